@@ -1,0 +1,3 @@
+"""deploywatch: from probe to post-mortem."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,81 @@
+"""The `deploywatch` command; each subcommand imports its part only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from deploywatch import __version__
+from deploywatch.errors import DeploywatchError
+
+# name: (module, what `deploywatch --help` says)
+COMMANDS = {
+    "exporter": ("exporter.commands", "Probe the system and expose what was found as metrics."),
+    "check": ("exporter.commands", "Probe once, print the results, and exit 1 when something is not well."),
+    "rules": (
+        "rules.commands",
+        "Build Prometheus rules, their tests, routes, runbooks and dashboards from policies.",
+    ),
+    "receiver": ("receiver.commands", "Take Alertmanager's webhook and run the incident."),
+    "incidents": (
+        "receiver.commands",
+        "List, show, acknowledge and resolve incidents; print a post-mortem draft.",
+    ),
+    "deployments": (
+        "receiver.commands",
+        "Tell the receiver that a deployment started or finished; list them.",
+    ),
+    "render": ("receiver.commands", "Show a notification as it would be sent."),
+    "demo": (
+        "deploywatch.demo.commands",
+        "Run everything at once on this machine, with a deployment that goes wrong.",
+    ),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="deploywatch")
+def cli() -> None:
+    """From probe to post-mortem: is the system healthy after a deployment, and who or what acts when it is not?
+
+    Exit codes: 0 all well; 1 the thing checked is not well; 2 usage or configuration error.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit; errors for the operator are printed without a traceback."""
+    try:
+        code = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="deploywatch",
+            standalone_mode=False,
+        )
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except DeploywatchError as error:
+        click.echo(f"deploywatch: {error}" if "\n" not in str(error) else str(error), err=True)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

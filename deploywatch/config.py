@@ -1,0 +1,200 @@
+"""YAML to pydantic models; every fault at once, each with file:line:column, key path and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
+
+from deploywatch import document
+from deploywatch.document import Document
+from deploywatch.errors import ConfigError, Problem
+from deploywatch.secrets import Masked, Unreadable
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """The base of every config model: frozen, strict about keys; a secret `x` may come as `x_file` instead."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict):
+            return data
+        for name, field in cls.model_fields.items():
+            key = f"{name}_file"
+            if key not in data or key in cls.model_fields or Masked not in set(_expand(field.annotation)):
+                continue
+            data = {k: v for k, v in data.items() if k != key} | {name: _secret(name, data, _base(info))}
+        return data
+
+
+def _secret(name: str, data: dict[str, Any], base: Path) -> str | Unreadable:
+    if name in data:
+        return Unreadable(f"{name} and {name}_file are both given; keep one")
+    path = base / str(data[f"{name}_file"])
+    try:
+        return path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        return Unreadable(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _base(info: ValidationInfo) -> Path:
+    base: Path = (info.context or {}).get("base", Path())
+    return base
+
+
+def _from_config_folder(path: Path, info: ValidationInfo) -> Path:
+    return _base(info) / path.expanduser()
+
+
+RelativePath = Annotated[Path, AfterValidator(_from_config_folder)]
+"""A config field for a path, taken from the folder of the config file."""
+
+
+def load(path: Path, model: type[M], *, variables: Mapping[str, str] | None = None) -> M:
+    """Read a YAML file into `model`, with `${VAR}` from `variables` (the environment, when not given).
+
+    Raises ConfigError with every problem found; a file that cannot be read is one of them.
+    """
+    found = read_file(path, os.environ if variables is None else variables)
+    return build(found, model, base=path.parent)
+
+
+def read_file(path: Path, variables: Mapping[str, str] | None = None) -> Document:
+    """Read a file as a Document; one that cannot be read raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(str(path), 0, 0, "", f"is not UTF-8 at byte {error.start}")]) from error
+    return document.read(text, str(path), variables)
+
+
+def build(found: Document, model: type[M], *, base: Path | None = None) -> M:
+    """Validate what a document says against `model`; ConfigError carries its problems and the model's together."""
+    result: M | None = None
+    if found.data is None and not found.problems:
+        found.data = {}
+    if found.data is not None:
+        try:
+            result = model.model_validate(found.data, context={"base": base or Path()})
+        except ValidationError as error:
+            for fault in error.errors(include_url=False):
+                found.report(*_explain(fault, model, found))
+    if found.problems or result is None:
+        raise ConfigError(found.problems)
+    return result
+
+
+def redacted(settings: BaseModel) -> dict[str, Any]:
+    """The settings as plain data with every secret masked, fit to be shown."""
+    return settings.model_dump(mode="json", by_alias=True)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest known word, else the list of what is known."""
+    words = sorted(set(known))
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(words)}" if words else ""
+
+
+def _explain(fault: ErrorDetails, model: type[BaseModel], found: Document) -> tuple[document.Path, str]:
+    path = _in_file(fault["loc"], found)
+    context = fault.get("ctx", {})
+    match fault["type"]:
+        case "missing":
+            return path, "is required; add it"
+        case "extra_forbidden":
+            return path, f"unknown key{nearest(str(path[-1]), _known_keys(model, fault['loc'][:-1]))}"
+        case "literal_error" | "enum":
+            return path, f"must be {context['expected']}, not {fault['input']!r}"
+        case "union_tag_invalid":
+            tags = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
+            key = str(context["discriminator"]).strip("'")
+            return (*path, key), f"unknown {key} {context['tag']!r}{nearest(str(context['tag']), tags)}"
+        case "union_tag_not_found":
+            key = str(context["discriminator"]).strip("'")
+            return (*path, key), "is required; add it"
+        case _:
+            message = fault["msg"].removeprefix("Value error, ")
+            return path, message[:1].lower() + message[1:] if message.startswith("Input") else message
+
+
+def _in_file(loc: tuple[str | int, ...], found: Document) -> document.Path:
+    """The error's location as keys of the file: without union tags, and with `_file` where that was given."""
+    path: document.Path = ()
+    for position, part in enumerate(loc):
+        if (*path, part) in found.places:
+            path = (*path, part)
+        elif (*path, f"{part}_file") in found.places:
+            path = (*path, f"{part}_file")
+        elif position == len(loc) - 1 and part != "[key]":
+            path = (*path, part)
+    return path
+
+
+def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> set[str]:
+    """The keys that the model at this location accepts."""
+    types: set[Any] = {model}
+    for part in loc:
+        below = {found for one in types for found in _below(one, part)}
+        types = below or {one for one in types if _tagged(one, part)} or types
+    return {
+        key
+        for one in types
+        if _is_model(one)
+        for name, field in one.model_fields.items()
+        for key in _keys(name, field.annotation)
+    }
+
+
+def _keys(name: str, annotation: Any) -> Iterator[str]:
+    yield name
+    if Masked in set(_expand(annotation)):
+        yield f"{name}_file"
+
+
+def _below(one: Any, part: str | int) -> Iterator[Any]:
+    if _is_model(one):
+        field = one.model_fields.get(part)
+        yield from _expand(field.annotation) if field else ()
+    elif get_origin(one) is dict or get_origin(one) is Mapping:
+        yield from _expand(get_args(one)[1])
+    elif isinstance(part, int) and get_args(one):
+        yield from _expand(get_args(one)[0])
+
+
+def _tagged(one: Any, tag: str | int) -> bool:
+    return _is_model(one) and any(
+        get_origin(field.annotation) is Literal and tag in get_args(field.annotation)
+        for field in one.model_fields.values()
+    )
+
+
+def _expand(annotation: Any) -> Iterator[Any]:
+    """Every alternative of an annotation, without Annotated and Union around it."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _expand(get_args(annotation)[0])
+    elif origin is Union or origin is UnionType:
+        for one in get_args(annotation):
+            yield from _expand(one)
+    else:
+        yield annotation
+
+
+def _is_model(one: Any) -> bool:
+    return isinstance(one, type) and issubclass(one, BaseModel)

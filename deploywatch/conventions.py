@@ -1,0 +1,92 @@
+"""Every metric, label and annotation name that two parts, or a user's own rules, must agree on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Labels that every probe series, recorded series and alert bears.
+SERVICE: Final = "service"
+ENVIRONMENT: Final = "environment"
+PROBE: Final = "probe"
+KIND: Final = "kind"
+
+
+class AlertLabel:
+    """Labels of a generated alert: what changes the alert's identity."""
+
+    SEVERITY: Final = "severity"
+    SERVICE: Final = SERVICE
+    ENVIRONMENT: Final = ENVIRONMENT
+    INCIDENT_TYPE: Final = "incident_type"
+    ACTION: Final = "action"
+    POLICY: Final = "policy"
+
+
+class AlertAnnotation:
+    """Annotations of a generated alert: what tells a person, or the receiver, something."""
+
+    SUMMARY: Final = "summary"
+    DESCRIPTION: Final = "description"
+    VALUE: Final = "value"
+    THRESHOLD: Final = "threshold"
+    CHANNELS: Final = "channels"
+    ESCALATE_AFTER: Final = "escalate_after"
+    SOURCE: Final = "source"
+    RUNBOOK_URL: Final = "runbook_url"
+    DASHBOARD_URL: Final = "dashboard_url"
+
+
+SEVERITIES: Final = ("critical", "high", "medium", "low")
+"""From worst to least."""
+
+
+class ProbeMetric:
+    """Gauges and counters of the exporter; the first block bears blackbox_exporter's names and meanings."""
+
+    SUCCESS: Final = "probe_success"
+    DURATION: Final = "probe_duration_seconds"
+    DNS_LOOKUP: Final = "probe_dns_lookup_time_seconds"
+    IP_PROTOCOL: Final = "probe_ip_protocol"
+    HTTP_DURATION: Final = "probe_http_duration_seconds"
+    HTTP_STATUS_CODE: Final = "probe_http_status_code"
+    HTTP_VERSION: Final = "probe_http_version"
+    HTTP_CONTENT_LENGTH: Final = "probe_http_content_length"
+    HTTP_UNCOMPRESSED_BODY_LENGTH: Final = "probe_http_uncompressed_body_length"
+    HTTP_REDIRECTS: Final = "probe_http_redirects"
+    HTTP_SSL: Final = "probe_http_ssl"
+    HTTP_LAST_MODIFIED: Final = "probe_http_last_modified_timestamp_seconds"
+    FAILED_DUE_TO_REGEX: Final = "probe_failed_due_to_regex"
+    SSL_EARLIEST_CERT_EXPIRY: Final = "probe_ssl_earliest_cert_expiry"
+    TLS_VERSION_INFO: Final = "probe_tls_version_info"
+
+    FAILURE_INFO: Final = "probe_failure_info"
+    LAST_RUN: Final = "probe_last_run_timestamp_seconds"
+    RUNS: Final = "probe_runs_total"
+    FAILURES: Final = "probe_failures_total"
+    SERVED_RESPONSE_TIME: Final = "probe_http_served_response_time_seconds"
+    APPLICATION_INFO: Final = "probe_application_info"
+    APPLICATION_UPTIME: Final = "probe_application_uptime_seconds"
+    APPLICATION_CHECK: Final = "probe_application_check"
+
+
+class DeploymentMetric:
+    """The receiver's ledger as metrics; rules compare against these."""
+
+    INFO: Final = "deployment_info"
+    STARTED: Final = "deployment_started_timestamp_seconds"
+    FINISHED: Final = "deployment_finished_timestamp_seconds"
+    STATUS: Final = "deployment_status"
+
+
+class IncidentMetric:
+    """The receiver's incidents as metrics; dashboards show these."""
+
+    OPEN: Final = "deploywatch_incidents_open"
+    OPENED: Final = "deploywatch_incidents_total"
+
+
+CONFIG_RELOADED: Final = "deploywatch_config_last_reload_successful"
+CONFIG_RELOADED_AT: Final = "deploywatch_config_last_reload_success_timestamp_seconds"
+
+EXPORTER_PORT: Final = 9871
+RECEIVER_PORT: Final = 9872

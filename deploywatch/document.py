@@ -1,0 +1,159 @@
+"""A YAML text as plain data, with the place of every key and value, `${VAR}` filled in, and all faults collected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from deploywatch.errors import Problem
+
+Path = tuple[str | int, ...]
+"""Keys and list positions from the top of a document down to a value."""
+
+_VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)(?=\{)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})")
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(slots=True)
+class Document:
+    """What a file says: `data` of plain dicts, lists and scalars; `places` of (line, column), both from 1."""
+
+    file: str
+    data: Any = None
+    places: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, path: Path, message: str) -> None:
+        """Note a problem at the value, or at its nearest parent that stands in the file."""
+        line, column = self.place(path)
+        self.problems.append(Problem(self.file, line, column, path_text(path), message))
+
+    def place(self, path: Path) -> tuple[int, int]:
+        """Line and column of the path, or of its nearest parent that stands in the file."""
+        while path not in self.places and path:
+            path = path[:-1]
+        return self.places.get(path, (1, 1))
+
+
+def path_text(path: Path) -> str:
+    """Write a key path as people read it: `services.shop.probes[0].url`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def read(text: str, file: str, variables: Mapping[str, str] | None = None) -> Document:
+    """Read one YAML document.
+
+    With `variables`, `${NAME}` and `${NAME:-default}` in values are replaced (`$${` is a literal `${`).
+    Syntax errors, duplicate keys and unset variables end up in `problems`, each with its place.
+    """
+    document = Document(file)
+    try:
+        node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        document.problems.append(Problem(file, line, column, "", f"not valid YAML: {error.problem or error.context}"))
+        return document
+    except YAMLError as error:
+        document.problems.append(Problem(file, 1, 1, "", f"not valid YAML: {str(error).splitlines()[0]}"))
+        return document
+    if node is not None:
+        document.data = _Reader(document, variables).value(node, ())
+    return document
+
+
+class _Reader:
+    def __init__(self, document: Document, variables: Mapping[str, str] | None) -> None:
+        self.document = document
+        self.variables = variables
+        self.open: list[int] = []
+
+    def value(self, node: Node, path: Path) -> Any:
+        self.document.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if id(node) in self.open:
+            self.document.report(path, "an alias that contains itself; write the value out")
+            return None
+        self.open.append(id(node))
+        try:
+            if isinstance(node, MappingNode):
+                return self.mapping(node, path)
+            if isinstance(node, SequenceNode):
+                return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+            return self.scalar(node, path)
+        finally:
+            self.open.pop()
+
+    def mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE or (isinstance(key_node, ScalarNode) and key_node.value == "<<"):
+                sources = value_node.value if isinstance(value_node, SequenceNode) else [value_node]
+                for source in sources:
+                    found = self.value(source, path)
+                    merged = {**found, **merged} if isinstance(found, dict) else merged
+                continue
+            key = str(key_node.value) if isinstance(key_node, ScalarNode) else "?"
+            here = (*path, key)
+            self.document.places[here] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if key in own:
+                self.document.report(here, "the key is there twice; keep one")
+            own[key] = self.value(value_node, here)
+        return {**merged, **own}
+
+    def scalar(self, node: Node, path: Path) -> Any:
+        text = str(node.value)
+        kind = str(node.tag).rpartition(":")[2]
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int":
+            return _integer(text)
+        if kind == "float":
+            return (
+                text
+                if _is_decimal(text)
+                else float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+            )
+        return self.fill(text, path)
+
+    def fill(self, text: str, path: Path) -> str:
+        if self.variables is None or "$" not in text:
+            return text
+        variables = self.variables
+
+        def replace(match: re.Match[str]) -> str:
+            if match["escaped"]:
+                return "$"
+            found = variables.get(match["name"], match["default"])
+            if found is None:
+                name = match["name"]
+                self.document.report(
+                    path, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+                )
+                return ""
+            return found
+
+        return _VARIABLE.sub(replace, text)
+
+
+def _integer(text: str) -> int | str:
+    try:
+        return int(text.replace("_", ""), 0)
+    except ValueError:
+        return text  # such as 007: its digits are meant as text
+
+
+def _is_decimal(text: str) -> bool:
+    """A plain decimal stays text, so that a quantity is read exactly; models make a float of it where they want one."""
+    return re.fullmatch(r"-?\d+\.\d+", text) is not None

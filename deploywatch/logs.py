@@ -1,0 +1,79 @@
+"""Structured logs on standard error, as logfmt for people or JSON for machines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.stdlib import BoundLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+FORMATS = ("logfmt", "json")
+LEVELS = ("debug", "info", "warn", "error")
+
+
+def configure(*, form: str = "logfmt", level: str = "info") -> None:
+    """Send every log line, the libraries' too, to standard error in `form`, from `level` up."""
+    threshold = {
+        "debug": logging.DEBUG,
+        "info": logging.INFO,
+        "warn": logging.WARNING,
+        "error": logging.ERROR,
+    }[level]
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        _short_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(default=str)
+        if form == "json"
+        else structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"], drop_missing=True)
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _plain_values, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    # One line a request or a statement is noise below debug.
+    for name in ("aiohttp.access", "alembic", "slack_sdk", "aiosqlite", "asyncio"):
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def get(name: str) -> BoundLogger:
+    """The logger of one part; call it as `log.info("probe failed", target=..., reason=...)`."""
+    logger: BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def _short_level(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if event.get("level") == "warning":
+        event["level"] = "warn"
+    return event
+
+
+def _plain_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Logfmt takes flat values and one line each: anything else is written as text, line breaks escaped."""
+    return {key: _plain(value) for key, value in event.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value).replace("\r", "\\r").replace("\n", "\\n")

@@ -1,0 +1,60 @@
+"""Values that must not be shown: passwords, tokens and the credentials inside URLs; all print as `***`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, PlainSerializer, SecretStr
+
+MASK = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands in for a secret whose `*_file` could not be read, until validation reports it."""
+
+    message: str
+
+
+class Masked(SecretStr):
+    """A secret text; `get_secret_value()` gives it away, everything else shows `***`."""
+
+    def _display(self) -> str:
+        return MASK if self._secret_value else ""
+
+
+def _refuse_unreadable(value: object) -> object:
+    if isinstance(value, Unreadable):
+        raise ValueError(value.message)  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def redact_url(url: str) -> str:
+    """The URL with its password (and a user name that stands alone, as tokens do) replaced by `***`."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    credentials, _, host = parts.netloc.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    return urlunsplit(parts._replace(netloc=f"{user}:{MASK}@{host}" if colon else f"{MASK}@{host}"))
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with this password in place of any that it has."""
+    parts = urlsplit(url)
+    credentials, _, host = parts.netloc.rpartition("@")
+    user = credentials.partition(":")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+
+
+Secret = Annotated[Masked, BeforeValidator(_refuse_unreadable), PlainSerializer(lambda _: MASK, return_type=str)]
+"""A config field for a secret; `Settings` also accepts it as `<name>_file`."""
+
+SecretUrl = Annotated[
+    Masked,
+    BeforeValidator(_refuse_unreadable),
+    PlainSerializer(lambda url: redact_url(url.get_secret_value()), return_type=str),
+]
+"""A config field for a URL that may carry credentials; shown without them."""

@@ -1,0 +1,162 @@
+"""The life of a server: listen, say healthy and ready, reload, and on SIGTERM finish what was begun."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge
+
+from deploywatch import conventions, logs
+from deploywatch.errors import DeploywatchError
+from deploywatch.webconfig import Access, guard
+
+log = logs.get("serving")
+
+HEALTHY, READY, RELOAD = "/-/healthy", "/-/ready", "/-/reload"
+DRAIN_SECONDS = 20.0
+
+
+def always_ready() -> None:
+    """The readiness of a part that waits for nothing."""
+
+
+async def nothing_to_reload() -> None:
+    """The reload of a part that has only its web config."""
+
+
+@dataclass(slots=True)
+class Server:
+    """One HTTP server with the lifecycle endpoints that Prometheus users know.
+
+    `ready` says why the part is not ready yet, or None; `reload` takes over new configuration, or raises
+    DeploywatchError and changes nothing; `open_paths` need no credentials.
+    """
+
+    name: str
+    listen: str
+    access: Access
+    registry: CollectorRegistry
+    ready: Callable[[], str | None] = always_ready
+    reload: Callable[[], Awaitable[None]] = nothing_to_reload
+    open_paths: frozenset[str] = frozenset()
+    max_body: int = 1024**2
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    app: web.Application = field(init=False)
+    _reloaded: Gauge = field(init=False)
+    _reloaded_at: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        open_paths = self.open_paths | {HEALTHY, READY}
+        self.app = web.Application(middlewares=[guard(self.access, open_paths)], client_max_size=self.max_body)
+        self.app.router.add_get(HEALTHY, self._healthy)
+        self.app.router.add_get(READY, self._ready)
+        self.app.router.add_post(RELOAD, self._reload)
+        self._reloaded = Gauge(
+            conventions.CONFIG_RELOADED,
+            "Whether the last configuration reload was successful.",
+            registry=self.registry,
+        )
+        self._reloaded_at = Gauge(
+            conventions.CONFIG_RELOADED_AT,
+            "When the configuration was last reloaded with success.",
+            registry=self.registry,
+        )
+        self._note_reload()
+
+    async def run(self, *, listening: Callable[[str], None] | None = None) -> None:
+        """Serve until SIGTERM or SIGINT, then refuse new work, finish what is in flight, and return.
+
+        `listening` is told the address once the port is bound, so that port 0 can be used.
+        """
+        runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=DRAIN_SECONDS, access_log=None)
+        await runner.setup()
+        try:
+            host, port = parse_address(self.listen)
+            site = web.TCPSite(runner, host, port, ssl_context=self.access.ssl, backlog=1024)
+            await _bind(site, self.listen)
+            address = _address(runner)
+            log.info("listening", part=self.name, address=address, tls=self.access.ssl is not None)
+            if listening:
+                listening(address)
+            await self._until_stopped()
+            log.info("draining", part=self.name)
+        finally:
+            await runner.cleanup()
+
+    async def reload_all(self) -> str | None:
+        """Reload the web config and the part's own; the reason, when the old one had to be kept."""
+        try:
+            await self.reload()
+            self.access.reload()
+        except DeploywatchError as error:
+            self._reloaded.set(0)
+            log.error("reload refused, the old configuration stays", part=self.name, reason=str(error))
+            return str(error)
+        self._note_reload()
+        log.info("configuration reloaded", part=self.name)
+        return None
+
+    async def _until_stopped(self) -> None:
+        loop = asyncio.get_running_loop()
+        reloads: set[asyncio.Task[str | None]] = set()
+
+        def reload() -> None:
+            task = loop.create_task(self.reload_all())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.draining.set)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        try:
+            await self.draining.wait()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def _note_reload(self) -> None:
+        self._reloaded.set(1)
+        self._reloaded_at.set(datetime.now(UTC).timestamp())
+
+    async def _healthy(self, _: web.Request) -> web.Response:
+        return web.Response(text=f"{self.name} is healthy.\n")
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        reason = "shutting down" if self.draining.is_set() else self.ready()
+        if reason:
+            return web.Response(status=503, text=f"{self.name} is not ready: {reason}\n")
+        return web.Response(text=f"{self.name} is ready.\n")
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        reason = await self.reload_all()
+        return (
+            web.Response(status=500, text=f"reload refused: {reason}\n") if reason else web.Response(text="reloaded\n")
+        )
+
+
+def parse_address(address: str) -> tuple[str | None, int]:
+    """Split `host:port`, `[v6]:port` or `:port` (all addresses); DeploywatchError when it is none of these."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise DeploywatchError(f"--web.listen-address {address!r}: write host:port or :port, such as :9871")
+    return host.strip("[]") or None, int(port)
+
+
+async def _bind(site: web.TCPSite, address: str) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise DeploywatchError(
+            f"cannot listen on {address}: {error.strerror or error}; "
+            "free the port, or choose another with --web.listen-address"
+        ) from error
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port, *_ = runner.addresses[0]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
