@@ -1,0 +1,1 @@
+"""Act: take Alertmanager's webhook and run the incident."""

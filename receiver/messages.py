@@ -1,0 +1,135 @@
+"""What is told to people: the events of an incident, the message about one, and what a channel does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+
+class Event(StrEnum):
+    """What happened; one template each."""
+
+    OPENED = "opened"
+    WORSENED = "worsened"
+    ACKNOWLEDGED = "acknowledged"
+    ESCALATED = "escalated"
+    ROLLBACK_STARTED = "rollback_started"
+    ROLLBACK_SUCCEEDED = "rollback_succeeded"
+    ROLLBACK_FAILED = "rollback_failed"
+    ROLLBACK_REFUSED = "rollback_refused"
+    ROLLBACK_DRY_RUN = "rollback_dry_run"
+    ROLLBACK_UNKNOWN = "rollback_unknown"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """One alert as templates see it; every text comes from the alert and is data, never template."""
+
+    name: str
+    firing: bool
+    severity: str
+    summary: str
+    description: str
+    value: str
+    threshold: str
+    runbook_url: str
+    dashboard_url: str
+    starts_at: datetime
+    ends_at: datetime | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    """The incident as templates see it; times are UTC, `url` is empty when no external URL is configured."""
+
+    id: int
+    service: str
+    environment: str
+    severity: str
+    status: str
+    title: str
+    type: str
+    opened_at: datetime
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+    resolved_at: datetime | None = None
+    url: str = ""
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From opening to resolution; None while it is open."""
+        return self.resolved_at - self.opened_at if self.resolved_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackView:
+    """A rollback as templates see it; `reason` is a bounded word such as `cooldown`, `detail` the sentence."""
+
+    from_version: str
+    to_version: str
+    reason: str = ""
+    detail: str = ""
+    duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that a template is given: the event, why it is told (`note`), and the state it is about."""
+
+    event: Event
+    at: datetime
+    incident: IncidentView
+    alerts: tuple[AlertView, ...]
+    rollback: RollbackView | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A story in words: `title` is one line of plain text, `body` several; channels escape and shape both.
+
+    `dedup_key` stays the same for the incident's whole life.
+    """
+
+    event: Event
+    incident: IncidentView
+    title: str
+    body: str
+    dedup_key: str
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class DeliveryError(Exception):
+    """A channel could not hand the message over.
+
+    `reason` is a bounded word for metrics (`timeout`, `connection`, `rate_limited`, `rejected`, `credentials`,
+    `server`); `again` says whether trying again can help, `after` how long the other side asks to wait.
+    """
+
+    def __init__(self, reason: str, detail: str, *, again: bool, after: timedelta | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.again = again
+        self.after = after
+
+
+class Channel(Protocol):
+    """One way to tell people. `send` returns a reference that comes back with the incident's next message."""
+
+    async def send(self, message: Message, reference: str | None) -> str | None:
+        """Hand the message over; DeliveryError when that fails.
+
+        `reference` is what the first message of the incident returned on this channel: Slack's thread, for one.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give connections back."""
+        ...
