@@ -157,7 +157,7 @@ def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> set[str]:
         for one in types
         if _is_model(one)
         for name, field in one.model_fields.items()
-        for key in _keys(name, field.annotation)
+        for key in _keys(field.alias or name, field.annotation)
     }
 
 

@@ -22,16 +22,25 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(slots=True)
 class Document:
-    """What a file says: `data` of plain dicts, lists and scalars; `places` of (line, column), both from 1."""
+    """What a file says: `data` of plain dicts, lists and scalars; `places` of (line, column), both from 1.
+
+    `texts` are the places where the text of a scalar on one line begins, after its quote if it has one.
+    """
 
     file: str
     data: Any = None
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def report(self, path: Path, message: str) -> None:
-        """Note a problem at the value, or at its nearest parent that stands in the file."""
+    def report(self, path: Path, message: str, *, offset: int | None = None) -> None:
+        """Note a problem at the value, or at its nearest parent that stands in the file.
+
+        With `offset`, at that character of the value's text, where the value stands on one line.
+        """
         line, column = self.place(path)
+        if offset is not None and path in self.texts:
+            line, column = self.texts[path][0], self.texts[path][1] + offset
         self.problems.append(Problem(self.file, line, column, path_text(path), message))
 
     def place(self, path: Path) -> tuple[int, int]:
@@ -112,6 +121,9 @@ class _Reader:
 
     def scalar(self, node: Node, path: Path) -> Any:
         text = str(node.value)
+        if node.start_mark.line == node.end_mark.line:
+            quote = 1 if getattr(node, "style", None) in {"'", '"'} else 0
+            self.document.texts[path] = (node.start_mark.line + 1, node.start_mark.column + 1 + quote)
         kind = str(node.tag).rpartition(":")[2]
         if kind == "null":
             return None
