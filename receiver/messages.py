@@ -79,6 +79,30 @@ class RollbackView:
 
 
 @dataclass(frozen=True, slots=True)
+class DeploymentView:
+    """A deployment as the post-mortem sees it; times are UTC, `status` such as `succeeded` or `rolled_back`."""
+
+    service: str
+    environment: str
+    version: str
+    previous_version: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    deployer: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntryView:
+    """One line of an incident's timeline: `kind` is a bounded word, `actor` a person or `deploywatch`."""
+
+    at: datetime
+    kind: str
+    actor: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """All that a template is given: the event, why it is told (`note`), and the state it is about."""
 

@@ -1,0 +1,28 @@
+"""The kinds of channel: one module each; `connect` makes one from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from deploywatch.config import Settings
+from receiver.channels.email import EmailChannel, EmailSettings
+from receiver.channels.pagerduty import PagerDutyChannel, PagerDutySettings
+from receiver.channels.slack import SlackChannel, SlackSettings
+from receiver.messages import Channel
+
+ChannelSettings = Annotated[SlackSettings | PagerDutySettings | EmailSettings, Field(discriminator="kind")]
+"""A config field for a channel of any kind."""
+
+KINDS: Final[Mapping[type[Settings], Callable[[str, Any], Channel]]] = {
+    SlackSettings: SlackChannel,
+    PagerDutySettings: PagerDutyChannel,
+    EmailSettings: EmailChannel,
+}
+
+
+def connect(name: str, settings: SlackSettings | PagerDutySettings | EmailSettings) -> Channel:
+    """The channel that these settings describe; nothing is sent, and no connection opened, until its first message."""
+    return KINDS[type(settings)](name, settings)

@@ -1,0 +1,215 @@
+"""Email: text and HTML by SMTP, to several recipients, threaded by incident."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import html
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email import policy
+from email.errors import MessageError
+from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from typing import Annotated, Final, Literal, Self
+
+import aiosmtplib
+from pydantic import AfterValidator, Field, model_validator
+
+from deploywatch import logs
+from deploywatch.config import RelativePath, Settings
+from deploywatch.quantity import Duration, parse_duration
+from deploywatch.secrets import Secret
+from receiver.channels import answers
+from receiver.messages import DeliveryError, Message
+from receiver.templates.filters import cut, line
+
+SUBJECT_LIMIT: Final = 200
+BODY_LIMIT: Final = 12_000
+PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
+
+# Message-IDs in other headers too are never folded, nor encoded as words: mail clients would lose the thread.
+_HEADERS: Final = HeaderRegistry()
+for _name in ("in-reply-to", "references"):
+    _HEADERS.map_to_type(_name, MessageIDHeader)  # type: ignore[arg-type] # typeshed has it apart from BaseHeader
+# 7bit: quoted-printable or base64 where a text needs it, because not every server on the way takes 8 bits.
+_POLICY: Final = policy.SMTP.clone(cte_type="7bit", header_factory=_HEADERS)
+_ADDRESS: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
+_HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+)(?::(\d{1,5}))?")
+_MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
+
+_log = logs.get("email")
+
+
+def _mailbox(text: str) -> str:
+    name, address = parseaddr(text)
+    if not text.isprintable() or not _ADDRESS.fullmatch(address) or (name and "@" in name):
+        raise ValueError("must be an address such as ops@example.com or Operations <ops@example.com>")
+    return text.strip()
+
+
+def _host_port(text: str) -> str:
+    match = _HOST_PORT.fullmatch(text.strip())
+    if match is None or (match[2] is not None and not 0 < int(match[2]) < 65536):
+        raise ValueError("must be host:port, such as smtp.example.com:587")
+    return text.strip()
+
+
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
+
+
+class EmailSettings(Settings):
+    """An SMTP server, and who writes to whom."""
+
+    kind: Literal["email"]
+    smtp: Annotated[str, AfterValidator(_host_port)]
+    sender: Mailbox
+    recipients: Annotated[tuple[Mailbox, ...], Field(min_length=1, max_length=100)]
+    username: str | None = None
+    password: Secret | None = None
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    ca_file: RelativePath | None = None
+    timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
+
+    @property
+    def host(self) -> str:
+        """The server's name or address, an IPv6 address without its brackets."""
+        match = _HOST_PORT.fullmatch(self.smtp)
+        return match[1].strip("[]") if match else self.smtp
+
+    @property
+    def port(self) -> int:
+        """The server's port; the one that its security usually has, when none is given."""
+        match = _HOST_PORT.fullmatch(self.smtp)
+        return int(match[2]) if match and match[2] else PORTS[self.security]
+
+    @model_validator(mode="after")
+    def _check_login(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together; give both or neither")
+        if self.password is not None and self.security == "none" and not answers.is_loopback(f"smtp://{self.smtp}"):
+            raise ValueError("security: none would send the password in clear; use starttls or tls")
+        return self
+
+
+class EmailChannel:
+    """Sends each message as one mail to all recipients."""
+
+    def __init__(
+        self, name: str, settings: EmailSettings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._clock = clock
+
+    async def send(self, message: Message, reference: str | None) -> str | None:
+        """Send the mail; the reference is the Message-ID of the incident's first. Raises DeliveryError.
+
+        A recipient that the server refuses while it takes others is logged, because sending again would tell
+        the others twice.
+        """
+        mail = compose(message, self._settings, reference=reference, at=self._clock())
+        try:
+            async with asyncio.timeout(self._settings.timeout.total_seconds()):
+                refused = await self._deliver(mail)
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            raise _failure(error, self._settings) from error
+        if refused:
+            _log.warning("recipients refused", channel=self.name, recipients=len(refused), of=len(mail["To"].addresses))
+        return reference or str(mail["Message-ID"])
+
+    async def close(self) -> None:
+        """Nothing is kept open between mails."""
+
+    async def _deliver(self, mail: EmailMessage) -> dict[str, aiosmtplib.SMTPResponse]:
+        settings = self._settings
+        secured = settings.security != "none"
+        context = ssl.create_default_context(cafile=settings.ca_file) if secured else None
+        refused, _ = await aiosmtplib.send(
+            mail,
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=settings.password.get_secret_value() if settings.password else None,
+            local_hostname=socket.gethostname(),
+            timeout=settings.timeout.total_seconds(),
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
+            tls_context=context,
+        )
+        return refused
+
+
+def compose(message: Message, settings: EmailSettings, *, reference: str | None, at: datetime) -> EmailMessage:
+    """The mail: what comes from alerts stands on one line in headers and is escaped in HTML.
+
+    The Message-ID follows from the content, so that a mail sent twice after a crash is one mail to most servers.
+    """
+    mail = EmailMessage(policy=_POLICY)
+    severity = line(message.incident.severity, 20)
+    mail["Subject"] = cut(f"[{severity}] {line(message.title, SUBJECT_LIMIT)}", SUBJECT_LIMIT)
+    mail["From"] = _address(settings.sender)
+    mail["To"] = tuple(_address(recipient) for recipient in settings.recipients)
+    mail["Date"] = format_datetime(at)
+    mail["Message-ID"] = _message_id(message, settings)
+    mail["Auto-Submitted"] = "auto-generated"
+    if reference and _MESSAGE_ID.fullmatch(reference):
+        mail["In-Reply-To"] = reference
+        mail["References"] = reference
+    mail.set_content(_text(message))
+    mail.add_alternative(_html(message), subtype="html")
+    return mail
+
+
+def _address(mailbox: str) -> Address:
+    name, address = parseaddr(mailbox)
+    return Address(display_name=name, addr_spec=address)
+
+
+def _message_id(message: Message, settings: EmailSettings) -> str:
+    content = "\0".join((message.dedup_key, message.event, message.title, message.body))
+    digest = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:40]
+    return f"<{digest}@{_address(settings.sender).domain}>"
+
+
+def _text(message: Message) -> str:
+    links = "".join(f"\n{name}: {url}" for name, url in message.links)
+    return f"{message.title}\n\n{cut(message.body, BODY_LIMIT)}\n{links}\n"
+
+
+def _html(message: Message) -> str:
+    links = " · ".join(f'<a href="{html.escape(url)}">{html.escape(name)}</a>' for name, url in message.links)
+    return (
+        '<!doctype html>\n<html><head><meta charset="utf-8"></head><body style="font-family: sans-serif">\n'
+        f'<h2 dir="auto" style="font-size: 1.1em">{html.escape(message.title)}</h2>\n'
+        f'<div dir="auto" style="white-space: pre-wrap">{html.escape(cut(message.body, BODY_LIMIT))}</div>\n'
+        f"<p>{links}</p>\n</body></html>\n"
+    )
+
+
+def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
+    secrets = (settings.password,)
+    told = answers.told(error, secrets)
+    match error:
+        case TimeoutError():
+            return answers.timed_out(settings.timeout.total_seconds())
+        case aiosmtplib.SMTPAuthenticationError(code=code):
+            return DeliveryError("credentials", told, again=code < 500)
+        case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
+            codes = ", ".join(sorted({str(one.code) for one in refused}))
+            again = any(one.code < 500 for one in refused)
+            return DeliveryError("rejected", f"every recipient was refused ({codes})", again=again)
+        case aiosmtplib.SMTPResponseException(code=code):
+            return DeliveryError("server" if code < 500 else "rejected", told, again=code < 500)
+        case aiosmtplib.SMTPNotSupported():
+            return DeliveryError("rejected", told, again=False)
+        case aiosmtplib.SMTPServerDisconnected() | OSError():
+            return answers.unconnected(error, secrets)
+        case ValueError() | MessageError():
+            return DeliveryError("rejected", told, again=False)
+        case _:
+            return DeliveryError("server", told, again=True)

@@ -1,0 +1,172 @@
+"""PagerDuty: one alert an incident, by Events v2; only what a person must act on is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Final, Literal
+
+from pdpyras import EventsAPISession, PDClientError, PDHTTPError
+from pydantic import AfterValidator, Field
+
+from deploywatch.config import Settings
+from deploywatch.quantity import Duration, parse_duration
+from deploywatch.secrets import Masked
+from receiver.channels import answers
+from receiver.channels.answers import HttpUrl, Token
+from receiver.messages import DeliveryError, Event, Message
+from receiver.templates.filters import cut, line, utc
+
+SUMMARY_LIMIT: Final = 1024
+DEDUP_KEY_LIMIT: Final = 255
+BODY_LIMIT: Final = 12_000
+"""Characters; even when each needs an escaped surrogate pair of 12 bytes, the event stays far below 512 KB."""
+FIELD_LIMIT: Final = 1024
+LINKS: Final = 20
+LINK_LIMIT: Final = 2000
+CONCURRENT: Final = 4
+
+SEVERITIES: Final = {"critical": "critical", "high": "error", "medium": "warning", "low": "info"}
+
+ACTIONS: Final[dict[Event, Literal["trigger", "acknowledge", "resolve"] | None]] = {
+    Event.OPENED: "trigger",
+    Event.WORSENED: "trigger",
+    Event.ESCALATED: "trigger",
+    Event.ACKNOWLEDGED: "acknowledge",
+    Event.RESOLVED: "resolve",
+    # A person must act. On an open alert this adds to its log and pages nobody again; where somebody closed the
+    # alert in PagerDuty meanwhile, it opens a new one, and that is wanted.
+    Event.ROLLBACK_FAILED: "trigger",
+    Event.ROLLBACK_UNKNOWN: "trigger",
+    Event.ROLLBACK_REFUSED: "trigger",
+    Event.ROLLBACK_DRY_RUN: "trigger",
+    # Nobody must act. Delivered late, after the resolve, these would page somebody about a thing of the past.
+    Event.ROLLBACK_STARTED: None,
+    Event.ROLLBACK_SUCCEEDED: None,
+}
+
+
+def _integration_key(key: Masked) -> Masked:
+    if len(key.get_secret_value()) != 32 or not key.get_secret_value().isalnum():
+        raise ValueError("must be the 32 letters and digits of an Events API v2 integration key")
+    return key
+
+
+class PagerDutySettings(Settings):
+    """An Events API v2 integration of a PagerDuty service."""
+
+    kind: Literal["pagerduty"]
+    routing_key: Annotated[Token, AfterValidator(_integration_key)]
+    url: HttpUrl = "https://events.pagerduty.com"
+    client_url: HttpUrl | None = None
+    timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
+
+
+class PagerDutyChannel:
+    """Triggers, acknowledges and resolves one PagerDuty alert an incident, named by its dedup_key."""
+
+    def __init__(self, name: str, settings: PagerDutySettings) -> None:
+        self.name = name
+        self._settings = settings
+        # Threads of its own: an Events API that hangs must not use up those of the rest of the process.
+        self._threads = ThreadPoolExecutor(CONCURRENT, thread_name_prefix=f"pagerduty-{name}")
+
+    async def send(self, message: Message, reference: str | None) -> str | None:
+        """Send the event, once; the reference is the dedup_key. Raises DeliveryError.
+
+        Events that ask nobody to act are not sent, and `reference` comes back as it was.
+        """
+        action = ACTIONS[message.event]
+        if action is None:
+            return reference
+        key = dedup_key(message)
+        event = payload(message, self._settings.client_url) if action == "trigger" else {}
+        seconds = self._settings.timeout.total_seconds()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                await loop.run_in_executor(self._threads, self._enqueue, action, key, event)
+        except TimeoutError as error:
+            raise answers.timed_out(seconds) from error
+        return key
+
+    async def close(self) -> None:
+        """Let go of the threads; one that still waits for an answer ends with its own timeout."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _enqueue(self, action: str, key: str, event: dict[str, Any]) -> None:
+        settings = self._settings
+        secrets = (settings.routing_key,)
+        with _OneAttempt(settings.routing_key.get_secret_value()) as session:
+            session.url = settings.url
+            session.trust_env = not answers.is_loopback(settings.url)
+            # Just above ours, so that the waiting side always says `timeout` first and the thread ends soon after.
+            session.timeout = settings.timeout.total_seconds() + 1
+            try:
+                session.send_event(action, dedup_key=key, **event)
+            except PDHTTPError as error:
+                detail = answers.scrub("the answer is not PagerDuty's", secrets)
+                raise DeliveryError("server", detail, again=True) from error
+            except PDClientError as error:
+                raise answers.unconnected(error.__cause__ or error, secrets) from error
+
+
+class _OneAttempt(EventsAPISession):  # type: ignore[misc] # pdpyras has no types
+    """pdpyras without its own retries, which sleep in the thread and for 429 have no end: the job queue retries."""
+
+    max_network_attempts = 0
+
+    def postprocess(self, response: Any) -> None:
+        """Turn an answer that is no success into a DeliveryError, before pdpyras would try again."""
+        if not response.ok:
+            detail = answers.scrub(_reasons(response), (Masked(self.api_key),))
+            raise answers.from_status(response.status_code, detail, after=answers.retry_after(response.headers))
+
+
+def payload(message: Message, client_url: str | None = None) -> dict[str, Any]:
+    """What a trigger says beside its key: summary, source, severity, details and links, within the API's limits."""
+    incident = message.incident
+    event: dict[str, Any] = {
+        "payload": {
+            "summary": line(message.title, SUMMARY_LIMIT) or "incident",
+            "source": line(incident.service, FIELD_LIMIT) or "unknown service",
+            "severity": SEVERITIES.get(incident.severity, "warning"),
+            "group": line(incident.environment, FIELD_LIMIT),
+            "class": line(incident.type, FIELD_LIMIT),
+            "custom_details": {
+                "message": cut(message.body, BODY_LIMIT),
+                "event": message.event.value,
+                "incident": str(incident.id),
+                "service": line(incident.service, FIELD_LIMIT),
+                "environment": line(incident.environment, FIELD_LIMIT),
+                "severity": line(incident.severity, FIELD_LIMIT),
+                "opened": utc(incident.opened_at),
+            },
+        },
+        "client": "deploywatch",
+    }
+    links = [{"href": url, "text": line(name, 100)} for name, url in message.links[:LINKS] if len(url) <= LINK_LIMIT]
+    if links:
+        event["links"] = links
+    home = incident.url if 0 < len(incident.url) <= LINK_LIMIT else client_url
+    if home:
+        event["client_url"] = home
+    return event
+
+
+def dedup_key(message: Message) -> str:
+    """The incident's key, at most 255 characters."""
+    return message.dedup_key[:DEDUP_KEY_LIMIT]
+
+
+def _reasons(response: Any) -> str:
+    """What the API says against the event: its `errors`, else its `message`, else the text."""
+    try:
+        body = response.json()
+    except ValueError:
+        return str(response.text)
+    if not isinstance(body, dict):
+        return str(body)
+    errors = body.get("errors")
+    listed = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
+    return listed or str(body.get("message") or "")

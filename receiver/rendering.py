@@ -1,0 +1,214 @@
+"""A story in words: messages from templates, and the draft of the post-mortem."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Template
+from jinja2.exceptions import TemplateError
+
+from deploywatch import logs
+from deploywatch.errors import ConfigError
+from receiver.messages import (
+    AlertView,
+    DeploymentView,
+    Event,
+    IncidentView,
+    Message,
+    RollbackView,
+    Story,
+    TimelineEntryView,
+)
+from receiver.templates import loading
+from receiver.templates.filters import clean, cut, line, markdown, measured, since, utc, web_link, where, worst_first
+
+TITLE_LIMIT: Final = 300
+BODY_LIMIT: Final = 12_000
+POSTMORTEM_LIMIT: Final = 400_000
+DEDUP_KEY_LIMIT: Final = 255
+"""PagerDuty's limit, the narrowest of those that take a key."""
+LINKS_OF_A_KIND: Final = 3
+
+POSTMORTEM: Final = "postmortem.md.j2"
+MESSAGE_VARIABLES: Final = ("event", "at", "incident", "alerts", "firing", "lead", "rollback", "note")
+POSTMORTEM_VARIABLES: Final = ("incident", "alerts", "timeline", "rollback", "deployment", "lead", "duration")
+
+_log = logs.get("templates")
+
+
+class Templates:
+    """The templates of all events and of the post-mortem, compiled.
+
+    A file in `folder` replaces ours of the same name. Raises ConfigError with every fault of every file.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        plain = loading.environment(folder)
+        escaped = loading.environment(folder, finalize=markdown)
+        names = {event: f"{event}{loading.SUFFIX}" for event in Event}
+        problems = loading.unknown_files(folder, [*names.values(), POSTMORTEM]) if folder else []
+        for name in names.values():
+            problems += loading.check(plain, name, variables=MESSAGE_VARIABLES, blocks=("title", "body"))
+        problems += loading.check(escaped, POSTMORTEM, variables=POSTMORTEM_VARIABLES, blocks=())
+        if problems:
+            raise ConfigError(sorted(set(problems)))
+        self._events = {event: plain.get_template(name) for event, name in names.items()}
+        self._postmortem = escaped.get_template(POSTMORTEM)
+        self._own_postmortem = escaped.get_template(f"{loading.PREFIX}/{POSTMORTEM}")
+
+    def render(self, story: Story) -> Message:
+        """The story as a message; a template that fails gives a plain one that says so and keeps the facts."""
+        template = self._events[story.event]
+        try:
+            title, body = _blocks(template, story)
+        except Exception as error:  # whatever a user's template does, the alert is told
+            _log.warning("template failed", template=template.name, incident=story.incident.id, error=_told(error))
+            title, body = _plain(story, f"{template.name} failed: {_told(error)}")
+        return Message(
+            event=story.event,
+            incident=story.incident,
+            title=line(title, TITLE_LIMIT) or line(f"{where(story.incident)}: {story.event}", TITLE_LIMIT),
+            body=cut(_tidy(body), BODY_LIMIT),
+            dedup_key=dedup_key(story.incident),
+            links=tuple(_links(story)),
+        )
+
+    def render_postmortem(
+        self,
+        incident: IncidentView,
+        alerts: Sequence[AlertView],
+        timeline: Sequence[TimelineEntryView],
+        rollback: RollbackView | None,
+        deployment: DeploymentView | None,
+    ) -> str:
+        """The draft in Markdown, data escaped; when the user's template fails, ours, which says so."""
+        ordered = worst_first(alerts)
+        variables = {
+            "incident": incident,
+            "alerts": ordered,
+            "timeline": sorted(timeline, key=lambda entry: entry.at),
+            "rollback": rollback,
+            "deployment": deployment,
+            "lead": ordered[0] if ordered else None,
+            "duration": incident.duration,
+        }
+        try:
+            return _document(self._postmortem, variables)
+        except Exception as error:  # whatever a user's template does, there is a draft
+            _log.warning("template failed", template=POSTMORTEM, incident=incident.id, error=_told(error))
+            failure = f"The template {POSTMORTEM} failed: {_told(error)}. This is the built-in one."
+            return f"*{markdown(failure)}*\n\n{_document(self._own_postmortem, variables)}"
+
+
+def render_postmortem(
+    incident: IncidentView,
+    alerts: Sequence[AlertView],
+    timeline: Sequence[TimelineEntryView],
+    rollback: RollbackView | None,
+    deployment: DeploymentView | None,
+) -> str:
+    """The draft of the post-mortem, from our own template."""
+    return Templates().render_postmortem(incident, alerts, timeline, rollback, deployment)
+
+
+def dedup_key(incident: IncidentView) -> str:
+    """What names this incident, and no other of any receiver, on every channel for its whole life."""
+    opened = incident.opened_at if incident.opened_at.tzinfo else incident.opened_at.replace(tzinfo=UTC)
+    place = f"{incident.environment}/{incident.service}"
+    key = f"deploywatch/{place}/{incident.id}/{int(opened.timestamp())}"
+    if len(key) <= DEDUP_KEY_LIMIT and key.isascii() and key.isprintable():
+        return key
+    digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"deploywatch/{digest}/{incident.id}/{int(opened.timestamp())}"
+
+
+def _document(template: Template, variables: dict[str, object]) -> str:
+    return _tidy(_capped(template.generate(variables), POSTMORTEM_LIMIT)) + "\n"
+
+
+def _blocks(template: Template, story: Story) -> tuple[str, str]:
+    context = template.new_context(_variables(story))
+    # The template as a whole runs first: that binds its imports, its variables and the blocks that it inherits.
+    deque(template.root_render_func(context), maxlen=0)
+
+    def block(name: str, limit: int) -> str:
+        functions: list[Callable[[Any], Iterator[str]]] = context.blocks[name]
+        return _capped(functions[0](context), limit)
+
+    return block("title", TITLE_LIMIT * 2), block("body", BODY_LIMIT * 2)
+
+
+def _variables(story: Story) -> dict[str, object]:
+    ordered = worst_first(story.alerts)
+    return {
+        "event": story.event.value,
+        "at": story.at,
+        "incident": story.incident,
+        "alerts": ordered,
+        "firing": [alert for alert in ordered if alert.firing],
+        "lead": ordered[0] if ordered else None,
+        "rollback": story.rollback,
+        "note": story.note,
+    }
+
+
+def _capped(pieces: Iterable[str], limit: int) -> str:
+    """The pieces joined, given up once there is more than anybody will be shown."""
+    taken, size = [], 0
+    for piece in pieces:
+        taken.append(piece)
+        size += len(piece)
+        if size > limit:
+            break
+    return cut("".join(taken), limit)
+
+
+def _tidy(text: str) -> str:
+    """Clean text without spaces at line ends and without more than one empty line in a row."""
+    lines = "\n".join(one.rstrip() for one in clean(text).split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", lines).strip()
+
+
+def _plain(story: Story, failure: str) -> tuple[str, str]:
+    """Title and body without any template: the facts, and that the template failed."""
+    incident, alerts = story.incident, worst_first(story.alerts)
+    lead = alerts[0] if alerts else None
+    rollback = story.rollback
+    facts = {
+        "Event": story.event.value.replace("_", " "),
+        "What": line((lead.summary if lead else "") or incident.title),
+        "Where": where(incident),
+        "Since": since(incident, story.at),
+        "How bad": ", ".join(part for part in (line(incident.severity, 40), measured(lead)) if part),
+        "Ended": utc(incident.resolved_at) if incident.resolved_at else "",
+        "Rollback": line(f"{rollback.from_version} → {rollback.to_version} {rollback.detail}") if rollback else "",
+        "Note": line(story.note, 1000),
+        "Alerts": line(", ".join(alert.name for alert in alerts[:20]), 1000),
+    }
+    told = [f"{name}: {value}" for name, value in facts.items() if value]
+    title = f"{where(incident)}: {facts['Event']}: {incident.title}"
+    return title, "\n".join([*told, "", f"This message is plain because its template {failure}. Correct the template."])
+
+
+def _told(error: Exception) -> str:
+    message = error.message if isinstance(error, TemplateError) else str(error)
+    return line(f"{type(error).__name__}: {message or 'no reason given'}")
+
+
+def _links(story: Story) -> Iterator[tuple[str, str]]:
+    alerts = worst_first(story.alerts)
+    kinds = {
+        "Incident": [story.incident.url],
+        "Runbook": [alert.runbook_url for alert in alerts],
+        "Dashboard": [alert.dashboard_url for alert in alerts],
+    }
+    for name, urls in kinds.items():
+        unique = list(dict.fromkeys(link for link in map(web_link, urls) if link))[:LINKS_OF_A_KIND]
+        for number, link in enumerate(unique, start=1):
+            yield (name if len(unique) == 1 else f"{name} {number}"), link

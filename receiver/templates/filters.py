@@ -1,0 +1,142 @@
+"""What templates do to a value, and the cleaning and cutting that every text goes through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from deploywatch.conventions import SEVERITIES
+from receiver.messages import AlertView, IncidentView
+
+LINK_LIMIT: Final = 2000
+"""Characters of a URL; a longer one is no link that a mail client or Slack would open."""
+
+# Control characters, and the directional overrides that make a text read other than it is; right-to-left
+# letters themselves stay as they are.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$#])")
+
+
+def clean(text: str) -> str:
+    """Plain text that every channel can encode: one kind of line end, no control characters, no lone surrogates."""
+    whole = text.encode("utf-8", "replace").decode()
+    return _UNSEEN.sub("", _LINE_ENDS.sub("\n", whole)).replace("\t", " ")
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters, the last of them … where something was left out."""
+    return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip() + "…"
+
+
+def line(text: object, limit: int = 300) -> str:
+    """The text on one line, of at most `limit` characters."""
+    return cut(" ".join(clean(str(text)).split()), limit)
+
+
+def utc(at: datetime | None) -> str:
+    """`2026-05-01 14:03:05 UTC`; `unknown` when there is no time."""
+    return "unknown" if at is None else f"{_in_utc(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def time_of_day(at: datetime) -> str:
+    """`14:03:05`, in UTC."""
+    return f"{_in_utc(at):%H:%M:%S}"
+
+
+def lasting(duration: timedelta | None) -> str:
+    """The two largest parts of a duration, rounded down to seconds: `4m 10s`, `2d 3h`, `0s`."""
+    if duration is None:
+        return "unknown"
+    seconds = max(int(duration.total_seconds()), 0)
+    sizes = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+    parts: list[tuple[int, str]] = []
+    for suffix, size in sizes:
+        count, seconds = divmod(seconds, size)
+        if count or parts:
+            parts.append((count, suffix))
+    return " ".join(f"{count}{suffix}" for count, suffix in parts[:2] if count) or "0s"
+
+
+def since(incident: IncidentView, at: datetime) -> str:
+    """When the incident opened, and how long before `at` that is."""
+    age = _in_utc(at) - _in_utc(incident.opened_at)
+    opened = utc(incident.opened_at)
+    return f"{opened} ({lasting(age)} ago)" if age >= timedelta(seconds=1) else opened
+
+
+def where(incident: IncidentView) -> str:
+    """`shop in production`."""
+    service = line(incident.service, 100) or "unknown service"
+    environment = line(incident.environment, 60)
+    return f"{service} in {environment}" if environment else service
+
+
+def measured(alert: AlertView | None) -> str:
+    """The alert's value against its threshold: `5.2%, threshold 1%`; empty when the alert says neither."""
+    if alert is None:
+        return ""
+    value, threshold = line(alert.value, 80), line(alert.threshold, 80)
+    if value and threshold:
+        return f"{value}, threshold {threshold}"
+    return value or (f"threshold {threshold}" if threshold else "")
+
+
+def worst_first(alerts: Iterable[AlertView]) -> list[AlertView]:
+    """Firing before resolved, then by severity, then the oldest first."""
+    rank = {severity: position for position, severity in enumerate(SEVERITIES)}
+    return sorted(
+        alerts,
+        key=lambda alert: (not alert.firing, rank.get(alert.severity, len(rank)), _in_utc(alert.starts_at), alert.name),
+    )
+
+
+def web_link(url: str) -> str:
+    """The URL, fit to stand in any message, when it is http or https and of sane length; else an empty text."""
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    if parts.scheme not in {"http", "https"} or not parts.netloc or len(text) > LINK_LIMIT:
+        return ""
+    return quote(clean(text), safe="%/:=&?~#+!$,;'@()*[]")
+
+
+class Verbatim(str):
+    """Markdown of our own making, which is not escaped again."""
+
+    __slots__ = ()
+
+
+def markdown(value: object) -> str:
+    """The value as Markdown that shows exactly its characters, on one line; Verbatim passes as it is."""
+    if isinstance(value, Verbatim):
+        return value
+    return _MARKDOWN.sub(r"\\\1", line(value, 2000).replace("&", "&amp;"))
+
+
+def markdown_link(url: str) -> Verbatim:
+    """`<https://…>`, or nothing when it is no web link."""
+    link = web_link(url)
+    return Verbatim(f"<{link}>" if link else "")
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "lasting": lasting,
+    "line": line,
+    "link": markdown_link,
+    "measured": measured,
+    "since": since,
+    "time_of_day": time_of_day,
+    "utc": utc,
+    "where": where,
+    "worst_first": worst_first,
+}
+
+
+def _in_utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
