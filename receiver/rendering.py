@@ -7,6 +7,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,7 +115,12 @@ def render_postmortem(
     deployment: DeploymentView | None,
 ) -> str:
     """The draft of the post-mortem, from our own template."""
-    return Templates().render_postmortem(incident, alerts, timeline, rollback, deployment)
+    return _ours().render_postmortem(incident, alerts, timeline, rollback, deployment)
+
+
+@cache
+def _ours() -> Templates:
+    return Templates()
 
 
 def dedup_key(incident: IncidentView) -> str:

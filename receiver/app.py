@@ -1,0 +1,193 @@
+"""Puts the receiver together: store, worker, intake and HTTP, in the order in which they depend on each other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy import Connection, delete
+
+from deploywatch import config, logs
+from deploywatch.serving import Server
+from deploywatch.webconfig import Access
+from receiver import webhook
+from receiver.actions import escalate, investigate, notify, rollback, verify
+from receiver.api import Api
+from receiver.channels import connect
+from receiver.clock import utc_now
+from receiver.config import ReceiverConfig, load
+from receiver.desk import Desk
+from receiver.incidents import resolution
+from receiver.incidents.rules import Effect, Reason
+from receiver.jobs import Handler, Job, Outcome, Worker, release_all
+from receiver.messages import Channel
+from receiver.metrics import Counters, snapshot
+from receiver.rendering import Templates
+from receiver.store import Store, StoreError
+from receiver.store.schema import deliveries, quarantine
+
+log = logs.get("receiver")
+
+_HANDLERS = {
+    notify.KIND: notify.handle,
+    escalate.KIND: escalate.handle,
+    investigate.KIND: investigate.handle,
+    rollback.KIND: rollback.handle,
+    rollback.VERIFY: verify.handle,
+    resolution.SETTLE: resolution.settle,
+    resolution.POSTMORTEM: resolution.draft,
+}
+_STOP_SECONDS = 30.0
+_PRUNE_SECONDS = 3600.0
+
+
+class Receiver:
+    """One receiver: call `serve`, and it runs until it is told to stop."""
+
+    def __init__(self, file: Path, settings: ReceiverConfig, desk: Desk) -> None:
+        self._file = file
+        self._desk = desk
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._counters = Counters(self.registry)
+        handlers: dict[str, Handler] = {kind: partial(handle, desk) for kind, handle in _HANDLERS.items()}
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        self.worker = Worker(desk.store, handlers, owner=owner, clock=desk.clock)
+        self.worker.finished = self._job_finished
+        self.intake = webhook.Intake(desk, committed=self._committed)
+        self._max_body = settings.max_body
+        self._ready = "starting"
+
+    async def serve(self, listen: str, access: Access) -> None:
+        """Open the store, start working, and serve until SIGTERM."""
+        server = Server(
+            name="receiver",
+            listen=listen,
+            access=access,
+            registry=self.registry,
+            ready=lambda: self._ready,
+            reload=self._reload,
+            max_body=self._max_body,
+        )
+        self._add_routes(server.app)
+        server.app.cleanup_ctx.append(self._working)
+        await server.run()
+
+    def _add_routes(self, app: web.Application) -> None:
+        endpoint = webhook.Endpoint(self._desk, self.intake, self._counters)
+        app.router.add_post("/webhook/alertmanager", endpoint.__call__)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/config", self._config)
+        app.router.add_get("/", _landing)
+        Api(self._desk, queued=self.worker.wake).add_to(app)
+
+    async def _working(self, _: web.Application) -> AsyncIterator[None]:
+        """Around the serving: the store is open, jobs are worked on, deliveries are committed."""
+        desk = self._desk
+        await desk.store.open()
+        if desk.store.is_sqlite:
+            await desk.store.write(lambda connection: release_all(connection, desk.clock()))
+        tasks = [asyncio.create_task(run) for run in (self.worker.run(), self.intake.run(), self._prune())]
+        self._ready = ""
+        yield
+        await self.worker.stop(_STOP_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for channel in desk.channels.values():
+            await channel.close()
+        await desk.store.close()
+        await desk.http.close()
+
+    async def _reload(self) -> None:
+        """Take over the file as it is now, except for the database and the body limit, which need a restart."""
+        settings = load(self._file)
+        channels = connect_all(settings)
+        templates = Templates(settings.templates)
+        before = self._desk.channels
+        self._desk.settings, self._desk.channels, self._desk.templates = settings, channels, templates
+        for channel in before.values():
+            await channel.close()
+
+    async def _prune(self) -> None:
+        while True:
+            before = self._desk.clock() - self._desk.settings.keep_deliveries
+            with contextlib.suppress(StoreError):
+                await self._desk.store.write(partial(_forget, before=before))
+            await asyncio.sleep(_PRUNE_SECONDS)
+
+    def _committed(self, reasons: Counter[tuple[Effect, Reason]]) -> None:
+        self._counters.decided(reasons)
+        self.worker.wake()
+
+    def _job_finished(self, job: Job, outcome: Outcome) -> None:
+        self._counters.finished(job, outcome)
+        log.info("job", kind=job.kind, incident=job.incident_id, outcome=outcome.state, note=outcome.note)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        try:
+            read = await self._desk.store.read(snapshot)
+        except StoreError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        ledger = CollectorRegistry()
+        ledger.register(read)
+        body = generate_latest(self.registry) + generate_latest(ledger)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _config(self, _: web.Request) -> web.Response:
+        return web.json_response(config.redacted(self._desk.settings))
+
+
+def connect_all(settings: ReceiverConfig) -> dict[str, Channel]:
+    """Every configured channel, by its name."""
+    return {name: connect(name, one) for name, one in settings.channels.items()}
+
+
+async def run(file: Path, listen: str, web_config: Path | None) -> None:
+    """Read the configuration and serve."""
+    settings = load(file)
+    access = Access(web_config)
+    desk = Desk(
+        settings=settings,
+        store=Store(settings.database.get_secret_value()),
+        templates=Templates(settings.templates),
+        channels=connect_all(settings),
+        http=aiohttp.ClientSession(),
+        clock=utc_now,
+    )
+    try:
+        await Receiver(file, settings, desk).serve(listen, access)
+    finally:
+        await desk.http.close()
+
+
+async def _landing(_: web.Request) -> web.Response:
+    links = ("/api/v1/incidents", "/api/v1/deployments", "/metrics", "/config", "/-/healthy", "/-/ready")
+    items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
+    page = f"<!doctype html><title>deploywatch receiver</title><h1>deploywatch receiver</h1><ul>{items}</ul>"
+    return web.Response(text=page, content_type="text/html")
+
+
+def _forget(connection: Connection, before: datetime) -> None:
+    for table in (deliveries, quarantine):
+        connection.execute(delete(table).where(table.c.received_at < before))

@@ -1,0 +1,59 @@
+"""A client of the receiver's HTTP API, for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from deploywatch.errors import DeploywatchError, UnreachableError
+
+_SECONDS = 30.0
+
+
+class RefusedError(DeploywatchError):
+    """The receiver understood the request and says no; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Talks to one receiver; every call raises UnreachableError or RefusedError when it does not go well."""
+
+    url: str
+    token: str | None = None
+
+    def get(self, path: str, **query: str) -> Any:
+        """GET, giving the JSON or the text of the answer."""
+        return asyncio.run(self._call("GET", path, query=query))
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """POST a JSON body."""
+        return asyncio.run(self._call("POST", path, body=body))
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """PATCH with a JSON body."""
+        return asyncio.run(self._call("PATCH", path, body=body))
+
+    async def _call(
+        self, method: str, path: str, *, body: dict[str, Any] | None = None, query: dict[str, str] | None = None
+    ) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        address = f"{self.url.rstrip('/')}/api/v1{path}"
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), headers=headers) as session,
+                session.request(method, address, json=body, params=query) as response,
+            ):
+                is_json = response.content_type == "application/json"
+                answer = await response.json() if is_json else await response.text()
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            raise UnreachableError(f"the receiver at {self.url} gave no answer: {reason}; is --url right?") from error
+        if status >= 500:
+            raise UnreachableError(f"the receiver at {self.url} cannot answer now ({status}): {answer}")
+        if status >= 400:
+            raise RefusedError(f"refused ({status}): {str(answer).strip()}")
+        return answer

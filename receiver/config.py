@@ -1,0 +1,141 @@
+"""The receiver's configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from deploywatch import config
+from deploywatch.config import RelativePath, Settings
+from deploywatch.quantity import Duration, parse_duration
+from deploywatch.secrets import SecretUrl
+from receiver.actions.command import check_template
+from receiver.channels import ChannelSettings
+from receiver.strategy import Severity, StrategyTable
+
+
+def _duration(text: str) -> Duration:
+    return parse_duration(text)
+
+
+class Verification(Settings):
+    """How a rollback proves itself: the exporter's health of the service, good for `healthy_for`, before `within`.
+
+    In `url`, `{service}` and `{environment}` are filled in.
+    """
+
+    url: str
+    healthy_for: Duration = _duration("10s")
+    within: Duration = _duration("2m")
+    interval: Duration = _duration("1s")
+
+
+class RollbackTarget(Settings):
+    """What is rolled back by which program; `*` stands for any service or environment.
+
+    `command` is an argv list, never a shell; `{service}`, `{environment}`, `{from_version}` and `{to_version}` are
+    filled in within each argument.
+    """
+
+    service: str = "*"
+    environment: str = "*"
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    timeout: Duration = _duration("5m")
+    verify: Verification
+
+    @field_validator("command")
+    @classmethod
+    def _known_placeholders(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        check_template(command)
+        return command
+
+    def covers(self, service: str, environment: str) -> bool:
+        """Whether this target is meant for that service in that environment."""
+        return self.service in ("*", service) and self.environment in ("*", environment)
+
+
+class Rollback(Settings):
+    """The brakes: dry-run unless `mode: auto`; only recent deployments; not again within the cooldown.
+
+    `delay` is the time between the decision and the command, in which the alert may resolve or a person step in.
+    """
+
+    mode: Literal["dry-run", "auto"] = "dry-run"
+    recent: Duration = _duration("24h")
+    cooldown: Duration = _duration("30m")
+    delay: Duration = _duration("0s")
+    targets: tuple[RollbackTarget, ...] = ()
+
+    def target(self, service: str, environment: str) -> RollbackTarget | None:
+        """The first target that covers it."""
+        return next((target for target in self.targets if target.covers(service, environment)), None)
+
+
+class Notify(Settings):
+    """Which channels hear of a severity when the alert names none; every channel, where nothing is said."""
+
+    by_severity: dict[Severity, tuple[str, ...]] = Field(default_factory=dict)
+    give_up_after: Duration = _duration("24h")
+
+
+class Escalation(Settings):
+    """Whom an escalation reaches: these channels, or every channel."""
+
+    channels: tuple[str, ...] = ()
+
+
+class ReceiverConfig(Settings):
+    """Everything that the receiver is told."""
+
+    database: SecretUrl = Field(default="sqlite:///deploywatch.db", validate_default=True)
+    external_url: str = ""
+    quiet_time: Duration = _duration("5m")
+    strategy: StrategyTable = StrategyTable()
+    channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+    notify: Notify = Notify()
+    escalation: Escalation = Escalation()
+    rollback: Rollback = Rollback()
+    templates: RelativePath | None = None
+    postmortems: RelativePath | None = None
+    max_body: Annotated[int, Field(gt=0)] = 32 * 1024**2
+    keep_deliveries: Duration = _duration("14d")
+
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, url: SecretUrl) -> SecretUrl:
+        try:
+            backend = make_url(url.get_secret_value()).get_backend_name()
+        except ArgumentError as error:
+            raise ValueError(
+                "not a database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+            ) from error
+        if backend not in ("sqlite", "postgresql"):
+            raise ValueError(
+                f"{backend} is not supported; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _known_channels(self) -> Self:
+        named = {name for names in self.notify.by_severity.values() for name in names} | set(self.escalation.channels)
+        unknown = sorted(named - set(self.channels))
+        if unknown:
+            hints = "; ".join(f"{name!r} is not a channel{config.nearest(name, self.channels)}" for name in unknown)
+            raise ValueError(f"notify and escalation name channels that are not configured: {hints}")
+        return self
+
+
+def load(path: Path) -> ReceiverConfig:
+    """Read the file; a SQLite path is taken from the file's folder. ConfigError tells every fault."""
+    settings = config.load(path, ReceiverConfig)
+    url = make_url(settings.database.get_secret_value())
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_absolute():
+        absolute = url.set(database=str((path.parent / url.database).absolute()))
+        return settings.model_copy(
+            update={"database": type(settings.database)(absolute.render_as_string(hide_password=False))}
+        )
+    return settings

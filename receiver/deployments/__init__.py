@@ -1,0 +1,1 @@
+"""Deployments: who deployed what, when, and with what result."""

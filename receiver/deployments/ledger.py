@@ -1,0 +1,194 @@
+"""The ledger of deployments: a row when one starts, its result when it finishes, and rollbacks as rows of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from receiver.messages import DeploymentView
+from receiver.store import insert_id
+from receiver.store.schema import deployments
+
+
+class Status(StrEnum):
+    """How a deployment stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment; `previous_version` is what ran with success before it, `rollback_of` what it undoes."""
+
+    id: int
+    service: str
+    environment: str
+    version: str
+    previous_version: str | None
+    strategy: str
+    deployer: str
+    ports: tuple[int, ...]
+    status: Status
+    started_at: datetime
+    finished_at: datetime | None
+    rollback_of: int | None
+
+    def view(self) -> DeploymentView:
+        """As templates see it."""
+        return DeploymentView(
+            service=self.service,
+            environment=self.environment,
+            version=self.version,
+            previous_version=self.previous_version,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            status=self.status,
+            deployer=self.deployer,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API gives it, with the field names of source 003."""
+        duration = (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
+        return {
+            "id": self.id,
+            "timestamp": self.started_at.isoformat(),
+            "service": self.service,
+            "version": self.version,
+            "previous_version": self.previous_version,
+            "environment": self.environment,
+            "strategy": self.strategy,
+            "ports": list(self.ports),
+            "deployer": self.deployer,
+            "status": self.status,
+            "finished_at": self.finished_at.isoformat() if self.finished_at else None,
+            "duration_seconds": duration,
+            "rollback_of": self.rollback_of,
+        }
+
+
+def start(
+    connection: Connection,
+    *,
+    service: str,
+    environment: str,
+    version: str,
+    started_at: datetime,
+    strategy: str = "",
+    deployer: str = "",
+    ports: Sequence[int] = (),
+    rollback_of: int | None = None,
+) -> Deployment:
+    """Note that a deployment began; what ran with success before it becomes its previous version."""
+    values = {
+        "service": service,
+        "environment": environment,
+        "version": version,
+        "previous_version": _running_before(connection, service, environment, started_at),
+        "strategy": strategy,
+        "deployer": deployer,
+        "ports": list(ports),
+        "status": Status.RUNNING,
+        "started_at": started_at,
+        "rollback_of": rollback_of,
+    }
+    return get(connection, insert_id(connection, deployments, values))
+
+
+def finish(connection: Connection, deployment_id: int, status: Status, finished_at: datetime) -> Deployment | None:
+    """Note how a running deployment ended; None when there is no such deployment.
+
+    One that has ended already stays as it is, so that a repeated call changes nothing.
+    """
+    connection.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id, deployments.c.status == Status.RUNNING)
+        .values(status=status, finished_at=finished_at)
+    )
+    return find(connection, deployment_id)
+
+
+def undone(connection: Connection, deployment_id: int, version: str, began: datetime, ended: datetime) -> Deployment:
+    """Note that a deployment was rolled back to `version`: it is marked, and the rollback becomes a row of its own."""
+    bad = get(connection, deployment_id)
+    connection.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id)
+        .values(status=Status.ROLLED_BACK, finished_at=bad.finished_at or ended)
+    )
+    back = start(
+        connection,
+        service=bad.service,
+        environment=bad.environment,
+        version=version,
+        started_at=began,
+        strategy="rollback",
+        deployer="deploywatch",
+        ports=bad.ports,
+        rollback_of=deployment_id,
+    )
+    finish(connection, back.id, Status.SUCCEEDED, ended)
+    return get(connection, back.id)
+
+
+def find(connection: Connection, deployment_id: int) -> Deployment | None:
+    """One deployment, or None."""
+    row = connection.execute(select(deployments).where(deployments.c.id == deployment_id)).mappings().one_or_none()
+    return _deployment(row) if row else None
+
+
+def get(connection: Connection, deployment_id: int) -> Deployment:
+    """One deployment that must be there."""
+    row = connection.execute(select(deployments).where(deployments.c.id == deployment_id)).mappings().one()
+    return _deployment(row)
+
+
+def latest(connection: Connection, service: str, environment: str) -> Deployment | None:
+    """The deployment of this target that began last."""
+    found = recent(connection, limit=1, service=service, environment=environment)
+    return found[0] if found else None
+
+
+def recent(
+    connection: Connection, *, limit: int, service: str | None = None, environment: str | None = None
+) -> list[Deployment]:
+    """The deployments that began last, the newest first."""
+    query = select(deployments).order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(limit)
+    if service is not None:
+        query = query.where(deployments.c.service == service)
+    if environment is not None:
+        query = query.where(deployments.c.environment == environment)
+    return [_deployment(row) for row in connection.execute(query).mappings()]
+
+
+def newest_of_each(connection: Connection, versions: int) -> list[Deployment]:
+    """Of each service and environment the deployments that began last, `versions` of them: what metrics show."""
+    targets = connection.execute(select(deployments.c.service, deployments.c.environment).distinct()).all()
+    return [one for s, e in targets for one in recent(connection, limit=versions, service=s, environment=e)]
+
+
+def _running_before(connection: Connection, service: str, environment: str, moment: datetime) -> str | None:
+    query = (
+        select(deployments.c.version)
+        .where(
+            deployments.c.service == service,
+            deployments.c.environment == environment,
+            deployments.c.status == Status.SUCCEEDED,
+            deployments.c.started_at <= moment,
+        )
+        .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
+        .limit(1)
+    )
+    found: str | None = connection.execute(query).scalar()
+    return found
+
+
+def _deployment(row: RowMapping) -> Deployment:
+    return Deployment(**{**row, "ports": tuple(row["ports"]), "status": Status(row["status"])})

@@ -1,0 +1,28 @@
+"""What those who act work with: settings, store, channels, templates, and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from receiver.clock import Clock, Sleep, utc_now
+from receiver.config import ReceiverConfig
+from receiver.messages import Channel
+from receiver.rendering import Templates
+from receiver.store import Store
+
+
+@dataclass(slots=True)
+class Desk:
+    """One for a receiver; a reload replaces settings, templates and channels."""
+
+    settings: ReceiverConfig
+    store: Store
+    templates: Templates
+    channels: Mapping[str, Channel]
+    http: aiohttp.ClientSession
+    clock: Clock = utc_now
+    sleep: Sleep = asyncio.sleep

@@ -1,0 +1,1 @@
+"""Incidents: what an alert does to them is decided here without doing it."""

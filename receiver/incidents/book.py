@@ -1,0 +1,237 @@
+"""Incidents, their alerts and their timeline as they stand in the store; every function works in a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from deploywatch.conventions import AlertAnnotation
+from receiver.incidents.rules import Alert, Episode
+from receiver.messages import AlertView, IncidentView, TimelineEntryView
+from receiver.store import insert_id, upsert
+from receiver.store.schema import alerts, incidents, timeline
+from receiver.strategy import Severity
+
+SYSTEM = "deploywatch"
+_CHUNK = 500
+
+
+class Status(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One row of the incidents; `quiet_since` is when its last alert resolved."""
+
+    id: int
+    service: str
+    environment: str
+    severity: Severity
+    type: str
+    title: str
+    channels: tuple[str, ...]
+    opened_at: datetime
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    quiet_since: datetime | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """Resolved; monitoring while all its alerts are quiet; else acknowledged or open."""
+        if self.resolved_at:
+            return Status.RESOLVED
+        if self.quiet_since:
+            return Status.MONITORING
+        return Status.ACKNOWLEDGED if self.acknowledged_at else Status.OPEN
+
+    def view(self, external_url: str = "") -> IncidentView:
+        """As templates see it."""
+        return IncidentView(
+            id=self.id,
+            service=self.service,
+            environment=self.environment,
+            severity=self.severity,
+            status=self.status,
+            title=self.title,
+            type=self.type,
+            opened_at=self.opened_at,
+            acknowledged_at=self.acknowledged_at,
+            acknowledged_by=self.acknowledged_by or "",
+            resolved_at=self.resolved_at,
+            url=f"{external_url.rstrip('/')}/api/v1/incidents/{self.id}" if external_url else "",
+        )
+
+
+def open_key(service: str, environment: str) -> str:
+    """What makes one open incident a service and environment; the separator cannot be in a label."""
+    return f"{service}\x1f{environment}"
+
+
+def find(connection: Connection, incident_id: int) -> Incident | None:
+    """One incident, or None."""
+    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).mappings().one_or_none()
+    return _incident(row) if row else None
+
+
+def get(connection: Connection, incident_id: int) -> Incident:
+    """One incident that must be there."""
+    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).mappings().one()
+    return _incident(row)
+
+
+def open_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incident]:
+    """The open incidents of these keys."""
+    found = {}
+    for chunk in _chunks(keys):
+        for row in connection.execute(select(incidents).where(incidents.c.open_key.in_(chunk))).mappings():
+            found[row["open_key"]] = _incident(row)
+    return found
+
+
+def recent(connection: Connection, *, only_open: bool, limit: int) -> list[Incident]:
+    """The newest incidents first."""
+    query = select(incidents).order_by(incidents.c.id.desc()).limit(limit)
+    if only_open:
+        query = query.where(incidents.c.open_key.is_not(None))
+    return [_incident(row) for row in connection.execute(query).mappings()]
+
+
+def add(connection: Connection, incident: Incident) -> Incident:
+    """Store a new incident; it comes back with its number."""
+    values = {**_columns(incident), "open_key": open_key(incident.service, incident.environment)}
+    return replace(incident, id=insert_id(connection, incidents, values))
+
+
+def save(connection: Connection, incident: Incident) -> None:
+    """Write what changed; a resolved incident gives up its place as the open one."""
+    values = _columns(incident)
+    if incident.resolved_at:
+        values["open_key"] = None
+    connection.execute(update(incidents).where(incidents.c.id == incident.id).values(**values))
+
+
+def write_line(
+    connection: Connection, incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM
+) -> None:
+    """Add one line to the timeline."""
+    write_lines(connection, [line(incident_id, at, kind, text, actor=actor)])
+
+
+def line(incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM) -> dict[str, Any]:
+    """One line of the timeline, to be written with others."""
+    return {"incident_id": incident_id, "at": at, "kind": kind, "actor": actor, "text": text[:4000]}
+
+
+def write_lines(connection: Connection, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Add lines to timelines."""
+    if lines:
+        connection.execute(insert(timeline), lines)
+
+
+def timeline_of(connection: Connection, incident_id: int) -> list[TimelineEntryView]:
+    """The incident's timeline, oldest first."""
+    query = select(timeline).where(timeline.c.incident_id == incident_id).order_by(timeline.c.at, timeline.c.id)
+    return [
+        TimelineEntryView(at=row["at"], kind=row["kind"], actor=row["actor"], text=row["text"])
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
+    """The current episode of each fingerprint that is known, with the incident that it belongs to."""
+    found = {}
+    for chunk in _chunks(fingerprints):
+        query = select(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk))
+        for row in connection.execute(query).mappings():
+            episode = Episode(row["starts_at"], row["status"] == "firing", row["annotations"])
+            found[row["fingerprint"]] = (episode, row["incident_id"])
+    return found
+
+
+def save_alerts(connection: Connection, changed: Sequence[tuple[Alert, str, int | None]], now: datetime) -> None:
+    """Store alerts as (alert, severity, incident); each becomes the current episode of its fingerprint."""
+    if not changed:
+        return
+    for chunk in _chunks(alert.fingerprint for alert, _, _ in changed):
+        connection.execute(
+            update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
+        )
+    upsert(connection, alerts, [_alert_row(alert, severity, incident, now) for alert, severity, incident in changed])
+
+
+def is_quiet(connection: Connection, incident_id: int) -> bool:
+    """Whether none of the incident's alerts fires."""
+    query = select(alerts.c.fingerprint).where(
+        alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing"
+    )
+    return connection.execute(query.limit(1)).first() is None
+
+
+def alerts_of(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
+    """The incident's alerts as templates see them, in the order in which they began."""
+    query = select(alerts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.starts_at, alerts.c.fingerprint)
+    return tuple(_alert_view(row) for row in connection.execute(query).mappings())
+
+
+def _incident(row: RowMapping) -> Incident:
+    values = {key: row[key] for key in row if key != "open_key"}
+    return Incident(**{**values, "channels": tuple(row["channels"])})
+
+
+def _columns(incident: Incident) -> dict[str, Any]:
+    names = [column.name for column in incidents.columns if column.name not in ("id", "open_key")]
+    return {name: getattr(incident, name) for name in names} | {"channels": list(incident.channels)}
+
+
+def _alert_row(alert: Alert, severity: str, incident_id: int | None, now: datetime) -> dict[str, Any]:
+    return {
+        "fingerprint": alert.fingerprint,
+        "starts_at": alert.starts_at,
+        "current": True,
+        "incident_id": incident_id,
+        "status": "firing" if alert.firing else "resolved",
+        "ends_at": alert.ends_at,
+        "severity": severity,
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "generator_url": alert.generator_url,
+        "updated_at": now,
+    }
+
+
+def _alert_view(row: RowMapping) -> AlertView:
+    labels, annotations = row["labels"], row["annotations"]
+    return AlertView(
+        name=labels.get("alertname", row["fingerprint"]),
+        firing=row["current"] and row["status"] == "firing",
+        severity=row["severity"],
+        summary=annotations.get(AlertAnnotation.SUMMARY, ""),
+        description=annotations.get(AlertAnnotation.DESCRIPTION, ""),
+        value=annotations.get(AlertAnnotation.VALUE, ""),
+        threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),
+        runbook_url=annotations.get(AlertAnnotation.RUNBOOK_URL, ""),
+        dashboard_url=annotations.get(AlertAnnotation.DASHBOARD_URL, ""),
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        labels=labels,
+        annotations=annotations,
+    )
+
+
+def _chunks(items: Iterable[str]) -> Iterable[list[str]]:
+    """SQLite takes a bounded number of values in one statement."""
+    whole = sorted(set(items))
+    return (whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))

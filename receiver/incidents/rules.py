@@ -1,0 +1,107 @@
+"""What an alert does to the incidents: pure rules, each decision with its named reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from deploywatch.conventions import SEVERITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert of a webhook; `starts_at` names its episode, `ends_at` is None while it fires."""
+
+    fingerprint: str
+    firing: bool
+    starts_at: datetime
+    ends_at: datetime | None
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    generator_url: str = ""
+
+    @property
+    def name(self) -> str:
+        """The alert's name, or what identifies it when it has none."""
+        return self.labels.get("alertname") or f"alert {self.fingerprint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What is stored of the newest episode of a fingerprint."""
+
+    starts_at: datetime
+    firing: bool
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Effect(StrEnum):
+    """What an alert leads to."""
+
+    OPEN = "open"
+    JOIN = "join"
+    WORSEN = "worsen"
+    RESOLVE = "resolve"
+    REFRESH = "refresh"
+    RECORD = "record"
+    IGNORE = "ignore"
+
+
+class Reason(StrEnum):
+    """Why; shown in the timeline and counted in metrics."""
+
+    FIRST_ALERT = "first_alert"
+    INCIDENT_IS_OPEN = "incident_is_open"
+    MORE_SEVERE = "more_severe"
+    ALERT_RESOLVED = "alert_resolved"
+    RESOLVED_BEFORE_FIRING = "resolved_before_firing"
+    ANNOTATIONS_CHANGED = "annotations_changed"
+    DUPLICATE = "duplicate"
+    OLDER_EPISODE = "older_episode"
+    EPISODE_IS_OVER = "episode_is_over"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about one alert, and why."""
+
+    effect: Effect
+    reason: Reason
+
+
+def decide(alert: Alert, known: Episode | None, severity: str, open_severity: str | None) -> Decision:
+    """Judge one alert against the newest known episode and the severity of the open incident (None: none is open).
+
+    Episodes only move forward: an older one never overrides a newer, and within one "resolved" is final, so that
+    any order and repetition of the same deliveries ends the same.
+    """
+    if known is not None and alert.starts_at < known.starts_at:
+        return Decision(Effect.IGNORE, Reason.OLDER_EPISODE)
+    if known is not None and alert.starts_at == known.starts_at:
+        return _same_episode(alert, known)
+    if not alert.firing:
+        if known is not None and known.firing:
+            return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
+        return Decision(Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING)
+    if open_severity is None:
+        return Decision(Effect.OPEN, Reason.FIRST_ALERT)
+    if worse(severity, open_severity):
+        return Decision(Effect.WORSEN, Reason.MORE_SEVERE)
+    return Decision(Effect.JOIN, Reason.INCIDENT_IS_OPEN)
+
+
+def _same_episode(alert: Alert, known: Episode) -> Decision:
+    if known.firing and not alert.firing:
+        return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
+    if alert.firing and not known.firing:
+        return Decision(Effect.IGNORE, Reason.EPISODE_IS_OVER)
+    if alert.firing and dict(alert.annotations) != dict(known.annotations):
+        return Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
+    return Decision(Effect.IGNORE, Reason.DUPLICATE)
+
+
+def worse(one: str, other: str) -> bool:
+    """Whether the first severity is worse than the second."""
+    return SEVERITIES.index(one) < SEVERITIES.index(other)

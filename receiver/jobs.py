@@ -1,0 +1,288 @@
+"""The durable queue: a job is leased, run, and finished together with what it changed; nothing is queued twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
+
+from deploywatch import logs
+from receiver.clock import Clock
+from receiver.store import Store, StoreError, insert_new
+from receiver.store.schema import jobs
+
+log = logs.get("jobs")
+
+LEASE = timedelta(seconds=30)
+POLL_SECONDS = 1.0
+_MAX_BACKOFF = timedelta(minutes=5)
+
+
+class State(StrEnum):
+    """The life of a job."""
+
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """Something to do: once for each `key`, one after another within a `lane`, not before `run_at`."""
+
+    kind: str
+    key: str
+    lane: str
+    run_at: datetime
+    incident_id: int | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job in hand; `attempts` counts this one."""
+
+    id: int
+    kind: str
+    key: str
+    incident_id: int
+    payload: Mapping[str, Any]
+    attempts: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run of a job ended; `record` writes what it changed, in the transaction that finishes the job."""
+
+    state: State
+    note: str = ""
+    after: timedelta = timedelta()
+    record: Callable[[Connection], None] | None = None
+
+
+Handler = Callable[[Job], Awaitable[Outcome]]
+
+
+def done(note: str = "", record: Callable[[Connection], None] | None = None) -> Outcome:
+    """The job is finished."""
+    return Outcome(State.DONE, note, record=record)
+
+
+def again(note: str, after: timedelta) -> Outcome:
+    """The job is to be tried again, not before `after`."""
+    return Outcome(State.READY, note, after)
+
+
+def failed(note: str, record: Callable[[Connection], None] | None = None) -> Outcome:
+    """The job is given up."""
+    return Outcome(State.FAILED, note, record=record)
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long to wait after so many attempts: 1 s, doubled each time, at most 5 minutes."""
+    return min(timedelta(seconds=2 ** min(attempts - 1, 10)), _MAX_BACKOFF)
+
+
+def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
+    """Queue jobs; one whose key was ever queued before is left out."""
+    insert_new(
+        connection,
+        jobs,
+        [
+            {
+                "kind": job.kind,
+                "key": job.key,
+                "lane": job.lane,
+                "incident_id": job.incident_id,
+                "payload": dict(job.payload),
+                "state": State.READY,
+                "run_at": job.run_at,
+                "attempts": 0,
+                "note": "",
+                "created_at": now,
+            }
+            for job in new
+        ],
+    )
+
+
+def claim(connection: Connection, now: datetime, owner: str, limit: int) -> list[Job]:
+    """Lease the jobs that are due, at most one a lane; a lease that ran out may be taken over."""
+    earlier = jobs.alias("earlier")
+    blocked = exists().where(
+        earlier.c.lane == jobs.c.lane,
+        earlier.c.id < jobs.c.id,
+        earlier.c.state.in_((State.READY, State.RUNNING)),
+    )
+    due = or_(
+        and_(jobs.c.state == State.READY, jobs.c.run_at <= now),
+        and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < now),
+    )
+    query = select(jobs).where(due, ~blocked).order_by(jobs.c.run_at, jobs.c.id).limit(limit)
+    rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+    if rows:
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.id.in_([row["id"] for row in rows]))
+            .values(state=State.RUNNING, leased_by=owner, leased_until=now + LEASE, attempts=jobs.c.attempts + 1)
+        )
+    return [
+        Job(r["id"], r["kind"], r["key"], r["incident_id"], r["payload"], r["attempts"] + 1, r["created_at"])
+        for r in rows
+    ]
+
+
+def finish(connection: Connection, now: datetime, owner: str, job: Job, outcome: Outcome) -> bool:
+    """Write how the job ended and what it changed; False, and nothing written, when the lease is no longer ours."""
+    finished = outcome.state in (State.DONE, State.FAILED)
+    changed = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.leased_by == owner, jobs.c.attempts == job.attempts)
+        .values(
+            state=outcome.state,
+            run_at=now + outcome.after,
+            leased_by=None,
+            leased_until=None,
+            note=outcome.note[:2000],
+            finished_at=now if finished else None,
+        )
+    )
+    if changed.rowcount != 1:
+        return False
+    if outcome.record:
+        outcome.record(connection)
+    return True
+
+
+def release_all(connection: Connection, now: datetime) -> None:
+    """End every lease: for a store that belongs to one process, where those who held them are gone."""
+    connection.execute(update(jobs).where(jobs.c.state == State.RUNNING).values(leased_until=now - LEASE))
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the earliest waiting job is due."""
+    found: datetime | None = connection.execute(
+        select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY)
+    ).scalar()
+    return found
+
+
+class Worker:
+    """Runs due jobs with their handlers, many at a time, until it is stopped."""
+
+    def __init__(
+        self, store: Store, handlers: Mapping[str, Handler], *, owner: str, clock: Clock, concurrency: int = 32
+    ) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._owner = owner
+        self._clock = clock
+        self._concurrency = concurrency
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.finished: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
+
+    def wake(self) -> None:
+        """Look for due jobs now: something was queued."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until `stop`; trouble with the store is waited out."""
+        heartbeat = asyncio.create_task(self._keep_leases())
+        try:
+            while not self._stopping:
+                try:
+                    started = await self._start_due()
+                    pause = 0.0 if started == self._concurrency else await self._pause()
+                except StoreError as error:
+                    log.error("jobs wait for the store", reason=str(error))
+                    pause = POLL_SECONDS
+                await self._sleep(pause)
+        finally:
+            heartbeat.cancel()
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more, wait `grace` seconds for what runs, then cancel it."""
+        self._stopping = True
+        self.wake()
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=grace)
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Run every job that is due until none is left; the jobs that they queue too."""
+        while await self._start_due() or self._running:
+            await asyncio.gather(*self._running.values())
+
+    async def _start_due(self) -> int:
+        room = self._concurrency - len(self._running)
+        if room <= 0:
+            return 0
+        now = self._clock()
+        claimed = await self._store.write(lambda connection: claim(connection, now, self._owner, room))
+        for job in claimed:
+            task = asyncio.create_task(self._run_one(job), name=job.key)
+            self._running[job.id] = task
+            task.add_done_callback(lambda _, number=job.id: self._ended(number))  # type: ignore[misc] # mypy sees no type for the default
+        return len(claimed)
+
+    def _ended(self, number: int) -> None:
+        del self._running[number]
+        self.wake()
+
+    async def _run_one(self, job: Job) -> None:
+        try:
+            outcome = await self._handlers[job.kind](job)
+        except StoreError as error:
+            outcome = again(str(error), backoff(job.attempts))
+        except Exception as error:
+            log.exception("a job broke", kind=job.kind, key=job.key, attempts=job.attempts)
+            outcome = again(f"internal error: {error!r}", backoff(job.attempts))
+        try:
+            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
+        except StoreError as error:
+            # The lease will run out, and the job is run again.
+            log.error("the outcome of a job could not be stored", key=job.key, reason=str(error))
+            return
+        if ours:
+            self.finished(job, outcome)
+        else:
+            log.warning("a job was finished by someone else meanwhile", key=job.key)
+
+    async def _pause(self) -> float:
+        due = await self._store.read(next_due)
+        wait = POLL_SECONDS if due is None else (due - self._clock()).total_seconds()
+        return min(max(wait, 0.01), POLL_SECONDS)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            held = list(self._running)
+            if not held:
+                continue
+            until = self._clock() + LEASE
+            try:
+                await self._store.write(lambda c, held=held, until=until: _extend(c, self._owner, held, until))  # type: ignore[misc] # mypy sees no types for the defaults
+            except StoreError as error:
+                log.error("leases could not be extended", reason=str(error))
+
+
+def _extend(connection: Connection, owner: str, held: list[int], until: datetime) -> None:
+    connection.execute(update(jobs).where(jobs.c.id.in_(held), jobs.c.leased_by == owner).values(leased_until=until))

@@ -1,0 +1,148 @@
+"""The store: SQLite by default, PostgreSQL for several replicas; one transaction at a time is one function."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Table, event, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from deploywatch.errors import DeploywatchError
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class StoreError(DeploywatchError):
+    """The database could not be read or written just now; the same call may succeed later."""
+
+    exit_code = 1
+
+
+class Store:
+    """Runs functions of a Connection, each in one transaction; a write returns when it is safe on the disk.
+
+    SQLite runs in WAL mode with full sync and one writer, and belongs to one process: `open` takes a lock file.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.file = Path(parsed.database) if self.is_sqlite and parsed.database else None
+        self._lock_file: int | None = None
+        self._writing = asyncio.Lock()
+        if self.is_sqlite:
+            self._writer = _sqlite_engine(parsed.set(drivername="sqlite+aiosqlite"), "BEGIN IMMEDIATE", connections=1)
+            self._reader = _sqlite_engine(parsed.set(drivername="sqlite+aiosqlite"), "BEGIN", connections=4)
+        else:
+            self._writer = create_async_engine(parsed.set(drivername="postgresql+asyncpg"), pool_size=8)
+            self._reader = self._writer
+
+    async def open(self) -> None:
+        """Take the lock, bring the schema up to date; StoreError says why when that is not possible."""
+        if self.file is not None:
+            self._take_lock(self.file)
+        await self.write(_migrate)
+
+    async def close(self) -> None:
+        """Give up every connection and the lock."""
+        await self._writer.dispose()
+        await self._reader.dispose()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction and commit; StoreError, and nothing written, when the database fails."""
+        if not self.is_sqlite:
+            return await self._run(self._writer, work)
+        async with self._writing:
+            return await self._run(self._writer, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on a consistent view; what it writes is an error on SQLite's side of things: use `write`."""
+        return await self._run(self._reader, work)
+
+    async def _run(self, engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+        try:
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+        except (DBAPIError, OSError) as error:
+            reason = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+            raise StoreError(f"the database failed: {reason}") from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"the database failed: {error}") from error
+
+    def _take_lock(self, file: Path) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(f"{file} is in use by another receiver; for several replicas use PostgreSQL") from error
+        except OSError as error:
+            raise StoreError(f"{file} cannot be opened: {error.strerror}") from error
+
+
+def insert_id(connection: Connection, table: Table, values: Row) -> int:
+    """Insert one row and return its number."""
+    return int(connection.execute(insert(table).values(**values)).inserted_primary_key[0])  # type: ignore[index] # a table with an id
+
+
+def insert_new(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    """Insert the rows that break no uniqueness; the others are there already and stay as they are."""
+    rows = list(rows)
+    if rows:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    """Insert the rows, or overwrite those with the same primary key."""
+    rows = list(rows)
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    statement = _insert(connection, table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _sqlite_engine(url: Any, begin: str, *, connections: int) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=connections, max_overflow=0)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _migrate(connection: Connection) -> None:
+    settings = Config()
+    settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, "head")

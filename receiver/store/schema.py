@@ -1,0 +1,192 @@
+"""The tables. Times are UTC; what is open, and what must be unique, the database itself guarantees."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A UTC time on both stores: SQLite keeps no time zone, so it is taken off on the way in and put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", _Id, primary_key=True, autoincrement=True)
+
+
+def _table(name: str, *parts: Any) -> Table:
+    # Without it SQLite gives the number of a deleted row to the next one.
+    return Table(name, metadata, *parts, sqlite_autoincrement="id" in {getattr(part, "name", "") for part in parts})
+
+
+deliveries = _table(
+    "deliveries",
+    _id(),
+    Column("received_at", Moment, nullable=False, index=True),
+    Column("alerts", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+quarantine = _table(
+    "quarantine",
+    _id(),
+    Column("received_at", Moment, nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("remote", String(100), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+incidents = _table(
+    "incidents",
+    _id(),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    # What makes one open incident a service and environment: set while it is open, NULL once it is resolved.
+    Column("open_key", Text, unique=True),
+    Column("severity", String(20), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("channels", JSON, nullable=False),
+    Column("opened_at", Moment, nullable=False, index=True),
+    Column("acknowledged_at", Moment),
+    Column("acknowledged_by", Text),
+    Column("quiet_since", Moment),
+    Column("resolved_at", Moment),
+    Column("resolved_by", Text),
+)
+
+# One row an episode: an alert that fires again has a later start. The newest of a fingerprint is the current one.
+alerts = _table(
+    "alerts",
+    Column("fingerprint", String(100), primary_key=True),
+    Column("starts_at", Moment, primary_key=True),
+    Column("current", Boolean, nullable=False),
+    Column("incident_id", ForeignKey("incidents.id"), index=True),
+    Column("status", String(10), nullable=False),
+    Column("ends_at", Moment),
+    Column("severity", String(20), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("annotations", JSON, nullable=False),
+    Column("generator_url", Text, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Index(
+        "ix_alerts_current", "fingerprint", unique=True, sqlite_where=text("current"), postgresql_where=text("current")
+    ),
+)
+
+timeline = _table(
+    "timeline",
+    _id(),
+    Column("incident_id", ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+jobs = _table(
+    "jobs",
+    _id(),
+    Column("kind", String(40), nullable=False),
+    # The same thing is never queued twice.
+    Column("key", String(200), nullable=False, unique=True),
+    # Jobs of one lane run one after another, in their order.
+    Column("lane", String(200), nullable=False),
+    Column("incident_id", ForeignKey("incidents.id"), index=True),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("run_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("leased_by", String(100)),
+    Column("leased_until", Moment),
+    Column("note", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Index("ix_jobs_open", "state", "run_at"),
+    Index("ix_jobs_lane", "lane", "state"),
+)
+
+threads = _table(
+    "threads",
+    Column("incident_id", ForeignKey("incidents.id"), primary_key=True),
+    Column("channel", String(100), primary_key=True),
+    Column("reference", Text, nullable=False),
+)
+
+deployments = _table(
+    "deployments",
+    _id(),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("previous_version", Text),
+    Column("strategy", Text, nullable=False),
+    Column("deployer", Text, nullable=False),
+    Column("ports", JSON, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("rollback_of", ForeignKey("deployments.id")),
+    Index("ix_deployments_target", "service", "environment", "started_at"),
+)
+
+rollbacks = _table(
+    "rollbacks",
+    _id(),
+    # At most one rollback for a deployment, ever: written before the command starts.
+    Column("deployment_id", ForeignKey("deployments.id"), nullable=False, unique=True),
+    Column("incident_id", ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("from_version", Text, nullable=False),
+    Column("to_version", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+)

@@ -1,0 +1,193 @@
+"""Alertmanager's webhook, version 4: understood, committed together with what came at the same time, then answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import insert
+
+from deploywatch import logs
+from receiver.desk import Desk
+from receiver.incidents.ingest import Delivery, ingest
+from receiver.incidents.rules import Alert, Effect, Reason
+from receiver.metrics import Counters
+from receiver.store import StoreError
+from receiver.store.schema import quarantine
+
+log = logs.get("webhook")
+
+_BATCH = 64
+_BACKLOG = 2000
+_QUARANTINE_LIMIT = 1024**2
+_NEVER = 1  # the year of Alertmanager's "no end yet"
+
+
+class _AlertPayload(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] = Field(default_factory=dict)
+    starts_at: Annotated[AwareDatetime, Field(alias="startsAt")]
+    ends_at: Annotated[AwareDatetime | None, Field(alias="endsAt")] = None
+    generator_url: Annotated[str, Field(alias="generatorURL")] = ""
+    fingerprint: Annotated[str, Field(min_length=1, max_length=100)]
+
+    def alert(self) -> Alert:
+        ended = self.status == "resolved" and self.ends_at is not None and self.ends_at.year > _NEVER
+        return Alert(
+            fingerprint=self.fingerprint,
+            firing=self.status == "firing",
+            starts_at=self.starts_at,
+            ends_at=self.ends_at if ended else None,
+            labels=self.labels,
+            annotations=self.annotations,
+            generator_url=self.generator_url,
+        )
+
+
+class Payload(BaseModel):
+    """The body of a webhook; fields that we do not know are ignored, because payloads gain some over time."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: Literal["4"]
+    alerts: tuple[_AlertPayload, ...]
+    truncated_alerts: Annotated[int, Field(alias="truncatedAlerts")] = 0
+
+
+class RejectedError(Exception):
+    """The body can never be right; the text says what is wrong with it."""
+
+
+def understand(body: bytes, received_at: datetime) -> Delivery:
+    """Read a body; RejectedError says with JSON paths what is wrong."""
+    try:
+        payload = Payload.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        said = "; ".join(f"{_json_path(fault['loc'])}: {fault['msg']}" for fault in faults[:5])
+        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise RejectedError(f"not an Alertmanager webhook of version 4: {said}{more}") from error
+    return Delivery(received_at, body, tuple(alert.alert() for alert in payload.alerts))
+
+
+def _json_path(loc: tuple[str | int, ...]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+
+
+class Intake:
+    """Commits deliveries, as many together as are waiting, and answers each one once it is safe."""
+
+    def __init__(self, desk: Desk, *, committed: Callable[[Counter[tuple[Effect, Reason]]], None]) -> None:
+        self._desk = desk
+        self._committed = committed
+        self._waiting: asyncio.Queue[tuple[Delivery, asyncio.Future[None]]] = asyncio.Queue()
+
+    @property
+    def backlog(self) -> int:
+        """How many deliveries wait for their commit."""
+        return self._waiting.qsize()
+
+    async def accept(self, delivery: Delivery) -> None:
+        """Return once the delivery and all that follows from it are committed; StoreError when they are not."""
+        if self.backlog >= _BACKLOG:
+            raise StoreError(f"{self.backlog} webhooks are waiting already")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((delivery, future))
+        await future
+
+    async def run(self) -> None:
+        """Commit what comes, until cancelled; whoever still waits then is told that nothing was stored."""
+        try:
+            while True:
+                batch = [await self._waiting.get()]
+                while len(batch) < _BATCH and not self._waiting.empty():
+                    batch.append(self._waiting.get_nowait())
+                await self._commit(batch)
+        finally:
+            while not self._waiting.empty():
+                _, future = self._waiting.get_nowait()
+                _answer(future, StoreError("shutting down"))
+
+    async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
+        deliveries = [delivery for delivery, _ in batch]
+        try:
+            reasons = await self._desk.store.write(
+                lambda connection: ingest(connection, self._desk.settings, deliveries, self._desk.clock())
+            )
+        except Exception as error:
+            await self._recover(batch, error)
+            return
+        for _, future in batch:
+            _answer(future, None)
+        self._committed(reasons)
+
+    async def _recover(self, batch: list[tuple[Delivery, asyncio.Future[None]]], error: Exception) -> None:
+        """One bad delivery must not take the others with it: alone, each succeeds or fails for itself."""
+        if len(batch) > 1 and not isinstance(error, StoreError):
+            for one in batch:
+                await self._commit([one])
+            return
+        if not isinstance(error, StoreError):
+            log.exception("a delivery could not be taken in", exc_info=error)
+        for _, future in batch:
+            _answer(future, error)
+
+
+def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+class Endpoint:
+    """`POST /webhook/alertmanager`: 200 once committed, 400 for what can never be right, 503 to try again."""
+
+    def __init__(self, desk: Desk, intake: Intake, counters: Counters) -> None:
+        self._desk = desk
+        self._intake = intake
+        self._counters = counters
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Answer one webhook."""
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            limit = self._desk.settings.max_body
+            return await self._reject(request, b"", f"the body is larger than {limit} bytes; lower max_alerts")
+        try:
+            delivery = understand(body, self._desk.clock())
+            with self._counters.commit_seconds.time():
+                await self._intake.accept(delivery)
+        except RejectedError as error:
+            return await self._reject(request, body, str(error))
+        except StoreError as error:
+            self._counters.answered("unavailable")
+            log.error("a webhook could not be stored; Alertmanager will send it again", reason=str(error))
+            return web.Response(status=503, text=f"not stored, send it again: {error}\n", headers={"Retry-After": "5"})
+        self._counters.answered("accepted")
+        return web.Response(text="committed\n")
+
+    async def _reject(self, request: web.Request, body: bytes, reason: str) -> web.Response:
+        self._counters.answered("rejected")
+        log.warning("a webhook was rejected", reason=reason, remote=request.remote)
+        row = {
+            "received_at": self._desk.clock(),
+            "reason": reason,
+            "remote": request.remote or "",
+            "body": body[:_QUARANTINE_LIMIT],
+        }
+        with contextlib.suppress(StoreError):  # the answer says what is wrong even when it cannot be kept
+            await self._desk.store.write(lambda connection: connection.execute(insert(quarantine), [row]))
+        return web.Response(status=400, text=f"{reason}\n")
