@@ -65,7 +65,7 @@ class Receiver:
     def __init__(self, file: Path, settings: ReceiverConfig, desk: Desk) -> None:
         self._file = file
         self._desk = desk
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no annotation here
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
