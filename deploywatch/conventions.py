@@ -60,6 +60,7 @@ class ProbeMetric:
     TLS_VERSION_INFO: Final = "probe_tls_version_info"
 
     FAILURE_INFO: Final = "probe_failure_info"
+    RUN_DURATION: Final = "probe_run_duration_seconds"
     LAST_RUN: Final = "probe_last_run_timestamp_seconds"
     RUNS: Final = "probe_runs_total"
     FAILURES: Final = "probe_failures_total"
@@ -67,6 +68,15 @@ class ProbeMetric:
     APPLICATION_INFO: Final = "probe_application_info"
     APPLICATION_UPTIME: Final = "probe_application_uptime_seconds"
     APPLICATION_CHECK: Final = "probe_application_check"
+
+    POSTGRES_CONNECT: Final = "probe_postgres_connect_seconds"
+    POSTGRES_SELECT: Final = "probe_postgres_select_seconds"
+    POSTGRES_QUERY: Final = "probe_postgres_query_seconds"
+    REDIS_CONNECT: Final = "probe_redis_connect_seconds"
+    REDIS_PING: Final = "probe_redis_ping_seconds"
+    REDIS_ROUND_TRIP: Final = "probe_redis_round_trip_seconds"
+
+    DEPENDENCY: Final = "service_dependency"
 
 
 class DeploymentMetric:

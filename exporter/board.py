@@ -1,0 +1,94 @@
+"""The board on which results are put up: what each target's last run gave, for /metrics and for the health answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from deploywatch import conventions, logs
+from exporter import families
+from exporter.clock import Clock
+from exporter.config import ServiceKey
+from exporter.exposition import Exposition, Page
+from exporter.record import Record
+from exporter.results import Result, Sample
+from exporter.targets import Key, Target
+
+log = logs.get("exporter")
+
+
+class Board:
+    """Keeps the records of the targets that there are now, and their text."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._exposition = Exposition()
+        self.records: dict[Key, Record] = {}
+        self.dependencies: dict[ServiceKey, tuple[str, ...]] = {}
+
+    def set_up(
+        self,
+        targets: Iterable[Target],
+        dependencies: dict[ServiceKey, tuple[str, ...]],
+        buckets: tuple[float, ...],
+    ) -> None:
+        """Make room for these targets; those that are unchanged keep what is known of them, the others are gone."""
+        old, self.records = self.records, {}
+        for target in targets:
+            kept = old.get(target.key)
+            if kept is not None and kept.target == target and kept.buckets == buckets:
+                self.records[target.key] = kept
+            else:
+                self.records[target.key] = Record(target, buckets)
+                self._exposition.remove(target.key)
+        for gone in old.keys() - self.records.keys():
+            self._exposition.remove(gone)
+        self._set_dependencies(dependencies)
+
+    def note(self, target: Target, result: Result) -> None:
+        """Put up a result; one of a target that has been removed or changed meanwhile is dropped."""
+        record = self.records.get(target.key)
+        if record is None or record.target != target:
+            return
+        _log(target, record.last, result)
+        record.note(result)
+        self._put(record)
+
+    def text(self) -> str:
+        """The exposition text of all targets as of now."""
+        now = self._clock.now()
+        for record in self.records.values():
+            if not record.stale and record.expired(now):
+                record.stale = True
+                self._put(record)
+        return self._exposition.text()
+
+    def waiting(self) -> Iterator[Key]:
+        """The targets that have not run yet."""
+        return (key for key, record in self.records.items() if record.last is None)
+
+    def current(self, record: Record) -> Result | None:
+        """A target's last result, unless a run has been missed since."""
+        return None if record.expired(self._clock.now()) else record.last
+
+    def _put(self, record: Record) -> None:
+        self._exposition.put(record.target.key, record.page.render(record.samples()))
+
+    def _set_dependencies(self, dependencies: dict[ServiceKey, tuple[str, ...]]) -> None:
+        for owner in self.dependencies:
+            self._exposition.remove(owner)
+        self.dependencies = dependencies
+        for owner, others in dependencies.items():
+            page = Page(((conventions.SERVICE, owner.service), (conventions.ENVIRONMENT, owner.environment)))
+            samples = [Sample(families.DEPENDENCY, 1, (("depends_on", other),)) for other in dict.fromkeys(others)]
+            self._exposition.put(owner, page.render(samples))
+
+
+def _log(target: Target, before: Result | None, now: Result) -> None:
+    """Tell when a probe begins to fail, fails for another reason, or works again; the rest is for debugging."""
+    place = target.key._asdict()
+    if now.reason is None:
+        tell = log.info if before is not None and not before.success else log.debug
+        tell("probe succeeded", **place, duration=now.duration)
+        return
+    tell = log.debug if before is not None and before.reason == now.reason else log.warning
+    tell("probe failed", **place, reason=str(now.reason), detail=now.detail, duration=now.duration)

@@ -1,0 +1,104 @@
+"""The text of /metrics: each target's lines are rendered when it ran, and a scrape only puts them together.
+
+The format is Prometheus's text 0.0.4: the samples of a family stand together, below its HELP and TYPE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from exporter.results import Family, Sample
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Labels = Sequence[tuple[str, str]]
+
+
+def escape(value: str) -> str:
+    """A label value as it stands between quotes."""
+    if "\\" in value or '"' in value or "\n" in value:
+        value = value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+
+
+def number(value: float) -> str:
+    """A sample's value: as short as it can be and still be read back as the same number."""
+    value = float(value)
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    text = repr(value)
+    if text[-1] in "fn":
+        return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}[text]
+    return text
+
+
+class Page:
+    """The lines of one target, and what its series look like, rendered once."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._base = _pairs(labels)
+        self._series: dict[tuple[str, Labels], str] = {}
+
+    def render(self, samples: Iterable[Sample]) -> dict[Family, str]:
+        """The text of each family; samples of one series must not be there twice."""
+        used: dict[tuple[str, Labels], str] = {}
+        lines: dict[Family, list[str]] = {}
+        for sample in samples:
+            key = (sample.family.name + sample.suffix, sample.labels)
+            series = self._series.get(key) or self._render_series(*key)
+            used[key] = series
+            lines.setdefault(sample.family, []).append(f"{series} {number(sample.value)}\n")
+        self._series = used
+        return {family: "".join(parts) for family, parts in lines.items()}
+
+    def _render_series(self, name: str, labels: Labels) -> str:
+        own = _pairs(labels)
+        inside = f"{self._base},{own}" if self._base and own else self._base or own
+        return f"{name}{{{inside}}}" if inside else name
+
+
+class Exposition:
+    """The text of every target, by family."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, tuple[str, dict[Hashable, str]]] = {}
+        self._of_target: dict[Hashable, frozenset[str]] = {}
+
+    def put(self, target: Hashable, texts: dict[Family, str]) -> None:
+        """Take a target's text in place of what it had."""
+        for family, text in texts.items():
+            if family.name not in self._families:
+                self._families[family.name] = (_head(family), {})
+            self._families[family.name][1][target] = text
+        now = frozenset(family.name for family in texts)
+        for name in self._of_target.get(target, frozenset()) - now:
+            self._drop(name, target)
+        self._of_target[target] = now
+
+    def remove(self, target: Hashable) -> None:
+        """Forget a target."""
+        for name in self._of_target.pop(target, frozenset()):
+            self._drop(name, target)
+
+    def text(self) -> str:
+        """The whole page."""
+        parts: list[str] = []
+        for head, texts in self._families.values():
+            parts.append(head)
+            parts.extend(texts.values())
+        return "".join(parts)
+
+    def _drop(self, name: str, target: Hashable) -> None:
+        texts = self._families[name][1]
+        texts.pop(target, None)
+        if not texts:
+            del self._families[name]
+
+
+def _head(family: Family) -> str:
+    text = family.help.replace("\\", "\\\\").replace("\n", "\\n")
+    return f"# HELP {family.name} {text}\n# TYPE {family.name} {family.type}\n"
+
+
+def _pairs(labels: Labels) -> str:
+    return ",".join(f'{name}="{escape(value)}"' for name, value in labels)

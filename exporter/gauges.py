@@ -1,0 +1,38 @@
+"""Gauges of the user's own: their names and help texts, as a config gives them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from deploywatch.config import Settings
+from exporter.results import Family
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_TAKEN = ("probe_", "deploywatch_", "process_", "python_", "service_dependency")
+
+
+def _check(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a metric name; use letters, digits and _, such as queue_length")
+    if name.startswith(_TAKEN):
+        raise ValueError(f"{name!r}: names that start with {', '.join(_TAKEN[:-1])} are deploywatch's own")
+    if name.endswith(("_total", "_bucket", "_count", "_sum", "_info")):
+        raise ValueError(f"{name!r} is a gauge; the ending _{name.rpartition('_')[2]} promises another type")
+    return name
+
+
+GaugeName = Annotated[str, AfterValidator(_check)]
+"""A metric name that a config gives to a gauge."""
+
+
+class Gauge(Settings):
+    """What every gauge of a config says: its help text."""
+
+    help: str = Field(min_length=1)
+
+    def family(self, name: str) -> Family:
+        """The metric family that the gauge makes."""
+        return Family(name, "gauge", self.help)

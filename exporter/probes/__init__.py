@@ -1,0 +1,22 @@
+"""The kinds of probe, one module each; this is the registry that config, docs and tests go by."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from exporter.probes.http import HttpSettings
+from exporter.probes.postgres import PostgresSettings
+from exporter.probes.redis import RedisSettings
+from exporter.probing import ProbeSettings
+
+_Kinds = HttpSettings | PostgresSettings | RedisSettings
+
+AnyProbe = Annotated[_Kinds, Field(discriminator="kind")]
+"""A config field that holds a probe of any kind."""
+
+KINDS: dict[str, type[ProbeSettings]] = {
+    get_args(settings.model_fields["kind"].annotation)[0]: settings for settings in get_args(_Kinds)
+}
+"""Every kind by its name."""

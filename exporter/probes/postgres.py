@@ -1,0 +1,131 @@
+"""The `postgres` probe: connect, SELECT 1, and gauges from queries; one connection, read-only, limited in time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import asyncpg
+from pydantic import AfterValidator, Field
+
+from deploywatch import conventions
+from deploywatch.secrets import Secret, SecretUrl, with_password
+from exporter import families
+from exporter.gauges import Gauge, GaugeName
+from exporter.probing import Findings, ProbeSettings
+from exporter.results import Failed, Family, Reason
+
+_SERVER_MARGIN = 0.1
+_LABEL_LIMIT = 128
+
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+_TAKEN = frozenset({conventions.SERVICE, conventions.ENVIRONMENT, conventions.PROBE, conventions.KIND, "le"})
+_AUTH = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidPasswordError)
+
+
+def _dsn(dsn: SecretUrl) -> SecretUrl:
+    if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("not a PostgreSQL URL; write postgresql://user@host:5432/database")
+    return dsn
+
+
+class Query(Gauge):
+    """A query that gives a gauge: the column `value` (or the only one) is the number, the others are its labels."""
+
+    sql: str = Field(min_length=1)
+    max_rows: int = Field(default=100, ge=1, le=10_000)
+
+
+class PostgresSettings(ProbeSettings):
+    """A PostgreSQL database and what to ask it."""
+
+    kind: Literal["postgres"]
+    dsn: Annotated[SecretUrl, AfterValidator(_dsn)]
+    password: Secret | None = None
+    queries: dict[GaugeName, Query] = Field(default_factory=dict)
+
+    def probe(self) -> PostgresProbe:
+        """The probe that does what these settings say."""
+        return PostgresProbe(self)
+
+    def families(self) -> Iterable[Family]:
+        """The gauges that the queries give."""
+        return [query.family(name) for name, query in self.queries.items()]
+
+
+class PostgresProbe:
+    """Connects to a database, asks, and leaves."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        dsn = settings.dsn.get_secret_value()
+        self.dsn = with_password(dsn, settings.password.get_secret_value()) if settings.password else dsn
+        self.queries = [(name, query.family(name), query) for name, query in settings.queries.items()]
+
+    async def measure(self, found: Findings) -> None:
+        """Connect, SELECT 1, then each query in a read-only transaction of its own."""
+        try:
+            with found.timed("connect", connecting=True) as passed:
+                # The timeout is a little longer than ours, which says more about where the time went.
+                connection = await asyncpg.connect(self.dsn, timeout=found.remaining() + 1, statement_cache_size=0)
+            found.add(families.POSTGRES_CONNECT, passed())
+            try:
+                await self._ask(connection, found)
+            finally:
+                # Not close(): a server that hangs would hold us until the deadline of something else.
+                connection.terminate()
+        except asyncpg.QueryCanceledError as error:
+            raise Failed(Reason.QUERY_TIMEOUT, f"cancelled by statement_timeout at: {found.stage}") from error
+        except _AUTH as error:
+            raise Failed(Reason.AUTH, f"access was denied: {error}") from error
+        except (asyncpg.TooManyConnectionsError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError) as error:
+            raise Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {error}") from error
+        except asyncpg.PostgresConnectionError as error:
+            raise Failed(Reason.RESET, f"the connection was lost at: {found.stage}") from error
+        except asyncpg.PostgresError as error:
+            raise Failed(Reason.QUERY, f"{found.stage}: {error}") from error
+        except asyncpg.InterfaceError as error:
+            raise Failed(Reason.PROTOCOL, f"{found.stage}: {error}") from error
+
+    async def _ask(self, connection: Any, found: Findings) -> None:
+        rows = await _fetch(connection, "SELECT 1", "SELECT 1", families.POSTGRES_SELECT, found)
+        if [list(row.values()) for row in rows] != [[1]]:
+            raise Failed(Reason.VALUE, "SELECT 1 did not give 1")
+        for name, family, query in self.queries:
+            rows = await _fetch(connection, query.sql, f"query {name}", families.POSTGRES_QUERY, found, query=name)
+            if len(rows) > query.max_rows:
+                raise Failed(Reason.TOO_LARGE, f"query {name} gives {len(rows)} rows, more than max_rows")
+            for row in rows:
+                _note(row, name, family, found)
+
+
+async def _fetch(
+    connection: Any, sql: str, stage: str, family: Family, found: Findings, **labels: str
+) -> list[Mapping[str, Any]]:
+    """The rows of a statement that the server itself ends before our deadline."""
+    with found.timed(stage) as passed:
+        left = found.remaining()
+        milliseconds = max(1, int((left - min(left * _SERVER_MARGIN, 0.5)) * 1000))
+        await connection.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}")
+        rows: list[Mapping[str, Any]] = await connection.fetch(sql)
+        await connection.execute("ROLLBACK")
+    found.add(family, passed(), **labels)
+    return rows
+
+
+def _note(row: Mapping[str, Any], name: str, family: Family, found: Findings) -> None:
+    columns = dict(row.items())
+    value_column = "value" if "value" in columns else next(iter(columns)) if len(columns) == 1 else None
+    if value_column is None:
+        raise Failed(Reason.QUERY, f"query {name} gives several columns; name the one with the number `value`")
+    value = columns.pop(value_column)
+    if value is None:
+        return
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise Failed(Reason.VALUE, f"query {name} gives {type(value).__name__}, not a number") from error
+    for column in columns:
+        if column in _TAKEN or not _LABEL.fullmatch(column):
+            raise Failed(Reason.QUERY, f"query {name}: the column {column} cannot be a label; rename it with AS")
+    found.add(family, number, **{column: str(label or "")[:_LABEL_LIMIT] for column, label in columns.items()})

@@ -1,0 +1,136 @@
+"""Run one probe once: within its deadline, to a Result, whatever happens inside."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from deploywatch import logs
+from deploywatch.config import Settings
+from exporter.clock import Clock
+from exporter.results import Application, Failed, Family, Reason, Result, Sample
+
+log = logs.get("exporter")
+
+DETAIL_LIMIT = 300
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a probe has measured so far; it is kept when the probe fails or its time is up.
+
+    `remaining` gives the seconds that are left; `stage` says what the probe is at, for the detail of a deadline.
+    """
+
+    clock: Clock
+    deadline: float
+    stage: str = "start"
+    connecting: bool = False
+    application: Application | None = None
+    samples: list[Sample] = field(default_factory=list)
+
+    def add(self, family: Family, value: float, **labels: str) -> None:
+        """Note a number."""
+        self.samples.append(Sample(family, value, tuple(labels.items())))
+
+    def remaining(self) -> float:
+        """Seconds until the deadline; not below zero."""
+        return max(0.0, self.deadline - self.clock.monotonic())
+
+    @contextmanager
+    def timed(self, stage: str, *, connecting: bool = False) -> Iterator[Callable[[], float]]:
+        """Name the stage; the value that is given tells the seconds spent in it."""
+        self.stage, self.connecting = stage, connecting
+        begin = self.clock.monotonic()
+        end: float | None = None
+
+        def passed() -> float:
+            return (self.clock.monotonic() if end is None else end) - begin
+
+        yield passed
+        end = self.clock.monotonic()
+        self.connecting = False
+
+
+class Probe(Protocol):
+    """One thing that can be measured."""
+
+    async def measure(self, found: Findings) -> None:
+        """Add samples to `found`; raise Failed when something is not well."""
+        ...
+
+
+class ProbeSettings(Settings):
+    """What every kind of probe has in common in the config; `kind` tells them apart."""
+
+    kind: str
+    layer: str = "immediate"
+
+    def probe(self) -> Probe:
+        """The probe that does what these settings say."""
+        raise NotImplementedError
+
+    def families(self) -> Iterable[Family]:
+        """The metric families that these settings name beyond those of the kind."""
+        return ()
+
+
+async def run(probe: Probe, *, limit: float, clock: Clock) -> Result:
+    """Run a probe for at most `limit` seconds; every error of its becomes a reason."""
+    started, begin = clock.now(), clock.monotonic()
+    found = Findings(clock, begin + limit)
+    reason, detail = await _verdict(probe, found, limit)
+    return Result(
+        started=started,
+        duration=clock.monotonic() - begin,
+        reason=reason,
+        detail=detail[:DETAIL_LIMIT],
+        samples=tuple(found.samples),
+        application=found.application,
+    )
+
+
+async def _verdict(probe: Probe, found: Findings, limit: float) -> tuple[Reason | None, str]:
+    scope = asyncio.timeout(limit)
+    try:
+        async with scope:
+            await probe.measure(found)
+    except Failed as failed:
+        return failed.reason, failed.detail
+    except Exception as error:
+        if scope.expired():
+            reason = Reason.CONNECT_TIMEOUT if found.connecting else Reason.DEADLINE
+            return reason, f"not done within {limit:g} s; it was at: {found.stage}"
+        if isinstance(error, OSError):
+            verdict = from_os_error(error)
+            return verdict.reason, verdict.detail
+        log.exception("a probe broke", stage=found.stage)
+        return Reason.INTERNAL, f"{type(error).__name__} at: {found.stage}; see the log of the exporter"
+    return None, ""
+
+
+def from_os_error(error: OSError) -> Failed:
+    """The bounded reason of an error of the network."""
+    text = error.strerror or str(error) or type(error).__name__
+    match error:
+        case socket.gaierror():
+            return Failed(Reason.DNS, f"the name does not resolve: {text}")
+        case ssl.SSLCertVerificationError():
+            return Failed(Reason.TLS_VERIFY, f"the certificate is not trusted: {error.verify_message or text}")
+        case ssl.SSLError():
+            return Failed(Reason.TLS, f"no TLS connection: {error.reason or text}")
+        case OSError() if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:
+            # asyncio makes one error of several addresses', with their texts.
+            return Failed(Reason.CONNECT_REFUSED, "the connection was refused")
+        case TimeoutError():
+            return Failed(Reason.CONNECT_TIMEOUT, "the connection timed out")
+        case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
+            return Failed(Reason.RESET, "the connection was reset")
+        case _:
+            return Failed(Reason.UNREACHABLE, f"cannot be reached: {text}")

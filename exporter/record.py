@@ -1,0 +1,91 @@
+"""What is known of one target: its last result, its counters, and its latency histogram; and these as samples."""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from deploywatch import conventions
+from exporter import families
+from exporter.exposition import Page, number
+from exporter.results import Reason, Result, Sample
+from exporter.targets import Target
+
+
+@dataclass(slots=True)
+class Record:
+    """Counts a target's runs; `stale` once a run was missed, so that old measurements are not taken for new ones."""
+
+    target: Target
+    buckets: tuple[float, ...]
+    page: Page = field(init=False)
+    last: Result | None = None
+    stale: bool = False
+    runs: int = 0
+    failures: Counter[Reason] = field(default_factory=Counter)
+    sum: float = 0.0
+    counts: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.buckets) + 1)
+        key = self.target.key
+        self.page = Page(
+            (
+                (conventions.SERVICE, key.service),
+                (conventions.ENVIRONMENT, key.environment),
+                (conventions.PROBE, key.probe),
+                (conventions.KIND, self.target.kind),
+            )
+        )
+
+    def note(self, result: Result) -> None:
+        """Take over a run's result."""
+        self.last, self.stale = result, False
+        self.runs += 1
+        if result.reason is not None:
+            self.failures[result.reason] += 1
+            return
+        self.counts[bisect.bisect_left(self.buckets, result.duration)] += 1
+        self.sum += result.duration
+
+    def expired(self, now: float) -> bool:
+        """Whether at Unix time `now` a whole run has been missed."""
+        if self.last is None:
+            return False
+        return now > self.last.started + 2 * self.target.interval + self.target.timeout
+
+    def samples(self) -> Iterator[Sample]:
+        """Everything to expose; without what was measured when that is stale."""
+        if self.last is None:
+            return
+        if not self.stale:
+            yield Sample(families.SUCCESS, self.last.success)
+            yield Sample(families.DURATION, self.last.duration)
+            if self.last.reason:
+                yield Sample(families.FAILURE_INFO, 1, (("reason", str(self.last.reason)),))
+            yield from _first_of_each(self.last.samples)
+        yield Sample(families.LAST_RUN, self.last.started)
+        yield Sample(families.RUNS, self.runs)
+        for reason, count in self.failures.items():
+            yield Sample(families.FAILURES, count, (("reason", str(reason)),))
+        yield from self._histogram()
+
+    def _histogram(self) -> Iterator[Sample]:
+        total = 0
+        for bound, count in zip((*self.buckets, float("inf")), self.counts, strict=True):
+            total += count
+            yield Sample(families.RUN_DURATION, total, (("le", number(bound)),), "_bucket")
+        yield Sample(families.RUN_DURATION, self.sum, suffix="_sum")
+        yield Sample(families.RUN_DURATION, total, suffix="_count")
+
+
+def _first_of_each(samples: tuple[Sample, ...]) -> Iterator[Sample]:
+    """The samples without those of a series that was there already: one such would spoil the whole scrape."""
+    seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+    for sample in samples:
+        series = (sample.family.name, sample.labels)
+        if series not in seen:
+            seen.add(series)
+            yield sample

@@ -1,0 +1,77 @@
+"""Names to addresses, in the order to try them; one look-up at a time for a name: a slow one holds one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.probing import from_os_error
+from exporter.results import Failed, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect: the family and the socket address that go together."""
+
+    family: socket.AddressFamily
+    sockaddr: tuple[Any, ...]
+
+    @property
+    def protocol(self) -> int:
+        """4 or 6."""
+        return 6 if self.family == socket.AF_INET6 else 4
+
+    @property
+    def ip(self) -> str:
+        """The address alone."""
+        return str(self.sockaddr[0])
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Asks the system's resolver, in threads."""
+
+    _pending: dict[tuple[str, int], asyncio.Future[list[Address]]] = field(default_factory=dict)
+
+    async def resolve(self, host: str, port: int, *, prefer: int | None = None) -> list[Address]:
+        """Every address of a name, those of IP version `prefer` (4 or 6) first; Failed when there is none."""
+        literal = _literal(host, port)
+        if literal:
+            return [literal]
+        key = (host, port)
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = asyncio.ensure_future(_look_up(host, port))
+            self._pending[key] = pending
+            pending.add_done_callback(lambda done: self._forget(key, done))
+        found = await asyncio.shield(pending)
+        return sorted(found, key=lambda address: address.protocol != prefer) if prefer else found
+
+    def _forget(self, key: tuple[str, int], done: asyncio.Future[list[Address]]) -> None:
+        self._pending.pop(key, None)
+        if not done.cancelled():
+            # Whoever waited may have run out of time; the outcome is then nobody's.
+            done.exception()
+
+
+def _literal(host: str, port: int) -> Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if address.version == 6:
+        return Address(socket.AF_INET6, (str(address), port, 0, 0))
+    return Address(socket.AF_INET, (str(address), port))
+
+
+async def _look_up(host: str, port: int) -> list[Address]:
+    try:
+        answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        if isinstance(error, OSError):
+            raise from_os_error(error) from error
+        raise Failed(Reason.DNS, f"{host!r} is not a name") from error
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in answers]

@@ -1,0 +1,64 @@
+"""Targets: each probe of each service in an environment, ready to run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from exporter.config import ExporterSettings, ServiceKey
+from exporter.probing import Probe, ProbeSettings
+
+
+class Key(NamedTuple):
+    """What tells targets apart."""
+
+    service: str
+    environment: str
+    probe: str
+
+    @property
+    def owner(self) -> ServiceKey:
+        """The service that the probe belongs to."""
+        return ServiceKey(self.service, self.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One probe to run every `interval` seconds, for at most `timeout` seconds.
+
+    Two are equal when they do the same thing at the same times; `probe` follows from `settings`.
+    """
+
+    key: Key
+    kind: str
+    layer: str
+    interval: float
+    timeout: float
+    settings: ProbeSettings
+    probe: Probe = field(compare=False)
+
+    @property
+    def fraction(self) -> float:
+        """Where in an interval it starts, from 0 up to 1: always the same for a target, spread over all of them."""
+        digest = hashlib.blake2b("\0".join(self.key).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") / 2**64
+
+
+def targets(settings: ExporterSettings) -> Iterator[Target]:
+    """Every target of a config."""
+    layers = settings.all_layers()
+    for name, service in settings.services.items():
+        owner = settings.owner(name)
+        for probe_name, probe in service.probes.items():
+            layer = layers[probe.layer]
+            yield Target(
+                key=Key(*owner, probe_name),
+                kind=probe.kind,
+                layer=probe.layer,
+                interval=layer.interval.total_seconds(),
+                timeout=layer.timeout.total_seconds(),
+                settings=probe,
+                probe=probe.probe(),
+            )

@@ -1,0 +1,54 @@
+"""The client's side of TLS in a config: whom to trust, who we are, and what name to expect."""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from typing import Self
+
+from pydantic import model_validator
+
+from deploywatch.config import RelativePath, Settings
+
+
+class TlsClient(Settings):
+    """Trust the system's authorities unless `ca_file` says otherwise; `verify: false` trusts anyone."""
+
+    ca_file: RelativePath | None = None
+    cert_file: RelativePath | None = None
+    key_file: RelativePath | None = None
+    server_name: str | None = None
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file is given without cert_file; add it")
+        if not (self.ca_file or self.cert_file):
+            return self
+        try:
+            self.context()
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"the files cannot be used: {error}") from error
+        return self
+
+    def context(self) -> ssl.SSLContext:
+        """A new TLS context that does what the settings say; OSError when a file cannot be used."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert_file:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+
+def context_for(settings: TlsClient) -> ssl.SSLContext:
+    """The context of these settings, shared by all who have the same; a file that has changed is read again."""
+    files = (settings.ca_file, settings.cert_file, settings.key_file)
+    return _shared(settings, tuple(file.stat().st_mtime_ns for file in files if file))
+
+
+@lru_cache(maxsize=256)
+def _shared(settings: TlsClient, _changed: tuple[int, ...]) -> ssl.SSLContext:
+    return settings.context()
