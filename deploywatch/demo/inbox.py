@@ -55,10 +55,12 @@ async def serving(
             server = await listen(*smtp, inbox, closing, mail or MailRules())
             stack.callback(server.close)
             mail_address = _address(server.sockets[0].getsockname())
-        runner = web.AppRunner(application(inbox, closing, slack_token=slack_token), access_log=None)
+        runner = web.AppRunner(
+            application(inbox, closing, slack_token=slack_token), access_log=None, shutdown_timeout=1
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, *http, shutdown_timeout=1).start()
+        await web.TCPSite(runner, *http).start()
         stack.callback(closing.event.set)
         yield Serving(inbox, f"http://{_address(runner.addresses[0])}", mail_address)
 

@@ -32,6 +32,7 @@ class Child:
     name: str
     log: Path
     process: subprocess.Popen[bytes]
+    stop_signal: int = signal.SIGTERM
 
     @property
     def running(self) -> bool:
@@ -48,11 +49,11 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def stop(self, grace: float = 10.0, *, by: int = signal.SIGTERM) -> None:
+    def stop(self, grace: float = 10.0) -> None:
         """Ask it to end, wait `grace` seconds, then kill what is left of its group."""
         if self.running:
             # Only the leader is asked: a server ends its own workers in order.
-            self.process.send_signal(by)
+            self.process.send_signal(self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(grace)
         self.send(signal.SIGKILL)
@@ -89,6 +90,7 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         user: str | None = None,
         folder: Path | None = None,
+        stop_signal: int = signal.SIGTERM,
     ) -> Child:
         """Start a process; its output goes to `<logs>/<name>.log`. Raises StartError when the program is missing."""
         log = self.logs / f"{name}.log"
@@ -108,7 +110,7 @@ class Processes:
                 )
             except OSError as error:
                 raise StartError(f"{name}: cannot run {command[0]}: {error.strerror}") from error
-        child = Child(name, log, process)
+        child = Child(name, log, process, stop_signal)
         self.children.append(child)
         return child
 

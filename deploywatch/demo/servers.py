@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def postgres(processes: Processes, folder: Path, *, port: int | None = None, opt
             raise StartError(f"initdb failed:\n{created.tail()}")
     settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off", *options]
     command: list[str | Path] = [binaries / "postgres", "-D", data, "-p", str(port)]
-    child = processes.start("postgres", [*command, *(p for s in settings for p in ("-c", s))], user=user, folder=folder)
+    command += [part for setting in settings for part in ("-c", setting)]
+    # SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait for its clients.
+    child = processes.start("postgres", command, user=user, folder=folder, stop_signal=signal.SIGINT)
     wait_until(
         lambda: b"ready to accept connections" in child.log.read_bytes() and _answers(port),
         within=_START_SECONDS,
@@ -112,9 +115,17 @@ def alertmanager(
     return _http(child, port, "/-/ready", "start Alertmanager")
 
 
-def python_part(processes: Processes, name: str, command: Sequence[str | Path], *, port: int, ready: str) -> Running:
+def python_part(
+    processes: Processes,
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    port: int,
+    ready: str,
+    environment: Mapping[str, str] | None = None,
+) -> Running:
     """Start one of our own servers and wait until the path `ready` answers with 2xx."""
-    child = processes.start(name, command)
+    child = processes.start(name, command, environment=environment)
     return _http(child, port, ready, f"start the {name}")
 
 
