@@ -128,4 +128,11 @@ def _note(row: Mapping[str, Any], name: str, family: Family, found: Findings) ->
     for column in columns:
         if column in _TAKEN or not _LABEL.fullmatch(column):
             raise Failed(Reason.QUERY, f"query {name}: the column {column} cannot be a label; rename it with AS")
-    found.add(family, number, **{column: str(label or "")[:_LABEL_LIMIT] for column, label in columns.items()})
+    found.add(family, number, **{column: _label(cell) for column, cell in columns.items()})
+
+
+def _label(cell: Any) -> str:
+    """A column's value as a label, written as PostgreSQL writes it; NULL is the empty label."""
+    if cell is None:
+        return ""
+    return (str(cell).lower() if isinstance(cell, bool) else str(cell))[:_LABEL_LIMIT]

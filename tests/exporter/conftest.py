@@ -1,0 +1,44 @@
+"""What the exporter's tests share: local servers that behave as told, and one probe run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.exporter.support import Talk, Tcp, Web
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[Web]:
+    """A local HTTP server; its answers are set with `web.on(path, handler)`."""
+    async with Web() as server:
+        yield server
+
+
+@pytest.fixture
+async def tcp() -> AsyncIterator[Callable[[Talk], Awaitable[int]]]:
+    """Start a TCP server that talks as the given coroutine does; gives its port."""
+    servers: list[Tcp] = []
+
+    async def start(talk: Talk) -> int:
+        server = Tcp(talk)
+        servers.append(server)
+        return await server.start()
+
+    yield start
+    await asyncio.gather(*(server.stop() for server in servers))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a config file; gives its path."""
+
+    def to_file(text: str) -> Path:
+        path = tmp_path / "exporter.yml"
+        path.write_text(text)
+        return path
+
+    return to_file

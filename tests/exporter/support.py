@@ -1,0 +1,168 @@
+"""Local servers for the exporter's tests, and short ways to run a probe and to look at what it measured."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from exporter.clock import SystemClock
+from exporter.probes import AnyProbe
+from exporter.probing import ProbeSettings, run
+from exporter.results import Result
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_SETTINGS: TypeAdapter[ProbeSettings] = TypeAdapter(AnyProbe)
+
+
+async def probe(limit: float = 5.0, **settings: Any) -> Result:
+    """Run a probe with these settings once, for at most `limit` seconds."""
+    return await run(_SETTINGS.validate_python(settings).probe(), limit=limit, clock=SystemClock())
+
+
+def measured(result: Result) -> dict[str, float]:
+    """The samples by series, written as `name{label=value}`."""
+    return {
+        sample.family.name
+        + ("{" + ",".join(f"{name}={value}" for name, value in sample.labels) + "}" if sample.labels else ""): (
+            sample.value
+        )
+        for sample in result.samples
+    }
+
+
+async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within: float = 10.0) -> None:
+    """Poll until something is true; AssertionError when it does not become so."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = true()
+        if answer if isinstance(answer, bool) else await answer:
+            return
+        assert time.monotonic() < deadline, "it did not become true in its time"
+        await asyncio.sleep(0.02)
+
+
+class Web:
+    """An aiohttp server on a free port, whose answers are set path by path."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._handlers: dict[str, Handler] = {}
+        self.requests: list[web.BaseRequest] = []
+        self.bodies: list[bytes] = []
+        self.callers: list[int] = []
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    def on(self, path: str, handler: Handler) -> str:
+        """Answer requests for a path with a handler; gives its URL."""
+        self._handlers[path] = handler
+        return self.url + path
+
+    def say(
+        self, path: str, text: str | bytes = "", *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> str:
+        """Answer requests for a path always with this; gives its URL."""
+        content = text.encode() if isinstance(text, str) else text
+
+        async def handler(_: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(body=content, status=status, headers=headers)
+
+        return self.on(path, handler)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests.append(request)
+        assert request.transport
+        self.callers.append(request.transport.get_extra_info("peername")[1])
+        self.bodies.append(await request.read())
+        handler = self._handlers.get(request.path)
+        if handler is None:
+            return web.Response(status=404)
+        return await handler(request)
+
+
+class Tcp:
+    """A TCP server on a free port that talks as a coroutine does."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> int:
+        """Listen; the port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Listen no more and break off what is being said."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError):
+                await self._talk(reader, writer)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+
+def saying(data: bytes) -> Talk:
+    """A server that reads a request's head and answers with these bytes."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(data)
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()
+
+    return talk
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that takes everything and never answers."""
+    while await reader.read(65536):
+        pass
+
+
+def trickling(head: bytes, piece: bytes = b"x") -> Talk:
+    """A server that answers and then sends a little, and a little, and never ends."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    return talk

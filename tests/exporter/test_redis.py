@@ -1,0 +1,134 @@
+"""The `redis` probe against a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+
+from deploywatch.demo import servers
+from deploywatch.demo.processes import Processes
+from deploywatch.demo.servers import Running
+from exporter.results import Reason
+from tests.exporter.support import Talk, measured, probe, silent
+
+
+@pytest.fixture(scope="module")
+def guarded(processes: Processes, workshop: Path) -> Iterator[Running]:
+    """A Redis that wants a password, and knows a user who may do little."""
+    server = servers.redis(
+        processes,
+        workshop / "guarded",
+        options=["--requirepass", "s3cret", "--user", *["reader", "on", ">reader", "~*", "+ping", "+get"]],
+    )
+    yield server
+    server.child.stop()
+
+
+async def test_a_good_server_is_a_success_with_its_times(redis_server: Running) -> None:
+    result = await probe(kind="redis", url=redis_server.url)
+    assert result.success, result.detail
+    values = measured(result)
+    assert 0 < values["probe_redis_ping_seconds"] < 5
+    assert 0 < values["probe_redis_round_trip_seconds"] < 5
+    assert 0 < values["probe_redis_connect_seconds"] < 5
+
+
+async def test_what_is_written_is_one_key_that_expires(redis_server: Running) -> None:
+    client = redis.asyncio.from_url(redis_server.url)
+    try:
+        await client.flushdb()
+        await probe(kind="redis", url=redis_server.url, key_prefix="ours:")
+        keys = [key async for key in client.scan_iter()]
+        assert len(keys) == 1
+        assert keys[0].startswith(b"ours:")
+        assert 0 < await client.ttl(keys[0]) <= 10
+    finally:
+        await client.aclose()
+
+
+async def test_a_database_number_is_used(redis_server: Running) -> None:
+    assert (await probe(kind="redis", url=redis_server.url.replace("/0", "/3"))).success
+
+
+async def test_a_missing_password_is_the_reason(guarded: Running) -> None:
+    assert (await probe(kind="redis", url=guarded.url)).reason is Reason.AUTH
+
+
+async def test_a_wrong_password_is_the_reason_and_is_not_shown(guarded: Running) -> None:
+    result = await probe(kind="redis", url=guarded.url, password="wr0ng")
+    assert result.reason is Reason.AUTH
+    assert "wr0ng" not in result.detail
+
+
+async def test_the_right_password_is_a_success(guarded: Running) -> None:
+    result = await probe(kind="redis", url=guarded.url, password="s3cret")
+    assert result.success, result.detail
+
+
+async def test_a_user_who_may_not_write_is_the_reason(guarded: Running) -> None:
+    result = await probe(kind="redis", url=guarded.url, username="reader", password="reader")
+    assert result.reason is Reason.AUTH
+    assert "SET" in result.detail
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_server_that_is_down_is_the_reason(host: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        result = await probe(kind="redis", url=f"redis://{host}:{unused.getsockname()[1]}/0")
+    assert result.reason is Reason.CONNECT_REFUSED, result.detail
+
+
+async def test_a_name_without_address_is_the_reason() -> None:
+    assert (await probe(kind="redis", url="redis://no-such-host.invalid:6379/0")).reason is Reason.DNS
+
+
+async def test_a_server_that_stands_still_is_cut_at_the_deadline(processes: Processes, workshop: Path) -> None:
+    server = servers.redis(processes, workshop / "still-redis")
+    server.child.send(signal.SIGSTOP)
+    try:
+        result = await probe(0.3, kind="redis", url=server.url)
+        assert result.reason in {Reason.DEADLINE, Reason.CONNECT_TIMEOUT}
+        assert result.duration < 1
+    finally:
+        server.child.send(signal.SIGCONT)
+        server.child.stop()
+
+
+async def test_a_server_that_is_no_redis_is_the_reason(tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await silent(reader, writer)
+
+    result = await probe(kind="redis", url=f"redis://127.0.0.1:{await tcp(talk)}/0")
+    assert result.reason is Reason.PROTOCOL, result.detail
+
+
+async def test_a_server_that_hangs_up_is_the_reason(tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    result = await probe(kind="redis", url=f"redis://127.0.0.1:{await tcp(talk)}/0")
+    assert result.reason is Reason.RESET, result.detail
+
+
+async def test_another_value_than_was_stored_is_the_reason(tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    answers = {b"PING": b"+PONG\r\n", b"SET": b"+OK\r\n", b"GET": b"$5\r\nother\r\n"}
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            for name in data.split(b"\r\n")[2::2]:
+                if name in answers:
+                    writer.write(answers[name])
+                elif name in {b"CLIENT", b"SELECT"}:
+                    writer.write(b"+OK\r\n")
+
+    result = await probe(2, kind="redis", url=f"redis://127.0.0.1:{await tcp(talk)}/0")
+    assert (result.reason, result.detail) == (Reason.VALUE, "GET did not give what SET had stored")
