@@ -1,0 +1,1 @@
+"""Show: dashboards generated from policies, and what Grafana needs to find them."""

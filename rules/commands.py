@@ -1,0 +1,72 @@
+"""`deploywatch rules`: build from policies, or only check them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from deploywatch.errors import DeploywatchError
+from rules.build import build as build_files
+from rules.build import write
+from rules.loading import load_all
+from rules.policy import Policy
+
+POLICY = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def rules() -> None:
+    """Build Prometheus rules, their tests, routes, runbooks and dashboards from policies."""
+
+
+@rules.command()
+@click.argument("policies", type=POLICY, nargs=-1, required=True, metavar="POLICY...")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where to write.")
+@click.option("--webhook-url", help="Send alerts here instead of where the policies say.")
+@click.option("--webhook-token-file", help="Bearer token for it, as a path that Alertmanager can read.")
+@click.option("--runbook-url", help="Runbooks are served below this URL.")
+@click.option("--grafana-url", help="The root of Grafana.")
+def build(policies: tuple[Path, ...], out: Path, **instead: str | None) -> None:
+    """Write rules/*.yml, tests/*.yml, alertmanager.yml, runbooks/*.md and dashboards/*.json below --out.
+
+    The folder then holds what these policies build to; files that have not changed are left alone.
+    """
+    # grafana stands on rules, so only the command knows both.
+    from grafana.dashboards import dashboard_files  # noqa: PLC0415
+
+    receiver = {"url": instead["webhook_url"], "token_file": instead["webhook_token_file"]}
+    links = {"runbooks": instead["runbook_url"], "grafana": instead["grafana_url"]}
+    loaded = [_instead(policy, receiver=receiver, links=links) for policy in load_all(policies)]
+    files = build_files(loaded, more=[dashboard_files])
+    try:
+        changed = write(files, out)
+    except OSError as error:
+        raise DeploywatchError(f"cannot write {error.filename or out}: {error.strerror}") from error
+    for name in changed:
+        click.echo(name)
+    click.echo(f"{len(files)} files in {out}, {len(changed)} changed")
+
+
+@rules.command()
+@click.argument("policies", type=POLICY, nargs=-1, required=True, metavar="POLICY...")
+def check(policies: tuple[Path, ...]) -> None:
+    """Say all that is wrong with the policies, with file:line:column; exit 2 if anything is."""
+    for path, policy in zip(policies, load_all(policies), strict=True):
+        click.echo(f"{path}: policy {policy.policy}, {len(policy.alerts)} alerts: good")
+
+
+def _instead(policy: Policy, **sections: dict[str, str | None]) -> Policy:
+    """The policy with these values in place of its own, where they are given."""
+    changed: dict[str, Any] = {}
+    for name, values in sections.items():
+        section = getattr(policy, name)
+        given = {key: value for key, value in values.items() if value is not None}
+        try:
+            changed[name] = type(section).model_validate(section.model_dump() | given)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            raise click.UsageError(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}") from error
+    return policy.model_copy(update=changed)

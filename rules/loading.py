@@ -1,0 +1,51 @@
+"""Reads policies from files; every fault of every file comes at once, with its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deploywatch import config
+from deploywatch.errors import ConfigError, Problem
+from rules import checks
+from rules.policy import Policy
+
+
+def load_all(paths: Sequence[Path], *, variables: Mapping[str, str] | None = None) -> tuple[Policy, ...]:
+    """Read each file; ConfigError carries the faults of all of them, two policies of one name among them."""
+    policies: list[Policy] = []
+    problems: list[Problem] = []
+    named: dict[str, Path] = {}
+    for path in paths:
+        try:
+            policy = load(path, variables=variables)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        if policy.policy in named:
+            message = f"{named[policy.policy]} has a policy of this name too; give each its own"
+            problems.append(Problem(str(path), 0, 0, "policy", message))
+        named.setdefault(policy.policy, path)
+        policies.append(policy)
+    if problems:
+        raise ConfigError(problems)
+    return tuple(policies)
+
+
+def load(path: Path, *, variables: Mapping[str, str] | None = None) -> Policy:
+    """Read one file, with `${VAR}` from `variables` (the environment, when not given)."""
+    found = config.read_file(path, os.environ if variables is None else variables)
+    policy: Policy | None = None
+    try:
+        policy = config.build(found, Policy, base=path.parent)
+    except ConfigError:
+        if found.data is None:
+            raise
+    draft = checks.draft(found.data)
+    for check in checks.CHECKS:
+        for fault in check(draft):
+            found.report(fault.path, fault.message, offset=fault.offset)
+    if found.problems or policy is None:
+        raise ConfigError(found.problems)
+    return policy

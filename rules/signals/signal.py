@@ -1,0 +1,141 @@
+"""What a signal is: a name, a unit, and what it is made of in PromQL; and what an alert reads from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
+
+from deploywatch.quantity import Quantity, Unit
+from rules import promql
+from rules.policy import Policy
+from rules.series import Measured, Series
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The values that a number can take; `whole` when there is nothing between 0 and 1."""
+
+    lowest: Decimal | None = Decimal(0)
+    highest: Decimal | None = None
+    whole: bool = False
+
+    def __contains__(self, value: Decimal) -> bool:
+        return (
+            (self.lowest is None or value >= self.lowest)
+            and (self.highest is None or value <= self.highest)
+            and (not self.whole or value == int(value))
+        )
+
+
+SHARE = Domain(highest=Decimal(1))
+YES_NO = Domain(highest=Decimal(1), whole=True)
+COUNT = Domain(whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A recording rule: its name, its expression, and why it is there."""
+
+    name: str
+    expression: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an alert compares: a recorded series and a number in that series's own unit.
+
+    `phrase` tells people what the value means, with the value at `{}`; `remark` explains the threshold.
+    """
+
+    record: str
+    threshold: Decimal
+    unit: Unit
+    domain: Domain
+    phrase: str = "{}"
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSeries:
+    """A series as promtool's tests write it: name with labels, values in expanding notation."""
+
+    series: str
+    values: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Raw series and what is recorded from them: a value for each recorded series, none where there must be none."""
+
+    name: str
+    inputs: tuple[InputSeries, ...]
+    expected: dict[str, Decimal | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question worth asking during an incident, ready to paste."""
+
+    about: str
+    expression: str
+
+
+class Signal(ABC):
+    """One thing about a service that a policy can set a limit to."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    about: ClassVar[str]
+    unit: ClassVar[Unit]
+    needs: ClassVar[type[Measured]]
+    domain: ClassVar[Domain] = Domain()
+    labels: ClassVar[tuple[str, ...]] = ()
+    """Labels of ours that it bears beside service and environment."""
+
+    def refuse(self, series: Series, bound: Decimal) -> str | None:
+        """Why these series cannot tell whether the signal is beyond `bound`; None when they can."""
+        return None
+
+    @abstractmethod
+    def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
+        """What is to be recorded, in order of dependency, for alerts at these bounds, in the signal's base unit."""
+
+    @abstractmethod
+    def value(self, policy: Policy) -> str:
+        """The recorded series that has the signal's value."""
+
+    def reading(self, policy: Policy, limit: Quantity) -> Reading:
+        """What an alert at `limit` compares; the value itself, unless a signal knows better."""
+        return Reading(self.value(policy), limit.value, self.unit, self.domain)
+
+    @abstractmethod
+    def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
+        """Raw series from which `reading.record` comes out as `value`."""
+
+    @abstractmethod
+    def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
+        """Raw series with what must be recorded from them, traps included."""
+
+    @abstractmethod
+    def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
+        """Queries that break the signal down."""
+
+
+def steps(policy: Policy) -> int:
+    """How many samples after the first fill a window, the longest wait, and a window again."""
+    longest = max(alert.for_ for alert in policy.alerts)
+    return -(-(2 * policy.window + longest) // policy.interval)
+
+
+def steady(policy: Policy, series: str, value: Decimal) -> InputSeries:
+    """A gauge that stays."""
+    return InputSeries(series, f"{promql.number(value)}x{steps(policy)}")
+
+
+def growing(policy: Policy, series: str, each: Decimal) -> InputSeries:
+    """A counter that grows by `each` from sample to sample."""
+    return InputSeries(series, f"0+{promql.number(each)}x{steps(policy)}")

@@ -1,0 +1,158 @@
+"""What an alert tells people: texts with `{service}` and `{value}`, as Prometheus templates and as they come out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from deploywatch.config import nearest
+from deploywatch.conventions import ENVIRONMENT, SERVICE
+from deploywatch.quantity import Unit
+from rules import promql
+from rules.expression import Comparison, Condition, comparisons
+from rules.policy import Alert, Policy
+from rules.signals import SIGNALS
+from rules.terms import Term, terms
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_NO_VALUE = "no value"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How values of a unit are written: a pipeline of Prometheus's templates, what follows it, and the same here."""
+
+    pipeline: str
+    after: str
+    render: Callable[[Decimal], str]
+
+
+def placeholders(condition: Condition | None) -> frozenset[str]:
+    """What the texts of an alert may name; without a condition that can be read, whatever any signal bears."""
+    used = [one.signal for one in comparisons(condition)] if condition is not None else list(SIGNALS)
+    labels = {label for name in used if name in SIGNALS for label in SIGNALS[name].labels}
+    return frozenset({SERVICE, ENVIRONMENT, "value", "threshold"} | labels)
+
+
+def faults(text: str, known: Collection[str]) -> Iterator[tuple[str, int]]:
+    """What is wrong with a text, each with the character where it stands."""
+    if "{{" in text:
+        yield "Prometheus templates are not written here; write {service}, {value} and the like", text.index("{{")
+        return
+    for match in _PLACEHOLDER.finditer(text):
+        if match[1] not in known:
+            yield f"unknown placeholder {match[0]!r}{nearest(match[1], known)}", match.start()
+
+
+def template(policy: Policy, alert: Alert, text: str) -> str:
+    """The text as a Prometheus template."""
+    known = {name: f"{{{{ $labels.{name} }}}}" for name in placeholders(alert.condition)}
+    return _filled(text, known | {"value": value_template(policy, alert), "threshold": threshold(policy, alert)})
+
+
+def rendered(policy: Policy, alert: Alert, text: str, labels: Mapping[str, str], values: Mapping[str, Decimal]) -> str:
+    """The text as Prometheus will give it out, when the recorded series have these values."""
+    value = _value(policy, alert, values)
+    return _filled(text, {**labels, "value": value, "threshold": threshold(policy, alert)})
+
+
+def description(policy: Policy, alert: Alert) -> str:
+    """What the policy says, or else value and limit."""
+    if alert.description is not None:
+        return alert.description
+    name = "" if _is_compound(alert) else f"{terms(policy, alert)[0].signal.title}: "
+    return f"{{service}} in {{environment}}: {name}{{value}}; limit: {{threshold}}."
+
+
+def threshold(policy: Policy, alert: Alert) -> str:
+    """What the value is compared with: `> 1%`; of a compound condition, all of it."""
+    if _is_compound(alert):
+        return str(alert.condition)
+    (only,) = terms(policy, alert)
+    return f"{only.comparison.operator} {only.comparison.written}{only.reading.remark}"
+
+
+def value_template(policy: Policy, alert: Alert) -> str:
+    """The value when the alert fires, as a Prometheus template; of a compound condition, the value of every part."""
+    every = terms(policy, alert)
+    if not _is_compound(alert):
+        form = FORMS[every[0].reading.unit]
+        return every[0].reading.phrase.format(f"{{{{ $value | {form.pipeline} }}}}{form.after}")
+    return "; ".join(_looked_up(policy, one) for one in _distinct(every))
+
+
+def _looked_up(policy: Policy, one: Term) -> str:
+    labels = (SERVICE, ENVIRONMENT, *one.signal.labels)
+    # %q writes a label's value with its quotes; the braces around the matchers are promql.recorded's.
+    series = promql.recorded(policy, one.reading.record, [(label, "=", "%q") for label in labels]).replace('"%q"', "%q")
+    arguments = " ".join(f"$labels.{label}" for label in labels)
+    form = FORMS[one.reading.unit]
+    found = one.reading.phrase.format(f"{{{{ . | first | value | {form.pipeline} }}}}{form.after}")
+    query = f"{{{{ with printf `{series}` {arguments} | query }}}}"
+    return f"{one.signal.title}: {query}{found}{{{{ else }}}}{_NO_VALUE}{{{{ end }}}}"
+
+
+def _value(policy: Policy, alert: Alert, values: Mapping[str, Decimal]) -> str:
+    every = terms(policy, alert)
+    if not _is_compound(alert):
+        return _told(every[0], values)
+    return "; ".join(f"{one.signal.title}: {_told(one, values)}" for one in _distinct(every))
+
+
+def _told(one: Term, values: Mapping[str, Decimal]) -> str:
+    if one.reading.record not in values:
+        return _NO_VALUE
+    form = FORMS[one.reading.unit]
+    return one.reading.phrase.format(form.render(values[one.reading.record]) + form.after)
+
+
+def _distinct(every: tuple[Term, ...]) -> list[Term]:
+    """One of those that read the same series."""
+    return list({one.reading.record: one for one in reversed(every)}.values())[::-1]
+
+
+def _is_compound(alert: Alert) -> bool:
+    return not isinstance(alert.condition, Comparison)
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: known[match[1]], text)
+
+
+def _duration(value: Decimal) -> str:
+    """As Prometheus's humanizeDuration writes it."""
+    if not value or abs(value) >= 1:
+        return _long_duration(value)
+    prefix = ""
+    for smaller in "mun":
+        if abs(value) >= 1:
+            break
+        prefix, value = smaller, value * 1000
+    return f"{_four(value)}{prefix}s"
+
+
+def _long_duration(value: Decimal) -> str:
+    sign, whole = ("-" if value < 0 else ""), int(abs(value))
+    if whole < 60:
+        return f"{sign}{_four(abs(value))}s"
+    minutes, seconds = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
+    first = next(position for position, (count, _) in enumerate(parts) if count)
+    return sign + " ".join(f"{count}{unit}" for count, unit in parts[first:])
+
+
+def _four(value: Decimal) -> str:
+    return f"{float(value):.4g}"
+
+
+FORMS = {
+    Unit.RATIO: Form("humanizePercentage", "", lambda value: f"{_four(value * 100)}%"),
+    Unit.SECONDS: Form("humanizeDuration", "", _duration),
+    Unit.COUNT: Form('printf "%.0f"', "", lambda value: f"{float(value):.0f}"),
+    Unit.PER_SECOND: Form('printf "%.2f"', "/s", lambda value: f"{float(value):.2f}"),
+}
+"""A test renders each in Prometheus itself."""
