@@ -14,7 +14,7 @@ from email import policy
 from email.errors import MessageError
 from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
 from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import Annotated, Final, Literal, Self
 
 import aiosmtplib
@@ -38,7 +38,8 @@ for _name in ("in-reply-to", "references"):
     _HEADERS.map_to_type(_name, MessageIDHeader)  # type: ignore[arg-type] # typeshed has it apart from BaseHeader
 # 7bit: quoted-printable or base64 where a text needs it, because not every server on the way takes 8 bits.
 _POLICY: Final = policy.SMTP.clone(cte_type="7bit", header_factory=_HEADERS)
-_ADDRESS: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
+_ADDRESS: Final = r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_MAILBOX: Final = re.compile(rf"(?P<bare>(?a:{_ADDRESS}))|(?P<name>[^<>\",;:@\\]*?)\s*<(?P<named>(?a:{_ADDRESS}))>")
 _HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+)(?::(\d{1,5}))?")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
 
@@ -46,8 +47,7 @@ _log = logs.get("email")
 
 
 def _mailbox(text: str) -> str:
-    name, address = parseaddr(text)
-    if not text.isprintable() or not _ADDRESS.fullmatch(address) or (name and "@" in name):
+    if not text.isprintable() or not _MAILBOX.fullmatch(text.strip()):
         raise ValueError("must be an address such as ops@example.com or Operations <ops@example.com>")
     return text.strip()
 
@@ -117,7 +117,8 @@ class EmailChannel:
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
                 refused = await self._deliver(mail)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise _failure(error, self._settings) from error
+            # Not from the error: its text is what the server said, and that is not masked.
+            raise _failure(error, self._settings) from None
         if refused:
             _log.warning("recipients refused", channel=self.name, recipients=len(refused), of=len(mail["To"].addresses))
         return reference or str(mail["Message-ID"])
@@ -166,7 +167,8 @@ def compose(message: Message, settings: EmailSettings, *, reference: str | None,
 
 
 def _address(mailbox: str) -> Address:
-    name, address = parseaddr(mailbox)
+    match = _MAILBOX.fullmatch(mailbox)
+    name, address = (match["name"] or "", match["bare"] or match["named"]) if match else ("", mailbox)
     return Address(display_name=name, addr_spec=address)
 
 
@@ -205,11 +207,10 @@ def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
             return DeliveryError("rejected", f"every recipient was refused ({codes})", again=again)
         case aiosmtplib.SMTPResponseException(code=code):
             return DeliveryError("server" if code < 500 else "rejected", told, again=code < 500)
-        case aiosmtplib.SMTPNotSupported():
-            return DeliveryError("rejected", told, again=False)
         case aiosmtplib.SMTPServerDisconnected() | OSError():
             return answers.unconnected(error, secrets)
         case ValueError() | MessageError():
             return DeliveryError("rejected", told, again=False)
         case _:
-            return DeliveryError("server", told, again=True)
+            # No STARTTLS, no AUTH: perhaps a server in trouble, and another try costs little.
+            return DeliveryError("rejected", told, again=True)

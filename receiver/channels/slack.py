@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -69,6 +70,10 @@ LOST_THREAD: Final = frozenset(
     {"cannot_reply_to_message", "invalid_thread_ts", "message_not_found", "thread_not_found"}
 )
 
+# Below this level slack_sdk writes whole messages to the log.
+_quiet = logging.getLogger("slack_sdk.deploywatch")
+_quiet.setLevel(logging.WARNING)
+
 
 class SlackSettings(Settings):
     """A channel of a Slack workspace, and the bot that posts to it."""
@@ -117,7 +122,8 @@ class SlackChannel:
             )
             first = answer.get("ts")
         except SlackApiError as error:
-            raise _failure(error, threaded=thread is not None, token=settings.token) from error
+            # Not from the error: its text is all that the other side said, and that is not masked.
+            raise _failure(error, threaded=thread is not None, token=settings.token) from None
         except TimeoutError as error:
             raise answers.timed_out(settings.timeout.total_seconds()) from error
         except aiohttp.ClientResponseError as error:
@@ -142,6 +148,7 @@ class SlackChannel:
             base_url=settings.base_url,
             session=self._session,
             retry_handlers=[],
+            logger=_quiet,
         )
         client.proxy = None
         return client
@@ -150,9 +157,12 @@ class SlackChannel:
 def text(message: Message) -> str:
     """The message as Slack's mrkdwn, at most TEXT_LIMIT characters; markup in its data is inert."""
     incident = message.incident
-    sign = RESOLVED_SIGN if message.event is Event.RESOLVED else SIGNS.get(incident.severity, OTHER_SIGN)
-    severity = escape(incident.severity.upper(), 20)
-    head = f"{sign} *{severity}* · *{escape(message.title, TITLE_LIMIT)}*"
+    title = f"*{escape(message.title, TITLE_LIMIT)}*"
+    if message.event is Event.RESOLVED:
+        head = f"{RESOLVED_SIGN} {title}"
+    else:
+        sign = SIGNS.get(incident.severity, OTHER_SIGN)
+        head = f"{sign} *{escape(incident.severity.upper(), 20)}* · {title}"
     links = _links(message)
     foot = f"\n{links}" if links else ""
     return f"{head}\n{escape(message.body, TEXT_LIMIT - len(head) - len(foot) - 1)}{foot}"
@@ -173,7 +183,7 @@ def escape(data: str, limit: int) -> str:
 def _links(message: Message) -> str:
     shown, size = [], 0
     for name, url in message.links:
-        link = f"<{quote(url, safe='%/:=?~#+!$,;@()*[]').replace('&', '&amp;')}|{escape(name, 40)}>"
+        link = f"<{quote(url, safe='%/:=&?~#+!$,;@()*[]').replace('&', '&amp;')}|{escape(name, 40)}>"
         size += len(link) + 3
         if size > LINKS_LIMIT:
             break

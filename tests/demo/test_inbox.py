@@ -1,0 +1,190 @@
+"""The inbox answers as Slack's, PagerDuty's and SMTP's documentation say, and shows what it received."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import signal
+import smtplib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from deploywatch.demo.inbox import Inbox, Serving, main, serving
+from deploywatch.demo.inbox_store import FILE
+from deploywatch.demo.processes import Processes
+from deploywatch.demo.servers import python_part
+from deploywatch.errors import DeploywatchError
+
+TOKEN = {"Authorization": "Bearer xoxb-something-secret"}
+KEY = "0123456789abcdef0123456789abcdef"
+PAYLOAD = {"summary": "down", "source": "shop", "severity": "critical", "custom_details": {"message": "a body"}}
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Inbox:
+    return Inbox(tmp_path / "kept", clock=lambda: datetime(2026, 5, 1, 14, 3, 5, tzinfo=UTC))
+
+
+@pytest.fixture
+async def served(inbox: Inbox) -> AsyncIterator[Serving]:
+    async with serving(inbox) as running:
+        yield running
+
+
+async def _post(url: str, body: object, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def _get(url: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def test_slack_takes_a_message_and_names_it(served: Serving) -> None:
+    url = f"{served.slack_url}chat.postMessage"
+    status, first = await _post(url, {"channel": "#ops", "text": "hello"}, TOKEN)
+    _, second = await _post(url, {"channel": "#ops", "text": "more", "thread_ts": first["ts"]}, TOKEN)
+    assert (status, first["ok"], first["channel"]) == (200, True, "#ops")
+    assert first["ts"] != second["ts"]
+    assert [one.thread for one in served.inbox.of("slack")] == [first["ts"], first["ts"]]
+
+
+async def test_slack_takes_a_form_too(served: Serving) -> None:
+    form = {"channel": "C123", "text": "hello", "token": "xoxb-something-secret"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{served.slack_url}chat.postMessage", data=form) as response,
+    ):
+        assert (await response.json())["ok"] is True
+    assert "secret" not in str(served.inbox.received)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "error"),
+    [
+        ({"channel": "#ops", "text": "x"}, {}, "not_authed"),
+        ({"channel": "#ops", "text": "x"}, {"Authorization": "Bearer wrong"}, "invalid_auth"),
+        ({"channel": "", "text": "x"}, TOKEN, "channel_not_found"),
+        ({"channel": "#ops"}, TOKEN, "no_text"),
+        ({"channel": "#ops", "text": "x" * 40_001}, TOKEN, "msg_too_long"),
+        ("no object", TOKEN, "invalid_json"),
+    ],
+)
+async def test_slack_refuses_with_ok_false_under_200(
+    served: Serving, body: object, headers: dict[str, str], error: str
+) -> None:
+    answer = await _post(f"{served.slack_url}chat.postMessage", body, headers)
+    assert answer == (200, {"ok": False, "error": error})
+    assert not served.inbox.received
+
+
+async def test_pagerduty_takes_an_event(served: Serving) -> None:
+    event = {"routing_key": KEY, "event_action": "trigger", "dedup_key": "k", "payload": PAYLOAD}
+    status, answer = await _post(f"{served.url}/v2/enqueue", event)
+    assert (status, answer) == (202, {"status": "success", "message": "Event processed", "dedup_key": "k"})
+    (received,) = served.inbox.received
+    assert (received.thread, received.title, received.text) == ("k", "trigger: down", "a body")
+    assert KEY not in str(received)
+
+
+async def test_pagerduty_gives_a_key_to_an_event_without(served: Serving) -> None:
+    _, answer = await _post(
+        f"{served.url}/v2/enqueue", {"routing_key": KEY, "event_action": "trigger", "payload": PAYLOAD}
+    )
+    assert answer["dedup_key"]
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"event_action": "trigger", "payload": PAYLOAD}, "Length of 'routing_key' is incorrect"),
+        ({"routing_key": "short", "event_action": "trigger", "payload": PAYLOAD}, "Length of 'routing_key'"),
+        ({"routing_key": KEY, "event_action": "snooze"}, "'event_action'"),
+        ({"routing_key": KEY, "event_action": "resolve"}, "'dedup_key' is missing"),
+        ({"routing_key": KEY, "event_action": "resolve", "dedup_key": "k" * 256}, "'dedup_key' is too long"),
+        ({"routing_key": KEY, "event_action": "trigger"}, "'payload' is missing"),
+        ({"routing_key": KEY, "event_action": "trigger", "payload": PAYLOAD | {"source": ""}}, "'payload.source'"),
+        ({"routing_key": KEY, "event_action": "trigger", "payload": PAYLOAD | {"severity": "high"}}, "severity"),
+        ({"routing_key": KEY, "event_action": "trigger", "payload": PAYLOAD | {"summary": "x" * 1025}}, "summary"),
+        (["no object"], "not a JSON object"),
+    ],
+)
+async def test_pagerduty_refuses_an_invalid_event_with_its_errors(served: Serving, event: object, error: str) -> None:
+    status, answer = await _post(f"{served.url}/v2/enqueue", event)
+    assert (status, answer["status"]) == (400, "invalid event")
+    assert error in answer["errors"][0]
+    assert not served.inbox.received
+
+
+async def test_pagerduty_refuses_more_than_512_kb(served: Serving) -> None:
+    status, _ = await _post(f"{served.url}/v2/enqueue", {"routing_key": "x" * 600_000})
+    assert status == 413
+
+
+async def test_what_was_received_is_listed_shown_and_kept(served: Serving, tmp_path: Path) -> None:
+    await _post(f"{served.slack_url}chat.postMessage", {"channel": "#ops", "text": "<script>x</script>"}, TOKEN)
+    (listed,) = json.loads(await _get(f"{served.url}/inbox"))
+    assert (listed["at"], listed["channel"]) == ("2026-05-01T14:03:05.000+00:00", "slack")
+    assert json.loads((tmp_path / "kept" / FILE).read_text()) == listed
+    page = await _get(f"{served.url}/")
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+    assert "secret" not in page + str(listed)
+
+
+def test_the_program_receives_until_it_is_asked_to_end(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes:
+        port, smtp = processes.free_port(), processes.free_port()
+        command = [sys.executable, "-m", "deploywatch.demo.inbox", "--http", f"127.0.0.1:{port}"]
+        command += ["--smtp", f"127.0.0.1:{smtp}", "--folder", str(tmp_path / "kept")]
+        running = python_part(processes, "inbox", command, port=port, ready="/inbox")
+        with smtplib.SMTP("127.0.0.1", smtp, timeout=10) as client:
+            client.sendmail("a@example.com", ["b@example.com"], "Subject: hello\r\nMessage-ID: <1@x>\r\n\r\nbody\r\n")
+        with urlopen(f"{running.url}/inbox", timeout=10) as response:  # noqa: S310 - always http on loopback
+            (mail,) = json.load(response)
+        assert (mail["channel"], mail["title"], mail["thread"]) == ("email", "hello", "<1@x>")
+        running.child.process.send_signal(signal.SIGTERM)
+        assert running.child.process.wait(10) == 0
+        assert running.child.tail() == f"inbox at http://127.0.0.1:{port}/, mail at 127.0.0.1:{smtp}"
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes:
+        port = processes.free_port()
+        command = [sys.executable, "-m", "deploywatch.demo.inbox", "--http", f"127.0.0.1:{port}"]
+        python_part(processes, "inbox", command, port=port, ready="/inbox")
+        second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 1
+    assert "cannot listen or write" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_an_address_without_port_is_a_usage_error() -> None:
+    result = CliRunner().invoke(main, ["--http", "nowhere"])
+    assert result.exit_code == 2
+    assert "is not host:port" in result.output
+
+
+async def test_mail_without_its_library_says_what_to_install(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.startswith("aiosmtpd"):
+            raise ImportError(name)
+        return original(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DeploywatchError, match=r"pip install 'deploywatch\[demo\]'"):
+        async with serving(inbox, smtp=("127.0.0.1", 0)):
+            pass

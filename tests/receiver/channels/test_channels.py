@@ -1,0 +1,134 @@
+"""The set of channels is complete: module, settings, docs page whose example loads; and none shows its secrets."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import re
+import traceback
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import Field
+
+from deploywatch import config, document
+from deploywatch.config import Settings
+from deploywatch.demo.inbox import Answer, Inbox, Serving
+from deploywatch.errors import ConfigError
+from receiver import channels
+from receiver.channels import KINDS, ChannelSettings, connect
+from receiver.messages import Channel, DeliveryError
+from tests.receiver.channels.conftest import ROUTING_KEY, SLACK_TOKEN, SMTP_PASSWORD
+from tests.receiver.channels.stories import message
+
+DOCS = Path(__file__).parents[3] / "docs" / "channels"
+SHARED = {"answers"}
+SECRETS = {"slack-token": SLACK_TOKEN, "pagerduty-key": ROUTING_KEY, "smtp-password": SMTP_PASSWORD}
+KIND_NAMES = sorted(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS)
+
+
+class _Config(Settings):
+    channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+
+
+def _load(text: str, folder: Path) -> _Config:
+    for name, secret in SECRETS.items():
+        (folder / name).write_text(f"{secret}\n")
+    return config.build(document.read(text, "receiver.yml", {}), _Config, base=folder)
+
+
+def _example(kind: str) -> str:
+    found = re.search(r"```yaml\n(.*?)```", (DOCS / f"{kind}.md").read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_every_module_is_a_kind_with_settings_and_a_page() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(channels.__path__)} - SHARED
+    assert modules == set(KIND_NAMES) == {path.stem for path in DOCS.glob("*.md")}
+    assert set(get_args(get_args(ChannelSettings)[0])) == set(KINDS)
+    for name in modules:
+        assert (importlib.import_module(f"receiver.channels.{name}").__doc__ or "").count("\n") == 0
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+async def test_the_example_of_each_page_loads_and_connects(kind: str, tmp_path: Path) -> None:
+    ((name, settings),) = _load(_example(kind), tmp_path).channels.items()
+    assert settings.kind == kind
+    channel: Channel = connect(name, settings)
+    await channel.close()
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_every_setting_is_on_its_page(kind: str) -> None:
+    (settings,) = [one for one in KINDS if get_args(one.model_fields["kind"].annotation) == (kind,)]
+    page = (DOCS / f"{kind}.md").read_text()
+    assert [name for name in settings.model_fields if f"`{name}`" not in page and name != "kind"] == []
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_settings_show_no_secret(kind: str, tmp_path: Path) -> None:
+    loaded = _load(_example(kind), tmp_path)
+    shown = f"{loaded!r} {loaded} {config.redacted(loaded)} {loaded.model_dump_json()}"
+    assert not any(secret in shown for secret in SECRETS.values())
+    assert "***" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("kind: slak", "unknown kind 'slak'; did you mean 'slack'"),
+        ("kind: slack, channel: ops", "token: is required"),
+        ("kind: slack, channel: ops, token: 'xoxb- SECRET'", "must be one word"),
+        ("kind: slack, channel: ops, token: xoxb, base_url: ftp://x", "must be a URL"),
+        ("kind: slack, channel: ops, token: xoxb, base_url: 'https://u:p@x/'", "must not carry credentials"),
+        ("kind: slack, channel: ops, token: xoxb, timeout: 10", "did you mean 10s"),
+        ("kind: slack, channel: ops, token: xoxb, timeout: 0s", "greater than"),
+        ("kind: pagerduty, routing_key: SECRET", "must be the 32 letters and digits"),
+        ("kind: email, smtp: a b, sender: a@b, recipients: [a@b]", "must be host:port"),
+        ("kind: email, smtp: 'h:99999', sender: a@b, recipients: [a@b]", "must be host:port"),
+        ("kind: email, smtp: 'h:25', sender: nobody, recipients: [a@b]", "must be an address"),
+        ("kind: email, smtp: 'h:25', sender: \"a@b\\r\\nBcc: c@d\", recipients: [a@b]", "must be an address"),
+        ("kind: email, smtp: 'h:25', sender: a@b, recipients: ['a@b, c@d']", "must be an address"),
+        ("kind: email, smtp: 'h:25', sender: a@b, recipients: []", "at least 1 item"),
+        ("kind: email, smtp: 'h:25', sender: a@b, recipients: [a@b], username: u", "username and password go together"),
+        (
+            "kind: email, smtp: 'h:25', sender: a@b, recipients: [a@b], username: u, password: SECRET, security: none",
+            "would send the password in clear",
+        ),
+    ],
+)
+def test_each_bad_setting_is_told_without_secrets(settings: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)) as raised:
+        _load(f"channels: {{c: {{{settings}}}}}", tmp_path)
+    assert "SECRET" not in str(raised.value)
+
+
+def _pointed_at(served: Serving) -> str:
+    return f"""
+channels:
+  slack: {{kind: slack, token: {SLACK_TOKEN}, channel: "#ops", base_url: "{served.slack_url}", timeout: 5s}}
+  pagerduty: {{kind: pagerduty, routing_key: {ROUTING_KEY}, url: "{served.url}", timeout: 5s}}
+  email: {{kind: email, smtp: "{served.smtp}", security: none, username: u, password: {SMTP_PASSWORD},
+          sender: a@example.com, recipients: [b@example.com], timeout: 5s}}
+"""
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+async def test_no_secret_shows_in_logs_errors_or_repr(
+    kind: str, inbox: Inbox, served: Serving, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    settings = _load(_pointed_at(served), tmp_path).channels[kind]
+    echo = f"{SLACK_TOKEN} {ROUTING_KEY} {SMTP_PASSWORD}"
+    inbox.script("slack", Answer(body={"ok": False, "error": echo}))
+    inbox.script("pagerduty", Answer(400, {"status": "invalid event", "errors": [echo]}))
+    channel = connect(kind, settings)
+    with pytest.raises(DeliveryError) as raised:  # the mail server has no login, so that aiosmtplib refuses to go on
+        await channel.send(message(), None)
+    await channel.close()
+    error = raised.value
+    shown = "\n".join([repr(channel), repr(error), error.detail, caplog.text, *traceback.format_exception(error)])
+    assert SECRETS[{"slack": "slack-token", "pagerduty": "pagerduty-key", "email": "smtp-password"}[kind]] not in shown

@@ -1,0 +1,210 @@
+"""Email: what arrives is read back by the mail parser; STARTTLS, TLS, login, and what each refusal means."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from email import message_from_string, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from deploywatch.demo.inbox import Inbox, MailRules, Reply, Serving, serving
+from receiver.channels import email
+from receiver.channels.email import EmailChannel, EmailSettings
+from receiver.messages import DeliveryError, Event
+from receiver.rendering import Templates
+from tests.receiver.channels.conftest import SMTP_PASSWORD
+from tests.receiver.channels.stories import AWKWARD, HOSTILE, INCIDENT, NOW, message, same_as_golden
+
+GOLDEN = Path(__file__).parent / "golden" / "email"
+
+
+def _settings(served: Serving | None = None, **changes: object) -> EmailSettings:
+    plain = {
+        "kind": "email",
+        "smtp": served.smtp if served else "smtp.example.com",
+        "security": "none",
+        "sender": "deploywatch <deploywatch@example.com>",
+        "recipients": ["ops@example.com", "Team lead <lead@example.com>"],
+        "timeout": "10s",
+    }
+    return EmailSettings.model_validate(plain | changes)
+
+
+def _channel(served: Serving, **changes: object) -> EmailChannel:
+    return EmailChannel("mail", _settings(served, **changes), clock=lambda: NOW)
+
+
+def _parsed(inbox: Inbox) -> list[EmailMessage]:
+    return [message_from_string(one.raw["source"], policy=policy.default) for one in inbox.of("email")]
+
+
+def _body(mail: EmailMessage, subtype: str) -> str:
+    part = mail.get_body((subtype,))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("event", Event)
+async def test_each_event_arrives_as_committed(served: Serving, inbox: Inbox, event: Event) -> None:
+    await _channel(served).send(message(event), "<first@example.com>")
+    (mail,) = _parsed(inbox)
+    names = ("Subject", "From", "To", "Date", "In-Reply-To", "References", "Auto-Submitted")
+    headers = "".join(f"{name}: {mail[name]}\n" for name in names)
+    same_as_golden(GOLDEN / f"{event}.txt", f"{headers}\n{_body(mail, 'plain')}\n{_body(mail, 'html')}")
+
+
+async def test_all_recipients_get_one_mail(served: Serving, inbox: Inbox) -> None:
+    await _channel(served).send(message(), None)
+    (received,) = inbox.of("email")
+    assert received.raw["to"] == ["ops@example.com", "lead@example.com"]
+    assert received.raw["from"] == "deploywatch@example.com"
+
+
+@pytest.mark.parametrize("domain", ["example.com", "a-very-long-name." * 8 + "example.com"])
+async def test_later_mails_belong_to_the_thread_of_the_first(served: Serving, inbox: Inbox, domain: str) -> None:
+    channel = _channel(served, sender=f"deploywatch@{domain}")
+    reference = await channel.send(message(Event.OPENED), None)
+    assert await channel.send(message(Event.RESOLVED), reference) == reference
+    first, second = _parsed(inbox)
+    assert first["Message-ID"] == reference
+    assert first["In-Reply-To"] is None
+    assert second["In-Reply-To"] == second["References"] == reference
+    assert second["Message-ID"] != reference
+    assert {one.thread for one in inbox.of("email")} == {reference}
+    assert "=?utf-8?" not in inbox.of("email")[1].raw["source"].split("\n\n")[0].split("References")[1]
+
+
+def test_a_mail_sent_twice_bears_the_same_id_and_another_message_another() -> None:
+    settings = _settings()
+    first = email.compose(message(), settings, reference=None, at=NOW)
+    again = email.compose(message(), settings, reference=None, at=NOW.replace(hour=20))
+    other = email.compose(message(Event.ESCALATED), settings, reference=None, at=NOW)
+    assert first["Message-ID"] == again["Message-ID"] != other["Message-ID"]
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+async def test_awkward_messages_survive_the_way(served: Serving, inbox: Inbox, name: str) -> None:
+    told = Templates().render(AWKWARD[name])
+    await _channel(served).send(told, None)
+    (mail,) = _parsed(inbox)
+    assert not mail.defects
+    assert mail["Bcc"] is None
+    assert "\n" not in mail["Subject"]
+    assert len(mail["Subject"]) <= email.SUBJECT_LIMIT
+    assert _body(mail, "plain").startswith(f"{told.title}\n\n{told.body[:100]}")
+    source = inbox.of("email")[0].raw["source"]
+    assert source.isascii()
+    assert max(map(len, source.splitlines())) < 998
+
+
+async def test_line_ends_and_markup_in_alerts_are_inert(served: Serving, inbox: Inbox) -> None:
+    raw = replace(
+        message(), title=HOSTILE, body=HOSTILE.replace("\ud800", ""), incident=replace(INCIDENT, severity=HOSTILE)
+    )
+    await _channel(served).send(replace(raw, title=HOSTILE.replace("\ud800", "")), "<a@b>\r\nBcc: evil@example.com")
+    (mail,) = _parsed(inbox)
+    assert mail["Bcc"] is None
+    assert mail["In-Reply-To"] is None
+    assert "Bcc: evil@example.com" in mail["Subject"]
+    assert "<script" not in _body(mail, "html")
+    assert "&lt;script&gt;" in _body(mail, "html")
+    assert inbox.of("email")[0].raw["to"] == ["ops@example.com", "lead@example.com"]
+
+
+async def test_starttls_and_login(secured: Serving, inbox: Inbox, authority: tuple[Path, ssl.SSLContext]) -> None:
+    login = {"username": "deploywatch", "password": SMTP_PASSWORD, "ca_file": authority[0], "security": "starttls"}
+    await _channel(secured, **login).send(message(), None)
+    (received,) = inbox.of("email")
+    assert received.raw["tls"] is True
+
+
+async def test_tls_from_the_start(inbox: Inbox, authority: tuple[Path, ssl.SSLContext]) -> None:
+    rules = MailRules(certificate=authority[1], tls_from_start=True)
+    async with serving(inbox, smtp=("127.0.0.1", 0), mail=rules) as served:
+        await _channel(served, security="tls", ca_file=authority[0]).send(message(), None)
+    assert len(inbox.of("email")) == 1
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(secured: Serving, inbox: Inbox) -> None:
+    with pytest.raises(DeliveryError) as raised:
+        await _channel(secured, security="starttls").send(message(), None)
+    assert (raised.value.reason, raised.value.again) == ("connection", True)
+    assert not inbox.received
+
+
+async def test_a_server_without_starttls_gets_nothing(served: Serving, inbox: Inbox) -> None:
+    with pytest.raises(DeliveryError) as raised:
+        await _channel(served, security="starttls").send(message(), None)
+    assert (raised.value.reason, raised.value.again) == ("rejected", True)
+    assert not inbox.received
+
+
+async def test_a_wrong_password_is_told_as_credentials(
+    secured: Serving, authority: tuple[Path, ssl.SSLContext]
+) -> None:
+    login = {"username": "deploywatch", "password": "wrong-password", "ca_file": authority[0], "security": "starttls"}
+    with pytest.raises(DeliveryError) as raised:
+        await _channel(secured, **login).send(message(), None)
+    assert (raised.value.reason, raised.value.again) == ("credentials", False)
+    assert "wrong-password" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason", "again"),
+    [
+        ([Reply("DATA", "451 4.3.0 later")], "server", True),
+        ([Reply("DATA", "554 5.7.1 spam")], "rejected", False),
+        ([Reply("MAIL", "452 4.3.1 full")], "server", True),
+        ([Reply("MAIL", "550 5.1.8 no such sender")], "rejected", False),
+        ([Reply("RCPT", "550 5.1.1 unknown"), Reply("RCPT", "550 5.1.1 unknown")], "rejected", False),
+        ([Reply("RCPT", "550 5.1.1 unknown"), Reply("RCPT", "450 4.2.0 grey")], "rejected", True),
+        ([Reply("DATA", reset=True)], "connection", True),
+    ],
+    ids=str,
+)
+async def test_each_refusal_has_a_reason_and_says_whether_to_try_again(
+    served: Serving, inbox: Inbox, replies: list[Reply], reason: str, again: bool
+) -> None:
+    inbox.script_mail(*replies)
+    with pytest.raises(DeliveryError) as raised:
+        await _channel(served).send(message(), None)
+    assert (raised.value.reason, raised.value.again) == (reason, again)
+    assert not inbox.received
+
+
+async def test_one_refused_recipient_does_not_keep_the_others_from_hearing(served: Serving, inbox: Inbox) -> None:
+    inbox.script_mail(Reply("RCPT", "550 5.1.1 unknown"))
+    assert await _channel(served).send(message(), None)
+    (received,) = inbox.of("email")
+    assert received.raw["to"] == ["lead@example.com"]
+
+
+async def test_a_slow_server_is_a_timeout(served: Serving, inbox: Inbox) -> None:
+    inbox.script_mail(Reply("MAIL", wait=True))
+    with pytest.raises(DeliveryError, match=r"timeout: no answer within 0\.3 s") as raised:
+        await _channel(served, timeout="300ms").send(message(), None)
+    assert raised.value.again
+
+
+async def test_no_server_is_a_connection_failure(served: Serving) -> None:
+    with pytest.raises(DeliveryError) as raised:
+        await _channel(served, smtp="127.0.0.1:1").send(message(), None)
+    assert (raised.value.reason, raised.value.again) == ("connection", True)
+
+
+@pytest.mark.parametrize(
+    ("smtp", "security", "host", "port"),
+    [
+        ("smtp.example.com", "starttls", "smtp.example.com", 587),
+        ("smtp.example.com", "tls", "smtp.example.com", 465),
+        ("smtp.example.com", "none", "smtp.example.com", 25),
+        ("smtp.example.com:2525", "none", "smtp.example.com", 2525),
+        ("[::1]:2525", "none", "::1", 2525),
+    ],
+)
+def test_the_port_follows_from_the_security_when_left_out(smtp: str, security: str, host: str, port: int) -> None:
+    settings = _settings(smtp=smtp, security=security)
+    assert (settings.host, settings.port) == (host, port)

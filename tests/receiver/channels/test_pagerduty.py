@@ -1,0 +1,164 @@
+"""PagerDuty: actions by event, limits, and what each refusal means; by pdpyras against the inbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deploywatch.demo.inbox import Answer, Inbox, Serving
+from deploywatch.demo.inbox_http import PAGERDUTY_LIMIT
+from receiver.channels import pagerduty
+from receiver.channels.pagerduty import ACTIONS, PagerDutyChannel, PagerDutySettings
+from receiver.messages import DeliveryError, Event
+from receiver.rendering import Templates
+from tests.receiver.channels.conftest import ROUTING_KEY
+from tests.receiver.channels.stories import AWKWARD, INCIDENT, message, same_as_golden
+
+GOLDEN = Path(__file__).parent / "golden" / "pagerduty"
+SENT = [event for event in Event if ACTIONS[event]]
+
+
+def _settings(served: Serving, **changes: object) -> PagerDutySettings:
+    plain = {"kind": "pagerduty", "routing_key": ROUTING_KEY, "url": served.url, "timeout": "10s"}
+    return PagerDutySettings.model_validate(plain | changes)
+
+
+@pytest.fixture
+async def channel(served: Serving) -> AsyncIterator[PagerDutyChannel]:
+    made = PagerDutyChannel("on-call", _settings(served))
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("event", SENT)
+async def test_each_event_arrives_as_committed(channel: PagerDutyChannel, inbox: Inbox, event: Event) -> None:
+    reference = await channel.send(message(event), None)
+    (received,) = inbox.of("pagerduty")
+    assert reference == received.thread == message(event).dedup_key
+    same_as_golden(GOLDEN / f"{event}.json", json.dumps(dict(received.raw), indent=2, ensure_ascii=False) + "\n")
+
+
+def test_every_event_is_decided() -> None:
+    assert set(ACTIONS) == set(Event)
+
+
+@pytest.mark.parametrize("event", [Event.ROLLBACK_STARTED, Event.ROLLBACK_SUCCEEDED])
+async def test_what_asks_nobody_to_act_is_not_sent(channel: PagerDutyChannel, inbox: Inbox, event: Event) -> None:
+    assert await channel.send(message(event), "key") == "key"
+    assert await channel.send(message(event), None) is None
+    assert inbox.calls == []
+
+
+async def test_one_incident_is_one_alert_all_its_life(channel: PagerDutyChannel, inbox: Inbox) -> None:
+    reference = None
+    for event in Event:
+        reference = await channel.send(message(event), reference)
+    assert {received.thread for received in inbox.of("pagerduty")} == {reference}
+    assert [received.raw["event_action"] for received in inbox.of("pagerduty")].count("resolve") == 1
+
+
+@pytest.mark.parametrize(
+    ("severity", "theirs"),
+    [("critical", "critical"), ("high", "error"), ("medium", "warning"), ("low", "info"), ("page", "warning")],
+)
+def test_severities_are_translated(severity: str, theirs: str) -> None:
+    told = replace(message(), incident=replace(INCIDENT, severity=severity))
+    assert pagerduty.payload(told)["payload"]["severity"] == theirs
+
+
+def test_the_client_link_is_the_incidents_else_the_configured() -> None:
+    bare = replace(message(), incident=replace(INCIDENT, url=""))
+    assert pagerduty.payload(message(), "https://d.example")["client_url"] == INCIDENT.url
+    assert pagerduty.payload(bare, "https://d.example")["client_url"] == "https://d.example"
+    assert "client_url" not in pagerduty.payload(bare)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+async def test_awkward_messages_are_taken(channel: PagerDutyChannel, inbox: Inbox, name: str) -> None:
+    told = Templates().render(replace(AWKWARD[name], event=Event.OPENED))
+    await channel.send(told, None)
+    assert len(inbox.of("pagerduty")) == 1
+
+
+def test_the_largest_event_stays_below_the_limit() -> None:
+    huge = "🔥" * 600_000
+    incident = replace(INCIDENT, service=huge, environment=huge, severity=huge, type=huge, url="https://x/" + huge)
+    links = tuple((huge, "https://x.example/" + "y" * 1900) for _ in range(500))
+    told = replace(message(), incident=incident, title=huge, body=huge, dedup_key="k" * 9999, links=links)
+    event = pagerduty.payload(told)
+    assert len(json.dumps(event)) < PAGERDUTY_LIMIT
+    assert len(pagerduty.dedup_key(told)) == pagerduty.DEDUP_KEY_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "again"),
+    [
+        (Answer(400, {"status": "invalid event", "errors": ["no such key"]}), "rejected", False),
+        (Answer(400, {"status": "invalid event", "message": "bad"}), "rejected", False),
+        (Answer(400, '["odd"]', headers={"Content-Type": "application/json"}), "rejected", False),
+        (Answer(400, "odd"), "rejected", False),
+        (Answer(401, ""), "credentials", False),
+        (Answer(403, ""), "credentials", False),
+        (Answer(413, ""), "rejected", False),
+        (Answer(429, ""), "rate_limited", True),
+        (Answer(500, ""), "server", True),
+        (Answer(502, "<html>"), "server", True),
+        (Answer(503, ""), "server", True),
+        (Answer(202, "<html>"), "server", True),
+        (Answer(202, {"status": "success"}), "server", True),
+        (Answer(reset=True), "connection", True),
+    ],
+    ids=lambda value: f"{value.status} {value.body}" if isinstance(value, Answer) else str(value),
+)
+async def test_each_failure_has_a_reason_and_says_whether_to_try_again(
+    channel: PagerDutyChannel, inbox: Inbox, answer: Answer, reason: str, again: bool
+) -> None:
+    inbox.script("pagerduty", answer)
+    with pytest.raises(DeliveryError) as raised:
+        await channel.send(message(), None)
+    assert (raised.value.reason, raised.value.again) == (reason, again)
+    assert inbox.calls == ["pagerduty"], "the queue retries, not the channel"
+
+
+async def test_a_rejection_says_what_the_api_has_against_the_event(channel: PagerDutyChannel, inbox: Inbox) -> None:
+    inbox.script("pagerduty", Answer(400, {"errors": ["'payload.source' is missing", "and more"]}))
+    with pytest.raises(DeliveryError, match=r"rejected: HTTP 400: 'payload\.source' is missing; and more"):
+        await channel.send(message(), None)
+
+
+async def test_a_rate_limit_says_how_long_to_wait(channel: PagerDutyChannel, inbox: Inbox) -> None:
+    inbox.script("pagerduty", Answer(429, "", headers={"Retry-After": "7"}))
+    with pytest.raises(DeliveryError) as raised:
+        await channel.send(message(), None)
+    assert raised.value.after == timedelta(seconds=7)
+
+
+async def test_a_slow_answer_is_a_timeout(served: Serving, inbox: Inbox) -> None:
+    inbox.script("pagerduty", Answer(wait=True))
+    channel = PagerDutyChannel("on-call", _settings(served, timeout="200ms"))
+    with pytest.raises(DeliveryError, match=r"timeout: no answer within 0\.2 s") as raised:
+        await channel.send(message(), None)
+    await channel.close()
+    assert raised.value.again
+
+
+async def test_no_server_is_a_connection_failure(served: Serving) -> None:
+    channel = PagerDutyChannel("on-call", _settings(served, url="http://127.0.0.1:1"))
+    with pytest.raises(DeliveryError) as raised:
+        await channel.send(message(), None)
+    await channel.close()
+    assert (raised.value.reason, raised.value.again) == ("connection", True)
+
+
+async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    channel: PagerDutyChannel, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    await channel.send(message(), None)
+    assert len(inbox.of("pagerduty")) == 1

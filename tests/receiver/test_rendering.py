@@ -1,0 +1,280 @@
+"""Stories become messages, whatever the templates and the data are like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deploywatch.errors import ConfigError
+from receiver import rendering
+from receiver.messages import DeploymentView, Event, Message, RollbackView, Story, TimelineEntryView
+from receiver.rendering import Templates, dedup_key, render_postmortem
+from receiver.templates import loading
+from receiver.templates.filters import cut, lasting, line, markdown, since, utc, web_link
+from tests.receiver.channels.stories import (
+    ALERT,
+    AWKWARD,
+    HOSTILE,
+    INCIDENT,
+    NOW,
+    OPENED,
+    ROLLBACK,
+    message,
+    same_as_golden,
+    story,
+)
+
+GOLDEN = Path(__file__).parent / "channels" / "golden"
+TIMELINE = (
+    TimelineEntryView(OPENED, "opened", "deploywatch", "HighErrorRate fires"),
+    TimelineEntryView(NOW, "acknowledged", "ann", "on my way"),
+)
+DEPLOYMENT = DeploymentView(
+    "shop", "production", "1.2.3", "1.2.2", OPENED - timedelta(seconds=40), OPENED, "succeeded", "ci"
+)
+
+
+def _written(told: Message) -> str:
+    links = "".join(f"{name}: {url}\n" for name, url in told.links)
+    return f"{told.title}\n\n{told.body}\n\n{links}"
+
+
+@pytest.mark.parametrize("event", Event)
+def test_each_event_reads_as_committed(event: Event) -> None:
+    same_as_golden(GOLDEN / "message" / f"{event}.txt", _written(message(event)))
+
+
+def test_there_is_one_template_an_event_and_no_other() -> None:
+    names = {path.name.removesuffix(".j2") for path in loading.OURS.glob("*.j2")}
+    assert names == {*Event, "_parts", "postmortem.md"}
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_data_makes_one_line_of_title_and_a_bounded_body(name: str) -> None:
+    told = Templates().render(AWKWARD[name])
+    assert told.title
+    assert "\n" not in told.title
+    assert len(told.title) <= rendering.TITLE_LIMIT
+    assert 0 < len(told.body) <= rendering.BODY_LIMIT
+    assert len(told.dedup_key) <= rendering.DEDUP_KEY_LIMIT
+    assert "plain because its template" not in told.body
+    (told.title + told.body + told.dedup_key).encode()
+
+
+def test_many_alerts_are_counted_and_the_worst_are_shown() -> None:
+    body = Templates().render(AWKWARD["300 alerts"]).body
+    assert "Alerts (300 of 300 firing):" in body
+    assert "- and 290 more" in body
+
+
+def test_text_of_alerts_is_never_a_template() -> None:
+    told = Templates().render(AWKWARD["hostile text everywhere"])
+    assert "{{ 7*7 }}" in told.title
+    assert "{% for x in y %}" in told.body
+    assert "\x1b" not in told.body
+    assert "\u202e" not in told.body
+
+
+def test_links_are_web_links_that_break_out_of_nothing() -> None:
+    told = Templates().render(AWKWARD["hostile text everywhere"])
+    assert [name for name, _ in told.links] == ["Runbook"]
+    assert not set('|<>" \r\n') & set(told.links[0][1])
+
+
+def test_the_same_link_of_many_alerts_stands_once() -> None:
+    told = Templates().render(Story(Event.OPENED, NOW, INCIDENT, (ALERT, replace(ALERT, name="Other"))))
+    assert [name for name, _ in told.links] == ["Incident", "Runbook", "Dashboard"]
+
+
+def test_a_users_template_replaces_ours_and_can_extend_it(tmp_path: Path) -> None:
+    (tmp_path / "opened.j2").write_text(
+        '{% extends "deploywatch/opened.j2" %}\n{% block title %}PAGE {{ super() }}{% endblock %}\n'
+    )
+    (tmp_path / "resolved.j2").write_text("{% block title %}over{% endblock %}{% block body %}{{ note }}{% endblock %}")
+    templates = Templates(tmp_path)
+    opened = templates.render(story(Event.OPENED))
+    assert opened.title == f"PAGE {message(Event.OPENED).title}"
+    assert opened.body == message(Event.OPENED).body
+    assert templates.render(story(Event.RESOLVED)).title == "over"
+    assert templates.render(story(Event.ESCALATED)) == message(Event.ESCALATED)
+
+
+def test_a_users_parts_are_used_by_our_templates(tmp_path: Path) -> None:
+    ours = (loading.OURS / "_parts.j2").read_text()
+    (tmp_path / "_parts.j2").write_text(ours.replace("How bad:", "Severity:"))
+    assert "Severity: critical" in Templates(tmp_path).render(story(Event.OPENED)).body
+
+
+GOOD = "{% block title %}t{% endblock %}{% block body %}b{% endblock %}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("opened.j2", GOOD + "\n\n{% if %}", r"opened\.j2:3:1: .*[Ee]xpected an expression"),
+        ("opened.j2", GOOD + "\n{{ incident | nosuch }}", r"opened\.j2:2:1: .*nosuch"),
+        (
+            "opened.j2",
+            "{% block title %}{{ incidnet }}{% endblock %}",
+            r"opened\.j2:1:1: incidnet: unknown.*'incident'",
+        ),
+        ("opened.j2", "{% block title %}t{% endblock %}", r"opened\.j2:1:1: body: write the block"),
+        ("opened.j2", GOOD + "\n{% include 'gone.j2' %}", r"opened\.j2:2:1: there is no template 'gone\.j2'"),
+        ("openned.j2", GOOD, r"openned\.j2: is the template of no event; did you mean 'opened\.j2'"),
+        ("postmortem.md.j2", "{{ incident.title }}\n{% endif %}", r"postmortem\.md\.j2:2:1"),
+        ("opened.j2", b"\xff\xfe", r"opened\.j2: is not UTF-8 at byte 0"),
+    ],
+)
+def test_a_broken_template_is_named_with_its_line_at_start(
+    tmp_path: Path, name: str, content: str | bytes, problem: str
+) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError, match=problem):
+        Templates(tmp_path)
+
+
+def test_all_broken_templates_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "opened.j2").write_text("{{")
+    (tmp_path / "resolved.j2").write_text("{{")
+    with pytest.raises(ConfigError) as raised:
+        Templates(tmp_path)
+    assert len(raised.value.problems) == 2
+
+
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a folder"):
+        Templates(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "{{ incident.nosuch }}",
+        "{{ 1 / 0 }}",
+        "{{ alerts[99].name }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ alerts.append(1) }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ range(10000000) | list }}",
+    ],
+)
+def test_a_template_that_fails_still_tells_the_facts_and_says_so(tmp_path: Path, fault: str) -> None:
+    (tmp_path / "rollback_failed.j2").write_text(GOOD.replace("b{% endblock %}", fault + "{% endblock %}"))
+    told = Templates(tmp_path).render(story(Event.ROLLBACK_FAILED))
+    assert told.title == "shop in production: rollback failed: HighErrorRate"
+    assert "plain because its template rollback_failed.j2 failed" in told.body
+    for fact in ("5.2% of the shop's requests fail", "1.2.3 → 1.2.2", "critical, 5.2%, threshold 1%", "HighErrorRate"):
+        assert fact in told.body
+    assert told.links == message(Event.ROLLBACK_FAILED).links
+
+
+def test_endless_output_of_a_template_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "opened.j2").write_text(
+        "{% block title %}{% for i in range(90000) %}title\n{% endfor %}{% endblock %}"
+        "{% block body %}{% for i in range(90000) %}body{% endfor %}{% endblock %}"
+    )
+    told = Templates(tmp_path).render(story(Event.OPENED))
+    assert len(told.title) == rendering.TITLE_LIMIT
+    assert len(told.body) == rendering.BODY_LIMIT
+    assert told.title.endswith("…")
+    assert told.body.endswith("…")
+
+
+def test_an_empty_title_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "opened.j2").write_text("{% block title %} {% endblock %}{% block body %}{% endblock %}")
+    assert Templates(tmp_path).render(story(Event.OPENED)).title == "shop in production: opened"
+
+
+def test_the_dedup_key_stays_with_the_incident_and_differs_from_the_next() -> None:
+    later = replace(INCIDENT, severity="low", status="resolved", resolved_at=NOW, title="other")
+    assert dedup_key(later) == dedup_key(INCIDENT) == "deploywatch/production/shop/12/1777644185"
+    assert dedup_key(replace(INCIDENT, id=13)) != dedup_key(INCIDENT)
+    assert dedup_key(replace(INCIDENT, opened_at=NOW)) != dedup_key(INCIDENT)
+    assert dedup_key(replace(INCIDENT, service="s" * 999)) != dedup_key(replace(INCIDENT, service="s" * 998))
+
+
+def test_the_post_mortem_reads_as_committed() -> None:
+    ended = replace(
+        INCIDENT,
+        resolved_at=OPENED + timedelta(minutes=4, seconds=10),
+        acknowledged_at=NOW,
+        acknowledged_by="ann",
+    )
+    done = replace(ROLLBACK, duration=timedelta(seconds=42))
+    same_as_golden(GOLDEN / "postmortem.md", render_postmortem(ended, (ALERT,), TIMELINE, done, DEPLOYMENT))
+
+
+def test_the_post_mortem_of_an_open_incident_without_deployment_says_so() -> None:
+    text = render_postmortem(INCIDENT, (), (), None, None)
+    assert "| Duration | still open |" in text
+    assert "No recent deployment is known." in text
+    assert "No rollback is recorded." in text
+
+
+def test_data_cannot_break_the_post_mortem() -> None:
+    entry = TimelineEntryView(NOW, HOSTILE, HOSTILE, HOSTILE)
+    rollback = RollbackView(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    hostile = AWKWARD["hostile text everywhere"]
+    text = render_postmortem(hostile.incident, hostile.alerts, [entry], rollback, replace(DEPLOYMENT, version=HOSTILE))
+    headings = [one for one in text.splitlines() if one.startswith("#")]
+    calm = [one for one in render_postmortem(INCIDENT, (), (), None, None).splitlines() if one.startswith("#")]
+    assert headings[1:] == calm[1:]
+    assert "<script" not in text.replace("\\<script", "")
+    row = next(one for one in text.splitlines() if one.startswith("| 2026-05-01 14:05:10"))
+    assert row.replace("\\|", "").count("|") == 5
+
+
+def test_a_post_mortem_template_that_fails_gives_ours_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "postmortem.md.j2").write_text("{{ incident.nosuch }}")
+    text = Templates(tmp_path).render_postmortem(INCIDENT, (ALERT,), TIMELINE, None, None)
+    assert text.startswith("*The template postmortem.md.j2 failed: UndefinedError")
+    assert "## Root cause" in text
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (timedelta(minutes=4, seconds=10), "4m 10s"),
+        (timedelta(days=2, hours=3, minutes=4), "2d 3h"),
+        (timedelta(hours=1, seconds=5), "1h"),
+        (timedelta(milliseconds=400), "0s"),
+        (timedelta(seconds=-5), "0s"),
+        (None, "unknown"),
+    ],
+)
+def test_durations_read_as_people_say_them(duration: timedelta | None, text: str) -> None:
+    assert lasting(duration) == text
+
+
+def test_times_are_told_in_utc() -> None:
+    assert utc(datetime.fromisoformat("2026-05-01T16:03:05+02:00")) == "2026-05-01 14:03:05 UTC"
+    assert utc(datetime(2026, 5, 1, 14, 3, 5)) == "2026-05-01 14:03:05 UTC"  # noqa: DTZ001 - views may lack a zone
+    assert utc(None) == "unknown"
+    assert since(INCIDENT, OPENED) == "2026-05-01 14:03:05 UTC"
+    assert since(INCIDENT, datetime(2026, 5, 1, 15, 3, 5, tzinfo=UTC)).endswith("(1h ago)")
+
+
+def test_texts_are_cut_with_a_mark() -> None:
+    assert cut("abcdef", 6) == "abcdef"
+    assert cut("abcdef", 4) == "abc…"
+    assert line("a\r\n b\t c\u2028d", 20) == "a b c d"
+    assert markdown("a|b <c> &") == "a\\|b \\<c\\> &amp;"
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        (" https://a.example/b?c=d&e=f#g ", "https://a.example/b?c=d&e=f#g"),
+        ("https://a.example/ü b%20c", "https://a.example/%C3%BC%20b%20c"),
+        ("javascript:alert(1)", ""),
+        ("https:///nohost", ""),
+        ("http://[broken", ""),
+        ("/relative", ""),
+        ("https://a.example/" + "x" * 2000, ""),
+    ],
+)
+def test_only_sound_web_links_pass(url: str, link: str) -> None:
+    assert web_link(url) == link
