@@ -91,7 +91,9 @@ def build(found: Document, model: type[M], *, base: Path | None = None) -> M:
             result = model.model_validate(found.data, context={"base": base or Path()})
         except ValidationError as error:
             for fault in error.errors(include_url=False):
-                found.report(*_explain(fault, model, found))
+                path, message = _explain(fault, model, found)
+                if path not in found.unfilled:
+                    found.report(path, message)
     if found.problems or result is None:
         raise ConfigError(found.problems)
     return result
@@ -112,7 +114,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _explain(fault: ErrorDetails, model: type[BaseModel], found: Document) -> tuple[document.Path, str]:
-    path = _in_file(fault["loc"], found)
+    path = _in_file(fault, model, found)
     context = fault.get("ctx", {})
     match fault["type"]:
         case "missing":
@@ -128,20 +130,23 @@ def _explain(fault: ErrorDetails, model: type[BaseModel], found: Document) -> tu
         case "union_tag_not_found":
             key = str(context["discriminator"]).strip("'")
             return (*path, key), "is required; add it"
+        case "model_type" | "dict_type":
+            return path, "must be a mapping, with a `key: value` on each line"
         case _:
             message = fault["msg"].removeprefix("Value error, ")
             return path, message[:1].lower() + message[1:] if message.startswith("Input") else message
 
 
-def _in_file(loc: tuple[str | int, ...], found: Document) -> document.Path:
-    """The error's location as keys of the file: without union tags, and with `_file` where that was given."""
+def _in_file(fault: ErrorDetails, model: type[BaseModel], found: Document) -> document.Path:
+    """The fault's location as keys of the file: without union tags, and with `_file` where that was given."""
+    loc = fault["loc"]
     path: document.Path = ()
     for position, part in enumerate(loc):
         if (*path, part) in found.places:
             path = (*path, part)
         elif (*path, f"{part}_file") in found.places:
             path = (*path, f"{part}_file")
-        elif position == len(loc) - 1 and part != "[key]":
+        elif position == len(loc) - 1 and (fault["type"] == "missing" or part in _known_keys(model, loc[:-1])):
             path = (*path, part)
     return path
 
@@ -169,8 +174,9 @@ def _keys(name: str, annotation: Any) -> Iterator[str]:
 
 def _below(one: Any, part: str | int) -> Iterator[Any]:
     if _is_model(one):
-        field = one.model_fields.get(part)
-        yield from _expand(field.annotation) if field else ()
+        for name, field in one.model_fields.items():
+            if part in {name, field.alias}:
+                yield from _expand(field.annotation)
     elif get_origin(one) is dict or get_origin(one) is Mapping:
         yield from _expand(get_args(one)[1])
     elif isinstance(part, int) and get_args(one):

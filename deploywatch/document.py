@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from deploywatch.errors import Problem
 
 Path = tuple[str | int, ...]
 """Keys and list positions from the top of a document down to a value."""
 
-_VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)(?=\{)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})")
+_VARIABLE = re.compile(
+    r"\$(?:(?P<escaped>\$)(?=\{)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\{[^}]*\}?))"
+)
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -24,7 +27,8 @@ _MERGE = "tag:yaml.org,2002:merge"
 class Document:
     """What a file says: `data` of plain dicts, lists and scalars; `places` of (line, column), both from 1.
 
-    `texts` are the places where the text of a scalar on one line begins, after its quote if it has one.
+    `texts` are the places where the text of a scalar on one line begins, after its quote if it has one;
+    `unfilled` are the values whose variable is not known, and which therefore say nothing.
     """
 
     file: str
@@ -32,6 +36,7 @@ class Document:
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
     texts: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unfilled: set[Path] = field(default_factory=set)
 
     def report(self, path: Path, message: str, *, offset: int | None = None) -> None:
         """Note a problem at the value, or at its nearest parent that stands in the file.
@@ -61,7 +66,8 @@ def path_text(path: Path) -> str:
 def read(text: str, file: str, variables: Mapping[str, str] | None = None) -> Document:
     """Read one YAML document.
 
-    With `variables`, `${NAME}` and `${NAME:-default}` in values are replaced (`$${` is a literal `${`).
+    With `variables`, `${NAME}` and `${NAME:-default}` in values are replaced (`$${` is a literal `${`; the default is
+    taken for an empty variable too).
     Syntax errors, duplicate keys and unset variables end up in `problems`, each with its place.
     """
     document = Document(file)
@@ -72,8 +78,13 @@ def read(text: str, file: str, variables: Mapping[str, str] | None = None) -> Do
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         document.problems.append(Problem(file, line, column, "", f"not valid YAML: {error.problem or error.context}"))
         return document
-    except YAMLError as error:
-        document.problems.append(Problem(file, 1, 1, "", f"not valid YAML: {str(error).splitlines()[0]}"))
+    except ReaderError as error:
+        before = text[: error.position].split("\n")
+        message = f"not valid YAML: {str(error).splitlines()[0]}"
+        document.problems.append(Problem(file, len(before), len(before[-1]) + 1, "", message))
+        return document
+    except RecursionError:
+        document.problems.append(Problem(file, 1, 1, "", "is nested too deeply to be read"))
         return document
     if node is not None:
         document.data = _Reader(document, variables).value(node, ())
@@ -104,8 +115,9 @@ class _Reader:
     def mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if key_node.tag == _MERGE or (isinstance(key_node, ScalarNode) and key_node.value == "<<"):
+        # Merged keys first, so that a key's place is where the mapping itself has it.
+        for key_node, value_node in sorted(node.value, key=lambda pair: not _merges(pair[0])):
+            if _merges(key_node):
                 sources = value_node.value if isinstance(value_node, SequenceNode) else [value_node]
                 for source in sources:
                     found = self.value(source, path)
@@ -128,7 +140,7 @@ class _Reader:
         if kind == "null":
             return None
         if kind == "bool":
-            return text.lower() == "true"
+            return text.lower() in {"true", "yes", "on", "y"}
         if kind == "int":
             return _integer(text)
         if kind == "float":
@@ -145,18 +157,27 @@ class _Reader:
         variables = self.variables
 
         def replace(match: re.Match[str]) -> str:
+            name, default = match["name"], match["default"]
             if match["escaped"]:
                 return "$"
-            found = variables.get(match["name"], match["default"])
-            if found is None:
-                name = match["name"]
-                self.document.report(
-                    path, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
-                )
-                return ""
-            return found
+            if match["broken"]:
+                return self.unknown(path, f"{match[0]!r} is not a variable; write ${{NAME}}, or $${{ for a plain ${{")
+            found = variables.get(name)
+            if found is None and default is None:
+                message = f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+                return self.unknown(path, message)
+            return found or default or ""  # as in a shell, `:-` also stands in for an empty variable
 
         return _VARIABLE.sub(replace, text)
+
+    def unknown(self, path: Path, message: str) -> str:
+        self.document.report(path, message)
+        self.document.unfilled.add(path)
+        return ""
+
+
+def _merges(key: Node) -> bool:
+    return key.tag == _MERGE or (isinstance(key, ScalarNode) and key.value == "<<")
 
 
 def _integer(text: str) -> int | str:

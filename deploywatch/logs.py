@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warn", "error")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(*, form: str = "logfmt", level: str = "info") -> None:
@@ -28,16 +30,19 @@ def configure(*, form: str = "logfmt", level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
     ]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer(default=str)
+    renderers: list[Processor] = (
+        [structlog.processors.JSONRenderer(default=str)]
         if form == "json"
-        else structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"], drop_missing=True)
+        else [
+            _plain_values,
+            structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"], drop_missing=True),
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _plain_values, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
@@ -69,11 +74,11 @@ def _short_level(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _plain_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Logfmt takes flat values and one line each: anything else is written as text, line breaks escaped."""
+    """Logfmt takes flat values and one line each: all else is written as text, what moves the cursor escaped."""
     return {key: _plain(value) for key, value in event.items()}
 
 
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return str(value).replace("\r", "\\r").replace("\n", "\\n")
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], str(value))

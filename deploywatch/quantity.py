@@ -59,13 +59,13 @@ _SUFFIXES: dict[str, tuple[Unit, Decimal]] = {
     "GiB": (Unit.BYTES, Decimal(2**30)),
     "TiB": (Unit.BYTES, Decimal(2**40)),
     "/s": (Unit.PER_SECOND, Decimal(1)),
-    "/min": (Unit.PER_SECOND, Decimal(1) / Decimal(60)),
-    "/h": (Unit.PER_SECOND, Decimal(1) / Decimal(3600)),
+    "/min": (Unit.PER_SECOND, Decimal(60)),
+    "/h": (Unit.PER_SECOND, Decimal(3600)),
 }
 
-_NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)"
-_QUANTITY = re.compile(rf"(?P<money>\$)?(?P<number>{_NUMBER})\s*(?P<suffix>[a-zA-Zµ/%]*)")
-_DURATION = re.compile(rf"(?:{_NUMBER}(?:ns|us|µs|ms|s|m|h|d|w))+")
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_QUANTITY = re.compile(rf"(?P<money>\$)?(?P<number>-?{_NUMBER})\s*(?P<suffix>[a-zA-Zµ/%]*)")
+_DURATION = re.compile(rf"-?(?:{_NUMBER}(?:ns|us|µs|ms|s|m|h|d|w))+")
 _DURATION_PART = re.compile(rf"({_NUMBER})(ns|us|µs|ms|s|m|h|d|w)")
 
 
@@ -98,15 +98,17 @@ def parse_quantity(text: str) -> Quantity:
     """
     text = text.strip()
     if _DURATION.fullmatch(text):
-        parts = _DURATION_PART.findall(text)
-        return Quantity(sum((Decimal(n) * _SUFFIXES[s][1] for n, s in parts), Decimal(0)), Unit.SECONDS)
+        seconds = sum((Decimal(n) * _SUFFIXES[s][1] for n, s in _DURATION_PART.findall(text)), Decimal(0))
+        return Quantity(-seconds if text.startswith("-") else seconds, Unit.SECONDS)
     match = _QUANTITY.fullmatch(text)
     if match is None or match["suffix"] not in _SUFFIXES or (match["money"] and match["suffix"]):
         raise ValueError(f"{text!r} is not a quantity; write a number with its unit, such as {_all_examples()}")
     if match["money"]:
         return Quantity(Decimal(match["number"]), Unit.MONEY)
     unit, factor = _SUFFIXES[match["suffix"]]
-    return Quantity(Decimal(match["number"]) * factor, unit)
+    number = Decimal(match["number"])
+    # A sixtieth is no exact decimal, so events a minute or an hour are divided, once.
+    return Quantity(number / factor if unit is Unit.PER_SECOND else number * factor, unit)
 
 
 def parse_duration(value: object) -> timedelta:
@@ -122,7 +124,13 @@ def parse_duration(value: object) -> timedelta:
     seconds = parse_quantity(text).value
     if seconds < 0:
         raise ValueError(f"{text!r} is negative; a duration is zero or more")
-    return timedelta(microseconds=int(seconds * 1_000_000))
+    microseconds = seconds * 1_000_000
+    if microseconds != int(microseconds):
+        raise ValueError(f"{text!r} is too fine; a duration is a whole number of microseconds")
+    try:
+        return timedelta(microseconds=int(microseconds))
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is too long for a duration") from error
 
 
 def format_duration(value: timedelta) -> str:
@@ -140,12 +148,11 @@ def _seconds(value: Decimal) -> str:
     if value == 0:
         return "0s"
     sign, left = ("-", -value) if value < 0 else ("", value)
-    out = ""
+    out, whole = "", int(left)
     for suffix in ("w", "d", "h", "m"):
-        size = _SUFFIXES[suffix][1]
-        if left >= size:
-            out += f"{int(left // size)}{suffix}"
-            left %= size
+        count, whole = divmod(whole, int(_SUFFIXES[suffix][1]))
+        out += f"{count}{suffix}" if count else ""
+    left = whole + (left - int(left))
     if left >= 1:
         out += f"{plain(left)}s"
     elif left:

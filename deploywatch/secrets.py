@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, PlainSerializer, SecretStr
 
 MASK = "***"
+_SECRET_PARAMETER = re.compile(
+    r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|signature)[^=&;]*=)[^&;]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,29 @@ def _refuse_unreadable(value: object) -> object:
 
 
 def redact_url(url: str) -> str:
-    """The URL with its password (and a user name that stands alone, as tokens do) replaced by `***`."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    credentials, _, host = parts.netloc.rpartition("@")
+    """The URL with `***` for its password, for a user name that stands alone, as tokens do, and for secret parameters.
+
+    Of a URL that cannot be taken apart with certainty, only the scheme is left.
+    """
+    parts = _split(url)
+    if parts is None:
+        return f"{url.partition('://')[0]}://{MASK}" if "://" in url else MASK
+    credentials, at, host = parts.netloc.rpartition("@")
     user, colon, _ = credentials.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{user}:{MASK}@{host}" if colon else f"{MASK}@{host}"))
+    hidden = f"{user}:{MASK}" if colon else MASK
+    query = _SECRET_PARAMETER.sub(rf"\1{MASK}", parts.query)
+    return urlunsplit(parts._replace(netloc=f"{hidden}@{host}" if at else host, query=query))
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts, or None when a password with an unquoted `/`, `?` or `#` may have ended up in the wrong one."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    misplaced = "@" in parts.path + parts.query + parts.fragment and ":" in parts.netloc
+    return None if misplaced else parts
 
 
 def with_password(url: str, password: str) -> str:

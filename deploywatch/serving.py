@@ -47,6 +47,7 @@ class Server:
     max_body: int = 1024**2
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     app: web.Application = field(init=False)
+    _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloaded: Gauge = field(init=False)
     _reloaded_at: Gauge = field(init=False)
 
@@ -91,8 +92,11 @@ class Server:
     async def reload_all(self) -> str | None:
         """Reload the web config and the part's own; the reason, when the old one had to be kept."""
         try:
-            await self.reload()
-            self.access.reload()
+            async with self._reloading:
+                # Read before the part reloads, taken over after: a fault in either leaves both as they were.
+                web_config = self.access.read()
+                await self.reload()
+                self.access.use(web_config)
         except DeploywatchError as error:
             self._reloaded.set(0)
             log.error("reload refused, the old configuration stays", part=self.name, reason=str(error))
@@ -142,7 +146,7 @@ class Server:
 def parse_address(address: str) -> tuple[str | None, int]:
     """Split `host:port`, `[v6]:port` or `:port` (all addresses); DeploywatchError when it is none of these."""
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise DeploywatchError(f"--web.listen-address {address!r}: write host:port or :port, such as :9871")
     return host.strip("[]") or None, int(port)
 

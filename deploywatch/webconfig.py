@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
+import os
+import re
 import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import bcrypt
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from deploywatch import config
 from deploywatch.config import RelativePath, Settings
-from deploywatch.errors import ConfigError, Problem
+from deploywatch.document import Document
+from deploywatch.errors import ConfigError
 from deploywatch.secrets import Secret
 
 _TLS_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _NOBODY = b"$2b$10$vZS4O2NWdBjE8wMvW2OIgeN98b6yMfrhv4PRmD7btdUnR40DY2jNC"
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 _CLIENT_AUTH = {
     "NoClientCert": ssl.CERT_NONE,
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
@@ -39,6 +44,14 @@ class TlsServer(Settings):
     client_ca_file: RelativePath | None = None
     min_version: Literal["TLS12", "TLS13"] = "TLS12"
     max_version: Literal["TLS12", "TLS13"] = "TLS13"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.client_ca_file is None) != (self.client_auth_type == "NoClientCert"):
+            raise ValueError("client_ca_file and a client_auth_type other than NoClientCert go together; give both")
+        if self.min_version > self.max_version:
+            raise ValueError("min_version is newer than max_version")
+        return self
 
 
 class HttpServer(Settings):
@@ -61,40 +74,68 @@ class WebConfig(Settings):
     @classmethod
     def _bcrypt_only(cls, users: dict[str, Secret]) -> dict[str, Secret]:
         for user, hashed in users.items():
-            if not hashed.get_secret_value().startswith(("$2a$", "$2b$", "$2y$")):
+            if not _BCRYPT.fullmatch(hashed.get_secret_value()):
                 raise ValueError(
                     f"the password of {user!r} is not a bcrypt hash; make one with: htpasswd -nBC 10 {user}"
                 )
         return users
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A web config with the files that it names, all found good."""
+
+    settings: WebConfig
+    tokens: tuple[bytes, ...] = ()
+    ssl: ssl.SSLContext | None = None
+
+
 class Access:
-    """The web config in force; `reload` reads the file again, certificates included."""
+    """The web config in force; a reload takes over what the file says now, certificates and tokens included."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._verified: set[bytes] = set()
-        self.ssl: ssl.SSLContext | None = None
-        self.reload()
+        self._loaded: Loaded | None = None
+        self.use(self.read())
+        self.ssl = self._latest
+        if self.ssl is not None:
+            self.ssl.sni_callback = self._serve_latest
 
     def reload(self) -> None:
         """Take over what the file says now; ConfigError, and nothing changed, when it is not valid."""
-        settings = config.load(self._path, WebConfig) if self._path else WebConfig()
-        tokens = [token.get_secret_value() for token in settings.bearer_tokens]
-        try:
-            tokens += [path.read_text().strip() for path in settings.bearer_token_files]
-            context = _ssl_context(settings.tls_server_config)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError([Problem(str(self._path), 0, 0, "", f"cannot be used: {error}")]) from error
-        if self.ssl is not None and settings.tls_server_config is not None:
-            # The listening socket holds this context, so the new certificate goes into it.
-            self.ssl.load_cert_chain(settings.tls_server_config.cert_file, settings.tls_server_config.key_file)
-        else:
-            self.ssl = context
-        self.headers = settings.http_server_config.headers
-        self._tokens = [token.encode() for token in tokens if token]
-        self._users = {user: hashed.get_secret_value().encode() for user, hashed in settings.basic_auth_users.items()}
+        self.use(self.read())
+
+    def read(self) -> Loaded:
+        """What the file says now, not yet in force; ConfigError when it is not valid."""
+        if self._path is None:
+            return Loaded(WebConfig())
+        found = config.read_file(self._path, os.environ)
+        settings = config.build(found, WebConfig, base=self._path.parent)
+        loaded = Loaded(settings, tuple(_tokens(settings, found)), _ssl_context(settings.tls_server_config, found))
+        if self._loaded and _fixed(self._loaded.settings) != _fixed(settings):
+            found.report(
+                ("tls_server_config",),
+                "only the certificate, key and CA files can change while the server runs; restart it",
+            )
+        if found.problems:
+            raise ConfigError(found.problems)
+        return loaded
+
+    def use(self, loaded: Loaded) -> None:
+        """Put what was read in force; connections that are open already go on."""
+        self._loaded = loaded
+        self._latest = loaded.ssl
+        self.headers = loaded.settings.http_server_config.headers
+        self._tokens = loaded.tokens
+        users = loaded.settings.basic_auth_users
+        self._users = {user: hashed.get_secret_value().encode() for user, hashed in users.items()}
         self._verified.clear()
+
+    def _serve_latest(self, connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        # The listening socket holds the first context; each new connection is given the newest.
+        if self._latest is not None:
+            connection.context = self._latest
 
     @property
     def required(self) -> bool:
@@ -105,20 +146,22 @@ class Access:
         """Whether this Authorization header is good; a bcrypt check runs in a thread, and once for the same header."""
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "bearer":
-            return any(hmac.compare_digest(value.strip().encode(), token) for token in self._tokens)
+            given = value.strip().encode(errors="surrogateescape")
+            return any(hmac.compare_digest(given, token) for token in self._tokens)
         if scheme.lower() != "basic":
             return False
-        seen = hashlib.sha256(value.encode()).digest()
+        seen = hashlib.sha256(value.encode(errors="surrogateescape")).digest()
         if seen in self._verified:
             return True
         try:
             user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not base64, or not UTF-8 inside
             return False
         # An unknown user costs the same time as a wrong password.
         hashed = self._users.get(user, _NOBODY)
         good = await asyncio.to_thread(_check, password.encode()[:72], hashed)
-        if good and user in self._users:
+        # Asked again, because the config may have been reloaded meanwhile.
+        if good and self._users.get(user) == hashed:
             self._verified.add(seen)
             return True
         return False
@@ -131,12 +174,14 @@ def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         guarded = access.required and request.path not in open_paths
         if guarded and not await access.allows(request.headers.get("Authorization", "")):
-            return web.Response(
-                status=401,
-                text="credentials are missing or wrong\n",
-                headers={"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'},
-            )
-        response = await handler(request)
+            challenge = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
+            text = "credentials are missing or wrong\n"
+            return web.Response(status=401, text=text, headers={**access.headers, **challenge})
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            error.headers.update(access.headers)
+            raise
         if not response.prepared:
             response.headers.update(access.headers)
         return response
@@ -151,14 +196,50 @@ def _check(password: bytes, hashed: bytes) -> bool:
         return False
 
 
-def _ssl_context(settings: TlsServer | None) -> ssl.SSLContext | None:
+def _tokens(settings: WebConfig, found: Document) -> Iterator[bytes]:
+    """The tokens, from the config and from files; an empty one would leave the server open, and is refused."""
+    for position, token in enumerate(settings.bearer_tokens):
+        if not token.get_secret_value():
+            found.report(("bearer_tokens", position), "is empty; write a token, or take the entry out")
+        yield token.get_secret_value().encode()
+    for position, path in enumerate(settings.bearer_token_files):
+        content = _content(path, found, ("bearer_token_files", position)).strip()
+        if not content and not found.problems:
+            found.report(("bearer_token_files", position), f"{path} is empty; write a token into it")
+        yield content
+
+
+def _ssl_context(settings: TlsServer | None, found: Document) -> ssl.SSLContext | None:
     if settings is None:
+        return None
+    for key in ("cert_file", "key_file", "client_ca_file"):
+        if path := getattr(settings, key):
+            _content(path, found, ("tls_server_config", key))
+    if found.problems:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _TLS_VERSIONS[settings.min_version]
     context.maximum_version = _TLS_VERSIONS[settings.max_version]
-    context.load_cert_chain(settings.cert_file, settings.key_file)
-    if settings.client_ca_file:
-        context.load_verify_locations(settings.client_ca_file)
+    try:
+        # With no password given, OpenSSL would ask for an encrypted key's on the terminal.
+        context.load_cert_chain(settings.cert_file, settings.key_file, password="")
+        if settings.client_ca_file:
+            context.load_verify_locations(settings.client_ca_file)
+    except (ssl.SSLError, ValueError) as error:
+        found.report(("tls_server_config",), f"the certificate, key or CA file cannot be used: {error}")
     context.verify_mode = _CLIENT_AUTH[settings.client_auth_type]
     return context
+
+
+def _content(path: Path, found: Document, key: tuple[str | int, ...]) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        found.report(key, f"cannot read {path}: {error.strerror}")
+        return b""
+
+
+def _fixed(settings: WebConfig) -> dict[str, object] | None:
+    """What a listening TLS socket cannot change."""
+    tls = settings.tls_server_config
+    return tls.model_dump(exclude={"cert_file", "key_file", "client_ca_file"}) if tls else None
