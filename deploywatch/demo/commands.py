@@ -61,7 +61,7 @@ async def _run(stage: Stage, *, keep: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel if task else loop.stop)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
         story = Story(stage, console, session)
         await story.tell()
