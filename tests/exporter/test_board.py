@@ -1,0 +1,149 @@
+"""What is put up for /metrics: measurements that expire, counters that stay, a histogram of the good runs."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import families
+from exporter.board import Board
+from exporter.clock import ManualClock
+from exporter.config import ServiceKey
+from exporter.probes.redis import RedisSettings
+from exporter.results import Reason, Result, Sample
+from exporter.targets import Key, Target
+
+BUCKETS = (0.1, 1.0)
+
+
+def target(name: str = "cache", url: str = "redis://nowhere", service: str = "shop") -> Target:
+    settings = RedisSettings.model_validate({"kind": "redis", "url": url})
+    return Target(Key(service, "test", name), "redis", "immediate", 30, 10, settings, settings.probe())
+
+
+def read(board: Board) -> dict[str, float]:
+    """Every series of the text, without the labels that all have."""
+    own = {"service", "environment", "probe", "kind"}
+    return {
+        sample.name + "".join(f"{{{k}={v}}}" for k, v in sample.labels.items() if k not in own): sample.value
+        for family in text_string_to_metric_families(board.text())
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def board(clock: ManualClock) -> Board:
+    found = Board(clock)
+    found.set_up([target()], {}, BUCKETS)
+    return found
+
+
+def good(clock: ManualClock, duration: float = 0.05, *samples: Sample) -> Result:
+    return Result(clock.now(), duration, samples=samples)
+
+
+def bad(clock: ManualClock, reason: Reason = Reason.DNS) -> Result:
+    return Result(clock.now(), 0.01, reason, "free text that is no label")
+
+
+def test_nothing_is_exposed_before_the_first_run(board: Board) -> None:
+    assert board.text() == ""
+    assert list(board.waiting()) == [target().key]
+
+
+def test_every_series_bears_the_four_labels(board: Board, clock: ManualClock) -> None:
+    board.note(target(), good(clock))
+    labels = {"service": "shop", "environment": "test", "probe": "cache", "kind": "redis"}
+    samples = [s for family in text_string_to_metric_families(board.text()) for s in family.samples]
+    assert samples
+    assert all(labels.items() <= sample.labels.items() for sample in samples)
+
+
+def test_a_good_run_is_exposed(board: Board, clock: ManualClock) -> None:
+    board.note(target(), good(clock, 0.05, Sample(families.REDIS_PING, 0.001)))
+    values = read(board)
+    assert values["probe_success"] == 1
+    assert values["probe_duration_seconds"] == 0.05
+    assert values["probe_redis_ping_seconds"] == 0.001
+    assert values["probe_last_run_timestamp_seconds"] == clock.now()
+    assert values["probe_runs_total"] == 1
+    assert not [name for name in values if "fail" in name]
+
+
+def test_a_failed_run_says_why_in_a_bounded_label(board: Board, clock: ManualClock) -> None:
+    board.note(target(), bad(clock))
+    board.note(target(), bad(clock))
+    board.note(target(), bad(clock, Reason.AUTH))
+    values = read(board)
+    assert values["probe_success"] == 0
+    assert values["probe_failure_info{reason=auth}"] == 1
+    assert "probe_failure_info{reason=dns}" not in values
+    assert values["probe_failures_total{reason=dns}"] == 2
+    assert values["probe_failures_total{reason=auth}"] == 1
+    assert "free text" not in board.text()
+
+
+def test_the_histogram_counts_good_runs_so_that_a_ratio_to_all_is_an_slo(board: Board, clock: ManualClock) -> None:
+    for duration in (0.05, 0.1, 0.5, 3.0):
+        board.note(target(), good(clock, duration))
+    board.note(target(), bad(clock))
+    values = read(board)
+    assert values["probe_run_duration_seconds_bucket{le=0.1}"] == 2
+    assert values["probe_run_duration_seconds_bucket{le=1}"] == 3
+    assert values["probe_run_duration_seconds_bucket{le=+Inf}"] == 4
+    assert values["probe_run_duration_seconds_count"] == 4
+    assert values["probe_run_duration_seconds_sum"] == pytest.approx(3.65)
+    assert values["probe_runs_total"] == 5
+
+
+async def test_measurements_expire_after_a_missed_run_and_counters_stay(board: Board, clock: ManualClock) -> None:
+    board.note(target(), good(clock))
+    await clock.advance(69)
+    assert read(board)["probe_success"] == 1
+    await clock.advance(2)
+    values = read(board)
+    assert "probe_success" not in values
+    assert values["probe_runs_total"] == 1
+    assert values["probe_last_run_timestamp_seconds"] == clock.now() - 71
+    board.note(target(), good(clock))
+    assert read(board)["probe_success"] == 1
+
+
+def test_a_series_that_a_probe_gives_twice_is_exposed_once(board: Board, clock: ManualClock) -> None:
+    board.note(target(), good(clock, 0.1, Sample(families.REDIS_PING, 1), Sample(families.REDIS_PING, 2)))
+    assert board.text().count("\nprobe_redis_ping_seconds{") == 1
+
+
+def test_an_unchanged_target_keeps_its_counters_over_a_reload(board: Board, clock: ManualClock) -> None:
+    board.note(target(), good(clock))
+    board.set_up([target(), target("second")], {}, BUCKETS)
+    assert read(board)["probe_runs_total"] == 1
+
+
+def test_a_changed_or_removed_target_is_gone(board: Board, clock: ManualClock) -> None:
+    board.note(target(), good(clock))
+    board.set_up([target(url="redis://elsewhere")], {}, BUCKETS)
+    assert board.text() == ""
+    board.note(target(), good(clock))
+    assert board.text() == "", "a late result of what was there before is dropped"
+    board.set_up([], {}, BUCKETS)
+    board.note(target(url="redis://elsewhere"), good(clock))
+    assert board.text() == ""
+
+
+def test_dependencies_are_exposed_and_follow_the_config(board: Board) -> None:
+    board.set_up([target()], {ServiceKey("shop", "test"): ("billing", "mail")}, BUCKETS)
+    assert 'service_dependency{service="shop",environment="test",depends_on="mail"} 1\n' in board.text()
+    board.set_up([target()], {}, BUCKETS)
+    assert "service_dependency" not in board.text()
+
+
+def test_every_family_is_named_once() -> None:
+    names = [family.name for family in families.ALL]
+    assert len(names) == len(set(names))
+    assert len(names) > 20

@@ -1,0 +1,98 @@
+"""The judgment on services: healthy, degraded, unhealthy, unknown."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.config import ServiceKey
+from exporter.health import ProbeHealth, Status, judge, services, worst
+from exporter.results import Application, Reason, Result
+from exporter.targets import Key
+
+GOOD = Result(1_700_000_000.5, 0.01)
+BAD = Result(1_700_000_001.5, 0.02, Reason.DNS, "the name does not resolve")
+H, D, B, U = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY, Status.UNKNOWN
+
+
+def probes(service: str, *results: Result | None) -> list[ProbeHealth]:
+    return [ProbeHealth(Key(service, "test", f"p{n}"), "http", result) for n, result in enumerate(results)]
+
+
+@pytest.mark.parametrize(
+    ("results", "status"),
+    [
+        ([GOOD, GOOD], H),
+        ([GOOD, BAD], D),
+        ([GOOD, GOOD, BAD], D),
+        ([GOOD, BAD, BAD], B),
+        ([BAD], B),
+        ([BAD, None], D),
+        ([GOOD, None], U),
+        ([None], U),
+    ],
+)
+def test_up_to_half_may_fail_in_a_degraded_service(results: list[Result | None], status: Status) -> None:
+    assert services(probes("shop", *results), {})[ServiceKey("shop", "test")].status is status
+
+
+@pytest.mark.parametrize(("status", "code"), [(H, 200), (D, 200), (B, 503), (U, 503)])
+def test_a_degraded_service_still_serves(status: Status, code: int) -> None:
+    assert status.http == code
+
+
+@pytest.mark.parametrize(("parts", "whole"), [([H, H], H), ([H, D], D), ([D, U], U), ([U, B], B), ([], U)])
+def test_the_whole_is_as_its_worst_part(parts: list[Status], whole: Status) -> None:
+    assert worst(parts) is whole
+
+
+def test_nothing_known_is_unknown_and_not_healthy() -> None:
+    assert judge([]) is U
+
+
+def test_a_failing_dependency_degrades_and_is_named() -> None:
+    found = services([*probes("shop", GOOD, GOOD), *probes("billing", BAD)], {ServiceKey("shop", "test"): ("billing",)})
+    shop = found[ServiceKey("shop", "test")]
+    assert shop.status is D
+    assert shop.body()["dependencies"] == {"billing": "unhealthy"}
+
+
+def test_services_that_depend_on_each_other_are_judged_all_the_same() -> None:
+    circle = {ServiceKey("a", "test"): ("b",), ServiceKey("b", "test"): ("a",)}
+    found = services([*probes("a", GOOD), *probes("b", GOOD)], circle)
+    assert {one.status for one in found.values()} == {H}
+
+
+def test_the_body_says_what_failed_and_when_it_was_looked_at() -> None:
+    told = Result(1_700_000_002.0, 0.5, application=Application("healthy", "1.2.2", 86400.0))
+    body = services(probes("shop", told, GOOD, BAD), {})[ServiceKey("shop", "test")].body()
+    assert body == {
+        "service": "shop",
+        "environment": "test",
+        "status": "degraded",
+        "version": "1.2.2",
+        "uptime_seconds": 86400.0,
+        "last_checked": "2023-11-14T22:13:20.500Z",
+        "probes": {
+            "p0": {
+                "status": "healthy",
+                "kind": "http",
+                "response_time_seconds": 0.5,
+                "last_checked": "2023-11-14T22:13:22.000Z",
+            },
+            "p1": {
+                "status": "healthy",
+                "kind": "http",
+                "response_time_seconds": 0.01,
+                "last_checked": "2023-11-14T22:13:20.500Z",
+            },
+            "p2": {
+                "status": "unhealthy",
+                "kind": "http",
+                "reason": "dns",
+                "detail": "the name does not resolve",
+                "response_time_seconds": 0.02,
+                "last_checked": "2023-11-14T22:13:21.500Z",
+            },
+        },
+        "dependencies": {},
+    }

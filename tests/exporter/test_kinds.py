@@ -1,0 +1,51 @@
+"""Every kind of probe is complete: a module, a place in the config, a page with an example that loads, a test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import exporter.probes
+from exporter import config
+from exporter.probes import KINDS
+from exporter.results import Reason
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "probes"
+
+
+def test_each_kind_is_a_module_and_each_module_a_kind() -> None:
+    modules = {path.stem for path in Path(exporter.probes.__file__).parent.glob("*.py")} - {"__init__"}
+    assert modules == set(KINDS)
+    assert {settings.__module__ for settings in KINDS.values()} == {f"exporter.probes.{kind}" for kind in KINDS}
+
+
+def test_each_kind_has_a_page_and_a_test() -> None:
+    assert {path.stem for path in PAGES.glob("*.md")} == set(KINDS)
+    assert {kind for kind in KINDS if not (Path(__file__).parent / f"test_{kind}.py").exists()} == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_on_a_kinds_page_loads(kind: str, write: Callable[[str], Path]) -> None:
+    example = re.findall(r"```yaml\n(.*?)```", (PAGES / f"{kind}.md").read_text(), re.DOTALL)[0]
+    settings = config.load(write(example))
+    assert {probe.kind for service in settings.services.values() for probe in service.probes.values()} == {kind}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kinds_page_names_all_its_settings(kind: str) -> None:
+    page = (PAGES / f"{kind}.md").read_text()
+    assert {name for name in KINDS[kind].model_fields if name != "kind" and f"`{name}" not in page} - {"tls"} == set()
+
+
+def test_each_reason_is_on_some_page() -> None:
+    pages = "".join(path.read_text() for path in PAGES.glob("*.md"))
+    assert {reason for reason in Reason if f"`{reason}`" not in pages} == {Reason.INTERNAL}
+
+
+def test_the_starting_config_loads() -> None:
+    settings = config.load(ROOT / "examples" / "exporter.yml", variables={})
+    assert {probe.kind for service in settings.services.values() for probe in service.probes.values()} == set(KINDS)

@@ -1,0 +1,219 @@
+"""When probes run, seen by moving the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from exporter.clock import ManualClock
+from exporter.probes.redis import RedisSettings
+from exporter.probing import Findings
+from exporter.results import Failed, Reason, Result
+from exporter.schedule import GoneError, Scheduler
+from exporter.targets import Key, Target
+
+SETTINGS = RedisSettings.model_validate({"kind": "redis", "url": "redis://nowhere"})
+
+
+@dataclass
+class Told:
+    """A probe that notes when it begins, and waits until it is let go."""
+
+    clock: ManualClock
+    begun: list[float] = field(default_factory=list)
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    at_once: int = 0
+    most: int = 0
+
+    async def measure(self, found: Findings) -> None:
+        self.begun.append(self.clock.monotonic())
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await self.free.wait()
+        finally:
+            self.at_once -= 1
+
+
+def target(name: str, probe: Told, *, interval: float = 30, limit: float = 10) -> Target:
+    return Target(Key("shop", "test", name), "redis", "immediate", interval, limit, SETTINGS, probe)
+
+
+class Stage:
+    """A scheduler on a clock that stands still, with what it reported."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.results: list[tuple[str, Result]] = []
+        self.scheduler = Scheduler(clock=self.clock, report=self._note)
+
+    def told(self, *, free: bool = True) -> Told:
+        """A new probe; one that is not free hangs."""
+        probe = Told(self.clock)
+        if free:
+            probe.free.set()
+        return probe
+
+    def _note(self, target: Target, result: Result) -> None:
+        self.results.append((target.key.probe, result))
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """A stage whose scheduler is stopped at the end."""
+    found = Stage()
+    yield found
+    await found.scheduler.stop()
+
+
+async def test_a_target_runs_soon_and_then_at_its_own_times(stage: Stage) -> None:
+    probe = stage.told()
+    one = target("a", probe)
+    stage.scheduler.apply([one], concurrency=10)
+    await stage.clock.advance(1)
+    assert len(probe.begun) == 1
+    assert probe.begun[0] <= 0.01
+    await stage.clock.advance(120)
+    turns = [(begin - one.fraction * 30) / 30 for begin in probe.begun[1:]]
+    assert turns == pytest.approx([round(turns[0]) + n for n in range(len(turns))])
+    assert 15 <= probe.begun[1] - probe.begun[0] <= 45
+
+
+async def test_starts_are_spread_over_the_interval_the_same_way_each_time(stage: Stage) -> None:
+    probes = {str(n): stage.told() for n in range(60)}
+    stage.scheduler.apply([target(name, probe) for name, probe in probes.items()], concurrency=100)
+    await stage.clock.advance(90)
+    regular = [probe.begun[-1] % 30 for probe in probes.values()]
+    thirds = [sum(third * 10 <= begin < third * 10 + 10 for begin in regular) for third in range(3)]
+    assert min(thirds) >= 8
+    assert [target(name, probe).fraction for name, probe in probes.items()] == [
+        target(name, stage.told()).fraction for name in probes
+    ]
+
+
+async def test_a_target_that_hangs_delays_no_other_and_runs_once_at_a_time(stage: Stage) -> None:
+    hanging, good = stage.told(free=False), stage.told()
+    stage.scheduler.apply([target("hanging", hanging), target("good", good)], concurrency=10)
+    await stage.clock.advance(300)
+    assert hanging.most == 1
+    assert len(hanging.begun) == 1
+    assert len(good.begun) >= 10
+
+
+async def test_times_that_pass_during_a_run_are_missed_and_not_caught_up_with(stage: Stage) -> None:
+    slow = stage.told(free=False)
+    stage.scheduler.apply([target("slow", slow)], concurrency=10)
+    await stage.clock.advance(301)
+    slow.free.set()
+    await stage.clock.advance(60)
+    assert 2 <= len(slow.begun) <= 4
+    assert stage.scheduler.missed >= 8
+
+
+async def test_no_more_run_at_once_than_the_config_allows(stage: Stage) -> None:
+    shared = stage.told(free=False)
+    stage.scheduler.apply([target(str(n), shared) for n in range(10)], concurrency=3)
+    await stage.clock.advance(1)
+    assert shared.most == 3
+    shared.free.set()
+    await stage.clock.advance(1)
+    assert len(stage.results) == 10
+
+
+async def test_a_probe_that_breaks_is_a_failed_result_and_runs_again(stage: Stage) -> None:
+    class Broken(Told):
+        async def measure(self, found: Findings) -> None:
+            self.begun.append(0)
+            raise ZeroDivisionError
+
+    broken = Broken(stage.clock)
+    stage.scheduler.apply([target("broken", broken)], concurrency=1)
+    await stage.clock.advance(100)
+    assert len(broken.begun) >= 3
+    assert {result.reason for _, result in stage.results} == {Reason.INTERNAL}
+    assert "ZeroDivisionError" in stage.results[0][1].detail
+
+
+async def test_a_result_that_cannot_be_noted_ends_no_targets_runs(stage: Stage) -> None:
+    def broken(target: Target, result: Result) -> None:
+        raise RuntimeError("no room")
+
+    scheduler = Scheduler(clock=stage.clock, report=broken)
+    probe = stage.told()
+    scheduler.apply([target("a", probe)], concurrency=1)
+    await stage.clock.advance(100)
+    assert len(probe.begun) >= 3
+    await scheduler.stop()
+
+
+async def test_what_was_measured_before_a_failure_is_kept(stage: Stage) -> None:
+    class Half(Told):
+        async def measure(self, found: Findings) -> None:
+            found.stage = "second half"
+            raise Failed(Reason.VALUE, "only half of it")
+
+    stage.scheduler.apply([target("half", Half(stage.clock))], concurrency=1)
+    await stage.clock.advance(1)
+    assert (stage.results[0][1].reason, stage.results[0][1].detail) == (Reason.VALUE, "only half of it")
+
+
+async def test_an_unchanged_target_keeps_its_times_over_a_reload(stage: Stage) -> None:
+    kept, gone, new = stage.told(), stage.told(), stage.told()
+    stage.scheduler.apply([target("kept", kept), target("gone", gone)], concurrency=5)
+    await stage.clock.advance(100)
+    before, ended = len(kept.begun), len(gone.begun)
+    stage.scheduler.apply([target("kept", stage.told()), target("new", new)], concurrency=5)
+    await stage.clock.advance(100)
+    assert len(kept.begun) in {before + 3, before + 4}
+    assert len(gone.begun) == ended
+    assert len(new.begun) >= 3
+
+
+async def test_a_fresh_run_begins_now(stage: Stage) -> None:
+    probe = stage.told()
+    one = target("a", probe)
+    stage.scheduler.apply([one], concurrency=1)
+    await stage.clock.advance(1)
+    result = await stage.scheduler.fresh(one.key)
+    assert result.started == stage.clock.now()
+    assert stage.results[-1] == ("a", result)
+
+
+async def test_a_fresh_run_waits_for_the_one_in_flight_and_is_shared(stage: Stage) -> None:
+    probe = stage.told(free=False)
+    one = target("a", probe)
+    stage.scheduler.apply([one], concurrency=5)
+    await stage.clock.advance(1)
+    asked = [asyncio.create_task(stage.scheduler.fresh(one.key)) for _ in range(5)]
+    await stage.clock.advance(1)
+    assert len(probe.begun) == 1
+    probe.free.set()
+    results = await asyncio.gather(*asked)
+    assert len(probe.begun) == 2
+    assert probe.most == 1
+    assert all(result is results[0] for result in results)
+
+
+async def test_who_asks_for_a_target_that_is_not_there_is_told(stage: Stage) -> None:
+    probe = stage.told(free=False)
+    one = target("a", probe)
+    with pytest.raises(GoneError, match="shop/test/a is not probed"):
+        await stage.scheduler.fresh(one.key)
+    stage.scheduler.apply([one], concurrency=5)
+    asked = asyncio.create_task(stage.scheduler.fresh(one.key))
+    await stage.clock.advance(1)
+    stage.scheduler.apply([], concurrency=5)
+    with pytest.raises(GoneError, match="no longer probed"):
+        await asked
+
+
+async def test_stopping_breaks_off_what_is_under_way(stage: Stage) -> None:
+    probe = stage.told(free=False)
+    stage.scheduler.apply([target("a", probe)], concurrency=5)
+    await stage.clock.advance(1)
+    assert probe.at_once == 1
+    await stage.scheduler.stop()
+    assert probe.at_once == 0
