@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from sqlalchemy import Connection, select
 
 from deploywatch.config import Settings
-from receiver.actions.notify import tell
+from receiver.actions import notify
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book, resolution
@@ -114,7 +114,10 @@ class Api:
             book.write_line(
                 connection, incident.id, now, "acknowledged", person.note or "acknowledged", actor=person.by
             )
-            tell(connection, self._desk.settings, known, Event.ACKNOWLEDGED, now, note=person.note)
+            told = notify.heard(connection, known)
+            notify.tell(
+                connection, self._desk.settings, known, Event.ACKNOWLEDGED, now, note=person.note, channels=told
+            )
             return known
 
         return await self._change(request, change)

@@ -46,7 +46,7 @@ from receiver.store.schema import deliveries, quarantine
 
 log = logs.get("receiver")
 
-_HANDLERS = {
+HANDLERS = {
     notify.KIND: notify.handle,
     escalate.KIND: escalate.handle,
     investigate.KIND: investigate.handle,
@@ -70,7 +70,7 @@ class Receiver:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._counters = Counters(self.registry)
-        handlers: dict[str, Handler] = {kind: partial(handle, desk) for kind, handle in _HANDLERS.items()}
+        handlers: dict[str, Handler] = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
         self.worker = Worker(desk.store, handlers, owner=owner, clock=desk.clock)
         self.worker.finished = self._job_finished

@@ -113,6 +113,15 @@ def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
     )
 
 
+def bring_forward(connection: Connection, job: NewJob) -> None:
+    """Have the waiting job of this key run no later than this one says."""
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.key == job.key, jobs.c.state == State.READY, jobs.c.run_at > job.run_at)
+        .values(run_at=job.run_at)
+    )
+
+
 def claim(connection: Connection, now: datetime, owner: str, limit: int) -> list[Job]:
     """Lease the jobs that are due, at most one a lane; a lease that ran out may be taken over."""
     earlier = jobs.alias("earlier")

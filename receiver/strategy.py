@@ -11,6 +11,8 @@ from deploywatch.config import Settings
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from receiver.incidents.rules import Alert
 
+_NAME_LIMIT = 200
+
 Severity = Literal["critical", "high", "medium", "low"]
 ActionName = Literal["rollback", "notify", "escalate", "investigate", "log"]
 
@@ -115,10 +117,11 @@ def incident_type(alert: Alert) -> str:
 
 
 def target(alert: Alert) -> tuple[str, str]:
-    """Service and environment that the alert is about, from the nearest labels that it has."""
+    """Service and environment that the alert is about, from the nearest labels that it has, cut to a sane length."""
     labels = alert.labels
     service = labels.get(AlertLabel.SERVICE) or labels.get("job") or alert.name
-    return service, labels.get(AlertLabel.ENVIRONMENT) or labels.get("env") or "default"
+    environment = labels.get(AlertLabel.ENVIRONMENT) or labels.get("env") or "default"
+    return service[:_NAME_LIMIT], environment[:_NAME_LIMIT]
 
 
 def channels(

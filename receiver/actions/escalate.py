@@ -12,10 +12,11 @@ from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.jobs import Job, NewJob, Outcome, done, enqueue
+from receiver.jobs import Job, NewJob, Outcome, again, bring_forward, done, enqueue
 from receiver.messages import Event
 
 KIND = "escalate"
+_SOONEST = timedelta(seconds=1)
 
 
 def at_once(
@@ -31,7 +32,7 @@ def at_once(
 
 
 def later(connection: Connection, incident: Incident, now: datetime, after: timedelta) -> None:
-    """Escalate after a time, unless somebody has acknowledged by then."""
+    """Escalate after a time, unless somebody has acknowledged by then; of several times the earliest counts."""
     job = NewJob(
         kind=KIND,
         key=f"escalate:{incident.id}",
@@ -40,10 +41,17 @@ def later(connection: Connection, incident: Incident, now: datetime, after: time
         incident_id=incident.id,
     )
     enqueue(connection, now, job)
+    bring_forward(connection, job)
 
 
 async def handle(desk: Desk, job: Job) -> Outcome:
-    """Escalate an incident that nobody has acknowledged; one that is over, or in hand, is left alone."""
+    """Escalate an incident that nobody has acknowledged; one that is over, or in hand, is left alone.
+
+    One that is quiet just now is looked at again: it ends, or it goes on and somebody must take it in hand.
+    """
+    found = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    if found.status is book.Status.MONITORING and not found.acknowledged_at:
+        return again("every alert is quiet just now", max(desk.settings.quiet_time, _SOONEST))
 
     def record(connection: Connection) -> None:
         incident = book.get(connection, job.incident_id)

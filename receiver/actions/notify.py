@@ -15,7 +15,7 @@ from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
 from receiver.messages import DeliveryError, Event, Message, RollbackView, Story
 from receiver.store import insert_new
-from receiver.store.schema import threads
+from receiver.store.schema import jobs, threads
 
 KIND = "deliver"
 
@@ -42,7 +42,7 @@ def tell(
             NewJob(
                 kind=KIND,
                 key=f"deliver:{incident.id}:{event}:{once}:{channel}",
-                lane=f"deliver:{incident.id}:{channel}",
+                lane=_lane(incident.id, channel),
                 run_at=now,
                 incident_id=incident.id,
                 payload={
@@ -54,6 +54,13 @@ def tell(
                 },
             ),
         )
+
+
+def heard(connection: Connection, incident: Incident) -> tuple[str, ...]:
+    """The incident's channels that were told, or are being told, something about it."""
+    lanes = {_lane(incident.id, channel): channel for channel in incident.channels}
+    found = set(connection.execute(select(jobs.c.lane).where(jobs.c.lane.in_(lanes))).scalars())
+    return tuple(channel for lane, channel in lanes.items() if lane in found)
 
 
 async def handle(desk: Desk, job: Job) -> Outcome:
@@ -70,6 +77,10 @@ async def handle(desk: Desk, job: Job) -> Outcome:
             return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
         return failed(str(error), _gave_up(desk, job, f"could not tell {name}: {error}"))
     return done(message.title, _delivered(desk, job, message, reference, sent))
+
+
+def _lane(incident_id: int, channel: str) -> str:
+    return f"deliver:{incident_id}:{channel}"
 
 
 def _compose(connection: Connection, desk: Desk, job: Job) -> tuple[Message, str | None]:

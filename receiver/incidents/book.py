@@ -162,14 +162,16 @@ def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, t
 
 
 def save_alerts(connection: Connection, changed: Sequence[tuple[Alert, str, int | None]], now: datetime) -> None:
-    """Store alerts as (alert, severity, incident); each becomes the current episode of its fingerprint."""
-    if not changed:
-        return
-    for chunk in _chunks(alert.fingerprint for alert, _, _ in changed):
+    """Store episodes as (alert, severity, incident); the newest of a fingerprint becomes its current one."""
+    newest: dict[str, datetime] = {}
+    for alert, _, _ in changed:
+        newest[alert.fingerprint] = max(alert.starts_at, newest.get(alert.fingerprint, alert.starts_at))
+    for chunk in _chunks(newest):
         connection.execute(
             update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
         )
-    upsert(connection, alerts, [_alert_row(alert, severity, incident, now) for alert, severity, incident in changed])
+    rows = [_alert_row(alert, severity, incident, now) for alert, severity, incident in changed]
+    upsert(connection, alerts, [{**row, "current": row["starts_at"] == newest[row["fingerprint"]]} for row in rows])
 
 
 def is_quiet(connection: Connection, incident_id: int) -> bool:
@@ -200,7 +202,6 @@ def _alert_row(alert: Alert, severity: str, incident_id: int | None, now: dateti
     return {
         "fingerprint": alert.fingerprint,
         "starts_at": alert.starts_at,
-        "current": True,
         "incident_id": incident_id,
         "status": "firing" if alert.firing else "resolved",
         "ends_at": alert.ends_at,

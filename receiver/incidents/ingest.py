@@ -13,6 +13,7 @@ from deploywatch.conventions import AlertAnnotation
 from deploywatch.quantity import parse_duration
 from receiver import strategy
 from receiver.actions import escalate
+from receiver.actions.notify import tell
 from receiver.actions.queueing import Case, queue_all
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
@@ -74,7 +75,7 @@ class Ingest:
 
     def settle(self) -> None:
         """Write the alerts, and begin the quiet time of incidents whose last alert has resolved."""
-        book.save_alerts(self.connection, _in_order(self.changed.values()), self.now)
+        book.save_alerts(self.connection, list(self.changed.values()), self.now)
         for incident_id in self.touched:
             incident = book.get(self.connection, incident_id)
             if not incident.resolved_at and not incident.quiet_since and book.is_quiet(self.connection, incident_id):
@@ -104,8 +105,8 @@ class Ingest:
         self._line(incident.id, "joined", f"{alert.name} joined: {severity}, {decision.reason}")
         if incident.quiet_since:
             self._line(incident.id, "reopened", f"{alert.name} fires within the quiet time; the incident goes on")
-        heard = dict.fromkeys((*incident.channels, *self._channels(alert, severity)))
-        joined = replace(incident, quiet_since=None, channels=tuple(heard))
+        new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)
+        joined = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
         under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"rollback"}
         if decision.effect is Effect.WORSEN:
             self._line(incident.id, "worsened", f"severity raised from {incident.severity} to {severity}")
@@ -115,6 +116,9 @@ class Ingest:
             wanted, event = strategy.asked(alert), Event.OPENED
         book.save(self.connection, joined)
         self._act(joined, alert, key, event, [action for action in wanted if action not in under_way])
+        if event is Event.OPENED and "notify" in self.settings.strategy.of(severity).immediate:
+            summary = alert.annotations.get(AlertAnnotation.SUMMARY, "")
+            tell(self.connection, self.settings, joined, event, self.now, once=severity, note=summary, channels=new)
         return incident.id
 
     def _act(self, incident: Incident, alert: Alert, key: str, event: Event, actions: Iterable[str]) -> None:
@@ -154,13 +158,3 @@ def ingest(
         state.take(alert)
     state.settle()
     return state.reasons
-
-
-def _in_order(changed: Iterable[tuple[Alert, str, int | None]]) -> list[tuple[Alert, str, int | None]]:
-    """The newest episode of each fingerprint; an older one of the same batch has been overtaken."""
-    newest: dict[str, tuple[Alert, str, int | None]] = {}
-    for one in changed:
-        known = newest.get(one[0].fingerprint)
-        if known is None or one[0].starts_at >= known[0].starts_at:
-            newest[one[0].fingerprint] = one
-    return list(newest.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from deploywatch.quantity import format_duration
-from receiver.actions.notify import tell
+from receiver.actions.notify import heard, tell
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk
@@ -51,7 +51,7 @@ def resolve(
     over = replace(incident, resolved_at=now, resolved_by=by)
     book.save(connection, over)
     book.write_line(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
-    tell(connection, settings, over, Event.RESOLVED, now, note=why)
+    tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over))
     draft = NewJob(
         kind=POSTMORTEM,
         key=f"postmortem:{incident.id}",

@@ -1,0 +1,64 @@
+"""A receiver's store, desk and worker for each test, with time that is moved and channels that keep what they hear."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from receiver.app import HANDLERS
+from receiver.config import ReceiverConfig
+from receiver.desk import Desk
+from receiver.jobs import Worker
+from receiver.rendering import Templates
+from receiver.store import Store
+from tests.receiver.scene import MovingClock, RecordedChannel, Scene, settings
+
+MakeScene = Callable[..., Scene]
+
+
+@pytest.fixture
+def clock() -> MovingClock:
+    """Noon, until it is moved."""
+    return MovingClock()
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """Where the test's store is; a later kind of store widens every test here."""
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    """An open store with the current schema and nothing in it."""
+    opened = Store(store_url)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def make_scene(store: Store, clock: MovingClock) -> AsyncIterator[MakeScene]:
+    """Sets a scene for a configuration; every channel of it is recorded, and all share the test's store and clock."""
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+
+        def make(config: ReceiverConfig | None = None, *, owner: str = "test") -> Scene:
+            config = config or settings()
+            channels = {name: RecordedChannel() for name in config.channels}
+            desk = Desk(config, store, Templates(), channels, http, clock=clock, sleep=clock.sleep)
+            handlers = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
+            return Scene(desk, clock, Worker(store, handlers, owner=owner, clock=clock), channels)
+
+        yield make
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene) -> Scene:
+    """A scene with one channel, `team`."""
+    return make_scene()

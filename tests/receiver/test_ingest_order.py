@@ -1,0 +1,94 @@
+"""The order and the number of deliveries do not matter: the same alerts lead to the same incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, select
+
+from receiver.incidents.ingest import Delivery, ingest
+from receiver.incidents.rules import Alert
+from receiver.store.schema import alerts, incidents, metadata
+from tests.receiver import scene
+from tests.receiver.scene import MINUTE, NOON, alert, ended
+
+CONFIG = scene.settings(quiet_time="5m")
+KINDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"name": "HighLatency"},
+    {"service": "search"},
+    {"name": "Down", "service": "search"},
+)
+End = tuple[set[tuple[str, str]], set[tuple[str, timedelta, str]]]
+
+
+def _alert(kind: int, episode: int, over: bool) -> Alert:
+    firing = alert(starts=episode * MINUTE, **KINDS[kind])
+    return ended(firing) if over else firing
+
+
+anything = st.builds(_alert, st.integers(0, len(KINDS) - 1), st.integers(0, 2), st.booleans())
+
+
+@contextmanager
+def _empty() -> Iterator[Connection]:
+    engine = create_engine("sqlite://")
+    try:
+        with engine.begin() as connection:
+            metadata.create_all(connection)
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _end(batches: Sequence[Sequence[Alert]]) -> End:
+    """The incidents that fire, and every fingerprint's newest episode, after these deliveries."""
+    with _empty() as connection:
+        for number, batch in enumerate(batches):
+            now = NOON + number * timedelta(seconds=1)
+            ingest(connection, CONFIG, [Delivery(now, b"", tuple(batch))], now)
+        fires = incidents.c.open_key.is_not(None) & incidents.c.quiet_since.is_(None)
+        open_now = connection.execute(select(incidents.c.service, incidents.c.environment).where(fires)).all()
+        current = select(alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status).where(alerts.c.current)
+        rows = connection.execute(current).all()
+        return {(s, e) for s, e in open_now}, {(f, at - NOON, status) for f, at, status in rows}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(anything, min_size=1, max_size=10), st.data())
+def test_any_order_and_repetition_of_the_same_deliveries_ends_the_same(sent: list[Alert], data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(sent), max_size=6))
+    shuffled = data.draw(st.permutations([*sent, *again]))
+    assert _end([[one] for one in shuffled]) == _end([[one] for one in sent])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(anything, min_size=1, max_size=10), st.data())
+def test_one_webhook_ends_as_many_do(sent: list[Alert], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(sent)))
+    assert _end([sent[:cut], sent[cut:]]) == _end([[one] for one in sent])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(anything, max_size=12))
+def test_an_incident_fires_exactly_while_one_of_its_alerts_does(sent: list[Alert]) -> None:
+    open_now, episodes = _end([[one] for one in sent])
+    targets = {one.fingerprint: (one.labels["service"], one.labels["environment"]) for one in sent}
+    assert open_now == {targets[fingerprint] for fingerprint, _, status in episodes if status == "firing"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(anything, max_size=12))
+def test_no_service_ever_has_two_open_incidents(sent: list[Alert]) -> None:
+    with _empty() as connection:
+        for one in sent:
+            ingest(connection, CONFIG, [Delivery(NOON, b"", (one,))], NOON)
+        open_now = connection.execute(
+            select(incidents.c.service, incidents.c.environment).where(incidents.c.resolved_at.is_(None))
+        ).all()
+    assert len(open_now) == len(set(open_now))
