@@ -98,7 +98,7 @@ class Api:
 
         def draft(connection: Connection) -> str | None:
             found = book.find(connection, number)
-            return resolution.postmortem(connection, self._desk.settings, number) if found else None
+            return resolution.postmortem(connection, self._desk, number) if found else None
 
         text = await self._desk.store.read(draft)
         return web.Response(text=text, content_type="text/markdown") if text else _not_found("incident", number)

@@ -17,6 +17,8 @@ from deploywatch import logs, options
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.errors import DeploywatchError
 from receiver.client import Client
+from receiver.clock import utc_now
+from receiver.messages import Event
 
 _PASS = click.make_pass_decorator(Client)
 _FORMAT = click.option(
@@ -189,6 +191,22 @@ def import_records(client: Client, file: Any) -> None:
         except DeploywatchError as error:
             raise type(error)(f"record {number} of {len(records)}: {error}; those before it were taken in") from error
     click.echo(f"{len(records)} records taken in")
+
+
+@click.command()
+@click.argument("template", type=click.Choice([event.value for event in Event]), metavar="TEMPLATE")
+@click.option("--alert", "alert_file", type=options.FILE, required=True, help="A webhook of Alertmanager's, as JSON.")
+@click.option(
+    "--config.file", "config_file", type=options.FILE, help="The receiver's configuration, for its templates."
+)
+def render(template: str, alert_file: Path, config_file: Path | None) -> None:
+    """Show a notification as it would be sent: one of the templates, with the alerts of a webhook."""
+    from receiver import config  # noqa: PLC0415 - as above
+    from receiver.preview import preview  # noqa: PLC0415
+
+    settings = config.load(config_file) if config_file else config.ReceiverConfig()
+    message = preview(Event(template), alert_file, settings, utc_now())
+    click.echo("\n".join((message.title, "", message.body, *(f"{name}: {url}" for name, url in message.links))))
 
 
 def _print(rows: list[dict[str, Any]], columns: tuple[str, ...], form: str, *, empty: str) -> None:

@@ -14,7 +14,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
 from receiver.messages import DeliveryError, Event, Message, RollbackView, Story
-from receiver.store import insert_new
+from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 
 KIND = "deliver"
@@ -103,9 +103,8 @@ def _delivered(desk: Desk, job: Job, message: Message, reference: str | None, se
     name = job.payload["channel"]
 
     def record(connection: Connection) -> None:
-        if sent and not reference:
-            row = {"incident_id": job.incident_id, "channel": name, "reference": sent}
-            insert_new(connection, threads, [row])
+        if sent and sent != reference:
+            upsert(connection, threads, [{"incident_id": job.incident_id, "channel": name, "reference": sent}])
         book.write_line(connection, job.incident_id, desk.clock(), "told", f"{name}: {message.title}")
 
     return record

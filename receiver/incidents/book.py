@@ -185,7 +185,7 @@ def is_quiet(connection: Connection, incident_id: int) -> bool:
 def alerts_of(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
     """The incident's alerts as templates see them, in the order in which they began."""
     query = select(alerts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.starts_at, alerts.c.fingerprint)
-    return tuple(_alert_view(row) for row in connection.execute(query).mappings())
+    return tuple(_stored_view(row) for row in connection.execute(query).mappings())
 
 
 def _incident(row: RowMapping) -> Incident:
@@ -213,23 +213,36 @@ def _alert_row(alert: Alert, severity: str, incident_id: int | None, now: dateti
     }
 
 
-def _alert_view(row: RowMapping) -> AlertView:
-    labels, annotations = row["labels"], row["annotations"]
+def alert_view(alert: Alert, severity: str) -> AlertView:
+    """An alert as templates see it."""
+    annotations = alert.annotations
     return AlertView(
-        name=labels.get("alertname", row["fingerprint"]),
-        firing=row["current"] and row["status"] == "firing",
-        severity=row["severity"],
+        name=alert.name,
+        firing=alert.firing,
+        severity=severity,
         summary=annotations.get(AlertAnnotation.SUMMARY, ""),
         description=annotations.get(AlertAnnotation.DESCRIPTION, ""),
         value=annotations.get(AlertAnnotation.VALUE, ""),
         threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),
         runbook_url=annotations.get(AlertAnnotation.RUNBOOK_URL, ""),
         dashboard_url=annotations.get(AlertAnnotation.DASHBOARD_URL, ""),
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-        labels=labels,
+        starts_at=alert.starts_at,
+        ends_at=alert.ends_at,
+        labels=alert.labels,
         annotations=annotations,
     )
+
+
+def _stored_view(row: RowMapping) -> AlertView:
+    alert = Alert(
+        fingerprint=row["fingerprint"],
+        firing=row["current"] and row["status"] == "firing",
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        labels=row["labels"],
+        annotations=row["annotations"],
+    )
+    return alert_view(alert, row["severity"])
 
 
 def _chunks(items: Iterable[str]) -> Iterable[list[str]]:

@@ -18,7 +18,6 @@ from receiver.incidents import book
 from receiver.incidents.book import SYSTEM, Incident, Status
 from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue
 from receiver.messages import DeploymentView, Event, RollbackView
-from receiver.rendering import render_postmortem
 from receiver.store.schema import rollbacks
 
 SETTLE, POSTMORTEM = "settle", "postmortem"
@@ -76,11 +75,11 @@ async def settle(desk: Desk, job: Job) -> Outcome:
     return done(record=record)
 
 
-def postmortem(connection: Connection, settings: ReceiverConfig, incident_id: int) -> str:
+def postmortem(connection: Connection, desk: Desk, incident_id: int) -> str:
     """The draft of the review as Markdown, from what is known by now."""
     incident = book.get(connection, incident_id)
-    return render_postmortem(
-        incident.view(settings.external_url),
+    return desk.templates.render_postmortem(
+        incident.view(desk.settings.external_url),
         book.alerts_of(connection, incident_id),
         book.timeline_of(connection, incident_id),
         _rollback(connection, incident_id),
@@ -93,7 +92,7 @@ async def draft(desk: Desk, job: Job) -> Outcome:
     folder = desk.settings.postmortems
     if folder is None:
         return done("no folder for post-mortems is configured")
-    text = await desk.store.read(lambda connection: postmortem(connection, desk.settings, job.incident_id))
+    text = await desk.store.read(lambda connection: postmortem(connection, desk, job.incident_id))
     file = folder / f"incident-{job.incident_id}.md"
     try:
         _write(file, text)
