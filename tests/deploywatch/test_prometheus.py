@@ -1,0 +1,134 @@
+"""The client asks a real Prometheus, and has one error for everything that goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from deploywatch.demo import servers
+from deploywatch.demo.processes import Processes
+from deploywatch.demo.servers import Running
+from deploywatch.errors import UnreachableError
+from deploywatch.prometheus import Prometheus, Series
+
+CONFIG = """\
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [rules.yml]
+scrape_configs:
+  - job_name: nobody
+    static_configs: [{targets: ["127.0.0.1:1"]}]
+"""
+RULES = """\
+groups:
+  - name: test
+    rules:
+      - alert: AlwaysFiring
+        expr: vector(3)
+        labels: {severity: low}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(processes: Processes, workshop: Path) -> Running:
+    folder = workshop / "prometheus-client"
+    folder.mkdir()
+    (folder / "prometheus.yml").write_text(CONFIG)
+    (folder / "rules.yml").write_text(RULES)
+    return servers.prometheus(processes, folder / "data", folder / "prometheus.yml")
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as opened:
+        yield opened
+
+
+@pytest.fixture
+def prometheus(server: Running, session: aiohttp.ClientSession) -> Prometheus:
+    return Prometheus(server.url, session)
+
+
+async def soon(ask: Callable[[], Awaitable[list[dict[str, Any]]]]) -> dict[str, Any]:
+    """The one answer, as soon as there is one."""
+    async with asyncio.timeout(30):
+        found = await ask()
+        while not found:
+            await asyncio.sleep(0.1)
+            found = await ask()
+    (one,) = found
+    return one
+
+
+async def test_a_vector_is_a_list_of_series(prometheus: Prometheus) -> None:
+    found = await prometheus.query('label_replace(vector(1.5), "service", "shop", "", "")')
+    assert found == [Series({"service": "shop"}, 1.5)]
+    assert await prometheus.query("no_such_metric") == []
+
+
+async def test_a_scalar_is_one_series_without_labels(prometheus: Prometheus) -> None:
+    assert await prometheus.query("1 + 1") == [Series({}, 2.0)]
+
+
+async def test_alerts_are_given_as_the_api_gives_them(prometheus: Prometheus) -> None:
+    alert = await soon(prometheus.alerts)
+    assert alert["labels"] == {"alertname": "AlwaysFiring", "severity": "low"}
+    assert alert["state"] == "firing"
+
+
+async def test_targets_are_given_as_the_api_gives_them(prometheus: Prometheus) -> None:
+    target = await soon(prometheus.targets)
+    assert target["labels"]["job"] == "nobody"
+
+
+async def test_a_url_may_end_with_a_slash(server: Running, session: aiohttp.ClientSession) -> None:
+    assert await Prometheus(f"{server.url}/", session).query("1") == [Series({}, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("up >", r"refused /api/v1/query: .*parse error"),
+        ("up[5m]", r"gave a matrix and not numbers for the query 'up\[5m\]'"),
+        ('"text"', "gave a string and not numbers"),
+    ],
+)
+async def test_a_bad_query_is_refused_with_the_reason(prometheus: Prometheus, expression: str, said: str) -> None:
+    with pytest.raises(UnreachableError, match=said):
+        await prometheus.query(expression)
+
+
+@pytest.mark.parametrize("url", ["http://ada:hunter2@127.0.0.1:1", "http://ada:hunter2@127.0.0.1:99999"])
+async def test_a_server_that_is_away_is_named_without_credentials(session: aiohttp.ClientSession, url: str) -> None:
+    with pytest.raises(
+        UnreachableError, match=r"Prometheus at http://.*\*\*\*.* did not answer /api/v1/alerts: "
+    ) as caught:
+        await Prometheus(url, session).alerts()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("<html>", "did not answer"), ("[]", "refused"), ('{"status": "error", "error": "no"}', "refused .*: no")],
+)
+async def test_another_server_that_answers_is_no_prometheus(
+    session: aiohttp.ClientSession, text: str, said: str
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=text)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        with pytest.raises(UnreachableError, match=said):
+            await Prometheus(f"http://127.0.0.1:{runner.addresses[0][1]}", session).query("1")
+    finally:
+        await runner.cleanup()
