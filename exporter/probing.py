@@ -25,13 +25,13 @@ DETAIL_LIMIT = 300
 class Findings:
     """What a probe has measured so far; it is kept when the probe fails or its time is up.
 
-    `remaining` gives the seconds that are left; `stage` says what the probe is at, for the detail of a deadline.
+    Should the time run out, `stage` tells people what the probe was at, and `overdue` is the reason.
     """
 
     clock: Clock
     deadline: float
     stage: str = "start"
-    connecting: bool = False
+    overdue: Reason = Reason.DEADLINE
     application: Application | None = None
     samples: list[Sample] = field(default_factory=list)
 
@@ -44,9 +44,9 @@ class Findings:
         return max(0.0, self.deadline - self.clock.monotonic())
 
     @contextmanager
-    def timed(self, stage: str, *, connecting: bool = False) -> Iterator[Callable[[], float]]:
+    def timed(self, stage: str, *, overdue: Reason = Reason.DEADLINE) -> Iterator[Callable[[], float]]:
         """Name the stage; the value that is given tells the seconds spent in it."""
-        self.stage, self.connecting = stage, connecting
+        self.stage, self.overdue = stage, overdue
         begin = self.clock.monotonic()
         end: float | None = None
 
@@ -55,7 +55,7 @@ class Findings:
 
         yield passed
         end = self.clock.monotonic()
-        self.connecting = False
+        self.overdue = Reason.DEADLINE
 
 
 class Probe(Protocol):
@@ -105,8 +105,7 @@ async def _verdict(probe: Probe, found: Findings, limit: float) -> tuple[Reason 
         return failed.reason, failed.detail
     except Exception as error:
         if scope.expired():
-            reason = Reason.CONNECT_TIMEOUT if found.connecting else Reason.DEADLINE
-            return reason, f"not done within {limit:g} s; it was at: {found.stage}"
+            return found.overdue, f"not done within {limit:g} s; it was at: {found.stage}"
         if isinstance(error, OSError):
             verdict = from_os_error(error)
             return verdict.reason, verdict.detail
@@ -122,9 +121,11 @@ def from_os_error(error: OSError) -> Failed:
         case socket.gaierror():
             return Failed(Reason.DNS, f"the name does not resolve: {text}")
         case ssl.SSLCertVerificationError():
-            return Failed(Reason.TLS_VERIFY, f"the certificate is not trusted: {error.verify_message or text}")
+            return Failed(
+                Reason.TLS_VERIFY, f"the certificate is not trusted: {getattr(error, 'verify_message', None) or text}"
+            )
         case ssl.SSLError():
-            return Failed(Reason.TLS, f"no TLS connection: {error.reason or text}")
+            return Failed(Reason.TLS, f"no TLS connection: {getattr(error, 'reason', None) or text}")
         case OSError() if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:
             # asyncio makes one error of several addresses', with their texts.
             return Failed(Reason.CONNECT_REFUSED, "the connection was refused")

@@ -31,6 +31,7 @@ _STATUS = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_OVERDUE = {"resolve": Reason.DNS, "connect": Reason.CONNECT_TIMEOUT}
 _RESOLVER = Resolver()
 
 
@@ -170,10 +171,10 @@ class HttpProbe:
         try:
             await self._follow(trail)
         finally:
-            found.stage, found.connecting = trail.phases.at, trail.phases.at == "connect"
+            found.stage = trail.phases.at
+            found.overdue = _OVERDUE.get(trail.phases.at, Reason.DEADLINE)
             _note(trail, found)
         took = found.clock.monotonic() - begin
-        found.stage = "judging the answer"
         if trail.response:
             self._judge(trail.response, took, found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import asyncpg
 from pydantic import AfterValidator, Field
@@ -25,7 +26,13 @@ _AUTH = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidPassword
 
 
 def _dsn(dsn: SecretUrl) -> SecretUrl:
-    if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
+    try:
+        parts = urlsplit(dsn.get_secret_value())
+        good = parts.scheme in {"postgresql", "postgres"} and (parts.port is None or parts.port > 0)
+    except ValueError:
+        # Its message could show a part of the password, taken for a port.
+        good = False
+    if not good:
         raise ValueError("not a PostgreSQL URL; write postgresql://user@host:5432/database")
     return dsn
 
@@ -65,7 +72,7 @@ class PostgresProbe:
     async def measure(self, found: Findings) -> None:
         """Connect, SELECT 1, then each query in a read-only transaction of its own."""
         try:
-            with found.timed("connect", connecting=True) as passed:
+            with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
                 # The timeout is a little longer than ours, which says more about where the time went.
                 connection = await asyncpg.connect(self.dsn, timeout=found.remaining() + 1, statement_cache_size=0)
             found.add(families.POSTGRES_CONNECT, passed())

@@ -17,12 +17,25 @@ from exporter.probing import Findings, ProbeSettings, from_os_error
 from exporter.results import Failed, Reason
 
 EXPIRY_SECONDS = 10  # source 000: SET with 10 s expiry
+_HINT = "not a Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
 
 
 def _redis_url(url: SecretUrl) -> SecretUrl:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("not a Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path")
+        raise ValueError(_HINT)
+    try:
+        _connection(url)
+    except (TypeError, ValueError) as error:
+        # Its message could show a part of the password, taken for a port.
+        raise ValueError(_HINT) from error
     return url
+
+
+def _connection(url: SecretUrl, **more: Any) -> Any:
+    """A connection that is yet to be made."""
+    arguments: dict[str, Any] = {**parse_url(url.get_secret_value()), **more}
+    make: type[Any] = arguments.pop("connection_class", Connection)
+    return make(**arguments, protocol=2, retry=Retry(NoBackoff(), 0))
 
 
 class RedisSettings(ProbeSettings):
@@ -44,18 +57,18 @@ class RedisProbe:
 
     def __init__(self, settings: RedisSettings) -> None:
         self.prefix = settings.key_prefix
-        self.arguments: dict[str, Any] = dict(parse_url(settings.url.get_secret_value()))
-        self.connection: type[Any] = self.arguments.pop("connection_class", Connection)
+        self.url = settings.url
+        self.credentials: dict[str, str] = {}
         if settings.username:
-            self.arguments["username"] = settings.username
+            self.credentials["username"] = settings.username
         if settings.password:
-            self.arguments["password"] = settings.password.get_secret_value()
+            self.credentials["password"] = settings.password.get_secret_value()
 
     async def measure(self, found: Findings) -> None:
         """Connect, PING, SET and GET."""
-        connection = self.connection(**self.arguments, protocol=2, retry=Retry(NoBackoff(), 0))
+        connection = _connection(self.url, **self.credentials)
         try:
-            with found.timed("connect", connecting=True) as passed:
+            with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
                 await connection.connect()
             found.add(families.REDIS_CONNECT, passed())
             with found.timed("PING") as passed:

@@ -132,7 +132,10 @@ def test_a_fault_says_what_to_do(write: Write, text: str, message: str) -> None:
         ("kind: http, url: 'http://x', tls: {ca_file: nope}", "cannot be used"),
         ("kind: http, url: 'http://x', tls: {key_file: k}", "without cert_file"),
         ("kind: postgres, dsn: 'mysql://x'", "dsn: not a PostgreSQL URL"),
+        ("kind: postgres, dsn: 'postgres://x:port'", "dsn: not a PostgreSQL URL"),
         ("kind: redis, url: 'http://x'", "url: not a Redis URL"),
+        ("kind: redis, url: 'redis://x:port'", "url: not a Redis URL"),
+        ("kind: redis, url: 'redis://x?nonsense=1'", "url: not a Redis URL"),
         ("kind: redis, url: 'redis://x', password: p, password_file: f", "password and password_file are both given"),
         ("kind: postgres, dsn: 'postgres://x', queries: {'a-b': {sql: s, help: h}}", "not a metric name"),
         ("kind: postgres, dsn: 'postgres://x', queries: {probe_a: {sql: s, help: h}}", "are deploywatch's own"),
@@ -168,6 +171,16 @@ services:
     assert "hush" not in str(redacted(settings))
     assert "hush" not in repr(settings)
     assert "hush" not in repr(list(targets(settings)))
+
+
+@pytest.mark.parametrize("probe", ["kind: http, url", "kind: redis, url", "kind: postgres, dsn"])
+@pytest.mark.parametrize("scheme", ["http", "redis", "postgresql", "nonsense"])
+@pytest.mark.parametrize("rest", ["ann:zq/zq@x:y", "ann:zq", "[ann:zq@x"])
+def test_no_fault_shows_a_secret(write: Write, probe: str, scheme: str, rest: str) -> None:
+    text = f"services: {{a: {{probes: {{x: {{{probe}: '{scheme}://{rest}', layer: nowhere}}}}}}}}"
+    told = faults(write(text))
+    assert told
+    assert not any("zq" in fault for fault in told), told
 
 
 def test_unchanged_targets_are_equal_and_changed_ones_are_not(write: Write) -> None:
