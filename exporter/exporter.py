@@ -13,7 +13,7 @@ from exporter.board import Board
 from exporter.clock import Clock, SystemClock
 from exporter.config import ExporterSettings
 from exporter.schedule import Scheduler
-from exporter.targets import targets
+from exporter.targets import Target, targets
 
 _RESOLVER_THREADS = 64
 
@@ -27,17 +27,21 @@ class Exporter:
         self.board = Board(self.clock)
         self.scheduler = Scheduler(clock=self.clock, report=self.board.note)
         self.settings = settings
+        self._reloading = asyncio.Lock()
 
     def start(self) -> None:
         """Begin to probe; needs a running event loop."""
         _raise_file_limit()
         # Look-ups of names that never answer hold a thread each.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS, "exporter"))
-        self._apply(self.settings)
+        self._apply(self.settings, list(targets(self.settings)))
 
     async def reload(self) -> None:
         """Take over the file as it is now; ConfigError, and nothing changed, when it has faults."""
-        self._apply(config.load(self._path))
+        async with self._reloading:
+            # In a thread: to read a long file must not hold up the probes.
+            settings = await asyncio.to_thread(config.load, self._path)
+            self._apply(settings, await asyncio.to_thread(lambda: list(targets(settings))))
 
     def not_ready(self) -> str | None:
         """Why the exporter is not ready yet: the probes that have not run once."""
@@ -50,8 +54,7 @@ class Exporter:
         """How many probes each layer has."""
         return Counter(record.target.layer for record in self.board.records.values())
 
-    def _apply(self, settings: ExporterSettings) -> None:
-        found = list(targets(settings))
+    def _apply(self, settings: ExporterSettings, found: list[Target]) -> None:
         self.board.set_up(found, settings.dependencies(), settings.buckets)
         self.scheduler.apply(found, concurrency=settings.concurrency)
         self.settings = settings

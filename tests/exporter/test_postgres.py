@@ -151,7 +151,7 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(processes: Proc
         assert time.monotonic() - begin < 2
     finally:
         server.child.send(signal.SIGCONT)
-        server.child.stop()
+        server.child.stop(by=signal.SIGINT)
 
 
 async def _alone(database: Any) -> bool:
