@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, select
 
 from deploywatch.config import Settings
+from receiver import bodies
 from receiver.actions import notify
+from receiver.bodies import BodyError
+from receiver.clock import UtcTime
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book, resolution
 from receiver.incidents.book import Incident, Status
 from receiver.messages import Event
-from receiver.store import StoreError
+from receiver.store import StoreError, UnfitError
 from receiver.store.schema import rollbacks
 
 B = TypeVar("B", bound=BaseModel)
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+_LAST_NUMBER = 2**63 - 1
+_LONGEST_SECONDS = 366 * 86400
+_CLOCKS_DIFFER = timedelta(hours=1)
+_NO_NUL = r"^[^\x00]*$"  # PostgreSQL stores every character but this one
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
+Remark = Annotated[str, StringConstraints(max_length=4000, pattern=_NO_NUL)]
 # Source 003 writes "success" and "failure"; the ledger says what has happened.
 _STATUS = {
     "success": ledger.Status.SUCCEEDED,
@@ -37,7 +47,13 @@ class Person(Settings):
     """Who does something to an incident, and what they say."""
 
     by: Name
-    note: Annotated[str, Field(max_length=4000)] = ""
+    note: Remark = ""
+
+
+class Comment(Person):
+    """What a person adds to the timeline."""
+
+    note: Annotated[Remark, Field(min_length=1)]
 
 
 class NewDeployment(Settings):
@@ -46,12 +62,12 @@ class NewDeployment(Settings):
     service: Name
     version: Name
     environment: Name
-    strategy: Annotated[str, Field(max_length=200)] = ""
-    deployer: Annotated[str, Field(max_length=200)] = ""
-    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
-    timestamp: AwareDatetime | None = None
+    strategy: Annotated[Remark, Field(max_length=200)] = ""
+    deployer: Annotated[Remark, Field(max_length=200)] = ""
+    ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(max_length=1000)] = ()
+    timestamp: UtcTime | None = None
     status: Literal["success", "succeeded", "failure", "failed"] | None = None
-    duration_seconds: Annotated[float, Field(ge=0)] | None = None
+    duration_seconds: Annotated[float, Field(ge=0, le=_LONGEST_SECONDS)] | None = None
 
 
 class Finish(Settings):
@@ -138,7 +154,7 @@ class Api:
             book.write_line(connection, incident.id, now, "comment", person.note, actor=person.by)
             return incident
 
-        return await self._change(request, change)
+        return await self._change(request, change, Comment)
 
     async def deployments(self, request: web.Request) -> web.Response:
         """List deployments, the newest first; `?service=` and `?environment=` narrow it."""
@@ -157,6 +173,8 @@ class Api:
     async def deployment_started(self, request: web.Request) -> web.Response:
         """Note that a deployment begins, or record one that is over; 201 with its number."""
         new, now = await _body(request, NewDeployment), self._desk.clock()
+        if new.timestamp and new.timestamp > now + _CLOCKS_DIFFER:
+            raise web.HTTPBadRequest(text=f"$.timestamp: {new.timestamp.isoformat()} is in the future\n")
 
         def write(connection: Connection) -> ledger.Deployment:
             begun = ledger.start(
@@ -184,9 +202,12 @@ class Api:
         return web.json_response(found.to_json()) if found else _not_found("deployment", number)
 
     async def _change(
-        self, request: web.Request, change: Callable[[Connection, Incident, Person, datetime], Incident]
+        self,
+        request: web.Request,
+        change: Callable[[Connection, Incident, Person, datetime], Incident],
+        model: type[Person] = Person,
     ) -> web.Response:
-        person, number, now = await _body(request, Person), _number(request), self._desk.clock()
+        person, number, now = await _body(request, model), _number(request), self._desk.clock()
 
         def write(connection: Connection) -> Incident | None:
             incident = book.find(connection, number)
@@ -256,23 +277,24 @@ def _time(at: datetime | None) -> str | None:
 
 
 def _number(request: web.Request) -> int:
-    return int(request.match_info["id"])
+    number = int(request.match_info["id"])
+    if number > _LAST_NUMBER:
+        raise web.HTTPNotFound(text=f"there is no number {request.match_info['id'][:40]}\n")
+    return number
 
 
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", "100")
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise web.HTTPBadRequest(text=f"limit={text}: write a number from 1 to 1000\n")
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= 1000:
+        raise web.HTTPBadRequest(text=f"limit={text[:40]}: write a number from 1 to 1000\n")
     return int(text)
 
 
 async def _body(request: web.Request, model: type[B]) -> B:
     try:
-        return model.model_validate_json(await request.read())
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        lines = [f"$.{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults]
-        raise web.HTTPBadRequest(text="\n".join(lines) + "\n") from error
+        return bodies.read(await request.read(), model)
+    except BodyError as error:
+        raise web.HTTPBadRequest(text="\n".join(error.faults) + "\n") from error
 
 
 def _not_found(what: str, number: int) -> web.Response:
@@ -287,5 +309,7 @@ def _guarded(
             return await handler(request)
         except StoreError as error:
             return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "5"})
+        except UnfitError as error:
+            return web.Response(status=400, text=f"{error}\n")
 
     return guarded

@@ -41,11 +41,11 @@ class Counters:
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
         )
-        for outcome in ("accepted", "rejected", "unavailable"):
+        for outcome in ("accepted", "rejected", "unavailable", "broken"):
             self.webhooks.labels(outcome)
 
     def answered(self, outcome: str) -> None:
-        """Count one webhook by its answer: accepted, rejected or unavailable."""
+        """Count one webhook by its answer: accepted, rejected, unavailable, or broken by a fault of ours."""
         self.webhooks.labels(outcome).inc()
 
     def decided(self, reasons: Tally[tuple[Effect, Reason]]) -> None:

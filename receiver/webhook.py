@@ -10,15 +10,18 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert
 
 from deploywatch import logs
+from receiver import bodies
+from receiver.bodies import BodyError
+from receiver.clock import UtcTime
 from receiver.desk import Desk
 from receiver.incidents.ingest import Delivery, ingest
 from receiver.incidents.rules import Alert, Effect, Reason
 from receiver.metrics import Counters
-from receiver.store import StoreError
+from receiver.store import StoreError, UnfitError
 from receiver.store.schema import quarantine
 
 log = logs.get("webhook")
@@ -26,17 +29,18 @@ log = logs.get("webhook")
 _BATCH = 64
 _BACKLOG = 2000
 _QUARANTINE_LIMIT = 1024**2
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NEVER = 1  # the year of Alertmanager's "no end yet"
 
 
 class _AlertPayload(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)
 
     status: Literal["firing", "resolved"]
     labels: dict[str, str]
     annotations: dict[str, str] = Field(default_factory=dict)
-    starts_at: Annotated[AwareDatetime, Field(alias="startsAt")]
-    ends_at: Annotated[AwareDatetime | None, Field(alias="endsAt")] = None
+    starts_at: Annotated[UtcTime, Field(alias="startsAt")]
+    ends_at: Annotated[UtcTime | None, Field(alias="endsAt")] = None
     generator_url: Annotated[str, Field(alias="generatorURL")] = ""
     fingerprint: Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -47,16 +51,16 @@ class _AlertPayload(BaseModel):
             firing=self.status == "firing",
             starts_at=self.starts_at,
             ends_at=self.ends_at if ended else None,
-            labels=self.labels,
-            annotations=self.annotations,
-            generator_url=self.generator_url,
+            labels=_storable(self.labels),
+            annotations=_storable(self.annotations),
+            generator_url=self.generator_url.replace("\0", _REPLACEMENT),
         )
 
 
 class Payload(BaseModel):
     """The body of a webhook; fields that we do not know are ignored, because payloads gain some over time."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)
 
     version: Literal["4"]
     alerts: tuple[_AlertPayload, ...]
@@ -70,17 +74,15 @@ class RejectedError(Exception):
 def understand(body: bytes, received_at: datetime) -> Delivery:
     """Read a body; RejectedError says with JSON paths what is wrong."""
     try:
-        payload = Payload.model_validate_json(body)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        said = "; ".join(f"{_json_path(fault['loc'])}: {fault['msg']}" for fault in faults[:5])
-        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise RejectedError(f"not an Alertmanager webhook of version 4: {said}{more}") from error
+        payload = bodies.read(body, Payload)
+    except BodyError as error:
+        raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
     return Delivery(received_at, body, tuple(alert.alert() for alert in payload.alerts))
 
 
-def _json_path(loc: tuple[str | int, ...]) -> str:
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+def _storable(texts: dict[str, str]) -> dict[str, str]:
+    """Prometheus allows any character; PostgreSQL stores every one but NUL."""
+    return {name.replace("\0", _REPLACEMENT): text.replace("\0", _REPLACEMENT) for name, text in texts.items()}
 
 
 class Intake:
@@ -90,6 +92,7 @@ class Intake:
         self._desk = desk
         self._committed = committed
         self._waiting: asyncio.Queue[tuple[Delivery, asyncio.Future[None]]] = asyncio.Queue()
+        self._closed = False
 
     @property
     def backlog(self) -> int:
@@ -97,7 +100,12 @@ class Intake:
         return self._waiting.qsize()
 
     async def accept(self, delivery: Delivery) -> None:
-        """Return once the delivery and all that follows from it are committed; StoreError when they are not."""
+        """Return once the delivery and all that follows from it are committed.
+
+        StoreError when they are not, just now; UnfitError when they can never be.
+        """
+        if self._closed:
+            raise StoreError("shutting down")
         if self.backlog >= _BACKLOG:
             raise StoreError(f"{self.backlog} webhooks are waiting already")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -105,7 +113,8 @@ class Intake:
         await future
 
     async def run(self) -> None:
-        """Commit what comes, until cancelled; whoever still waits then is told that nothing was stored."""
+        """Commit what comes, until cancelled; whoever still waits then is told to try again."""
+        batch: list[tuple[Delivery, asyncio.Future[None]]] = []
         try:
             while True:
                 batch = [await self._waiting.get()]
@@ -113,8 +122,10 @@ class Intake:
                     batch.append(self._waiting.get_nowait())
                 await self._commit(batch)
         finally:
+            self._closed = True
             while not self._waiting.empty():
-                _, future = self._waiting.get_nowait()
+                batch.append(self._waiting.get_nowait())
+            for _, future in batch:
                 _answer(future, StoreError("shutting down"))
 
     async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
@@ -170,12 +181,15 @@ class Endpoint:
             delivery = understand(body, self._desk.clock())
             with self._counters.commit_seconds.time():
                 await self._intake.accept(delivery)
-        except RejectedError as error:
+        except (RejectedError, UnfitError) as error:
             return await self._reject(request, body, str(error))
         except StoreError as error:
             self._counters.answered("unavailable")
             log.error("a webhook could not be stored; Alertmanager will send it again", reason=str(error))
             return web.Response(status=503, text=f"not stored, send it again: {error}\n", headers={"Retry-After": "5"})
+        except Exception:
+            self._counters.answered("broken")
+            raise  # answered with 500, so that Alertmanager sends it again
         self._counters.answered("accepted")
         return web.Response(text="committed\n")
 
@@ -188,6 +202,6 @@ class Endpoint:
             "remote": request.remote or "",
             "body": body[:_QUARANTINE_LIMIT],
         }
-        with contextlib.suppress(StoreError):  # the answer says what is wrong even when it cannot be kept
+        with contextlib.suppress(StoreError, UnfitError):  # the answer says what is wrong even when it cannot be kept
             await self._desk.store.write(lambda connection: connection.execute(insert(quarantine), [row]))
         return web.Response(status=400, text=f"{reason}\n")

@@ -14,7 +14,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Table, event, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from deploywatch.errors import DeploywatchError
@@ -29,6 +29,10 @@ class StoreError(DeploywatchError):
     """The database could not be read or written just now; the same call may succeed later."""
 
     exit_code = 1
+
+
+class UnfitError(DeploywatchError):
+    """What was to be written cannot be stored, now or later."""
 
 
 class Store:
@@ -65,7 +69,10 @@ class Store:
             self._lock_file = None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction and commit; StoreError, and nothing written, when the database fails."""
+        """Run `work` in a transaction and commit; StoreError, and nothing written, when the database fails.
+
+        UnfitError when the database works but will never take these values.
+        """
         if not self.is_sqlite:
             return await self._run(self._writer, work)
         async with self._writing:
@@ -79,10 +86,12 @@ class Store:
         try:
             async with engine.begin() as connection:
                 return await connection.run_sync(work)
-        except (DBAPIError, OSError) as error:
-            reason = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-            raise StoreError(f"the database failed: {reason}") from error
-        except SQLAlchemyError as error:
+        except DBAPIError as error:
+            kind = UnfitError if _unfit(error) else StoreError
+            raise kind(f"the database failed: {error.orig}") from error
+        except StatementError as error:
+            raise UnfitError(f"a value cannot be stored: {error.orig}") from error
+        except (SQLAlchemyError, OSError) as error:
             raise StoreError(f"the database failed: {error}") from error
 
     def _take_lock(self, file: Path) -> None:
@@ -94,6 +103,13 @@ class Store:
             raise StoreError(f"{file} is in use by another receiver; for several replicas use PostgreSQL") from error
         except OSError as error:
             raise StoreError(f"{file} cannot be opened: {error.strerror}") from error
+
+
+def _unfit(error: DBAPIError) -> bool:
+    """Whether the values are at fault: SQLSTATE class 22 is PostgreSQL's "data exception", ValueError its driver's."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    cause = error.orig.__cause__ if error.orig else None
+    return isinstance(error, DataError) or state.startswith("22") or isinstance(cause, ValueError)
 
 
 def insert_id(connection: Connection, table: Table, values: Row) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -27,9 +29,30 @@ def clock() -> MovingClock:
     return MovingClock()
 
 
+@pytest.fixture(scope="session")
+def templates() -> Templates:
+    """Our own templates, compiled once."""
+    return Templates()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the current schema, migrated once and copied for each test."""
+    file = tmp_path_factory.mktemp("store") / "store.db"
+
+    async def migrate() -> None:
+        store = Store(f"sqlite:///{file}")
+        await store.open()
+        await store.close()
+
+    asyncio.run(migrate())
+    return file
+
+
 @pytest.fixture
-def store_url(tmp_path: Path) -> str:
+def store_url(empty_store: Path, tmp_path: Path) -> str:
     """Where the test's store is; a later kind of store widens every test here."""
+    shutil.copy(empty_store, tmp_path / "store.db")
     return f"sqlite:///{tmp_path}/store.db"
 
 
@@ -43,7 +66,7 @@ async def store(store_url: str) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def make_scene(store: Store, clock: MovingClock) -> AsyncIterator[MakeScene]:
+async def make_scene(store: Store, clock: MovingClock, templates: Templates) -> AsyncIterator[MakeScene]:
     """Sets a scene for a configuration; every channel of it is recorded, and all share the test's store and clock."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
@@ -51,7 +74,7 @@ async def make_scene(store: Store, clock: MovingClock) -> AsyncIterator[MakeScen
         def make(config: ReceiverConfig | None = None, *, owner: str = "test") -> Scene:
             config = config or settings()
             channels = {name: RecordedChannel() for name in config.channels}
-            desk = Desk(config, store, Templates(), channels, http, clock=clock, sleep=clock.sleep)
+            desk = Desk(config, store, templates, channels, http, clock=clock, sleep=clock.sleep)
             handlers = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
             return Scene(desk, clock, Worker(store, handlers, owner=owner, clock=clock), channels)
 

@@ -198,9 +198,9 @@ def alert_json(one: Alert) -> dict[str, Any]:
     }
 
 
-async def until(ready: Callable[[], Awaitable[bool]], *, within: float = 20.0) -> None:
+async def until(ready: Callable[[], bool | Awaitable[bool]], *, within: float = 20.0) -> None:
     """Poll until it is true; AssertionError when it does not become true in time."""
     deadline = time.monotonic() + within
-    while not await ready():
+    while not (found if isinstance(found := ready(), bool) else await found):
         assert time.monotonic() < deadline, f"not within {within:g} s"
         await asyncio.sleep(0.02)

@@ -1,0 +1,40 @@
+"""JSON bodies that come in over HTTP: read into a model, or refused with every fault at its JSON path."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+B = TypeVar("B", bound=BaseModel)
+
+_KEY_LIMIT = 80
+_FAULTS_LIMIT = 50
+
+
+class BodyError(Exception):
+    """A body that is not what it must be; `faults` are sentences, each with its JSON path."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def read(body: bytes, model: type[B]) -> B:
+    """Read a body as JSON into the model; BodyError when that is not possible."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        faults = [f"{_path(fault['loc'])}: {fault['msg']}" for fault in found[:_FAULTS_LIMIT]]
+        more = len(found) - len(faults)
+        raise BodyError([*faults, *([f"and {more} more"] if more else [])]) from error
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in loc)
+
+
+def _key(part: str) -> str:
+    """A key as it can be shown: it comes from the body, so it may be long and have any character."""
+    return "".join(letter if letter.isprintable() else "?" for letter in part[:_KEY_LIMIT])
