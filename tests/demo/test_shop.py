@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,7 +113,7 @@ def test_health_is_503_while_the_cache_is_away(
 def test_health_is_503_while_the_database_is_away(shop: Shop, children: Processes, workshop: Path) -> None:
     database = servers.postgres(children, workshop / "postgres-that-stops")
     served = shop("1.2.2", "--database", database.url)
-    database.child.stop(by=signal.SIGINT)
+    database.child.stop()
     status, _, text = served.get("/health")
     assert (status, json.loads(text)["checks"]) == (503, {"database": "unhealthy", "cache": "healthy"})
 
