@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from typing import Annotated, Any, Final, Literal
 
+import pagerduty
+from pagerduty import EventsApiV2Client
 from pydantic import AfterValidator, Field
 
 from deploywatch.config import Settings
@@ -16,11 +19,6 @@ from receiver.channels import answers
 from receiver.channels.answers import HttpUrl, Token
 from receiver.messages import DeliveryError, Event, Message
 from receiver.templates.filters import cut, line, utc
-
-with warnings.catch_warnings():
-    # pdpyras gets no updates any more and says so at each import; that is ours to act on, not the operator's.
-    warnings.filterwarnings("ignore", message='The package "pdpyras" is deprecated', category=UserWarning)
-    from pdpyras import EventsAPISession, PDClientError, PDHTTPError
 
 SUMMARY_LIMIT: Final = 1024
 DEDUP_KEY_LIMIT: Final = 255
@@ -75,6 +73,7 @@ class PagerDutyChannel:
         self._settings = settings
         # Threads of its own: an Events API that hangs must not use up those of the rest of the process.
         self._threads = ThreadPoolExecutor(CONCURRENT, thread_name_prefix=f"pagerduty-{name}")
+        self._client = _OneAttempt(settings)
 
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Send the event, once; the reference is the dedup_key. Raises DeliveryError.
@@ -86,45 +85,50 @@ class PagerDutyChannel:
             return reference
         key = dedup_key(message)
         event = payload(message, self._settings.client_url) if action == "trigger" else {}
+        await self._call(lambda: self._client.send_event(action, dedup_key=key, **event))
+        return key
+
+    async def close(self) -> None:
+        """Let go of threads and connections; a thread that still waits for an answer ends with its own timeout."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def _call(self, call: Callable[[], object]) -> None:
+        """Run one call of the client's in a thread, within the timeout; DeliveryError says what went wrong."""
         seconds = self._settings.timeout.total_seconds()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                await loop.run_in_executor(self._threads, self._enqueue, action, key, event)
+                await loop.run_in_executor(self._threads, call)
         except TimeoutError as error:
             raise answers.timed_out(seconds) from error
-        return key
-
-    async def close(self) -> None:
-        """Let go of the threads; one that still waits for an answer ends with its own timeout."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _enqueue(self, action: str, key: str, event: dict[str, Any]) -> None:
-        settings = self._settings
-        secrets = (settings.routing_key,)
-        with _OneAttempt(settings.routing_key.get_secret_value()) as session:
-            session.url = settings.url
-            session.trust_env = not answers.is_loopback(settings.url)
-            # Just above ours, so that the waiting side always says `timeout` first and the thread ends soon after.
-            session.timeout = settings.timeout.total_seconds() + 1
-            try:
-                session.send_event(action, dedup_key=key, **event)
-            except PDHTTPError:
-                # Not from the error: its text is what the other side said, and that is not masked.
-                raise DeliveryError("server", "the answer is not PagerDuty's", again=True) from None
-            except PDClientError as error:
-                raise answers.unconnected(error.__cause__ or error, secrets) from error
+        except pagerduty.HttpError:
+            # Not from the error: its text is what the other side said, and that is not masked.
+            raise DeliveryError("server", "the answer is not PagerDuty's", again=True) from None
+        except pagerduty.Error as error:
+            raise answers.unconnected(error.__cause__ or error, (self._settings.routing_key,)) from error
 
 
-class _OneAttempt(EventsAPISession):  # type: ignore[misc] # pdpyras has no types
-    """pdpyras without its own retries, which sleep in the thread and for 429 have no end: the job queue retries."""
+class _OneAttempt(EventsApiV2Client):
+    """PagerDuty's client without its own retries, which sleep in the thread and for 429 have no end: the queue retries.
+
+    The client insists on https; here a URL is what the config says, so that a server on this machine will do.
+    """
 
     max_network_attempts = 0
+    url = ""
+
+    def __init__(self, settings: PagerDutySettings) -> None:
+        self._key = settings.routing_key
+        super().__init__(self._key.get_secret_value(), trust_env=not answers.is_loopback(settings.url))
+        self.url = settings.url
+        # Just above ours, so that the waiting side always says `timeout` first and the thread ends soon after.
+        self.timeout = ceil(settings.timeout.total_seconds()) + 1
 
     def postprocess(self, response: Any) -> None:
-        """Turn an answer that is no success into a DeliveryError, before pdpyras would try again."""
-        if not response.ok:
-            detail = answers.scrub(_reasons(response), (Masked(self.api_key),))
+        """Turn an answer that is no success into a DeliveryError, before the client would try again."""
+        if not response.is_success:
+            detail = answers.scrub(_reasons(response), (self._key,))
             raise answers.from_status(response.status_code, detail, after=answers.retry_after(response.headers))
 
 

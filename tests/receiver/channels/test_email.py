@@ -14,9 +14,8 @@ from deploywatch.demo.inbox import Inbox, MailRules, Reply, Serving, serving
 from receiver.channels import email
 from receiver.channels.email import EmailChannel, EmailSettings
 from receiver.messages import DeliveryError, Event
-from receiver.rendering import Templates
 from tests.receiver.channels.conftest import SMTP_PASSWORD
-from tests.receiver.channels.stories import AWKWARD, HOSTILE, INCIDENT, NOW, message, same_as_golden
+from tests.receiver.channels.stories import AWKWARD, HOSTILE, INCIDENT, NOW, TEMPLATES, message, same_as_golden
 
 GOLDEN = Path(__file__).parent / "golden" / "email"
 
@@ -87,7 +86,7 @@ def test_a_mail_sent_twice_bears_the_same_id_and_another_message_another() -> No
 
 @pytest.mark.parametrize("name", AWKWARD)
 async def test_awkward_messages_survive_the_way(served: Serving, inbox: Inbox, name: str) -> None:
-    told = Templates().render(AWKWARD[name])
+    told = TEMPLATES.render(AWKWARD[name])
     await _channel(served).send(told, None)
     (mail,) = _parsed(inbox)
     assert not mail.defects

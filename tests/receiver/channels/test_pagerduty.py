@@ -1,4 +1,4 @@
-"""PagerDuty: actions by event, limits, and what each refusal means; by pdpyras against the inbox."""
+"""PagerDuty: actions by event, limits, and what each refusal means; by PagerDuty's client against the inbox."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from deploywatch.demo.inbox_http import PAGERDUTY_LIMIT
 from receiver.channels import pagerduty
 from receiver.channels.pagerduty import ACTIONS, PagerDutyChannel, PagerDutySettings
 from receiver.messages import DeliveryError, Event
-from receiver.rendering import Templates
 from tests.receiver.channels.conftest import ROUTING_KEY
-from tests.receiver.channels.stories import AWKWARD, INCIDENT, message, same_as_golden
+from tests.receiver.channels.stories import AWKWARD, INCIDENT, TEMPLATES, message, same_as_golden
 
 GOLDEN = Path(__file__).parent / "golden" / "pagerduty"
 SENT = [event for event in Event if ACTIONS[event]]
@@ -80,7 +79,7 @@ def test_the_client_link_is_the_incidents_else_the_configured() -> None:
 
 @pytest.mark.parametrize("name", AWKWARD)
 async def test_awkward_messages_are_taken(channel: PagerDutyChannel, inbox: Inbox, name: str) -> None:
-    told = Templates().render(replace(AWKWARD[name], event=Event.OPENED))
+    told = TEMPLATES.render(replace(AWKWARD[name], event=Event.OPENED))
     await channel.send(told, None)
     assert len(inbox.of("pagerduty")) == 1
 

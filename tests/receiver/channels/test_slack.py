@@ -13,9 +13,8 @@ from deploywatch.demo.inbox import Answer, Inbox, Serving
 from receiver.channels import slack
 from receiver.channels.slack import SlackChannel, SlackSettings
 from receiver.messages import DeliveryError, Event
-from receiver.rendering import Templates
 from tests.receiver.channels.conftest import SLACK_TOKEN
-from tests.receiver.channels.stories import AWKWARD, message, same_as_golden
+from tests.receiver.channels.stories import AWKWARD, TEMPLATES, message, same_as_golden
 
 GOLDEN = Path(__file__).parent / "golden" / "slack"
 
@@ -56,13 +55,13 @@ async def test_a_resolution_without_a_thread_is_an_ordinary_message(channel: Sla
 
 @pytest.mark.parametrize("name", AWKWARD)
 async def test_awkward_messages_arrive_within_the_limit(channel: SlackChannel, inbox: Inbox, name: str) -> None:
-    await channel.send(Templates().render(AWKWARD[name]), None)
+    await channel.send(TEMPLATES.render(AWKWARD[name]), None)
     (received,) = inbox.of("slack")
     assert 0 < len(received.text) <= slack.TEXT_LIMIT
 
 
 async def test_markup_in_alerts_is_inert(channel: SlackChannel, inbox: Inbox) -> None:
-    await channel.send(Templates().render(AWKWARD["hostile text everywhere"]), None)
+    await channel.send(TEMPLATES.render(AWKWARD["hostile text everywhere"]), None)
     text = inbox.of("slack")[0].text
     assert "&lt;!channel&gt;" in text
     assert "<!channel" not in text
