@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, DeploymentMetric, IncidentMetric
-from grafana.panels import DATASOURCE, Line, number, placed, states, target, time_series
+from grafana.panels import Line, datasource, number, placed, states, target, time_series
 from rules import promql, recording
 from rules.links import dashboard_uid
 from rules.policy import Policy
@@ -37,12 +38,17 @@ def dashboard(policy: Policy) -> dict[str, Any]:
         "editable": False,
         "graphTooltip": 1,
         "refresh": "10s" if policy.window.total_seconds() < 60 else "1m",
-        "time": {"from": f"now-{promql.duration(max(policy.window * 12, policy.interval * 900))}", "to": "now"},
+        "time": {"from": f"now-{_shown_minutes(policy)}m", "to": "now"},
         "timezone": "browser",
         "templating": {"list": _variables(policy)},
         "annotations": {"list": [_deployments()]},
         "panels": placed(list(_panels(policy))),
     }
+
+
+def _shown_minutes(policy: Policy) -> int:
+    """Twelve windows, or 900 evaluations where that is more; Grafana takes one unit after `now-`."""
+    return max(12 * policy.window, 900 * policy.interval) // timedelta(minutes=1)
 
 
 def _panels(policy: Policy) -> Iterator[dict[str, Any]]:
@@ -121,7 +127,7 @@ def _of_label(series: str, label: str) -> dict[str, Any]:
         "type": "query",
         "name": label,
         "label": label.capitalize(),
-        "datasource": DATASOURCE,
+        "datasource": datasource(),
         "query": f"label_values({series}, {label})",
         "definition": f"label_values({series}, {label})",
         "refresh": 2,
@@ -136,7 +142,7 @@ def _of_label(series: str, label: str) -> dict[str, Any]:
 def _deployments() -> dict[str, Any]:
     return {
         "name": "Deployments",
-        "datasource": DATASOURCE,
+        "datasource": datasource(),
         "enable": True,
         "hide": False,
         "iconColor": "blue",

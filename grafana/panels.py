@@ -9,8 +9,6 @@ from typing import Any
 
 from deploywatch.quantity import Unit
 
-DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-
 # The names of Grafana's own value formats.
 UNITS = {
     Unit.SECONDS: "s",
@@ -37,9 +35,14 @@ class Line:
     fires_above: bool
 
 
+def datasource() -> dict[str, str]:
+    """The data source that the dashboard's reader chose."""
+    return {"type": "prometheus", "uid": "${datasource}"}
+
+
 def target(expression: str, legend: str) -> dict[str, Any]:
     """A query over the shown time."""
-    return {"refId": "A", "datasource": DATASOURCE, "expr": expression, "legendFormat": legend, "range": True}
+    return {"refId": "A", "datasource": datasource(), "expr": expression, "legendFormat": legend, "range": True}
 
 
 def time_series(
@@ -147,7 +150,7 @@ def _panel(
         "type": kind,
         "title": title,
         "description": description,
-        "datasource": DATASOURCE,
+        "datasource": datasource(),
         "targets": [query | {"refId": chr(ord("A") + position)} for position, query in enumerate(queries)],
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options,

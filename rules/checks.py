@@ -163,7 +163,7 @@ def _unit(signal: Signal, comparison: Comparison) -> str | None:
         return None
     suggestions = _suggestions(comparison.quantity.value, comparison.written, wanted) if given is Unit.COUNT else ""
     said = "" if given is Unit.COUNT else f", and {comparison.written} is {_MEANING[given]}"
-    return f"{signal.name} is {_MEANING[wanted]}{said}; write {suggestions or f'such as {wanted.example}'}"
+    return f"{signal.name} is {_MEANING[wanted]}{said}; write {suggestions or f'a limit such as {wanted.example}'}"
 
 
 _MEANING = {

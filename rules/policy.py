@@ -14,7 +14,7 @@ from deploywatch.conventions import SEVERITIES
 from deploywatch.quantity import Duration
 from rules.expression import Condition, parse
 from rules.selectors import SelectorField
-from rules.series import LabelName, Series
+from rules.series import LabelName, NotEmpty, Series
 
 ACTIONS = ("rollback", "notify", "escalate", "investigate", "log", "scale", "ticket", "status_page", "run")
 """What the receiver can be asked to do about an alert."""
@@ -82,7 +82,7 @@ Action = Annotated[str, _one_of(ACTIONS, "action")]
 class Source(Settings):
     """A document, or a decision, that thresholds come from."""
 
-    title: str = Field(min_length=1)
+    title: Annotated[str, NotEmpty]
     document: str = ""
     url: Url | None = None
 
@@ -118,11 +118,11 @@ class Alert(Settings):
     action: Action = "notify"
     channels: tuple[Channel, ...] = ()
     escalate_after: Wait | None = None
-    summary: str = Field(min_length=1)
+    summary: Annotated[str, NotEmpty]
     description: str | None = None
     impact: str = ""
     mitigation: tuple[str, ...] = ()
-    source: dict[str, str] = Field(min_length=1)
+    source: Annotated[dict[str, str], NotEmpty]
 
     @property
     def condition(self) -> Condition:
@@ -134,12 +134,12 @@ class Policy(Settings):
     """One team's policy."""
 
     policy: PolicyName
-    about: str = Field(min_length=1)
-    sources: dict[str, Source] = Field(min_length=1)
+    about: Annotated[str, NotEmpty]
+    sources: Annotated[dict[str, Source], NotEmpty]
     series: Series = Series()
     selectors: dict[LabelName, SelectorField] = Field(default_factory=dict)
     interval: Period = timedelta(seconds=30)
     window: Period = timedelta(minutes=5)
     receiver: Receiver
     links: Links = Links()
-    alerts: tuple[Alert, ...] = Field(min_length=1)
+    alerts: Annotated[tuple[Alert, ...], NotEmpty]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, ProbeMetric
 from deploywatch.errors import DeploywatchError
 from deploywatch.quantity import Duration, format_duration
+
+T = TypeVar("T", bound=Sized)
 
 
 def _metric_name(value: str) -> str:
@@ -35,6 +38,15 @@ def _pattern(value: str) -> str:
         raise ValueError(f"{value!r} is not a regular expression: {error}") from error
     return value
 
+
+def _something(value: T) -> T:
+    if not value:
+        raise ValueError("is empty; give at least one")
+    return value
+
+
+NotEmpty = AfterValidator(_something)
+"""Refuses nothing at all, once what is there has been read."""
 
 MetricName = Annotated[str, AfterValidator(_metric_name)]
 LabelName = Annotated[str, AfterValidator(_label_name)]
@@ -85,7 +97,7 @@ class Requests(Measured):
 class Durations(Measured):
     """A histogram of request durations in seconds; `metric` without `_bucket`, `buckets` its finite bounds."""
 
-    buckets: tuple[Duration, ...] = Field(min_length=1)
+    buckets: Annotated[tuple[Duration, ...], NotEmpty]
 
     @field_validator("buckets")
     @classmethod

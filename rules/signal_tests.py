@@ -44,7 +44,7 @@ def _of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:
     """For each way in which the condition can come true, raw series that make it so, through both files of rules."""
     firing = promql.selector("ALERTS", [("alertname", "=", alert.alert), ("alertstate", "=", "firing")])
     expression = {
-        "expr": f"count({firing})",
+        "expr": f"group({firing})",
         "eval_time": promql.duration(_after(policy, alert.for_)),
         "exp_samples": [{"labels": "{}", "value": 1}],
     }

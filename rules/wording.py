@@ -26,7 +26,7 @@ class Form:
 
     pipeline: str
     after: str
-    render: Callable[[Decimal], str]
+    render: Callable[[float], str]
 
 
 def placeholders(condition: Condition | None) -> frozenset[str]:
@@ -105,7 +105,7 @@ def _told(one: Term, values: Mapping[str, Decimal]) -> str:
     if one.reading.record not in values:
         return _NO_VALUE
     form = FORMS[one.reading.unit]
-    return one.reading.phrase.format(form.render(values[one.reading.record]) + form.after)
+    return one.reading.phrase.format(form.render(float(values[one.reading.record])) + form.after)
 
 
 def _distinct(every: tuple[Term, ...]) -> list[Term]:
@@ -121,7 +121,15 @@ def _filled(text: str, known: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: known[match[1]], text)
 
 
-def _duration(value: Decimal) -> str:
+# Prometheus calculates in floats, so that its roundings are theirs: 0.049995 is 4.999 %.
+
+
+def _percentage(value: float) -> str:
+    """As Prometheus's humanizePercentage writes it."""
+    return f"{value * 100:.4g}%"
+
+
+def _duration(value: float) -> str:
     """As Prometheus's humanizeDuration writes it."""
     if not value or abs(value) >= 1:
         return _long_duration(value)
@@ -130,13 +138,13 @@ def _duration(value: Decimal) -> str:
         if abs(value) >= 1:
             break
         prefix, value = smaller, value * 1000
-    return f"{_four(value)}{prefix}s"
+    return f"{value:.4g}{prefix}s"
 
 
-def _long_duration(value: Decimal) -> str:
+def _long_duration(value: float) -> str:
     sign, whole = ("-" if value < 0 else ""), int(abs(value))
     if whole < 60:
-        return f"{sign}{_four(abs(value))}s"
+        return f"{sign}{abs(value):.4g}s"
     minutes, seconds = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -145,14 +153,10 @@ def _long_duration(value: Decimal) -> str:
     return sign + " ".join(f"{count}{unit}" for count, unit in parts[first:])
 
 
-def _four(value: Decimal) -> str:
-    return f"{float(value):.4g}"
-
-
 FORMS = {
-    Unit.RATIO: Form("humanizePercentage", "", lambda value: f"{_four(value * 100)}%"),
+    Unit.RATIO: Form("humanizePercentage", "", _percentage),
     Unit.SECONDS: Form("humanizeDuration", "", _duration),
-    Unit.COUNT: Form('printf "%.0f"', "", lambda value: f"{float(value):.0f}"),
-    Unit.PER_SECOND: Form('printf "%.2f"', "/s", lambda value: f"{float(value):.2f}"),
+    Unit.COUNT: Form('printf "%.0f"', "", "{:.0f}".format),
+    Unit.PER_SECOND: Form('printf "%.2f"', "/s", "{:.2f}".format),
 }
 """A test renders each in Prometheus itself."""

@@ -1,0 +1,200 @@
+"""What is built is what Prometheus and Alertmanager accept, passes its own tests, and is what is committed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import promql_parser
+import pytest
+from ruamel.yaml import YAML
+
+from deploywatch.conventions import AlertAnnotation, AlertLabel
+from grafana.dashboards import dashboard_files
+from rules import boundary_tests
+from rules.build import WRITTEN, build, write
+from rules.policy import Policy
+from rules.shipped import GENERATED
+from rules.terms import terms
+from tests.rules.tools import GOOD, SHIPPED, good, policy_from, promtool_test, run, shipped
+
+NAMES = [path.stem for path in SHIPPED]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Each shipped policy, built into a folder of its own."""
+    folders = {}
+    for name in NAMES:
+        folders[name] = tmp_path_factory.mktemp(name)
+        write(build([shipped(name)], more=[dashboard_files]), folders[name])
+    return folders
+
+
+def _succeeds(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_promtool_accepts_the_rules_and_finds_nothing_to_lint(built: dict[str, Path], name: str) -> None:
+    rules = sorted((built[name] / "rules").glob("*.yml"))
+    _succeeds(run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *rules))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_built_tests_pass(built: dict[str, Path], name: str) -> None:
+    _succeeds(promtool_test(sorted((built[name] / "tests").glob("*.yml"))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_amtool_accepts_the_routes(built: dict[str, Path], name: str) -> None:
+    _succeeds(run("amtool", "check-config", built[name] / "alertmanager.yml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_files_are_what_the_policy_builds_to(built: dict[str, Path], name: str) -> None:
+    def texts(folder: Path) -> dict[str, str]:
+        return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+    again = f"deploywatch rules build rules/policies/{name}.yml --out rules/generated/{name}"
+    assert texts(GENERATED / name) == texts(built[name]), f"build them again: {again}"
+
+
+def test_nothing_is_committed_for_a_policy_that_is_not_there() -> None:
+    assert sorted(path.name for path in GENERATED.iterdir()) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alert_bears_the_contract(built: dict[str, Path], name: str) -> None:
+    found = YAML(typ="safe").load(built[name] / "rules" / f"{name}.alerts.yml")
+    for rule in found["groups"][0]["rules"]:
+        assert set(rule["labels"]) == {
+            AlertLabel.SEVERITY,
+            AlertLabel.INCIDENT_TYPE,
+            AlertLabel.ACTION,
+            AlertLabel.POLICY,
+        }
+        every = {text for key, text in vars(AlertAnnotation).items() if key.isupper()}
+        assert set(rule["annotations"]) == every
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_alert_says_above_its_rule_where_its_numbers_come_from(built: dict[str, Path], name: str) -> None:
+    text = (built[name] / "rules" / f"{name}.alerts.yml").read_text()
+    for alert in shipped(name).alerts:
+        assert re.search(rf"# {re.escape(alert.when)}.*\n *# source: .+\n *- alert: {alert.alert}\n", text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_threshold_lacks_its_boundary_tests(built: dict[str, Path], name: str) -> None:
+    policy = shipped(name)
+    names = [test["name"] for test in YAML(typ="safe").load(built[name] / "tests" / f"{name}.boundaries.yml")["tests"]]
+    for alert in policy.alerts:
+        assert f"{alert.alert}: no data: silent" in names
+        for one in terms(policy, alert):
+            told = [text for text in names if text.startswith(f"{alert.alert}: {one.comparison.signal} ")]
+            assert len(told) >= len(one.around())
+        cases = list(boundary_tests.cases(policy, alert))
+        assert {case.holds for case in cases} == {True, False}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_query_of_rules_and_runbooks_is_promql(built: dict[str, Path], name: str) -> None:
+    found = [
+        rule["expr"]
+        for path in (built[name] / "rules").glob("*.yml")
+        for group in YAML(typ="safe").load(path)["groups"]
+        for rule in group["rules"]
+    ]
+    for page in (built[name] / "runbooks").glob("*.md"):
+        asked = re.findall(r"```promql\n(.*?)\n```", page.read_text(), re.DOTALL)
+        assert len(asked) >= 3
+        found += asked
+    for query in found:
+        promql_parser.parse(query)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_runbook_page_has_all_its_sections(built: dict[str, Path], name: str) -> None:
+    for page in (built[name] / "runbooks").glob("*.md"):
+        sections = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)
+        assert sections == ["Meaning", "Impact", "Diagnosis", "Mitigation", "Source"]
+
+
+COMPOUND = [
+    "error_ratio > 1% or latency_p95 > 500ms",
+    "error_ratio > 1% and throughput > 10/s",
+    "(error_ratio > 1% or latency_p95 > 1500ms) and service_up == 1",
+    "queue_length > 1000 or error_ratio >= 5%",
+    "error_ratio > 1% and error_ratio < 50%",
+    "availability < 99.5% or health == 0",
+    "service_up != 1",
+    "throughput <= 1000/min",
+    "latency_p95 < 100ms",
+]
+
+
+@pytest.mark.parametrize("wait", ["0s", "45s", "10m"])
+@pytest.mark.parametrize("when", COMPOUND)
+def test_conditions_of_every_form_pass_their_own_tests(tmp_path: Path, when: str, wait: str) -> None:
+    write(build([good(tmp_path, when=when, wait=wait)]), tmp_path)
+    _succeeds(run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *(tmp_path / "rules").glob("*.yml")))
+    _succeeds(promtool_test(sorted((tmp_path / "tests").glob("*.yml"))))
+
+
+def test_a_policy_for_series_of_other_names_passes_its_own_tests(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "requests: {metric: http_requests_total}",
+        "requests: {metric: rpc_calls_total, status: code, errors: Internal|Unavailable, failing: Internal, "
+        "passing: OK, labels: {service: app, environment: stage}}\n  queues: {metric: jobs_waiting, queue_id: queue}",
+    ).replace(
+        "interval: 30s", 'interval: 30s\nselectors: {service: {pattern: api-.+, such_as: api-eu}, cluster: [a.b, "c"]}'
+    )
+    more = GOOD[GOOD.index("  - alert: ") :].replace("Sample", "Queue").replace("error_ratio > 1%", "queue_length > 5")
+    write(build([policy_from(text + more, tmp_path)]), tmp_path)
+    _succeeds(promtool_test(sorted((tmp_path / "tests").glob("*.yml"))))
+    recorded = (tmp_path / "rules" / "mine.recording.yml").read_text()
+    assert r'rpc_calls_total{app=~"api-.+",cluster=~"a\\.b|c",code=~"Internal|Unavailable"}' in recorded
+
+
+def test_several_policies_share_a_folder(tmp_path: Path) -> None:
+    policies: list[Policy] = [shipped(name) for name in NAMES]
+    write(build(policies), tmp_path)
+    _succeeds(run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *(tmp_path / "rules").glob("*.yml")))
+    _succeeds(run("amtool", "check-config", tmp_path / "alertmanager.yml"))
+
+
+def test_only_what_has_changed_is_written(tmp_path: Path) -> None:
+    assert len(write(build([good(tmp_path, when="error_ratio > 1%")]), tmp_path)) == 6
+    assert write(build([good(tmp_path, when="error_ratio > 1%")]), tmp_path) == ()
+    changed = write(build([good(tmp_path, when="error_ratio > 2%")]), tmp_path)
+    assert "rules/mine.alerts.yml" in changed
+    assert "rules/mine.recording.yml" not in changed
+
+
+def test_files_of_an_alert_that_is_no_more_are_taken_away_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "runbooks").mkdir()
+    own = tmp_path / "runbooks" / "ours.md"
+    own.write_text("written by hand")
+    write(build([good(tmp_path, when="error_ratio > 1%")]), tmp_path)
+    renamed = policy_from(GOOD.replace("alert: Sample", "alert: Other"), tmp_path)
+    assert "runbooks/mine.Sample.md" in write(build([renamed]), tmp_path)
+    assert not (tmp_path / "runbooks" / "mine.Sample.md").exists()
+    assert own.read_text() == "written by hand"
+
+
+def test_a_note_of_written_files_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside.txt", tmp_path / "out"
+    outside.write_text("stays")
+    folder.mkdir()
+    (folder / WRITTEN).write_text(json.dumps(["../outside.txt", str(outside)]))
+    write(build([good(tmp_path, when="error_ratio > 1%")]), folder)
+    assert outside.read_text() == "stays"
+
+
+def test_numbers_are_exact(tmp_path: Path) -> None:
+    write(build([good(tmp_path, when="error_ratio > 0.1% or latency_p95 > 100ms")]), tmp_path)
+    for path in (tmp_path / "rules").glob("*.yml"):
+        assert not re.search(r"\d\.\d*(0000|9999)\d", path.read_text())

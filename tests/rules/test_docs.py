@@ -1,0 +1,51 @@
+"""The page on writing a policy is followed, step by step, and what it shows is what comes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from deploywatch.cli import main
+from rules.policy import ACTIONS, Alert, Policy
+from tests.rules.tools import run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "rules" / "policy.md").read_text()
+POLICY = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
+SESSIONS = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_page_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("checkout.yml").write_text(POLICY)
+    Path("mistaken.yml").write_text(POLICY.replace("latency_p95 > 500ms", "latency_p95 > 500"))
+    followed = 0
+    for session in SESSIONS:
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
+            program, *arguments = shlex.split(command)
+            followed += 1
+            if program != "deploywatch":
+                done = run(program, *arguments)
+                assert done.returncode == 0, done.stdout + done.stderr
+                continue
+            with pytest.raises(SystemExit) as ended:
+                main(arguments)
+            out, err = capsys.readouterr()
+            assert out + err == shown
+            assert ended.value.code == (2 if "mistaken" in command else 0)
+    assert followed == 6
+
+
+@pytest.mark.parametrize("model", [Policy, Alert], ids=lambda model: model.__name__)
+def test_the_page_explains_every_key(model: type[Policy] | type[Alert]) -> None:
+    for name, field in model.model_fields.items():
+        assert f"`{field.alias or name}`" in PAGE
+
+
+def test_the_page_names_every_action() -> None:
+    for action in ACTIONS:
+        assert f"`{action}`" in PAGE
