@@ -147,6 +147,10 @@ class DeliveryError(Exception):
 class Channel(Protocol):
     """One way to tell people. `send` returns a reference that comes back with the incident's next message."""
 
+    def wants(self, event: Event) -> bool:
+        """Whether this channel tells anybody about such an event; sending one that it does not want does nothing."""
+        ...
+
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Hand the message over; DeliveryError when that fails.
 

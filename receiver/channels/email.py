@@ -25,7 +25,7 @@ from deploywatch.config import RelativePath, Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Secret
 from receiver.channels import answers
-from receiver.messages import DeliveryError, Message
+from receiver.messages import DeliveryError, Event, Message
 from receiver.templates.filters import cut, line
 
 SUBJECT_LIMIT: Final = 200
@@ -105,6 +105,10 @@ class EmailChannel:
         self.name = name
         self._settings = settings
         self._clock = clock
+
+    def wants(self, event: Event) -> bool:
+        """Every event is told."""
+        return True
 
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Send the mail; the reference is the Message-ID of the incident's first. Raises DeliveryError.

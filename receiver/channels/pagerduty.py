@@ -75,6 +75,10 @@ class PagerDutyChannel:
         self._threads = ThreadPoolExecutor(CONCURRENT, thread_name_prefix=f"pagerduty-{name}")
         self._client = _OneAttempt(settings)
 
+    def wants(self, event: Event) -> bool:
+        """Whether a person must act on it; the rest is not PagerDuty's."""
+        return ACTIONS[event] is not None
+
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Send the event, once; the reference is the dedup_key. Raises DeliveryError.
 

@@ -93,6 +93,10 @@ class SlackChannel:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
 
+    def wants(self, event: Event) -> bool:
+        """Every event is told."""
+        return True
+
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Post the message; the reference is the `ts` of the thread's first message.
 

@@ -19,7 +19,7 @@ from deploywatch.demo.inbox import Answer, Inbox, Serving
 from deploywatch.errors import ConfigError
 from receiver import channels
 from receiver.channels import KINDS, ChannelSettings, connect
-from receiver.messages import Channel, DeliveryError
+from receiver.messages import Channel, DeliveryError, Event
 from tests.receiver.channels.conftest import ROUTING_KEY, SLACK_TOKEN, SMTP_PASSWORD
 from tests.receiver.channels.stories import message
 
@@ -58,6 +58,8 @@ async def test_the_example_of_each_page_loads_and_connects(kind: str, tmp_path: 
     ((name, settings),) = _load(_example(kind), tmp_path).channels.items()
     assert settings.kind == kind
     channel: Channel = connect(name, settings)
+    assert channel.wants(Event.OPENED)
+    assert all(channel.wants(event) for event in Event) is (kind != "pagerduty")
     await channel.close()
 
 

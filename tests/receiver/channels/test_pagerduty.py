@@ -36,6 +36,7 @@ async def channel(served: Serving) -> AsyncIterator[PagerDutyChannel]:
 
 @pytest.mark.parametrize("event", SENT)
 async def test_each_event_arrives_as_committed(channel: PagerDutyChannel, inbox: Inbox, event: Event) -> None:
+    assert channel.wants(event)
     reference = await channel.send(message(event), None)
     (received,) = inbox.of("pagerduty")
     assert reference == received.thread == message(event).dedup_key
@@ -48,6 +49,7 @@ def test_every_event_is_decided() -> None:
 
 @pytest.mark.parametrize("event", [Event.ROLLBACK_STARTED, Event.ROLLBACK_SUCCEEDED])
 async def test_what_asks_nobody_to_act_is_not_sent(channel: PagerDutyChannel, inbox: Inbox, event: Event) -> None:
+    assert not channel.wants(event)
     assert await channel.send(message(event), "key") == "key"
     assert await channel.send(message(event), None) is None
     assert inbox.calls == []
