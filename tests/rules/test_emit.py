@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -22,6 +22,7 @@ _DATA = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_KEY, _DATA.filter(lambda value: not _has_nested_lists(value)), min_size=1, max_size=3))
 def test_what_is_written_is_read_back(data: dict[str, Any]) -> None:
     assert YAML(typ="safe").load(yaml(data, header=["a comment"])) == data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploywatch.quantity import parse_quantity
@@ -57,11 +57,13 @@ def _flat(condition: Condition) -> object:
     return (type(condition).__name__, parts)
 
 
+@settings(deadline=None)
 @given(_conditions())
 def test_what_is_written_is_read_back(condition: Condition) -> None:
     assert _flat(parse(str(condition))) == _flat(condition)
 
 
+@settings(deadline=None)
 @given(_conditions())
 def test_each_offset_points_at_its_word(condition: Condition) -> None:
     text = str(condition)
@@ -70,6 +72,7 @@ def test_each_offset_points_at_its_word(condition: Condition) -> None:
         assert text[one.quantity_offset :].startswith(one.written)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_read_or_refused_at_a_place_inside_it(text: str) -> None:
     faults = []

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploywatch.errors import ConfigError
@@ -81,6 +81,7 @@ _YAML = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(key=st.sampled_from(["sources", "series", "selectors", "interval", "alerts", "receiver"]), value=_YAML)
 def test_nonsense_in_a_section_is_a_fault_and_never_a_crash(
     tmp_path_factory: pytest.TempPathFactory, key: str, value: object

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.expression import OPERATORS, comparisons, parse
@@ -38,6 +38,7 @@ def test_a_limit_that_says_nothing_is_seen(text: str, domain: Domain, verdict: s
     assert impossible(next(comparisons(parse(text))), domain) == verdict
 
 
+@settings(deadline=None)
 @given(st.sampled_from(OPERATORS), st.integers(-3, 6))
 def test_the_verdict_agrees_with_trying_every_value(operator: str, bound: int) -> None:
     domain = Domain(highest=Decimal(3), whole=True)
