@@ -107,7 +107,8 @@ class Receiver:
         await desk.store.open()
         if desk.store.is_sqlite:
             await desk.store.write(lambda connection: release_all(connection, desk.clock()))
-        tasks = [asyncio.create_task(run) for run in (self.worker.run(), self.intake.run(), self._prune())]
+        runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), self._prune())
+        tasks = [asyncio.create_task(run) for run in runs]
         self._ready = ""
         yield
         await self.worker.stop(_STOP_SECONDS)

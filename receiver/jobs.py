@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+import hashlib
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from deploywatch import logs
-from receiver.clock import Clock
+from receiver.clock import Clock, Sleep
 from receiver.store import Store, StoreError, insert_new
 from receiver.store.schema import jobs
 
@@ -21,6 +24,7 @@ log = logs.get("jobs")
 LEASE = timedelta(seconds=30)
 POLL_SECONDS = 1.0
 _MAX_BACKOFF = timedelta(minutes=5)
+_NAME_LIMIT = 200
 
 
 class State(StrEnum):
@@ -98,8 +102,8 @@ def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
         [
             {
                 "kind": job.kind,
-                "key": job.key,
-                "lane": job.lane,
+                "key": _fit(job.key),
+                "lane": _fit(job.lane),
                 "incident_id": job.incident_id,
                 "payload": dict(job.payload),
                 "state": State.READY,
@@ -113,28 +117,30 @@ def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
     )
 
 
+def _fit(name: str) -> str:
+    """The name as its column takes it; a longer one keeps what makes it unique as a digest."""
+    return name if len(name) <= _NAME_LIMIT else f"{name[:160]}:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
 def bring_forward(connection: Connection, job: NewJob) -> None:
     """Have the waiting job of this key run no later than this one says."""
     connection.execute(
         update(jobs)
-        .where(jobs.c.key == job.key, jobs.c.state == State.READY, jobs.c.run_at > job.run_at)
+        .where(jobs.c.key == _fit(job.key), jobs.c.state == State.READY, jobs.c.run_at > job.run_at)
         .values(run_at=job.run_at)
     )
 
 
-def claim(connection: Connection, now: datetime, owner: str, limit: int) -> list[Job]:
-    """Lease the jobs that are due, at most one a lane; a lease that ran out may be taken over."""
-    earlier = jobs.alias("earlier")
-    blocked = exists().where(
-        earlier.c.lane == jobs.c.lane,
-        earlier.c.id < jobs.c.id,
-        earlier.c.state.in_((State.READY, State.RUNNING)),
-    )
+def claim(connection: Connection, now: datetime, owner: str, limit: int, *, held: Collection[int] = ()) -> list[Job]:
+    """Lease the jobs that are due, at most one a lane; a lease that ran out may be taken over.
+
+    Not those that are `held`: the claimant runs them still, whatever the clock says about their leases.
+    """
     due = or_(
         and_(jobs.c.state == State.READY, jobs.c.run_at <= now),
-        and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < now),
+        and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < now, jobs.c.id.not_in(held)),
     )
-    query = select(jobs).where(due, ~blocked).order_by(jobs.c.run_at, jobs.c.id).limit(limit)
+    query = select(jobs).where(due, ~_blocked()).order_by(jobs.c.run_at, jobs.c.id).limit(limit)
     rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
     if rows:
         connection.execute(
@@ -176,19 +182,36 @@ def release_all(connection: Connection, now: datetime) -> None:
 
 
 def next_due(connection: Connection) -> datetime | None:
-    """When the earliest waiting job is due."""
-    found: datetime | None = connection.execute(
-        select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY)
-    ).scalar()
+    """When the earliest job that waits for nothing but its time is due."""
+    query = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, ~_blocked())
+    found: datetime | None = connection.execute(query).scalar()
     return found
+
+
+def _blocked() -> ColumnElement[bool]:
+    """Whether an earlier job of the lane is not over."""
+    earlier = jobs.alias("earlier")
+    return exists().where(
+        earlier.c.lane == jobs.c.lane,
+        earlier.c.id < jobs.c.id,
+        earlier.c.state.in_((State.READY, State.RUNNING)),
+    )
 
 
 class Worker:
     """Runs due jobs with their handlers, many at a time, until it is stopped."""
 
     def __init__(
-        self, store: Store, handlers: Mapping[str, Handler], *, owner: str, clock: Clock, concurrency: int = 32
+        self,
+        store: Store,
+        handlers: Mapping[str, Handler],
+        *,
+        owner: str,
+        clock: Clock,
+        concurrency: int = 32,
+        lease_sleep: Sleep = asyncio.sleep,
     ) -> None:
+        self._lease_sleep = lease_sleep
         self._store = store
         self._handlers = handlers
         self._owner = owner
@@ -196,6 +219,8 @@ class Worker:
         self._concurrency = concurrency
         self._running: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._stopping = False
         self.finished: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
 
@@ -205,23 +230,38 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; trouble with the store is waited out."""
-        heartbeat = asyncio.create_task(self._keep_leases())
+        self._idle.clear()
         try:
             while not self._stopping:
                 try:
-                    started = await self._start_due()
-                    pause = 0.0 if started == self._concurrency else await self._pause()
+                    await self._start_due()
+                    pause = await self._pause()
                 except StoreError as error:
                     log.error("jobs wait for the store", reason=str(error))
                     pause = POLL_SECONDS
                 await self._sleep(pause)
         finally:
-            heartbeat.cancel()
+            self._idle.set()
+
+    async def keep_leases(self) -> None:
+        """Renew the leases of what runs, until cancelled; `stop` needs it too, while it waits."""
+        while True:
+            await self._lease_sleep(LEASE.total_seconds() / 3)
+            held = list(self._running)
+            if not held:
+                continue
+            until = self._clock() + LEASE
+            try:
+                await self._store.write(partial(_extend, owner=self._owner, held=held, until=until))
+            except StoreError as error:
+                log.error("leases could not be extended", reason=str(error))
 
     async def stop(self, grace: float) -> None:
         """Start nothing more, wait `grace` seconds for what runs, then cancel it."""
         self._stopping = True
         self.wake()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), grace)  # what is being claimed just now is started first
         if self._running:
             await asyncio.wait(self._running.values(), timeout=grace)
         for task in self._running.values():
@@ -238,7 +278,8 @@ class Worker:
         if room <= 0:
             return 0
         now = self._clock()
-        claimed = await self._store.write(lambda connection: claim(connection, now, self._owner, room))
+        held = list(self._running)
+        claimed = await self._store.write(lambda c: claim(c, now, self._owner, room, held=held))
         for job in claimed:
             task = asyncio.create_task(self._run_one(job), name=job.key)
             self._running[job.id] = task
@@ -258,17 +299,30 @@ class Worker:
             log.exception("a job broke", kind=job.kind, key=job.key, attempts=job.attempts)
             outcome = again(f"internal error: {error!r}", backoff(job.attempts))
         try:
-            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
+            ours = await self._finish(job, outcome)
         except StoreError as error:
             # The lease will run out, and the job is run again.
             log.error("the outcome of a job could not be stored", key=job.key, reason=str(error))
             return
-        if ours:
-            self.finished(job, outcome)
-        else:
+        if not ours:
             log.warning("a job was finished by someone else meanwhile", key=job.key)
 
+    async def _finish(self, job: Job, outcome: Outcome) -> bool:
+        try:
+            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("what a job did could not be recorded", kind=job.kind, key=job.key, attempts=job.attempts)
+            outcome = again(f"internal error: {error!r}", backoff(job.attempts))
+            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
+        if ours:
+            self.finished(job, outcome)
+        return ours
+
     async def _pause(self) -> float:
+        if len(self._running) >= self._concurrency:
+            return POLL_SECONDS  # whichever ends first wakes us
         due = await self._store.read(next_due)
         wait = POLL_SECONDS if due is None else (due - self._clock()).total_seconds()
         return min(max(wait, 0.01), POLL_SECONDS)
@@ -280,18 +334,6 @@ class Worker:
             return
         self._wake.clear()
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(LEASE.total_seconds() / 3)
-            held = list(self._running)
-            if not held:
-                continue
-            until = self._clock() + LEASE
-            try:
-                await self._store.write(lambda c, held=held, until=until: _extend(c, self._owner, held, until))  # type: ignore[misc] # mypy sees no types for the defaults
-            except StoreError as error:
-                log.error("leases could not be extended", reason=str(error))
 
-
-def _extend(connection: Connection, owner: str, held: list[int], until: datetime) -> None:
+def _extend(connection: Connection, *, owner: str, held: list[int], until: datetime) -> None:
     connection.execute(update(jobs).where(jobs.c.id.in_(held), jobs.c.leased_by == owner).values(leased_until=until))

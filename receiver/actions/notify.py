@@ -69,6 +69,8 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     channel = desk.channels.get(name)
     if channel is None:
         return failed(f"channel {name} is no longer configured", _gave_up(desk, job, f"{name} is no longer configured"))
+    if not channel.wants(Event(job.payload["event"])):
+        return done(f"{name} does not tell of such events")
     message, reference = await desk.store.read(lambda connection: _compose(connection, desk, job))
     try:
         sent = await channel.send(message, reference)

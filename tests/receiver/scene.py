@@ -56,12 +56,17 @@ class RecordedChannel:
         self.messages: list[Message] = []
         self.references: list[str | None] = []
         self.failures: deque[Exception] = deque()
+        self.unwanted: set[Event] = set()
         self.tries = 0
 
     @property
     def events(self) -> list[Event]:
         """What the messages are about, in their order."""
         return [message.event for message in self.messages]
+
+    def wants(self, event: Event) -> bool:
+        """Everything but what is unwanted."""
+        return event not in self.unwanted
 
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Keep the message; the reference is the number of the first."""
