@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import PASSWORD, Running
 from exporter.results import Reason
-from tests.exporter.support import eventually, measured, probe
+from tests.exporter.support import Talk, eventually, measured, probe, silent
 
 
 @pytest.fixture
@@ -151,7 +151,20 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(processes: Proc
         assert time.monotonic() - begin < 2
     finally:
         server.child.send(signal.SIGCONT)
-        server.child.stop()
+    assert (await probe(kind="postgres", dsn=server.url)).success
+    server.child.stop()
+
+
+async def test_a_connection_that_is_given_up_is_closed(tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    closed = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await silent(reader, writer)
+        closed.set()
+
+    result = await probe(0.2, kind="postgres", dsn=f"postgresql://ann:x@127.0.0.1:{await tcp(talk)}/shop")
+    assert result.reason is Reason.CONNECT_TIMEOUT
+    await asyncio.wait_for(closed.wait(), 5)
 
 
 async def _alone(database: Any) -> bool:
