@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+APPROVE: Final = "Approve"
+REJECT: Final = "Reject"
+"""Names of the links by which a person says yes or no."""
 
 
 class Event(StrEnum):
@@ -22,6 +26,11 @@ class Event(StrEnum):
     ROLLBACK_REFUSED = "rollback_refused"
     ROLLBACK_DRY_RUN = "rollback_dry_run"
     ROLLBACK_UNKNOWN = "rollback_unknown"
+    APPROVAL_WANTED = "approval_wanted"
+    APPROVAL_EXPIRED = "approval_expired"
+    DEGRADATION = "degradation"
+    UPDATE = "update"
+    REMINDER = "reminder"
     RESOLVED = "resolved"
 
 
@@ -69,7 +78,10 @@ class IncidentView:
 
 @dataclass(frozen=True, slots=True)
 class RollbackView:
-    """A rollback as templates see it; `reason` is a bounded word such as `cooldown`, `detail` the sentence."""
+    """A rollback as templates see it; `reason` is a bounded word such as `cooldown`, `detail` the sentence.
+
+    Of a rollback that begins, waits or would run, `detail` says what is done: the command.
+    """
 
     from_version: str
     to_version: str
@@ -79,8 +91,23 @@ class RollbackView:
 
 
 @dataclass(frozen=True, slots=True)
+class DegradationView:
+    """What became worse than it was; an empty text is taken from the worst alert, where that says it."""
+
+    metric: str = ""
+    value: str = ""
+    threshold: str = ""
+    duration: timedelta | None = None
+    impact: str = ""
+    remediation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentView:
-    """A deployment as the post-mortem sees it; times are UTC, `status` such as `succeeded` or `rolled_back`."""
+    """A deployment as the post-mortem and change events see it; times are UTC.
+
+    `status` is `running`, `succeeded`, `failed` or `rolled_back`.
+    """
 
     service: str
     environment: str
@@ -104,7 +131,12 @@ class TimelineEntryView:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """All that a template is given: the event, why it is told (`note`), and the state it is about."""
+    """All that a template is given: the event, why it is told (`note`), and the state it is about.
+
+    `next_update` is when people hear again at the latest, `eta` how long a rollback is expected to take, `expires`
+    until when an approval is waited for; `approve_url` and `reject_url` must lead to a page that asks, because mail
+    scanners and link previews open links. `cause` and `prevention` are what a resolution knows of both.
+    """
 
     event: Event
     at: datetime
@@ -112,13 +144,30 @@ class Story:
     alerts: tuple[AlertView, ...]
     rollback: RollbackView | None = None
     note: str = ""
+    next_update: datetime | None = None
+    eta: timedelta | None = None
+    expires: datetime | None = None
+    approve_url: str = ""
+    reject_url: str = ""
+    degradation: DegradationView | None = None
+    cause: str = ""
+    prevention: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the incident's first message should read by now, on a channel that can change it."""
+
+    title: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """A story in words: `title` is one line of plain text, `body` several; channels escape and shape both.
 
-    `dedup_key` stays the same for the incident's whole life.
+    `dedup_key` stays the same for the incident's whole life. `at` is when it happened. `standing` is there when the
+    event changes the incident's state, `expires` when an approval is wanted.
     """
 
     event: Event
@@ -127,6 +176,9 @@ class Message:
     body: str
     dedup_key: str
     links: tuple[tuple[str, str], ...] = ()
+    at: datetime | None = None
+    standing: Standing | None = None
+    expires: datetime | None = None
 
 
 class DeliveryError(Exception):

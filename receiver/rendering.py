@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from datetime import UTC
 from functools import cache
 from pathlib import Path
@@ -17,19 +18,34 @@ from jinja2.exceptions import TemplateError
 from deploywatch import logs
 from deploywatch.errors import ConfigError
 from receiver.messages import (
+    APPROVE,
+    REJECT,
     AlertView,
     DeploymentView,
     Event,
     IncidentView,
     Message,
     RollbackView,
+    Standing,
     Story,
     TimelineEntryView,
 )
 from receiver.templates import loading
-from receiver.templates.filters import clean, cut, line, markdown, measured, since, utc, web_link, where, worst_first
+from receiver.templates.filters import (
+    clean,
+    cut,
+    line,
+    markdown,
+    measured,
+    since,
+    subject,
+    utc,
+    web_link,
+    where,
+    worst_first,
+)
 
-TITLE_LIMIT: Final = 300
+TITLE_LIMIT: Final = 200
 BODY_LIMIT: Final = 12_000
 POSTMORTEM_LIMIT: Final = 400_000
 DEDUP_KEY_LIMIT: Final = 255
@@ -37,9 +53,15 @@ DEDUP_KEY_LIMIT: Final = 255
 LINKS_OF_A_KIND: Final = 3
 
 POSTMORTEM: Final = "postmortem.md.j2"
-MESSAGE_VARIABLES: Final = ("event", "at", "incident", "alerts", "firing", "lead", "rollback", "note")
+MESSAGE_VARIABLES: Final = (
+    *("event", "at", "incident", "alerts", "firing", "lead", "rollback", "note", "next_update", "eta", "expires"),
+    *("approve_url", "reject_url", "degradation", "cause", "prevention"),
+)
+CHANGES_STATE: Final = frozenset({Event.ACKNOWLEDGED, Event.WORSENED, Event.RESOLVED})
+"""Events after which the incident's first message is out of date."""
 POSTMORTEM_VARIABLES: Final = ("incident", "alerts", "timeline", "rollback", "deployment", "lead", "duration")
 
+_STORY: Final = frozenset(field.name for field in fields(Story)) - {"event", "alerts"}
 _log = logs.get("templates")
 
 
@@ -65,20 +87,32 @@ class Templates:
 
     def render(self, story: Story) -> Message:
         """The story as a message; a template that fails gives a plain one that says so and keeps the facts."""
+        title, body = self._words(story)
+        return Message(
+            event=story.event,
+            incident=story.incident,
+            title=title,
+            body=body,
+            dedup_key=dedup_key(story.incident),
+            links=tuple(_links(story)),
+            at=story.at,
+            standing=self._standing(story) if story.event in CHANGES_STATE else None,
+            expires=story.expires if story.event is Event.APPROVAL_WANTED else None,
+        )
+
+    def _standing(self, story: Story) -> Standing:
+        """The opening told again, of the incident as it is now."""
+        return Standing(*self._words(replace(story, event=Event.OPENED, rollback=None, note="")))
+
+    def _words(self, story: Story) -> tuple[str, str]:
         template = self._events[story.event]
         try:
             title, body = _blocks(template, story)
         except Exception as error:  # whatever a user's template does, the alert is told
             _log.warning("template failed", template=template.name, incident=story.incident.id, error=_told(error))
             title, body = _plain(story, f"{template.name} failed: {_told(error)}")
-        return Message(
-            event=story.event,
-            incident=story.incident,
-            title=line(title, TITLE_LIMIT) or line(f"{where(story.incident)}: {story.event}", TITLE_LIMIT),
-            body=cut(_tidy(body), BODY_LIMIT),
-            dedup_key=dedup_key(story.incident),
-            links=tuple(_links(story)),
-        )
+        unnamed = f"{_named(story.event)}: {subject(story.incident)}"
+        return line(title, TITLE_LIMIT) or line(unnamed, TITLE_LIMIT), cut(_tidy(body), BODY_LIMIT)
 
     def render_postmortem(
         self,
@@ -154,13 +188,10 @@ def _variables(story: Story) -> dict[str, object]:
     ordered = worst_first(story.alerts)
     return {
         "event": story.event.value,
-        "at": story.at,
-        "incident": story.incident,
         "alerts": ordered,
         "firing": [alert for alert in ordered if alert.firing],
         "lead": ordered[0] if ordered else None,
-        "rollback": story.rollback,
-        "note": story.note,
+        **{name: getattr(story, name) for name in MESSAGE_VARIABLES if name in _STORY},
     }
 
 
@@ -187,7 +218,7 @@ def _plain(story: Story, failure: str) -> tuple[str, str]:
     lead = alerts[0] if alerts else None
     rollback = story.rollback
     facts = {
-        "Event": story.event.value.replace("_", " "),
+        "Event": _named(story.event),
         "What": line((lead.summary if lead else "") or incident.title),
         "Where": where(incident),
         "Since": since(incident, story.at),
@@ -198,8 +229,12 @@ def _plain(story: Story, failure: str) -> tuple[str, str]:
         "Alerts": line(", ".join(alert.name for alert in alerts[:20]), 1000),
     }
     told = [f"{name}: {value}" for name, value in facts.items() if value]
-    title = f"{where(incident)}: {facts['Event']}: {incident.title}"
+    title = f"{facts['Event']}: {subject(incident)}"
     return title, "\n".join([*told, "", f"This message is plain because its template {failure}. Correct the template."])
+
+
+def _named(event: Event) -> str:
+    return event.value.replace("_", " ").capitalize()
 
 
 def _told(error: Exception) -> str:
@@ -209,6 +244,9 @@ def _told(error: Exception) -> str:
 
 def _links(story: Story) -> Iterator[tuple[str, str]]:
     alerts = worst_first(story.alerts)
+    if story.event is Event.APPROVAL_WANTED:
+        decisions = ((APPROVE, web_link(story.approve_url)), (REJECT, web_link(story.reject_url)))
+        yield from ((name, link) for name, link in decisions if link)
     kinds = {
         "Incident": [story.incident.url],
         "Runbook": [alert.runbook_url for alert in alerts],

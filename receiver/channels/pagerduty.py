@@ -43,9 +43,14 @@ ACTIONS: Final[dict[Event, Literal["trigger", "acknowledge", "resolve"] | None]]
     Event.ROLLBACK_UNKNOWN: "trigger",
     Event.ROLLBACK_REFUSED: "trigger",
     Event.ROLLBACK_DRY_RUN: "trigger",
+    Event.APPROVAL_WANTED: "trigger",
+    Event.APPROVAL_EXPIRED: "trigger",
+    Event.DEGRADATION: "trigger",
+    Event.REMINDER: "trigger",
     # Nobody must act. Delivered late, after the resolve, these would page somebody about a thing of the past.
     Event.ROLLBACK_STARTED: None,
     Event.ROLLBACK_SUCCEEDED: None,
+    Event.UPDATE: None,
 }
 
 

@@ -13,6 +13,9 @@ from receiver.messages import AlertView, IncidentView
 
 LINK_LIMIT: Final = 2000
 """Characters of a URL; a longer one is no link that a mail client or Slack would open."""
+SUBJECT_LIMIT: Final = 100
+"""Characters of an incident's title within a message's: about what a lock screen shows."""
+PLACE_LIMIT: Final = 60
 
 # Control characters, and the directional overrides that make a text read other than it is; right-to-left
 # letters themselves stay as they are.
@@ -68,11 +71,32 @@ def since(incident: IncidentView, at: datetime) -> str:
     return f"{opened} ({lasting(age)} ago)" if age >= timedelta(seconds=1) else opened
 
 
+def until(moment: datetime | None, at: datetime) -> str:
+    """A time to come, and how far from `at` that is: `2026-05-01 14:33:05 UTC (in 30m)`."""
+    if moment is None:
+        return "unknown"
+    ahead = _in_utc(moment) - _in_utc(at)
+    return f"{utc(moment)} ({f'in {lasting(ahead)}' if ahead > timedelta() else 'now'})"
+
+
 def where(incident: IncidentView) -> str:
     """`shop in production`."""
     service = line(incident.service, 100) or "unknown service"
     environment = line(incident.environment, 60)
     return f"{service} in {environment}" if environment else service
+
+
+def subject(incident: IncidentView) -> str:
+    """What happened, and where, as far as the title does not say that itself: what a phone's lock screen shows.
+
+    `shop in demo fails 5% of its requests`, `5% of the shop's requests fail (demo)`, `HighErrorRate (shop in demo)`.
+    """
+    title, environment = line(incident.title, SUBJECT_LIMIT), line(incident.environment, 60)
+    if not title:
+        return where(incident)
+    if not _names(title, incident.service):
+        return f"{title} ({cut(where(incident), PLACE_LIMIT)})"
+    return title if not environment or _names(title, environment) else f"{title} ({environment})"
 
 
 def measured(alert: AlertView | None) -> str:
@@ -131,11 +155,19 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "link": markdown_link,
     "measured": measured,
     "since": since,
+    "subject": subject,
     "time_of_day": time_of_day,
+    "until": until,
     "utc": utc,
     "where": where,
     "worst_first": worst_first,
 }
+
+
+def _names(title: str, name: str) -> bool:
+    """Whether the title bears the name as a word of its own: `shop` is not named by `shop-api`."""
+    known = re.escape(line(name, 100))
+    return bool(known) and re.search(rf"(?<![\w-]){known}(?![\w-])", title, re.IGNORECASE) is not None
 
 
 def _in_utc(at: datetime) -> datetime:

@@ -10,10 +10,10 @@ import pytest
 
 from deploywatch.errors import ConfigError
 from receiver import rendering
-from receiver.messages import DeploymentView, Event, Message, RollbackView, Story, TimelineEntryView
+from receiver.messages import APPROVE, REJECT, DeploymentView, Event, Message, RollbackView, Story, TimelineEntryView
 from receiver.rendering import Templates, dedup_key, render_postmortem
 from receiver.templates import loading
-from receiver.templates.filters import cut, lasting, line, markdown, since, utc, web_link
+from receiver.templates.filters import cut, lasting, line, markdown, since, until, utc, web_link
 from tests.receiver.channels.stories import (
     ALERT,
     AWKWARD,
@@ -22,6 +22,7 @@ from tests.receiver.channels.stories import (
     NOW,
     OPENED,
     ROLLBACK,
+    TEMPLATES,
     message,
     same_as_golden,
     story,
@@ -54,7 +55,7 @@ def test_there_is_one_template_an_event_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_awkward_data_makes_one_line_of_title_and_a_bounded_body(name: str) -> None:
-    told = Templates().render(AWKWARD[name])
+    told = TEMPLATES.render(AWKWARD[name])
     assert told.title
     assert "\n" not in told.title
     assert len(told.title) <= rendering.TITLE_LIMIT
@@ -65,13 +66,13 @@ def test_awkward_data_makes_one_line_of_title_and_a_bounded_body(name: str) -> N
 
 
 def test_many_alerts_are_counted_and_the_worst_are_shown() -> None:
-    body = Templates().render(AWKWARD["300 alerts"]).body
+    body = TEMPLATES.render(AWKWARD["300 alerts"]).body
     assert "Alerts (300 of 300 firing):" in body
     assert "- and 290 more" in body
 
 
 def test_text_of_alerts_is_never_a_template() -> None:
-    told = Templates().render(AWKWARD["hostile text everywhere"])
+    told = TEMPLATES.render(AWKWARD["hostile text everywhere"])
     assert "{{ 7*7 }}" in told.title
     assert "{% for x in y %}" in told.body
     assert "\x1b" not in told.body
@@ -79,13 +80,13 @@ def test_text_of_alerts_is_never_a_template() -> None:
 
 
 def test_links_are_web_links_that_break_out_of_nothing() -> None:
-    told = Templates().render(AWKWARD["hostile text everywhere"])
+    told = TEMPLATES.render(AWKWARD["hostile text everywhere"])
     assert [name for name, _ in told.links] == ["Runbook"]
     assert not set('|<>" \r\n') & set(told.links[0][1])
 
 
 def test_the_same_link_of_many_alerts_stands_once() -> None:
-    told = Templates().render(Story(Event.OPENED, NOW, INCIDENT, (ALERT, replace(ALERT, name="Other"))))
+    told = TEMPLATES.render(Story(Event.OPENED, NOW, INCIDENT, (ALERT, replace(ALERT, name="Other"))))
     assert [name for name, _ in told.links] == ["Incident", "Runbook", "Dashboard"]
 
 
@@ -164,7 +165,7 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
 def test_a_template_that_fails_still_tells_the_facts_and_says_so(tmp_path: Path, fault: str) -> None:
     (tmp_path / "rollback_failed.j2").write_text(GOOD.replace("b{% endblock %}", fault + "{% endblock %}"))
     told = Templates(tmp_path).render(story(Event.ROLLBACK_FAILED))
-    assert told.title == "shop in production: rollback failed: HighErrorRate"
+    assert told.title == "Rollback failed: HighErrorRate (shop in production)"
     assert "plain because its template rollback_failed.j2 failed" in told.body
     for fact in ("5.2% of the shop's requests fail", "1.2.3 → 1.2.2", "critical, 5.2%, threshold 1%", "HighErrorRate"):
         assert fact in told.body
@@ -185,7 +186,77 @@ def test_endless_output_of_a_template_is_cut(tmp_path: Path) -> None:
 
 def test_an_empty_title_is_filled(tmp_path: Path) -> None:
     (tmp_path / "opened.j2").write_text("{% block title %} {% endblock %}{% block body %}{% endblock %}")
-    assert Templates(tmp_path).render(story(Event.OPENED)).title == "shop in production: opened"
+    assert Templates(tmp_path).render(story(Event.OPENED)).title == "Opened: HighErrorRate (shop in production)"
+
+
+@pytest.mark.parametrize(
+    ("title", "subject"),
+    [
+        ("HighErrorRate", "HighErrorRate (shop in production)"),
+        ("5.2% of the Shop's requests fail", "5.2% of the Shop's requests fail (production)"),
+        ("shop in production fails 5.2% of its requests", "shop in production fails 5.2% of its requests"),
+        ("shop-api fails in production", "shop-api fails in production (shop in production)"),
+        ("", "shop in production"),
+        ("t" * 10_000, "t" * 99 + "… (shop in production)"),
+    ],
+)
+def test_titles_name_service_and_environment_exactly_once(title: str, subject: str) -> None:
+    incident = replace(INCIDENT, title=title)
+    assert TEMPLATES.render(replace(story(Event.OPENED), incident=incident)).title == subject
+    escalated = TEMPLATES.render(replace(story(Event.ESCALATED), incident=incident))
+    assert escalated.title == f"Escalated: {subject}"
+
+
+def test_without_an_environment_the_service_alone_is_named() -> None:
+    bare = replace(story(Event.OPENED), incident=replace(INCIDENT, environment=""))
+    assert TEMPLATES.render(bare).title == "HighErrorRate (shop)"
+
+
+@pytest.mark.parametrize("event", Event)
+def test_what_changes_the_state_tells_how_the_first_message_should_read(event: Event) -> None:
+    told = message(event)
+    assert (told.standing is not None) is (event in rendering.CHANGES_STATE)
+    if told.standing:
+        assert told.standing.title == message(Event.OPENED).title
+        assert ("Status: " in told.standing.body) is (event is not Event.WORSENED)
+        assert ("Next: acknowledge it" in told.standing.body) is (event is Event.WORSENED)
+
+
+def test_only_an_approval_bears_links_to_decide_and_its_time() -> None:
+    asked = story(Event.APPROVAL_WANTED)
+    told = TEMPLATES.render(asked)
+    assert [name for name, _ in told.links][:2] == [APPROVE, REJECT]
+    assert told.expires == asked.expires
+    other = TEMPLATES.render(replace(asked, event=Event.ROLLBACK_STARTED))
+    assert APPROVE not in dict(other.links)
+    assert other.expires is None
+
+
+@pytest.mark.parametrize("event", Event)
+def test_a_story_without_any_of_the_optional_parts_is_told_by_its_own_template(event: Event) -> None:
+    for alerts in ((), (ALERT,)):
+        told = TEMPLATES.render(Story(event, NOW, INCIDENT, alerts))
+        assert "plain because its template" not in told.body
+        assert "None" not in told.title + told.body
+
+
+def test_a_status_update_without_a_time_promises_none() -> None:
+    assert message(Event.UPDATE).body.endswith("Next update: by 2026-05-01 14:20:10 UTC (in 15m)")
+    bare = TEMPLATES.render(replace(story(Event.UPDATE), next_update=None))
+    assert bare.body.endswith("Next update: when something changes")
+
+
+def test_a_reminder_asks_whoever_has_it_for_an_update() -> None:
+    taken = replace(INCIDENT, acknowledged_by="ann", acknowledged_at=NOW)
+    told = TEMPLATES.render(replace(story(Event.REMINDER), incident=taken, next_update=NOW))
+    assert told.title == "Status update due: HighErrorRate (shop in production)"
+    assert "ann, people wait for a status update since 2026-05-01 14:05:10 UTC." in told.body
+
+
+def test_a_degradation_tells_what_the_alert_says_when_nothing_else_does() -> None:
+    body = TEMPLATES.render(replace(story(Event.DEGRADATION), degradation=None)).body
+    for line_ in ("Metric: HighLatency", "Value: 5.2%", "Threshold: 1%", "Duration: 1m 5s"):
+        assert line_ in body
 
 
 def test_the_dedup_key_stays_with_the_incident_and_differs_from_the_next() -> None:
@@ -255,6 +326,12 @@ def test_times_are_told_in_utc() -> None:
     assert utc(None) == "unknown"
     assert since(INCIDENT, OPENED) == "2026-05-01 14:03:05 UTC"
     assert since(INCIDENT, datetime(2026, 5, 1, 15, 3, 5, tzinfo=UTC)).endswith("(1h ago)")
+
+
+def test_times_to_come_say_how_far_off_they_are() -> None:
+    assert until(OPENED, OPENED - timedelta(minutes=30)) == "2026-05-01 14:03:05 UTC (in 30m)"
+    assert until(OPENED, NOW) == "2026-05-01 14:03:05 UTC (now)"
+    assert until(None, NOW) == "unknown"
 
 
 def test_texts_are_cut_with_a_mark() -> None:

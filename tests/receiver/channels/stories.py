@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from receiver.messages import AlertView, Event, IncidentView, Message, RollbackView, Story
+from receiver.messages import AlertView, DegradationView, Event, IncidentView, Message, RollbackView, Story
 from receiver.rendering import Templates
 
 OPENED = datetime(2026, 5, 1, 14, 3, 5, tzinfo=UTC)
@@ -38,9 +38,21 @@ INCIDENT = IncidentView(
     opened_at=OPENED,
     url="https://deploywatch.example.com/incidents/12",
 )
-ROLLBACK = RollbackView(
-    from_version="1.2.3", to_version="1.2.2", detail="error ratio above 1% for 2m, 40s after a deployment"
+SLOW = replace(
+    ALERT, name="HighLatency", severity="high", summary="p95 is 900ms", starts_at=OPENED + timedelta(minutes=1)
 )
+SLOWER = DegradationView(
+    metric="latency_p95",
+    value="900ms",
+    threshold="500ms",
+    duration=timedelta(minutes=3),
+    impact="checkout takes twice as long as before 1.2.3",
+    remediation="a rollback to 1.2.2 waits for approval",
+)
+SOON = NOW + timedelta(minutes=15)
+ROLLBACK = RollbackView(from_version="1.2.3", to_version="1.2.2")
+COMMAND = replace(ROLLBACK, detail="./deploy.py shop 1.2.2")
+WHY = "error ratio above 1% for 2m, 40s after a deployment"
 
 TEMPLATES = Templates()
 """Ours, compiled once for all tests."""
@@ -55,12 +67,14 @@ def story(event: Event) -> Story:
     """An ordinary story of this event."""
     told = {
         Event.OPENED: Story(event, NOW, INCIDENT, (ALERT,), note="rollback to 1.2.2 is being considered"),
-        Event.WORSENED: Story(event, NOW, INCIDENT, (ALERT, _second()), note="severity rose from high to critical"),
+        Event.WORSENED: Story(event, NOW, INCIDENT, (ALERT, SLOW), note="severity rose from high to critical"),
         Event.ACKNOWLEDGED: Story(
             event, NOW, replace(INCIDENT, acknowledged_at=NOW, acknowledged_by="ann"), (ALERT,), note="on my way"
         ),
         Event.ESCALATED: Story(event, NOW, INCIDENT, (ALERT,), note="not acknowledged within 5m"),
-        Event.ROLLBACK_STARTED: Story(event, NOW, INCIDENT, (ALERT,), ROLLBACK),
+        Event.ROLLBACK_STARTED: Story(
+            event, NOW, INCIDENT, (ALERT,), COMMAND, note=WHY, eta=timedelta(minutes=2), next_update=SOON
+        ),
         Event.ROLLBACK_SUCCEEDED: Story(
             event,
             NOW,
@@ -84,7 +98,7 @@ def story(event: Event) -> Story:
                 ROLLBACK, reason="cooldown", detail="the last rollback was at 13:50:00 UTC; cooldown until 14:35:00 UTC"
             ),
         ),
-        Event.ROLLBACK_DRY_RUN: Story(event, NOW, INCIDENT, (ALERT,), ROLLBACK),
+        Event.ROLLBACK_DRY_RUN: Story(event, NOW, INCIDENT, (ALERT,), COMMAND, note=WHY),
         Event.ROLLBACK_UNKNOWN: Story(event, NOW, INCIDENT, (ALERT,), ROLLBACK),
         Event.RESOLVED: Story(
             event,
@@ -92,7 +106,33 @@ def story(event: Event) -> Story:
             replace(INCIDENT, status="resolved", resolved_at=OPENED + timedelta(minutes=4, seconds=10)),
             (replace(ALERT, firing=False, ends_at=NOW),),
             note="every alert resolved, quiet for 1m",
+            cause="version 1.2.3 queries a table that is not there",
+            prevention="migrate before the deployment",
         ),
+        Event.APPROVAL_WANTED: Story(
+            event,
+            NOW,
+            INCIDENT,
+            (ALERT,),
+            COMMAND,
+            note=WHY,
+            eta=timedelta(minutes=2),
+            expires=SOON,
+            approve_url="https://deploywatch.example.com/approve/abc",
+            reject_url="https://deploywatch.example.com/reject/abc",
+        ),
+        Event.APPROVAL_EXPIRED: Story(event, SOON, INCIDENT, (ALERT,), COMMAND, note=WHY, expires=SOON),
+        Event.DEGRADATION: Story(event, NOW, INCIDENT, (SLOW,), degradation=SLOWER, next_update=SOON),
+        Event.UPDATE: Story(
+            event,
+            NOW,
+            replace(INCIDENT, acknowledged_at=NOW, acknowledged_by="ann"),
+            (ALERT, SLOW),
+            ROLLBACK,
+            note="the rollback runs, errors are falling",
+            next_update=SOON,
+        ),
+        Event.REMINDER: Story(event, SOON, INCIDENT, (ALERT,), note="critical incidents are taken within 5m"),
     }
     return told[event]
 
@@ -176,9 +216,3 @@ def same_as_golden(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
     assert text == path.read_bytes().decode(), f"{path.name} differs; look, then write it with UPDATE_GOLDEN=1"
-
-
-def _second() -> AlertView:
-    return replace(
-        ALERT, name="HighLatency", severity="high", summary="p95 is 900ms", starts_at=OPENED + timedelta(minutes=1)
-    )
