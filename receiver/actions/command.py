@@ -16,6 +16,8 @@ PLACEHOLDERS = frozenset({"service", "environment", "from_version", "to_version"
 _OUTPUT_LIMIT = 64 * 1024
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]{0,199}")
 _KILL_SECONDS = 5.0
+_DRAIN_SECONDS = 2.0
+_LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Ran:
         if self.code is None:
             end = "was ended at its time limit"
         elif self.code < 0:
-            end = f"was ended by {signal.Signals(-self.code).name}"
+            end = f"was ended by {_signal_name(-self.code)}"
         else:
             end = f"exit code {self.code}"
         last = self.output.strip().splitlines()[-3:]
@@ -45,12 +47,14 @@ def check_template(command: Sequence[str]) -> None:
     """ValueError when an argument has a placeholder that nobody fills in, or braces that do not close."""
     for argument in command:
         try:
-            names = {name for _, name, _, _ in string.Formatter().parse(argument) if name is not None}
+            parts = [part[1:] for part in string.Formatter().parse(argument) if part[1] is not None]
         except ValueError as error:
             raise ValueError(f"{argument!r}: {error}; write {{{{ and }}}} for literal braces") from error
-        unknown = sorted(names - PLACEHOLDERS)
-        if unknown:
-            raise ValueError(f"{argument!r}: unknown {{{unknown[0]}}}; known: {', '.join(sorted(PLACEHOLDERS))}")
+        for name, spec, conversion in parts:
+            if name not in PLACEHOLDERS:
+                raise ValueError(f"{argument!r}: unknown {{{name}}}; known: {', '.join(sorted(PLACEHOLDERS))}")
+            if spec or conversion:
+                raise ValueError(f"{argument!r}: only {{{name}}} itself is filled in, without a format")
 
 
 def fill(command: Sequence[str], values: Mapping[str, str]) -> list[str]:
@@ -65,10 +69,11 @@ def fill(command: Sequence[str], values: Mapping[str, str]) -> list[str]:
     return [argument.format_map(dict(values)) for argument in command]
 
 
-async def run(command: Sequence[str], limit: timedelta) -> Ran:
+async def run(command: Sequence[str], limit: timedelta, *, grace: float = _KILL_SECONDS) -> Ran:
     """Run it without a shell or standard input, in a process group of its own that never outlives this call.
 
-    A program that cannot be started gives code 127, as a shell would say.
+    It is over when the program itself is, whatever it leaves behind. A program that cannot be started gives code 127,
+    as a shell would say. At the limit it is asked to end, and after `grace` seconds more it is killed.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -81,15 +86,18 @@ async def run(command: Sequence[str], limit: timedelta) -> Ran:
     except OSError as error:
         return Ran(127, f"cannot run {command[0]}: {error.strerror}")
     output = bytearray()
+    collecting = asyncio.create_task(_collect(process, output))
     try:
         async with asyncio.timeout(limit.total_seconds()):
-            await _collect(process, output)
-            await process.wait()
+            await _exited(process)
         code = process.returncode
     except TimeoutError:
         code = None
     finally:
-        await _end(process)
+        await _end(process, grace)
+        await asyncio.wait([collecting], timeout=_DRAIN_SECONDS)
+        collecting.cancel()
+        process._transport.close()  # type: ignore[attr-defined] # one that left the group may hold the pipe open for ever
     return Ran(code, output.decode(errors="replace"))
 
 
@@ -102,15 +110,29 @@ async def _collect(process: asyncio.subprocess.Process, output: bytearray) -> No
         del output[:-_OUTPUT_LIMIT]
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _exited(process: asyncio.subprocess.Process) -> None:
+    """Wait for the program itself; asyncio's `wait` may also wait for all who hold its output open."""
+    while process.returncode is None:
+        await asyncio.sleep(_LOOK_SECONDS)  # noqa: ASYNC110 - asyncio has no event for this alone
+
+
+async def _end(process: asyncio.subprocess.Process, grace: float) -> None:
     if process.returncode is None:
         _signal(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _KILL_SECONDS)
+            await asyncio.wait_for(_exited(process), grace)
     _signal(process.pid, signal.SIGKILL)
-    await process.wait()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_exited(process), _KILL_SECONDS)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone, or runs as another user by now
         os.killpg(group, number)
