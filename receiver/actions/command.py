@@ -112,8 +112,8 @@ async def _collect(process: asyncio.subprocess.Process, output: bytearray) -> No
 
 async def _exited(process: asyncio.subprocess.Process) -> None:
     """Wait for the program itself; asyncio's `wait` may also wait for all who hold its output open."""
-    while process.returncode is None:
-        await asyncio.sleep(_LOOK_SECONDS)  # noqa: ASYNC110 - asyncio has no event for this alone
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio has no event for this alone
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _end(process: asyncio.subprocess.Process, grace: float) -> None:

@@ -1,0 +1,354 @@
+"""Rolling back, from the decision through a real command to the proof that the service is well."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from sqlalchemy import select, update
+
+from receiver.actions import rollback
+from receiver.deployments import ledger
+from receiver.incidents.book import Status
+from receiver.jobs import NewJob, claim, enqueue
+from receiver.messages import Event
+from receiver.store.schema import jobs as job_table
+from receiver.store.schema import rollbacks
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, MovingClock, Scene, alert, ended, settings
+
+DEPLOY = "import pathlib, sys; f = pathlib.Path(sys.argv[1]).open('a'); f.write(' '.join(sys.argv[2:]) + '\\n')"
+
+
+@dataclass(slots=True)
+class Exporter:
+    """Answers as the exporter's health page does; `answers` are given one after another, the last one for ever."""
+
+    answers: list[Any] = field(default_factory=lambda: [{"status": "healthy", "version": "1.2.2"}])
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Give the next answer."""
+        self.asked.append(str(request.rel_url))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, dict):
+            return web.json_response(answer, status=200 if answer.get("status") == "healthy" else 503)
+        return web.Response(text=answer)
+
+
+@pytest.fixture
+async def exporter() -> AsyncIterator[Exporter]:
+    """An exporter that finds the shop healthy with 1.2.2."""
+    running = Exporter()
+    app = web.Application()
+    app.router.add_get("/health/services/{service}", running.answer)
+    async with TestServer(app) as server:
+        running.url = str(server.make_url("/health/services/{service}")).replace("%7B", "{").replace("%7D", "}")
+        running.url += "?environment={environment}"
+        yield running
+
+
+@dataclass(slots=True)
+class Ground:
+    """Where rollbacks are tried: version 1.2.2 was good, 1.2.3 was deployed a minute ago and fires."""
+
+    make_scene: MakeScene
+    exporter: Exporter
+    runs: Path
+
+    async def scene(self, *command: str, **more: Any) -> Scene:
+        """A scene whose rollback runs `command`, or notes its arguments in a file; `more` as in `rollback:`."""
+        target = {
+            "service": "shop",
+            "command": list(command) or [sys.executable, "-c", DEPLOY, str(self.runs), "{to_version}", "{service}"],
+            "timeout": more.pop("timeout", "30s"),
+            "verify": {"url": self.exporter.url, "healthy_for": "10s", "within": "1m", "interval": "5s"},
+        }
+        scene = self.make_scene(settings(rollback={"mode": "auto", "targets": [target], **more}))
+        await scene.deployed("1.2.2", ago=HOUR)
+        await scene.deployed("1.2.3", ago=MINUTE)
+        return scene
+
+    @property
+    def ran(self) -> list[str]:
+        """The arguments of every run."""
+        return self.runs.read_text().splitlines() if self.runs.exists() else []
+
+
+@pytest.fixture
+def ground(make_scene: MakeScene, exporter: Exporter, tmp_path: Path) -> Ground:
+    return Ground(make_scene, exporter, tmp_path / "runs")
+
+
+def critical(name: str = "HighErrorRate") -> Any:
+    return alert(name, severity="critical")
+
+
+async def _state(scene: Scene) -> str:
+    (row,) = await scene.rollbacks()
+    return str(row["state"])
+
+
+async def test_unless_told_otherwise_a_rollback_is_only_announced(ground: Ground) -> None:
+    scene = await ground.scene(mode="dry-run")
+    await scene.take(critical())
+    await scene.drain()
+    assert ground.ran == []
+    assert await scene.rollbacks() == []
+    assert Event.ROLLBACK_DRY_RUN in scene.channels["team"].events
+    (line,) = await scene.lines("rollback_dry_run")
+    assert line.startswith("dry run: would roll back shop in production from 1.2.3 to 1.2.2: ")
+
+
+async def test_a_rollback_runs_is_verified_and_told(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+    assert await _state(scene) == "verified"
+    events = scene.channels["team"].events
+    assert events.index(Event.ROLLBACK_STARTED) < events.index(Event.ROLLBACK_SUCCEEDED)
+    assert await scene.lines("rollback_verified") == ["rollback verified: shop is healthy with 1.2.2, for 10s"]
+    assert ground.exporter.asked[0] == "/health/services/shop?environment=production"
+
+
+async def test_the_ledger_knows_what_was_rolled_back_and_what_runs_now(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.drain()
+    now, bad, _ = await scene.read(lambda c: ledger.recent(c, limit=9))
+    assert (now.version, now.status, now.rollback_of) == ("1.2.2", "succeeded", bad.id)
+    assert (bad.version, bad.status) == ("1.2.3", "rolled_back")
+
+
+async def test_three_alerts_that_ask_for_it_run_it_once(ground: Ground) -> None:
+    scene = await ground.scene()
+    asking = [alert(name, severity="critical", action="rollback") for name in ("A", "B", "C")]
+    await scene.take(*asking)
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+    refused = await scene.lines("rollback_refused")
+    assert len(refused) == 2
+    assert all("already_rolled_back" in line for line in refused)
+    assert Event.ROLLBACK_REFUSED not in scene.channels["team"].events
+
+
+async def test_the_next_incident_of_the_same_deployment_does_not_roll_back_again(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.take(ended(critical()))
+    await scene.after(10 * MINUTE)
+    await scene.take(alert(severity="critical", starts=10 * MINUTE))
+    await scene.after(HOUR)
+    assert len(ground.ran) <= 1
+
+
+async def test_a_command_that_fails_is_told_escalated_and_not_tried_again(ground: Ground) -> None:
+    scene = await ground.scene("sh", "-c", f"echo run >> {ground.runs}; echo no such release; exit 4")
+    await scene.take(alert("A", severity="critical"), alert("B", action="rollback"))
+    await scene.after(10 * MINUTE)
+    assert ground.ran == ["run"]
+    assert await _state(scene) == "failed"
+    assert await scene.lines("rollback_failed") == ["rollback failed: exit code 4: no such release"]
+    assert Event.ROLLBACK_FAILED in scene.channels["team"].events
+    assert any("the rollback to 1.2.2 failed" in line for line in await scene.lines("escalated"))
+    assert "already_tried" in (await scene.lines("rollback_refused"))[0]
+
+
+async def test_a_command_that_hangs_is_ended_and_counts_as_failed(ground: Ground) -> None:
+    scene = await ground.scene("sh", "-c", "sleep 600 & wait", timeout="300ms")
+    await scene.take(critical())
+    await scene.drain()
+    assert await scene.lines("rollback_failed") == ["rollback failed: was ended at its time limit"]
+    assert await _state(scene) == "failed"
+
+
+async def test_a_program_that_is_not_there_is_a_failed_rollback(ground: Ground) -> None:
+    scene = await ground.scene("no-such-program")
+    await scene.take(critical())
+    await scene.drain()
+    assert (await scene.lines("rollback_failed"))[0].startswith("rollback failed: exit code 127: cannot run no-such")
+
+
+async def test_a_version_that_could_mean_more_is_not_passed_to_the_command(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.deployed("--force", ago=30 * SECOND)
+    await scene.deployed("1.2.4", ago=20 * SECOND)
+    await scene.take(critical())
+    await scene.drain()
+    assert ground.ran == []
+    assert "unsafe_value" in (await scene.lines("rollback_refused"))[0]
+    assert Event.ROLLBACK_REFUSED in scene.channels["team"].events
+
+
+async def test_an_incident_that_ends_within_the_delay_is_not_rolled_back(ground: Ground) -> None:
+    scene = await ground.scene(delay="1m")
+    await scene.take(critical())
+    await scene.after(30 * SECOND)
+    await scene.take(ended(critical()))
+    await scene.after(30 * SECOND)
+    assert ground.ran == []
+    assert (await scene.lines("rollback_refused"))[0].startswith("rollback refused (incident_over)")
+
+
+async def test_after_the_delay_it_runs(ground: Ground) -> None:
+    scene = await ground.scene(delay="1m")
+    await scene.take(critical())
+    await scene.after(59 * SECOND)
+    assert ground.ran == []
+    await scene.after(SECOND)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def _crash_while_it_runs(scene: Scene) -> None:
+    """Leave the store as a process does that is killed while the command runs."""
+    now = scene.clock.now
+    (job,) = (
+        one for one in await scene.desk.store.write(lambda c: claim(c, now, "test", 99)) if one.kind == rollback.KIND
+    )
+    assert await scene.desk.store.write(lambda c: rollback._begin(c, scene.desk, job)) is not None
+    scene.clock.advance(MINUTE)
+
+
+async def test_a_rollback_that_was_interrupted_is_unknown_told_checked_and_never_run_again(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(critical())
+    await _crash_while_it_runs(scene)
+    await scene.drain()
+    assert ground.ran == []
+    assert Event.ROLLBACK_UNKNOWN in scene.channels["team"].events
+    assert len(await scene.lines("rollback_unknown")) == 1
+    assert any("is unknown" in line for line in await scene.lines("escalated"))
+    assert await _state(scene) == "verified"
+    (now, *_) = await scene.read(lambda c: ledger.recent(c, limit=9))
+    assert (now.version, now.rollback_of) == ("1.2.2", 2)
+
+
+async def test_an_interrupted_rollback_that_did_not_happen_is_found_out(ground: Ground) -> None:
+    ground.exporter.answers = [{"status": "healthy", "version": "1.2.3"}]
+    scene = await ground.scene()
+    await scene.take(critical())
+    await _crash_while_it_runs(scene)
+    await scene.drain()
+    assert ground.ran == []
+    assert await _state(scene) == "not_verified"
+    (now, *_) = await scene.read(lambda c: ledger.recent(c, limit=9))
+    assert (now.version, now.status) == ("1.2.3", "succeeded")
+
+
+async def test_a_job_that_was_lost_before_it_began_runs_the_command(ground: Ground, clock: MovingClock) -> None:
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.desk.store.write(lambda c: claim(c, clock.now, "a process that dies now", 99))
+    await scene.after(MINUTE)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+NOT_WELL = {
+    "unhealthy": ({"status": "unhealthy", "version": "1.2.2"}, "shop is unhealthy"),
+    "another version": ({"status": "healthy", "version": "1.2.3"}, "shop runs 1.2.3, not 1.2.2"),
+    "no status": ({"version": "1.2.2"}, "the exporter's answer says no status (HTTP 503)"),
+    "a page": ("<html>oops</html>", "the exporter gave no answer"),
+    "a list": ("[1]", "the exporter's answer says no status (HTTP 200)"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_WELL)
+async def test_a_service_that_is_not_proven_well_in_time_is_told_and_escalated(ground: Ground, name: str) -> None:
+    answer, said = NOT_WELL[name]
+    ground.exporter.answers = [answer]
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.drain()
+    assert await _state(scene) == "not_verified"
+    (line,) = await scene.lines("rollback_not_verified")
+    assert line.startswith(f"rollback not verified: not healthy within 1m: {said}")
+    assert Event.ROLLBACK_FAILED in scene.channels["team"].events
+    assert any("could not be verified" in line for line in await scene.lines("escalated"))
+
+
+async def test_an_exporter_that_cannot_be_reached_proves_nothing(ground: Ground) -> None:
+    ground.exporter.url = "http://127.0.0.1:1/health"
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.drain()
+    assert "the exporter gave no answer" in (await scene.lines("rollback_not_verified"))[0]
+
+
+async def test_a_service_that_recovers_in_time_is_verified_from_then_on(ground: Ground) -> None:
+    bad, good = {"status": "unhealthy"}, {"status": "healthy", "version": "1.2.2"}
+    ground.exporter.answers = [bad, good, good, bad, good]
+    scene = await ground.scene()
+    began = scene.clock.now
+    await scene.take(critical())
+    await scene.drain()
+    assert await _state(scene) == "verified"
+    assert scene.clock.now - began == 30 * SECOND  # well again after 20 s, and then for 10 s
+
+
+async def test_a_verification_goes_on_after_a_restart(ground: Ground, make_scene: MakeScene) -> None:
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.desk.store.write(lambda c: enqueue(c, NOON, NewJob("note", "x", "x", NOON)))
+    await scene.drain()
+    await scene.desk.store.write(lambda c: c.execute(update(rollbacks).values(state="verifying")))
+    await scene.desk.store.write(
+        lambda c: c.execute(
+            update(job_table)
+            .where(job_table.c.kind == rollback.VERIFY)
+            .values(state="running", leased_by="gone", leased_until=NOON)
+        )
+    )
+    await scene.after(MINUTE)
+    assert await _state(scene) == "verified"
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_a_target_that_is_gone_from_the_config_leaves_the_rollback_unproven(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(critical())
+    await _crash_while_it_runs(scene)
+    scene.desk.settings = settings()
+    await scene.drain()
+    assert "no rollback target is configured any more" in (await scene.lines("rollback_not_verified"))[0]
+
+
+async def test_an_action_label_alone_asks_for_a_rollback(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(alert(action="rollback"))
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+    assert (await scene.incident()).status is Status.OPEN
+
+
+async def test_a_rollback_of_one_service_does_not_wait_for_another(ground: Ground) -> None:
+    scene = await ground.scene("sh", "-c", f"test {{service}} = search || sleep 0.3; echo {{service}} >> {ground.runs}")
+    target = scene.desk.settings.rollback.targets[0].model_copy(update={"service": "*"})
+    changed = scene.desk.settings.rollback.model_copy(update={"targets": (target,)})
+    scene.desk.settings = scene.desk.settings.model_copy(update={"rollback": changed})
+    await scene.deployed("7", ago=HOUR, service="search")
+    await scene.deployed("8", ago=MINUTE, service="search")
+    await scene.take(critical(), alert(service="search", severity="critical"))
+    await scene.drain()
+    assert ground.ran == ["search", "shop"]
+
+
+async def test_the_row_is_written_before_the_command_runs(ground: Ground, tmp_path: Path) -> None:
+    look = (
+        "import pathlib, sqlite3, sys;"
+        "row = sqlite3.connect(sys.argv[1]).execute('select state from rollbacks').fetchone();"
+        "pathlib.Path(sys.argv[2]).write_text(row[0])"
+    )
+    scene = await ground.scene(sys.executable, "-c", look, str(tmp_path / "store.db"), str(ground.runs))
+    await scene.take(critical())
+    await scene.drain()
+    assert ground.ran == ["running"]
+    states = await scene.read(lambda c: c.execute(select(rollbacks.c.state)).scalars().all())
+    assert states == ["verified"]
