@@ -14,8 +14,8 @@ from deploywatch import __version__
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 from exporter.exporter import Exporter
-from exporter.health_routes import HealthRoutes
-from exporter.pages import Pages
+from exporter.surface.health_routes import HealthRoutes
+from exporter.surface.pages import Pages
 
 
 def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> Server:

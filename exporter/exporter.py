@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from exporter import config
-from exporter.board import Board
 from exporter.clock import Clock, SystemClock
 from exporter.config import ExporterSettings
+from exporter.measure.board import Board
 from exporter.schedule import Scheduler
 from exporter.targets import Target, targets
 

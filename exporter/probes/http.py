@@ -18,14 +18,15 @@ from deploywatch import __version__
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, Quantity, QuantityField, Unit, parse_quantity
 from deploywatch.secrets import Secret, SecretUrl
-from exporter import body, families
-from exporter.exchange import PHASES, Phases, Request, Via, exchange
-from exporter.gauges import Gauge, GaugeName
+from exporter.measure import families
+from exporter.measure.gauges import Gauge, GaugeName
+from exporter.net import body
+from exporter.net.exchange import PHASES, Phases, Request, Via, exchange
+from exporter.net.resolve import Resolver
+from exporter.net.tls import TlsClient, context_for
+from exporter.net.wire import Response
 from exporter.probing import Findings, ProbeSettings
-from exporter.resolve import Resolver
 from exporter.results import Failed, Family, Reason
-from exporter.tls import TlsClient, context_for
-from exporter.wire import Response
 
 _STATUS = re.compile(r"[1-5](?:[0-9]{2}|xx)")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

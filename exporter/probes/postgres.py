@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field
 
 from deploywatch import conventions
 from deploywatch.secrets import Secret, SecretUrl, with_password
-from exporter import families
-from exporter.gauges import Gauge, GaugeName
+from exporter.measure import families
+from exporter.measure.gauges import Gauge, GaugeName
 from exporter.probing import Findings, ProbeSettings
 from exporter.results import Failed, Family, Reason
 

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from deploywatch.secrets import Secret, SecretUrl
-from exporter import families
+from exporter.measure import families
 from exporter.probing import Findings, ProbeSettings, from_os_error
 from exporter.results import Failed, Reason
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import families
-from exporter.board import Board
 from exporter.clock import ManualClock
 from exporter.config import ServiceKey
+from exporter.measure import families
+from exporter.measure.board import Board
 from exporter.probes.redis import RedisSettings
 from exporter.results import Reason, Result, Sample
 from exporter.targets import Key, Target

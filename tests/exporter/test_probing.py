@@ -10,10 +10,10 @@ import ssl
 
 import pytest
 
-from exporter import families
 from exporter.clock import SystemClock
+from exporter.measure import families
+from exporter.net.resolve import Resolver
 from exporter.probing import DETAIL_LIMIT, Findings, from_os_error, run
-from exporter.resolve import Resolver
 from exporter.results import Failed, Reason
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from deploywatch import conventions
-from exporter import families
 from exporter.exposition import Page, number
+from exporter.measure import families
 from exporter.results import Reason, Result, Sample
 from exporter.targets import Target
 

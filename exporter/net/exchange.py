@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from exporter.resolve import Address, Resolver
+from exporter.net.resolve import Address, Resolver
+from exporter.net.wire import HEAD_LIMIT, Response, read_body, read_head
 from exporter.results import Failed, Reason
-from exporter.wire import HEAD_LIMIT, Response, read_body, read_head
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from exporter import families
+from exporter.measure import families
 from exporter.probing import Findings
 from exporter.results import Application, Failed, Reason
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from exporter.resolve import Address
+from exporter.net.resolve import Address
 from exporter.results import Failed, Reason
 
 HEAD_LIMIT = 64 * 1024

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from deploywatch import conventions, logs
-from exporter import families
 from exporter.clock import Clock
 from exporter.config import ServiceKey
 from exporter.exposition import Exposition, Page
-from exporter.record import Record
+from exporter.measure import families
+from exporter.measure.record import Record
 from exporter.results import Result, Sample
 from exporter.targets import Key, Target
 

@@ -1,0 +1,1 @@
+"""What the exporter shows over HTTP: health answers and pages for people."""
