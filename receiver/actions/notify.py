@@ -8,16 +8,19 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from deploywatch import logs
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
-from receiver.messages import DeliveryError, Event, Message, RollbackView, Story
+from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, Story
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 
 KIND = "deliver"
+
+log = logs.get("notify")
 
 
 def tell(
@@ -73,12 +76,23 @@ async def handle(desk: Desk, job: Job) -> Outcome:
         return done(f"{name} does not tell of such events")
     message, reference = await desk.store.read(lambda connection: _compose(connection, desk, job))
     try:
-        sent = await channel.send(message, reference)
+        sent = await _send(channel, message, reference)
     except DeliveryError as error:
         if error.again and desk.clock() - job.created_at < desk.settings.notify.give_up_after:
             return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
         return failed(str(error), _gave_up(desk, job, f"could not tell {name}: {error}"))
     return done(message.title, _delivered(desk, job, message, reference, sent))
+
+
+async def _send(channel: Channel, message: Message, reference: str | None) -> str | None:
+    """Hand the message over; a fault of the channel's code is a failed delivery too, so that it ends some day."""
+    try:
+        return await channel.send(message, reference)
+    except DeliveryError:
+        raise
+    except Exception as error:
+        log.exception("a channel broke", event_told=message.event, incident=message.incident.id)
+        raise DeliveryError("internal", type(error).__name__, again=True) from error
 
 
 def _lane(incident_id: int, channel: str) -> str:

@@ -1,0 +1,155 @@
+"""Telling people: every channel for itself, in order, again when it can help, and not for ever."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from receiver.actions.notify import tell
+from receiver.jobs import claim
+from receiver.messages import DeliveryError, Event
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings
+
+
+def busy(after: timedelta | None = None) -> DeliveryError:
+    return DeliveryError("server", "try later", again=True, after=after)
+
+
+async def test_every_channel_gets_the_message(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("slack", "mail", "pager"))
+    await scene.take(alert())
+    await scene.drain()
+    assert [channel.events for channel in scene.channels.values()] == [[Event.OPENED]] * 3
+
+
+async def test_the_alert_chooses_its_channels_and_unknown_ones_are_left_out(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("slack", "mail", "pager"))
+    await scene.take(alert(annotations={"channels": "mail, carrier-pigeon ,pager"}))
+    await scene.drain()
+    assert [name for name, channel in scene.channels.items() if channel.messages] == ["mail", "pager"]
+
+
+async def test_a_channel_that_fails_neither_stops_nor_delays_the_others(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("slack", "mail"))
+    scene.channels["slack"].failures.extend([busy(), busy()])
+    await scene.take(alert())
+    await scene.drain()
+    assert scene.channels["mail"].events == [Event.OPENED]
+    assert scene.channels["slack"].events == []
+
+
+async def test_trouble_that_may_pass_is_tried_again_later_each_time(scene: Scene) -> None:
+    team = scene.channels["team"]
+    team.failures.extend([busy()] * 3)
+    await scene.take(alert())
+    tried = []
+    for _ in range(9):
+        await scene.drain()
+        tried.append(team.tries)
+        scene.clock.advance(SECOND)
+    assert tried == [1, 2, 2, 3, 3, 3, 3, 4, 4]
+    assert team.events == [Event.OPENED]
+
+
+async def test_the_time_that_the_other_side_asks_for_is_kept(scene: Scene) -> None:
+    scene.channels["team"].failures.append(busy(after=MINUTE))
+    await scene.take(alert())
+    await scene.drain()
+    await scene.after(59 * SECOND)
+    assert scene.channels["team"].tries == 1
+    await scene.after(SECOND)
+    assert scene.channels["team"].events == [Event.OPENED]
+
+
+async def test_after_the_configured_time_it_is_given_up_with_a_line(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(notify={"give_up_after": "1h"}))
+    scene.channels["team"].failures.extend([busy()] * 1000)
+    await scene.take(alert())
+    for _ in range(13):
+        await scene.after(5 * MINUTE)
+    assert await scene.lines("not_told") == ["could not tell team: server: try later"]
+    tries = scene.channels["team"].tries
+    await scene.after(HOUR)
+    assert scene.channels["team"].tries == tries
+
+
+async def test_what_trying_again_cannot_help_is_given_up_at_once(scene: Scene) -> None:
+    scene.channels["team"].failures.append(DeliveryError("credentials", "no such token", again=False))
+    await scene.take(alert())
+    await scene.drain()
+    assert await scene.lines("not_told") == ["could not tell team: credentials: no such token"]
+
+
+async def test_a_channel_that_breaks_in_a_way_of_its_own_is_given_up_in_time_too(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(notify={"give_up_after": "1m"}))
+    scene.channels["team"].failures.extend([RuntimeError("a bug")] * 100)
+    await scene.take(alert())
+    for _ in range(10):
+        await scene.after(MINUTE)
+    assert await scene.lines("not_told") == ["could not tell team: internal: RuntimeError"]
+
+
+async def test_a_channel_that_is_gone_from_the_config_is_given_up_with_a_line(scene: Scene) -> None:
+    await scene.take(alert())
+    scene.desk.channels = {}
+    await scene.drain()
+    assert await scene.lines("not_told") == ["team is no longer configured"]
+
+
+async def test_messages_stay_in_order_while_the_first_is_tried_again(scene: Scene) -> None:
+    scene.channels["team"].failures.append(busy(after=10 * MINUTE))
+    await scene.take(alert())
+    await scene.drain()
+    await scene.take(alert("ServiceDown", severity="critical"))
+    await scene.after(5 * MINUTE)
+    assert scene.channels["team"].events == []
+    await scene.after(5 * MINUTE)
+    assert scene.channels["team"].events[:2] == [Event.OPENED, Event.WORSENED]
+
+
+async def test_incidents_do_not_wait_for_each_other(scene: Scene) -> None:
+    scene.channels["team"].failures.append(busy(after=HOUR))
+    await scene.take(alert())
+    await scene.drain()
+    await scene.take(alert(service="search"))
+    await scene.drain()
+    assert [message.incident.service for message in scene.channels["team"].messages] == ["search"]
+
+
+async def test_the_first_reference_comes_back_with_every_later_message(scene: Scene) -> None:
+    fired = alert()
+    await scene.take(fired)
+    await scene.drain()
+    await scene.take(ended(fired))
+    await scene.after(HOUR)
+    assert scene.channels["team"].references == [None, "thread-1"]
+    assert len({message.dedup_key for message in scene.channels["team"].messages}) == 1
+
+
+async def test_a_message_that_was_sent_but_not_noted_is_sent_again(scene: Scene) -> None:
+    await scene.take(alert())
+    await scene.desk.store.write(lambda c: claim(c, NOON, "a process that dies after sending", 99))
+    await scene.after(MINUTE)
+    assert scene.channels["team"].events == [Event.OPENED]
+    assert await scene.lines("told") == ["team: HighErrorRate (shop in production)"]
+
+
+async def test_the_same_event_is_queued_once_a_channel(scene: Scene) -> None:
+    await scene.take(alert())
+    incident = await scene.incident()
+    for once in ("", "", "again"):
+        escalated = partial(
+            tell, settings=scene.desk.settings, incident=incident, event=Event.ESCALATED, now=NOON, once=once
+        )
+        await scene.desk.store.write(escalated)
+    await scene.drain()
+    assert scene.channels["team"].events == [Event.OPENED, Event.ESCALATED, Event.ESCALATED]
+
+
+async def test_what_a_channel_does_not_want_is_neither_sent_nor_noted_as_told(scene: Scene) -> None:
+    scene.channels["team"].unwanted.add(Event.OPENED)
+    await scene.take(alert())
+    await scene.drain()
+    assert scene.channels["team"].tries == 0
+    assert await scene.lines("told") == []
