@@ -9,7 +9,11 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Protocol, Self
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from deploywatch import logs
 from deploywatch.config import Settings
@@ -20,16 +24,21 @@ log = logs.get("exporter")
 
 DETAIL_LIMIT = 300
 
+Allowed = Callable[[IPv4Address | IPv6Address], bool]
+"""Whether a probe may connect to an address; asked after resolution, and again after each redirect."""
+
 
 @dataclass(slots=True)
 class Findings:
     """What a probe has measured so far; it is kept when the probe fails or its time is up.
 
     Should the time run out, `stage` tells people what the probe was at, and `overdue` is the reason.
+    Without `allowed` the probe may connect anywhere.
     """
 
     clock: Clock
     deadline: float
+    allowed: Allowed | None = None
     stage: str = "start"
     overdue: Reason = Reason.DEADLINE
     application: Application | None = None
@@ -67,24 +76,49 @@ class Probe(Protocol):
 
 
 class ProbeSettings(Settings):
-    """What every kind of probe has in common in the config; `kind` tells them apart."""
+    """What every kind of probe has in common in the config; `kind` tells them apart.
+
+    `tags` choose probes for a check or a health answer: critical, smoke, integration, or words of the user's own.
+    """
 
     kind: str
     layer: str = "immediate"
+    tags: tuple[str, ...] = ()
 
     def probe(self) -> Probe:
         """The probe that does what these settings say."""
         raise NotImplementedError
+
+    def with_target(self, target: str) -> Self:
+        """The same probe of another target; ValueError, saying why, when it cannot be one."""
+        raise ValueError(f"a probe of the kind {self.kind} cannot be given a target; {target!r} is one too many")
+
+    def with_changes(self, **changes: Any) -> Self:
+        """A validated copy; ValueError says what is wrong with a change."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set if name not in changes}
+        try:
+            return type(self).model_validate(kept | changes)
+        except ValidationError as error:
+            raise ValueError("; ".join(_fault(fault) for fault in error.errors(include_url=False))) from error
 
     def families(self) -> Iterable[Family]:
         """The metric families that these settings name beyond those of the kind."""
         return ()
 
 
-async def run(probe: Probe, *, limit: float, clock: Clock) -> Result:
-    """Run a probe for at most `limit` seconds; every error of its becomes a reason."""
+def _fault(fault: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | None = None) -> Result:
+    """Run a probe for at most `limit` seconds; every error of its becomes a reason.
+
+    With `allowed`, it connects only to addresses that this accepts, and fails as `forbidden` when there is none.
+    """
     started, begin = clock.now(), clock.monotonic()
-    found = Findings(clock, begin + limit)
+    found = Findings(clock, begin + limit, allowed)
     reason, detail = await _verdict(probe, found, limit)
     return Result(
         started=started,

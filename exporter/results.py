@@ -12,6 +12,7 @@ class Reason(StrEnum):
     """Why a probe failed; the only words that may stand in the label `reason`."""
 
     DNS = "dns"
+    FORBIDDEN = "forbidden"
     CONNECT_REFUSED = "connect_refused"
     CONNECT_TIMEOUT = "connect_timeout"
     UNREACHABLE = "unreachable"

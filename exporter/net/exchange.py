@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from exporter.net.resolve import Address, Resolver
+from exporter.net.dial import Route, connect
+from exporter.net.resolve import Address
 from exporter.net.wire import HEAD_LIMIT, Response, read_body, read_head
-from exporter.results import Failed, Reason
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 
@@ -35,6 +35,10 @@ class Phases:
     at: str = "start"
     first_lookup: float | None = None
     address: Address | None = None
+
+    def try_at(self, address: Address) -> None:
+        """Note the address that is tried next."""
+        self.address = address
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -69,23 +73,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """How to connect: the TLS context for https, the name to ask for and check there, the IP version to try first."""
+    """How to connect: which addresses to try, the TLS context for https, the name to ask for and check there."""
 
-    resolver: Resolver
+    route: Route
     tls: Callable[[], ssl.SSLContext]
     server_name: str | None = None
-    prefer: int | None = None
 
 
 async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: int) -> Response:
     """Send a request and read the answer; Failed when there is none, or none that is HTTP."""
     host, port = request.url.raw_host or "", request.url.port or 0
     with phases.timed("resolve"):
-        addresses = await via.resolver.resolve(host, port, prefer=via.prefer)
+        addresses = await via.route.addresses(host, port)
     if phases.first_lookup is None:
         phases.first_lookup = phases.resolve
     with phases.timed("connect"):
-        sock, address = await _connect(addresses, phases)
+        sock, address = await connect(addresses, phases.try_at)
     reader, writer = await _open(sock, request.url, via, phases)
     try:
         with phases.timed("processing"):
@@ -99,27 +102,6 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
     finally:
         # Everything that was wanted has been read: no polite goodbye to a server that may never answer it.
         writer.transport.abort()
-
-
-async def _connect(addresses: list[Address], phases: Phases) -> tuple[socket.socket, Address]:
-    loop = asyncio.get_running_loop()
-    last: OSError | None = None
-    for address in addresses:
-        phases.address = address
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, address.sockaddr)
-        except OSError as error:
-            sock.close()
-            last = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock, address
-    raise last or Failed(Reason.DNS, "the name has no address")
 
 
 async def _open(

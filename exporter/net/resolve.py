@@ -30,7 +30,7 @@ class Address:
         return str(self.sockaddr[0])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Resolver:
     """Asks the system's resolver, in threads."""
 

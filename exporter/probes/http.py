@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from yarl import URL
@@ -21,8 +21,8 @@ from deploywatch.secrets import Secret, SecretUrl
 from exporter.measure import families
 from exporter.measure.gauges import Gauge, GaugeName
 from exporter.net import body
+from exporter.net.dial import Route
 from exporter.net.exchange import PHASES, Phases, Request, Via, exchange
-from exporter.net.resolve import Resolver
 from exporter.net.tls import TlsClient, context_for
 from exporter.net.wire import Response
 from exporter.probing import Findings, ProbeSettings
@@ -33,7 +33,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _OVERDUE = {"resolve": Reason.DNS, "connect": Reason.CONNECT_TIMEOUT}
-_RESOLVER = Resolver()
 
 
 def _status(value: str) -> str:
@@ -106,6 +105,7 @@ class HttpSettings(ProbeSettings):
     bearer_token: HeaderValue | None = None
     redirects: int = Field(default=10, ge=0, le=50)
     preferred_ip_protocol: Literal["ip4", "ip6"] | None = None
+    ip_protocol_fallback: bool = True
     max_body: QuantityField = parse_quantity("1MiB")
     tls: TlsClient = TlsClient()
     expect: Expect = Expect()
@@ -133,6 +133,10 @@ class HttpSettings(ProbeSettings):
         """The probe that does what these settings say."""
         return HttpProbe(self)
 
+    def with_target(self, target: str) -> Self:
+        """The same request to another URL; without a scheme it is http."""
+        return self.with_changes(url=target if "://" in target else f"http://{target}")
+
     def families(self) -> Iterable[Family]:
         """The gauges that are picked from the body."""
         return [gauge.family(name) for name, gauge in self.gauges.items()]
@@ -159,10 +163,9 @@ class HttpProbe:
         self.request = _first_request(settings)
         preferred = settings.preferred_ip_protocol
         self.via = Via(
-            resolver=_RESOLVER,
+            route=Route(int(preferred[-1]) if preferred else None, settings.ip_protocol_fallback),
             tls=partial(context_for, settings.tls),
             server_name=settings.tls.server_name,
-            prefer=int(preferred[-1]) if preferred else None,
         )
 
     async def measure(self, found: Findings) -> None:
@@ -170,7 +173,7 @@ class HttpProbe:
         trail = _Trail(Phases())
         begin = found.clock.monotonic()
         try:
-            await self._follow(trail)
+            await self._follow(trail, replace(self.via, route=replace(self.via.route, allowed=found.allowed)))
         finally:
             found.stage = trail.phases.at
             found.overdue = _OVERDUE.get(trail.phases.at, Reason.DEADLINE)
@@ -179,8 +182,8 @@ class HttpProbe:
         if trail.response:
             self._judge(trail.response, took, found)
 
-    async def _follow(self, trail: _Trail) -> None:
-        request, via = self.request, self.via
+    async def _follow(self, trail: _Trail, via: Via) -> None:
+        request = self.request
         while True:
             trail.secure = request.url.scheme == "https"
             trail.response = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from pydantic import AfterValidator, Field
@@ -14,6 +14,7 @@ from deploywatch import conventions
 from deploywatch.secrets import Secret, SecretUrl, with_password
 from exporter.measure import families
 from exporter.measure.gauges import Gauge, GaugeName
+from exporter.net.dial import Dialer, Route
 from exporter.probing import Findings, ProbeSettings
 from exporter.results import Failed, Family, Reason
 
@@ -56,6 +57,16 @@ class PostgresSettings(ProbeSettings):
         """The probe that does what these settings say."""
         return PostgresProbe(self)
 
+    def with_target(self, target: str) -> Self:
+        """The same questions to another server or database, `host:port` or a URL, as the same user."""
+        given = urlsplit(target if "://" in target else f"postgresql://{target}")
+        if given.scheme not in {"postgresql", "postgres"} or "@" in given.netloc or given.query or not given.netloc:
+            raise ValueError("not a PostgreSQL target; write host:port or postgresql://host:port/database")
+        own = urlsplit(self.dsn.get_secret_value())
+        credentials, at, _ = own.netloc.rpartition("@")
+        path = given.path if given.path.strip("/") else own.path
+        return self.with_changes(dsn=urlunsplit(own._replace(netloc=credentials + at + given.netloc, path=path)))
+
     def families(self) -> Iterable[Family]:
         """The gauges that the queries give."""
         return [query.family(name) for name, query in self.queries.items()]
@@ -74,7 +85,12 @@ class PostgresProbe:
         try:
             with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
                 # The timeout is a little longer than ours, which says more about where the time went.
-                connection = await asyncpg.connect(self.dsn, timeout=found.remaining() + 1, statement_cache_size=0)
+                connection = await asyncpg.connect(
+                    self.dsn,
+                    timeout=found.remaining() + 1,
+                    statement_cache_size=0,
+                    loop=Dialer(Route(allowed=found.allowed)),
+                )
             found.add(families.POSTGRES_CONNECT, passed())
             try:
                 await self._ask(connection, found)

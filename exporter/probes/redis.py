@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator
 from redis import exceptions
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from deploywatch.secrets import Secret, SecretUrl
 from exporter.measure import families
+from exporter.net.dial import Route, connect
 from exporter.probing import Findings, ProbeSettings, from_os_error
 from exporter.results import Failed, Reason
 
@@ -31,11 +35,41 @@ def _redis_url(url: SecretUrl) -> SecretUrl:
     return url
 
 
+class _Routed(AbstractConnection):
+    """A connection that goes only where its route says; `route` is set before it is made."""
+
+    route = Route()
+    _connection_arguments: Callable[[], Mapping[str, Any]]
+
+    async def _connect(self) -> None:
+        arguments = dict(self._connection_arguments())
+        host, port = arguments.pop("host"), int(arguments.pop("port"))
+        sock, _ = await connect(await self.route.addresses(host, port))
+        if "ssl" in arguments:
+            arguments["server_hostname"] = host
+        try:
+            self._reader, self._writer = await asyncio.open_connection(sock=sock, **arguments)
+        except BaseException:
+            sock.close()
+            raise
+
+
+class _Plain(_Routed, Connection):
+    """Over TCP."""
+
+
+class _Encrypted(_Routed, SSLConnection):
+    """Over TLS."""
+
+
+_CLASSES: dict[type, type] = {Connection: _Plain, SSLConnection: _Encrypted}
+
+
 def _connection(url: SecretUrl, **more: Any) -> Any:
     """A connection that is yet to be made."""
     arguments: dict[str, Any] = {**parse_url(url.get_secret_value()), **more}
-    make: type[Any] = arguments.pop("connection_class", Connection)
-    return make(**arguments, protocol=2, retry=Retry(NoBackoff(), 0))
+    make = arguments.pop("connection_class", Connection)
+    return _CLASSES.get(make, make)(**arguments, protocol=2, retry=Retry(NoBackoff(), 0))
 
 
 class RedisSettings(ProbeSettings):
@@ -46,6 +80,18 @@ class RedisSettings(ProbeSettings):
     username: str | None = None
     password: Secret | None = None
     key_prefix: str = "deploywatch:probe:"
+
+    def with_target(self, target: str) -> Self:
+        """The same questions to another server, `host:port` or a URL, as the same user."""
+        own = urlsplit(self.url.get_secret_value())
+        scheme = own.scheme if own.scheme != "unix" else "redis"
+        given = urlsplit(target if "://" in target else f"{scheme}://{target}")
+        if given.scheme not in {"redis", "rediss"} or "@" in given.netloc or given.query or not given.netloc:
+            raise ValueError("not a Redis target; write host:port or redis://host:port/0")
+        credentials, at, _ = own.netloc.rpartition("@")
+        path = given.path if given.path.strip("/") or own.scheme == "unix" else own.path
+        query = own.query if own.scheme != "unix" else ""
+        return self.with_changes(url=urlunsplit((given.scheme, credentials + at + given.netloc, path, query, "")))
 
     def probe(self) -> RedisProbe:
         """The probe that does what these settings say."""
@@ -67,6 +113,7 @@ class RedisProbe:
     async def measure(self, found: Findings) -> None:
         """Connect, PING, SET and GET."""
         connection = _connection(self.url, **self.credentials)
+        connection.route = Route(allowed=found.allowed)
         try:
             with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
                 await connection.connect()
@@ -110,6 +157,8 @@ def _explain(error: exceptions.RedisError, stage: str) -> Failed:
             return Failed(Reason.UNAVAILABLE, f"{stage}: {error}")
         case exceptions.ConnectionError():
             cause = error.__cause__ or error.__context__
+            if isinstance(cause, Failed):
+                return cause
             if isinstance(cause, OSError):
                 return from_os_error(cause)
             return Failed(Reason.RESET, f"{stage}: {error}")

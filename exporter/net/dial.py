@@ -1,0 +1,89 @@
+"""A TCP connection to a name: the addresses that may be tried, in order, and the first of them that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.net.resolve import Address, Resolver
+from exporter.probing import Allowed
+from exporter.results import Failed, Reason
+
+_RESOLVER = Resolver()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which addresses of a name to try: IP version `prefer` (4 or 6) first, without `fallback` no other."""
+
+    prefer: int | None = None
+    fallback: bool = True
+    allowed: Allowed | None = None
+    resolver: Resolver = _RESOLVER
+
+    async def addresses(self, host: str, port: int) -> list[Address]:
+        """The addresses to try, in order; Failed(dns) when there is none, Failed(forbidden) when none is allowed."""
+        found = await self.resolver.resolve(host, port, prefer=self.prefer)
+        if self.prefer and not self.fallback:
+            found = [address for address in found if address.protocol == self.prefer]
+            if not found:
+                raise Failed(Reason.DNS, f"{host} has no IPv{self.prefer} address")
+        if self.allowed is None:
+            return found
+        allowed = [address for address in found if self.allowed(ipaddress.ip_address(address.ip))]
+        if not allowed:
+            raise Failed(Reason.FORBIDDEN, f"{host} is at {found[0].ip}, where this exporter may not connect to")
+        return allowed
+
+
+async def connect(
+    addresses: list[Address], trying: Callable[[Address], None] = lambda _: None
+) -> tuple[socket.socket, Address]:
+    """A connected, non-blocking socket to the first address that answers, and that address; else the last OSError."""
+    loop = asyncio.get_running_loop()
+    last: OSError | None = None
+    for address in addresses:
+        trying(address)
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, address.sockaddr)
+        except OSError as error:
+            sock.close()
+            last = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock, address
+    raise last or Failed(Reason.DNS, "the name has no address")
+
+
+@dataclass(slots=True)
+class Dialer:
+    """Stands in for the event loop in a library that connects by itself, so that it goes where the route says.
+
+    `reached` is the address of the last connection.
+    """
+
+    route: Route
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    reached: Address | None = None
+
+    async def create_connection(self, factory: Callable[[], Any], host: str, port: int, **options: Any) -> Any:
+        """As the event loop's own, but over the route."""
+        sock, self.reached = await connect(await self.route.addresses(host, port))
+        try:
+            return await self.loop.create_connection(factory, sock=sock, **options)
+        except BaseException:
+            sock.close()
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the event loop's."""
+        return getattr(self.loop, name)
