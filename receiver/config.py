@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from deploywatch import config
 from deploywatch.config import RelativePath, Settings
-from deploywatch.quantity import Duration, parse_duration
+from deploywatch.quantity import Duration, format_duration, parse_duration
 from deploywatch.secrets import SecretUrl
 from receiver.actions.command import check_template
 from receiver.channels import ChannelSettings
 from receiver.strategy import Severity, StrategyTable
 
+_NAME_LIMIT = 100
+
 
 def _duration(text: str) -> Duration:
     return parse_duration(text)
+
+
+def _channel_name(name: str) -> str:
+    if not name.strip() or name != name.strip() or "," in name or len(name) > _NAME_LIMIT:
+        raise ValueError(
+            f"a channel's name has 1 to {_NAME_LIMIT} characters, no comma and no space at its ends, "
+            "because alerts name channels in a list"
+        )
+    return name
+
+
+ChannelName = Annotated[str, AfterValidator(_channel_name)]
 
 
 class Verification(Settings):
@@ -32,6 +48,32 @@ class Verification(Settings):
     healthy_for: Duration = _duration("10s")
     within: Duration = _duration("2m")
     interval: Duration = _duration("1s")
+
+    @field_validator("url")
+    @classmethod
+    def _known_url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("write a URL that begins with http:// or https://")
+        unknown = sorted(set(re.findall(r"\{([^{}]*)\}", url)) - {"service", "environment"})
+        if unknown:
+            raise ValueError(f"unknown {{{unknown[0]}}}; known: {{service}}, {{environment}}")
+        return url
+
+    @field_validator("interval")
+    @classmethod
+    def _with_pauses(cls, interval: timedelta) -> timedelta:
+        if not interval:
+            raise ValueError("0s would ask without a pause; write 1s or more")
+        return interval
+
+    @model_validator(mode="after")
+    def _can_be_proven(self) -> Self:
+        if self.healthy_for >= self.within:
+            healthy, within = format_duration(self.healthy_for), format_duration(self.within)
+            raise ValueError(
+                f"healthy_for ({healthy}) must be shorter than within ({within}), or no rollback is proven"
+            )
+        return self
 
 
 class RollbackTarget(Settings):
@@ -95,7 +137,7 @@ class ReceiverConfig(Settings):
     external_url: str = ""
     quiet_time: Duration = _duration("5m")
     strategy: StrategyTable = StrategyTable()
-    channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+    channels: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
     notify: Notify = Notify()
     escalation: Escalation = Escalation()
     rollback: Rollback = Rollback()
@@ -108,7 +150,8 @@ class ReceiverConfig(Settings):
     @classmethod
     def _known_database(cls, url: SecretUrl) -> SecretUrl:
         try:
-            backend = make_url(url.get_secret_value()).get_backend_name()
+            parsed = make_url(url.get_secret_value())
+            backend = parsed.get_backend_name()
         except ArgumentError as error:
             raise ValueError(
                 "not a database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
@@ -116,6 +159,10 @@ class ReceiverConfig(Settings):
         if backend not in ("sqlite", "postgresql"):
             raise ValueError(
                 f"{backend} is not supported; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+            )
+        if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+            raise ValueError(
+                "SQLite needs a file, because what is only in memory does not survive: write sqlite:///FILE"
             )
         return url
 

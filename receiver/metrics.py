@@ -6,7 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import Connection, func, select
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, SEVERITIES, DeploymentMetric, IncidentMetric
@@ -71,7 +71,7 @@ class Snapshot:
 
 def snapshot(connection: Connection) -> Snapshot:
     """Read the ledger, the open incidents and the queue."""
-    return Snapshot([*_deployments(connection), _incidents(connection), _queue(connection)])
+    return Snapshot([*_deployments(connection), *_incidents(connection), _queue(connection)])
 
 
 def _deployments(connection: Connection) -> Iterator[Metric]:
@@ -99,20 +99,23 @@ def _deployments(connection: Connection) -> Iterator[Metric]:
     yield from (info, started, finished, status)
 
 
-def _incidents(connection: Connection) -> Metric:
+def _incidents(connection: Connection) -> Iterator[Metric]:
+    total = CounterMetricFamily(IncidentMetric.OPENED, "Incidents that were opened.", labels=[SERVICE, ENVIRONMENT])
     family = GaugeMetricFamily(
         IncidentMetric.OPEN, "Incidents that are not resolved.", labels=[SERVICE, ENVIRONMENT, "severity"]
     )
     query = select(incidents.c.service, incidents.c.environment, incidents.c.severity, incidents.c.open_key)
-    targets = connection.execute(select(incidents.c.service, incidents.c.environment).distinct()).all()
+    where = (incidents.c.service, incidents.c.environment)
+    targets = connection.execute(select(*where, func.count()).group_by(*where)).all()
     open_now = Tally(
         (row.service, row.environment, row.severity)
         for row in connection.execute(query.where(incidents.c.open_key.is_not(None)))
     )
-    for service, environment in targets:
+    for service, environment, count in targets:
+        total.add_metric([service, environment], count)
         for severity in SEVERITIES:
             family.add_metric([service, environment, severity], open_now[service, environment, severity])
-    return family
+    yield from (total, family)
 
 
 def _queue(connection: Connection) -> Metric:

@@ -90,7 +90,7 @@ class StrategyTable(Settings):
         label = alert.labels.get(AlertLabel.SEVERITY, "").lower()
         if label in STRATEGIES:
             return label
-        named = {**SEVERITY_NAMES, **self.severity_names}.get(label)
+        named = {**SEVERITY_NAMES, **{name.lower(): known for name, known in self.severity_names.items()}}.get(label)
         return named or {**SEVERITY_BY_TYPE, **self.severity_by_type}.get(incident_type(alert), "low")
 
     def of(self, severity: Severity) -> Strategy:
@@ -133,4 +133,6 @@ def channels(
     """
     everyone = tuple(known)
     named = [name.strip() for name in alert.annotations.get(AlertAnnotation.CHANNELS, "").split(",")]
-    return tuple(name for name in named if name in everyone) or tuple(by_severity.get(severity, everyone))
+    return tuple(name for name in dict.fromkeys(named) if name in everyone) or tuple(
+        by_severity.get(severity, everyone)
+    )

@@ -131,7 +131,8 @@ async def test_the_ledger_knows_what_was_rolled_back_and_what_runs_now(ground: G
 async def test_three_alerts_that_ask_for_it_run_it_once(ground: Ground) -> None:
     scene = await ground.scene()
     asking = [alert(name, severity="critical", action="rollback") for name in ("A", "B", "C")]
-    await scene.take(*asking)
+    for one in asking:
+        await scene.take(one)
     await scene.drain()
     assert ground.ran == ["1.2.2 shop"]
     refused = await scene.lines("rollback_refused")

@@ -1,0 +1,167 @@
+"""The brakes of a rollback: each refusal with its reason and its sentence, and what no rollback ever gets past."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver.actions.brakes import Go, Refusal, Refused, Situation, decide
+from receiver.config import Rollback
+from receiver.deployments.ledger import Deployment, Status
+from tests.receiver.scene import HOUR, MINUTE, NOON
+
+TARGET = {"service": "shop", "command": ["deploy", "{to_version}"], "verify": {"url": "http://exporter/health"}}
+DEPLOYMENT = Deployment(
+    id=2,
+    service="shop",
+    environment="production",
+    version="1.2.3",
+    previous_version="1.2.2",
+    strategy="",
+    deployer="ci",
+    ports=(),
+    status=Status.SUCCEEDED,
+    started_at=NOON - HOUR,
+    finished_at=NOON - HOUR,
+    rollback_of=None,
+)
+READY = Situation(
+    now=NOON,
+    service="shop",
+    environment="production",
+    incident_over=False,
+    deployment=DEPLOYMENT,
+    tried="",
+    last_rollback=None,
+)
+
+
+def brakes(**changes: Any) -> Rollback:
+    return Rollback.model_validate({"mode": "auto", "targets": [TARGET], **changes})
+
+
+def deployed(**changes: Any) -> dict[str, Any]:
+    return {"deployment": replace(DEPLOYMENT, **changes)}
+
+
+REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
+    Refusal.INCIDENT_OVER: ({"incident_over": True}, "every alert has resolved meanwhile"),
+    Refusal.NO_TARGET: ({"service": "search"}, "no rollback target is configured for search in production"),
+    Refusal.NO_DEPLOYMENT: ({"deployment": None}, "no deployment of shop in production is known"),
+    Refusal.ALREADY_ROLLED_BACK: (
+        deployed(version="1.2.2", rollback_of=2),
+        "shop in production was rolled back already and runs 1.2.2",
+    ),
+    Refusal.ALREADY_TRIED: (
+        {"tried": "failed"},
+        "a rollback of 1.2.3 was begun before and is failed; it is not run a second time",
+    ),
+    Refusal.NOT_RECENT: (
+        deployed(started_at=NOON - 25 * HOUR),
+        "the last deployment, 1.2.3, is 1d1h old; only the last 1d count",
+    ),
+    Refusal.NO_PREVIOUS_VERSION: (deployed(previous_version=None), "what ran before 1.2.3 is not known"),
+    Refusal.SAME_VERSION: (deployed(previous_version="1.2.3"), "1.2.3 ran before as well"),
+    Refusal.COOLDOWN: ({"last_rollback": NOON - 10 * MINUTE}, "cooldown until 12:20:00 UTC"),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_each_brake_holds_with_its_reason_and_sentence(reason: Refusal) -> None:
+    changes, sentence = REFUSALS[reason]
+    assert decide(replace(READY, **changes), brakes()) == Refused(reason, sentence)
+
+
+def test_every_refusal_is_in_the_table_but_the_one_that_the_values_decide() -> None:
+    assert {*REFUSALS, Refusal.UNSAFE_VALUE} == set(Refusal)
+
+
+def test_with_every_brake_off_it_goes_to_the_previous_version() -> None:
+    settings_ = brakes()
+    assert decide(READY, settings_) == Go(DEPLOYMENT, settings_.targets[0], "1.2.2", dry_run=False)
+
+
+def test_unless_told_otherwise_it_is_a_dry_run() -> None:
+    decision = decide(READY, Rollback.model_validate({"targets": [TARGET]}))
+    assert isinstance(decision, Go)
+    assert decision.dry_run
+
+
+@pytest.mark.parametrize(("age", "goes"), [(24 * HOUR, True), (24 * HOUR + timedelta(seconds=1), False)])
+def test_the_limit_of_recent_itself_is_recent(age: timedelta, goes: bool) -> None:
+    decision = decide(replace(READY, **deployed(started_at=NOON - age)), brakes())
+    assert isinstance(decision, Go) is goes
+
+
+@pytest.mark.parametrize(("since", "goes"), [(30 * MINUTE, True), (30 * MINUTE - timedelta(seconds=1), False)])
+def test_the_cooldown_is_over_when_its_time_has_passed(since: timedelta, goes: bool) -> None:
+    decision = decide(replace(READY, last_rollback=NOON - since), brakes())
+    assert isinstance(decision, Go) is goes
+
+
+@pytest.mark.parametrize(
+    ("service", "environment", "found"),
+    [
+        ("shop", "production", "exact"),
+        ("shop", "staging", "any environment"),
+        ("search", "production", "any service"),
+        ("search", "staging", None),
+    ],
+)
+def test_the_first_target_that_covers_it_is_taken(service: str, environment: str, found: str | None) -> None:
+    def target(service: str, environment: str, name: str) -> dict[str, Any]:
+        return {**TARGET, "service": service, "environment": environment, "command": [name]}
+
+    targets = [
+        target("shop", "production", "exact"),
+        target("shop", "*", "any environment"),
+        target("*", "production", "any service"),
+    ]
+    chosen = brakes(targets=targets).target(service, environment)
+    assert (chosen.command[0] if chosen else None) == found
+
+
+durations = st.timedeltas(timedelta(), timedelta(days=3))
+situations = st.builds(
+    Situation,
+    now=st.just(NOON),
+    service=st.sampled_from(["shop", "search"]),
+    environment=st.just("production"),
+    incident_over=st.booleans(),
+    deployment=st.none()
+    | st.builds(
+        lambda age, previous, status, back: replace(
+            DEPLOYMENT, started_at=NOON - age, previous_version=previous, status=status, rollback_of=back
+        ),
+        durations,
+        st.sampled_from([None, "1.2.2", "1.2.3"]),
+        st.sampled_from(Status),
+        st.none() | st.just(1),
+    ),
+    tried=st.sampled_from(["", "running", "failed", "unknown", "verified"]),
+    last_rollback=st.none() | durations.map(lambda age: NOON - age),
+)
+
+
+@settings(max_examples=400)
+@given(situations, durations, durations)
+def test_nothing_goes_past_a_brake(situation: Situation, recent: timedelta, cooldown: timedelta) -> None:
+    decision = decide(situation, brakes(recent=recent, cooldown=cooldown))
+    if isinstance(decision, Refused):
+        assert decision.detail
+        return
+    deployment = situation.deployment
+    assert deployment is not None
+    assert not situation.incident_over
+    assert not situation.tried
+    assert deployment.rollback_of is None
+    assert deployment.status != "rolled_back"
+    assert situation.now - deployment.started_at <= recent
+    assert situation.last_rollback is None or situation.now - situation.last_rollback >= cooldown
+    assert decision.to_version == deployment.previous_version != deployment.version
+    assert decision.target.covers(situation.service, situation.environment)
