@@ -1,4 +1,4 @@
-"""A local inbox that stands in for Slack, PagerDuty and a mail server: `python -m deploywatch.demo.inbox`."""
+"""A local inbox that stands in for Slack, PagerDuty, webhook and mail server: `python -m deploywatch.demo.inbox`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class Serving:
         """What goes into a Slack channel's `base_url`."""
         return f"{self.url}/api/"
 
+    @property
+    def webhook_url(self) -> str:
+        """What goes into a webhook channel's `url`."""
+        return f"{self.url}/webhook"
+
 
 @contextlib.asynccontextmanager
 async def serving(
@@ -45,6 +50,7 @@ async def serving(
     smtp: Address | None = None,
     mail: MailRules | None = None,
     slack_token: str | None = None,
+    webhook_secret: str | None = None,
 ) -> AsyncIterator[Serving]:
     """Serve the inbox until the block is left; port 0 takes a free one. Raises DeploywatchError, OSError."""
     closing = Closing()
@@ -55,9 +61,8 @@ async def serving(
             server = await listen(*smtp, inbox, closing, mail or MailRules())
             stack.callback(server.close)
             mail_address = _address(server.sockets[0].getsockname())
-        runner = web.AppRunner(
-            application(inbox, closing, slack_token=slack_token), access_log=None, shutdown_timeout=1
-        )
+        app = application(inbox, closing, slack_token=slack_token, webhook_secret=webhook_secret)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, *http).start()

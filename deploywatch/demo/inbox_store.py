@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-ChannelName = Literal["slack", "pagerduty", "email"]
+ChannelName = Literal["slack", "pagerduty", "change", "email", "webhook"]
+"""`change` is PagerDuty's too: what was deployed, which pages nobody."""
+Scripted = Literal["slack", "pagerduty", "webhook"]
 
 FILE = "inbox.jsonl"
 KEPT = 10_000
@@ -19,7 +21,10 @@ KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message: `at` in ISO 8601 and UTC, `thread` what it belongs to, `raw` as it came without its secrets."""
+    """One message: `at` in ISO 8601 and UTC, `thread` what it belongs to, `raw` as it came without its secrets.
+
+    `id` is its own name where it can be changed, `updated_at` when it was, or an empty text.
+    """
 
     at: str
     channel: ChannelName
@@ -27,6 +32,8 @@ class Received:
     title: str
     text: str
     raw: Mapping[str, Any]
+    id: str = ""
+    updated_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +70,13 @@ class Inbox:
         self.calls: list[str] = []
         self._clock = clock
         self._file = folder / FILE if folder else None
-        self._answers: dict[str, deque[Answer]] = {"slack": deque(), "pagerduty": deque()}
+        self._answers: dict[Scripted, deque[Answer]] = {"slack": deque(), "pagerduty": deque(), "webhook": deque()}
         self._replies: deque[Reply] = deque()
         self._count = 0
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def script(self, channel: Literal["slack", "pagerduty"], *answers: Answer) -> None:
+    def script(self, channel: Scripted, *answers: Answer) -> None:
         """Answer so the next times that this channel is used, then as usual."""
         self._answers[channel].extend(answers)
 
@@ -77,7 +84,7 @@ class Inbox:
         """Reply so when these commands come next, in this order, then as usual."""
         self._replies.extend(replies)
 
-    def next_answer(self, channel: Literal["slack", "pagerduty"]) -> Answer | None:
+    def next_answer(self, channel: Scripted) -> Answer | None:
         """The scripted answer to the request that has just come, if there is one."""
         self.calls.append(channel)
         waiting = self._answers[channel]
@@ -93,15 +100,33 @@ class Inbox:
         self._count += 1
         return f"{int(self._clock().timestamp())}.{self._count:06d}"
 
-    def keep(self, channel: ChannelName, *, thread: str, title: str, text: str, raw: Mapping[str, Any]) -> Received:
+    def keep(
+        self, channel: ChannelName, *, thread: str, title: str, text: str, raw: Mapping[str, Any], id_: str = ""
+    ) -> Received:
         """Remember one message; `raw` must bear no secret."""
-        at = self._clock().astimezone(UTC).isoformat(timespec="milliseconds")
-        received = Received(at, channel, thread, title, text, raw)
+        received = Received(self._now(), channel, thread, title, text, raw, id_)
         self.received.append(received)
+        self._write(received)
+        return received
+
+    def change(self, old: Received, *, title: str, text: str, raw: Mapping[str, Any]) -> Received:
+        """Put a changed message in the place of the old one; the file has both, one after the other."""
+        changed = replace(old, title=title, text=text, raw=raw, updated_at=self._now())
+        self.received[self.received.index(old)] = changed
+        self._write(changed)
+        return changed
+
+    def find(self, channel: ChannelName, id_: str) -> Received | None:
+        """The message of that name, as it is now."""
+        return next((received for received in self.of(channel) if received.id == id_ and id_), None)
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="milliseconds")
+
+    def _write(self, received: Received) -> None:
         if self._file:
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(received)) + "\n")
-        return received
 
     def of(self, channel: ChannelName) -> list[Received]:
         """What this channel received, the oldest first."""

@@ -1,78 +1,42 @@
-"""Slack: one thread an incident, by chat.postMessage with a bot token."""
+"""Slack: one thread an incident, by chat.postMessage with a bot token; its first message is kept up to date."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal, Self
 
 import aiohttp
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from deploywatch import logs
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Masked
-from receiver.channels import answers
+from receiver.channels import answers, slack_blocks
 from receiver.channels.answers import HttpUrl, Token
-from receiver.messages import DeliveryError, Event, Message
+from receiver.channels.pacing import Pace
+from receiver.channels.slack_answers import LostThreadError, failure
+from receiver.messages import DeliveryError, Event, Message, Standing
 
-TEXT_LIMIT: Final = 4000
-"""Characters of a message's text, from chat.postMessage's page; Slack itself cuts at 40,000."""
-TITLE_LIMIT: Final = 1000
-LINKS_LIMIT: Final = 1000
-
-SIGNS: Final = {"critical": ":red_circle:", "high": ":large_orange_circle:", "medium": ":large_yellow_circle:"}
-RESOLVED_SIGN: Final = ":large_green_circle:"
-OTHER_SIGN: Final = ":large_blue_circle:"
-
-CREDENTIALS: Final = frozenset(
-    {
-        "access_denied",
-        "account_inactive",
-        "ekm_access_denied",
-        "invalid_auth",
-        "missing_scope",
-        "no_permission",
-        "not_allowed_token_type",
-        "not_authed",
-        "token_expired",
-        "token_revoked",
-        "two_factor_setup_required",
-    }
+INTERVAL: Final = timedelta(seconds=1)
+"""Between two messages to a channel, as Slack's rate limits ask for."""
+PATIENCE: Final = timedelta(seconds=5)
+BROADCAST: Final = frozenset(
+    {Event.ESCALATED, Event.APPROVAL_WANTED, Event.ROLLBACK_FAILED, Event.ROLLBACK_UNKNOWN, Event.RESOLVED}
 )
-REJECTED: Final = frozenset(
-    {
-        "channel_not_found",
-        "channel_type_not_supported",
-        "invalid_arg_name",
-        "invalid_arguments",
-        "invalid_blocks",
-        "is_archived",
-        "messages_tab_disabled",
-        "method_deprecated",
-        "msg_blocks_too_long",
-        "msg_too_long",
-        "no_text",
-        "not_in_channel",
-        "restricted_action",
-        "restricted_action_non_threadable_channel",
-        "restricted_action_read_only_channel",
-        "restricted_action_thread_locked",
-        "restricted_action_thread_only_channel",
-        "team_access_not_granted",
-    }
-)
-RATE_LIMITED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
-TIMEOUT: Final = frozenset({"request_timeout"})
-LOST_THREAD: Final = frozenset(
-    {"cannot_reply_to_message", "invalid_thread_ts", "message_not_found", "thread_not_found"}
-)
+"""What is shown in the channel as well as in the thread, which only those who follow it hear of."""
 
 # Below this level slack_sdk writes whole messages to the log.
 _quiet = logging.getLogger("slack_sdk.deploywatch")
 _quiet.setLevel(logging.WARNING)
+_log = logs.get("slack")
 
 
 class SlackSettings(Settings):
@@ -81,30 +45,80 @@ class SlackSettings(Settings):
     kind: Literal["slack"]
     token: Token
     channel: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    signing_secret: Token | None = None
+    previous_signing_secret: Token | None = None
     base_url: HttpUrl = "https://slack.com/api/"
     timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
 
+    @property
+    def signing_secrets(self) -> tuple[Masked, ...]:
+        """The secrets that Slack may sign its requests with; two while one takes the place of the other."""
+        return tuple(one for one in (self.signing_secret, self.previous_signing_secret) if one is not None)
+
+    @model_validator(mode="after")
+    def _check_secrets(self) -> Self:
+        if self.previous_signing_secret is not None and self.signing_secret is None:
+            raise ValueError("previous_signing_secret goes with signing_secret; give both or only the latter")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A message of Slack's: `channel` by its ID, which chat.update insists on, and `ts`."""
+
+    channel: str
+    ts: str
+
+    @classmethod
+    def of(cls, reference: str | None, channel: str) -> Place | None:
+        """The place that a reference names; one without a channel is in `channel`."""
+        if not reference:
+            return None
+        named, slash, ts = reference.rpartition("/")
+        return cls(named if slash else channel, ts)
+
+    def __str__(self) -> str:
+        """The reference."""
+        return f"{self.channel}/{self.ts}"
+
 
 class SlackChannel:
-    """Posts an incident's first message to the channel and what follows into its thread."""
+    """Posts an incident's first message to the channel, keeps it up to date, and posts what follows into its thread.
 
-    def __init__(self, name: str, settings: SlackSettings) -> None:
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: SlackSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self.name = name
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._pace = Pace(INTERVAL, patience=PATIENCE, clock=clock, sleep=sleep)
 
     def wants(self, event: Event) -> bool:
         """Every event is told."""
         return True
 
     async def send(self, message: Message, reference: str | None) -> str | None:
-        """Post the message; the reference is the `ts` of the thread's first message.
+        """Post the message; the reference names the thread's first message. Raises DeliveryError.
 
-        A thread that is gone is begun anew. Raises DeliveryError.
+        Where the incident's state has changed, that first message is changed before, so that trying again after a
+        failure repeats nothing that people see. A thread that is gone is begun anew.
         """
+        thread = Place.of(reference, self._settings.channel)
+        await self._pace.turn()
         try:
-            return await self._post(message, reference)
-        except _LostThreadError:
+            if thread and message.standing:
+                await self._update(message, message.standing, thread)
+            return await self._post(message, thread)
+        except LostThreadError:
+            await self._pace.turn()
             return await self._post(message, None)
 
     async def close(self) -> None:
@@ -112,22 +126,51 @@ class SlackChannel:
         if self._session is not None:
             await self._session.close()
 
-    async def _post(self, message: Message, thread: str | None) -> str:
-        settings = self._settings
+    async def _update(self, message: Message, standing: Standing, first: Place) -> None:
+        now = slack_blocks.now_reads(message, standing)
         try:
-            answer = await self._client().chat_postMessage(
-                channel=settings.channel,
-                text=text(message),
-                thread_ts=thread,
-                reply_broadcast=True if thread and message.event is Event.RESOLVED else None,
-                link_names=False,
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-            first = answer.get("ts")
+            await self._call(self._client().chat_update, now, first, channel=first.channel, ts=first.ts)
+        except LostThreadError:
+            raise
+        except DeliveryError as error:
+            if error.again:
+                raise
+            _log.warning("first message not updated", channel=self.name, incident=message.incident.id, error=str(error))
+
+    async def _post(self, message: Message, thread: Place | None) -> str:
+        posted = await self._call(
+            self._client().chat_postMessage,
+            message,
+            thread,
+            channel=thread.channel if thread else self._settings.channel,
+            thread_ts=thread.ts if thread else None,
+            reply_broadcast=True if thread and message.event in BROADCAST else None,
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        return str(thread or posted)
+
+    async def _call(
+        self, call: Callable[..., Awaitable[Any]], message: Message, thread: Place | None, **fields: Any
+    ) -> Place:
+        """Call Slack once; where the message stands then. Raises DeliveryError."""
+        settings = self._settings
+        said = {
+            "text": slack_blocks.text(message),
+            "blocks": slack_blocks.blocks(message, interactive=settings.signing_secret is not None),
+            # chat.update would look for names and links by itself, chat.postMessage would not.
+            "parse": "none",
+            "link_names": False,
+        }
+        try:
+            answer = await call(**said, **fields)
+            channel, ts = answer.get("channel"), answer.get("ts")
         except SlackApiError as error:
+            told = failure(error, threaded=thread is not None, token=settings.token)
+            if told.after:
+                self._pace.hold(told.after)
             # Not from the error: its text is all that the other side said, and that is not masked.
-            raise _failure(error, threaded=thread is not None, token=settings.token) from None
+            raise told from None
         except TimeoutError as error:
             raise answers.timed_out(settings.timeout.total_seconds()) from error
         except aiohttp.ClientResponseError as error:
@@ -137,9 +180,9 @@ class SlackChannel:
         except (SlackClientError, AttributeError, TypeError, ValueError) as error:
             # slack_sdk takes an answer for a dict before it has looked; a proxy's page is none.
             raise DeliveryError("server", "the answer is not Slack's", again=True) from error
-        if not isinstance(first, str) or not first:
-            raise DeliveryError("server", "the answer bears no ts", again=True)
-        return thread or first
+        if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
+            raise DeliveryError("server", "the answer bears no channel and ts", again=True)
+        return Place(channel, ts)
 
     def _client(self) -> AsyncWebClient:
         settings = self._settings
@@ -156,72 +199,3 @@ class SlackChannel:
         )
         client.proxy = None
         return client
-
-
-def text(message: Message) -> str:
-    """The message as Slack's mrkdwn, at most TEXT_LIMIT characters; markup in its data is inert."""
-    incident = message.incident
-    title = f"*{escape(message.title, TITLE_LIMIT)}*"
-    if message.event is Event.RESOLVED:
-        head = f"{RESOLVED_SIGN} {title}"
-    else:
-        sign = SIGNS.get(incident.severity, OTHER_SIGN)
-        head = f"{sign} *{escape(incident.severity.upper(), 20)}* · {title}"
-    links = _links(message)
-    foot = f"\n{links}" if links else ""
-    return f"{head}\n{escape(message.body, TEXT_LIMIT - len(head) - len(foot) - 1)}{foot}"
-
-
-def escape(data: str, limit: int) -> str:
-    """The data with &, < and > escaped, at most `limit` characters then, never cut inside an escape."""
-    whole = data.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    if len(whole) <= limit:
-        return whole
-    left = whole[: max(limit - 1, 0)]
-    ampersand = left.rfind("&", -4)
-    if ampersand >= 0 and ";" not in left[ampersand:]:
-        left = left[:ampersand]
-    return f"{left.rstrip()}…"
-
-
-def _links(message: Message) -> str:
-    shown, size = [], 0
-    for name, url in message.links:
-        link = f"<{quote(url, safe='%/:=&?~#+!$,;@()*[]').replace('&', '&amp;')}|{escape(name, 40)}>"
-        size += len(link) + 3
-        if size > LINKS_LIMIT:
-            break
-        shown.append(link)
-    return " · ".join(shown)
-
-
-class _LostThreadError(DeliveryError):
-    pass
-
-
-def _failure(error: SlackApiError, *, threaded: bool, token: Masked) -> DeliveryError:
-    """What `ok: false`, or a status that is not 200, means."""
-    response: Any = error.response
-    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
-    data = getattr(response, "data", None)
-    code = str(data.get("error", "")) if isinstance(data, dict) else ""
-    detail = answers.scrub(code, (token,))
-    if status == 429 or code in RATE_LIMITED:
-        return answers.from_status(429, detail, after=answers.retry_after(getattr(response, "headers", {})))
-    if status != 200:
-        return answers.from_status(status, detail)
-    return _refusal(code, detail, threaded=threaded)
-
-
-def _refusal(code: str, detail: str, *, threaded: bool) -> DeliveryError:
-    told = f"Slack says {detail[: answers.DETAIL_LIMIT]}"
-    if threaded and code in LOST_THREAD:
-        return _LostThreadError("rejected", told, again=True)
-    if code in CREDENTIALS:
-        return DeliveryError("credentials", told, again=False)
-    if code in REJECTED or code in LOST_THREAD:
-        return DeliveryError("rejected", told, again=False)
-    if code in TIMEOUT:
-        return DeliveryError("timeout", told, again=True)
-    # internal_error, fatal_error, service_unavailable, and codes that Slack adds later: another try costs little.
-    return DeliveryError("server", told if code else "the answer is not Slack's", again=True)

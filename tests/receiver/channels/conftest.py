@@ -13,6 +13,7 @@ from deploywatch.demo.inbox import Inbox, MailRules, Serving, serving
 
 SLACK_TOKEN = "xoxb-secret-token-of-the-bot"
 ROUTING_KEY = "R0UT1NGKEY0123456789abcdefSECRET"
+SIGNING_SECRET = "5l4ck51gn1ngsecret"
 SMTP_PASSWORD = "smtp-secret-password"
 
 

@@ -58,8 +58,8 @@ TEMPLATES = Templates()
 """Ours, compiled once for all tests."""
 
 HOSTILE = (
-    "{{ 7*7 }} {% for x in y %} ${HOME} <!channel> <@U123> <script>alert(1)</script> *b* _i_ `c` [l](javascript:x)"
-    " |\r\nBcc: evil@example.com\r\n\r\nshalom שלום \u202eabc\u202c 🔥\x00\x1b[31m \ud800"
+    "{{ 7*7 }} {% for x in y %} ${HOME} <!channel> <@U123> @everyone @here <script>alert(1)</script> *b* _i_ `c`"
+    " [l](javascript:x) |\r\nBcc: evil@example.com\r\n\r\nshalom שלום \u202eabc\u202c 🔥\x00\x1b[31m \ud800"
 )
 
 
@@ -208,6 +208,11 @@ AWKWARD: dict[str, Story] = {
         Event.OPENED, NOW, IncidentView(0, "", "", "", "", "", "", OPENED), (replace(ALERT, name="", severity=""),)
     ),
 }
+
+
+def file_name(awkward: str, suffix: str) -> str:
+    """`a-10000-character-label.json`."""
+    return awkward.replace(",", "").replace(" ", "-") + suffix
 
 
 def same_as_golden(path: Path, text: str) -> None:

@@ -20,12 +20,17 @@ from deploywatch.errors import ConfigError
 from receiver import channels
 from receiver.channels import KINDS, ChannelSettings, connect
 from receiver.messages import Channel, DeliveryError, Event
-from tests.receiver.channels.conftest import ROUTING_KEY, SLACK_TOKEN, SMTP_PASSWORD
+from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_TOKEN, SMTP_PASSWORD
 from tests.receiver.channels.stories import message
 
 DOCS = Path(__file__).parents[3] / "docs" / "channels"
-SHARED = {"answers"}
-SECRETS = {"slack-token": SLACK_TOKEN, "pagerduty-key": ROUTING_KEY, "smtp-password": SMTP_PASSWORD}
+SHARED = {"answers", "pacing", "slack_answers", "slack_blocks", "slack_requests"}
+SECRETS = {
+    "slack-token": SLACK_TOKEN,
+    "slack-signing-secret": SIGNING_SECRET,
+    "pagerduty-key": ROUTING_KEY,
+    "smtp-password": SMTP_PASSWORD,
+}
 KIND_NAMES = sorted(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS)
 
 
@@ -88,6 +93,7 @@ def test_settings_show_no_secret(kind: str, tmp_path: Path) -> None:
         ("kind: slack, channel: ops, token: xoxb, base_url: 'https://u:p@x/'", "must not carry credentials"),
         ("kind: slack, channel: ops, token: xoxb, timeout: 10", "did you mean 10s"),
         ("kind: slack, channel: ops, token: xoxb, timeout: 0s", "greater than"),
+        ("kind: slack, channel: ops, token: xoxb, previous_signing_secret: SECRET", "goes with signing_secret"),
         ("kind: pagerduty, routing_key: SECRET", "must be the 32 letters and digits"),
         ("kind: email, smtp: a b, sender: a@b, recipients: [a@b]", "must be host:port"),
         ("kind: email, smtp: 'h:99999', sender: a@b, recipients: [a@b]", "must be host:port"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploywatch.demo.inbox import Answer, Inbox, Serving
-from deploywatch.demo.inbox_http import PAGERDUTY_LIMIT
+from deploywatch.demo.inbox_pagerduty import LIMIT as PAGERDUTY_LIMIT
 from receiver.channels import pagerduty
 from receiver.channels.pagerduty import ACTIONS, PagerDutyChannel, PagerDutySettings
 from receiver.messages import DeliveryError, Event

@@ -1,51 +1,125 @@
-"""Slack: threads, escaping, limits, and what each refusal means; by slack-sdk against the inbox."""
+"""Slack: threads, the first message kept up to date, pacing, and what each refusal means."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from deploywatch.demo.inbox import Answer, Inbox, Serving
-from receiver.channels import slack
+from deploywatch.demo.inbox_slack import channel_id
+from receiver.channels import slack_answers, slack_blocks
 from receiver.channels.slack import SlackChannel, SlackSettings
 from receiver.messages import DeliveryError, Event
-from tests.receiver.channels.conftest import SLACK_TOKEN
-from tests.receiver.channels.stories import AWKWARD, TEMPLATES, message, same_as_golden
+from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN
+from tests.receiver.channels.stories import AWKWARD, TEMPLATES, message
 
-GOLDEN = Path(__file__).parent / "golden" / "slack"
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on at once."""
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 def _settings(served: Serving, **changes: object) -> SlackSettings:
-    plain = {"kind": "slack", "token": SLACK_TOKEN, "channel": "#ops", "base_url": served.slack_url, "timeout": "10s"}
+    plain = {
+        "kind": "slack",
+        "token": SLACK_TOKEN,
+        "channel": "#ops",
+        "signing_secret": SIGNING_SECRET,
+        "base_url": served.slack_url,
+        "timeout": "10s",
+    }
     return SlackSettings.model_validate(plain | changes)
 
 
 @pytest.fixture
-async def channel(served: Serving) -> AsyncIterator[SlackChannel]:
-    made = SlackChannel("team", _settings(served))
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def channel(served: Serving, time: Time) -> AsyncIterator[SlackChannel]:
+    made = SlackChannel("team", _settings(served), clock=time.clock, sleep=time.sleep)
     yield made
     await made.close()
 
 
-@pytest.mark.parametrize("event", Event)
-def test_each_event_reads_as_committed(event: Event) -> None:
-    same_as_golden(GOLDEN / f"{event}.txt", slack.text(message(event)) + "\n")
-
-
 async def test_the_first_message_begins_the_thread_and_the_next_go_into_it(channel: SlackChannel, inbox: Inbox) -> None:
     reference = await channel.send(message(Event.OPENED), None)
-    assert await channel.send(message(Event.ESCALATED), reference) == reference
+    assert await channel.send(message(Event.ROLLBACK_STARTED), reference) == reference
     assert await channel.send(message(Event.RESOLVED), reference) == reference
-    opened, escalated, resolved = inbox.of("slack")
-    assert {opened.thread, escalated.thread, resolved.thread} == {reference}
+    opened, started, resolved = inbox.of("slack")
+    assert reference == f"{channel_id('#ops')}/{opened.thread}"
+    assert opened.id == opened.thread == started.thread == resolved.thread
     assert "thread_ts" not in opened.raw
-    assert "reply_broadcast" not in escalated.raw
+    assert "reply_broadcast" not in started.raw
     assert resolved.raw["reply_broadcast"] is True
     assert opened.raw["channel"] == "#ops"
+
+
+async def test_the_first_message_follows_the_incidents_state(channel: SlackChannel, inbox: Inbox) -> None:
+    reference = await channel.send(message(Event.OPENED), None)
+    before = inbox.of("slack")[0]
+    await channel.send(message(Event.ESCALATED), reference)
+    assert inbox.of("slack")[0] == before
+    await channel.send(message(Event.ACKNOWLEDGED), reference)
+    taken = inbox.of("slack")[0]
+    assert taken.updated_at
+    assert "ann has it" in taken.text
+    assert "[Acknowledge]" in before.text
+    assert "[Acknowledge]" not in taken.text
+    await channel.send(message(Event.RESOLVED), reference)
+    assert inbox.of("slack")[0].title == f"{slack_blocks.RESOLVED_SIGN} {message().title}"
+    assert [one.updated_at != "" for one in inbox.of("slack")] == [True, False, False, False]
+
+
+async def test_the_first_message_is_changed_before_people_hear_so_that_a_retry_repeats_nothing(
+    channel: SlackChannel, inbox: Inbox
+) -> None:
+    reference = await channel.send(message(Event.OPENED), None)
+    inbox.script("slack", Answer(503, "down"))
+    with pytest.raises(DeliveryError) as raised:
+        await channel.send(message(Event.RESOLVED), reference)
+    assert raised.value.again
+    assert len(inbox.of("slack")) == 1
+    await channel.send(message(Event.RESOLVED), reference)
+    assert len(inbox.of("slack")) == 2
+
+
+@pytest.mark.parametrize("code", ["cant_update_message", "edit_window_closed", "is_archived"])
+async def test_a_first_message_that_cannot_be_changed_keeps_nobody_from_hearing(
+    channel: SlackChannel, inbox: Inbox, code: str
+) -> None:
+    reference = await channel.send(message(Event.OPENED), None)
+    inbox.script("slack", Answer(body={"ok": False, "error": code}))
+    with capture_logs() as logged:
+        assert await channel.send(message(Event.RESOLVED), reference) == reference
+    assert len(inbox.of("slack")) == 2
+    assert code in logged[0]["error"]
+
+
+async def test_a_first_message_that_was_deleted_is_followed_by_a_new_thread(
+    channel: SlackChannel, inbox: Inbox
+) -> None:
+    reference = await channel.send(message(Event.RESOLVED), f"{channel_id('#ops')}/1.000001")
+    (received,) = inbox.of("slack")
+    assert reference == f"{channel_id('#ops')}/{received.id}"
+    assert inbox.calls == ["slack", "slack"], "chat.update, then chat.postMessage"
 
 
 async def test_a_resolution_without_a_thread_is_an_ordinary_message(channel: SlackChannel, inbox: Inbox) -> None:
@@ -53,56 +127,92 @@ async def test_a_resolution_without_a_thread_is_an_ordinary_message(channel: Sla
     assert "reply_broadcast" not in inbox.of("slack")[0].raw
 
 
+async def test_a_reference_without_a_channel_is_a_thread_of_the_configured_one(
+    channel: SlackChannel, inbox: Inbox
+) -> None:
+    reference = await channel.send(message(Event.ESCALATED), "1.000001")
+    assert reference == "#ops/1.000001"
+    assert inbox.of("slack")[0].thread == "1.000001"
+
+
 @pytest.mark.parametrize("name", AWKWARD)
-async def test_awkward_messages_arrive_within_the_limit(channel: SlackChannel, inbox: Inbox, name: str) -> None:
+async def test_awkward_messages_are_taken(channel: SlackChannel, inbox: Inbox, name: str) -> None:
     await channel.send(TEMPLATES.render(AWKWARD[name]), None)
-    (received,) = inbox.of("slack")
-    assert 0 < len(received.text) <= slack.TEXT_LIMIT
+    assert len(inbox.of("slack")) == 1
 
 
-async def test_markup_in_alerts_is_inert(channel: SlackChannel, inbox: Inbox) -> None:
-    await channel.send(TEMPLATES.render(AWKWARD["hostile text everywhere"]), None)
-    text = inbox.of("slack")[0].text
-    assert "&lt;!channel&gt;" in text
-    assert "<!channel" not in text
-    assert "<@" not in text
-    assert text.count("<") == text.count(">") == 1  # the runbook's link
-    assert inbox.of("slack")[0].raw["link_names"] is False
+async def test_slack_is_told_to_look_for_no_names_and_links(channel: SlackChannel, inbox: Inbox) -> None:
+    reference = await channel.send(TEMPLATES.render(AWKWARD["hostile text everywhere"]), None)
+    await channel.send(message(Event.RESOLVED), reference)
+    assert [(one.raw["parse"], one.raw["link_names"]) for one in inbox.of("slack")] == [("none", False)] * 2
 
 
-def test_links_are_escaped_even_when_a_message_bears_bad_ones() -> None:
-    bad = replace(message(), links=(("a<b", "https://x.example/|<!channel>&y=1"),))
-    assert slack.text(bad).endswith("<https://x.example/%7C%3C!channel%3E&amp;y=1|a&lt;b>")
+async def test_buttons_are_there_only_when_presses_can_be_verified(served: Serving, inbox: Inbox) -> None:
+    channel = SlackChannel("team", _settings(served, signing_secret=None))
+    await channel.send(message(), None)
+    await channel.close()
+    assert "actions" not in [block["type"] for block in inbox.of("slack")[0].raw["blocks"]]
 
 
-def test_links_beyond_their_room_are_left_out() -> None:
-    many = replace(message(), links=tuple((f"Runbook {n}", "https://x.example/" + "y" * 300) for n in range(20)))
-    assert slack.text(many).count("|Runbook") == 3
+async def test_messages_follow_each_other_a_second_apart(channel: SlackChannel, inbox: Inbox, time: Time) -> None:
+    for number in range(3):
+        await channel.send(replace(message(), dedup_key=str(number)), None)
+    assert time.slept == [1, 1]
+    time.now += 60
+    await channel.send(message(), None)
+    assert time.slept == [1, 1]
 
 
-@pytest.mark.parametrize(
-    ("data", "limit", "text"),
-    [("a&b", 7, "a&amp;b"), ("a&b", 6, "a…"), ("a&b&c", 8, "a&amp;b…"), ("abc", 0, "…"), ("a;&&", 7, "a;…")],
-)
-def test_a_cut_never_splits_an_escape(data: str, limit: int, text: str) -> None:
-    assert slack.escape(data, limit) == text
+async def test_a_burst_is_sent_back_to_the_queue_with_the_time_to_wait(served: Serving, inbox: Inbox) -> None:
+    async def no_sleep(_: float) -> None:
+        """Time stands still, as for messages that come all at once."""
+
+    channel = SlackChannel("team", _settings(served), clock=lambda: 0.0, sleep=no_sleep)
+    for _ in range(6):
+        await channel.send(message(), None)
+    with pytest.raises(DeliveryError) as raised:
+        await channel.send(message(), None)
+    await channel.close()
+    assert (raised.value.reason, raised.value.again, raised.value.after) == ("rate_limited", True, timedelta(seconds=6))
+    assert len(inbox.calls) == 6
 
 
-@pytest.mark.parametrize("gone", sorted(slack.LOST_THREAD))
+async def test_after_a_rate_limit_nothing_is_sent_before_its_time(
+    channel: SlackChannel, inbox: Inbox, time: Time
+) -> None:
+    inbox.script("slack", Answer(429, {"ok": False, "error": "ratelimited"}, headers={"Retry-After": "30"}))
+    for _ in range(2):
+        with pytest.raises(DeliveryError) as raised:
+            await channel.send(message(), None)
+        assert raised.value.after == timedelta(seconds=30)
+    assert inbox.calls == ["slack"]
+    time.now += 30
+    await channel.send(message(), None)
+    assert len(inbox.of("slack")) == 1
+
+
+@pytest.mark.parametrize("gone", sorted(slack_answers.LOST_THREAD))
 async def test_a_thread_that_is_gone_is_begun_anew(channel: SlackChannel, inbox: Inbox, gone: str) -> None:
     inbox.script("slack", Answer(body={"ok": False, "error": gone}))
     reference = await channel.send(message(Event.ESCALATED), "1.000001")
     (received,) = inbox.of("slack")
-    assert reference == received.thread != "1.000001"
+    assert reference == f"{channel_id('#ops')}/{received.id}"
+    assert received.thread == received.id
 
 
 @pytest.mark.parametrize(
     ("answer", "reason", "again"),
     [
-        *((Answer(body={"ok": False, "error": code}), "credentials", False) for code in sorted(slack.CREDENTIALS)),
-        *((Answer(body={"ok": False, "error": code}), "rejected", False) for code in sorted(slack.REJECTED)),
-        *((Answer(body={"ok": False, "error": code}), "rate_limited", True) for code in sorted(slack.RATE_LIMITED)),
-        *((Answer(body={"ok": False, "error": code}), "rejected", False) for code in sorted(slack.LOST_THREAD)),
+        *(
+            (Answer(body={"ok": False, "error": code}), "credentials", False)
+            for code in sorted(slack_answers.CREDENTIALS)
+        ),
+        *((Answer(body={"ok": False, "error": code}), "rejected", False) for code in sorted(slack_answers.REJECTED)),
+        *(
+            (Answer(body={"ok": False, "error": code}), "rate_limited", True)
+            for code in sorted(slack_answers.RATE_LIMITED)
+        ),
+        *((Answer(body={"ok": False, "error": code}), "rejected", False) for code in sorted(slack_answers.LOST_THREAD)),
         (Answer(body={"ok": False, "error": "request_timeout"}), "timeout", True),
         (Answer(body={"ok": False, "error": "internal_error"}), "server", True),
         (Answer(body={"ok": False, "error": "invented_tomorrow"}), "server", True),

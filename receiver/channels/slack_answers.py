@@ -1,0 +1,88 @@
+"""What Slack's answers mean for a delivery: `ok: false` with its code, or a status that is not 200."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from slack_sdk.errors import SlackApiError
+
+from deploywatch.secrets import Masked
+from receiver.channels import answers
+from receiver.messages import DeliveryError
+
+CREDENTIALS: Final = frozenset(
+    {
+        "access_denied",
+        "account_inactive",
+        "ekm_access_denied",
+        "invalid_auth",
+        "missing_scope",
+        "no_permission",
+        "not_allowed_token_type",
+        "not_authed",
+        "token_expired",
+        "token_revoked",
+        "two_factor_setup_required",
+    }
+)
+REJECTED: Final = frozenset(
+    {
+        "cant_update_message",
+        "channel_not_found",
+        "channel_type_not_supported",
+        "edit_window_closed",
+        "invalid_arg_name",
+        "invalid_arguments",
+        "invalid_blocks",
+        "is_archived",
+        "messages_tab_disabled",
+        "method_deprecated",
+        "msg_blocks_too_long",
+        "msg_too_long",
+        "no_text",
+        "not_in_channel",
+        "restricted_action",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_read_only_channel",
+        "restricted_action_thread_locked",
+        "restricted_action_thread_only_channel",
+        "team_access_not_granted",
+    }
+)
+RATE_LIMITED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+TIMEOUT: Final = frozenset({"request_timeout"})
+LOST_THREAD: Final = frozenset(
+    {"cannot_reply_to_message", "invalid_thread_ts", "message_not_found", "thread_not_found"}
+)
+
+
+class LostThreadError(DeliveryError):
+    """The thread's first message is gone."""
+
+
+def failure(error: SlackApiError, *, threaded: bool, token: Masked) -> DeliveryError:
+    """What `ok: false`, or a status that is not 200, means."""
+    response: Any = error.response
+    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
+    data = getattr(response, "data", None)
+    code = str(data.get("error", "")) if isinstance(data, dict) else ""
+    detail = answers.scrub(code, (token,))
+    if status == 429 or code in RATE_LIMITED:
+        return answers.from_status(429, detail, after=answers.retry_after(getattr(response, "headers", {})))
+    if status != 200:
+        return answers.from_status(status, detail)
+    return _refusal(code, detail, threaded=threaded)
+
+
+def _refusal(code: str, detail: str, *, threaded: bool) -> DeliveryError:
+    told = f"Slack says {detail[: answers.DETAIL_LIMIT]}"
+    if threaded and code in LOST_THREAD:
+        return LostThreadError("rejected", told, again=True)
+    if code in CREDENTIALS:
+        return DeliveryError("credentials", told, again=False)
+    if code in REJECTED or code in LOST_THREAD:
+        return DeliveryError("rejected", told, again=False)
+    if code in TIMEOUT:
+        return DeliveryError("timeout", told, again=True)
+    # internal_error, fatal_error, service_unavailable, and codes that Slack adds later: another try costs little.
+    return DeliveryError("server", told if code else "the answer is not Slack's", again=True)

@@ -1,0 +1,177 @@
+"""A message as Slack's Block Kit, within its limits; markup in its data is inert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import quote
+
+from receiver.channels.slack_requests import Action, value
+from receiver.messages import APPROVE, REJECT, Event, Message, Standing
+from receiver.templates.filters import line, time_of_day, where
+
+TEXT_LIMIT: Final = 1000
+"""Characters of the plain text beside the blocks, which notifications and screen readers use."""
+TOTAL_LIMIT: Final = 9000
+"""Characters of text and blocks together; Slack refuses somewhat more with msg_blocks_too_long."""
+HEADER_LIMIT: Final = 150
+SECTION_LIMIT: Final = 3000
+LABEL_LIMIT: Final = 75
+LINKS_LIMIT: Final = 2500
+"""Characters of all links together."""
+BUTTONS: Final = 12
+SECTIONS_FRAME: Final = 100
+"""Characters that sections have beside their text."""
+
+SIGNS: Final = {"critical": "🔴", "high": "🟠", "medium": "🟡"}
+RESOLVED_SIGN: Final = "🟢"
+OTHER_SIGN: Final = "🔵"
+SAFE_IN_URL: Final = "%/:=&?~#+!$,;@()*[]"
+ENTITY: Final = 4
+"""Characters of the longest escape, `&amp;`, less one."""
+
+_LABEL = re.compile(r"^([A-Z][A-Za-z ]{1,24}:)(?= )", re.MULTILINE)
+
+Block = dict[str, Any]
+
+
+def text(message: Message) -> str:
+    """The message as plain mrkdwn, short: its title and as much of its body as fits."""
+    head = f"{_sign(message)} {escape(message.title, TEXT_LIMIT // 2)}"
+    return f"{head}\n{escape(message.body, TEXT_LIMIT - len(head) - 1)}".rstrip()
+
+
+def blocks(message: Message, *, interactive: bool) -> list[Block]:
+    """Header, body, context and buttons; without `interactive`, links stand as text and there are no other buttons.
+
+    A workspace that has no address for button presses shows an error at each, link buttons included.
+    """
+    header = {"type": "header", "text": _plain(f"{_sign(message)} {line(message.title)}", HEADER_LIMIT)}
+    tail = [_context(message), *(_actions(message) if interactive else _links(message))]
+    room = TOTAL_LIMIT - len(text(message)) - characters([header, *tail])
+    return [header, *_sections(message.body, room), *tail]
+
+
+def now_reads(message: Message, standing: Standing) -> Message:
+    """The incident's first message as it should read by now."""
+    return replace(message, event=Event.OPENED, title=standing.title, body=standing.body, expires=None)
+
+
+def characters(value: object) -> int:
+    """How many characters all texts within have."""
+    match value:
+        case str():
+            return len(value)
+        case dict():
+            return sum(map(characters, value.values()))
+        case list():
+            return sum(map(characters, value))
+        case _:
+            return 0
+
+
+def escape(data: str, limit: int) -> str:
+    """The data with &, < and > escaped, at most `limit` characters then, never cut inside an escape."""
+    whole = data.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if len(whole) <= limit:
+        return whole
+    return f"{whole[: _whole_escapes(whole, max(limit - 1, 0))].rstrip()}…"
+
+
+def _whole_escapes(escaped: str, at: int) -> int:
+    """The place to cut at or before `at` that is inside no escape."""
+    ampersand = escaped.rfind("&", max(at - ENTITY, 0), at)
+    return ampersand if ampersand >= 0 and ";" not in escaped[ampersand:at] else at
+
+
+def _sign(message: Message) -> str:
+    if message.event is Event.RESOLVED or message.incident.resolved_at:
+        return RESOLVED_SIGN
+    return SIGNS.get(message.incident.severity, OTHER_SIGN)
+
+
+def _sections(body: str, room: int) -> Iterator[Block]:
+    room -= SECTIONS_FRAME
+    marks = 2 * len(_LABEL.findall(escape(body, room)))
+    shown = _LABEL.sub(r"*\1*", escape(body, room - marks))
+    for part in _parts(shown):
+        yield {"type": "section", "text": _marked(part)}
+
+
+def _parts(escaped: str) -> Iterator[str]:
+    """The text in pieces of a section's size, cut between lines where there are some."""
+    while len(escaped) > SECTION_LIMIT:
+        at = escaped.rfind("\n", SECTION_LIMIT // 2, SECTION_LIMIT)
+        at = at if at > 0 else _whole_escapes(escaped, SECTION_LIMIT)
+        yield escaped[:at]
+        escaped = escaped[at:].lstrip("\n")
+    if escaped.strip():
+        yield escaped
+
+
+def _context(message: Message) -> Block:
+    incident = message.incident
+    facts = [
+        f"*{escape(line(incident.severity, 20).upper(), 40)}*" if incident.severity else "",
+        escape(where(incident), 200),
+        f"incident {incident.id}",
+        f"opened {time_of_day(incident.opened_at)} UTC",
+        f"acknowledged by {escape(line(incident.acknowledged_by, 60), 100)}" if incident.acknowledged_by else "",
+        f"resolved {time_of_day(incident.resolved_at)} UTC" if incident.resolved_at else "",
+    ]
+    return {"type": "context", "elements": [_marked(" · ".join(fact for fact in facts if fact))]}
+
+
+def _actions(message: Message) -> Iterator[Block]:
+    incident, decides = message.incident, message.event is Event.APPROVAL_WANTED
+    buttons = []
+    if decides:
+        sure = {
+            "title": _plain("Roll back?", LABEL_LIMIT),
+            "text": _plain(message.title, 300),
+            "confirm": _plain("Roll back", 30),
+            "deny": _plain("Not yet", 30),
+        }
+        carried = value(incident.id, message.expires)
+        buttons.append(_button(Action.APPROVE, APPROVE, value=carried, style="primary", confirm=sure))
+        buttons.append(_button(Action.REJECT, REJECT, value=carried, style="danger"))
+    if not incident.acknowledged_at and not incident.resolved_at and message.event is not Event.RESOLVED:
+        buttons.append(_button(Action.ACKNOWLEDGE, "Acknowledge", value=value(incident.id)))
+    links = (one for one in _shown_links(message) if not (decides and one[0] in (APPROVE, REJECT)))
+    for number, (name, url) in enumerate(links, start=1):
+        buttons.append(_button(f"link-{number}", name, url=url))
+    if buttons:
+        yield {"type": "actions", "elements": buttons[:BUTTONS]}
+
+
+def _button(action: str, label: str, **more: Any) -> Block:
+    return {"type": "button", "action_id": str(action), "text": _plain(label, LABEL_LIMIT), **more}
+
+
+def _links(message: Message) -> Iterator[Block]:
+    links = [f"<{url.replace('&', '&amp;')}|{escape(name, 40)}>" for name, url in _shown_links(message)]
+    if links:
+        yield {"type": "section", "text": _marked(" · ".join(links))}
+
+
+def _shown_links(message: Message) -> Iterable[tuple[str, str]]:
+    shown, size = [], 0
+    for name, url in message.links[:BUTTONS]:
+        link = quote(url, safe=SAFE_IN_URL)
+        size += len(link) + 60
+        if size > LINKS_LIMIT:
+            break
+        shown.append((name, link))
+    return shown
+
+
+def _plain(data: str, limit: int) -> Block:
+    # Slack's pages ask to escape in every text object, plain ones too.
+    return {"type": "plain_text", "text": escape(line(data) or "-", limit), "emoji": False}
+
+
+def _marked(mrkdwn: str) -> Block:
+    # Verbatim: names and addresses in it become no mentions and no links of Slack's own making.
+    return {"type": "mrkdwn", "text": mrkdwn, "verbatim": True}

@@ -1,0 +1,58 @@
+"""Each channel's limits, as its documentation has them, and what no message may bear; asserted on every golden."""
+
+from __future__ import annotations
+
+import json
+from email.message import EmailMessage
+from typing import Any
+
+from deploywatch.demo import inbox_slack
+from deploywatch.demo.inbox_pagerduty import LIMIT
+from deploywatch.demo.inbox_store import Inbox
+from receiver.channels import email, slack_blocks
+
+MENTIONS = ("<!", "<@", "<#")
+
+
+def check_slack(text: str, blocks: list[Any]) -> None:
+    """50 blocks, 3,000 characters a section, 150 a header, about 9,000 in all, and a text to fall back to."""
+    assert 0 < len(text) <= slack_blocks.TEXT_LIMIT
+    assert 0 < len(blocks) <= 50
+    assert len(text) + slack_blocks.characters(blocks) <= slack_blocks.TOTAL_LIMIT
+    body = {"token": "xoxb-t", "channel": "C1", "text": text, "blocks": json.loads(json.dumps(blocks))}
+    assert inbox_slack.post_message(body, "", Inbox(), None)["ok"]
+    whole = text + json.dumps(blocks, ensure_ascii=False)
+    assert not any(mention in whole for mention in MENTIONS)
+    assert "<script" not in whole
+
+
+def check_pagerduty(event: dict[str, Any]) -> None:
+    """512 KB, 1,024 characters of summary, 255 of key, and only web links."""
+    assert len(json.dumps(event).encode()) <= LIMIT
+    assert len(event.get("dedup_key", "")) <= 255
+    if "payload" in event:
+        assert 0 < len(event["payload"]["summary"]) <= 1024
+        assert "\n" not in event["payload"]["summary"]
+    assert all(link["href"].startswith(("http://", "https://")) for link in event.get("links", ()))
+
+
+def check_email(mail: EmailMessage) -> None:
+    """One line of subject, no header that an alert made up, lines that every server takes, and inert HTML."""
+    assert not mail.defects
+    assert 0 < len(mail["Subject"]) <= email.SUBJECT_LIMIT
+    assert "\n" not in mail["Subject"]
+    assert mail["Bcc"] is None
+    source = mail.as_string()
+    assert source.isascii()
+    assert max(map(len, source.splitlines())) < 998
+    page = mail.get_body(("html",))
+    assert page is not None
+    assert "<script" not in page.get_content()
+
+
+def check_webhook(body: bytes) -> None:
+    """JSON of known keys, well below what any receiver takes."""
+    told = json.loads(body)
+    assert told["title"]
+    assert "\n" not in told["title"]
+    assert len(body) < 256 * 1024
