@@ -12,14 +12,14 @@ Clock = Callable[[], datetime]
 Sleep = Callable[[float], Awaitable[None]]
 
 
-def _in_utc(value: datetime) -> datetime:
+def in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("is no time in UTC: the year must be from 1 to 9999 there") from error
 
 
-UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(in_utc)]
 """A field for a time with its zone, taken over as UTC."""
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, func, insert, select
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.quantity import parse_duration
@@ -25,6 +25,13 @@ from receiver.store.schema import deliveries
 from receiver.strategy import Severity, incident_type, target
 
 _TITLE_LIMIT = 300
+_NAMED = 5
+_ONE_AT_A_TIME = 0x1DE9  # any number that nobody else locks in this database
+REMEMBERED = 50_000
+"""Alerts that a receiver keeps in memory between transactions; some 50 MB."""
+
+Known = dict[str, tuple[Episode, int | None]]
+"""The current episode of each fingerprint, with the incident that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +44,41 @@ class Delivery:
 
 
 @dataclass(slots=True)
+class Recall:
+    """Remembers alerts between transactions, where one process alone writes to the store."""
+
+    episodes: Known = field(default_factory=dict)
+
+    def forget(self, *, beyond: int = 0) -> None:
+        """Forget everything, if more than `beyond` alerts are remembered."""
+        if len(self.episodes) > beyond:
+            self.episodes.clear()
+
+
+@dataclass(slots=True)
 class Ingest:
-    """The state that one transaction works on; what the alerts do to it is decided alert by alert, in their order."""
+    """The state that one transaction works on; what the alerts do to it is decided alert by alert, in their order.
+
+    What a storm repeats for each alert is gathered and written once at the end: alerts, joined incidents, and their
+    lines on the timeline.
+    """
 
     connection: Connection
     settings: ReceiverConfig
     now: datetime
-    known: dict[str, tuple[Episode, int | None]]
+    known: Known
     open: dict[str, Incident]
     changed: dict[tuple[str, datetime], tuple[Alert, str, int | None]] = field(default_factory=dict)
-    touched: dict[int, str] = field(default_factory=dict)
+    joined: dict[str, Incident] = field(default_factory=dict)
+    resolved: set[int] = field(default_factory=set)
+    asked: set[tuple[int, str]] = field(default_factory=set)
+    notes: dict[tuple[int, str], Counter[str]] = field(default_factory=dict)
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
+    heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, alert: Alert) -> None:
         """Decide about one alert and apply the decision."""
-        service, environment = target(alert)
-        key = book.open_key(service, environment)
+        key = book.open_key(*target(alert))
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
         known, incident_id = self.known.get(alert.fingerprint, (None, None))
@@ -66,17 +92,20 @@ class Ingest:
             case Effect.JOIN | Effect.WORSEN if incident is not None:
                 incident_id = self._join(alert, severity, key, incident, decision)
             case Effect.RESOLVE if incident_id is not None:
-                self._line(incident_id, "alert_resolved", f"{alert.name} resolved")
-                self.touched[incident_id] = key
+                self._gather(incident_id, "alert_resolved", alert.name)
+                self.resolved.add(incident_id)
             case _:
                 pass
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
 
     def settle(self) -> None:
-        """Write the alerts, and begin the quiet time of incidents whose last alert has resolved."""
+        """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
+        self._write_gathered()
+        for incident in self.joined.values():
+            book.save(self.connection, incident)
         book.save_alerts(self.connection, list(self.changed.values()), self.now)
-        for incident_id in self.touched:
+        for incident_id in self.resolved:
             incident = book.get(self.connection, incident_id)
             if not incident.resolved_at and not incident.quiet_since and book.is_quiet(self.connection, incident_id):
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
@@ -102,57 +131,126 @@ class Ingest:
         return incident.id
 
     def _join(self, alert: Alert, severity: Severity, key: str, incident: Incident, decision: Decision) -> int:
-        self._line(incident.id, "joined", f"{alert.name} joined: {severity}, {decision.reason}")
+        self._gather(incident.id, "joined", f"{alert.name} ({severity})")
         if incident.quiet_since:
             self._line(incident.id, "reopened", f"{alert.name} fires within the quiet time; the incident goes on")
         new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)
-        joined = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
-        under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"rollback"}
+        if new or incident.quiet_since:
+            incident = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
+            self.open[key] = self.joined[key] = incident
         if decision.effect is Effect.WORSEN:
-            self._line(incident.id, "worsened", f"severity raised from {incident.severity} to {severity}")
-            joined, event = replace(joined, severity=severity), Event.WORSENED
-            wanted, under_way = self.settings.strategy.immediate(severity, alert), under_way - {"notify"}
-        else:
-            wanted, event = strategy.asked(alert), Event.OPENED
-        book.save(self.connection, joined)
-        self._act(joined, alert, key, event, [action for action in wanted if action not in under_way])
-        if event is Event.OPENED and "notify" in self.settings.strategy.of(severity).immediate:
+            self._worsen(alert, severity, key, incident)
+            return incident.id
+        # What the severity asks for is under way; whether to roll back is decided for each alert that asks.
+        under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"rollback"}
+        self._act(incident, alert, key, Event.OPENED, [a for a in strategy.asked(alert) if a not in under_way])
+        if new and "notify" in self.settings.strategy.of(severity).immediate:
             summary = alert.annotations.get(AlertAnnotation.SUMMARY, "")
-            tell(self.connection, self.settings, joined, event, self.now, once=severity, note=summary, channels=new)
+            tell(
+                self.connection,
+                self.settings,
+                incident,
+                Event.OPENED,
+                self.now,
+                once=severity,
+                note=summary,
+                channels=new,
+            )
         return incident.id
 
-    def _act(self, incident: Incident, alert: Alert, key: str, event: Event, actions: Iterable[str]) -> None:
-        queue_all(Case(self.connection, self.settings, incident, alert, event, self.now), actions)
+    def _worsen(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:
+        self._line(incident.id, "worsened", f"severity raised from {incident.severity} to {severity}")
+        under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"notify", "rollback"}
+        incident = replace(incident, severity=severity)
+        self.open[key] = self.joined[key] = incident
+        wanted = self.settings.strategy.immediate(severity, alert)
+        self._act(incident, alert, key, Event.WORSENED, [action for action in wanted if action not in under_way])
+
+    def _act(self, incident: Incident, alert: Alert, key: str, event: Event, actions: Sequence[str]) -> None:
+        """Queue the actions, each once for an incident in this transaction, however many alerts ask for it."""
+        wanted = [action for action in actions if (incident.id, action) not in self.asked]
         after = alert.annotations.get(AlertAnnotation.ESCALATE_AFTER, "")
-        if after:
-            try:
-                escalate.later(self.connection, incident, self.now, parse_duration(after))
-            except ValueError as error:
-                self._line(incident.id, "action_refused", f"escalate_after of {alert.name}: {error}")
+        timed = bool(after) and (incident.id, after) not in self.asked
+        if not wanted and not timed:
+            return
+        self.asked.update((incident.id, one) for one in (*wanted, after))
+        self._write_gathered()
+        if key in self.joined:
+            book.save(self.connection, self.joined.pop(key))
+        queue_all(Case(self.connection, self.settings, incident, alert, event, self.now), wanted)
+        if timed:
+            self._escalate_later(incident, alert, after)
         self.open[key] = book.get(self.connection, incident.id)
 
+    def _escalate_later(self, incident: Incident, alert: Alert, after: str) -> None:
+        try:
+            escalate.later(self.connection, incident, self.now, parse_duration(after))
+        except ValueError as error:
+            self._line(incident.id, "action_refused", f"escalate_after of {alert.name}: {error}")
+
     def _channels(self, alert: Alert, severity: Severity) -> tuple[str, ...]:
-        return strategy.channels(alert, self.settings.notify.by_severity, severity, self.settings.channels)
+        key = (alert.annotations.get(AlertAnnotation.CHANNELS, ""), severity)
+        if key not in self.heard:
+            by_severity, known = self.settings.notify.by_severity, self.settings.channels
+            self.heard[key] = strategy.channels(alert, by_severity, severity, known)
+        return self.heard[key]
 
     def _line(self, incident_id: int, kind: str, text: str) -> None:
+        self._write_gathered()
         book.write_line(self.connection, incident_id, self.now, kind, text)
+
+    def _gather(self, incident_id: int, kind: str, what: str) -> None:
+        self.notes.setdefault((incident_id, kind), Counter())[what] += 1
+
+    def _write_gathered(self) -> None:
+        """One line for all the alerts that did the same to an incident, in the order in which they began to."""
+        rows = [
+            book.line(incident_id, self.now, kind, _summed(tally, _DID[kind]))
+            for (incident_id, kind), tally in self.notes.items()
+        ]
+        book.write_lines(self.connection, rows)
+        self.notes.clear()
+
+
+_DID = {"joined": "joined", "alert_resolved": "resolved"}
+
+
+def _summed(tally: Counter[str], did: str) -> str:
+    """`HighLatency (high) joined`, or `12 alerts joined: HighErrorRate (high) ×10, HighLatency (high) ×2`."""
+    if tally.total() == 1:
+        return f"{next(iter(tally))} {did}"
+    named = [f"{name} ×{count}" if count > 1 else name for name, count in tally.most_common(_NAMED)]
+    more = len(tally) - len(named)
+    return f"{tally.total()} alerts {did}: {', '.join(named)}{f' and {more} others' if more else ''}"
 
 
 def ingest(
-    connection: Connection, settings: ReceiverConfig, batch: Sequence[Delivery], now: datetime
+    connection: Connection,
+    settings: ReceiverConfig,
+    batch: Sequence[Delivery],
+    now: datetime,
+    recall: Recall | None = None,
 ) -> Counter[tuple[Effect, Reason]]:
-    """Store the deliveries and all that follows from them; how often each decision was made comes back."""
+    """Store the deliveries and all that follows from them; how often each decision was made comes back.
+
+    `recall` saves looking up alerts that are remembered; the caller makes it forget when the transaction fails.
+    """
+    if connection.dialect.name == "postgresql":
+        # Two replicas that take in the same alert decide one after the other, as SQLite's single writer does.
+        connection.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
     connection.execute(
         insert(deliveries),
         [{"received_at": one.received_at, "alerts": len(one.alerts), "body": one.body} for one in batch],
     )
     alerts = [alert for delivery in batch for alert in delivery.alerts]
+    known = recall.episodes if recall else {}
+    known.update(book.episodes(connection, {a.fingerprint for a in alerts if a.fingerprint not in known}))
     state = Ingest(
         connection,
         settings,
         now,
-        known=book.episodes(connection, (alert.fingerprint for alert in alerts)),
-        open=book.open_by_key(connection, (book.open_key(*target(alert)) for alert in alerts)),
+        known=known,
+        open=book.open_by_key(connection, {book.open_key(*target(alert)) for alert in alerts}),
     )
     for alert in alerts:
         state.take(alert)

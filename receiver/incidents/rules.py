@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from deploywatch.conventions import SEVERITIES
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """One alert of a webhook; `starts_at` names its episode, `ends_at` is None while it fires."""
 
     fingerprint: str
@@ -19,7 +20,7 @@ class Alert:
     starts_at: datetime
     ends_at: datetime | None
     labels: Mapping[str, str]
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     generator_url: str = ""
 
     @property

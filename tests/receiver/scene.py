@@ -7,10 +7,11 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from receiver.config import ReceiverConfig
@@ -170,7 +171,7 @@ def alert(
 
 def ended(firing: Alert) -> Alert:
     """The same episode, resolved."""
-    return replace(firing, firing=False, ends_at=firing.starts_at + MINUTE)
+    return msgspec.structs.replace(firing, firing=False, ends_at=firing.starts_at + MINUTE)
 
 
 def body(*alerts: Alert, **more: Any) -> bytes:

@@ -39,7 +39,7 @@ async def test_a_second_alert_of_the_same_service_joins_and_tells_nobody_again(s
     await scene.take(alert("HighLatency"))
     await scene.drain()
     assert (await scene.incident()).severity == "high"
-    assert await scene.lines("joined") == ["HighLatency joined: high, incident_is_open"]
+    assert await scene.lines("joined") == ["HighLatency (high) joined"]
     assert scene.channels["team"].events == [Event.OPENED]
 
 

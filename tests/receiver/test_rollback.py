@@ -153,7 +153,8 @@ async def test_the_next_incident_of_the_same_deployment_does_not_roll_back_again
 
 async def test_a_command_that_fails_is_told_escalated_and_not_tried_again(ground: Ground) -> None:
     scene = await ground.scene("sh", "-c", f"echo run >> {ground.runs}; echo no such release; exit 4")
-    await scene.take(alert("A", severity="critical"), alert("B", action="rollback"))
+    await scene.take(alert("A", severity="critical"))
+    await scene.take(alert("B", action="rollback"))
     await scene.after(10 * MINUTE)
     assert ground.ran == ["run"]
     assert await _state(scene) == "failed"
