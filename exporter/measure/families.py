@@ -49,7 +49,13 @@ FAILED_DUE_TO_REGEX: Final = _gauge(
     ProbeMetric.FAILED_DUE_TO_REGEX, "Whether the probe failed because of a regular expression."
 )
 SSL_EXPIRY: Final = _gauge(ProbeMetric.SSL_EARLIEST_CERT_EXPIRY, "When the earliest certificate expires, in Unix time.")
-TLS_VERSION: Final = _gauge(ProbeMetric.TLS_VERSION_INFO, "The TLS version of the last response's connection.")
+SSL_CHAIN_EXPIRY: Final = _gauge(
+    ProbeMetric.SSL_CHAIN_EXPIRY, "When the chain that leads to a trusted authority expires, in Unix time."
+)
+SSL_CHAIN_INFO: Final = _gauge(ProbeMetric.SSL_CHAIN_INFO, "The server's own certificate.")
+TLS_VERSION: Final = _gauge(ProbeMetric.TLS_VERSION_INFO, "The TLS version of the last connection.")
+TLS_CIPHER: Final = _gauge(ProbeMetric.TLS_CIPHER_INFO, "The TLS cipher suite of the last connection.")
+TLS_VERIFY_FAILURE: Final = _gauge(ProbeMetric.TLS_VERIFY_FAILURE, "Why the server's certificate is not trusted.")
 SERVED_RESPONSE_TIME: Final = _gauge(
     ProbeMetric.SERVED_RESPONSE_TIME, "The response time that the service itself reports, in seconds."
 )
@@ -58,6 +64,30 @@ APPLICATION_UPTIME: Final = _gauge(ProbeMetric.APPLICATION_UPTIME, "The uptime t
 APPLICATION_CHECK: Final = _gauge(
     ProbeMetric.APPLICATION_CHECK, "Whether a check that the service reports of itself is healthy."
 )
+APPLICATION_MEMORY: Final = _gauge(ProbeMetric.APPLICATION_MEMORY, "Memory that the service says it uses, in bytes.")
+APPLICATION_MEMORY_RATIO: Final = _gauge(
+    ProbeMetric.APPLICATION_MEMORY_RATIO, "Share of its memory that the service says it uses, from 0 to 1."
+)
+APPLICATION_CPU: Final = _gauge(ProbeMetric.APPLICATION_CPU, "Share of CPU that the service says it uses; 1 is all.")
+APPLICATION_CONNECTIONS: Final = _gauge(
+    ProbeMetric.APPLICATION_CONNECTIONS, "Active connections that the service reports."
+)
+APPLICATION_REQUESTS: Final = _gauge(
+    ProbeMetric.APPLICATION_REQUESTS, "Requests a second, from those a minute that the service reports."
+)
+APPLICATION_ERRORS: Final = _gauge(ProbeMetric.APPLICATION_ERRORS, "Share of errors that the service reports, 0 to 1.")
+
+# tcp
+EXPECT_INFO: Final = _gauge(ProbeMetric.EXPECT_INFO, "What a regular expression of `expect` captured, as labels.")
+
+# flow
+STEP_SUCCESS: Final = _gauge(ProbeMetric.STEP_SUCCESS, "Whether a step of the flow succeeded; absent when not reached.")
+STEP_DURATION: Final = _gauge(ProbeMetric.STEP_DURATION, "How long a step of the flow took, in seconds.")
+STEP_STATUS_CODE: Final = _gauge(ProbeMetric.STEP_STATUS_CODE, "Status code that a step got; 0 without an answer.")
+STEP_FAILURE: Final = _gauge(ProbeMetric.STEP_FAILURE, "Why a step of the flow failed.")
+
+# port
+PORT_STATE: Final = _gauge(ProbeMetric.PORT_STATE, "1 for what a port of the registry is now.")
 
 # postgres
 POSTGRES_CONNECT: Final = _gauge(
@@ -67,10 +97,39 @@ POSTGRES_SELECT: Final = _gauge(
     ProbeMetric.POSTGRES_SELECT, "Time that PostgreSQL took to answer SELECT 1, in seconds."
 )
 POSTGRES_QUERY: Final = _gauge(ProbeMetric.POSTGRES_QUERY, "Time that a query of the configuration took, in seconds.")
+POSTGRES_CONNECTIONS: Final = _gauge(ProbeMetric.POSTGRES_CONNECTIONS, "Client connections to the server by state.")
+POSTGRES_MAX_CONNECTIONS: Final = _gauge(
+    ProbeMetric.POSTGRES_MAX_CONNECTIONS, "Connections that the server allows, those reserved for superusers excluded."
+)
+POSTGRES_CONNECTIONS_RATIO: Final = _gauge(
+    ProbeMetric.POSTGRES_CONNECTIONS_RATIO, "Share of the connections allowed that are in use, from 0 to 1."
+)
+POSTGRES_REPLICA: Final = _gauge(ProbeMetric.POSTGRES_REPLICA, "1 on a replica, 0 on a primary.")
+POSTGRES_REPLICATION_LAG: Final = _gauge(
+    ProbeMetric.POSTGRES_REPLICATION_LAG, "How far behind a replica is, in seconds; 0 when it has replayed everything."
+)
+POSTGRES_REPLICATION_LAG_BYTES: Final = _gauge(
+    ProbeMetric.POSTGRES_REPLICATION_LAG_BYTES, "WAL that a connected replica has not replayed, in bytes."
+)
+POSTGRES_REPLICAS: Final = _gauge(ProbeMetric.POSTGRES_REPLICAS, "Replicas that are connected to the server.")
+POSTGRES_SIZE: Final = _gauge(ProbeMetric.POSTGRES_SIZE, "Size of the database, in bytes.")
+POSTGRES_LOCKS_WAITING: Final = _gauge(ProbeMetric.POSTGRES_LOCKS_WAITING, "Sessions that wait for a lock.")
+POSTGRES_LOCK_WAIT: Final = _gauge(
+    ProbeMetric.POSTGRES_LOCK_WAIT, "How long the session that has waited longest for a lock has waited, in seconds."
+)
 
 # redis
 REDIS_CONNECT: Final = _gauge(ProbeMetric.REDIS_CONNECT, "Time to connect to Redis and authenticate, in seconds.")
 REDIS_PING: Final = _gauge(ProbeMetric.REDIS_PING, "Round-trip time of PING, in seconds.")
 REDIS_ROUND_TRIP: Final = _gauge(ProbeMetric.REDIS_ROUND_TRIP, "Time to SET a key and GET it back, in seconds.")
+REDIS_MEMORY: Final = _gauge(ProbeMetric.REDIS_MEMORY, "Memory that Redis uses for data, in bytes.")
+REDIS_MEMORY_MAX: Final = _gauge(ProbeMetric.REDIS_MEMORY_MAX, "Memory that Redis may use, in bytes; 0 is no limit.")
+REDIS_CLIENTS: Final = _gauge(ProbeMetric.REDIS_CLIENTS, "Clients that are connected, ours included.")
+REDIS_CLIENTS_BLOCKED: Final = _gauge(ProbeMetric.REDIS_CLIENTS_BLOCKED, "Clients that wait in a blocking command.")
+REDIS_CLIENTS_MAX: Final = _gauge(ProbeMetric.REDIS_CLIENTS_MAX, "Clients that Redis admits.")
+REDIS_REPLICA: Final = _gauge(ProbeMetric.REDIS_REPLICA, "1 on a replica, 0 on a master.")
+REDIS_LINK_UP: Final = _gauge(ProbeMetric.REDIS_LINK_UP, "Whether a replica's link to its master is up.")
+REDIS_LAST_IO: Final = _gauge(ProbeMetric.REDIS_LAST_IO, "Seconds since a replica last heard from its master.")
+REDIS_REPLICAS: Final = _gauge(ProbeMetric.REDIS_REPLICAS, "Replicas that are connected to a master.")
 
 ALL: Final = tuple(value for value in list(globals().values()) if isinstance(value, Family))

@@ -6,9 +6,7 @@ a general client's work for each fresh connection costs more than the probe.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +14,11 @@ from dataclasses import dataclass
 
 from yarl import URL
 
+from exporter.net.certificates import Shown, secure
+from exporter.net.channel import Channel
 from exporter.net.dial import Route, connect
 from exporter.net.resolve import Address
-from exporter.net.wire import HEAD_LIMIT, Response, read_body, read_head
+from exporter.net.wire import Response, read_response
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 
@@ -35,10 +35,15 @@ class Phases:
     at: str = "start"
     first_lookup: float | None = None
     address: Address | None = None
+    shown: Shown | None = None
 
     def try_at(self, address: Address) -> None:
         """Note the address that is tried next."""
         self.address = address
+
+    def see(self, shown: Shown) -> None:
+        """Note what a server showed in its TLS handshake."""
+        self.shown = shown
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -83,51 +88,27 @@ class Via:
 async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: int) -> Response:
     """Send a request and read the answer; Failed when there is none, or none that is HTTP."""
     host, port = request.url.raw_host or "", request.url.port or 0
+    phases.shown = None
     with phases.timed("resolve"):
         addresses = await via.route.addresses(host, port)
     if phases.first_lookup is None:
         phases.first_lookup = phases.resolve
     with phases.timed("connect"):
         sock, address = await connect(addresses, phases.try_at)
-    reader, writer = await _open(sock, request.url, via, phases)
+    channel = Channel(sock)
     try:
+        if request.url.scheme == "https":
+            with phases.timed("tls"):
+                await secure(channel, via.tls(), via.server_name or host, phases.see)
         with phases.timed("processing"):
-            writer.write(request.encoded())
-            first = await reader.read(1)
+            await channel.send(request.encoded())
+            first = await channel.receive()
         with phases.timed("transfer"):
-            response = await read_head(first, reader)
-            _describe_connection(response, address, writer)
-            await read_body(response, request.method, reader, body_limit)
+            response = await read_response(first, channel.receive, request.method, body_limit)
+        response.address = address
         return response
     finally:
-        # Everything that was wanted has been read: no polite goodbye to a server that may never answer it.
-        writer.transport.abort()
-
-
-async def _open(
-    sock: socket.socket, url: URL, via: Via, phases: Phases
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    try:
-        if url.scheme != "https":
-            return await asyncio.open_connection(sock=sock, limit=HEAD_LIMIT)
-        with phases.timed("tls"):
-            return await asyncio.open_connection(
-                sock=sock, limit=HEAD_LIMIT, ssl=via.tls(), server_hostname=via.server_name or url.raw_host
-            )
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _describe_connection(response: Response, address: Address, writer: asyncio.StreamWriter) -> None:
-    response.address = address
-    tls = writer.get_extra_info("ssl_object")
-    if tls is None:
-        return
-    response.tls_version = tls.version()
-    certificate = tls.getpeercert()
-    if certificate and "notAfter" in certificate:
-        response.certificate_expiry = float(ssl.cert_time_to_seconds(certificate["notAfter"]))
+        channel.close()
 
 
 def _host_header(url: URL) -> str:

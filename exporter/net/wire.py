@@ -1,20 +1,17 @@
-"""Read an HTTP/1.1 answer from a stream: its head, and its body up to a limit."""
+"""Read an HTTP/1.x answer: fed to llhttp piece by piece, its head and its body up to a limit."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import re
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+import httptools
 
 from exporter.net.resolve import Address
 from exporter.results import Failed, Reason
 
 HEAD_LIMIT = 64 * 1024
-_PIECE = 64 * 1024
-_STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})(?: [^\r\n]*)?")
-_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_BODILESS = frozenset({204, 304})
 
 
 @dataclass(slots=True)
@@ -25,8 +22,6 @@ class Response:
     version: str
     headers: dict[str, str]
     address: Address | None = None
-    certificate_expiry: float | None = None
-    tls_version: str | None = None
     body: bytes = b""
     complete: bool = True
     bytes_read: int = 0
@@ -38,101 +33,107 @@ class Response:
         return int(value) if value.isascii() and value.isdigit() else -1
 
 
-async def read_head(first: bytes, reader: asyncio.StreamReader) -> Response:
-    """Read up to the end of the headers; `first` is what was read already. Failed when it is not HTTP."""
-    while True:
-        try:
-            head = first + await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError as error:
-            received = first + error.partial
-            if received and not received.startswith(b"HTTP/"[: len(received)]):
-                raise Failed(Reason.PROTOCOL, "the answer is not HTTP") from error
-            raise Failed(Reason.RESET, "the connection was closed before the answer was there") from error
-        except asyncio.LimitOverrunError as error:
-            raise Failed(Reason.PROTOCOL, "the answer has no end of its headers within 64 KiB") from error
-        response = _parse(head)
-        if response.status >= 200 or response.status == 101:
-            return response
-        first = b""
+async def read_response(first: bytes, receive: Callable[[], Awaitable[bytes]], method: str, limit: int) -> Response:
+    """Read the answer to a request of `method`, at most `limit` bytes of its body; `first` was received already.
 
-
-def _parse(head: bytes) -> Response:
-    status_line, *lines = head[:-4].split(b"\r\n")
-    match = _STATUS_LINE.fullmatch(status_line)
-    if match is None:
-        raise Failed(Reason.PROTOCOL, "the answer is not HTTP/1.x")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or not name or name != name.strip():
-            raise Failed(Reason.PROTOCOL, "the answer has a malformed header")
-        key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
-        if key == "content-length" and headers.get(key, text) != text:
-            raise Failed(Reason.PROTOCOL, "the answer has two different lengths")
-        headers[key] = text
-    return Response(int(match[2]), match[1].decode(), headers)
-
-
-async def read_body(response: Response, method: str, reader: asyncio.StreamReader, limit: int) -> None:
-    """Read the body into `response`, at most `limit` bytes; Failed when it is broken off or malformed."""
-    if method == "HEAD" or response.status in {204, 304}:
-        return
-    pieces: list[bytes] = []
-    room = limit
-    async with contextlib.aclosing(_pieces(response, reader)) as source:
-        async for piece in source:
-            response.bytes_read += len(piece)
-            pieces.append(piece[:room])
-            room -= len(piece)
-            if room < 0:
-                response.complete = False
-                break
-    response.body = b"".join(pieces)
-
-
-async def _pieces(response: Response, reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
-    if response.headers.get("transfer-encoding", "").lower().rpartition(",")[2].strip() == "chunked":
-        while size := await _chunk_size(reader):
-            async for piece in _exactly(size, reader):
-                yield piece
-            await _chunk_end(reader)
-    elif "content-length" in response.headers:
-        if response.content_length < 0:
-            raise Failed(Reason.PROTOCOL, "the answer has a malformed Content-Length")
-        async for piece in _exactly(response.content_length, reader):
-            yield piece
+    Failed when it is not HTTP, is malformed, or is broken off.
+    """
+    reading = _Reading(method, limit)
+    piece = first
+    while piece:
+        reading.feed(piece)
+        if reading.done:
+            break
+        piece = await receive()
     else:
-        while piece := await reader.read(_PIECE):
-            yield piece
+        reading.end()
+    return reading.response()
 
 
-async def _exactly(size: int, reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
-    left = size
-    while left:
-        piece = await reader.read(min(_PIECE, left))
-        if not piece:
-            raise Failed(Reason.RESET, f"the connection was closed {left} bytes before the end of the body")
-        left -= len(piece)
-        yield piece
+class _Reading:
+    """llhttp's callbacks, and what they told so far."""
 
+    __slots__ = (
+        "_head_only",
+        "_headers",
+        "_parser",
+        "_pieces",
+        "_received",
+        "_room",
+        "_seen",
+        "done",
+        "framed",
+        "status",
+    )
 
-async def _chunk_size(reader: asyncio.StreamReader) -> int:
-    try:
-        line = await reader.readuntil(b"\r\n")
-    except asyncio.IncompleteReadError as error:
-        raise Failed(Reason.RESET, "the connection was closed in the middle of the body") from error
-    except asyncio.LimitOverrunError as error:
-        raise Failed(Reason.PROTOCOL, "the answer has a malformed chunk") from error
-    match = _CHUNK_SIZE.fullmatch(line)
-    if match is None:
-        raise Failed(Reason.PROTOCOL, "the answer has a malformed chunk")
-    return int(match[1], 16)
+    def __init__(self, method: str, limit: int) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        # A length beside chunks is ignored, as RFC 9112 and every browser do.
+        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
+        self._head_only = method == "HEAD"
+        self._headers: dict[str, str] = {}
+        self._pieces: list[bytes] = []
+        self._room = limit
+        self._received = 0
+        self._seen = 0
+        self.status = 0
+        self.framed = False
+        self.done = False
 
+    def feed(self, piece: bytes) -> None:
+        """Take what was received; Failed when it cannot be HTTP."""
+        self._received += len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self.done = True
+        except httptools.HttpParserError as error:
+            # Something may follow an answer that is complete; it is nobody's.
+            if not self.done:
+                raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP: {error}") from error
+        if not self.status and self._received > HEAD_LIMIT:
+            raise Failed(Reason.PROTOCOL, "the answer has no end of its headers within 64 KiB")
 
-async def _chunk_end(reader: asyncio.StreamReader) -> None:
-    try:
-        end = await reader.readexactly(2)
-    except asyncio.IncompleteReadError as error:
-        raise Failed(Reason.RESET, "the connection was closed in the middle of the body") from error
-    if end != b"\r\n":
-        raise Failed(Reason.PROTOCOL, "the answer has a malformed chunk")
+    def end(self) -> None:
+        """The connection was closed; Failed when the answer should have gone on."""
+        if not self.status:
+            raise Failed(Reason.RESET, "the connection was closed before the answer was there")
+        if self.framed:
+            raise Failed(Reason.RESET, f"the connection was closed in the middle of the body, after {self._seen} bytes")
+
+    def response(self) -> Response:
+        """What was read."""
+        return Response(
+            self.status,
+            self._parser.get_http_version(),
+            self._headers,
+            body=b"".join(self._pieces),
+            complete=self._room >= 0,
+            bytes_read=self._seen,
+        )
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.status:
+            self._headers[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._headers = {}
+            return
+        self.status = status
+        self.done = self._head_only or status in _BODILESS or status == 101
+        coding = self._headers.get("transfer-encoding", "").lower().rpartition(",")[2].strip()
+        self.framed = coding == "chunked" or (not coding and "content-length" in self._headers)
+
+    def on_body(self, piece: bytes) -> None:
+        if self.done:
+            return
+        self._seen += len(piece)
+        if self._room > 0:
+            self._pieces.append(piece[: self._room])
+        self._room -= len(piece)
+        self.done = self._room < 0
+
+    def on_message_complete(self) -> None:
+        self.done = self.done or bool(self.status)

@@ -20,7 +20,7 @@ from deploywatch.quantity import Duration, Quantity, QuantityField, Unit, parse_
 from deploywatch.secrets import Secret, SecretUrl
 from exporter.measure import families
 from exporter.measure.gauges import Gauge, GaugeName
-from exporter.net import body
+from exporter.net import body, certificates
 from exporter.net.dial import Route
 from exporter.net.exchange import PHASES, Phases, Request, Via, exchange
 from exporter.net.tls import TlsClient, context_for
@@ -282,15 +282,13 @@ def _note(trail: _Trail, found: Findings) -> None:
     found.add(families.HTTP_STATUS_CODE, response.status if response else 0)
     found.add(families.HTTP_REDIRECTS, trail.redirects)
     found.add(families.HTTP_SSL, trail.secure)
+    if phases.shown:
+        certificates.note(phases.shown, found)
     if response is None:
         return
     found.add(families.HTTP_VERSION, float(response.version))
     found.add(families.HTTP_CONTENT_LENGTH, response.content_length)
     found.add(families.HTTP_BODY_LENGTH, response.bytes_read)
-    if response.certificate_expiry is not None:
-        found.add(families.SSL_EXPIRY, response.certificate_expiry)
-    if response.tls_version:
-        found.add(families.TLS_VERSION, 1, version=response.tls_version)
     _note_headers(response, found)
 
 

@@ -168,14 +168,38 @@ async def test_a_server_that_never_answers_is_cut_at_the_deadline(tcp: Start) ->
         b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX-Long: ",
-        b"",
     ],
-    ids=["length", "no end", "headers", "nonsense"],
+    ids=["length", "no end", "headers"],
 )
 async def test_a_trickling_server_is_cut_at_the_deadline(tcp: Start, head: bytes) -> None:
     result = await probe(0.3, kind="http", url=f"http://127.0.0.1:{await tcp(trickling(head))}/")
     assert result.reason is Reason.DEADLINE
     assert result.duration < 1
+
+
+async def test_trickling_nonsense_is_known_for_what_it_is_at_once(tcp: Start) -> None:
+    result = await probe(5, kind="http", url=f"http://127.0.0.1:{await tcp(trickling(b''))}/")
+    assert result.reason is Reason.PROTOCOL
+    assert result.duration < 1
+
+
+async def test_of_100_megabytes_no_more_is_read_than_the_limit(tcp: Start) -> None:
+    sent = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        while sent < 100_000_000:
+            writer.write(b"x" * 100_000)
+            await writer.drain()
+            sent += 100_000
+
+    result = await probe(kind="http", url=f"http://127.0.0.1:{await tcp(talk)}/")
+    assert result.success, result.detail
+    assert measured(result)["probe_http_content_length"] == 100_000_000
+    assert measured(result)["probe_http_uncompressed_body_length"] < 1_200_000
+    assert sent < 50_000_000
 
 
 async def test_a_body_without_end_is_read_up_to_the_limit(tcp: Start) -> None:
@@ -231,13 +255,35 @@ async def test_an_answer_that_is_broken_says_how(tcp: Start, answer: bytes, reas
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
         b"HTTP/1.0 200\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, and more that belongs to nobody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Trailer: late\r\n\r\n",
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     ],
-    ids=["chunked", "length", "until closed", "after an informational answer"],
+    ids=[
+        "chunked",
+        "length",
+        "until closed",
+        "chunks beside a length",
+        "more than announced",
+        "trailers",
+        "after an informational answer",
+    ],
 )
 async def test_a_body_is_read_however_it_is_framed(tcp: Start, answer: bytes) -> None:
     port = await tcp(saying(answer))
     result = await probe(kind="http", url=f"http://127.0.0.1:{port}/", expect={"body": "^hello$"})
+    assert result.success, result.detail
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_an_answer_that_never_has_a_body_is_not_waited_for(tcp: Start, status: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 100\r\n\r\n")
+        await silent(reader, writer)
+
+    result = await probe(kind="http", url=f"http://127.0.0.1:{await tcp(talk)}/", expect={"status": ["2xx", 304]})
     assert result.success, result.detail
 
 
@@ -272,7 +318,7 @@ class TestTls:
         assert values["probe_http_ssl"] == 1
         assert values["probe_ssl_earliest_cert_expiry"] > result.started
         assert values["probe_http_duration_seconds{phase=tls}"] > 0
-        assert "probe_tls_version_info{version=TLSv1.3}" in values
+        assert "probe_tls_version_info{version=TLS 1.3}" in values
 
     async def test_an_unknown_authority_is_the_reason(self) -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -1,0 +1,78 @@
+"""A connected socket to send to and receive from, in plain, and over TLS once it was secured."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+
+PIECE = 64 * 1024
+"""At most so many bytes are received at once."""
+
+
+class Channel:
+    """One connection; OSError when it breaks. Who closes it says no goodbye to a server that may never answer one."""
+
+    __slots__ = ("_incoming", "_loop", "_outgoing", "sock", "tls")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.tls: ssl.SSLObject | None = None
+        self._loop = asyncio.get_running_loop()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+
+    async def secure(self, context: ssl.SSLContext, name: str) -> ssl.SSLObject:
+        """Begin TLS with the server `name`; after an ssl.SSLError, `tls` still shows what the server presented."""
+        self.tls = tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except ssl.SSLError:
+                # The server may be told why; whether it still listens is its affair.
+                with contextlib.suppress(OSError):
+                    await self._flush()
+                raise
+            else:
+                await self._flush()
+                return tls
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it."""
+        if self.tls is None:
+            await self._loop.sock_sendall(self.sock, data)
+            return
+        self.tls.write(data)
+        await self._flush()
+
+    async def receive(self) -> bytes:
+        """What comes next, at most `PIECE` bytes; nothing when the server has ended the connection."""
+        if self.tls is None:
+            return await self._loop.sock_recv(self.sock, PIECE)
+        while True:
+            try:
+                return self.tls.read(PIECE)
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self.sock.close()
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._loop.sock_sendall(self.sock, self._outgoing.read())
+
+    async def _fill(self) -> None:
+        data = await self._loop.sock_recv(self.sock, PIECE)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
