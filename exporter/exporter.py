@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 from collections import Counter
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from deploywatch import logs
 from exporter import config
 from exporter.clock import Clock, SystemClock
 from exporter.config import ExporterSettings
+from exporter.discovery import TargetFiles, together
 from exporter.measure.board import Board
+from exporter.measure.lag import LOOP_BOUNDS, Lags, watch_loop
 from exporter.schedule import Scheduler
 from exporter.targets import Target, targets
 
+log = logs.get("exporter")
+
 _RESOLVER_THREADS = 64
+_NOTHING_TO_LOOK_AT = 60.0
 
 
 class Exporter:
-    """Probes what the config file says, and keeps what was found."""
+    """Probes what the config file and its target files say, and keeps what was found."""
 
     def __init__(self, path: Path, settings: ExporterSettings, *, clock: Clock | None = None) -> None:
         self._path = path
@@ -27,21 +35,41 @@ class Exporter:
         self.board = Board(self.clock)
         self.scheduler = Scheduler(clock=self.clock, report=self.board.note)
         self.settings = settings
-        self._reloading = asyncio.Lock()
+        self.files = TargetFiles(settings)
+        self.loop_lag = Lags(LOOP_BOUNDS)
+        self._changing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to probe; needs a running event loop."""
         _raise_file_limit()
         # Look-ups of names that never answer hold a thread each.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS, "exporter"))
-        self._apply(self.settings, list(targets(self.settings)))
+        self.files.refresh()
+        self._apply(self.settings, self.files, together(list(targets(self.settings)), self.files.targets()))
+        self._begin(watch_loop(self.clock, self.loop_lag))
+        self._begin(self._watch_files())
+
+    async def stop(self) -> None:
+        """Break off everything that is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.scheduler.stop()
 
     async def reload(self) -> None:
         """Take over the file as it is now; ConfigError, and nothing changed, when it has faults."""
-        async with self._reloading:
+        async with self._changing:
             # In a thread: to read a long file must not hold up the probes.
-            settings = await asyncio.to_thread(config.load, self._path)
-            self._apply(settings, await asyncio.to_thread(lambda: list(targets(settings))))
+            self._apply(*await asyncio.to_thread(self._read))
+
+    async def refresh(self) -> None:
+        """Take over the target files that have changed."""
+        async with self._changing:
+            if await asyncio.to_thread(self.files.refresh):
+                found = await asyncio.to_thread(self._together, self.settings, self.files)
+                self._apply(self.settings, self.files, found)
+                log.info("targets taken over", files=len(self.files.known), probes=len(found))
 
     def not_ready(self) -> str | None:
         """Why the exporter is not ready yet: the probes that have not run once."""
@@ -54,10 +82,36 @@ class Exporter:
         """How many probes each layer has."""
         return Counter(record.target.layer for record in self.board.records.values())
 
-    def _apply(self, settings: ExporterSettings, found: list[Target]) -> None:
+    def _read(self) -> tuple[ExporterSettings, TargetFiles, list[Target]]:
+        settings = config.load(self._path)
+        files = self.files.successor(settings)
+        files.refresh()
+        return settings, files, self._together(settings, files)
+
+    @staticmethod
+    def _together(settings: ExporterSettings, files: TargetFiles) -> list[Target]:
+        return together(list(targets(settings)), files.targets())
+
+    def _apply(self, settings: ExporterSettings, files: TargetFiles, found: list[Target]) -> None:
         self.board.set_up(found, settings.dependencies(), settings.buckets)
         self.scheduler.apply(found, concurrency=settings.concurrency)
-        self.settings = settings
+        self.settings, self.files = settings, files
+        # What is set up now stays: not to look at it again keeps the collector's pauses short with thousands of probes.
+        gc.unfreeze()
+        gc.freeze()
+
+    async def _watch_files(self) -> None:
+        while True:
+            every = (entry.refresh.total_seconds() for entry in self.settings.discover)
+            await self.clock.sleep(min(every, default=_NOTHING_TO_LOOK_AT))
+            try:
+                await self.refresh()
+            except Exception:
+                # A file that cannot be looked at now must not end the looking.
+                log.exception("target files could not be taken over")
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
 
 
 def _raise_file_limit() -> None:

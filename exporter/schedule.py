@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import math
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from deploywatch import logs
 from deploywatch.errors import DeploywatchError
 from exporter.clock import Clock
+from exporter.measure.lag import START_BOUNDS, Lags
 from exporter.probing import run
 from exporter.results import Result
 from exporter.targets import Key, Target
@@ -23,17 +26,47 @@ START_SPACING = 0.01
 """Seconds between the first runs of two targets on average, so that a start is spread and yet soon over."""
 
 
+_HUNG = 0.9
+"""The share of its timeout from which on a run is held to have hung."""
+
+
 class GoneError(DeploywatchError):
     """The target that was to be probed is no longer in the config."""
 
     exit_code = 1
 
 
+class Slots:
+    """Room for `size` runs at once; those whose last run hung share one half, so that the other half is always moving.
+
+    A target holds one slot at most, but hundreds that hang hold theirs for a whole timeout each.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._all = asyncio.Semaphore(size)
+        self._for_hung = asyncio.Semaphore(max(1, size // 2))
+
+    @contextlib.asynccontextmanager
+    async def one(self, *, hung: bool) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
+        if not hung:
+            async with self._all:
+                yield
+            return
+        async with self._for_hung, self._all:
+            yield
+
+
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One target's runs; never two of them at once."""
+    """One target's runs; never two of them at once.
+
+    `due` is the monotonic time of the next regular run; `hung` says that the last run took all the time it had.
+    """
 
     target: Target
+    due: float = math.inf
+    hung: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     asked: asyncio.Task[Result] | None = None
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -60,14 +93,18 @@ class Scheduler:
         self._report = report
         self._lanes: dict[Key, Lane] = {}
         self._leaving: set[asyncio.Task[Any]] = set()
-        self._slots = asyncio.Semaphore(1)
+        self._slots = Slots(1)
         self.missed = 0
         """Runs that were skipped because the one before was still not done."""
+        self.running = 0
+        """Runs that are under way."""
+        self.start_lag = Lags(START_BOUNDS)
+        """How late the regular runs began."""
 
     def apply(self, targets: Iterable[Target], *, concurrency: int) -> None:
         """Run these targets from now on; those that are unchanged keep their times."""
         wanted = {target.key: target for target in targets}
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Slots(concurrency)
         for key, lane in list(self._lanes.items()):
             if wanted.get(key) != lane.target:
                 del self._lanes[key]
@@ -78,6 +115,11 @@ class Scheduler:
             if key not in self._lanes:
                 lane = self._lanes[key] = Lane(target)
                 lane.start(self._tick(lane, spread))
+
+    def overdue(self) -> float:
+        """Seconds that the longest overdue regular run has been waiting to begin; 0 when none is late."""
+        due = min((lane.due for lane in self._lanes.values()), default=math.inf)
+        return max(0.0, self._clock.monotonic() - due)
 
     async def stop(self) -> None:
         """Break off every run and wait until all are over."""
@@ -103,10 +145,10 @@ class Scheduler:
         return task.result()
 
     async def _ask(self, lane: Lane) -> Result:
-        async with lane.turn:
+        async with lane.turn, self._slots.one(hung=lane.hung):
             # From here on it is under way: who asks now wants a newer one.
             lane.asked = None
-            return await self._run(lane.target)
+            return await self._run(lane)
 
     async def _tick(self, lane: Lane, spread: float) -> None:
         """Run once soon, then at the target's own times; a first regular time that comes too soon is left out."""
@@ -117,8 +159,8 @@ class Scheduler:
         if due - first < target.interval / 2:
             due += target.interval
         await self._run_at(first, lane)
-        while True:
-            await self._run_at(due, lane)
+        for number in itertools.count():
+            await self._run_at(due + target.shift(number), lane)
             due = self._next(due, target.interval)
 
     def _next(self, due: float, interval: float) -> float:
@@ -132,13 +174,22 @@ class Scheduler:
         return due + skipped * interval
 
     async def _run_at(self, at: float, lane: Lane) -> None:
+        lane.due = at
         await self._clock.sleep(at - self._clock.monotonic())
-        async with lane.turn:
-            await self._run(lane.target)
+        async with lane.turn, self._slots.one(hung=lane.hung):
+            self.start_lag.note(max(0.0, self._clock.monotonic() - at))
+            # Until the next time is known: a run that never ends is overdue from then on.
+            lane.due = at + lane.target.interval
+            await self._run(lane)
 
-    async def _run(self, target: Target) -> Result:
-        async with self._slots:
+    async def _run(self, lane: Lane) -> Result:
+        target = lane.target
+        self.running += 1
+        try:
             result = await run(target.probe, limit=target.timeout, clock=self._clock)
+        finally:
+            self.running -= 1
+        lane.hung = result.duration >= _HUNG * target.timeout
         try:
             self._report(target, result)
         except Exception:

@@ -38,27 +38,41 @@ class Target:
     timeout: float
     settings: ProbeSettings
     probe: Probe = field(compare=False)
+    jitter: float = 0.0
 
     @property
     def fraction(self) -> float:
         """Where in an interval it starts, from 0 up to 1: always the same for a target, spread over all of them."""
-        digest = hashlib.blake2b("\0".join(self.key).encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
+        return _fraction(*self.key)
+
+    def shift(self, number: int) -> float:
+        """How many seconds after its regular time run `number` begins: from 0 up to `jitter`, the same each time."""
+        return self.jitter and self.jitter * _fraction(*self.key, str(number))
+
+
+def _fraction(*words: str) -> float:
+    digest = hashlib.blake2b("\0".join(words).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def targets(settings: ExporterSettings) -> Iterator[Target]:
-    """Every target of a config."""
-    layers = settings.all_layers()
+    """Every target that the config itself names."""
     for name, service in settings.services.items():
         owner = settings.owner(name)
         for probe_name, probe in service.probes.items():
-            layer = layers[probe.layer]
-            yield Target(
-                key=Key(*owner, probe_name),
-                kind=probe.kind,
-                layer=probe.layer,
-                interval=layer.interval.total_seconds(),
-                timeout=layer.timeout.total_seconds(),
-                settings=probe,
-                probe=probe.probe(),
-            )
+            yield make_target(Key(*owner, probe_name), probe, settings)
+
+
+def make_target(key: Key, probe: ProbeSettings, settings: ExporterSettings) -> Target:
+    """The target of a probe, with the times of its layer."""
+    layer = settings.all_layers()[probe.layer]
+    return Target(
+        key=key,
+        kind=probe.kind,
+        layer=probe.layer,
+        interval=layer.interval.total_seconds(),
+        timeout=layer.timeout.total_seconds(),
+        settings=probe,
+        probe=probe.probe(),
+        jitter=layer.jitter.total_seconds(),
+    )

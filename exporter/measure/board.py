@@ -9,6 +9,7 @@ from exporter.clock import Clock
 from exporter.config import ServiceKey
 from exporter.exposition import Exposition, Page
 from exporter.measure import families
+from exporter.measure.history import History
 from exporter.measure.record import Record
 from exporter.results import Result, Sample
 from exporter.targets import Key, Target
@@ -22,6 +23,7 @@ class Board:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._exposition = Exposition()
+        self.history = History()
         self.records: dict[Key, Record] = {}
         self.dependencies: dict[ServiceKey, tuple[str, ...]] = {}
 
@@ -42,6 +44,7 @@ class Board:
                 self._exposition.remove(target.key)
         for gone in old.keys() - self.records.keys():
             self._exposition.remove(gone)
+            self.history.forget(gone)
         self._set_dependencies(dependencies)
 
     def note(self, target: Target, result: Result) -> None:
@@ -51,6 +54,7 @@ class Board:
             return
         _log(target, record.last, result)
         record.note(result)
+        self.history.note(target.key, target.kind, result)
         self._put(record)
 
     def text(self) -> str:

@@ -12,6 +12,7 @@ from deploywatch.config import redacted
 from deploywatch.errors import ConfigError
 from exporter import config
 from exporter.config import ServiceKey
+from exporter.settings.layers import LAYERS
 from exporter.targets import Key, targets
 
 Write = Callable[[str], Path]
@@ -61,7 +62,7 @@ def test_layers_give_interval_and_timeout(write: Write) -> None:
 
 
 def test_the_layers_that_are_always_there_are_those_of_source_002() -> None:
-    assert {name: (layer.interval, layer.timeout) for name, layer in config.LAYERS.items()} == {
+    assert {name: (layer.interval, layer.timeout) for name, layer in LAYERS.items()} == {
         "immediate": (timedelta(seconds=30), timedelta(seconds=10)),
         "comprehensive": (timedelta(minutes=2), timedelta(seconds=30)),
         "business": (timedelta(minutes=5), timedelta(seconds=60)),
@@ -95,7 +96,7 @@ REDIS = "{kind: redis, url: redis://x}"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "services: is required"),
+        ("{}", "services: is empty; name a service and its probes"),
         ("services: {}", "services: is empty; name a service and its probes"),
         ("services: {shop: {probes: {}}}", "services.shop.probes: is empty; give the service a probe"),
         (
@@ -106,6 +107,15 @@ REDIS = "{kind: redis, url: redis://x}"
         ("layers: {a: {interval: 5s, timeout: 10s}}", "layers.a: timeout is longer than interval"),
         ("layers: {a: {interval: 0s, timeout: 0s}}", "layers.a: interval and timeout must be more than 0s"),
         ("layers: {a: {interval: 5}}", "'5' is not a duration"),
+        (
+            "layers: {a: {interval: 5s, timeout: 5s, jitter: 3s}}",
+            "layers.a: jitter must be from 0s to half of interval",
+        ),
+        ("levels: {quick: {layers: [imediate]}}", "levels.quick.layers[0]: no layer 'imediate'; did you mean"),
+        ("discover: [{files: [a.yml], module: x}]", "discover[0].module: no module 'x'"),
+        ("discover: [{files: [a.txt], module: x}]", "'a.txt' ends in none of .json, .yml, .yaml"),
+        ("discover: [{files: ['*/a.yml'], module: x}]", "in the name of a file only"),
+        ("probe: {allow: [10.0.0.1/8]}", "is not a network"),
         ("buckets: [1, 0.5]", "buckets must increase"),
         ("buckets: [0]", "buckets are numbers of seconds above 0"),
         ("concurrency: 0", "concurrency: Input should be greater than or equal to 1".replace("Input", "input")),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -121,6 +123,81 @@ async def test_no_more_run_at_once_than_the_config_allows(stage: Stage) -> None:
     shared.free.set()
     await stage.clock.advance(1)
     assert len(stage.results) == 10
+
+
+class Slow(Told):
+    """A probe that takes all its time, until it is let go."""
+
+    async def measure(self, found: Findings) -> None:
+        self.begun.append(self.clock.monotonic())
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        if not self.free.is_set():
+            await self.clock.sleep(10)
+        self.at_once -= 1
+
+
+async def test_targets_that_hang_never_take_more_than_half_of_the_room(stage: Stage) -> None:
+    hanging, good = Slow(stage.clock), stage.told()
+    named = [target(f"hanging {n}", hanging, interval=10) for n in range(20)]
+    named += [target(f"good {n}", good, interval=10) for n in range(20)]
+    stage.scheduler.apply(named, concurrency=8)
+    await stage.clock.advance(60)
+    before, hanging.most = len(good.begun), 0
+    await stage.clock.advance(100)
+    assert hanging.most == 4
+    assert len(good.begun) - before == 200
+
+
+async def test_a_target_that_hangs_no_more_is_as_any_other(stage: Stage) -> None:
+    slow = Slow(stage.clock)
+    stage.scheduler.apply([target(str(n), slow, interval=10) for n in range(8)], concurrency=8)
+    await stage.clock.advance(50)
+    slow.free.set()
+    await stage.clock.advance(30)
+    slow.free.clear()
+    slow.most = 0
+    await stage.clock.advance(10)
+    assert slow.most > 4
+
+
+async def test_a_start_that_waits_for_room_is_measured(stage: Stage) -> None:
+    shared = stage.told(free=False)
+    stage.scheduler.apply([target(str(n), shared) for n in range(2)], concurrency=1)
+    await stage.clock.advance(5)
+    assert stage.scheduler.running == 1
+    assert 4.9 < stage.scheduler.overdue() <= 5
+    shared.free.set()
+    await stage.clock.advance(0)
+    assert stage.scheduler.overdue() == 0
+    assert 4.9 < stage.scheduler.start_lag.longest <= 5
+    assert sum(stage.scheduler.start_lag.counts) == 2
+
+
+async def test_a_schedule_that_is_stuck_shows(stage: Stage) -> None:
+    class Stubborn(Told):
+        async def measure(self, found: Findings) -> None:
+            while not self.free.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.free.wait()
+
+    stubborn = Stubborn(stage.clock)
+    stage.scheduler.apply([target("a", stubborn, interval=30)], concurrency=1)
+    await stage.clock.advance(330)
+    assert 299 < stage.scheduler.overdue() < 301
+    stubborn.free.set()
+
+
+async def test_jitter_moves_each_run_by_another_part_of_it_and_always_the_same(stage: Stage) -> None:
+    probe = stage.told()
+    one = dataclasses.replace(target("a", probe, interval=10), jitter=4)
+    stage.scheduler.apply([one], concurrency=1)
+    await stage.clock.advance(200)
+    shifts = [begin - one.fraction * 10 - 10 * number for number, begin in enumerate(probe.begun[1:], 1)]
+    start = round((probe.begun[1] - one.fraction * 10 - one.shift(0)) / 10) - 1
+    assert [shift - 10 * start for shift in shifts] == pytest.approx([one.shift(n) for n in range(len(shifts))])
+    assert 0 <= min(one.shift(n) for n in range(100)) < 1
+    assert 3 < max(one.shift(n) for n in range(100)) < 4
 
 
 async def test_a_probe_that_breaks_is_a_failed_result_and_runs_again(stage: Stage) -> None:

@@ -1,0 +1,1 @@
+"""The sections of the exporter's config, a module each."""

@@ -1,0 +1,112 @@
+"""Faults that only several keys of the exporter's config together show, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from deploywatch.config import nearest
+from deploywatch.document import Document, path_text
+from deploywatch.document import Path as KeyPath
+from exporter.settings.layers import LAYERS
+
+Fault = tuple[KeyPath, str]
+Probes = Sequence[tuple[KeyPath, dict[str, Any]]]
+
+
+def faults(found: Document) -> Iterator[Fault]:
+    """All of them; looks at the plain data, so that they are told along with everything else."""
+    data = found.data if isinstance(found.data, dict) else {}
+    services = {name: entry for name, entry in _mapping(data, "services").items() if isinstance(entry, dict)}
+    default = data.get("environment", "default")
+    owners = {
+        name: (entry.get("service") or name, entry.get("environment") or default) for name, entry in services.items()
+    }
+    yield from _same_twice(owners)
+    for name, entry in services.items():
+        yield from _unknown_dependencies(name, entry, owners)
+    modules = {name: entry for name, entry in _mapping(data, "modules").items() if isinstance(entry, dict)}
+    probes = [*_probes(services), *((("modules", name), entry) for name, entry in modules.items())]
+    layers = {*LAYERS, *_mapping(data, "layers")}
+    yield from _unknown_layers(probes, layers)
+    yield from _unknown_in_selections(data, layers)
+    yield from _two_helps(probes)
+    yield from _unknown_modules(data)
+
+
+def _same_twice(owners: Mapping[str, tuple[str, str]]) -> Iterator[Fault]:
+    seen: dict[tuple[str, str], str] = {}
+    for name, owner in owners.items():
+        first = seen.setdefault(owner, name)
+        if first != name:
+            yield (
+                ("services", name),
+                f"is {owner[0]!r} in environment {owner[1]!r}, as services.{first} is; change one, or merge them",
+            )
+
+
+def _unknown_dependencies(
+    name: str, entry: Mapping[str, Any], owners: Mapping[str, tuple[str, str]]
+) -> Iterator[Fault]:
+    own, environment = owners[name]
+    known = {service for service, place in owners.values() if place == environment} - {own}
+    for position, other in enumerate(_list(entry, "depends_on")):
+        path: KeyPath = ("services", name, "depends_on", position)
+        if other == own:
+            yield path, "a service does not depend on itself; remove it"
+        elif other not in known:
+            yield path, f"no service {other!r} in environment {environment!r}{nearest(str(other), known)}"
+
+
+def _unknown_layers(probes: Probes, known: set[str]) -> Iterator[Fault]:
+    for path, probe in probes:
+        layer = probe.get("layer", "immediate")
+        if layer not in known:
+            yield (*path, "layer"), f"no layer {layer!r}{nearest(str(layer), known)}"
+
+
+def _unknown_in_selections(data: Mapping[str, Any], known: set[str]) -> Iterator[Fault]:
+    for section in ("levels", "smoke"):
+        for name, selection in _mapping(data, section).items():
+            for position, layer in enumerate(_list(selection, "layers") if isinstance(selection, dict) else ()):
+                if layer not in known:
+                    path: KeyPath = (section, name, "layers", position)
+                    yield path, f"no layer {layer!r}{nearest(str(layer), known)}"
+
+
+def _unknown_modules(data: Mapping[str, Any]) -> Iterator[Fault]:
+    known = _mapping(data, "modules")
+    for position, entry in enumerate(_list(data, "discover")):
+        module = entry.get("module") if isinstance(entry, dict) else None
+        if module is not None and module not in known:
+            yield ("discover", position, "module"), f"no module {module!r}{nearest(str(module), known)}"
+
+
+def _two_helps(probes: Probes) -> Iterator[Fault]:
+    """A metric has one help text; the first that is given stands."""
+    helps: dict[str, tuple[Any, KeyPath]] = {}
+    for path, probe in probes:
+        for section in ("gauges", "queries"):
+            for metric, gauge in _mapping(probe, section).items():
+                text = gauge.get("help") if isinstance(gauge, dict) else None
+                here = (*path, section, metric)
+                first, place = helps.setdefault(metric, (text, here))
+                if text != first:
+                    yield (*here, "help"), f"{metric} has another help text at {path_text(place)}; give both the same"
+
+
+def _probes(services: Mapping[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    for name, entry in services.items():
+        for probe_name, probe in _mapping(entry, "probes").items():
+            if isinstance(probe, dict):
+                yield ("services", name, "probes", probe_name), probe
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(data: Mapping[str, Any], key: str) -> list[Any]:
+    value = data.get(key)
+    return value if isinstance(value, list) else []

@@ -1,0 +1,125 @@
+"""Modules: probes without a target, which `/probe` and discovered targets give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, model_validator
+
+from deploywatch.config import Settings
+from deploywatch.errors import DeploywatchError
+from deploywatch.quantity import Duration
+from deploywatch.secrets import Masked
+from exporter.probes import AnyProbe
+from exporter.settings import blackbox
+
+TARGET_KEYS: Mapping[str, tuple[str, str]] = {
+    "http": ("url", "http://target.invalid/"),
+    "postgres": ("dsn", "postgresql://target.invalid/"),
+    "redis": ("url", "redis://target.invalid/"),
+}
+"""Per kind the key that holds the target, and what stands in for one in a module that has none."""
+
+_OWN = ("timeout", "targets")
+_HARMLESS = ("accept", "cache-control", "content-type", "host", "origin", "pragma", "referer", "user-agent")
+
+
+class TargetError(DeploywatchError):
+    """A module cannot be pointed at this target."""
+
+
+class Module(Settings):
+    """A probe that is pointed at targets.
+
+    `targets` are the only ones that it may be pointed at; a module with credentials needs them, so that nobody can
+    have the credentials sent elsewhere. `timeout` is the longest that a run on `/probe` may take.
+    """
+
+    probe: AnyProbe
+    timeout: Duration = timedelta(seconds=120)
+    targets: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, data: Any) -> Any:
+        """In the file a module's own keys stand beside the probe's."""
+        if not isinstance(data, dict):
+            return data
+        if "prober" in data:
+            data = blackbox.translated(data)
+        probe = {key: value for key, value in data.items() if key not in _OWN}
+        key, stand_in = TARGET_KEYS.get(str(probe.get("kind")), ("", ""))
+        if key and f"{key}_file" not in probe:
+            probe.setdefault(key, stand_in)
+        return {key: data[key] for key in _OWN if key in data} | {"probe": probe}
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.probe.kind not in TARGET_KEYS:
+            raise ValueError(f"a {self.probe.kind} probe has no single target; write it under services")
+        if self.timeout <= timedelta(0):
+            raise ValueError("timeout must be more than 0s")
+        for target in self.targets or ():
+            _place(target, self.probe.kind)
+        if self.targets is None and any(_credentials(self.probe, TARGET_KEYS[self.probe.kind][0])):
+            named = next(_credentials(self.probe, TARGET_KEYS[self.probe.kind][0]))
+            raise ValueError(f"{named} is a credential; list the targets that may be sent it as targets: [...]")
+        return self
+
+    def pointed_at(self, target: str) -> AnyProbe:
+        """The probe of this target; TargetError when it is none, or not one of the module's."""
+        kind = self.probe.kind
+        if self.targets is not None:
+            try:
+                place = _place(target, kind)
+            except ValueError as error:
+                raise TargetError(str(error)) from error
+            if place not in {_place(known, kind) for known in self.targets}:
+                raise TargetError("the module has credentials, and this is none of the targets that it names")
+        try:
+            return self.probe.with_target(target)
+        except ValueError as error:
+            raise TargetError(f"not a target of {kind}: {_first_line(error)}") from error
+
+
+def _place(target: str, kind: str) -> tuple[str, str, int | None]:
+    """What tells targets apart: scheme, host and port; ValueError when that cannot be read with certainty."""
+    given = target if "://" in target else f"{'http' if kind == 'http' else ''}://{target}"
+    try:
+        parts = urlsplit(given)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError("is not a target; write host:port or a URL") from error
+    if not host or "@" in parts.netloc or any(char in given for char in "\\\t\r\n ,"):
+        raise ValueError("is not a target; write host:port, or a URL without credentials")
+    if kind != "http" and ("://" in target or parts.path or parts.query or parts.fragment):
+        # A scheme could ask for a connection without TLS, over which the password would be seen.
+        raise ValueError("is not a target; write host:port alone")
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme if kind == "http" else "", host, port or default
+
+
+def _credentials(settings: BaseModel, target_key: str) -> Iterator[str]:
+    """The keys of settings that hold something to be kept from strangers."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from (f"{name}.{inner}" for inner in _credentials(value, ""))
+        elif name == target_key:
+            if "@" in value.get_secret_value():
+                yield name
+        elif (isinstance(value, Masked) and value.get_secret_value()) or (name in {"username", "key_file"} and value):
+            yield name
+        elif isinstance(value, dict):
+            yield from (
+                f"{name}.{key}"
+                for key, one in value.items()
+                if isinstance(one, Masked) and not key.lower().startswith(_HARMLESS)
+            )
+
+
+def _first_line(error: ValueError) -> str:
+    return str(error).splitlines()[0] if str(error) else "it cannot be read"
