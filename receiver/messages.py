@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 APPROVE: Final = "Approve"
 REJECT: Final = "Reject"
@@ -212,4 +212,13 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Give connections back."""
+        ...
+
+
+@runtime_checkable
+class ChangeChannel(Protocol):
+    """A channel that is also told of deployments, whether or not there is an incident."""
+
+    async def change(self, deployment: DeploymentView) -> None:
+        """Tell of a deployment that began, or how it ended; DeliveryError when that fails."""
         ...

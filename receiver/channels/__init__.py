@@ -11,18 +11,21 @@ from deploywatch.config import Settings
 from receiver.channels.email import EmailChannel, EmailSettings
 from receiver.channels.pagerduty import PagerDutyChannel, PagerDutySettings
 from receiver.channels.slack import SlackChannel, SlackSettings
+from receiver.channels.webhook import WebhookChannel, WebhookSettings
 from receiver.messages import Channel
 
-ChannelSettings = Annotated[SlackSettings | PagerDutySettings | EmailSettings, Field(discriminator="kind")]
+AnySettings = SlackSettings | PagerDutySettings | EmailSettings | WebhookSettings
+ChannelSettings = Annotated[AnySettings, Field(discriminator="kind")]
 """A config field for a channel of any kind."""
 
 KINDS: Final[Mapping[type[Settings], Callable[[str, Any], Channel]]] = {
     SlackSettings: SlackChannel,
     PagerDutySettings: PagerDutyChannel,
     EmailSettings: EmailChannel,
+    WebhookSettings: WebhookChannel,
 }
 
 
-def connect(name: str, settings: SlackSettings | PagerDutySettings | EmailSettings) -> Channel:
+def connect(name: str, settings: AnySettings) -> Channel:
     """The channel that these settings describe; nothing is sent, and no connection opened, until its first message."""
     return KINDS[type(settings)](name, settings)

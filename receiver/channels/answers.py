@@ -101,8 +101,16 @@ def _printable(secret: Masked) -> Masked:
     return secret
 
 
+def _secret_http_url(secret: Masked) -> Masked:
+    _http_url(secret.get_secret_value())
+    return secret
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 """A config field for an http or https URL without credentials."""
+
+SecretHttpUrl = Annotated[Secret, AfterValidator(_secret_http_url)]
+"""A config field for a URL that may be a secret as a whole, as those that let anybody post are."""
 
 Token = Annotated[Secret, AfterValidator(_printable)]
 """A config field for a secret that goes into a header: one printable word."""

@@ -1,8 +1,9 @@
-"""PagerDuty: one alert an incident, by Events v2; only what a person must act on is sent."""
+"""PagerDuty: one alert an incident, and a change event a deployment, by Events v2."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
@@ -15,21 +16,11 @@ from pydantic import AfterValidator, Field
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Masked
-from receiver.channels import answers
+from receiver.channels import answers, pagerduty_events
 from receiver.channels.answers import HttpUrl, Token
-from receiver.messages import DeliveryError, Event, Message
-from receiver.templates.filters import cut, line, utc
+from receiver.messages import DeliveryError, DeploymentView, Event, Message
 
-SUMMARY_LIMIT: Final = 1024
-DEDUP_KEY_LIMIT: Final = 255
-BODY_LIMIT: Final = 12_000
-"""Characters; even when each needs an escaped surrogate pair of 12 bytes, the event stays below 512 KB."""
-FIELD_LIMIT: Final = 1024
-LINKS: Final = 20
-LINK_LIMIT: Final = 2000
 CONCURRENT: Final = 4
-
-SEVERITIES: Final = {"critical": "critical", "high": "error", "medium": "warning", "low": "info"}
 
 ACTIONS: Final[dict[Event, Literal["trigger", "acknowledge", "resolve"] | None]] = {
     Event.OPENED: "trigger",
@@ -54,6 +45,10 @@ ACTIONS: Final[dict[Event, Literal["trigger", "acknowledge", "resolve"] | None]]
 }
 
 
+# A line for each request is noise.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+
 def _integration_key(key: Masked) -> Masked:
     if len(key.get_secret_value()) != 32 or not key.get_secret_value().isalnum():
         raise ValueError("must be the 32 letters and digits of an Events API v2 integration key")
@@ -67,6 +62,7 @@ class PagerDutySettings(Settings):
     routing_key: Annotated[Token, AfterValidator(_integration_key)]
     url: HttpUrl = "https://events.pagerduty.com"
     client_url: HttpUrl | None = None
+    changes: bool = True
     timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
 
 
@@ -92,10 +88,16 @@ class PagerDutyChannel:
         action = ACTIONS[message.event]
         if action is None:
             return reference
-        key = dedup_key(message)
-        event = payload(message, self._settings.client_url) if action == "trigger" else {}
+        key = pagerduty_events.dedup_key(message)
+        event = pagerduty_events.alert(message, self._settings.client_url) if action == "trigger" else {}
         await self._call(lambda: self._client.send_event(action, dedup_key=key, **event))
         return key
+
+    async def change(self, deployment: DeploymentView) -> None:
+        """Tell of a deployment, which pages nobody; nothing is sent with `changes: false`. Raises DeliveryError."""
+        if self._settings.changes:
+            event = pagerduty_events.change(deployment)
+            await self._call(lambda: self._client.send_change_event(**event))
 
     async def close(self) -> None:
         """Let go of threads and connections; a thread that still waits for an answer ends with its own timeout."""
@@ -139,42 +141,6 @@ class _OneAttempt(EventsApiV2Client):
         if not response.is_success:
             detail = answers.scrub(_reasons(response), (self._key,))
             raise answers.from_status(response.status_code, detail, after=answers.retry_after(response.headers))
-
-
-def payload(message: Message, client_url: str | None = None) -> dict[str, Any]:
-    """What a trigger says beside its key: summary, source, severity, details and links, within the API's limits."""
-    incident = message.incident
-    event: dict[str, Any] = {
-        "payload": {
-            "summary": line(message.title, SUMMARY_LIMIT) or "incident",
-            "source": line(incident.service, FIELD_LIMIT) or "unknown service",
-            "severity": SEVERITIES.get(incident.severity, "warning"),
-            "group": line(incident.environment, FIELD_LIMIT),
-            "class": line(incident.type, FIELD_LIMIT),
-            "custom_details": {
-                "message": cut(message.body, BODY_LIMIT),
-                "event": message.event.value,
-                "incident": str(incident.id),
-                "service": line(incident.service, FIELD_LIMIT),
-                "environment": line(incident.environment, FIELD_LIMIT),
-                "severity": line(incident.severity, FIELD_LIMIT),
-                "opened": utc(incident.opened_at),
-            },
-        },
-        "client": "deploywatch",
-    }
-    links = [{"href": url, "text": line(name, 100)} for name, url in message.links[:LINKS] if len(url) <= LINK_LIMIT]
-    if links:
-        event["links"] = links
-    home = incident.url if 0 < len(incident.url) <= LINK_LIMIT else client_url
-    if home:
-        event["client_url"] = home
-    return event
-
-
-def dedup_key(message: Message) -> str:
-    """The incident's key, at most 255 characters."""
-    return message.dedup_key[:DEDUP_KEY_LIMIT]
 
 
 def _reasons(response: Any) -> str:

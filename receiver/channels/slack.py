@@ -166,7 +166,7 @@ class SlackChannel:
             answer = await call(**said, **fields)
             channel, ts = answer.get("channel"), answer.get("ts")
         except SlackApiError as error:
-            told = failure(error, threaded=thread is not None, token=settings.token)
+            told = failure(error, threaded=thread is not None, secrets=(settings.token, *settings.signing_secrets))
             if told.after:
                 self._pace.hold(told.after)
             # Not from the error: its text is all that the other side said, and that is not masked.

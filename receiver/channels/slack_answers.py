@@ -60,13 +60,13 @@ class LostThreadError(DeliveryError):
     """The thread's first message is gone."""
 
 
-def failure(error: SlackApiError, *, threaded: bool, token: Masked) -> DeliveryError:
+def failure(error: SlackApiError, *, threaded: bool, secrets: tuple[Masked, ...]) -> DeliveryError:
     """What `ok: false`, or a status that is not 200, means."""
     response: Any = error.response
     status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
     data = getattr(response, "data", None)
     code = str(data.get("error", "")) if isinstance(data, dict) else ""
-    detail = answers.scrub(code, (token,))
+    detail = answers.scrub(code, secrets)
     if status == 429 or code in RATE_LIMITED:
         return answers.from_status(429, detail, after=answers.retry_after(getattr(response, "headers", {})))
     if status != 200:

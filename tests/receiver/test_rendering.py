@@ -10,13 +10,14 @@ import pytest
 
 from deploywatch.errors import ConfigError
 from receiver import rendering
-from receiver.messages import APPROVE, REJECT, DeploymentView, Event, Message, RollbackView, Story, TimelineEntryView
+from receiver.messages import APPROVE, REJECT, Event, Message, RollbackView, Story, TimelineEntryView
 from receiver.rendering import Templates, dedup_key, render_postmortem
 from receiver.templates import loading
 from receiver.templates.filters import cut, lasting, line, markdown, since, until, utc, web_link
 from tests.receiver.channels.stories import (
     ALERT,
     AWKWARD,
+    DEPLOYMENT,
     HOSTILE,
     INCIDENT,
     NOW,
@@ -32,9 +33,6 @@ GOLDEN = Path(__file__).parent / "channels" / "golden"
 TIMELINE = (
     TimelineEntryView(OPENED, "opened", "deploywatch", "HighErrorRate fires"),
     TimelineEntryView(NOW, "acknowledged", "ann", "on my way"),
-)
-DEPLOYMENT = DeploymentView(
-    "shop", "production", "1.2.3", "1.2.2", OPENED - timedelta(seconds=40), OPENED, "succeeded", "ci"
 )
 
 

@@ -14,6 +14,7 @@ from deploywatch.demo.inbox import Inbox, MailRules, Serving, serving
 SLACK_TOKEN = "xoxb-secret-token-of-the-bot"
 ROUTING_KEY = "R0UT1NGKEY0123456789abcdefSECRET"
 SIGNING_SECRET = "5l4ck51gn1ngsecret"
+WEBHOOK_SECRET = "webhook-secret-of-32-characters!"
 SMTP_PASSWORD = "smtp-secret-password"
 
 
@@ -26,7 +27,7 @@ def inbox() -> Inbox:
 @pytest.fixture
 async def served(inbox: Inbox) -> AsyncIterator[Serving]:
     """The inbox on free ports, its mail server without TLS."""
-    async with serving(inbox, smtp=("127.0.0.1", 0), slack_token=SLACK_TOKEN) as running:
+    async with serving(inbox, smtp=("127.0.0.1", 0), slack_token=SLACK_TOKEN, webhook_secret=WEBHOOK_SECRET) as running:
         yield running
 
 

@@ -56,3 +56,8 @@ def check_webhook(body: bytes) -> None:
     assert told["title"]
     assert "\n" not in told["title"]
     assert len(body) < 256 * 1024
+    texts = json.dumps(told)
+    assert not any(escape in texts for escape in ("\\u0000", "\\u001b", "\\r", "\\u202e"))
+    assert told["incident"]["url"] == "" or told["incident"]["url"].startswith("http")
+    texts.encode()
+    told["body"].encode()

@@ -7,7 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from receiver.messages import AlertView, DegradationView, Event, IncidentView, Message, RollbackView, Story
+from receiver.messages import (
+    AlertView,
+    DegradationView,
+    DeploymentView,
+    Event,
+    IncidentView,
+    Message,
+    RollbackView,
+    Story,
+)
 from receiver.rendering import Templates
 
 OPENED = datetime(2026, 5, 1, 14, 3, 5, tzinfo=UTC)
@@ -56,6 +65,10 @@ WHY = "error ratio above 1% for 2m, 40s after a deployment"
 
 TEMPLATES = Templates()
 """Ours, compiled once for all tests."""
+
+DEPLOYMENT = DeploymentView(
+    "shop", "production", "1.2.3", "1.2.2", OPENED - timedelta(seconds=40), OPENED, "succeeded", "ci"
+)
 
 HOSTILE = (
     "{{ 7*7 }} {% for x in y %} ${HOME} <!channel> <@U123> @everyone @here <script>alert(1)</script> *b* _i_ `c`"

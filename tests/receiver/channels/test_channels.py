@@ -12,6 +12,7 @@ from typing import get_args
 
 import pytest
 from pydantic import Field
+from structlog.testing import capture_logs
 
 from deploywatch import config, document
 from deploywatch.config import Settings
@@ -20,16 +21,18 @@ from deploywatch.errors import ConfigError
 from receiver import channels
 from receiver.channels import KINDS, ChannelSettings, connect
 from receiver.messages import Channel, DeliveryError, Event
-from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_TOKEN, SMTP_PASSWORD
+from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_TOKEN, SMTP_PASSWORD, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message
 
 DOCS = Path(__file__).parents[3] / "docs" / "channels"
-SHARED = {"answers", "pacing", "slack_answers", "slack_blocks", "slack_requests"}
+SHARED = {"answers", "pacing", "pagerduty_events", "slack_answers", "slack_blocks", "slack_requests"}
 SECRETS = {
     "slack-token": SLACK_TOKEN,
     "slack-signing-secret": SIGNING_SECRET,
     "pagerduty-key": ROUTING_KEY,
     "smtp-password": SMTP_PASSWORD,
+    "webhook-secret": WEBHOOK_SECRET,
+    "webhook-url": "https://tools.example.com/hooks/a-secret-path",
 }
 KIND_NAMES = sorted(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS)
 
@@ -94,6 +97,10 @@ def test_settings_show_no_secret(kind: str, tmp_path: Path) -> None:
         ("kind: slack, channel: ops, token: xoxb, timeout: 10", "did you mean 10s"),
         ("kind: slack, channel: ops, token: xoxb, timeout: 0s", "greater than"),
         ("kind: slack, channel: ops, token: xoxb, previous_signing_secret: SECRET", "goes with signing_secret"),
+        ("kind: webhook, url: 'https://x/', secret: short-SECRET", "must be at least 16 characters"),
+        ("kind: webhook, url: 'https://x/'", "secret: is required"),
+        ("kind: webhook, url: 'file:///SECRET', secret: 0123456789abcdef", "must be a URL"),
+        ("kind: webhook, url: 'https://u:SECRET@x/', secret: 0123456789abcdef", "must not carry credentials"),
         ("kind: pagerduty, routing_key: SECRET", "must be the 32 letters and digits"),
         ("kind: email, smtp: a b, sender: a@b, recipients: [a@b]", "must be host:port"),
         ("kind: email, smtp: 'h:99999', sender: a@b, recipients: [a@b]", "must be host:port"),
@@ -117,10 +124,12 @@ def test_each_bad_setting_is_told_without_secrets(settings: str, problem: str, t
 def _pointed_at(served: Serving) -> str:
     return f"""
 channels:
-  slack: {{kind: slack, token: {SLACK_TOKEN}, channel: "#ops", base_url: "{served.slack_url}", timeout: 5s}}
+  slack: {{kind: slack, token: {SLACK_TOKEN}, signing_secret: {SIGNING_SECRET}, channel: "#ops",
+          base_url: "{served.slack_url}", timeout: 5s}}
   pagerduty: {{kind: pagerduty, routing_key: {ROUTING_KEY}, url: "{served.url}", timeout: 5s}}
   email: {{kind: email, smtp: "{served.smtp}", security: none, username: u, password: {SMTP_PASSWORD},
           sender: a@example.com, recipients: [b@example.com], timeout: 5s}}
+  webhook: {{kind: webhook, url: "{served.webhook_url}/a-secret-path", secret: "{WEBHOOK_SECRET}", timeout: 5s}}
 """
 
 
@@ -130,13 +139,19 @@ async def test_no_secret_shows_in_logs_errors_or_repr(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     settings = _load(_pointed_at(served), tmp_path).channels[kind]
-    echo = f"{SLACK_TOKEN} {ROUTING_KEY} {SMTP_PASSWORD}"
+    secrets = (*SECRETS.values(), f"{served.webhook_url}/a-secret-path")
+    echo = " ".join(secrets)
     inbox.script("slack", Answer(body={"ok": False, "error": echo}))
     inbox.script("pagerduty", Answer(400, {"status": "invalid event", "errors": [echo]}))
+    inbox.script("webhook", Answer(400, echo))
     channel = connect(kind, settings)
-    with pytest.raises(DeliveryError) as raised:  # the mail server has no login, so that aiosmtplib refuses to go on
+    with pytest.raises(DeliveryError) as raised, capture_logs() as logged:
+        # The mail server has no login, so that aiosmtplib refuses to go on; /webhook/a-secret-path is not there.
         await channel.send(message(), None)
     await channel.close()
     error = raised.value
-    shown = "\n".join([repr(channel), repr(error), error.detail, caplog.text, *traceback.format_exception(error)])
-    assert SECRETS[{"slack": "slack-token", "pagerduty": "pagerduty-key", "email": "smtp-password"}[kind]] not in shown
+    errors = traceback.format_exception(error)
+    shown = "\n".join([repr(channel), repr(settings), repr(error), error.detail, str(logged), caplog.text, *errors])
+    own = {"slack": (SLACK_TOKEN, SIGNING_SECRET), "pagerduty": (ROUTING_KEY,), "email": (SMTP_PASSWORD,)}
+    for secret in own.get(kind, (WEBHOOK_SECRET, f"{served.webhook_url}/a-secret-path")):
+        assert secret not in shown

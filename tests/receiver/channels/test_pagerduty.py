@@ -7,16 +7,28 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploywatch.demo.inbox import Answer, Inbox, Serving
 from deploywatch.demo.inbox_pagerduty import LIMIT as PAGERDUTY_LIMIT
-from receiver.channels import pagerduty
+from receiver.channels import pagerduty_events
 from receiver.channels.pagerduty import ACTIONS, PagerDutyChannel, PagerDutySettings
-from receiver.messages import DeliveryError, Event
+from receiver.messages import ChangeChannel, DeliveryError, DeploymentView, Event
 from tests.receiver.channels.conftest import ROUTING_KEY
-from tests.receiver.channels.stories import AWKWARD, INCIDENT, TEMPLATES, message, same_as_golden
+from tests.receiver.channels.limits import check_pagerduty
+from tests.receiver.channels.stories import (
+    AWKWARD,
+    DEPLOYMENT,
+    HOSTILE,
+    INCIDENT,
+    NOW,
+    TEMPLATES,
+    file_name,
+    message,
+    same_as_golden,
+)
 
 GOLDEN = Path(__file__).parent / "golden" / "pagerduty"
 SENT = [event for event in Event if ACTIONS[event]]
@@ -25,6 +37,11 @@ SENT = [event for event in Event if ACTIONS[event]]
 def _settings(served: Serving, **changes: object) -> PagerDutySettings:
     plain = {"kind": "pagerduty", "routing_key": ROUTING_KEY, "url": served.url, "timeout": "10s"}
     return PagerDutySettings.model_validate(plain | changes)
+
+
+def _written(event: dict[str, Any]) -> str:
+    check_pagerduty(event)
+    return json.dumps(event, indent=2, ensure_ascii=False) + "\n"
 
 
 @pytest.fixture
@@ -40,14 +57,14 @@ async def test_each_event_arrives_as_committed(channel: PagerDutyChannel, inbox:
     reference = await channel.send(message(event), None)
     (received,) = inbox.of("pagerduty")
     assert reference == received.thread == message(event).dedup_key
-    same_as_golden(GOLDEN / f"{event}.json", json.dumps(dict(received.raw), indent=2, ensure_ascii=False) + "\n")
+    same_as_golden(GOLDEN / f"{event}.json", _written(dict(received.raw)))
 
 
 def test_every_event_is_decided() -> None:
     assert set(ACTIONS) == set(Event)
 
 
-@pytest.mark.parametrize("event", [Event.ROLLBACK_STARTED, Event.ROLLBACK_SUCCEEDED])
+@pytest.mark.parametrize("event", [Event.ROLLBACK_STARTED, Event.ROLLBACK_SUCCEEDED, Event.UPDATE])
 async def test_what_asks_nobody_to_act_is_not_sent(channel: PagerDutyChannel, inbox: Inbox, event: Event) -> None:
     assert not channel.wants(event)
     assert await channel.send(message(event), "key") == "key"
@@ -69,21 +86,27 @@ async def test_one_incident_is_one_alert_all_its_life(channel: PagerDutyChannel,
 )
 def test_severities_are_translated(severity: str, theirs: str) -> None:
     told = replace(message(), incident=replace(INCIDENT, severity=severity))
-    assert pagerduty.payload(told)["payload"]["severity"] == theirs
+    assert pagerduty_events.alert(told)["payload"]["severity"] == theirs
 
 
 def test_the_client_link_is_the_incidents_else_the_configured() -> None:
     bare = replace(message(), incident=replace(INCIDENT, url=""))
-    assert pagerduty.payload(message(), "https://d.example")["client_url"] == INCIDENT.url
-    assert pagerduty.payload(bare, "https://d.example")["client_url"] == "https://d.example"
-    assert "client_url" not in pagerduty.payload(bare)
+    assert pagerduty_events.alert(message(), "https://d.example")["client_url"] == INCIDENT.url
+    assert pagerduty_events.alert(bare, "https://d.example")["client_url"] == "https://d.example"
+    assert "client_url" not in pagerduty_events.alert(bare)
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-async def test_awkward_messages_are_taken(channel: PagerDutyChannel, inbox: Inbox, name: str) -> None:
-    told = TEMPLATES.render(replace(AWKWARD[name], event=Event.OPENED))
-    await channel.send(told, None)
-    assert len(inbox.of("pagerduty")) == 1
+async def test_awkward_messages_arrive_as_committed(channel: PagerDutyChannel, inbox: Inbox, name: str) -> None:
+    await channel.send(TEMPLATES.render(AWKWARD[name]), None)
+    (received,) = inbox.of("pagerduty")
+    same_as_golden(GOLDEN / "awkward" / file_name(name, ".json"), _written(dict(received.raw)))
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_every_event_keeps_to_the_limits_with_awkward_data(name: str) -> None:
+    for event in SENT:
+        check_pagerduty(pagerduty_events.alert(TEMPLATES.render(replace(AWKWARD[name], event=event))))
 
 
 def test_the_largest_event_stays_below_the_limit() -> None:
@@ -91,9 +114,43 @@ def test_the_largest_event_stays_below_the_limit() -> None:
     incident = replace(INCIDENT, service=huge, environment=huge, severity=huge, type=huge, url="https://x/" + huge)
     links = tuple((huge, "https://x.example/" + "y" * 1900) for _ in range(500))
     told = replace(message(), incident=incident, title=huge, body=huge, dedup_key="k" * 9999, links=links)
-    event = pagerduty.payload(told)
+    event = pagerduty_events.alert(told)
     assert len(json.dumps(event)) < PAGERDUTY_LIMIT
-    assert len(pagerduty.dedup_key(told)) == pagerduty.DEDUP_KEY_LIMIT
+    assert len(event["payload"]["custom_details"]["message"]) > 10_000
+    assert event["payload"]["custom_details"]["message"].endswith("…")
+    assert len(pagerduty_events.dedup_key(told)) == pagerduty_events.DEDUP_KEY_LIMIT
+
+
+@pytest.mark.parametrize("status", ["running", "succeeded", "failed", "rolled_back", "paused"])
+async def test_a_deployment_arrives_as_a_change(channel: PagerDutyChannel, inbox: Inbox, status: str) -> None:
+    assert isinstance(channel, ChangeChannel)
+    ended = None if status == "running" else NOW
+    await channel.change(replace(DEPLOYMENT, status=status, finished_at=ended))
+    assert not inbox.of("pagerduty")
+    (received,) = inbox.of("change")
+    same_as_golden(GOLDEN / "change" / f"{status}.json", _written(dict(received.raw)))
+
+
+async def test_a_change_of_awkward_words_is_taken(channel: PagerDutyChannel, inbox: Inbox) -> None:
+    huge = HOSTILE * 9999
+    await channel.change(DeploymentView(huge, huge, huge, None, NOW, None, huge, ""))
+    (received,) = inbox.of("change")
+    check_pagerduty(dict(received.raw))
+    assert received.raw["payload"]["custom_details"]["deployer"] == "unknown"
+
+
+async def test_changes_are_sent_only_where_they_are_wanted(served: Serving, inbox: Inbox) -> None:
+    channel = PagerDutyChannel("on-call", _settings(served, changes=False))
+    await channel.change(DEPLOYMENT)
+    await channel.close()
+    assert inbox.calls == []
+
+
+async def test_a_change_that_is_refused_says_why(channel: PagerDutyChannel, inbox: Inbox) -> None:
+    inbox.script("pagerduty", Answer(429, "", headers={"Retry-After": "7"}))
+    with pytest.raises(DeliveryError) as raised:
+        await channel.change(DEPLOYMENT)
+    assert (raised.value.reason, raised.value.after) == ("rate_limited", timedelta(seconds=7))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Generic webhook: message and incident as signed JSON, by POST to a URL of yours."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+import aiohttp
+from pydantic import AfterValidator, Field
+
+from deploywatch.config import Settings
+from deploywatch.quantity import Duration, parse_duration
+from deploywatch.secrets import Masked
+from receiver.channels import answers
+from receiver.channels.answers import SecretHttpUrl, Token
+from receiver.messages import DeliveryError, Event, IncidentView, Message
+from receiver.templates.filters import line, web_link
+
+VERSION: Final = 1
+"""Of the body; a key is added without a new version, none is taken away or changes its meaning."""
+SIGNATURE: Final = "Deploywatch-Signature"
+DELIVERY: Final = "Deploywatch-Delivery"
+ANSWER_LIMIT: Final = 2048
+"""Bytes of an answer that are read, to tell why it is no success."""
+SECRET_LENGTH: Final = 16
+FIELD_LIMIT: Final = 1000
+
+
+def _long_enough(secret: Masked) -> Masked:
+    if len(secret.get_secret_value()) < SECRET_LENGTH:
+        raise ValueError(f"must be at least {SECRET_LENGTH} characters, such as openssl rand -hex 32 makes")
+    return secret
+
+
+SigningSecret = Annotated[Token, AfterValidator(_long_enough)]
+
+
+class WebhookSettings(Settings):
+    """Where messages are posted to, and what they are signed with."""
+
+    kind: Literal["webhook"]
+    url: SecretHttpUrl
+    secret: SigningSecret
+    previous_secret: SigningSecret | None = None
+    timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
+
+    @property
+    def secrets(self) -> tuple[Masked, ...]:
+        """What each message is signed with: both, while one takes the place of the other."""
+        return (self.secret,) if self.previous_secret is None else (self.secret, self.previous_secret)
+
+
+class WebhookChannel:
+    """Posts each message, signed; 2xx is good, redirects are not followed."""
+
+    def __init__(
+        self, name: str, settings: WebhookSettings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    def wants(self, event: Event) -> bool:
+        """Every event is told."""
+        return True
+
+    async def send(self, message: Message, reference: str | None) -> str | None:
+        """Post the message; `reference` comes back, as every body names its incident. Raises DeliveryError."""
+        settings, body = self._settings, encode(message)
+        headers = {
+            "Content-Type": "application/json",
+            DELIVERY: delivery(message),
+            SIGNATURE: signature(body, settings.secrets, self._clock()),
+        }
+        try:
+            async with self._client().post(
+                settings.url.get_secret_value(), data=body, headers=headers, allow_redirects=False
+            ) as response:
+                if not 200 <= response.status < 300:
+                    raise await self._refused(response)
+        except TimeoutError as error:
+            raise answers.timed_out(settings.timeout.total_seconds()) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # Not from the error: its text may bear the URL, and that is not masked.
+            raise answers.unconnected(error, (settings.url,)) from None
+        return reference
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> DeliveryError:
+        if 300 <= response.status < 400:
+            told = f"HTTP {response.status}: redirects are not followed; configure the URL that it leads to"
+            return DeliveryError("rejected", told, again=False)
+        text = (await response.content.read(ANSWER_LIMIT)).decode("utf-8", "replace")
+        detail = answers.scrub(text, (self._settings.url, *self._settings.secrets))
+        return answers.from_status(response.status, detail, after=answers.retry_after(response.headers))
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            settings = self._settings
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=settings.timeout.total_seconds()),
+                trust_env=not answers.is_loopback(settings.url.get_secret_value()),
+                # Whoever answers cannot make later requests bear anything.
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+def encode(message: Message) -> bytes:
+    """The body, as docs/channels/webhook.md describes it; ASCII, its texts free of control characters."""
+    told: dict[str, Any] = {
+        "version": VERSION,
+        "id": delivery(message),
+        "event": message.event.value,
+        "at": _time(message.at),
+        "key": message.dedup_key,
+        "title": message.title,
+        "body": message.body,
+        "links": [{"name": name, "url": url} for name, url in message.links],
+        "expires": _time(message.expires),
+        "incident": _incident(message.incident),
+    }
+    return json.dumps(told).encode()
+
+
+def delivery(message: Message) -> str:
+    """What names this message: the same when it is sent again, another for every other message."""
+    content = "\0".join((message.dedup_key, message.event, str(_time(message.at)), message.title, message.body))
+    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def signature(body: bytes, secrets: Sequence[Masked], now: datetime) -> str:
+    """`t=<seconds>,v1=<HMAC-SHA256 of "<seconds>.<body>" in hex>`, with a v1 for each secret."""
+    timestamp = int(now.timestamp())
+    signed = f"{timestamp}.".encode() + body
+    digests = (hmac.new(one.get_secret_value().encode(), signed, hashlib.sha256).hexdigest() for one in secrets)
+    return ",".join((f"t={timestamp}", *(f"v1={digest}" for digest in digests)))
+
+
+def _incident(incident: IncidentView) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "service": line(incident.service, FIELD_LIMIT),
+        "environment": line(incident.environment, FIELD_LIMIT),
+        "severity": line(incident.severity, FIELD_LIMIT),
+        "status": line(incident.status, FIELD_LIMIT),
+        "type": line(incident.type, FIELD_LIMIT),
+        "title": line(incident.title, FIELD_LIMIT),
+        "opened_at": _time(incident.opened_at),
+        "acknowledged_at": _time(incident.acknowledged_at),
+        "acknowledged_by": line(incident.acknowledged_by, FIELD_LIMIT),
+        "resolved_at": _time(incident.resolved_at),
+        "url": web_link(incident.url),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    """RFC 3339, in UTC."""
+    if at is None:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat().replace("+00:00", "Z")
