@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from msgspec import structs
 from sqlalchemy import Connection, insert, select
 
 from deploywatch.demo.servers import Running
@@ -122,10 +122,10 @@ async def test_an_upsert_overwrites_what_has_the_same_key(either: Store) -> None
 
 
 async def test_an_incident_lives_on_either_store(either: Store) -> None:
-    fired = alert(service="s" * 5000, severity="critical", annotations={"summary": "x" * 5000})
-    sent = [fired, fired, ended(fired), replace(fired, starts_at=NOON + HOUR)]
-    for one in [replace(one, fingerprint="f" * 16) for one in sent]:
-        delivery = Delivery(NOON, b"{}", (one,))
+    long = "s" * 5000
+    fired = alert(service=long, severity="critical", annotations={"summary": "x" * 5000})
+    for one in (fired, fired, ended(fired), alert(service=long, severity="critical", starts=HOUR)):
+        delivery = Delivery(NOON, b"{}", (structs.replace(one, fingerprint="f" * 16),))
         await either.write(partial(ingest, settings=settings(), batch=[delivery], now=NOON))
     (incident,) = await either.read(lambda c: book.recent(c, only_open=True, limit=9))
     assert (incident.severity, incident.service, incident.quiet_since) == ("critical", "s" * 200, None)

@@ -1,0 +1,201 @@
+"""The commands, against a receiver that really runs: what they print and how they exit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploywatch.cli import main
+from deploywatch.demo.processes import Processes
+from tests.receiver.process import RealReceiver
+from tests.receiver.scene import alert, body
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended and what it said."""
+
+    code: object
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+SHOP = ("--service", "shop", "--environment", "production")
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealReceiver]:
+    """One receiver for all tests here, without channels."""
+    folder = tmp_path_factory.mktemp("commands")
+    with Processes(folder / "logs") as processes:
+        real = RealReceiver(processes, folder)
+        real.configure(database="sqlite:///store.db")
+        real.start()
+        yield real
+
+
+@pytest.fixture
+def run(receiver: RealReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command as the shell would, with the receiver's address in its environment."""
+    monkeypatch.setenv("DEPLOYWATCH_URL", receiver.url)
+
+    def call(*arguments: str) -> Ran:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = capsys.readouterr()
+        return Ran(ended.value.code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def incident(receiver: RealReceiver, request: pytest.FixtureRequest) -> int:
+    """The number of a new incident, of a service named after the test."""
+    sent = body(alert(service=request.node.name, annotations={"summary": "5% of requests fail"}))
+    assert receiver.post("/webhook/alertmanager", sent)[0] == 200
+    return int(receiver.json("/api/v1/incidents?limit=1")[0]["id"])
+
+
+def test_a_deployment_starts_finishes_and_is_listed(run: Run) -> None:
+    started = run("deployments", "start", *SHOP, "--version", "1.2.3", "--deployer", "ci", "--port", "80")
+    assert (started.code, started.err) == (0, "")
+    number = started.out.strip()
+    finished = run("deployments", "finish", number, "--status", "success")
+    assert (finished.code, finished.out) == (0, f"deployment {number} of shop 1.2.3: succeeded\n")
+    listed = run("deployments", "list", *SHOP)
+    assert listed.code == 0
+    assert re.search(rf"^{number} +shop +production +1\.2\.3 .* succeeded +ci ", listed.out, re.MULTILINE)
+    (newest, *_) = json.loads(run("deployments", "list", "--format", "json").out)
+    assert (newest["id"], newest["ports"]) == (int(number), [80])
+
+
+def test_who_deploys_is_the_user_when_nobody_says(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ann")
+    number = run("deployments", "start", *SHOP, "--version", "2").out.strip()
+    listed = json.loads(run("deployments", "list", "--format", "json").out)
+    assert next(one["deployer"] for one in listed if one["id"] == int(number)) == "ann"
+
+
+def test_an_empty_list_says_so(run: Run) -> None:
+    assert run("deployments", "list", "--service", "nobody").out == "no deployments\n"
+
+
+def test_records_are_taken_in_a_line_each(run: Run, tmp_path: Path) -> None:
+    record = {"service": "imported", "environment": "production", "version": "1", "status": "success"}
+    lines = [{**record, "timestamp": "2026-01-01T00:00:00Z"}, {**record, "version": "2"}]
+    (tmp_path / "records").write_text("\n".join(json.dumps(line) for line in lines) + "\n\n")
+    assert run("deployments", "import", str(tmp_path / "records")) == Ran(0, "2 records taken in\n", "")
+    listed = json.loads(run("deployments", "list", "--service", "imported", "--format", "json").out)
+    assert [(one["version"], one["previous_version"]) for one in listed] == [("2", "1"), ("1", None)]
+
+
+def test_a_file_with_a_broken_line_is_not_taken_in_at_all(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "records"
+    file.write_text('{"service": "half", "environment": "e", "version": "1"}\nnonsense\n{also\n')
+    ran = run("deployments", "import", str(file))
+    assert ran.code == 2
+    assert f"{file}:2: not JSON" in ran.err
+    assert f"{file}:3: not JSON" in ran.err
+    assert "nothing was taken in" in ran.err
+    assert run("deployments", "list", "--service", "half").out == "no deployments\n"
+
+
+def test_a_record_that_is_refused_is_named_and_those_before_it_stay(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "records"
+    file.write_text('{"service": "kept", "environment": "e", "version": "1"}\n{"service": "kept"}\n')
+    ran = run("deployments", "import", str(file))
+    assert ran.code == 2
+    assert "record 2 of 2: refused (400): $.version: Field required" in ran.err
+    assert "those before it were taken in" in ran.err
+
+
+def test_incidents_are_listed(run: Run, incident: int) -> None:
+    listed = run("incidents", "list", "--open")
+    assert listed.code == 0
+    assert re.search(rf"^{incident} +open +high +\S+ +production +5% of requests fail", listed.out, re.MULTILINE)
+    assert incident in [one["id"] for one in json.loads(run("incidents", "list", "--format", "json").out)]
+
+
+def test_an_incident_is_shown_with_its_timeline(run: Run, incident: int) -> None:
+    shown = run("incidents", "show", str(incident))
+    assert shown.code == 0
+    assert shown.out.startswith(f"#{incident} 5% of requests fail: high, open, ")
+    assert re.search(r"^  \d\d:\d\d:\d\d  opened +opened by HighErrorRate", shown.out, re.MULTILINE)
+    assert json.loads(run("incidents", "show", str(incident), "--format", "json").out)["id"] == incident
+
+
+def test_an_incident_is_acknowledged_and_resolved(run: Run, incident: int) -> None:
+    taken = run("incidents", "acknowledge", str(incident), "--by", "ann", "--note", "on my way")
+    assert taken == Ran(0, f"#{incident} is acknowledged, by ann\n", "")
+    over = run("incidents", "resolve", str(incident), "--by", "bob", "--note", "fixed")
+    assert over == Ran(0, f"#{incident} is resolved, by bob\n", "")
+    assert "resolved: fixed  (bob)" in run("incidents", "show", str(incident)).out
+
+
+def test_the_review_is_printed_as_markdown(run: Run, incident: int) -> None:
+    draft = run("incidents", "postmortem", str(incident))
+    assert draft.code == 0
+    assert draft.out.startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("incidents", "show", "999999"), "refused (404): there is no incident 999999"),
+        (("incidents", "postmortem", "999999"), "refused (404): there is no incident 999999"),
+        (("deployments", "finish", "999999", "--status", "failure"), "refused (404): there is no deployment 999999"),
+        (("deployments", "start", *SHOP, "--version", "v" * 201), "refused (400): $.version: String should have"),
+        (("deployments", "start", *SHOP), "Missing option '--version'"),
+        (("deployments", "finish", "1", "--status", "meh"), "'meh' is not one of 'success', 'failure'"),
+        (("incidents", "show", "one"), "'one' is not a valid integer"),
+        (("deployments", "import", "/no/such/file"), "No such file or directory"),
+        (("incidents", "shw"), "No such command 'shw'"),
+    ],
+)
+def test_what_is_asked_wrongly_exits_with_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_receiver_that_does_not_answer_exits_with_1(run: Run) -> None:
+    ran = run("incidents", "--url", "http://127.0.0.1:1", "list")
+    assert ran.code == 1
+    assert "the receiver at http://127.0.0.1:1 gave no answer" in ran.err
+    assert "is --url right?" in ran.err
+
+
+def test_a_good_config_is_called_good(run: Run, receiver: RealReceiver) -> None:
+    ran = run("receiver", "--config.file", str(receiver.file), "--config.check")
+    assert ran == Ran(0, f"{receiver.file}: good\n", "")
+
+
+def test_a_bad_config_shows_every_fault_and_exits_with_2(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "receiver.yml"
+    file.write_text("quiet_tim: 5m\nmax_body: 0\ndatabase: nowhere\nrollback: {mode: yolo, cooldown: 5}\n")
+    ran = run("receiver", "--config.file", str(file), "--config.check")
+    assert ran.code == 2
+    places = [line.removeprefix(f"{file}:").partition(": ")[0] for line in ran.err.splitlines()]
+    assert places == ["1:1", "2:1", "3:1", "4:12", "4:24"]
+
+
+def test_a_bad_template_is_a_fault_of_the_config(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "opened.j2").write_text("{% block title %}{{ nonsense(")
+    file = tmp_path / "receiver.yml"
+    file.write_text("templates: templates\n")
+    ran = run("receiver", "--config.file", str(file), "--config.check")
+    assert ran.code == 2
+    assert "opened.j2:1" in ran.err
+
+
+def test_a_config_that_is_not_there_exits_with_2(run: Run) -> None:
+    ran = run("receiver", "--config.file", "/no/such/file.yml", "--config.check")
+    assert (ran.code, ran.err) == (2, "deploywatch: /no/such/file.yml: cannot be read: No such file or directory\n")
