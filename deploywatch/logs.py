@@ -47,7 +47,7 @@ def configure(*, form: str = "logfmt", level: str = "info") -> None:
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
     # One line a request or a statement is noise below debug.
-    for name in ("aiohttp.access", "alembic", "slack_sdk", "aiosqlite", "asyncio"):
+    for name in ("aiohttp.access", "alembic", "slack_sdk", "asyncio"):
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     structlog.configure(
         processors=[

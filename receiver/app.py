@@ -55,6 +55,7 @@ HANDLERS = {
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
 }
+_NOTHING_TO_DO = frozenset({Effect.IGNORE, Effect.REFRESH, Effect.RECORD})
 _STOP_SECONDS = 30.0
 _PRUNE_SECONDS = 3600.0
 
@@ -139,7 +140,8 @@ class Receiver:
 
     def _committed(self, reasons: Counter[tuple[Effect, Reason]]) -> None:
         self._counters.decided(reasons)
-        self.worker.wake()
+        if not _NOTHING_TO_DO.issuperset(effect for effect, _ in reasons):
+            self.worker.wake()
 
     def _job_finished(self, job: Job, outcome: Outcome) -> None:
         self._counters.finished(job, outcome)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
 
 from deploywatch import logs
 from receiver.clock import Clock, Sleep
@@ -94,6 +94,15 @@ def backoff(attempts: int) -> timedelta:
     return min(timedelta(seconds=2 ** min(attempts - 1, 10)), _MAX_BACKOFF)
 
 
+_earlier = jobs.alias("earlier")
+# Whether an earlier job of the lane is not over; built once, because every look at the queue asks it.
+_BLOCKED = exists().where(
+    _earlier.c.lane == jobs.c.lane,
+    _earlier.c.id < jobs.c.id,
+    _earlier.c.state.in_((State.READY, State.RUNNING)),
+)
+
+
 def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
     """Queue jobs; one whose key was ever queued before is left out."""
     insert_new(
@@ -140,7 +149,7 @@ def claim(connection: Connection, now: datetime, owner: str, limit: int, *, held
         and_(jobs.c.state == State.READY, jobs.c.run_at <= now),
         and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < now, jobs.c.id.not_in(held)),
     )
-    query = select(jobs).where(due, ~_blocked()).order_by(jobs.c.run_at, jobs.c.id).limit(limit)
+    query = select(jobs).where(due, ~_BLOCKED).order_by(jobs.c.run_at, jobs.c.id).limit(limit)
     rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
     if rows:
         connection.execute(
@@ -183,19 +192,9 @@ def release_all(connection: Connection, now: datetime) -> None:
 
 def next_due(connection: Connection) -> datetime | None:
     """When the earliest job that waits for nothing but its time is due."""
-    query = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, ~_blocked())
+    query = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, ~_BLOCKED)
     found: datetime | None = connection.execute(query).scalar()
     return found
-
-
-def _blocked() -> ColumnElement[bool]:
-    """Whether an earlier job of the lane is not over."""
-    earlier = jobs.alias("earlier")
-    return exists().where(
-        earlier.c.lane == jobs.c.lane,
-        earlier.c.id < jobs.c.id,
-        earlier.c.state.in_((State.READY, State.RUNNING)),
-    )
 
 
 class Worker:

@@ -1,0 +1,143 @@
+"""The two databases: each runs a function of a Connection in one transaction, off the event loop's back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from deploywatch.errors import DeploywatchError
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+# Labels and annotations of every alert go through these.
+_JSON: dict[str, Any] = {
+    "json_serializer": lambda value: msgspec.json.encode(value).decode(),
+    "json_deserializer": msgspec.json.decode,
+}
+_CONNECTIONS = 8
+_READERS = 4
+
+
+class StoreError(DeploywatchError):
+    """The database could not be read or written just now; the same call may succeed later."""
+
+    exit_code = 1
+
+
+class UnfitError(DeploywatchError):
+    """What was to be written cannot be stored, now or later."""
+
+
+class Backend(Protocol):
+    """One database."""
+
+    async def write(self, work: Work[T]) -> T:
+        """Run the function in a transaction and commit it to the disk."""
+        ...
+
+    async def read(self, work: Work[T]) -> T:
+        """Run the function on a consistent view."""
+        ...
+
+    async def close(self) -> None:
+        """Give up every connection."""
+        ...
+
+
+class Sqlite:
+    """WAL mode with full sync; one thread writes, so that a transaction is one trip from the event loop, not ten."""
+
+    def __init__(self, url: URL) -> None:
+        url = url.set(drivername="sqlite+pysqlite")
+        self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", connections=1)
+        self._reader = _sqlite_engine(url, "BEGIN", connections=_READERS)
+        self._writing = ThreadPoolExecutor(1, "store-write")
+        self._reading = ThreadPoolExecutor(_READERS, "store-read")
+
+    async def write(self, work: Work[T]) -> T:
+        """Run the function in a transaction; transactions wait for each other in their order."""
+        return await asyncio.get_running_loop().run_in_executor(self._writing, _transaction, self._writer, work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run the function beside the writer."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, _transaction, self._reader, work)
+
+    async def close(self) -> None:
+        """Finish what is running, and close."""
+        await asyncio.to_thread(self._writing.shutdown)
+        await asyncio.to_thread(self._reading.shutdown)
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+class Postgres:
+    """Several replicas may share it."""
+
+    def __init__(self, url: URL) -> None:
+        url = url.set(drivername="postgresql+asyncpg")
+        self._engine = create_async_engine(url, pool_size=_CONNECTIONS, **_JSON)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run the function in a transaction of one of the connections."""
+        try:
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work)
+        except (SQLAlchemyError, OSError) as error:
+            raise _translated(error) from error
+
+    async def read(self, work: Work[T]) -> T:
+        """Run the function; PostgreSQL needs no other way for it."""
+        return await self.write(work)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _transaction(engine: Engine, work: Work[T]) -> T:
+    try:
+        with engine.begin() as connection:
+            return work(connection)
+    except (SQLAlchemyError, OSError) as error:
+        raise _translated(error) from error
+
+
+def _translated(error: SQLAlchemyError | OSError) -> DeploywatchError:
+    """Trouble that may pass is a StoreError, values that will never fit are an UnfitError."""
+    if isinstance(error, DBAPIError):
+        return (UnfitError if _unfit(error) else StoreError)(f"the database failed: {error.orig}")
+    if isinstance(error, StatementError):
+        return UnfitError(f"a value cannot be stored: {error.orig}")
+    return StoreError(f"the database failed: {error}")
+
+
+def _unfit(error: DBAPIError) -> bool:
+    """Whether the values are at fault: SQLSTATE class 22 is PostgreSQL's "data exception", ValueError its driver's."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    cause = error.orig.__cause__ if error.orig else None
+    return isinstance(error, DataError) or state.startswith("22") or isinstance(cause, ValueError)
+
+
+def _sqlite_engine(url: URL, begin: str, *, connections: int) -> Engine:
+    unbound = {"check_same_thread": False}  # a pool hands connections to one thread after another
+    engine = create_engine(url, pool_size=connections, max_overflow=0, connect_args=unbound, **_JSON)
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
