@@ -71,7 +71,7 @@ class Ingest:
     changed: dict[tuple[str, datetime], tuple[Alert, str, int | None]] = field(default_factory=dict)
     joined: dict[str, Incident] = field(default_factory=dict)
     resolved: set[int] = field(default_factory=set)
-    asked: set[tuple[int, str]] = field(default_factory=set)
+    asked: set[tuple[int, str, str]] = field(default_factory=set)
     notes: dict[tuple[int, str], Counter[str]] = field(default_factory=dict)
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
     heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
@@ -167,13 +167,14 @@ class Ingest:
         self._act(incident, alert, key, Event.WORSENED, [action for action in wanted if action not in under_way])
 
     def _act(self, incident: Incident, alert: Alert, key: str, event: Event, actions: Sequence[str]) -> None:
-        """Queue the actions, each once for an incident in this transaction, however many alerts ask for it."""
-        wanted = [action for action in actions if (incident.id, action) not in self.asked]
+        """Queue the actions, each once for an event of the incident in this transaction, however many ask for it."""
+        wanted = [action for action in actions if (incident.id, event, action) not in self.asked]
         after = alert.annotations.get(AlertAnnotation.ESCALATE_AFTER, "")
-        timed = bool(after) and (incident.id, after) not in self.asked
+        timed = bool(after) and (incident.id, "after", after) not in self.asked
         if not wanted and not timed:
             return
-        self.asked.update((incident.id, one) for one in (*wanted, after))
+        self.asked.update((incident.id, event, action) for action in wanted)
+        self.asked.add((incident.id, "after", after))
         self._write_gathered()
         if key in self.joined:
             book.save(self.connection, self.joined.pop(key))

@@ -52,6 +52,23 @@ async def test_a_joining_alert_with_a_channel_of_its_own_opens_the_incident_ther
     assert scene.channels["database"].events == [Event.OPENED]
 
 
+async def test_a_worse_alert_in_the_same_webhook_is_told_on_its_own_channel_too(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("team", "pager", escalation={"channels": ["team"]}))
+    down = alert("ServiceDown", severity="critical", annotations={"channels": "pager"})
+    await scene.take(alert(annotations={"channels": "team"}), down)
+    await scene.drain()
+    assert scene.channels["team"].events[0] is Event.OPENED
+    assert scene.channels["pager"].events[0] is Event.WORSENED
+
+
+async def test_a_storm_in_one_webhook_is_one_incident_one_message_and_few_lines(scene: Scene) -> None:
+    await scene.take(*(alert(instance=str(number), action="investigate") for number in range(500)))
+    await scene.drain()
+    assert scene.channels["team"].events == [Event.OPENED]
+    assert await scene.lines("joined") == ["499 alerts joined: HighErrorRate (high) ×499"]
+    assert len(await scene.read(lambda c: book.alerts_of(c, 1))) == 500
+
+
 async def test_a_worse_alert_raises_the_severity_and_says_so_once(scene: Scene) -> None:
     await scene.take(alert())
     await scene.take(alert("ServiceDown", severity="critical"))

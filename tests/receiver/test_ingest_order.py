@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
-from receiver.incidents.ingest import Delivery, ingest
+from receiver.incidents.ingest import Delivery, Recall, ingest
 from receiver.incidents.rules import Alert
 from receiver.store.schema import alerts, incidents, metadata
 from tests.receiver import scene
@@ -46,12 +46,12 @@ def _empty() -> Iterator[Connection]:
         engine.dispose()
 
 
-def _end(batches: Sequence[Sequence[Alert]]) -> End:
+def _end(batches: Sequence[Sequence[Alert]], recall: Recall | None = None) -> End:
     """The incidents that fire, and every fingerprint's newest episode, after these deliveries."""
     with _empty() as connection:
         for number, batch in enumerate(batches):
             now = NOON + number * timedelta(seconds=1)
-            ingest(connection, CONFIG, [Delivery(now, b"", tuple(batch))], now)
+            ingest(connection, CONFIG, [Delivery(now, b"", tuple(batch))], now, recall)
         fires = incidents.c.open_key.is_not(None) & incidents.c.quiet_since.is_(None)
         open_now = connection.execute(select(incidents.c.service, incidents.c.environment).where(fires)).all()
         current = select(alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status).where(alerts.c.current)
@@ -72,6 +72,15 @@ def test_any_order_and_repetition_of_the_same_deliveries_ends_the_same(sent: lis
 def test_one_webhook_ends_as_many_do(sent: list[Alert], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(sent)))
     assert _end([sent[:cut], sent[cut:]]) == _end([[one] for one in sent])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(anything, min_size=1, max_size=10), st.integers(0, 3))
+def test_what_is_remembered_between_commits_changes_nothing(sent: list[Alert], kept: int) -> None:
+    recall, batches = Recall(), [[one] for one in sent]
+    assert _end(batches, recall) == _end(batches)
+    recall.forget(beyond=kept)
+    assert len(recall.episodes) <= kept
 
 
 @settings(max_examples=40, deadline=None)

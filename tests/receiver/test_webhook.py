@@ -237,6 +237,7 @@ async def test_a_full_disk_is_503_and_nothing_is_half_written(running: Front) ->
     assert await running.scene.incidents() == []
     await store.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000"))
     assert (await running.post(body(alert())))[0] == 200
+    assert (await running.scene.incident()).service == "shop"
 
 
 async def test_a_bad_body_is_refused_even_when_it_cannot_be_kept(running: Front) -> None:
