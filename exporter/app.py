@@ -12,8 +12,10 @@ from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 from exporter.exporter import Exporter
 from exporter.surface.health_routes import HealthRoutes
+from exporter.surface.metrics import MetricsRoute
 from exporter.surface.own import Own
 from exporter.surface.pages import Pages
+from exporter.surface.probe_route import ProbeRoute
 
 
 def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> Server:
@@ -39,5 +41,7 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> 
 
     server.app.cleanup_ctx.append(probing)
     HealthRoutes(exporter).add_to(server.app)
-    Pages(exporter, registry).add_to(server.app)
+    MetricsRoute(exporter, registry).add_to(server.app)
+    ProbeRoute(exporter).add_to(server.app)
+    Pages(exporter).add_to(server.app)
     return server

@@ -1,15 +1,43 @@
 """The text of /metrics: each target's lines are rendered when it ran, and a scrape only puts them together.
 
-The format is Prometheus's text 0.0.4: the samples of a family stand together, below its HELP and TYPE.
+The format is Prometheus's text 0.0.4 or OpenMetrics 1.0.0: the samples of a family stand together, below its HELP and
+TYPE. The samples are written so that they are good in both; the heads and the end differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 
 from exporter.results import Family, Sample
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+class Format(Enum):
+    """How metrics are written; the value is the content type."""
+
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def negotiate(accept: str) -> Format:
+    """The format that an Accept header prefers; text when it does not say."""
+    best, weight = Format.TEXT, 0.0
+    for part in accept.split(","):
+        kind, *parameters = (word.strip() for word in part.lower().split(";"))
+        found = {"application/openmetrics-text": Format.OPENMETRICS, "text/plain": Format.TEXT}.get(kind)
+        given = next((_weight(word[2:]) for word in parameters if word.startswith("q=")), 1.0)
+        if found and given > weight:
+            best, weight = found, given
+    return best
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
 
 Labels = Sequence[tuple[str, str]]
 
@@ -57,19 +85,27 @@ class Page:
         return f"{name}{{{inside}}}" if inside else name
 
 
+@dataclass(slots=True)
+class _Block:
+    """A family's head in each format, and its lines by target."""
+
+    heads: dict[Format, str]
+    texts: dict[Hashable, str] = field(default_factory=dict)
+
+
 class Exposition:
     """The text of every target, by family."""
 
     def __init__(self) -> None:
-        self._families: dict[str, tuple[str, dict[Hashable, str]]] = {}
+        self._families: dict[str, _Block] = {}
         self._of_target: dict[Hashable, frozenset[str]] = {}
 
     def put(self, target: Hashable, texts: dict[Family, str]) -> None:
         """Take a target's text in place of what it had."""
         for family, text in texts.items():
             if family.name not in self._families:
-                self._families[family.name] = (_head(family), {})
-            self._families[family.name][1][target] = text
+                self._families[family.name] = _Block({format_: _head(family, format_) for format_ in Format})
+            self._families[family.name].texts[target] = text
         now = frozenset(family.name for family in texts)
         for name in self._of_target.get(target, frozenset()) - now:
             self._drop(name, target)
@@ -80,24 +116,27 @@ class Exposition:
         for name in self._of_target.pop(target, frozenset()):
             self._drop(name, target)
 
-    def text(self) -> str:
-        """The whole page."""
+    def text(self, format_: Format = Format.TEXT) -> str:
+        """The whole page; without the mark of its end that OpenMetrics wants."""
         parts: list[str] = []
-        for head, texts in self._families.values():
-            parts.append(head)
-            parts.extend(texts.values())
+        for block in self._families.values():
+            parts.append(block.heads[format_])
+            parts.extend(block.texts.values())
         return "".join(parts)
 
     def _drop(self, name: str, target: Hashable) -> None:
-        texts = self._families[name][1]
+        texts = self._families[name].texts
         texts.pop(target, None)
         if not texts:
             del self._families[name]
 
 
-def _head(family: Family) -> str:
-    text = family.help.replace("\\", "\\\\").replace("\n", "\\n")
-    return f"# HELP {family.name} {text}\n# TYPE {family.name} {family.type}\n"
+def _head(family: Family, format_: Format) -> str:
+    name, text = family.name, family.help.replace("\\", "\\\\").replace("\n", "\\n")
+    if format_ is Format.OPENMETRICS:
+        text = text.replace('"', '\\"')
+        name = name.removesuffix("_total") if family.type == "counter" else name
+    return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n"
 
 
 def _pairs(labels: Labels) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from deploywatch import conventions, logs
 from exporter.clock import Clock
 from exporter.config import ServiceKey
-from exporter.exposition import Exposition, Page
+from exporter.exposition import Exposition, Format, Page
 from exporter.measure import families
 from exporter.measure.history import History
 from exporter.measure.record import Record
@@ -57,14 +57,14 @@ class Board:
         self.history.note(target.key, target.kind, result)
         self._put(record)
 
-    def text(self) -> str:
+    def text(self, format_: Format = Format.TEXT) -> str:
         """The exposition text of all targets as of now."""
         now = self._clock.now()
         for record in self.records.values():
             if not record.stale and record.expired(now):
                 record.stale = True
                 self._put(record)
-        return self._exposition.text()
+        return self._exposition.text(format_)
 
     def waiting(self) -> Iterator[Key]:
         """The targets that have not run yet."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from deploywatch import conventions
-from exporter.exposition import Page, number
+from exporter.exposition import Page
 from exporter.measure import families
 from exporter.results import Reason, Result, Sample
 from exporter.targets import Target
@@ -65,7 +66,7 @@ class Record:
             yield Sample(families.DURATION, self.last.duration)
             if self.last.reason:
                 yield Sample(families.FAILURE_INFO, 1, (("reason", str(self.last.reason)),))
-            yield from _first_of_each(self.last.samples)
+            yield from first_of_each(self.last.samples)
         yield Sample(families.LAST_RUN, self.last.started)
         yield Sample(families.RUNS, self.runs)
         for reason, count in self.failures.items():
@@ -74,14 +75,16 @@ class Record:
 
     def _histogram(self) -> Iterator[Sample]:
         total = 0
-        for bound, count in zip((*self.buckets, float("inf")), self.counts, strict=True):
+        for bound, count in zip((*self.buckets, math.inf), self.counts, strict=True):
             total += count
-            yield Sample(families.RUN_DURATION, total, (("le", number(bound)),), "_bucket")
+            # As OpenMetrics wants it: 1.0, not 1.
+            le = str(float(bound)) if bound < math.inf else "+Inf"
+            yield Sample(families.RUN_DURATION, total, (("le", le),), "_bucket")
         yield Sample(families.RUN_DURATION, self.sum, suffix="_sum")
         yield Sample(families.RUN_DURATION, total, suffix="_count")
 
 
-def _first_of_each(samples: tuple[Sample, ...]) -> Iterator[Sample]:
+def first_of_each(samples: Iterable[Sample]) -> Iterator[Sample]:
     """The samples without those of a series that was there already: one such would spoil the whole scrape."""
     seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
     for sample in samples:

@@ -87,7 +87,7 @@ class Module(Settings):
 
 def _place(target: str, kind: str) -> tuple[str, str, int | None]:
     """What tells targets apart: scheme, host and port; ValueError when that cannot be read with certainty."""
-    given = target if "://" in target else f"{'http' if kind == 'http' else ''}://{target}"
+    given = target if "://" in target else f"http://{target}"
     try:
         parts = urlsplit(given)
         host, port = parts.hostname, parts.port
@@ -98,7 +98,7 @@ def _place(target: str, kind: str) -> tuple[str, str, int | None]:
     if kind != "http" and ("://" in target or parts.path or parts.query or parts.fragment):
         # A scheme could ask for a connection without TLS, over which the password would be seen.
         raise ValueError("is not a target; write host:port alone")
-    default = {"http": 80, "https": 443}.get(parts.scheme)
+    default = {"http": 80, "https": 443}.get(parts.scheme) if kind == "http" else None
     return parts.scheme if kind == "http" else "", host, port or default
 
 

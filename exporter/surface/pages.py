@@ -1,4 +1,4 @@
-"""The exporter's pages beside health: /metrics, /config and the landing page."""
+"""The exporter's pages for people: /config and the landing page."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import io
 from html import escape
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
 from ruamel.yaml import YAML
 
 from deploywatch import __version__
 from deploywatch.config import redacted
 from exporter import health
 from exporter.exporter import Exporter
-from exporter.exposition import CONTENT_TYPE
 from exporter.health import ProbeHealth
 
 _LINKS = {
@@ -55,21 +53,13 @@ td, th {{ padding: .25rem .75rem; text-align: left; border-bottom: 1px solid #88
 class Pages:
     """Answers with what the exporter knows."""
 
-    def __init__(self, exporter: Exporter, registry: CollectorRegistry) -> None:
+    def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
-        self._registry = registry
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
-        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config", self._config)
         app.router.add_get("/", self._landing)
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        text = self._exporter.board.text().encode() + generate_latest(self._registry)
-        response = web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
-        response.enable_compression()
-        return response
 
     async def _config(self, request: web.Request) -> web.Response:
         shown = redacted(self._exporter.settings)

@@ -94,7 +94,7 @@ def test_the_histogram_counts_good_runs_so_that_a_ratio_to_all_is_an_slo(board: 
     board.note(target(), bad(clock))
     values = read(board)
     assert values["probe_run_duration_seconds_bucket{le=0.1}"] == 2
-    assert values["probe_run_duration_seconds_bucket{le=1}"] == 3
+    assert values["probe_run_duration_seconds_bucket{le=1.0}"] == 3
     assert values["probe_run_duration_seconds_bucket{le=+Inf}"] == 4
     assert values["probe_run_duration_seconds_count"] == 4
     assert values["probe_run_duration_seconds_sum"] == pytest.approx(3.65)
