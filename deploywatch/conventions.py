@@ -47,6 +47,7 @@ class ProbeMetric:
     DURATION: Final = "probe_duration_seconds"
     DNS_LOOKUP: Final = "probe_dns_lookup_time_seconds"
     IP_PROTOCOL: Final = "probe_ip_protocol"
+    IP_ADDR_HASH: Final = "probe_ip_addr_hash"
     HTTP_DURATION: Final = "probe_http_duration_seconds"
     HTTP_STATUS_CODE: Final = "probe_http_status_code"
     HTTP_VERSION: Final = "probe_http_version"

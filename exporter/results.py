@@ -22,6 +22,7 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"
     REDIRECT = "redirect"
     STATUS = "status"
+    HEADER = "header"
     BODY = "body"
     TOO_LARGE = "too_large"
     JSON = "json"

@@ -33,6 +33,7 @@ DEPENDENCY: Final = _gauge(ProbeMetric.DEPENDENCY, "1 for each service that a se
 # http
 DNS_LOOKUP: Final = _gauge(ProbeMetric.DNS_LOOKUP, "Time taken for the DNS lookup, in seconds.")
 IP_PROTOCOL: Final = _gauge(ProbeMetric.IP_PROTOCOL, "Whether the probe went over IPv4 (4) or IPv6 (6).")
+IP_ADDR_HASH: Final = _gauge(ProbeMetric.IP_ADDR_HASH, "A hash of the address, by which a change of it shows.")
 HTTP_DURATION: Final = _gauge(
     ProbeMetric.HTTP_DURATION, "Duration of the HTTP request by phase, summed over all redirects, in seconds."
 )

@@ -7,10 +7,18 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from deploywatch import conventions
 from deploywatch.config import Settings
 from exporter.results import Family
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+LABELS_TAKEN = frozenset(
+    {conventions.SERVICE, conventions.ENVIRONMENT, conventions.PROBE, conventions.KIND, "le", "quantile"}
+)
+LABEL_LIMIT = 128
+"""Characters of a label's value that are kept."""
+
 _TAKEN = ("probe_", "deploywatch_", "process_", "python_", "service_dependency")
 
 
@@ -26,6 +34,21 @@ def _check(name: str) -> str:
 
 GaugeName = Annotated[str, AfterValidator(_check)]
 """A metric name that a config gives to a gauge."""
+
+
+def _label(name: str) -> str:
+    if not is_label(name):
+        raise ValueError(f"{name!r} cannot be a label; use letters, digits and _, and none of deploywatch's own")
+    return name
+
+
+def is_label(name: str) -> bool:
+    """Whether a gauge may bear a label of this name beside those of its target."""
+    return name not in LABELS_TAKEN and _LABEL.fullmatch(name) is not None
+
+
+LabelName = Annotated[str, AfterValidator(_label)]
+"""A label that a config gives to a gauge."""
 
 
 class Gauge(Settings):

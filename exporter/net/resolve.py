@@ -6,9 +6,11 @@ import asyncio
 import ipaddress
 import socket
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from exporter.probing import from_os_error
+from exporter.measure import families
+from exporter.probing import Findings, from_os_error
 from exporter.results import Failed, Reason
 
 
@@ -28,6 +30,21 @@ class Address:
     def ip(self) -> str:
         """The address alone."""
         return str(self.sockaddr[0])
+
+
+def note_address(address: Address, found: Findings) -> None:
+    """Add which IP version was used, and the address's hash, by which a change of it shows."""
+    found.add(families.IP_PROTOCOL, address.protocol)
+    found.add(families.IP_ADDR_HASH, _hash(address.ip))
+
+
+@lru_cache(maxsize=4096)
+def _hash(ip: str) -> int:
+    """FNV-1a of 32 bits, as blackbox_exporter has it."""
+    value = 0x811C9DC5
+    for byte in ipaddress.ip_address(ip).packed:
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
 
 
 @dataclass(slots=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -10,19 +9,14 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 from pydantic import AfterValidator, Field
 
-from deploywatch import conventions
 from deploywatch.secrets import Secret, SecretUrl, with_password
 from exporter.measure import families
-from exporter.measure.gauges import Gauge, GaugeName
+from exporter.measure.gauges import LABEL_LIMIT, Gauge, GaugeName, is_label
 from exporter.net.dial import Dialer, Route
 from exporter.probing import Findings, ProbeSettings
 from exporter.results import Failed, Family, Reason
 
 _SERVER_MARGIN = 0.1
-_LABEL_LIMIT = 128
-
-_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_TAKEN = frozenset({conventions.SERVICE, conventions.ENVIRONMENT, conventions.PROBE, conventions.KIND, "le"})
 _AUTH = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidPasswordError)
 
 
@@ -149,7 +143,7 @@ def _note(row: Mapping[str, Any], name: str, family: Family, found: Findings) ->
     except (TypeError, ValueError) as error:
         raise Failed(Reason.VALUE, f"query {name} gives {type(value).__name__}, not a number") from error
     for column in columns:
-        if column in _TAKEN or not _LABEL.fullmatch(column):
+        if not is_label(column):
             raise Failed(Reason.QUERY, f"query {name}: the column {column} cannot be a label; rename it with AS")
     found.add(family, number, **{column: _label(cell) for column, cell in columns.items()})
 
@@ -158,4 +152,4 @@ def _label(cell: Any) -> str:
     """A column's value as a label, written as PostgreSQL writes it; NULL is the empty label."""
     if cell is None:
         return ""
-    return (str(cell).lower() if isinstance(cell, bool) else str(cell))[:_LABEL_LIMIT]
+    return (str(cell).lower() if isinstance(cell, bool) else str(cell))[:LABEL_LIMIT]

@@ -71,7 +71,7 @@ async def test_numbers_in_the_body_become_gauges(web: Web) -> None:
 @pytest.mark.parametrize("path", ["queues.1.length", "name", "queues", "nothing", "queues.x"])
 def test_a_path_without_a_number_is_a_value_failure(path: str) -> None:
     with pytest.raises(Failed) as caught:
-        body.pick({"queues": [{"length": 3}], "name": "x"}, path)
+        list(body.pick({"queues": [{"length": 3}], "name": "x"}, path))
     assert caught.value.reason is Reason.VALUE
 
 

@@ -151,7 +151,11 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(processes: Proc
         assert time.monotonic() - begin < 2
     finally:
         server.child.send(signal.SIGCONT)
-    assert (await probe(kind="postgres", dsn=server.url)).success
+
+    async def answers() -> bool:
+        return (await probe(kind="postgres", dsn=server.url)).success
+
+    await eventually(answers)
     server.child.stop()
 
 
