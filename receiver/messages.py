@@ -211,7 +211,7 @@ class Channel(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Give connections back, once the messages under way are done; sending then is a DeliveryError, `again`."""
         ...
 
 

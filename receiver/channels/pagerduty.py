@@ -18,6 +18,7 @@ from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Masked
 from receiver.channels import answers, pagerduty_events
 from receiver.channels.answers import HttpUrl, Token
+from receiver.channels.lifetime import Lifetime
 from receiver.messages import DeliveryError, DeploymentView, Event, Message
 
 CONCURRENT: Final = 4
@@ -75,6 +76,7 @@ class PagerDutyChannel:
         # Threads of its own: an Events API that hangs must not use up those of the rest of the process.
         self._threads = ThreadPoolExecutor(CONCURRENT, thread_name_prefix=f"pagerduty-{name}")
         self._client = _OneAttempt(settings)
+        self._lifetime = Lifetime()
 
     def wants(self, event: Event) -> bool:
         """Whether a person must act on it; the rest is not PagerDuty's."""
@@ -100,7 +102,8 @@ class PagerDutyChannel:
             await self._call(lambda: self._client.send_change_event(**event))
 
     async def close(self) -> None:
-        """Let go of threads and connections; a thread that still waits for an answer ends with its own timeout."""
+        """Let go of threads and connections; a thread that waits in vain ends with its own timeout."""
+        await self._lifetime.end()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
@@ -109,7 +112,7 @@ class PagerDutyChannel:
         seconds = self._settings.timeout.total_seconds()
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(seconds):
+            async with self._lifetime.message(), asyncio.timeout(seconds):
                 await loop.run_in_executor(self._threads, call)
         except TimeoutError as error:
             raise answers.timed_out(seconds) from error

@@ -21,6 +21,7 @@ from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Masked
 from receiver.channels import answers, slack_blocks
 from receiver.channels.answers import HttpUrl, Token
+from receiver.channels.lifetime import Lifetime
 from receiver.channels.pacing import Pace
 from receiver.channels.slack_answers import LostThreadError, failure
 from receiver.messages import DeliveryError, Event, Message, Standing
@@ -99,6 +100,7 @@ class SlackChannel:
         self.name = name
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._lifetime = Lifetime()
         self._pace = Pace(INTERVAL, patience=PATIENCE, clock=clock, sleep=sleep)
 
     def wants(self, event: Event) -> bool:
@@ -112,17 +114,19 @@ class SlackChannel:
         failure repeats nothing that people see. A thread that is gone is begun anew.
         """
         thread = Place.of(reference, self._settings.channel)
-        await self._pace.turn()
-        try:
-            if thread and message.standing:
-                await self._update(message, message.standing, thread)
-            return await self._post(message, thread)
-        except LostThreadError:
+        async with self._lifetime.message():
             await self._pace.turn()
-            return await self._post(message, None)
+            try:
+                if thread and message.standing:
+                    await self._update(message, message.standing, thread)
+                return await self._post(message, thread)
+            except LostThreadError:
+                await self._pace.turn()
+                return await self._post(message, None)
 
     async def close(self) -> None:
         """Close the connections to Slack."""
+        await self._lifetime.end()
         if self._session is not None:
             await self._session.close()
 
@@ -186,7 +190,7 @@ class SlackChannel:
 
     def _client(self) -> AsyncWebClient:
         settings = self._settings
-        if self._session is None or self._session.closed:
+        if self._session is None:
             timeout = aiohttp.ClientTimeout(total=settings.timeout.total_seconds())
             # The environment's proxies are aiohttp's to find: it heeds NO_PROXY, slack_sdk does not.
             self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not answers.is_loopback(settings.base_url))

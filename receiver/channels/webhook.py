@@ -17,6 +17,7 @@ from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Masked
 from receiver.channels import answers
 from receiver.channels.answers import SecretHttpUrl, Token
+from receiver.channels.lifetime import Lifetime
 from receiver.messages import DeliveryError, Event, IncidentView, Message
 from receiver.templates.filters import line, web_link
 
@@ -63,6 +64,7 @@ class WebhookChannel:
         self.name = name
         self._settings = settings
         self._clock = clock
+        self._lifetime = Lifetime()
         self._session: aiohttp.ClientSession | None = None
 
     def wants(self, event: Event) -> bool:
@@ -78,9 +80,12 @@ class WebhookChannel:
             SIGNATURE: signature(body, settings.secrets, self._clock()),
         }
         try:
-            async with self._client().post(
-                settings.url.get_secret_value(), data=body, headers=headers, allow_redirects=False
-            ) as response:
+            async with (
+                self._lifetime.message(),
+                self._client().post(
+                    settings.url.get_secret_value(), data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
                 if not 200 <= response.status < 300:
                     raise await self._refused(response)
         except TimeoutError as error:
@@ -92,6 +97,7 @@ class WebhookChannel:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._lifetime.end()
         if self._session is not None:
             await self._session.close()
 
@@ -104,7 +110,7 @@ class WebhookChannel:
         return answers.from_status(response.status, detail, after=answers.retry_after(response.headers))
 
     def _client(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
+        if self._session is None:
             settings = self._settings
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=settings.timeout.total_seconds()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import pkgutil
@@ -25,7 +26,7 @@ from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_
 from tests.receiver.channels.stories import message
 
 DOCS = Path(__file__).parents[3] / "docs" / "channels"
-SHARED = {"answers", "pacing", "pagerduty_events", "slack_answers", "slack_blocks", "slack_requests"}
+SHARED = {"answers", "lifetime", "pacing", "pagerduty_events", "slack_answers", "slack_blocks", "slack_requests"}
 SECRETS = {
     "slack-token": SLACK_TOKEN,
     "slack-signing-secret": SIGNING_SECRET,
@@ -131,6 +132,24 @@ channels:
           sender: a@example.com, recipients: [b@example.com], timeout: 5s}}
   webhook: {{kind: webhook, url: "{served.webhook_url}/a-secret-path", secret: "{WEBHOOK_SECRET}", timeout: 5s}}
 """
+
+
+@pytest.mark.parametrize("kind", ["slack", "pagerduty", "webhook"])
+async def test_a_channel_that_is_closed_finishes_what_is_under_way_and_begins_nothing(
+    kind: str, inbox: Inbox, served: Serving, tmp_path: Path
+) -> None:
+    settings = _load(_pointed_at(served).replace("/a-secret-path", ""), tmp_path).channels[kind]
+    channel = connect(kind, settings)
+    sending = asyncio.create_task(channel.send(message(), None))
+    await asyncio.sleep(0)
+    await channel.close()
+    assert sending.done()
+    await sending
+    assert len(inbox.received) == 1
+    with pytest.raises(DeliveryError) as raised:
+        await channel.send(message(), None)
+    assert (raised.value.reason, raised.value.again) == ("connection", True)
+    assert len(inbox.received) == 1
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)
