@@ -28,9 +28,8 @@ from sqlalchemy import Connection, delete
 from deploywatch import config, logs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
-from receiver import webhook
+from receiver import api, webhook
 from receiver.actions import escalate, investigate, notify, rollback, verify
-from receiver.api import Api
 from receiver.channels import connect
 from receiver.clock import utc_now
 from receiver.config import ReceiverConfig, load
@@ -100,7 +99,7 @@ class Receiver:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config", self._config)
         app.router.add_get("/", _landing)
-        Api(self._desk, queued=self.worker.wake).add_to(app)
+        api.add_to(app, self._desk, queued=self.worker.wake)
 
     async def _working(self, _: web.Application) -> AsyncIterator[None]:
         """Around the serving: the store is open, jobs are worked on, deliveries are committed."""

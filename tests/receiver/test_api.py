@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from receiver.api import Api
+from receiver.api import add_to
 from receiver.messages import Event
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended
 
@@ -48,7 +48,7 @@ class Front:
 @pytest.fixture
 async def api(scene: Scene) -> AsyncIterator[Front]:
     app, woken = web.Application(), list[None]()
-    Api(scene.desk, queued=lambda: woken.append(None)).add_to(app)
+    add_to(app, scene.desk, queued=lambda: woken.append(None))
     async with TestClient(TestServer(app)) as client:
         yield Front(scene, client, woken)
 

@@ -1,0 +1,96 @@
+"""What the routes of the API share: how they are listed, how bodies and numbers are read, what errors answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, StringConstraints
+
+from receiver import bodies
+from receiver.bodies import BodyError
+from receiver.store import StoreError, UnfitError
+
+B = TypeVar("B", bound=BaseModel)
+
+PREFIX = "/api/v1"
+_LAST_NUMBER = 2**63 - 1
+_NO_NUL = r"^[^\x00]*$"  # PostgreSQL stores every character but this one
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
+Remark = Annotated[str, StringConstraints(max_length=4000, pattern=_NO_NUL)]
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route below the prefix; the first line of the handler's docstring says what it does.
+
+    `{id}` in `path` is a number; `body` is the model that a request's JSON is read into; `query` names the
+    parameters that it knows.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    body: type[BaseModel] | None = None
+    query: tuple[str, ...] = ()
+    status: int = 200
+
+
+def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
+    """Register the routes; store trouble is 503, values that cannot be stored are 400."""
+    for route in routes:
+        path = PREFIX + route.path.replace("{id}", r"{id:\d+}")
+        app.router.add_route(route.method, path, _guarded(route.handler))
+
+
+async def read_body(request: web.Request, model: type[B]) -> B:
+    """The request's JSON as the model; 400 with every fault at its JSON path."""
+    try:
+        return bodies.read(await request.read(), model)
+    except BodyError as error:
+        raise web.HTTPBadRequest(text="\n".join(error.faults) + "\n") from error
+
+
+def number(request: web.Request) -> int:
+    """The `{id}` of the path."""
+    found = int(request.match_info["id"])
+    if found > _LAST_NUMBER:
+        raise web.HTTPNotFound(text=f"there is no number {request.match_info['id'][:40]}\n")
+    return found
+
+
+def limit(request: web.Request) -> int:
+    """How many to list, from `?limit=`."""
+    text = request.query.get("limit", "100")
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= 1000:
+        raise web.HTTPBadRequest(text=f"limit={text[:40]}: write a number from 1 to 1000\n")
+    return int(text)
+
+
+def not_found(what: str, missing: int) -> web.Response:
+    """404 for a number that nothing has."""
+    return web.Response(status=404, text=f"there is no {what} {missing}\n")
+
+
+def iso(at: datetime | None) -> str | None:
+    """A time as the API gives it: ISO 8601 in UTC."""
+    return at.isoformat() if at else None
+
+
+def _guarded(handler: Handler) -> Handler:
+    async def guarded(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except StoreError as error:
+            return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "5"})
+        except UnfitError as error:
+            return web.Response(status=400, text=f"{error}\n")
+
+    return guarded
