@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grafana.dashboards import dashboard_files
+from grafana.dashboards import dashboard_files, shared_files
 from rules.build import Files
 from rules.loading import load_all
 from rules.shipped import POLICIES
@@ -13,11 +13,20 @@ FOLDER = Path(__file__).parent
 
 
 def files() -> Files:
-    """Every shipped policy's dashboard, by its path below this folder."""
+    """Every shipped policy's dashboards and the shared ones, by their path below this folder."""
     shipped = load_all(sorted(POLICIES.glob("*.yml")))
-    return {name: text for policy in shipped for name, text in dashboard_files(policy)}
+    return dict(shared_files()) | {name: text for policy in shipped for name, text in dashboard_files(policy)}
+
+
+def write() -> None:
+    """Make dashboards/ hold these files, and no others."""
+    made = files()
+    for path in (FOLDER / "dashboards").glob("*.json"):
+        if f"dashboards/{path.name}" not in made:
+            path.unlink()
+    for name, text in made.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    for name, text in files().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+    write()

@@ -1,170 +1,97 @@
-"""Panels of a dashboard, as Grafana's JSON model has them: queries, units, threshold lines, descriptions."""
+"""A panel and a row of panels, as Grafana's JSON model has them, each in its place."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from deploywatch.quantity import Unit
+from grafana.looks import Look
+from grafana.queries import Query, datasource
 
-# The names of Grafana's own value formats.
-UNITS = {
-    Unit.SECONDS: "s",
-    Unit.RATIO: "percentunit",
-    Unit.BYTES: "bytes",
-    Unit.MONEY: "currencyUSD",
-    Unit.COUNT: "short",
-    Unit.PER_SECOND: "reqps",
-}
-
-COLORS = {"critical": "red", "high": "orange", "medium": "yellow", "low": "blue"}
-GOOD = "green"
-
-_HEIGHT = 8
-_WIDTH = 12
+_WIDEST = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A limit as a line across a panel, in the unit of its values and the color of its severity."""
+class Panel:
+    """What is shown, why, and how; `width` in Grafana's 24 columns, `height` in its rows of 30 pixels."""
 
-    value: Decimal
-    severity: str
-    fires_above: bool
+    title: str
+    about: str
+    queries: Sequence[Query]
+    look: Look
+    width: int = 12
+    height: int = 8
 
-
-def datasource() -> dict[str, str]:
-    """The data source that the dashboard's reader chose."""
-    return {"type": "prometheus", "uid": "${datasource}"}
-
-
-def target(expression: str, legend: str) -> dict[str, Any]:
-    """A query over the shown time."""
-    return {"refId": "A", "datasource": datasource(), "expr": expression, "legendFormat": legend, "range": True}
-
-
-def time_series(
-    *, title: str, description: str, queries: Sequence[dict[str, Any]], unit: Unit, lines: Sequence[Line] = ()
-) -> dict[str, Any]:
-    """Values over time, with a line at each limit."""
-    defaults: dict[str, Any] = {
-        "unit": UNITS[unit],
-        "color": {"mode": "palette-classic"},
-        "custom": {
-            "drawStyle": "line",
-            "lineWidth": 2,
-            "fillOpacity": 10,
-            "showPoints": "never",
-            "spanNulls": False,
-            "thresholdsStyle": {"mode": "line" if lines else "off"},
-        },
-        "thresholds": {"mode": "absolute", "steps": _steps(lines)},
-    }
-    if unit is Unit.RATIO:
-        defaults["min"] = 0
-    options = {
-        "legend": {"calcs": ["lastNotNull", "max"], "displayMode": "table", "placement": "bottom", "showLegend": True},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    }
-    return _panel("timeseries", title, description, queries, defaults, options)
-
-
-def states(*, title: str, description: str, queries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """1 and 0 over time, as well and not well."""
-    mapping = {
-        "type": "value",
-        "options": {
-            "0": {"text": "failing", "color": COLORS["critical"], "index": 0},
-            "1": {"text": "well", "color": GOOD, "index": 1},
-        },
-    }
-    defaults: dict[str, Any] = {
-        "color": {"mode": "thresholds"},
-        "custom": {"fillOpacity": 80, "lineWidth": 0},
-        "mappings": [mapping],
-        "thresholds": {
-            "mode": "absolute",
-            "steps": [{"value": None, "color": COLORS["critical"]}, {"value": 1, "color": GOOD}],
-        },
-    }
-    options = {
-        "alignValue": "left",
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
-        "mergeValues": True,
-        "rowHeight": 0.9,
-        "showValue": "auto",
-        "tooltip": {"mode": "single", "sort": "none"},
-    }
-    return _panel("state-timeline", title, description, queries, defaults, options)
-
-
-def number(*, title: str, description: str, queries: Sequence[dict[str, Any]], bad_from: int) -> dict[str, Any]:
-    """One count now; bad from a value up, and 0 when there is none."""
-    steps = [{"value": None, "color": GOOD}, {"value": bad_from, "color": COLORS["critical"]}]
-    defaults: dict[str, Any] = {
-        "unit": UNITS[Unit.COUNT],
-        "decimals": 0,
-        "noValue": "0",
-        "color": {"mode": "thresholds"},
-        "thresholds": {"mode": "absolute", "steps": steps},
-    }
-    options = {
-        "colorMode": "background",
-        "graphMode": "area",
-        "justifyMode": "auto",
-        "orientation": "auto",
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "textMode": "auto",
-    }
-    return _panel("stat", title, description, queries, defaults, options)
-
-
-def placed(panels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Two panels a row, in order, numbered from 1."""
-    return [
-        panel
-        | {
-            "id": position + 1,
-            "gridPos": {
-                "h": _HEIGHT,
-                "w": _WIDTH,
-                "x": position % 2 * _WIDTH,
-                "y": position // 2 * _HEIGHT,
+    def model(self, number: int, x: int, y: int) -> dict[str, Any]:
+        """The panel at its place."""
+        lettered = [(chr(ord("A") + place), query) for place, query in enumerate(self.queries)]
+        return {
+            "id": number,
+            "type": self.look.kind,
+            "title": self.title,
+            "description": self.about,
+            "datasource": datasource(),
+            "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
+            "targets": [query.target(letter) for letter, query in lettered],
+            "fieldConfig": {
+                "defaults": self.look.defaults(),
+                "overrides": [_dashed(letter, query.dashed) for letter, query in lettered if query.dashed],
             },
+            "options": self.look.options(),
+            "transformations": self.look.transformations(),
         }
-        for position, panel in enumerate(panels)
-    ]
 
 
-def _panel(
-    kind: str,
-    title: str,
-    description: str,
-    queries: Sequence[dict[str, Any]],
-    *display: dict[str, Any],
-) -> dict[str, Any]:
-    defaults, options = display
-    return {
-        "type": kind,
-        "title": title,
-        "description": description,
-        "datasource": datasource(),
-        "targets": [query | {"refId": chr(ord("A") + position)} for position, query in enumerate(queries)],
-        "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": options,
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels that belong together, under a title."""
+
+    title: str
+    panels: Sequence[Panel]
+
+
+def placed(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Row by row, panels from left to right, numbered from 1; a row without panels is left out."""
+    models: list[dict[str, Any]] = []
+    top = 0
+    for row in rows:
+        if not row.panels:
+            continue
+        models.append(_head(row, len(models) + 1, top))
+        top += 1
+        for line in _lines(row.panels):
+            x = 0
+            for panel in line:
+                models.append(panel.model(len(models) + 1, x, top))
+                x += panel.width
+            top += max(panel.height for panel in line)
+    return models
+
+
+def _lines(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
+    """As many panels beside each other as fit."""
+    line: list[Panel] = []
+    for panel in panels:
+        if sum(one.width for one in line) + panel.width > _WIDEST:
+            yield line
+            line = []
+        line.append(panel)
+    yield line
+
+
+def _head(row: Row, number: int, top: int) -> dict[str, Any]:
+    place = {"h": 1, "w": _WIDEST, "x": 0, "y": top}
+    return {"id": number, "type": "row", "title": row.title, "collapsed": False, "gridPos": place, "panels": []}
+
+
+def _dashed(letter: str, color: str) -> dict[str, Any]:
+    properties = {
+        "color": {"mode": "fixed", "fixedColor": color},
+        "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
+        "custom.fillOpacity": 0,
     }
-
-
-def _steps(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """The base and a step at each limit, ascending; a limit that fires below colors what is under it."""
-    ordered = sorted({line.value: line for line in lines}.values(), key=lambda line: line.value)
-    steps: list[dict[str, Any]] = [{"value": None, "color": GOOD}]
-    for line in ordered:
-        if line.fires_above:
-            steps.append({"value": float(line.value), "color": COLORS[line.severity]})
-        else:
-            steps[-1]["color"] = COLORS[line.severity]
-            steps.append({"value": float(line.value), "color": GOOD})
-    return steps
+    return {
+        "matcher": {"id": "byFrameRefID", "options": letter},
+        "properties": [{"id": name, "value": value} for name, value in properties.items()],
+    }

@@ -1,0 +1,60 @@
+"""What a deployment did to the business: use, conversion and revenue, now and at the same time before."""
+
+from __future__ import annotations
+
+from grafana import signals
+from grafana.frame import Dashboard, spans
+from grafana.looks import EARLIER, Lines, Number
+from grafana.panels import Panel, Row
+from grafana.queries import Query
+from grafana.service import places, refresh, span, windows
+from rules.policy import Policy
+from rules.signals.signal import Signal
+
+
+def uid(policy: Policy) -> str:
+    """The dashboard's stable identity."""
+    return f"dw-{policy.policy}-business"
+
+
+def dashboard(policy: Policy) -> Dashboard:
+    """The dashboard for those who own the product."""
+    found = signals.business(policy)
+    return Dashboard(
+        uid=uid(policy),
+        title=f"{policy.policy} / business",
+        about=f"{policy.about} What its users do, now and at the same time before.",
+        rows=(
+            Row("Now", tuple(_number(policy, one) for one in found)),
+            Row("Over time", tuple(_over_time(policy, one) for one in found)),
+        ),
+        places=places(policy),
+        more_variables=(spans("earlier", "Compare with", ("1w", "1d", *windows(policy, 12, 1))),),
+        span=span(policy),
+        refresh=refresh(policy),
+    )
+
+
+def _number(policy: Policy, signal: Signal) -> Panel:
+    return Panel(
+        signals.title_of(signal),
+        signal.about,
+        (Query(signals.recorded(policy, signal), signals.legend_of(signal)),),
+        Number(signals.unit_of(signal), base="text", names=True),
+        width=8,
+        height=5,
+    )
+
+
+def _over_time(policy: Policy, signal: Signal) -> Panel:
+    base = signals.panel(policy, signal)
+    series = signals.recorded(policy, signal)
+    return Panel(
+        f"{base.title} over time",
+        f"{base.about} Dashed: so much time earlier as was chosen above.",
+        (
+            Query(series, signals.legend_of(signal)),
+            Query(f"{series} offset $earlier", signals.legend_of(signal, " earlier"), dashed=EARLIER),
+        ),
+        base.look if isinstance(base.look, Lines) else Lines(signals.unit_of(signal)),
+    )

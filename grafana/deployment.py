@@ -1,0 +1,196 @@
+"""A deployment: each signal before and since, what speaks for and against it, and how deployments went so far."""
+
+from __future__ import annotations
+
+from deploywatch.conventions import DeploymentMetric, IncidentMetric
+from deploywatch.quantity import Unit
+from grafana import signals
+from grafana.frame import Dashboard, choice, spans
+from grafana.looks import BAD, EARLIER, UNITS, Lines, Number, States
+from grafana.panels import Panel, Row
+from grafana.queries import SHOWN, WHERE, Query, legend, shown
+from grafana.service import firing, places, refresh, span, windows
+from rules import promql
+from rules.policy import Policy
+from rules.series import Requests
+from rules.signals.signal import Signal
+
+_COUNT, _RATIO, _SECONDS = UNITS[Unit.COUNT], UNITS[Unit.RATIO], UNITS[Unit.SECONDS]
+
+BEFORE, SINCE = "[$span] @ $deployment", "[$span] @ end()"
+"""The span that ends with the chosen deployment's start, and the one that ends with the shown time."""
+
+_ENDED = ("status", "=~", "succeeded|failed|rolled_back")
+_WENT_WRONG = ("status", "=~", "failed|rolled_back")
+
+
+def uid(policy: Policy) -> str:
+    """The dashboard's stable identity; Grafana takes 40 characters, and a policy's name may have 27."""
+    return f"dw-{policy.policy}-deploys"
+
+
+def dashboard(policy: Policy) -> Dashboard:
+    """The dashboard that compares with the time before a deployment."""
+    return Dashboard(
+        uid=uid(policy),
+        title=f"{policy.policy} / deployment",
+        about=f"{policy.about} Each signal before and since a deployment, and how deployments went so far.",
+        rows=(
+            Row("The deployment", _verdict(policy)),
+            Row("Before and since", tuple(one for signal in signals.used(policy) for one in _compared(policy, signal))),
+            Row("All deployments", _dora()),
+        ),
+        places=places(policy),
+        more_variables=(_deployment(), spans("span", "Compare over", windows(policy, 3, 1, 12, 288))),
+        span=span(policy),
+        refresh=refresh(policy),
+    )
+
+
+def _deployment() -> dict[str, object]:
+    """The ledger's deployments, the newest first; the value is when it started, which PromQL takes after `@`."""
+    named = f'label_join({shown(DeploymentMetric.STARTED)}, "deployment", " ", "service", "version")'
+    query = f"query_result(sort_desc(max by (deployment) ({named})))"
+    return choice("deployment", "Deployment", query, regex='/deployment="(?<text>[^"]+)"} (?<value>[0-9.]+) /', sort=0)
+
+
+def _verdict(policy: Policy) -> tuple[Panel, ...]:
+    started = f"max by ({WHERE}, version) ({shown(DeploymentMetric.STARTED)} == $deployment)"
+    return (
+        Panel(
+            "How it stands",
+            "How the chosen deployment stands in the ledger.",
+            (
+                Query(
+                    f"sum by ({WHERE}, version, status) ({shown(DeploymentMetric.STATUS)} == 1)"
+                    f" * on ({WHERE}, version) group_left () ({started} > bool 0)",
+                    "{{service}} {{version}}: {{status}}",
+                ),
+            ),
+            States({0: ("", "transparent"), 1: ("so", "blue")}),
+            width=8,
+            height=6,
+        ),
+        *_counted(policy),
+        Panel(
+            "Alerts firing",
+            "Alerts of the policy that fire; none since the deployment speaks for it.",
+            (Query(f"count by (alertname, severity) ({firing(policy)})", "{{alertname}} ({{severity}})"),),
+            Lines(_COUNT, stacked=True),
+            width=8,
+            height=6,
+        ),
+    )
+
+
+def _counted(policy: Policy) -> tuple[Panel, ...]:
+    """The evidence: how many requests there were, and how many of them failed. Few requests prove nothing."""
+    requests = policy.series.find(Requests)
+    if requests is None:
+        return ()
+    failed = (requests.status, "=~", requests.errors)
+    every = _increase(policy, requests)
+    # A service that never failed has no series of failures: then it is 0 of those that there were.
+    bad = f"({_increase(policy, requests, failed)} or {every} * 0)"
+    return (
+        Panel(
+            "Requests counted",
+            "Requests in the span before the deployment and in the last one; a verdict on few of them is worth little.",
+            tuple(
+                Query(f"sum({expression.replace('RANGE', span)})", f"{kind} {name}", now=True)
+                for name, span in (("before", BEFORE), ("since", SINCE))
+                for kind, expression in (("requests", every), ("failed", bad))
+            ),
+            Number(_COUNT, decimals=0, base="text", names=True, none="0"),
+            width=8,
+            height=6,
+        ),
+    )
+
+
+def _increase(policy: Policy, requests: Requests, *matchers: promql.Matcher) -> str:
+    own = (
+        (requests.labels.service, "=~", "$service"),
+        (requests.labels.environment, "=~", "$environment"),
+    )
+    vector = f"increase({promql.raw(policy, requests, matchers=[*own, *matchers])}RANGE)"
+    return promql.grouped("sum", requests, vector)
+
+
+def _compared(policy: Policy, signal: Signal) -> tuple[Panel, ...]:
+    series, title = signals.recorded(policy, signal), signals.title_of(signal)
+    before, since = (f"avg_over_time({series}{when})" for when in (BEFORE, SINCE))
+    over_time = Panel(
+        title,
+        f"{signal.about} Dashed: its mean over the span before the chosen deployment.",
+        (
+            Query(series, signals.legend_of(signal)),
+            Query(before, signals.legend_of(signal, " before"), dashed=EARLIER),
+        ),
+        Lines(signals.unit_of(signal)),
+        width=16,
+    )
+    numbers = Panel(
+        f"{title}: before and since",
+        "The signal's mean over the span before the chosen deployment, and over the last one.",
+        (
+            Query(before, signals.legend_of(signal, " before"), now=True),
+            Query(since, signals.legend_of(signal, " since"), now=True),
+        ),
+        Number(signals.unit_of(signal), base="text", names=True),
+        width=8,
+    )
+    return over_time, numbers
+
+
+def _dora() -> tuple[Panel, ...]:
+    status = DeploymentMetric.STATUS
+    incidents = promql.selector(IncidentMetric.OPEN, SHOWN)
+    # Counted in looks of 15 s; an incident that becomes more severe ends in one severity, and counts once more.
+    open_seconds = f"15 * sum_over_time((sum by ({WHERE}) ({incidents}))[$__range:15s])"
+    resolved = f"(sum by ({WHERE}) (resets({incidents}[$__range])) > 0)"
+    small = {"width": 6, "height": 6}
+    return (
+        Panel(
+            "Deployments in a week",
+            "Deployments that started in the last seven days, by service; the ledger shows the newest ten versions.",
+            (Query(f"count by ({WHERE}) ({shown(DeploymentMetric.STARTED)} > time() - 604800)", legend(_KEYS)),),
+            Number(_COUNT, decimals=0, names=True, none="0"),
+            **small,
+        ),
+        Panel(
+            "Deployments that went wrong",
+            "Deployments that failed or were rolled back, as a share of those that ended.",
+            (
+                Query(
+                    f"sum by ({WHERE}) ({shown(status, _WENT_WRONG)})\n/\n"
+                    f"(sum by ({WHERE}) ({shown(status, _ENDED)}) > 0)",
+                    legend(_KEYS),
+                ),
+            ),
+            Number(_RATIO, ((0.15, BAD),), names=True),
+            **small,
+        ),
+        Panel(
+            "Time a deployment takes",
+            "From a deployment's start to its end, as the ledger was told; the mean of those that ended.",
+            (
+                Query(
+                    f"avg by ({WHERE}) ({shown(DeploymentMetric.FINISHED)} - {shown(DeploymentMetric.STARTED)})",
+                    legend(_KEYS),
+                ),
+            ),
+            Number(_SECONDS, names=True),
+            **small,
+        ),
+        Panel(
+            "Time to recover",
+            "How long incidents stayed open in the shown time, divided by how many were resolved in it.",
+            (Query(f"{open_seconds}\n/\n{resolved}", legend(_KEYS), now=True),),
+            Number(_SECONDS, names=True, none="none resolved"),
+            **small,
+        ),
+    )
+
+
+_KEYS = ("service", "environment")

@@ -1,0 +1,99 @@
+"""A policy's services: every signal with its limits; alerts link here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel, DeploymentMetric, IncidentMetric
+from deploywatch.quantity import Unit
+from grafana import signals
+from grafana.frame import Dashboard
+from grafana.looks import BAD, UNITS, Lines, Number
+from grafana.panels import Panel, Row
+from grafana.queries import WHERE, Query, shown
+from rules import promql
+from rules.links import dashboard_uid
+from rules.policy import Policy
+
+
+def dashboard(policy: Policy) -> Dashboard:
+    """The dashboard that the policy's alerts link to."""
+    used = signals.used(policy)
+    return Dashboard(
+        uid=dashboard_uid(policy),
+        title=f"{policy.policy} / service",
+        about=policy.about,
+        rows=(
+            Row("Now", _now(policy)),
+            Row("Signals", tuple(signals.panel(policy, one) for one in used if not signals.is_state(one))),
+            Row("States", tuple(signals.panel(policy, one) for one in used if signals.is_state(one))),
+        ),
+        places=places(policy),
+        span=span(policy),
+        refresh=refresh(policy),
+    )
+
+
+def places(policy: Policy) -> str:
+    """What the policy has recorded of anything."""
+    records = "|".join(dict.fromkeys(one.value(policy) for one in signals.used(policy)))
+    return f'{{__name__=~"{records}",{AlertLabel.POLICY}="{policy.policy}"}}'
+
+
+def span(policy: Policy) -> timedelta:
+    """What is shown at first: twelve windows, or 900 evaluations where that is more."""
+    return max(12 * policy.window, 900 * policy.interval)
+
+
+def refresh(policy: Policy) -> str:
+    """How often; a policy that looks at seconds is looked at for seconds."""
+    return "10s" if policy.window < timedelta(minutes=1) else "1m"
+
+
+def firing(policy: Policy) -> str:
+    """The policy's alerts that fire, of what the reader has chosen."""
+    return shown("ALERTS", ("alertstate", "=", "firing"), (AlertLabel.POLICY, "=", policy.policy))
+
+
+def _now(policy: Policy) -> tuple[Panel, ...]:
+    bad = Number(UNITS[Unit.COUNT], ((1, BAD),), decimals=0, none="0")
+    version = f"max by ({WHERE}, version) ({shown(DeploymentMetric.INFO)})"
+    return (
+        Panel(
+            "Open incidents",
+            "Incidents of these services that are not resolved, as the receiver counts them.",
+            (Query(f"sum({shown(IncidentMetric.OPEN)})", "open"),),
+            bad,
+            width=4,
+            height=5,
+        ),
+        Panel(
+            "Alerts firing",
+            "Alerts of this policy that fire.",
+            (Query(f"count({firing(policy)})", "firing"),),
+            bad,
+            width=4,
+            height=5,
+        ),
+        Panel(
+            "Version",
+            "The version that each service was last deployed with.",
+            (Query(version, f"{{{{{SERVICE}}}}} {{{{version}}}} in {{{{{ENVIRONMENT}}}}}", now=True),),
+            Number("none", decimals=0, names=True, none="never deployed"),
+            width=8,
+            height=5,
+        ),
+        Panel(
+            "Alerts by name",
+            "Which alerts of this policy fire, over time.",
+            (Query(f"count by (alertname, severity) ({firing(policy)})", "{{alertname}} ({{severity}})"),),
+            Lines(UNITS[Unit.COUNT], stacked=True),
+            width=8,
+            height=5,
+        ),
+    )
+
+
+def windows(policy: Policy, *counts: int) -> tuple[str, ...]:
+    """So many windows of the policy each, as PromQL durations."""
+    return tuple(promql.duration(count * policy.window) for count in counts)

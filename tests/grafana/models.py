@@ -1,0 +1,27 @@
+"""Every dashboard that there is, for tests that hold for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from grafana.dashboards import of_policy, shared
+from tests.rules.tools import SHIPPED, shipped
+
+POLICIES = tuple(path.stem for path in SHIPPED)
+MODELS: dict[str, dict[str, Any]] = {
+    name: dashboard.model()
+    for some in (shared(), *(of_policy(shipped(policy)) for policy in POLICIES))
+    for name, dashboard in some.items()
+}
+
+
+def panels(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The panels of a dashboard, without the heads of rows."""
+    yield from (panel for panel in model["panels"] if panel["type"] != "row")
+
+
+def panel(model: dict[str, Any], title: str) -> dict[str, Any]:
+    """The one panel of this title."""
+    (found,) = (one for one in panels(model) if one["title"] == title)
+    return found

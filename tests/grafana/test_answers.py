@@ -1,0 +1,59 @@
+"""Every query of every dashboard is asked of a real engine and must return a series.
+
+The demo's dashboards and the shared ones: of the Prometheus of a real run of the demo, with its exporter, receiver,
+Alertmanager, a deployment that goes wrong and its rollback. Those of the other policies: of Prometheus's engine in
+promtool, which evaluates the policy's own recording rules over the raw series that its signals' tests are made of;
+the ledger, the incidents and the alerts that fire are then series as the receiver and Prometheus expose them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.grafana.asking import Question, Shown, choices, questions
+from tests.grafana.models import MODELS, POLICIES
+from tests.grafana.synthetic import check
+from tests.rules.tools import shipped
+
+pytestmark = pytest.mark.timeout(240)
+
+REAL = [name for name in sorted(MODELS) if name.split(".")[0] in {"all", "demo"}]
+ASKED = [(name, question) for name in REAL for question in questions(MODELS[name])]
+
+
+def _chosen(model: dict[str, Any], demo: Shown) -> dict[str, str]:
+    """The reader's choices; of deployments, the one that went wrong."""
+    values = choices(model)
+    for question in questions(model):
+        if question.where == "$deployment":
+            found = demo.ask(question, values)
+            values["deployment"] = next(one["value"][1] for one in found if "1.2.3" in one["metric"]["deployment"])
+    return values
+
+
+@pytest.mark.parametrize(("name", "question"), ASKED, ids=[f"{name}: {one.where}" for name, one in ASKED])
+def test_a_query_of_the_demo_returns_a_series(demo: Shown, name: str, question: Question) -> None:
+    found = demo.ask(question, _chosen(MODELS[name], demo))
+    assert found, question.expression
+
+
+def test_the_error_ratio_before_the_bad_deployment_is_lower_than_since(demo: Shown) -> None:
+    model = MODELS["demo.deployment"]
+    values = _chosen(model, demo)
+    before, since = (
+        next(one for one in questions(model) if one.where == f"Error ratio: before and since {letter}")
+        for letter in "AB"
+    )
+    (was,), (is_now,) = demo.ask(before, values), demo.ask(since, values)
+    assert float(was["value"][1]) < 0.01
+    assert float(is_now["value"][1]) > 0.01
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if name != "demo"])
+def test_every_query_of_a_policy_returns_a_series(name: str, tmp_path: Path) -> None:
+    models = {key: model for key, model in MODELS.items() if key.split(".")[0] == name}
+    assert models
+    check(shipped(name), models, tmp_path)
