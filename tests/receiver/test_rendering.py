@@ -13,7 +13,7 @@ from receiver import rendering
 from receiver.messages import APPROVE, REJECT, Event, Message, RollbackView, Story, TimelineEntryView
 from receiver.rendering import Templates, dedup_key, render_postmortem
 from receiver.templates import loading
-from receiver.templates.filters import cut, lasting, line, markdown, since, until, utc, web_link
+from receiver.templates.filters import FILTERS, cut, lasting, line, markdown, since, until, utc, web_link
 from tests.receiver.channels.stories import (
     ALERT,
     AWKWARD,
@@ -236,6 +236,18 @@ def test_a_story_without_any_of_the_optional_parts_is_told_by_its_own_template(e
         told = TEMPLATES.render(Story(event, NOW, INCIDENT, alerts))
         assert "plain because its template" not in told.body
         assert "None" not in told.title + told.body
+
+
+def test_a_note_that_says_what_happened_once_more_is_left_out() -> None:
+    told = TEMPLATES.render(replace(story(Event.OPENED), note=ALERT.summary))
+    assert told.body.count(ALERT.summary) == 1
+    assert "Now:" not in told.body
+
+
+def test_every_event_and_every_variable_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "channels" / "messages.md").read_text()
+    assert [name for name in (*Event, *rendering.MESSAGE_VARIABLES) if f"`{name}`" not in page] == []
+    assert [name for name in FILTERS if f"`{name}`" not in page] == []
 
 
 def test_a_status_update_without_a_time_promises_none() -> None:
