@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from deploywatch.conventions import ProbeMetric
 from exporter.config import ServiceKey
 from exporter.results import Application, Result
 from exporter.targets import Key
@@ -27,6 +28,8 @@ class Status(StrEnum):
         return 200 if self in {Status.HEALTHY, Status.DEGRADED} else 503
 
 
+_APPLICATION = "probe_application_"
+_ABOUT = {ProbeMetric.APPLICATION_UPTIME, ProbeMetric.APPLICATION_INFO, ProbeMetric.APPLICATION_CHECK}
 _WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
 
 
@@ -45,6 +48,11 @@ class ProbeHealth:
             return Status.UNKNOWN
         return Status.HEALTHY if self.result.success else Status.UNHEALTHY
 
+    @property
+    def error(self) -> str | None:
+        """Why it is unhealthy, for people."""
+        return f"{self.result.reason}: {self.result.detail}" if self.result and self.result.reason else None
+
     def body(self) -> dict[str, Any]:
         """The probe as health answers show it."""
         shown: dict[str, Any] = {"status": str(self.status), "kind": self.kind}
@@ -59,24 +67,58 @@ class ProbeHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependency:
+    """A service that another depends on, judged by its own probes; without any it is unknown."""
+
+    probes: Sequence[ProbeHealth] = ()
+
+    @property
+    def status(self) -> Status:
+        """As the service's own probes are."""
+        own = [probe.status for probe in self.probes]
+        return judge(own, own)
+
+    def body(self) -> dict[str, Any]:
+        """The dependency as health answers show it: the slowest response, the oldest look, the first failure."""
+        results = [probe.result for probe in self.probes if probe.result]
+        failed = (f"{probe.key.probe}: {probe.error}" for probe in self.probes if probe.error)
+        return {
+            "status": str(self.status),
+            "response_time_seconds": round(max(result.duration for result in results), 6) if results else None,
+            "last_checked": iso(min(result.started for result in results)) if results else None,
+            "error": next(failed, None),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceHealth:
     """A service with its probes, and the services that it depends on with how they are."""
 
     key: ServiceKey
     probes: Sequence[ProbeHealth]
-    dependencies: Mapping[str, Status]
+    dependencies: Mapping[str, Dependency]
 
     @property
     def status(self) -> Status:
         """Source 004: up to half of probes and dependencies may fail in a degraded service; not all its own probes."""
         own = [probe.status for probe in self.probes]
-        return judge([*own, *self.dependencies.values()], own)
+        return judge([*own, *(dependency.status for dependency in self.dependencies.values())], own)
 
     @property
     def application(self) -> Application | None:
         """What the service says of itself, by the first probe that read it."""
         told = (probe.result.application for probe in self.probes if probe.result)
         return next((application for application in told if application), None)
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What the service says of its memory, processor, connections and requests, in base units."""
+        samples = (sample for probe in self.probes if probe.result for sample in probe.result.samples)
+        return {
+            sample.family.name.removeprefix(_APPLICATION): sample.value
+            for sample in samples
+            if sample.family.name.startswith(_APPLICATION) and not sample.labels and sample.family.name not in _ABOUT
+        }
 
     def body(self) -> dict[str, Any]:
         """The service as health answers show it; `last_checked` is when the oldest of its results was begun."""
@@ -90,7 +132,8 @@ class ServiceHealth:
             "uptime_seconds": application.uptime if application else None,
             "last_checked": iso(min(started)) if started and len(started) == len(self.probes) else None,
             "probes": {probe.key.probe: probe.body() for probe in self.probes},
-            "dependencies": {name: str(status) for name, status in self.dependencies.items()},
+            "dependencies": {name: dependency.body() for name, dependency in self.dependencies.items()},
+            "resources": self.resources,
         }
 
 
@@ -118,12 +161,14 @@ def services(
     grouped: dict[ServiceKey, list[ProbeHealth]] = {}
     for probe in probes:
         grouped.setdefault(probe.key.owner, []).append(probe)
-    alone = {key: judge(statuses, statuses) for key, own in grouped.items() if (statuses := [p.status for p in own])}
     return {
         key: ServiceHealth(
             key,
             own,
-            {name: alone.get(ServiceKey(name, key.environment), Status.UNKNOWN) for name in dependencies.get(key, ())},
+            {
+                name: Dependency(grouped.get(ServiceKey(name, key.environment), ()))
+                for name in dependencies.get(key, ())
+            },
         )
         for key, own in grouped.items()
     }

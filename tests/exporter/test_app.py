@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web as aiohttp_web
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
@@ -104,6 +106,27 @@ async def test_metrics_are_the_probes_and_the_exporters_own(client: Client) -> N
     } <= names
 
 
+async def test_metrics_are_given_as_openmetrics_and_compressed_to_whom_asks(client: Client) -> None:
+    headers = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5", "Accept-Encoding": "gzip"}
+    async with client.get("/metrics", headers=headers) as response:
+        assert response.content_type == "application/openmetrics-text"
+        assert response.headers["Content-Encoding"] == "gzip"
+        families = list(openmetrics(await response.text()))  # type: ignore[no-untyped-call]
+    names = {family.name for family in families}
+    assert {"probe_success", "probe_runs", "probe_run_duration_seconds", "deploywatch_exporter_missed_runs"} <= names
+    async with client.get("/metrics", headers={"Accept-Encoding": "gzip;q=0"}) as response:
+        assert "Content-Encoding" not in response.headers
+
+
+async def test_the_exporter_shows_whether_it_is_on_time(client: Client) -> None:
+    async with client.get("/metrics") as response:
+        values = {s.name: s.value for f in text_string_to_metric_families(await response.text()) for s in f.samples}
+    assert values["deploywatch_exporter_start_lag_seconds_count"] >= 4
+    assert values["deploywatch_exporter_overdue_seconds"] == 0
+    assert values["deploywatch_exporter_concurrency"] == 2000
+    assert "deploywatch_exporter_event_loop_lag_max_seconds" in values
+
+
 async def test_the_whole_is_unhealthy_when_one_service_is(client: Client) -> None:
     status, body = await get(client, "/health")
     assert (status, body["status"]) == (503, "unhealthy")
@@ -149,7 +172,8 @@ async def test_a_service_is_told_with_the_version_that_it_reports(client: Client
     status, body = await get(client, "/health/services/shop?environment=demo")
     assert (status, body["status"], body["version"]) == (200, "healthy", "1.2.2")
     assert body["environment"] == "demo"
-    assert body["dependencies"] == {"billing": "healthy"}
+    assert body["dependencies"]["billing"]["status"] == "healthy"
+    assert body["dependencies"]["billing"]["response_time_seconds"] > 0
     assert set(body["probes"]) == {"health", "api"}
 
 
@@ -161,6 +185,60 @@ async def test_fresh_probes_now(client: Client, shop: Shop) -> None:
     assert (cached["version"], cached["last_checked"]) == ("1.2.2", before["last_checked"])
     assert (status, fresh["version"], fresh["status"]) == (200, "1.2.3", "healthy")
     assert fresh["last_checked"] > before["last_checked"]
+
+
+@pytest.mark.parametrize("path", ["/health?environment=demo", "/health/services/shop?environment=demo"])
+async def test_a_fresh_run_that_takes_too_long_counts_as_failed(
+    client: Client, shop: Shop, web: Web, path: str
+) -> None:
+    let_go = asyncio.Event()
+
+    async def slow(_: aiohttp_web.BaseRequest) -> aiohttp_web.Response:
+        await let_go.wait()
+        return aiohttp_web.Response()
+
+    web.on("/api", slow)
+    status, body = await get(client, f"{path}&fresh=1&deadline=200ms")
+    found = body if "probes" in body else next(one for one in body["services"] if one["service"] == "shop")
+    assert (found["status"] != "healthy", status in {200, 503}) == (True, True)
+    assert found["probes"]["api"]["reason"] == "deadline"
+    assert found["probes"]["api"]["detail"] == "no fresh result within 0.2 s"
+    let_go.set()
+
+
+@pytest.mark.parametrize("deadline", ["5", "0s", "-1s", "1h", "x"])
+async def test_a_deadline_that_is_none_is_400(client: Client, deadline: str) -> None:
+    async with client.get(f"/health?fresh=1&deadline={deadline}") as response:
+        assert (response.status, "deadline" in await response.text()) == (400, True)
+
+
+async def test_the_integrations_are_all_healthy_or_say_which_is_not(web: Web, write: Callable[[str], Path]) -> None:
+    path = write(f"""
+services:
+  shop:
+    probes:
+      billing: {{kind: http, url: "{web.say("/billing")}", tags: [integration]}}
+      mail: {{kind: http, url: "{web.url}/mail", tags: [integration, critical]}}
+      own: {{kind: http, url: "{web.url}/nothing"}}
+""")
+    web.say("/mail", status=503)
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        await eventually(lambda: running.not_ready() is None)
+        status, body = await get(client, "/health/integrations")
+        assert (status, body["status"], body["allHealthy"]) == (503, "unhealthy", False)
+        assert body["failing"] == ["shop/default/mail"]
+        assert [one["probe"] for one in body["integrations"]] == ["billing", "mail"]
+        assert body["integrations"][1]["reason"] == "status"
+        web.say("/mail")
+        status, body = await get(client, "/health/integrations?fresh=1")
+        assert (status, body["status"], body["allHealthy"], body["failing"]) == (200, "healthy", True, [])
+        assert (await get(client, "/health/integrations?environment=other"))[0] == 404
+
+
+async def test_without_integrations_the_answer_says_how_to_name_them(client: Client) -> None:
+    status, body = await get(client, "/health/integrations")
+    assert (status, "tags: [integration]" in body["error"]) == (404, True)
 
 
 async def test_fresh_tells_that_a_service_has_become_worse(client: Client, shop: Shop) -> None:

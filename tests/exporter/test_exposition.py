@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
-from exporter.exposition import Exposition, Page, number
+from exporter.exposition import Exposition, Format, Page, negotiate, number
 from exporter.results import Family, Sample
 
 LABEL_NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
@@ -79,34 +76,38 @@ def test_a_target_that_is_removed_leaves_nothing() -> None:
     assert exposition.text() == ""
 
 
-def test_a_scrape_of_many_series_is_far_cheaper_than_generate_latest() -> None:
-    families = [Family(f"probe_{n}", "gauge", "Help.") for n in range(20)]
+@pytest.mark.parametrize(
+    ("accept", "format_"),
+    [
+        ("", Format.TEXT),
+        ("*/*", Format.TEXT),
+        ("text/html,*/*;q=0.1", Format.TEXT),
+        ("application/openmetrics-text", Format.OPENMETRICS),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1",
+            Format.OPENMETRICS,
+        ),
+        ("application/openmetrics-text;q=0.4,text/plain;q=0.5", Format.TEXT),
+        ("application/openmetrics-text;q=0", Format.TEXT),
+        ("application/openmetrics-text;q=x", Format.TEXT),
+    ],
+)
+def test_the_format_is_the_one_that_is_preferred(accept: str, format_: Format) -> None:
+    assert negotiate(accept) is format_
+
+
+@given(st.lists(st.tuples(LABELS, VALUES), max_size=6, unique_by=lambda pair: frozenset(pair[0])))
+def test_openmetrics_is_read_back_too(measured: list[tuple[tuple[tuple[str, str], ...], float]]) -> None:
+    gauge, counter = Family("a", "gauge", 'Help with "quotes".'), Family("b_total", "counter", "Help.")
     exposition = Exposition()
-    registered = [GaugeMetricFamily(family.name, "Help.", labels=["service", "probe"]) for family in families]
-    for n in range(250):
-        labels = ("shop", f"probe-{n}")
-        exposition.put(
-            n, Page(tuple(zip(("service", "probe"), labels, strict=True))).render([Sample(f, n) for f in families])
-        )
-        for metric in registered:
-            metric.add_metric(labels, n)
-
-    class Same(Collector):
-        def collect(self) -> list[GaugeMetricFamily]:
-            return registered
-
-    registry = CollectorRegistry()
-    registry.register(Same())
-    ours, theirs = _seconds(exposition.text), _seconds(lambda: generate_latest(registry))
-    assert ours < theirs / 5
-
-
-def _seconds(work: object) -> float:
-    """The best of five."""
-    assert callable(work)
-    times = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+    samples = [Sample(gauge, value, labels) for labels, value in measured]
+    exposition.put("x", Page((("SERVICE", "shop"),)).render([*samples, Sample(counter, 7)]))
+    text = exposition.text(Format.OPENMETRICS) + "# EOF\n"
+    read = {family.name: family for family in openmetrics(text)}  # type: ignore[no-untyped-call]
+    assert (read["b"].type, read["b"].samples[0].value) == ("counter", 7)
+    if measured:
+        assert read["a"].documentation == 'Help with "quotes".'
+        values = {frozenset(sample.labels.items()): sample.value for sample in read["a"].samples}
+        for labels, value in measured:
+            found = values[frozenset((("SERVICE", "shop"), *labels))]
+            assert found == float(value) or (math.isnan(found) and math.isnan(value))

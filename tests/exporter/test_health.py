@@ -6,7 +6,7 @@ import pytest
 
 from exporter.config import ServiceKey
 from exporter.health import ProbeHealth, Status, judge, services, worst
-from exporter.results import Application, Reason, Result
+from exporter.results import Application, Family, Reason, Result, Sample
 from exporter.targets import Key
 
 GOOD = Result(1_700_000_000.5, 0.01)
@@ -53,7 +53,33 @@ def test_a_failing_dependency_degrades_and_is_named() -> None:
     found = services([*probes("shop", GOOD, GOOD), *probes("billing", BAD)], {ServiceKey("shop", "test"): ("billing",)})
     shop = found[ServiceKey("shop", "test")]
     assert shop.status is D
-    assert shop.body()["dependencies"] == {"billing": "unhealthy"}
+    assert shop.body()["dependencies"] == {
+        "billing": {
+            "status": "unhealthy",
+            "response_time_seconds": 0.02,
+            "last_checked": "2023-11-14T22:13:21.500Z",
+            "error": "p0: dns: the name does not resolve",
+        }
+    }
+
+
+def test_a_dependency_that_nothing_is_known_of_is_unknown() -> None:
+    found = services(probes("shop", GOOD), {ServiceKey("shop", "test"): ("billing",)})
+    assert found[ServiceKey("shop", "test")].dependencies["billing"].body() == {
+        "status": "unknown",
+        "response_time_seconds": None,
+        "last_checked": None,
+        "error": None,
+    }
+
+
+def test_what_a_service_says_of_its_resources_is_told() -> None:
+    said = tuple(
+        Sample(Family(f"probe_application_{name}", "gauge", "Help."), value)
+        for name, value in (("memory_bytes", 5e8), ("cpu_ratio", 0.4), ("uptime_seconds", 7))
+    )
+    told = services(probes("shop", Result(1.0, 0.5, samples=said)), {})[ServiceKey("shop", "test")]
+    assert told.body()["resources"] == {"memory_bytes": 5e8, "cpu_ratio": 0.4}
 
 
 def test_services_that_depend_on_each_other_are_judged_all_the_same() -> None:
@@ -95,4 +121,5 @@ def test_the_body_says_what_failed_and_when_it_was_looked_at() -> None:
             },
         },
         "dependencies": {},
+        "resources": {},
     }
