@@ -131,6 +131,15 @@ async def test_an_end_after_the_lease_was_lost_writes_nothing(store: Store) -> N
     assert wrote == ["theirs"]
 
 
+async def test_an_end_of_an_earlier_attempt_writes_nothing_even_under_the_same_name(store: Store) -> None:
+    await queue(store, job("a"))
+    (before,) = await claimed(store)
+    (now,) = await claimed(store, after=LEASE + SECOND)
+    assert not await end(store, before, failed("before"))
+    assert await end(store, now, done("now"))
+    assert await states(store) == {"a": State.DONE}
+
+
 async def test_an_end_and_what_it_changed_are_written_together(store: Store) -> None:
     await queue(store, job("a"))
     (mine,) = await claimed(store)
