@@ -161,12 +161,21 @@ def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, t
     return found
 
 
-def save_alerts(connection: Connection, changed: Sequence[tuple[Alert, str, int | None]], now: datetime) -> None:
-    """Store episodes as (alert, severity, incident); the newest of a fingerprint becomes its current one."""
+def save_alerts(
+    connection: Connection,
+    changed: Sequence[tuple[Alert, str, int | None]],
+    now: datetime,
+    *,
+    overtaken: Iterable[str] = (),
+) -> None:
+    """Store episodes as (alert, severity, incident); the newest of a fingerprint becomes its current one.
+
+    `overtaken` are the fingerprints that have an older current episode in the store.
+    """
     newest: dict[str, datetime] = {}
     for alert, _, _ in changed:
         newest[alert.fingerprint] = max(alert.starts_at, newest.get(alert.fingerprint, alert.starts_at))
-    for chunk in _chunks(newest):
+    for chunk in _chunks(overtaken):
         connection.execute(
             update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
         )

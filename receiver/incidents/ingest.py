@@ -70,6 +70,7 @@ class Ingest:
     open: dict[str, Incident]
     changed: dict[tuple[str, datetime], tuple[Alert, str, int | None]] = field(default_factory=dict)
     joined: dict[str, Incident] = field(default_factory=dict)
+    overtaken: set[str] = field(default_factory=set)
     resolved: set[int] = field(default_factory=set)
     asked: set[tuple[int, str, str]] = field(default_factory=set)
     notes: dict[tuple[int, str], Counter[str]] = field(default_factory=dict)
@@ -96,6 +97,8 @@ class Ingest:
                 self.resolved.add(incident_id)
             case _:
                 pass
+        if known and known.starts_at < alert.starts_at:
+            self.overtaken.add(alert.fingerprint)
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
 
@@ -104,7 +107,7 @@ class Ingest:
         self._write_gathered()
         for incident in self.joined.values():
             book.save(self.connection, incident)
-        book.save_alerts(self.connection, list(self.changed.values()), self.now)
+        book.save_alerts(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
         for incident_id in self.resolved:
             incident = book.get(self.connection, incident_id)
             if not incident.resolved_at and not incident.quiet_since and book.is_quiet(self.connection, incident_id):
@@ -225,6 +228,11 @@ def _summed(tally: Counter[str], did: str) -> str:
     return f"{tally.total()} alerts {did}: {', '.join(named)}{f' and {more} others' if more else ''}"
 
 
+def _is_new(alert: Alert, known: Known) -> bool:
+    episode, _ = known.get(alert.fingerprint, (None, None))
+    return episode is None or alert.starts_at > episode.starts_at
+
+
 def ingest(
     connection: Connection,
     settings: ReceiverConfig,
@@ -251,7 +259,8 @@ def ingest(
         settings,
         now,
         known=known,
-        open=book.open_by_key(connection, {book.open_key(*target(alert)) for alert in alerts}),
+        # Only a new episode asks whether an incident is open.
+        open=book.open_by_key(connection, {book.open_key(*target(a)) for a in alerts if _is_new(a, known)}),
     )
     for alert in alerts:
         state.take(alert)

@@ -24,6 +24,14 @@ _JSON: dict[str, Any] = {
 }
 _CONNECTIONS = 8
 _READERS = 4
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "busy_timeout=5000",
+    "cache_size=-16000",  # 16 MB
+    "wal_autocheckpoint=4000",  # pages: 16 MB, so that a storm does not copy the log back every few commits
+)
 
 
 class StoreError(DeploywatchError):
@@ -133,7 +141,7 @@ def _sqlite_engine(url: URL, begin: str, *, connections: int) -> Engine:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -97,13 +97,6 @@ def upgrade() -> None:
         sqlite_autoincrement=False,
     )
     with op.batch_alter_table("alerts", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_alerts_current",
-            ["fingerprint"],
-            unique=True,
-            sqlite_where=sa.text("current"),
-            postgresql_where=sa.text("current"),
-        )
         batch_op.create_index(batch_op.f("ix_alerts_incident_id"), ["incident_id"], unique=False)
 
     op.create_table(
@@ -197,7 +190,6 @@ def downgrade() -> None:
     op.drop_table("jobs")
     with op.batch_alter_table("alerts", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_alerts_incident_id"))
-        batch_op.drop_index("ix_alerts_current", sqlite_where=sa.text("current"), postgresql_where=sa.text("current"))
 
     op.drop_table("alerts")
     with op.batch_alter_table("quarantine", schema=None) as batch_op:
