@@ -62,6 +62,7 @@ class ProbeMetric:
     SSL_CHAIN_INFO: Final = "probe_ssl_last_chain_info"
     TLS_VERSION_INFO: Final = "probe_tls_version_info"
     TLS_CIPHER_INFO: Final = "probe_tls_cipher_info"
+    TCP_DURATION: Final = "probe_tcp_duration_seconds"
     EXPECT_INFO: Final = "probe_expect_info"
 
     FAILURE_INFO: Final = "probe_failure_info"

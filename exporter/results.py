@@ -19,6 +19,7 @@ class Reason(StrEnum):
     RESET = "reset"
     TLS_VERIFY = "tls_verify"
     TLS = "tls"
+    EXPIRY = "expiry"
     PROTOCOL = "protocol"
     REDIRECT = "redirect"
     STATUS = "status"

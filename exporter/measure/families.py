@@ -78,7 +78,10 @@ APPLICATION_REQUESTS: Final = _gauge(
 )
 APPLICATION_ERRORS: Final = _gauge(ProbeMetric.APPLICATION_ERRORS, "Share of errors that the service reports, 0 to 1.")
 
-# tcp
+# tcp and tls
+TCP_DURATION: Final = _gauge(
+    ProbeMetric.TCP_DURATION, "Duration of the phases resolve, connect, tls and dialogue, in seconds."
+)
 EXPECT_INFO: Final = _gauge(ProbeMetric.EXPECT_INFO, "What a regular expression of `expect` captured, as labels.")
 
 # flow

@@ -138,7 +138,7 @@ def suite(name: str) -> str:
     if cipher in {"AES_128", "AES_256"}:
         cipher += "_CBC"
     if cipher == "CHACHA20_POLY1305":
-        return f"TLS_{match['exchange']}_{match['auth']}_{cipher}_SHA256"
+        return f"TLS_{match['exchange']}_{match['auth']}_WITH_{cipher}_SHA256"
     key = f"{match['exchange']}_{match['auth']}" if match["exchange"] else "RSA"
     return f"TLS_{key}_WITH_{cipher}" + (f"_{match['digest']}" if match["digest"] else "")
 

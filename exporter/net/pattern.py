@@ -45,7 +45,7 @@ async def search(pattern: str, data: bytes) -> Found | None:
         return None
     return Found(
         tuple(_text(part) for part in (match.group(0), *match.groups())),
-        {name: _text(part) for name, part in match.groupdict().items()},
+        {_text(name): _text(part) for name, part in match.groupdict().items()},
     )
 
 

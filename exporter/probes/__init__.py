@@ -9,9 +9,11 @@ from pydantic import Field
 from exporter.probes.http import HttpSettings
 from exporter.probes.postgres import PostgresSettings
 from exporter.probes.redis import RedisSettings
+from exporter.probes.tcp import TcpSettings
+from exporter.probes.tls import TlsSettings
 from exporter.probing import ProbeSettings
 
-_Kinds = HttpSettings | PostgresSettings | RedisSettings
+_Kinds = HttpSettings | TcpSettings | TlsSettings | PostgresSettings | RedisSettings
 
 AnyProbe = Annotated[_Kinds, Field(discriminator="kind")]
 """A config field that holds a probe of any kind."""

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
+from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, Web
 
 
@@ -30,6 +32,12 @@ async def tcp() -> AsyncIterator[Callable[[Talk], Awaitable[int]]]:
 
     yield start
     await asyncio.gather(*(server.stop() for server in servers))
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
+    """An authority, and servers' certificates of every kind."""
+    return Certs(trustme.CA(), tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture

@@ -103,15 +103,24 @@ class Web:
 
 
 class Tcp:
-    """A TCP server on a free port that talks as a coroutine does."""
+    """A TCP server on a free port that talks as a coroutine does, over TLS if it has a context for that."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, talk: Talk, *, tls: ssl.SSLContext | None = None) -> None:
         self._talk = talk
+        self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> int:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
 
     async def start(self) -> int:
         """Listen; the port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -152,6 +161,20 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     """A server that takes everything and never answers."""
     while await reader.read(65536):
         pass
+
+
+def scripted(*turns: bytes, then: Talk = silent) -> Talk:
+    """A server that says each of these lines, with a line received between two of them, and then goes on so."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number, turn in enumerate(turns):
+            if number:
+                await reader.readline()
+            writer.write(turn)
+            await writer.drain()
+        await then(reader, writer)
+
+    return talk
 
 
 def trickling(head: bytes, piece: bytes = b"x") -> Talk:

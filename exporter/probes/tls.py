@@ -1,0 +1,79 @@
+"""The `tls` probe: the certificate, its chain, the version and the cipher of a server, trusted or not."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Literal, Self
+
+from pydantic import Field
+
+from deploywatch.quantity import Duration, format_duration
+from exporter.net.certificates import Shown, problem_of
+from exporter.net.opening import AddressField, Reach, encrypt, open_channel, place
+from exporter.net.starttls import Protocol, start_tls
+from exporter.net.tls import TlsClient
+from exporter.probing import Findings, ProbeSettings
+from exporter.results import Failed, Reason
+
+_EXPLAINED = {
+    "expired": "the certificate, or one of its chain, has expired",
+    "not_yet_valid": "the certificate is not valid yet",
+    "self_signed": "the certificate is signed by itself",
+    "unknown_authority": "the certificate leads to no authority that is trusted",
+    "hostname": "the certificate is for another host",
+    "revoked": "the certificate has been revoked",
+}
+
+Version = Literal["TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
+
+
+class TlsSettings(ProbeSettings, Reach):
+    """A server that speaks TLS, at once or after `starttls`."""
+
+    kind: Literal["tls"]
+    address: AddressField
+    starttls: Protocol | None = None
+    tls: TlsClient = TlsClient()
+    valid_for: Duration | None = None
+    versions: tuple[Version, ...] = Field(default=("TLS 1.2", "TLS 1.3"), min_length=1)
+
+    def probe(self) -> TlsProbe:
+        """The probe that does what these settings say."""
+        return TlsProbe(self)
+
+    def with_target(self, target: str) -> Self:
+        """The same questions to another `host:port`."""
+        return self.with_changes(address=target)
+
+
+class TlsProbe:
+    """Shakes hands, looks, and leaves."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        self.settings = settings
+        self.place = place(settings.address)
+
+    async def measure(self, found: Findings) -> None:
+        """Connect, shake hands, and judge what the server showed; it is noted also when it is not trusted."""
+        settings = self.settings
+        channel = await open_channel(self.place, settings.route(found), found)
+        try:
+            if settings.starttls:
+                with found.timed("starttls"):
+                    await start_tls(channel, settings.starttls)
+            shown = await encrypt(channel, settings.tls, self.place.host, found)
+        except ssl.SSLCertVerificationError as error:
+            problem = problem_of(error)
+            explained = _EXPLAINED.get(problem, error.verify_message)
+            raise Failed(Reason.TLS_VERIFY, f"{problem}: {explained} ({error.verify_message})") from error
+        finally:
+            channel.close()
+        self._judge(shown, found.clock.now())
+
+    def _judge(self, shown: Shown, now: float) -> None:
+        if shown.version not in self.settings.versions:
+            raise Failed(Reason.TLS, f"the server speaks {shown.version}, not {' or '.join(self.settings.versions)}")
+        expiry, least = shown.earliest_expiry, self.settings.valid_for
+        if least and expiry is not None and expiry - now < least.total_seconds():
+            days = (expiry - now) / 86400
+            raise Failed(Reason.EXPIRY, f"valid for another {days:.1f} days, less than {format_duration(least)}")

@@ -1,0 +1,180 @@
+"""The `tcp` probe against servers that talk, hang, trickle and flood."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from exporter.net.pattern import Found
+from exporter.probes.tcp import expand
+from exporter.results import Reason, Result
+from tests.exporter.certs import Certs
+from tests.exporter.support import Talk, Tcp, measured, probe, scripted, silent
+from tests.exporter.test_tls import mail
+
+Start = Callable[[Talk], Awaitable[int]]
+
+
+async def talked(tcp: Start, talk: Talk, *turns: dict[str, Any], limit: float = 5) -> Result:
+    """Run the probe with this dialogue."""
+    return await probe(limit, kind="tcp", address=f"127.0.0.1:{await tcp(talk)}", query_response=list(turns))
+
+
+async def test_a_server_that_listens_is_a_success_with_its_phases(tcp: Start) -> None:
+    result = await talked(tcp, silent)
+    assert result.success, result.detail
+    values = measured(result)
+    assert values["probe_tcp_duration_seconds{phase=connect}"] > 0
+    assert values["probe_failed_due_to_regex"] == 0
+    assert values["probe_dns_lookup_time_seconds"] >= 0
+    assert values["probe_ip_protocol"] == 4
+
+
+async def test_a_server_that_does_not_listen_is_the_reason() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        result = await probe(kind="tcp", address=f"127.0.0.1:{unused.getsockname()[1]}")
+    assert result.reason is Reason.CONNECT_REFUSED
+
+
+async def test_a_dialogue_is_held_and_what_is_captured_is_sent_back_and_shown(tcp: Start) -> None:
+    heard: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\r\n220 mail.shop.example ESMTP Postfix\r\n")
+        heard.append(await reader.readline())
+        writer.write(b"bye\n")
+        await silent(reader, writer)
+
+    result = await talked(
+        tcp,
+        talk,
+        {
+            "expect": "^220 ([^ ]+) ESMTP (?P<software>\\w+)",
+            "labels": {"software": "$software", "host": "${1}"},
+            "send": "EHLO $1 costs 1 $$\r",
+        },
+        {"expect": "bye"},
+    )
+    assert result.success, result.detail
+    assert heard == [b"EHLO mail.shop.example costs 1 $\r\n"]
+    assert measured(result)["probe_expect_info{software=Postfix,host=mail.shop.example}"] == 1
+
+
+async def test_a_line_that_never_comes_is_the_reason(tcp: Start) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH\r\nlast line")
+        await writer.drain()
+
+    result = await talked(tcp, talk, {"expect": "^220"})
+    assert result.reason is Reason.BODY, result.detail
+    assert measured(result)["probe_failed_due_to_regex"] == 1
+    assert (await talked(tcp, talk, {"expect": "^last line$"})).success
+
+
+async def test_tls_begins_on_a_real_mail_server_in_the_dialogue(certs: Certs) -> None:
+    turns = [
+        {"expect": "^220 ", "send": "EHLO probe\r"},
+        {"expect": "^250[- ]STARTTLS", "send": "STARTTLS\r"},
+        {"expect": "^220", "starttls": True},
+        {"send": "EHLO probe\r"},
+        {"expect": "^250 ", "send": "QUIT\r"},
+        {"expect": "^221"},
+    ]
+    async with mail(certs.server()) as port:
+        address = f"127.0.0.1:{port}"
+        result = await probe(kind="tcp", address=address, query_response=turns, tls={"ca_file": certs.ca_file})
+        short = await probe(kind="tcp", address=address, starttls="smtp", tls={"ca_file": certs.ca_file})
+    assert result.success, result.detail
+    assert short.success, short.detail
+    assert measured(result)["probe_ssl_earliest_cert_expiry"] > 0
+
+
+async def test_over_tls_the_dialogue_is_the_same(certs: Certs) -> None:
+    async with Tcp(scripted(b"* OK ready\r\n", b"a OK bye\r\n"), tls=certs.server()) as port:
+        result = await probe(
+            kind="tcp",
+            address=f"127.0.0.1:{port}",
+            use_tls=True,
+            tls={"ca_file": certs.ca_file},
+            query_response=[{"expect": "OK", "send": "a LOGOUT\r"}, {"expect": "^a OK"}],
+        )
+    assert result.success, result.detail
+    assert measured(result)["probe_tls_version_info{version=TLS 1.3}"] == 1
+
+
+async def test_a_server_that_hangs_is_cut_at_the_deadline(tcp: Start) -> None:
+    result = await talked(tcp, silent, {"expect": "^220"}, limit=0.2)
+    assert (result.reason, result.detail) == (Reason.DEADLINE, "not done within 0.2 s; it was at: dialogue, turn 1")
+    assert result.duration < 1
+
+
+@pytest.mark.parametrize("piece", [b"x", b"x\n"])
+async def test_a_server_that_trickles_is_cut_at_the_deadline(tcp: Start, piece: bytes) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    result = await talked(tcp, talk, {"expect": "^220"}, limit=0.2)
+    assert result.reason is Reason.DEADLINE
+    assert result.duration < 1
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65536, b"x\n" * 1000])
+async def test_a_server_that_floods_is_not_listened_to_for_ever(tcp: Start, piece: bytes) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(piece)
+            await writer.drain()
+
+    result = await talked(tcp, talk, {"expect": "^220"})
+    assert result.reason is Reason.TOO_LARGE
+
+
+async def test_a_reset_connection_is_the_reason(tcp: Start) -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        writer.transport.abort()
+
+    result = await talked(tcp, reset, {"send": "x"}, {"expect": "^220"})
+    assert result.reason is Reason.RESET
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"query_response": [{}]},
+        {"query_response": [{"send": "x", "labels": {"a": "$1"}}]},
+        {"query_response": [{"expect": "x", "labels": {"service": "$1"}}]},
+        {"query_response": [{"expect": "("}]},
+        {"use_tls": True, "starttls": "smtp"},
+        {"starttls": "smtp", "query_response": [{"starttls": True}]},
+        {"starttls": "gopher"},
+    ],
+)
+async def test_a_dialogue_that_makes_no_sense_is_refused_in_the_config(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        await probe(kind="tcp", address="a:1", **settings)
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="$")))
+def test_a_text_without_references_is_sent_as_it_is(text: str) -> None:
+    assert expand(text, Found(("whole", "one"), {"n": "named"})) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("$0/$1/$2", "whole/one/"), ("${n}s $missing.", "nameds ."), ("$$1", "$1"), ("$", "$")]
+)
+def test_a_reference_stands_for_what_was_captured(text: str, expected: str) -> None:
+    assert expand(text, Found(("whole", "one"), {"n": "named"})) == expected
