@@ -7,10 +7,11 @@ import contextlib
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -42,6 +43,7 @@ from receiver.metrics import Counters, snapshot
 from receiver.rendering import Templates
 from receiver.store import Store, StoreError
 from receiver.store.schema import deliveries, quarantine
+from receiver.upstream.rounds import compare_for_ever, listen_for_ever
 
 log = logs.get("receiver")
 
@@ -107,7 +109,7 @@ class Receiver:
         await desk.store.open()
         if desk.store.is_sqlite:
             await desk.store.write(lambda connection: release_all(connection, desk.clock()))
-        runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), self._prune())
+        runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), self._prune(), *self._rounds())
         tasks = [asyncio.create_task(run) for run in runs]
         self._ready = ""
         yield
@@ -119,6 +121,10 @@ class Receiver:
             await channel.close()
         await desk.store.close()
         await desk.http.close()
+
+    def _rounds(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        accept = self.intake.accept
+        return compare_for_ever(self._desk, accept), listen_for_ever(self._desk, accept)
 
     async def _reload(self) -> None:
         """Take over the file as it is now, except for the database and the body limit, which need a restart."""

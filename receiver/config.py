@@ -18,6 +18,7 @@ from deploywatch.secrets import SecretUrl
 from receiver.actions.command import check_template
 from receiver.channels import ChannelSettings
 from receiver.strategy import Severity, StrategyTable
+from receiver.upstream.settings import Upstream
 
 _NAME_LIMIT = 100
 
@@ -141,6 +142,9 @@ class ReceiverConfig(Settings):
     notify: Notify = Notify()
     escalation: Escalation = Escalation()
     rollback: Rollback = Rollback()
+    upstream: Upstream = Upstream()
+    # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
+    dependencies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     templates: RelativePath | None = None
     postmortems: RelativePath | None = None
     max_body: Annotated[int, Field(gt=0)] = 32 * 1024**2

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, exists, func, insert, or_, select, update
 
 from deploywatch.conventions import AlertAnnotation
 from receiver.incidents.rules import Alert, Episode
 from receiver.messages import AlertView, IncidentView, TimelineEntryView
 from receiver.store import insert_id, upsert
-from receiver.store.schema import alerts, incidents, timeline
+from receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline
 from receiver.strategy import Severity
 
 SYSTEM = "deploywatch"
 _CHUNK = 500
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Status(StrEnum):
@@ -26,13 +28,18 @@ class Status(StrEnum):
 
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
+    MITIGATING = "mitigating"
     MONITORING = "monitoring"
     RESOLVED = "resolved"
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One row of the incidents; `quiet_since` is when its last alert resolved."""
+    """One row of the incidents; `quiet_since` is when its last alert resolved.
+
+    `mitigating_since` is a person's word that something is being done, `mitigation` says that a rollback or another
+    action is under way; it is read from theirs and not stored.
+    """
 
     id: int
     service: str
@@ -47,15 +54,29 @@ class Incident:
     quiet_since: datetime | None = None
     resolved_at: datetime | None = None
     resolved_by: str | None = None
+    commander: str | None = None
+    mitigating_since: datetime | None = None
+    cause: str | None = None
+    cause_why: str | None = None
+    reviewed_at: datetime | None = None
+    reviewed_by: str | None = None
+    mitigation: bool = False
 
     @property
     def status(self) -> Status:
-        """Resolved; monitoring while all its alerts are quiet; else acknowledged or open."""
+        """Resolved; monitoring while all its alerts are quiet; mitigating; else acknowledged or open."""
         if self.resolved_at:
             return Status.RESOLVED
         if self.quiet_since:
             return Status.MONITORING
+        if self.mitigating_since or self.mitigation:
+            return Status.MITIGATING
         return Status.ACKNOWLEDGED if self.acknowledged_at else Status.OPEN
+
+    @property
+    def waits_for_somebody(self) -> bool:
+        """Whether its alerts fire and nobody has acknowledged it, whatever is tried automatically meanwhile."""
+        return not (self.resolved_at or self.quiet_since or self.acknowledged_at)
 
     def view(self, external_url: str = "") -> IncidentView:
         """As templates see it."""
@@ -75,6 +96,13 @@ class Incident:
         )
 
 
+_ACTED = or_(
+    exists().where(rollbacks.c.incident_id == incidents.c.id, rollbacks.c.state.in_(("running", "verifying"))),
+    exists().where(action_runs.c.incident_id == incidents.c.id, action_runs.c.state == "running"),
+)
+_INCIDENTS = select(incidents, _ACTED.label("mitigation"))
+
+
 def open_key(service: str, environment: str) -> str:
     """What makes one open incident a service and environment; the separator cannot be in a label."""
     return f"{service}\x1f{environment}"
@@ -82,13 +110,13 @@ def open_key(service: str, environment: str) -> str:
 
 def find(connection: Connection, incident_id: int) -> Incident | None:
     """One incident, or None."""
-    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).mappings().one_or_none()
+    row = connection.execute(_INCIDENTS.where(incidents.c.id == incident_id)).mappings().one_or_none()
     return _incident(row) if row else None
 
 
 def get(connection: Connection, incident_id: int) -> Incident:
     """One incident that must be there."""
-    row = connection.execute(select(incidents).where(incidents.c.id == incident_id)).mappings().one()
+    row = connection.execute(_INCIDENTS.where(incidents.c.id == incident_id)).mappings().one()
     return _incident(row)
 
 
@@ -103,7 +131,7 @@ def open_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incide
 
 def recent(connection: Connection, *, only_open: bool, limit: int) -> list[Incident]:
     """The newest incidents first."""
-    query = select(incidents).order_by(incidents.c.id.desc()).limit(limit)
+    query = _INCIDENTS.order_by(incidents.c.id.desc()).limit(limit)
     if only_open:
         query = query.where(incidents.c.open_key.is_not(None))
     return [_incident(row) for row in connection.execute(query).mappings()]
@@ -183,6 +211,33 @@ def save_alerts(
     upsert(connection, alerts, [{**row, "current": row["starts_at"] == newest[row["fingerprint"]]} for row in rows])
 
 
+def firing(connection: Connection) -> list[Alert]:
+    """Every alert that fires as far as the store knows and belongs to an incident that is not over."""
+    query = (
+        select(alerts)
+        .join(incidents, incidents.c.id == alerts.c.incident_id)
+        .where(alerts.c.current, alerts.c.status == "firing", incidents.c.open_key.is_not(None))
+    )
+    return [_alert(row) for row in connection.execute(query).mappings()]
+
+
+def last_update(connection: Connection, name: str) -> datetime | None:
+    """When an alert of this name was last heard of, as `hear` noted it."""
+    query = select(func.max(alerts.c.updated_at)).where(alerts.c.fingerprint == _heard(name))
+    found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
+def hear(connection: Connection, alert: Alert, now: datetime) -> None:
+    """Note that an alert was heard of which belongs to no incident, such as a watchdog."""
+    noted = Alert(_heard(alert.name), False, _ALWAYS, None, alert.labels)
+    upsert(connection, alerts, [{**_alert_row(noted, "low", None, now), "current": True}])
+
+
+def _heard(name: str) -> str:
+    return f"heard:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
 def is_quiet(connection: Connection, incident_id: int) -> bool:
     """Whether none of the incident's alerts fires."""
     query = select(alerts.c.fingerprint).where(
@@ -194,12 +249,13 @@ def is_quiet(connection: Connection, incident_id: int) -> bool:
 def alerts_of(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
     """The incident's alerts as templates see them, in the order in which they began."""
     query = select(alerts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.starts_at, alerts.c.fingerprint)
-    return tuple(_stored_view(row) for row in connection.execute(query).mappings())
+    return tuple(alert_view(_alert(row), row["severity"]) for row in connection.execute(query).mappings())
 
 
 def _incident(row: RowMapping) -> Incident:
     values = {key: row[key] for key in row if key != "open_key"}
-    return Incident(**{**values, "channels": tuple(row["channels"])})
+    acted = bool(values.pop("mitigation", False))
+    return Incident(**{**values, "channels": tuple(row["channels"])}, mitigation=acted)
 
 
 def _columns(incident: Incident) -> dict[str, Any]:
@@ -242,8 +298,8 @@ def alert_view(alert: Alert, severity: str) -> AlertView:
     )
 
 
-def _stored_view(row: RowMapping) -> AlertView:
-    alert = Alert(
+def _alert(row: RowMapping) -> Alert:
+    return Alert(
         fingerprint=row["fingerprint"],
         firing=row["current"] and row["status"] == "firing",
         starts_at=row["starts_at"],
@@ -251,7 +307,6 @@ def _stored_view(row: RowMapping) -> AlertView:
         labels=row["labels"],
         annotations=row["annotations"],
     )
-    return alert_view(alert, row["severity"])
 
 
 def _chunks(items: Iterable[str]) -> Iterable[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from receiver.actions.queueing import Case, queue_all
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
+from receiver.incidents.dependencies import causes
 from receiver.incidents.resolution import watch_quiet
 from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide
 from receiver.messages import Event
@@ -79,11 +80,19 @@ class Ingest:
 
     def take(self, alert: Alert) -> None:
         """Decide about one alert and apply the decision."""
+        watchdog = self.settings.upstream.watchdog
+        if watchdog and alert.name == watchdog.alert:
+            self.reasons[Effect.RECORD, Reason.WATCHDOG_HEARD] += 1
+            book.hear(self.connection, alert, self.now)
+            return
         key = book.open_key(*target(alert))
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
+        cause = None if incident else self._cause(alert)
         known, incident_id = self.known.get(alert.fingerprint, (None, None))
-        decision = decide(alert, known, severity, incident.severity if incident else None)
+        decision = decide(
+            alert, known, severity, incident.severity if incident else None, cause_is_open=cause is not None
+        )
         self.reasons[decision.effect, decision.reason] += 1
         match decision.effect:
             case Effect.IGNORE:
@@ -92,6 +101,9 @@ class Ingest:
                 incident_id = self._open(alert, severity, key)
             case Effect.JOIN | Effect.WORSEN if incident is not None:
                 incident_id = self._join(alert, severity, key, incident, decision)
+            case Effect.ATTACH if cause is not None:
+                incident_id = cause.id
+                self._gather(cause.id, "victim", f"{alert.name} of {target(alert)[0]}")
             case Effect.RESOLVE if incident_id is not None:
                 self._gather(incident_id, "alert_resolved", alert.name)
                 self.resolved.add(incident_id)
@@ -101,6 +113,12 @@ class Ingest:
             self.overtaken.add(alert.fingerprint)
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
+
+    def _cause(self, alert: Alert) -> Incident | None:
+        """The open incident of the nearest service that the alert's service depends on."""
+        service, environment = target(alert)
+        keys = (book.open_key(one, environment) for one in causes(service, self.settings.dependencies))
+        return next((self.open[key] for key in keys if key in self.open), None)
 
     def settle(self) -> None:
         """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
@@ -216,7 +234,7 @@ class Ingest:
         self.notes.clear()
 
 
-_DID = {"joined": "joined", "alert_resolved": "resolved"}
+_DID = {"joined": "joined", "alert_resolved": "resolved", "victim": "counted as a victim"}
 
 
 def _summed(tally: Counter[str], did: str) -> str:
@@ -226,6 +244,15 @@ def _summed(tally: Counter[str], did: str) -> str:
     named = [f"{name} ×{count}" if count > 1 else name for name, count in tally.most_common(_NAMED)]
     more = len(tally) - len(named)
     return f"{tally.total()} alerts {did}: {', '.join(named)}{f' and {more} others' if more else ''}"
+
+
+def _keys(alerts: Iterable[Alert], settings: ReceiverConfig) -> set[str]:
+    """Where these alerts may belong: to their service's incident, or to that of a service that it depends on."""
+    keys = set()
+    for service, environment in {target(alert) for alert in alerts}:
+        keys.add(book.open_key(service, environment))
+        keys.update(book.open_key(one, environment) for one in causes(service, settings.dependencies))
+    return keys
 
 
 def _is_new(alert: Alert, known: Known) -> bool:
@@ -260,7 +287,7 @@ def ingest(
         now,
         known=known,
         # Only a new episode asks whether an incident is open.
-        open=book.open_by_key(connection, {book.open_key(*target(a)) for a in alerts if _is_new(a, known)}),
+        open=book.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
     )
     for alert in alerts:
         state.take(alert)

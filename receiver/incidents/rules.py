@@ -47,6 +47,7 @@ class Effect(StrEnum):
     RESOLVE = "resolve"
     REFRESH = "refresh"
     RECORD = "record"
+    ATTACH = "attach"
     IGNORE = "ignore"
 
 
@@ -62,6 +63,8 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     OLDER_EPISODE = "older_episode"
     EPISODE_IS_OVER = "episode_is_over"
+    VICTIM_OF_DEPENDENCY = "victim_of_dependency"
+    WATCHDOG_HEARD = "watchdog_heard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,12 @@ class Decision:
     reason: Reason
 
 
-def decide(alert: Alert, known: Episode | None, severity: str, open_severity: str | None) -> Decision:
+def decide(
+    alert: Alert, known: Episode | None, severity: str, open_severity: str | None, *, cause_is_open: bool = False
+) -> Decision:
     """Judge one alert against the newest known episode and the severity of the open incident (None: none is open).
 
+    `cause_is_open` says that a service on which the alert's depends has an open incident: the alert belongs there.
     Episodes only move forward: an older one never overrides a newer, and within one "resolved" is final, so that
     any order and repetition of the same deliveries ends the same.
     """
@@ -86,6 +92,8 @@ def decide(alert: Alert, known: Episode | None, severity: str, open_severity: st
         if known is not None and known.firing:
             return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
         return Decision(Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING)
+    if open_severity is None and cause_is_open:
+        return Decision(Effect.ATTACH, Reason.VICTIM_OF_DEPENDENCY)
     if open_severity is None:
         return Decision(Effect.OPEN, Reason.FIRST_ALERT)
     if worse(severity, open_severity):

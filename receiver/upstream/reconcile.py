@@ -1,0 +1,86 @@
+"""Heals what was lost on the way from Alertmanager: a firing that never came, a resolve that never came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from deploywatch import logs
+from deploywatch.errors import UnreachableError
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.ingest import Delivery
+from receiver.incidents.rules import Alert
+from receiver.upstream.alertmanager import Seen, look
+from receiver.upstream.settings import Reconcile
+
+log = logs.get("reconcile")
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """What has to be taken in as if it had been delivered: firings that were lost, and resolves."""
+
+    firing: tuple[Alert, ...]
+    resolved: tuple[Alert, ...]
+    missing: frozenset[str]
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """All of them."""
+        return (*self.firing, *self.resolved)
+
+
+def compare(
+    stored: Iterable[Alert], seen: Sequence[Seen], missing_before: frozenset[str], now: datetime, settings: Reconcile
+) -> Healing:
+    """What to heal, from the alerts that fire in the store and what every Alertmanager has.
+
+    Absence alone resolves nothing: an alert counts as resolved when every Alertmanager answered, each has been up
+    for two rounds, and none has had it in this round and the one before (`missing_before`).
+    """
+    have = {alert.fingerprint: alert for one in seen for alert in one.alerts}
+    ours = {alert.fingerprint: alert for alert in stored}
+    lost = tuple(
+        alert
+        for fingerprint, alert in have.items()
+        if now - alert.starts_at >= settings.settle
+        and (fingerprint not in ours or ours[fingerprint].starts_at < alert.starts_at)
+    )
+    missing = frozenset(ours) - frozenset(have)
+    settled = all(now - one.up_since >= 2 * settings.every for one in seen)
+    over = missing & missing_before if settled else frozenset[str]()
+    resolved = tuple(msgspec.structs.replace(ours[name], firing=False, ends_at=now) for name in sorted(over))
+    return Healing(lost, resolved, missing - over)
+
+
+class Reconciler:
+    """Remembers from round to round which alerts were missing."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._missing: frozenset[str] = frozenset()
+
+    async def round(self) -> Delivery | None:
+        """Ask every Alertmanager; what has to be healed as a delivery, or None.
+
+        Nothing is concluded when one of them gives no answer.
+        """
+        upstream = self._desk.settings.upstream
+        try:
+            seen = [await look(self._desk.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers]
+        except UnreachableError as error:
+            log.warning("open alerts could not be compared", reason=str(error))
+            self._missing = frozenset()
+            return None
+        stored = await self._desk.store.read(book.firing)
+        now = self._desk.clock()
+        healing = compare(stored, seen, self._missing, now, upstream.reconcile)
+        self._missing = healing.missing
+        if not healing.alerts:
+            return None
+        log.warning("healed what was lost", firing=len(healing.firing), resolved=len(healing.resolved))
+        return Delivery(now, b"compared with Alertmanager", healing.alerts)

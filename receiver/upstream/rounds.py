@@ -1,0 +1,54 @@
+"""The rounds that a receiver makes for itself: compare with Alertmanager, listen for the watchdog."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from deploywatch import logs
+from receiver.desk import Desk
+from receiver.incidents.ingest import Delivery
+from receiver.store import StoreError, UnfitError
+from receiver.upstream.reconcile import Reconciler
+from receiver.upstream.watchdog import verdict
+
+log = logs.get("upstream")
+
+_LISTEN = timedelta(seconds=30)
+Accept = Callable[[Delivery], Awaitable[None]]
+
+
+async def compare_for_ever(desk: Desk, accept: Accept) -> None:
+    """Compare every few minutes, and take in what was lost as if it had been delivered."""
+    reconciler = Reconciler(desk)
+    while True:
+        await desk.sleep(desk.settings.upstream.reconcile.every / timedelta(seconds=1))
+        if desk.settings.upstream.alertmanagers:
+            try:
+                await _take_in(await reconciler.round(), accept)
+            except StoreError as error:
+                log.error("open alerts could not be compared", reason=str(error))
+
+
+async def listen_for_ever(desk: Desk, accept: Accept) -> None:
+    """See again and again whether the watchdog was heard in time."""
+    since = desk.clock()
+    while True:
+        await desk.sleep(_LISTEN / timedelta(seconds=1))
+        settings = desk.settings.upstream.watchdog
+        if settings is None:
+            continue
+        now = desk.clock()
+        try:
+            await _take_in(await desk.store.read(lambda c, s=settings, n=now: verdict(c, s, since, n)), accept)  # type: ignore[misc] # mypy sees no types for the defaults
+        except StoreError as error:
+            log.error("the watchdog could not be checked", reason=str(error))
+
+
+async def _take_in(delivery: Delivery | None, accept: Accept) -> None:
+    if delivery is None:
+        return
+    try:
+        await accept(delivery)
+    except (StoreError, UnfitError) as error:
+        log.error("what was found could not be stored; the next round tries again", reason=str(error))
