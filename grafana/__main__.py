@@ -1,7 +1,8 @@
-"""Writes the dashboards of the shipped policies into grafana/dashboards: `python -m grafana`."""
+"""Writes dashboards: `python -m grafana` those that are committed, `python -m grafana FOLDER` the shared ones."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from grafana.dashboards import dashboard_files, shared_files
@@ -28,5 +29,15 @@ def write() -> None:
         (FOLDER / name).write_text(text, encoding="utf-8")
 
 
+def write_shared(folder: Path) -> None:
+    """Put the dashboards that all policies share beside those that `rules build` wrote."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in shared_files():
+        (folder / Path(name).name).write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    write()
+    if sys.argv[1:]:
+        write_shared(Path(sys.argv[1]))
+    else:
+        write()

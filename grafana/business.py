@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana import signals
+from grafana import judged, signals
 from grafana.frame import Dashboard, spans
 from grafana.looks import EARLIER, Lines, Number
 from grafana.panels import Panel, Row
@@ -25,7 +25,7 @@ def dashboard(policy: Policy) -> Dashboard:
         title=f"{policy.policy} / business",
         about=f"{policy.about} What its users do, now and at the same time before.",
         rows=(
-            Row("Now", tuple(_number(policy, one) for one in found)),
+            Row("Now", (*judged.panels(policy, judged.IMPACT), *(_number(policy, one) for one in found))),
             Row("Over time", tuple(_over_time(policy, one) for one in found)),
         ),
         places=places(policy),

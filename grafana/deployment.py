@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploywatch.conventions import DeploymentMetric, IncidentMetric
 from deploywatch.quantity import Unit
-from grafana import signals
+from grafana import judged, signals
 from grafana.frame import Dashboard, choice, spans
 from grafana.looks import BAD, EARLIER, UNITS, Lines, Number, States
 from grafana.panels import Panel, Row
@@ -37,8 +37,12 @@ def dashboard(policy: Policy) -> Dashboard:
         about=f"{policy.about} Each signal before and since a deployment, and how deployments went so far.",
         rows=(
             Row("The deployment", _verdict(policy)),
-            Row("Before and since", tuple(one for signal in signals.used(policy) for one in _compared(policy, signal))),
-            Row("All deployments", _dora()),
+            Row(
+                "Before and since",
+                tuple(one for signal in signals.measured(policy) for one in _compared(policy, signal)),
+            ),
+            Row("As the policy compares", tuple(signals.panel(policy, one) for one in signals.compared(policy))),
+            Row("All deployments", judged.panels(policy, judged.DELIVERY) or _dora()),
         ),
         places=places(policy),
         more_variables=(_deployment(), spans("span", "Compare over", windows(policy, 3, 1, 12, 288))),

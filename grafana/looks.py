@@ -23,9 +23,9 @@ DATE = "dateTimeAsIso"
 """Of a time in milliseconds."""
 
 COLORS = {"critical": "red", "high": "orange", "medium": "yellow", "low": "blue"}
-GOOD, BAD, EARLIER = "green", "red", "gray"
+GOOD, WARNING, BAD, EARLIER = "green", "yellow", "red", "gray"
 
-WELL = {0: ("failing", BAD), 1: ("well", GOOD)}
+WELL: Mapping[float, tuple[str, str]] = {0: ("failing", BAD), 1: ("well", GOOD)}
 """What 0 and 1 mean of a probe."""
 
 
@@ -100,15 +100,15 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Whole numbers over time, each with a word and a color."""
+    """Numbers over time, each with a word and a color."""
 
     kind: ClassVar[str] = "state-timeline"
-    words: Mapping[int, tuple[str, str]] = field(default_factory=lambda: WELL)
+    words: Mapping[float, tuple[str, str]] = field(default_factory=lambda: WELL)
 
     def defaults(self) -> dict[str, Any]:
         """A mapping from each number to its word."""
         named = {
-            str(value): {"text": text, "color": color, "index": place}
+            f"{value:g}": {"text": text, "color": color, "index": place}
             for place, (value, (text, color)) in enumerate(sorted(self.words.items()))
         }
         colors = [color for _, (_, color) in sorted(self.words.items())]

@@ -9,10 +9,12 @@ from grafana.frame import Dashboard
 from grafana.looks import BAD, DATE, UNITS, WELL, Lines, Number, States, Table
 from grafana.panels import Panel, Row
 from grafana.queries import WHERE, Query, legend, shown
+from rules import promql
 
 UID = "dw-overview"
 PLACES = f'{{__name__=~"{Probe.SUCCESS}|{DeploymentMetric.INFO}|{IncidentMetric.OPEN}"}}'
 
+_SCORE = f"{promql.level()}:health:score"
 _COUNT = UNITS[Unit.COUNT]
 _FIRING = shown("ALERTS", ("alertstate", "=", "firing"), (AlertLabel.POLICY, "!=", ""))
 
@@ -79,9 +81,15 @@ def _small(title: str, about: str, expression: str, look: Number) -> Panel:
 def _health() -> tuple[Panel, ...]:
     return (
         Panel(
-            "Probes succeeding by service",
-            "Probes whose last run succeeded, as a share of the service's probes; a service without a line has none.",
-            (Query(f"avg by ({WHERE}) ({shown(Probe.SUCCESS)})", legend((SERVICE, ENVIRONMENT))),),
+            "Health by service",
+            "The health score of the policy's rules, the lowest of several policies; where no policy has one, the "
+            "share of probes whose last run succeeded. A service without a line has neither.",
+            (
+                Query(
+                    f"min by ({WHERE}) ({shown(_SCORE)})\nor on ({WHERE})\navg by ({WHERE}) ({shown(Probe.SUCCESS)})",
+                    legend((SERVICE, ENVIRONMENT)),
+                ),
+            ),
             Lines(UNITS[Unit.RATIO]),
         ),
         Panel(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel, DeploymentMetric, IncidentMetric
 from deploywatch.quantity import Unit
-from grafana import signals
+from grafana import judged, signals
 from grafana.frame import Dashboard
 from grafana.looks import BAD, UNITS, Lines, Number
 from grafana.panels import Panel, Row
@@ -18,15 +18,17 @@ from rules.policy import Policy
 
 def dashboard(policy: Policy) -> Dashboard:
     """The dashboard that the policy's alerts link to."""
-    used = signals.used(policy)
+    used = signals.measured(policy)
     return Dashboard(
         uid=dashboard_uid(policy),
         title=f"{policy.policy} / service",
         about=policy.about,
         rows=(
             Row("Now", _now(policy)),
+            Row("Health", judged.panels(policy, {**judged.HEALTH, **judged.IMPACT})),
             Row("Signals", tuple(signals.panel(policy, one) for one in used if not signals.is_state(one))),
             Row("States", tuple(signals.panel(policy, one) for one in used if signals.is_state(one))),
+            Row("Compared", tuple(signals.panel(policy, one) for one in signals.compared(policy))),
         ),
         places=places(policy),
         span=span(policy),

@@ -26,6 +26,16 @@ def used(policy: Policy) -> tuple[Signal, ...]:
     return tuple(signal for signal, _ in recording.signals(policy).values())
 
 
+def measured(policy: Policy) -> tuple[Signal, ...]:
+    """Those that are measured."""
+    return tuple(signal for signal in used(policy) if "(" not in signal.name)
+
+
+def compared(policy: Policy) -> tuple[Signal, ...]:
+    """Those that are functions of others, such as `rise(latency_p95)`."""
+    return tuple(signal for signal in used(policy) if "(" in signal.name)
+
+
 def business(policy: Policy) -> tuple[Signal, ...]:
     """Those that say what the service is to its users and owners."""
     return tuple(signal for signal in used(policy) if signal.name in _BUSINESS)

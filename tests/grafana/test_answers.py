@@ -25,12 +25,11 @@ ASKED = [(name, question) for name in REAL for question in questions(MODELS[name
 
 
 def _chosen(model: dict[str, Any], demo: Shown) -> dict[str, str]:
-    """The reader's choices; of deployments, the one that went wrong."""
+    """The reader's choices; of deployments, the newest, which is the rollback."""
     values = choices(model)
     for question in questions(model):
         if question.where == "$deployment":
-            found = demo.ask(question, values)
-            values["deployment"] = next(one["value"][1] for one in found if "1.2.3" in one["metric"]["deployment"])
+            values["deployment"] = demo.ask(question, values)[0]["value"][1]
     return values
 
 
@@ -40,7 +39,7 @@ def test_a_query_of_the_demo_returns_a_series(demo: Shown, name: str, question: 
     assert found, question.expression
 
 
-def test_the_error_ratio_before_the_bad_deployment_is_lower_than_since(demo: Shown) -> None:
+def test_the_error_ratio_before_the_rollback_is_higher_than_since(demo: Shown) -> None:
     model = MODELS["demo.deployment"]
     values = _chosen(model, demo)
     before, since = (
@@ -48,8 +47,7 @@ def test_the_error_ratio_before_the_bad_deployment_is_lower_than_since(demo: Sho
         for letter in "AB"
     )
     (was,), (is_now,) = demo.ask(before, values), demo.ask(since, values)
-    assert float(was["value"][1]) < 0.01
-    assert float(is_now["value"][1]) > 0.01
+    assert float(was["value"][1]) > float(is_now["value"][1])
 
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "demo"])

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import grafana
-from grafana.__main__ import files
+from grafana.__main__ import files, write_shared
 from grafana.dashboards import of_policy
 from rules import recording
 from rules.links import dashboard_uid
@@ -117,6 +117,12 @@ def test_the_overview_begins_with_what_a_newcomer_looks_for() -> None:
 def test_the_committed_dashboards_are_what_the_policies_give() -> None:
     committed = {f"dashboards/{path.name}": path.read_text() for path in (FOLDER / "dashboards").glob("*.json")}
     assert committed == files(), "build them again: python -m grafana"
+
+
+def test_the_shared_dashboards_are_put_beside_those_of_a_build(tmp_path: Path) -> None:
+    write_shared(tmp_path / "dashboards")
+    written = {f"dashboards/{path.name}": path.read_text() for path in (tmp_path / "dashboards").iterdir()}
+    assert written == {name: text for name, text in files().items() if name.startswith("dashboards/all.")}
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "provisioning").rglob("*.yml")), ids=lambda path: path.parent.name)
