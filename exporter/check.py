@@ -1,20 +1,23 @@
-"""One shot: probe every target once, and tell how each is, as a table for people or JSON for scripts."""
+"""One shot: probe every target once, and tell how each is."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from deploywatch.errors import DeploywatchError
 from exporter.clock import Clock
-from exporter.health import ProbeHealth, Status, services
+from exporter.config import ExporterSettings, ServiceKey
+from exporter.discovery import TargetFiles, together
+from exporter.health import ProbeHealth, ServiceHealth, Status, services
 from exporter.probing import run
-from exporter.targets import Target
+from exporter.settings.selection import Selection
+from exporter.targets import Target, targets
+
+
+class NothingError(DeploywatchError):
+    """No probe is what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,45 +25,67 @@ class Checked:
     """What one shot found."""
 
     probes: tuple[ProbeHealth, ...]
+    dependencies: Mapping[ServiceKey, Sequence[str]] = field(default_factory=dict)
 
     @property
     def well(self) -> bool:
         """Whether every probe succeeded."""
         return all(probe.status is Status.HEALTHY for probe in self.probes)
 
-    def json(self) -> str:
-        """The services with their probes, in the form of the health answers."""
-        found = services(self.probes, {})
-        body = {"status": "healthy" if self.well else "unhealthy", "services": [one.body() for one in found.values()]}
-        return json.dumps(body, indent=2, ensure_ascii=False)
-
-    def show(self, console: Console) -> None:
-        """Print the table."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("Service", "Environment", "Probe", "Kind", "Status", "Time", "Reason"):
-            table.add_column(title, justify="right" if title == "Time" else "left", overflow="fold")
-        for probe in self.probes:
-            table.add_row(*map(Text, _cells(probe)), style=None if probe.status is Status.HEALTHY else "red")
-        console.print(table)
-        bad = sum(probe.status is not Status.HEALTHY for probe in self.probes)
-        console.print(f"{len(self.probes) - bad} of {len(self.probes)} probes succeeded", highlight=False)
+    def services(self) -> list[ServiceHealth]:
+        """The probes by service."""
+        return list(services(self.probes, self.dependencies).values())
 
 
-async def check(targets: Sequence[Target], *, concurrency: int, clock: Clock) -> Checked:
-    """Run each target once, at most `concurrency` at a time."""
-    slots = asyncio.Semaphore(concurrency)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which probes to check: of a service, in an environment, chosen by a level or a smoke suite of the config."""
+
+    service: str | None = None
+    environment: str | None = None
+    selections: tuple[Selection, ...] = ()
+
+    def of(self, found: Iterable[Target]) -> list[Target]:
+        """These of the targets."""
+        return [
+            target
+            for target in found
+            if self.service in {None, target.key.service}
+            and self.environment in {None, target.key.environment}
+            and all(selection.chooses(target.settings) for selection in self.selections)
+        ]
+
+
+def all_targets(settings: ExporterSettings) -> list[Target]:
+    """Every target of a config and of the files that it names; DeploywatchError when one of these is faulty."""
+    files = TargetFiles(settings)
+    files.refresh()
+    if problems := files.problems():
+        raise NothingError("\n".join(problems.values()))
+    return together(list(targets(settings)), files.targets())
+
+
+async def check(
+    chosen: Sequence[Target],
+    settings: ExporterSettings,
+    *,
+    clock: Clock,
+    done: Callable[[ProbeHealth], None] = lambda _: None,
+) -> Checked:
+    """Run each target once, some at a time as the config says; `done` is told of each that has ended."""
+    slots = asyncio.Semaphore(settings.concurrency)
 
     async def one(target: Target) -> ProbeHealth:
         async with slots:
             result = await run(target.probe, limit=target.timeout, clock=clock)
-        return ProbeHealth(target.key, target.kind, result)
+        found = ProbeHealth(target.key, target.kind, result)
+        done(found)
+        return found
 
-    return Checked(tuple(await asyncio.gather(*map(one, targets))))
-
-
-def _cells(probe: ProbeHealth) -> list[str]:
-    result = probe.result
-    if result is None:
-        return [*probe.key, probe.kind, str(probe.status), "", ""]
-    reason = f"{result.reason}: {result.detail}" if result.reason else ""
-    return [*probe.key, probe.kind, str(probe.status), f"{result.duration * 1000:.1f} ms", reason]
+    found = tuple(await asyncio.gather(*map(one, chosen)))
+    checked = {probe.key.owner for probe in found}
+    known = {
+        owner: tuple(other for other in others if ServiceKey(other, owner.environment) in checked)
+        for owner, others in settings.dependencies().items()
+    }
+    return Checked(found, known)

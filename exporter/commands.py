@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploywatch import logs, options
 from deploywatch.config import nearest
 from deploywatch.conventions import EXPORTER_PORT
+from deploywatch.quantity import parse_duration
 from exporter import config
 from exporter.app import make_server
+from exporter.check import Checked, NothingError, Wanted, all_targets
 from exporter.check import check as check_all
 from exporter.clock import SystemClock
+from exporter.config import ExporterSettings
 from exporter.exporter import Exporter
-from exporter.targets import targets
+from exporter.reports import FORMATS
+from exporter.settings.selection import Selection
+from exporter.targets import Target
 
-_PIPED_WIDTH = 200
+
+def _interval(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    try:
+        found = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if found <= timedelta(0):
+        raise click.BadParameter("must be more than 0s")
+    return found
 
 
 @click.command()
@@ -27,10 +46,10 @@ _PIPED_WIDTH = 200
 def exporter(  # noqa: PLR0917 - click passes the options by name
     config_file: Path, config_check: bool, listen: str, web_config: Path | None, log_format: str, log_level: str
 ) -> None:
-    """Probe services on a schedule; serve /metrics, /health and their like."""
+    """Probe services on a schedule; serve /metrics, /probe, /health and their like."""
     settings = config.load(config_file)
     if config_check:
-        click.echo(f"{config_file}: good, {sum(1 for _ in targets(settings))} probes")
+        click.echo(f"{config_file}: good, {len(all_targets(settings))} probes, {len(settings.modules)} modules")
         return
     logs.configure(form=log_format, level=log_level)
     asyncio.run(_serve(Exporter(config_file, settings), listen, web_config))
@@ -40,26 +59,85 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
 @click.option("--config.file", "config_file", type=options.FILE, required=True, help="The exporter's configuration.")
 @click.option("--service", help="Only this service.")
 @click.option("--environment", help="Only this environment.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def check(config_file: Path, service: str | None, environment: str | None, form: str) -> int:
+@click.option("--level", help="Only the probes of a level: basic, detailed, comprehensive, or one of the config's own.")
+@click.option("--smoke", help="Only the probes of a smoke suite: critical, full, or one of the config's own.")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
+@click.option("--watch", callback=_interval, help="Check again this long after, such as 10s, until Ctrl-C.")
+def check(  # noqa: PLR0917 - click passes the options by name
+    config_file: Path,
+    service: str | None,
+    environment: str | None,
+    level: str | None,
+    smoke: str | None,
+    form: str,
+    watch: timedelta | None,
+) -> int:
     """Probe everything once. Exit code 0: all well; 1: something is not; 2: the configuration is bad."""
     settings = config.load(config_file)
-    chosen = [
-        target
-        for target in targets(settings)
-        if service in {None, target.key.service} and environment in {None, target.key.environment}
-    ]
-    if not chosen:
-        known = {target.key.service for target in targets(settings)}
-        hint = nearest(service, known) if service and service not in known else ""
-        raise click.UsageError(f"nothing to check: no such service or environment{hint}")
+    selections = (*_named("level", level, settings.all_levels()), *_named("smoke", smoke, settings.all_smoke()))
+    chosen = _chosen(settings, Wanted(service, environment, selections))
     logs.configure(level="error")
-    found = asyncio.run(check_all(chosen, concurrency=settings.concurrency, clock=SystemClock()))
-    if form == "json":
-        click.echo(found.json())
-    else:
-        found.show(Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPED_WIDTH))
-    return 0 if found.well else 1
+    checked = _once(chosen, settings)
+    FORMATS[form](checked)
+    if watch is not None:
+        checked = _watch(checked, watch, form, lambda: _once(chosen, settings))
+    return 0 if checked.well else 1
+
+
+def _named(option: str, name: str | None, known: Mapping[str, Selection]) -> tuple[Selection, ...]:
+    if name is None:
+        return ()
+    if name not in known:
+        raise click.UsageError(f"--{option} {name}: no such {option}{nearest(name, known)}")
+    return (known[name],)
+
+
+def _chosen(settings: ExporterSettings, wanted: Wanted) -> list[Target]:
+    found = all_targets(settings)
+    chosen = wanted.of(found)
+    if chosen:
+        return chosen
+    if not Wanted(wanted.service, wanted.environment).of(found):
+        known = {target.key.service for target in found}
+        hint = nearest(wanted.service, known) if wanted.service and wanted.service not in known else ""
+        raise click.UsageError(f"nothing to check: no such service or environment{hint}")
+    asked = " and ".join(str(selection) for selection in wanted.selections)
+    raise NothingError(f"nothing to check: no probe has {asked}; write layer: or tags: at the probes that are meant")
+
+
+def _once(chosen: list[Target], settings: ExporterSettings) -> Checked:
+    """One check, with a bar on standard error where that is a terminal."""
+    columns = (TextColumn("probing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(chosen))
+        return asyncio.run(check_all(chosen, settings, clock=SystemClock(), done=lambda _: bar.advance(task)))
+
+
+def _watch(checked: Checked, every: timedelta, form: str, again: Callable[[], Checked]) -> Checked:
+    """Check until Ctrl-C; what has become better or worse is said on standard error. The last check."""
+    try:
+        while True:
+            time.sleep(every.total_seconds())
+            before, checked = checked, again()
+            if sys.stdout.isatty():
+                click.clear()
+            FORMATS[form](checked)
+            sys.stdout.flush()
+            for line in changes(before, checked):
+                click.echo(line, err=True)
+    except KeyboardInterrupt:
+        return checked
+
+
+def changes(before: Checked, now: Checked) -> list[str]:
+    """What has become better or worse since the check before; a bell with what is worse."""
+    earlier = {probe.key: probe for probe in before.probes}
+    return [
+        f"\a{'/'.join(probe.key)} fails: {probe.error}" if probe.error else f"{'/'.join(probe.key)} works again"
+        for probe in now.probes
+        if probe.status is not earlier[probe.key].status
+    ]
 
 
 async def _serve(running: Exporter, listen: str, web_config: Path | None) -> None:

@@ -1,0 +1,14 @@
+"""A check as JSON: the services with their probes, in the form of the health answers."""
+
+from __future__ import annotations
+
+import json
+
+from exporter.check import Checked
+
+
+def text(checked: Checked) -> str:
+    """The JSON text."""
+    status = "healthy" if checked.well else "unhealthy"
+    body = {"status": status, "services": [service.body() for service in checked.services()]}
+    return json.dumps(body, indent=2, ensure_ascii=False)

@@ -1,0 +1,177 @@
+"""One shot: which probes it runs, and how it tells what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from exporter import config
+from exporter.check import Checked, Wanted, all_targets, check
+from exporter.clock import SystemClock
+from exporter.commands import changes
+from exporter.health import ProbeHealth
+from exporter.reports import junit, plain, table
+from exporter.results import Reason, Result
+from exporter.settings.selection import LEVELS, SMOKE, Selection
+from exporter.targets import Key
+from tests.exporter.support import Web, eventually
+
+Write = Callable[[str], Path]
+
+GOOD = Result(1_700_000_000.5, 0.01)
+BAD = Result(1_700_000_001.5, 0.02, Reason.DNS, "the name does not resolve")
+PROBE = "kind: redis, url: 'redis://127.0.0.1:1'"
+CONFIG = f"""
+services:
+  shop:
+    probes:
+      health: {{{PROBE}, tags: [critical]}}
+      login: {{{PROBE}, tags: [smoke]}}
+      disk: {{{PROBE}, layer: comprehensive}}
+      sales: {{{PROBE}, layer: business, tags: [smoke, money]}}
+smoke: {{money: {{layers: [business], tags: [money]}}}}
+"""
+
+
+def parsed(text: str | bytes) -> ElementTree.Element:
+    return ElementTree.fromstring(text)  # noqa: S314 - of our own making
+
+
+def found(*results: Result | None) -> Checked:
+    return Checked(tuple(ProbeHealth(Key("shop", "test", f"p{n}"), "http", result) for n, result in enumerate(results)))
+
+
+@pytest.mark.parametrize(
+    ("selection", "probes"),
+    [
+        (LEVELS["basic"], {"health", "login"}),
+        (LEVELS["detailed"], {"health", "login", "disk"}),
+        (LEVELS["comprehensive"], {"health", "login", "disk", "sales"}),
+        (SMOKE["critical"], {"health"}),
+        (SMOKE["full"], {"health", "login", "sales"}),
+    ],
+)
+def test_levels_go_by_layer_and_smoke_suites_by_tag(write: Write, selection: Selection, probes: set[str]) -> None:
+    chosen = Wanted(selections=(selection,)).of(all_targets(config.load(write(CONFIG))))
+    assert {target.key.probe for target in chosen} == probes
+
+
+def test_a_config_has_suites_of_its_own(write: Write) -> None:
+    settings = config.load(write(CONFIG))
+    chosen = Wanted(selections=(settings.all_smoke()["money"],)).of(all_targets(settings))
+    assert [target.key.probe for target in chosen] == ["sales"]
+
+
+async def test_each_probe_is_run_once_and_told_of_when_it_ended(web: Web, write: Write) -> None:
+    settings = config.load(
+        write(f"""
+services:
+  shop: {{depends_on: [mail], probes: {{api: {{kind: http, url: "{web.say("/", "hello")}"}}}}}}
+  mail: {{probes: {{api: {{kind: http, url: "{web.url}/nothing"}}}}}}
+""")
+    )
+    ended: list[str] = []
+    checked = await check(
+        all_targets(settings), settings, clock=SystemClock(), done=lambda probe: ended.append(probe.key.service)
+    )
+    assert sorted(ended) == ["mail", "shop"]
+    assert len(web.requests) == 2
+    assert not checked.well
+    shop = next(service for service in checked.services() if service.key.service == "shop")
+    assert shop.body()["dependencies"]["mail"]["status"] == "unhealthy"
+
+
+def test_the_table_says_why() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    table.show(found(GOOD, BAD), console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "dns: the name does not resolve" in text
+    assert "1 of 2 probes succeeded" in text
+
+
+def test_json_has_the_form_of_the_health_answers() -> None:
+    body = json.loads(plain.text(found(GOOD, BAD)))
+    assert (body["status"], body["services"][0]["status"]) == ("unhealthy", "degraded")
+    assert body["services"][0]["probes"]["p1"]["reason"] == "dns"
+
+
+def test_junit_has_a_suite_a_service_and_a_case_a_probe() -> None:
+    root = parsed(junit.text(found(GOOD, BAD)))
+    (suite,) = root
+    assert (root.get("tests"), root.get("failures"), suite.get("name")) == ("2", "1", "shop (test)")
+    assert suite.get("timestamp") == "2023-11-14T22:13:20.500"
+    good, bad = suite
+    assert (good.get("classname"), good.get("name"), good.get("time"), len(good)) == ("shop.test", "p0", "0.010000", 0)
+    assert (bad[0].tag, bad[0].get("type")) == ("failure", "dns")
+    assert bad[0].get("message") == "dns: the name does not resolve"
+
+
+@given(st.text(max_size=30))
+def test_junit_can_always_be_read(detail: str) -> None:
+    root = parsed(junit.text(found(Result(1.0, 1.0, Reason.BODY, detail))).encode())
+    assert root.get("failures") == "1"
+
+
+def test_a_watch_tells_what_has_changed() -> None:
+    assert changes(found(GOOD, BAD, GOOD), found(BAD, GOOD, GOOD)) == [
+        "\ashop/test/p0 fails: dns: the name does not resolve",
+        "shop/test/p1 works again",
+    ]
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploywatch", "check", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--level", "basik"], "no such level; did you mean 'basic'?"),
+        (["--smoke", "all"], "no such smoke; known: critical, full"),
+        (["--smoke", "critical"], "no probe has tag critical; write layer: or tags: at the probes"),
+        (["--watch", "0s"], "must be more than 0s"),
+        (["--watch", "5"], "not a duration"),
+    ],
+)
+def test_what_cannot_be_checked_is_told_and_exits_2(write: Write, arguments: list[str], message: str) -> None:
+    path = write(f"services: {{shop: {{probes: {{health: {{{PROBE}}}}}}}}}")
+    done = run("--config.file", path, *arguments)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+
+
+def test_a_level_is_checked_and_told_to_ci(write: Write) -> None:
+    done = run("--config.file", write(CONFIG), "--smoke", "critical", "--format", "junit")
+    assert done.returncode == 1
+    assert [case.get("name") for case in parsed(done.stdout).iter("testcase")] == ["health"]
+    assert done.stderr == ""
+
+
+async def test_a_watch_checks_until_it_is_interrupted(web: Web, write: Write) -> None:
+    path = write(f"services: {{shop: {{probes: {{api: {{kind: http, url: '{web.say('/', 'hello')}'}}}}}}}}")
+    command = [sys.executable, "-m", "deploywatch", "check", "--config.file", str(path), "--watch", "50ms"]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    await eventually(lambda: len(web.requests) >= 3, within=30)
+    web.say("/", status=500)
+    seen = len(web.requests)
+    await eventually(lambda: len(web.requests) >= seen + 3)
+    process.send_signal(signal.SIGINT)
+    output, errors = await process.communicate()
+    assert process.returncode == 1
+    assert output.count(b"1 of 1 probes succeeded") >= 3
+    assert errors.decode() == "\ashop/default/api fails: status: status 500, not 2xx\n"
