@@ -55,7 +55,7 @@ async def handle(desk: Desk, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         incident = book.get(connection, job.incident_id)
-        if incident.status is book.Status.OPEN:
+        if incident.waits_for_somebody:
             why = f"nobody acknowledged it since {incident.opened_at:%H:%M:%S} UTC"
             at_once(connection, desk.settings, incident, desk.clock(), why=why, once="unacknowledged")
 

@@ -97,6 +97,13 @@ incidents = _table(
     Column("quiet_since", Moment),
     Column("resolved_at", Moment),
     Column("resolved_by", Text),
+    # People: who leads, since when somebody works against it, what it probably comes from, and whose review is done.
+    Column("commander", Text),
+    Column("mitigating_since", Moment),
+    Column("cause", String(20)),
+    Column("cause_why", Text),
+    Column("reviewed_at", Moment),
+    Column("reviewed_by", Text),
 )
 
 # One row an episode: an alert that fires again has a later start. The newest of a fingerprint is the current one.
@@ -255,4 +262,49 @@ attachments = _table(
     # Whether only the end of what there was is kept.
     Column("cut", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
+)
+
+# People: what they tick, when actions are held back for them, and what they did.
+
+checklist = _table(
+    "checklist",
+    Column("incident_id", ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
+    # From 1, as people count.
+    Column("item", Integer, primary_key=True, autoincrement=False),
+    # Monitoring or resolution.
+    Column("phase", String(20), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("done_at", Moment),
+    Column("done_by", Text),
+)
+
+maintenance = _table(
+    "maintenance",
+    _id(),
+    # A name, or * for any.
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False, index=True),
+    Column("tell", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    # Who ended it before its time.
+    Column("ended_by", Text),
+)
+
+audit = _table(
+    "audit",
+    _id(),
+    Column("at", Moment, nullable=False, index=True),
+    Column("who", Text, nullable=False),
+    # Whether the server checked who that is.
+    Column("verified", Boolean, nullable=False),
+    Column("what", String(40), nullable=False),
+    # No reference: it outlives the incident.
+    Column("incident_id", _Id, index=True),
+    Column("path", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("remote", String(100), nullable=False),
 )
