@@ -1,0 +1,69 @@
+"""What a failing dependency drags down is shown on its incident, and opens none of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from receiver.incidents.book import Status
+from receiver.incidents.dependencies import causes
+from receiver.incidents.rules import Effect, Reason
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import MINUTE, Scene, alert, ended, settings
+
+CAUSE, VICTIM = alert(service="database"), alert(service="shop")
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene) -> Scene:
+    """The front depends on the shop, which depends on the database."""
+    return make_scene(settings(dependencies={"front": ["shop"], "shop": ["database"]}, quiet_time="1m"))
+
+
+def test_causes_are_found_near_and_far_and_circles_do_no_harm() -> None:
+    assert list(causes("a", {"a": ["b", "c"], "b": ["d"], "c": ["d", "a"], "d": ["a"]})) == ["b", "c", "d"]
+
+
+async def test_a_victim_belongs_to_the_open_incident_of_its_cause(scene: Scene) -> None:
+    await scene.take(CAUSE)
+    reasons = await scene.take(VICTIM)
+    assert (await scene.incident()).service == "database"
+    assert reasons == {(Effect.ATTACH, Reason.VICTIM_OF_DEPENDENCY): 1}
+    assert await scene.lines("victim") == ["HighErrorRate of shop counted as a victim"]
+
+
+async def test_a_victim_far_away_belongs_there_too(scene: Scene) -> None:
+    await scene.take(CAUSE)
+    await scene.take(alert(service="front"))
+    assert len(await scene.incidents()) == 1
+
+
+async def test_a_victim_in_another_environment_has_its_own_incident(scene: Scene) -> None:
+    await scene.take(CAUSE)
+    await scene.take(alert(service="shop", environment="staging"))
+    assert len(await scene.incidents()) == 2
+
+
+async def test_a_victim_tells_nobody_and_rolls_nothing_back(scene: Scene) -> None:
+    await scene.take(CAUSE)
+    await scene.drain()
+    told = len(scene.channels["team"].messages)
+    await scene.take(alert(service="shop", severity="critical", action="rollback"))
+    await scene.drain()
+    assert len(scene.channels["team"].messages) == told
+    assert await scene.lines("rollback_refused") == []
+
+
+async def test_the_incident_lasts_as_long_as_its_victims(scene: Scene) -> None:
+    await scene.take(CAUSE)
+    await scene.take(VICTIM)
+    await scene.take(ended(CAUSE))
+    await scene.after(5 * MINUTE)
+    assert (await scene.incident()).status is not Status.RESOLVED
+    await scene.take(ended(VICTIM))
+    await scene.after(5 * MINUTE)
+    assert (await scene.incident()).status is Status.RESOLVED
+
+
+async def test_without_its_cause_it_opens_an_incident(scene: Scene) -> None:
+    await scene.take(VICTIM)
+    assert (await scene.incident()).service == "shop"

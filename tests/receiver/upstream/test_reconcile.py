@@ -1,0 +1,129 @@
+"""What was lost between Alertmanager and the receiver is healed, and absence alone heals nothing."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deploywatch.demo import servers
+from deploywatch.demo.processes import Processes
+from deploywatch.demo.servers import Running
+from deploywatch.errors import UnreachableError
+from receiver.incidents.book import Status
+from receiver.upstream.alertmanager import Seen, look
+from receiver.upstream.reconcile import Reconciler, compare
+from receiver.upstream.settings import Reconcile
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, settings
+from tests.support.processes import fetch, poll
+
+SETTINGS = Reconcile()
+LONG_AGO = NOON - 24 * HOUR
+ONE, OTHER = alert(starts=-HOUR), alert("HighLatency", starts=-HOUR)
+
+
+def test_an_alert_that_never_came_is_taken_in() -> None:
+    healing = compare([], [Seen((ONE,), LONG_AGO)], frozenset(), NOON, SETTINGS)
+    assert healing.firing == (ONE,)
+
+
+def test_an_alert_that_is_still_on_its_way_is_waited_for() -> None:
+    young = alert(starts=-MINUTE)
+    assert compare([], [Seen((young,), LONG_AGO)], frozenset(), NOON, SETTINGS).alerts == ()
+
+
+def test_an_alert_that_both_have_is_left_alone() -> None:
+    assert compare([ONE], [Seen((ONE,), LONG_AGO)], frozenset(), NOON, SETTINGS).alerts == ()
+
+
+def test_a_newer_episode_that_never_came_is_taken_in() -> None:
+    newer = alert(starts=-10 * MINUTE)
+    assert compare([ONE], [Seen((newer,), LONG_AGO)], frozenset(), NOON, SETTINGS).firing == (newer,)
+
+
+def test_an_alert_that_is_missing_once_is_only_remembered() -> None:
+    healing = compare([ONE, OTHER], [Seen((OTHER,), LONG_AGO)], frozenset(), NOON, SETTINGS)
+    assert healing.alerts == ()
+    assert healing.missing == {ONE.fingerprint}
+
+
+def test_an_alert_that_is_missing_twice_has_resolved() -> None:
+    healing = compare([ONE], [Seen((), LONG_AGO)], frozenset({ONE.fingerprint}), NOON, SETTINGS)
+    assert [(one.fingerprint, one.firing, one.ends_at) for one in healing.resolved] == [(ONE.fingerprint, False, NOON)]
+
+
+def test_an_alertmanager_that_has_just_started_resolves_nothing() -> None:
+    restarted = Seen((), NOON - 9 * MINUTE)
+    healing = compare([ONE], [Seen((), LONG_AGO), restarted], frozenset({ONE.fingerprint}), NOON, SETTINGS)
+    assert healing.alerts == ()
+    assert healing.missing == {ONE.fingerprint}
+
+
+def test_an_alert_that_one_of_two_still_has_is_not_over() -> None:
+    seen = [Seen((), LONG_AGO), Seen((ONE,), LONG_AGO)]
+    assert compare([ONE], seen, frozenset({ONE.fingerprint}), NOON, SETTINGS).alerts == ()
+
+
+@pytest.fixture(scope="module")
+def alertmanager(processes: Processes, workshop: Path) -> Running:
+    """A real Alertmanager whose receivers reach nobody."""
+    folder = workshop / uuid.uuid4().hex
+    folder.mkdir()
+    config = folder / "alertmanager.yml"
+    config.write_text(
+        "route:\n  receiver: elsewhere\n  routes:\n"
+        "    - matchers: ['policy=\"demo\"']\n      receiver: deploywatch-demo\n"
+        "receivers:\n  - name: elsewhere\n  - name: deploywatch-demo\n"
+    )
+    return servers.alertmanager(processes, folder / "data", config)
+
+
+def _send(alertmanager: Running, name: str, **labels: str) -> None:
+    began = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    whole = {"alertname": name, "service": "shop", "environment": "production", "severity": "high", **labels}
+    body = json.dumps([{"labels": whole, "startsAt": began}]).encode()
+    request = urllib.request.Request(  # noqa: S310 - a server of this test
+        f"{alertmanager.url}/api/v2/alerts", body, {"Content-Type": "application/json"}
+    )
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - as above
+    poll(lambda: name in str(fetch(f"{alertmanager.url}/api/v2/alerts")) or None, within=10, what=f"{name} arrives")
+
+
+async def test_only_the_alerts_of_our_routes_are_looked_at(alertmanager: Running) -> None:
+    _send(alertmanager, "Ours", policy="demo")
+    _send(alertmanager, "Theirs")
+    async with aiohttp.ClientSession() as http:
+        seen = await look(http, alertmanager.url, "deploywatch.*")
+    assert "Ours" in {one.name for one in seen.alerts}
+    assert "Theirs" not in {one.name for one in seen.alerts}
+    assert seen.up_since < datetime.now(UTC)
+
+
+async def test_an_alertmanager_that_is_away_is_said_to_be_without_its_password() -> None:
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(UnreachableError, match=r"Alertmanager at http://ann:\*\*\*@127.0.0.1:1 did not answer"):
+            await look(http, "http://ann:hidden@127.0.0.1:1", ".*")
+
+
+async def test_a_round_opens_the_incident_of_a_webhook_that_was_lost(
+    alertmanager: Running, make_scene: MakeScene
+) -> None:
+    _send(alertmanager, "LostOnTheWay", policy="demo", service="lost")
+    scene: Scene = make_scene(settings(upstream={"alertmanagers": [alertmanager.url]}))
+    scene.clock.now = datetime.now(UTC)
+    delivery = await Reconciler(scene.desk).round()
+    assert delivery is not None
+    await scene.take(*delivery.alerts)
+    assert "lost" in {one.service for one in await scene.incidents() if one.status is Status.OPEN}
+
+
+async def test_a_round_concludes_nothing_when_an_alertmanager_is_away(make_scene: MakeScene) -> None:
+    scene: Scene = make_scene(settings(upstream={"alertmanagers": ["http://127.0.0.1:1"]}))
+    await scene.take(alert())
+    assert await Reconciler(scene.desk).round() is None
