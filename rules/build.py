@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rules import alerting, boundary_tests, recording, routing, runbooks, signal_tests
-from rules.emit import yaml
+from rules import recording
 from rules.links import runbook_name
+from rules.outputs import alerting, boundary_tests, routing, runbooks, signal_tests
+from rules.outputs.emit import yaml
 from rules.policy import Policy
 
 Files = Mapping[str, str]
@@ -31,10 +32,8 @@ def test_files(policy: Policy) -> Iterator[tuple[str, str]]:
     recorded, alerts = f"../{_recording(policy)}", f"../{_alerts(policy)}"
     boundaries = boundary_tests.tests(policy, alerts)
     yield f"tests/{policy.policy}.boundaries.yml", yaml(boundaries, header=_header(policy))
-    yield (
-        f"tests/{policy.policy}.signals.yml",
-        yaml(signal_tests.tests(policy, [recorded, alerts]), header=_header(policy)),
-    )
+    for name, found in signal_tests.tests(policy, [recorded, alerts]):
+        yield f"tests/{policy.policy}.{name}.yml", yaml(found, header=_header(policy))
 
 
 def runbook_files(policy: Policy) -> Iterator[tuple[str, str]]:

@@ -2,81 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+import promql_parser
+from pydantic import Field, field_validator
 
-from deploywatch.config import Settings, nearest
-from deploywatch.conventions import SEVERITIES
-from deploywatch.quantity import Duration
-from rules.expression import Condition, parse
-from rules.selectors import SelectorField
-from rules.series import LabelName, NotEmpty, Series
+from deploywatch.config import Settings
+from deploywatch.quantity import Quantity, QuantityField, Unit
+from rules.inventory import Series
+from rules.language.expression import Condition, parse
+from rules.language.fields import (
+    ACTIONS,
+    LONGEST_NAME,
+    Action,
+    AlertName,
+    Channel,
+    IncidentType,
+    Period,
+    PolicyName,
+    Severity,
+    SignalName,
+    StageName,
+    Url,
+    Wait,
+)
+from rules.language.judgement import Delivery, Health
+from rules.language.selectors import SelectorField
+from rules.series import LabelName, NotEmpty
 
-ACTIONS = ("rollback", "notify", "escalate", "investigate", "log", "scale", "ticket", "status_page", "run")
-"""What the receiver can be asked to do about an alert."""
-
-LONGEST_NAME = 27
-"""A dashboard's uid is `deploywatch-` and the policy's name, and Grafana takes 40 characters."""
-
-
-def _matching(pattern: str, what: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r} is no name for {what}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _one_of(known: tuple[str, ...], what: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in known:
-            raise ValueError(f"unknown {what} {value!r}{nearest(value, known)}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _whole_milliseconds(value: timedelta) -> timedelta:
-    if value % timedelta(milliseconds=1):
-        raise ValueError("is finer than Prometheus's clock; write whole milliseconds")
-    return value
-
-
-def _positive(value: timedelta) -> timedelta:
-    if not value:
-        raise ValueError("must be more than nothing")
-    return value
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{value!r} is not a URL; write it whole, such as https://example.com/path")
-    if parts.username or parts.password:
-        raise ValueError("credentials do not belong into this URL; it is copied into generated files")
-    return value.rstrip("/")
-
-
-Wait = Annotated[Duration, AfterValidator(_whole_milliseconds)]
-Period = Annotated[Wait, AfterValidator(_positive)]
-Url = Annotated[str, AfterValidator(_http_url)]
-PolicyName = Annotated[
-    str,
-    _matching(
-        rf"[a-z][a-z0-9-]{{0,{LONGEST_NAME - 1}}}",
-        f"a policy; use lower-case letters, digits and -, at most {LONGEST_NAME}",
-    ),
-]
-AlertName = Annotated[str, _matching(r"[A-Z][A-Za-z0-9]*", "an alert; write it like HighErrorRate")]
-IncidentType = Annotated[str, _matching(r"[a-z][a-z0-9_]*", "an incident type; write it like deployment_failure")]
-Channel = Annotated[str, _matching(r"[a-z][a-z0-9_-]*", "a channel; write it like slack or slack-critical")]
-Severity = Annotated[str, _one_of(SEVERITIES, "severity")]
-Action = Annotated[str, _one_of(ACTIONS, "action")]
+__all__ = ["ACTIONS", "LONGEST_NAME", "Alert", "CustomSignal", "Links", "OfficeHours", "Policy", "Receiver", "Source"]
 
 
 class Source(Settings):
@@ -90,6 +45,16 @@ class Source(Settings):
         return f"{self.title} [{self.document}]" if self.document else self.title
 
 
+class OfficeHours(Settings):
+    """When people are there, and the severities whose alerts wait for them; critical and high ones never do."""
+
+    days: Annotated[str, Field(pattern=r"^[a-z]+(:[a-z]+)?$")] = "monday:friday"
+    start: Annotated[str, Field(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "09:00"
+    end: Annotated[str, Field(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "17:00"
+    location: str = "UTC"
+    holds: tuple[Literal["medium", "low"], ...] = ("low",)
+
+
 class Receiver(Settings):
     """Where Alertmanager sends the policy's alerts, and how patiently it groups them."""
 
@@ -98,6 +63,7 @@ class Receiver(Settings):
     group_wait: Wait = timedelta(seconds=10)
     group_interval: Period = timedelta(minutes=1)
     repeat_interval: Period = timedelta(hours=4)
+    office_hours: OfficeHours | None = None
 
 
 class Links(Settings):
@@ -107,12 +73,69 @@ class Links(Settings):
     grafana: Url | None = None
 
 
+class CustomExample(Settings):
+    """Raw series as promtool's tests write them, `xN` for as many samples as needed, and the value they give."""
+
+    name: Annotated[str, NotEmpty]
+    series: dict[str, str]
+    gives: QuantityField | None = None
+
+
+class CustomSignal(Settings):
+    """A signal of the policy's own: PromQL that gives one value for each service and environment, and these labels."""
+
+    title: str = ""
+    about: Annotated[str, NotEmpty]
+    unit: Unit
+    query: Annotated[str, NotEmpty]
+    labels: tuple[LabelName, ...] = ()
+    at_least: QuantityField | None = None
+    at_most: QuantityField | None = None
+    whole: bool = False
+    examples: tuple[CustomExample, ...] = ()
+
+    @field_validator("unit", mode="before")
+    @classmethod
+    def _unit(cls, value: object) -> Unit:
+        for one in Unit:
+            if value in {one.value, one.name.lower()}:
+                return one
+        raise ValueError(f"{value!r} is no unit; write one of {', '.join(one.name.lower() for one in Unit)}")
+
+    @field_validator("query")
+    @classmethod
+    def _is_promql(cls, value: str) -> str:
+        try:
+            promql_parser.parse(value)
+        except ValueError as error:
+            raise ValueError(f"is not PromQL: {error}") from error
+        return value
+
+
+class Stage(Settings):
+    """A stage of a deployment, after those before it: what share of the traffic it has, and for how long."""
+
+    stage: StageName
+    share: QuantityField
+    lasts: Period
+
+
+class Tighter(Settings):
+    """Another limit for a time after a deployment: `24h after deployment`, or the name of a stage."""
+
+    within: str
+    limit: str
+
+
 class Alert(Settings):
     """One alert: when it fires, how bad that is, what is done, who is told, and who said so."""
 
     alert: AlertName
     when: str
+    within: str | None = None
+    tighter: tuple[Tighter, ...] = ()
     for_: Wait = Field(default=timedelta(0), alias="for")
+    keep_firing_for: Wait = timedelta(0)
     severity: Severity
     incident_type: IncidentType
     action: Action = "notify"
@@ -137,9 +160,21 @@ class Policy(Settings):
     about: Annotated[str, NotEmpty]
     sources: Annotated[dict[str, Source], NotEmpty]
     series: Series = Series()
+    signals: dict[SignalName, CustomSignal] = Field(default_factory=dict)
     selectors: dict[LabelName, SelectorField] = Field(default_factory=dict)
     interval: Period = timedelta(seconds=30)
     window: Period = timedelta(minutes=5)
+    objective: QuantityField | None = None
+    stages: tuple[Stage, ...] = ()
     receiver: Receiver
     links: Links = Links()
     alerts: Annotated[tuple[Alert, ...], NotEmpty]
+    health: Health | None = None
+    delivery: Delivery | None = None
+
+    @field_validator("objective")
+    @classmethod
+    def _leaves_a_budget(cls, value: Quantity | None) -> Quantity | None:
+        if value is not None and (value.unit is not Unit.RATIO or not 0 < value.value < 1):
+            raise ValueError(f"{value} is no objective; write a share below 100%, such as 99.9%")
+        return value

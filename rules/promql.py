@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
 from deploywatch.quantity import plain
@@ -13,6 +13,11 @@ from rules.series import Measured
 
 Matcher = tuple[str, str, str]
 """A label, an operator, and its right side, not quoted."""
+
+_EXACT_DIGITS = 15
+"""As many digits a float keeps, whatever they are."""
+
+SECOND = timedelta(seconds=1)
 
 _UNITS = (("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
@@ -48,14 +53,22 @@ def selector(metric: str, matchers: Iterable[Matcher]) -> str:
 
 
 def raw(
-    policy: Policy, source: Measured, *, metric: str = "", suffix: str = "", matchers: Iterable[Matcher] = ()
+    policy: Policy,
+    source: Measured,
+    *,
+    metric: str = "",
+    suffix: str = "",
+    matchers: Iterable[Matcher] = (),
+    without: Collection[str] = (),
 ) -> str:
     """The series of `source` that the policy holds for, under the labels that they bear themselves.
 
-    `metric` names another metric that bears the same labels.
+    `metric` names another metric that bears the same labels; selectors of the labels `without` are left out.
     """
     own = _own_names(source)
-    held = [(own.get(label, label), *chosen.operand()) for label, chosen in policy.selectors.items()]
+    held = [
+        (own.get(label, label), *chosen.operand()) for label, chosen in policy.selectors.items() if label not in without
+    ]
     return selector((metric or source.metric) + suffix, [*held, *matchers])
 
 
@@ -84,17 +97,30 @@ def sample_labels(policy: Policy) -> dict[str, str]:
     return {SERVICE: chosen.get(SERVICE, "sample"), ENVIRONMENT: chosen.get(ENVIRONMENT, "sample")}
 
 
-def sample_series(policy: Policy, source: Measured, *, suffix: str = "", **labels: str) -> str:
+def sample_series(policy: Policy, source: Measured, *, metric: str = "", suffix: str = "", **labels: str) -> str:
     """One raw series of an example that the policy holds for."""
     own = _own_names(source)
     held = {name: chosen.sample for name, chosen in policy.selectors.items()} | sample_labels(policy)
     bears = {own.get(name, name): value for name, value in held.items()} | labels
-    return selector(source.metric + suffix, [(name, "=", value) for name, value in bears.items()])
+    return selector((metric or source.metric) + suffix, [(name, "=", value) for name, value in bears.items()])
 
 
 def number(value: Decimal) -> str:
-    """A number as PromQL reads it, exactly."""
-    return plain(value)
+    """A number as PromQL reads it, and as promtool's tests do: exactly, or as the float that is nearest to it."""
+    return plain(value) if _is_short(value) else plain(Decimal(repr(float(value))))
+
+
+def constant(value: Decimal) -> str:
+    """A number as an alert compares with it; what was divided by a minute or an hour stays a fraction: `1000 / 60`."""
+    for parts in () if _is_short(value) else (60, 3600):
+        whole = Context(prec=20).multiply(value, Decimal(parts)).normalize()
+        if _is_short(whole):
+            return f"{plain(whole)} / {parts}"
+    return number(value)
+
+
+def _is_short(value: Decimal) -> bool:
+    return len(value.normalize().as_tuple().digits) <= _EXACT_DIGITS
 
 
 def _own_names(source: Measured) -> dict[str, str]:

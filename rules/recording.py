@@ -2,43 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from rules import promql
-from rules.emit import Remarked
+from deploywatch.conventions import AlertLabel
+from rules import conditions, promql
+from rules.conditions import deployments, thresholds
+from rules.conditions.derived import Derived
+from rules.judgement import delivery, health
+from rules.language.expression import Comparison, comparisons
+from rules.outputs.emit import Remarked
 from rules.policy import Policy
-from rules.signals import SIGNALS
-from rules.signals.signal import Record, Signal
+from rules.signals import known
+from rules.signals.signal import Group, Record, Signal
 from rules.terms import terms
+
+_SLOWEST = {Group.BASELINES: 60, Group.DELIVERY: 60}
+"""Groups that look back for long, and change slowly, are evaluated every so many seconds, or at the interval."""
+
+
+def used(policy: Policy) -> Iterator[Comparison]:
+    """Every comparison that the policy makes: in its alerts, and in how it judges a deployment's health."""
+    for alert in policy.alerts:
+        yield from (one.comparison for one in terms(policy, alert))
+    if policy.health is not None:
+        for text in health.texts(policy.health):
+            yield from comparisons(text)
 
 
 def signals(policy: Policy) -> dict[str, tuple[Signal, tuple[Decimal, ...]]]:
-    """The signals that the alerts use, each with its bounds, ascending; in the registry's order."""
+    """The signals that the policy uses, each with its bounds, ascending; in the registry's order, functions last."""
     bounds: dict[str, set[Decimal]] = {}
-    for alert in policy.alerts:
-        for one in terms(policy, alert):
-            bounds.setdefault(one.signal.name, set()).add(one.comparison.quantity.value)
-    return {name: (SIGNALS[name], tuple(sorted(bounds[name]))) for name in SIGNALS if name in bounds}
+    found: dict[str, Signal] = {}
+    for one in used(policy):
+        signal = conditions.signal(policy, one)
+        found.setdefault(signal.name, signal)
+        bounds.setdefault(signal.name, set()).add(one.quantity.value)
+    functions = [name for name, signal in found.items() if isinstance(signal, Derived)]
+    plain = [name for name in known(policy.signals) if name in found]
+    return {name: (found[name], tuple(sorted(bounds[name]))) for name in (*plain, *functions)}
 
 
 def records(policy: Policy) -> tuple[Record, ...]:
-    """Every recording rule of the policy, after those that it depends on."""
-    found: dict[str, Record] = {}
-    for signal, bounds in signals(policy).values():
-        for record in signal.records(policy, bounds):
-            found.setdefault(record.name, record)
-    return tuple(found.values())
+    """Every recording rule of the policy, group by group, after those that it depends on."""
+    found: dict[object, Record] = {}
+    for record in _needed(policy):
+        found.setdefault((record.name, *sorted(record.labels.items())), record)
+    order = list(Group)
+    return tuple(sorted(found.values(), key=lambda record: order.index(record.group)))
 
 
 def groups(policy: Policy) -> dict[str, Any]:
-    """The file of recording rules, as data. One group: its rules run in order."""
+    """The file of recording rules, as data; within a group, rules run in order."""
+    every = records(policy)
+    return {"groups": [_group(policy, group, every) for group in Group if any(one.group is group for one in every)]}
+
+
+def group_names(policy: Policy) -> list[str]:
+    """The groups, in the order in which one reads what another left."""
+    return [group["name"] for group in groups(policy)["groups"]]
+
+
+def _needed(policy: Policy) -> Iterator[Record]:
+    for signal, bounds in signals(policy).values():
+        yield from signal.records(policy, bounds)
+    for alert in policy.alerts:
+        if thresholds.limits(policy, alert):
+            yield deployments.age(policy)
+            yield thresholds.record(policy, alert)
+    if policy.health is not None:
+        yield from health.records(policy, policy.health)
+    if policy.delivery is not None:
+        yield from delivery.records(policy, policy.delivery)
+
+
+def _group(policy: Policy, group: Group, every: tuple[Record, ...]) -> dict[str, Any]:
+    slow = _SLOWEST.get(group, 0)
+    interval = max(policy.interval, slow * promql.SECOND)
     rules = [
         Remarked(
-            (record.about,),
-            {"record": record.name, "expr": record.expression, "labels": {"policy": policy.policy}},
+            (one.about,),
+            {"record": one.name, "expr": one.expression, "labels": {**one.labels, AlertLabel.POLICY: policy.policy}},
         )
-        for record in records(policy)
+        for one in every
+        if one.group is group
     ]
-    group = {"name": f"{policy.policy}.recording", "interval": promql.duration(policy.interval), "rules": rules}
-    return {"groups": [group]}
+    return {"name": f"{policy.policy}.{group}", "interval": promql.duration(interval), "rules": rules}

@@ -7,13 +7,12 @@ from collections.abc import Sized
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, field_validator, model_validator
 
 from deploywatch.config import Settings
-from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, ProbeMetric
-from deploywatch.errors import DeploywatchError
+from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, DeploymentMetric, ProbeMetric
 from deploywatch.quantity import Duration, format_duration
 
 T = TypeVar("T", bound=Sized)
@@ -60,14 +59,16 @@ class Labels(Settings):
     environment: LabelName = ENVIRONMENT
 
 
-M = TypeVar("M", bound="Measured")
-
-
 class Measured(Settings):
     """Series of one metric."""
 
     metric: MetricName
     labels: Labels = Labels()
+
+    @property
+    def base(self) -> str:
+        """The metric's name without `_total`, as recorded names have it."""
+        return self.metric.removesuffix("_total")
 
 
 class Requests(Measured):
@@ -77,11 +78,6 @@ class Requests(Measured):
     errors: Pattern = "5.."
     failing: str = "500"
     passing: str = "200"
-
-    @property
-    def base(self) -> str:
-        """The metric's name without `_total`."""
-        return self.metric.removesuffix("_total")
 
     @model_validator(mode="after")
     def _samples_fit(self) -> Requests:
@@ -95,9 +91,10 @@ class Requests(Measured):
 
 
 class Durations(Measured):
-    """A histogram of request durations in seconds; `metric` without `_bucket`, `buckets` its finite bounds."""
+    """A histogram of durations; `metric` without `_bucket`, `buckets` its finite bounds, `unit` that of its `le`."""
 
     buckets: Annotated[tuple[Duration, ...], NotEmpty]
+    unit: Literal["s", "ms", "us"] = "s"
 
     @field_validator("buckets")
     @classmethod
@@ -111,6 +108,15 @@ class Durations(Measured):
     def bounds(self) -> tuple[Decimal, ...]:
         """The finite bucket bounds in seconds, ascending."""
         return tuple(Decimal(one // timedelta(microseconds=1)) / 1_000_000 for one in self.buckets)
+
+    @property
+    def per_second(self) -> int:
+        """How many of the histogram's own units a second has."""
+        return {"s": 1, "ms": 1000, "us": 1_000_000}[self.unit]
+
+
+class DatabaseDurations(Durations):
+    """The same, of database queries."""
 
 
 class Targets(Measured):
@@ -126,6 +132,20 @@ class Probes(Measured):
     probe: LabelName = PROBE
 
 
+class Dependencies(Measured):
+    """1 for each service that a service depends on, which the label `depends_on` names."""
+
+    metric: MetricName = ProbeMetric.DEPENDENCY
+    depends_on: LabelName = "depends_on"
+
+
+class Deployments(Measured):
+    """The ledger: 1 for how each deployment stands, in the label `status`."""
+
+    metric: MetricName = DeploymentMetric.STATUS
+    status: LabelName = "status"
+
+
 class Queues(Measured):
     """Lengths of queues, with the queue's identity in the label `queue_id`."""
 
@@ -133,27 +153,7 @@ class Queues(Measured):
     queue_id: LabelName = "queue_id"
 
 
-class Series(Settings):
-    """All series of a policy; those of Prometheus and of our exporter need not be spelled out."""
+class Connections(Measured):
+    """Connections that are open now."""
 
-    requests: Requests | None = None
-    durations: Durations | None = None
-    targets: Targets = Targets()
-    probes: Probes = Probes()
-    queues: Queues = Queues()
-
-    def find(self, kind: type[M]) -> M | None:
-        """The series of this kind, where the policy has them."""
-        return next((one for _, one in self if isinstance(one, kind)), None)
-
-    def of(self, kind: type[M]) -> M:
-        """The series of this kind; DeploywatchError where the policy lacks them, which loading it reports."""
-        found = self.find(kind)
-        if found is None:
-            raise DeploywatchError(f"the policy does not say which series are its {self.key(kind)}")
-        return found
-
-    @classmethod
-    def key(cls, kind: type[Measured]) -> str:
-        """The key that series of this kind have in a policy."""
-        return kind.__name__.lower()
+    metric: MetricName = "active_connections"

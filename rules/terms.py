@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from deploywatch.conventions import ENVIRONMENT, SERVICE
-from rules import promql
-from rules.expression import Comparison, Condition, Every, comparisons
+from rules import conditions, promql
+from rules.conditions import thresholds
+from rules.conditions.deployments import ON
+from rules.language.expression import Comparison, Condition, Every, comparisons
 from rules.policy import Alert, Policy
-from rules.signals import SIGNALS
 from rules.signals.signal import Domain, Reading, Signal
 
 OPERATIONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
@@ -44,7 +44,7 @@ class Term:
     def expression(self, policy: Policy) -> str:
         """The comparison in PromQL."""
         series = promql.recorded(policy, self.reading.record)
-        return f"{series} {self.comparison.operator} {promql.number(self.reading.threshold)}"
+        return f"{series} {self.comparison.operator} {promql.constant(self.reading.threshold)}"
 
     def around(self) -> dict[str, Decimal]:
         """The values next to the threshold that the series can take: `just below`, `at`, `just above`."""
@@ -68,20 +68,38 @@ class Term:
 
 def term(policy: Policy, comparison: Comparison) -> Term:
     """Join one comparison with its signal."""
-    signal = SIGNALS[comparison.signal]
+    signal = conditions.signal(policy, comparison)
     return Term(comparison, signal, signal.reading(policy, comparison.quantity))
 
 
 def terms(policy: Policy, alert: Alert) -> tuple[Term, ...]:
-    """Every comparison of an alert, joined with its signal, from left to right."""
-    return tuple(term(policy, one) for one in comparisons(alert.condition))
+    """Every comparison of an alert, joined with its signal, from left to right; of limits that step, each."""
+    stepping = thresholds.limits(policy, alert)
+    return tuple(term(policy, one) for one in (limit.comparison for limit in stepping)) or tuple(
+        term(policy, one) for one in comparisons(alert.condition)
+    )
+
+
+def alert_expression(policy: Policy, alert: Alert) -> str:
+    """When an alert fires, in PromQL; limits that step are compared with their threshold series."""
+    if not thresholds.limits(policy, alert):
+        return expression(policy, alert.condition)
+    every, limit = terms(policy, alert), thresholds.series(policy, alert)
+    if len({one.reading.record for one in every}) == 1:
+        (record, operator) = (every[0].reading.record, every[0].comparison.operator)
+        return f"{promql.recorded(policy, record)}\n{operator} {ON} group_left ()\n{limit}"
+    # Where each limit has a series of its own, the threshold says which of them counts.
+    return "\nor\n".join(
+        f"({one.expression(policy)}\nand {ON}\n{limit} == {promql.constant(one.comparison.quantity.value)})"
+        for one in every
+    )
 
 
 def expression(policy: Policy, condition: Condition) -> str:
     """The condition in PromQL; both sides of an `and` are about the same service."""
     if isinstance(condition, Comparison):
         return term(policy, condition).expression(policy)
-    word = f"and on ({SERVICE}, {ENVIRONMENT})" if isinstance(condition, Every) else "or"
+    word = f"and {ON}" if isinstance(condition, Every) else "or"
     parts = [expression(policy, part) for part in condition.parts]
     if isinstance(condition, Every):
         parts = [

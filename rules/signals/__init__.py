@@ -1,11 +1,58 @@
-"""Every signal that a policy can set a limit to, by name; one module each."""
+"""Every signal that a policy can set a limit to, by name; those that a policy defines itself come on top."""
 
 from __future__ import annotations
 
-from rules.signals import availability, error_ratio, health, latency_p95, queue_length, service_up, throughput
+from collections.abc import Mapping
+
+from rules.policy import CustomSignal
+from rules.signals.business import complaints, conversion_ratio, revenue, satisfaction, user_sessions
+from rules.signals.custom import Custom
+from rules.signals.machine import connection_pool, cpu, db_latency, disk, disk_latency, memory, network
+from rules.signals.service import (
+    active_connections,
+    availability,
+    dependency_up,
+    deployment_ok,
+    error_ratio,
+    health,
+    latency,
+    latency_mean,
+    queue_length,
+    service_up,
+    throughput,
+)
 from rules.signals.signal import Signal
 
 SIGNALS: dict[str, Signal] = {
-    module.SIGNAL.name: module.SIGNAL
-    for module in (error_ratio, latency_p95, throughput, availability, service_up, health, queue_length)
+    signal.name: signal
+    for signal in (
+        error_ratio.SIGNAL,
+        *latency.SIGNALS,
+        latency_mean.SIGNAL,
+        *throughput.SIGNALS,
+        availability.SIGNAL,
+        service_up.SIGNAL,
+        health.SIGNAL,
+        dependency_up.SIGNAL,
+        deployment_ok.SIGNAL,
+        queue_length.SIGNAL,
+        active_connections.SIGNAL,
+        cpu.SIGNAL,
+        memory.SIGNAL,
+        disk.SIGNAL,
+        disk_latency.SIGNAL,
+        network.SIGNAL,
+        db_latency.SIGNAL,
+        connection_pool.SIGNAL,
+        conversion_ratio.SIGNAL,
+        revenue.SIGNAL,
+        user_sessions.SIGNAL,
+        satisfaction.SIGNAL,
+        complaints.SIGNAL,
+    )
 }
+
+
+def known(custom: Mapping[str, CustomSignal]) -> dict[str, Signal]:
+    """All signals of a policy that defines these."""
+    return SIGNALS | {name: Custom(name, given) for name, given in custom.items()}

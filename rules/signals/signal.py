@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
-from typing import ClassVar
+from enum import StrEnum
 
 from deploywatch.quantity import Quantity, Unit
 from rules import promql
+from rules.inventory import Series
 from rules.policy import Policy
-from rules.series import Measured, Series
+from rules.series import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,18 @@ class Domain:
 SHARE = Domain(highest=Decimal(1))
 YES_NO = Domain(highest=Decimal(1), whole=True)
 COUNT = Domain(whole=True)
+AMOUNT = Domain()
+ANY = Domain(lowest=None)
+
+
+class Group(StrEnum):
+    """Groups of recording rules, in the order in which one reads what another left; within one, rules run in order."""
+
+    SIGNALS = "recording"
+    BASELINES = "baselines"
+    COMPARISONS = "comparisons"
+    HEALTH = "health"
+    DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,9 @@ class Record:
     name: str
     expression: str
     about: str
+    group: Group = Group.SIGNALS
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels that it adds, beside the policy's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +86,17 @@ class InputSeries:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Raw series and what is recorded from them: a value for each recorded series, none where there must be none."""
+    """Raw series and what is recorded from them: a value for each recorded series, none where there must be none.
+
+    `every` and `at` are how often the rules are evaluated and when the values are looked at; without them, at the
+    policy's interval, once its window has filled.
+    """
 
     name: str
     inputs: tuple[InputSeries, ...]
-    expected: dict[str, Decimal | None]
+    expected: Mapping[str, Decimal | None]
+    every: timedelta | None = None
+    at: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +110,16 @@ class Query:
 class Signal(ABC):
     """One thing about a service that a policy can set a limit to."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    about: ClassVar[str]
-    unit: ClassVar[Unit]
-    needs: ClassVar[type[Measured]]
-    domain: ClassVar[Domain] = Domain()
-    labels: ClassVar[tuple[str, ...]] = ()
+    name: str
+    title: str
+    about: str
+    unit: Unit
+    needs: tuple[type[Measured], ...]
+    domain: Domain = AMOUNT
+    labels: tuple[str, ...] = ()
     """Labels of ours that it bears beside service and environment."""
+    phrase: str = "{}"
+    """What a value means, with the value at `{}`."""
 
     def refuse(self, series: Series, bound: Decimal) -> str | None:
         """Why these series cannot tell whether the signal is beyond `bound`; None when they can."""
@@ -110,11 +135,11 @@ class Signal(ABC):
 
     def reading(self, policy: Policy, limit: Quantity) -> Reading:
         """What an alert at `limit` compares; the value itself, unless a signal knows better."""
-        return Reading(self.value(policy), limit.value, self.unit, self.domain)
+        return Reading(self.value(policy), limit.value, self.unit, self.domain, self.phrase)
 
     @abstractmethod
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
-        """Raw series from which `reading.record` comes out as `value`."""
+        """Raw series from which `reading.record` comes out as `value`; none where that takes long."""
 
     @abstractmethod
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
@@ -139,3 +164,8 @@ def steady(policy: Policy, series: str, value: Decimal) -> InputSeries:
 def growing(policy: Policy, series: str, each: Decimal) -> InputSeries:
     """A counter that grows by `each` from sample to sample."""
     return InputSeries(series, f"0+{promql.number(each)}x{steps(policy)}")
+
+
+def seconds(duration: timedelta) -> Decimal:
+    """A duration in seconds, exactly."""
+    return Decimal(duration // timedelta(microseconds=1)) / 1_000_000

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from rules.build import build, write
-from rules.routing import receiver_name
+from rules.outputs.routing import receiver_name
 from tests.rules.tools import GOOD, policy_from, run, shipped
 
 

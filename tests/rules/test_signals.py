@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
 import rules.signals
+from rules.build import build, write
+from rules.outputs.wording import FORMS
 from rules.recording import signals
 from rules.signals import SIGNALS
 from rules.signals.signal import Signal
-from rules.wording import FORMS
-from tests.rules.tools import good, shipped
+from tests.rules.tools import GOOD, good, policy_from, promtool_test, shipped
 
 PAGES = Path(__file__).parents[2] / "docs" / "signals"
-MODULES = {path.stem for path in Path(rules.signals.__path__[0]).glob("*.py")} - {"__init__", "signal"}
+MODULES = {
+    f"{path.parent.name}.{path.stem}"
+    for path in Path(rules.signals.__path__[0]).glob("*/*.py")
+    if path.stem != "__init__"
+}
 LIMITS = {
     "error_ratio": "> 1%",
     "latency_p95": "> 500ms",
@@ -24,11 +30,39 @@ LIMITS = {
     "service_up": "== 0",
     "health": "== 0",
     "queue_length": "> 1000",
+    "latency_p99": "> 1s",
+    "latency_max": "> 2s",
+    "latency_mean": "> 300ms",
+    "throughput_per_minute": "< 600",
+    "throughput_mean": "< 10/s",
+    "throughput_peak": "> 1000/s",
+    "dependency_up": "== 0",
+    "deployment_ok": "== 0",
+    "active_connections": "> 500",
+    "cpu": "> 80%",
+    "memory": "> 85%",
+    "disk": "> 85%",
+    "disk_latency": "> 100ms",
+    "network": "> 100MB",
+    "db_latency_p95": "> 500ms",
+    "connection_pool": "> 80%",
+    "conversion_ratio": "< 2%",
+    "revenue": "< $1000",
+    "user_sessions": "< 10",
+    "satisfaction": "< 4.0",
+    "complaints": "> 100",
 }
 
 
-def test_every_module_is_a_signal_of_its_name() -> None:
-    assert set(SIGNALS) == MODULES
+def test_every_module_gives_signals_that_are_registered_and_none_is_left_out() -> None:
+    registered = set()
+    for name in MODULES:
+        module = importlib.import_module(f"rules.signals.{name}")
+        given = getattr(module, "SIGNALS", None) or (module.SIGNAL,)
+        assert all(SIGNALS[one.name] is one for one in given)
+        assert any(f"{one.name}" in (module.__doc__ or "") for one in given)
+        registered |= {one.name for one in given}
+    assert registered == set(SIGNALS)
 
 
 def test_every_signal_has_a_page_and_every_page_a_signal() -> None:
@@ -66,6 +100,32 @@ def test_every_signal_is_used_in_a_limit_here() -> None:
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=lambda signal: signal.name)
 def test_values_of_its_unit_can_be_written_for_people(signal: Signal) -> None:
     assert signal.unit in FORMS
+
+
+def test_every_signal_is_recorded_from_raw_series_as_its_examples_say(tmp_path: Path) -> None:
+    """All signals in one policy, through promtool: raw counters, gauges and buckets to each recorded value."""
+    policy = good(tmp_path, when=" or ".join(f"{name} {limit}" for name, limit in LIMITS.items()))
+    write(build([policy]), tmp_path)
+    done = promtool_test(sorted(path for path in (tmp_path / "tests").glob("*.yml") if "boundaries" not in path.name))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        "cpu: {metric: container_cpu_usage_seconds_total, counts: used, only: {}}",
+        "memory: {metric: container_memory_working_set_bytes, total: container_spec_memory_limit_bytes, counts: used}",
+        "durations: {metric: http_request_duration_ms, unit: ms, buckets: [100ms, 500ms, 1s, 2s]}",
+        "network: {metric: node_network_receive_bytes_total, labels: {service: app, environment: stage}}",
+    ],
+)
+def test_other_exporters_series_give_the_same_values(tmp_path: Path, series: str) -> None:
+    used = ("cpu", "memory", "network", "latency_p95", "latency_p99", "latency_mean")
+    text = GOOD.replace("error_ratio > 1%", " or ".join(f"{name} {LIMITS[name]}" for name in used))
+    text = re.sub(rf"  {series.partition(':')[0]}: .*\n", "", text).replace("series:\n", f"series:\n  {series}\n")
+    write(build([policy_from(text, tmp_path)]), tmp_path)
+    done = promtool_test(sorted((tmp_path / "tests").glob("*.yml")))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_signal_of_the_demo_has_examples_and_queries() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.expression import OPERATORS, comparisons, parse
+from rules.language.expression import OPERATORS, comparisons, parse
 from rules.signals.signal import COUNT, SHARE, YES_NO, Domain
 from rules.terms import OPERATIONS, expression, impossible, terms
 from tests.rules.tools import good

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploywatch.quantity import Unit
-from rules import wording
-from rules.emit import yaml
-from rules.wording import FORMS
+from rules.outputs import wording
+from rules.outputs.emit import yaml
+from rules.outputs.wording import FORMS
 from tests.rules.tools import good, promtool_test
 
 VALUES = {
@@ -18,6 +18,8 @@ VALUES = {
     Unit.SECONDS: ["0", "0.5", "0.0123456", "0.0000005", "1.5", "59.99999", "60", "61.7", "3600", "90061"],
     Unit.COUNT: ["0", "1", "999", "1001", "1234567"],
     Unit.PER_SECOND: ["0", "0.004", "16.666666", "1234.5678"],
+    Unit.BYTES: ["0", "1", "1023", "1024", "1536", "104857600", "123456789012345"],
+    Unit.MONEY: ["0", "0.5", "999.999", "1234567.8"],
 }
 
 

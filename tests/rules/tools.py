@@ -21,8 +21,16 @@ sources:
 series:
   requests: {metric: http_requests_total}
   durations: {metric: http_request_duration_seconds, buckets: [100ms, 500ms, 1s, 2s]}
+  database: {metric: db_query_duration_seconds, buckets: [50ms, 100ms, 500ms, 1s]}
+  pool: {}
+  conversions: {}
+  revenue: {}
+  complaints: {}
+  sessions: {}
+  satisfaction: {}
 interval: 30s
 window: 5m
+objective: 99.9%
 receiver: {url: "http://127.0.0.1:9872/webhook/alertmanager"}
 alerts:
   - alert: Sample

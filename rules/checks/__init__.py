@@ -1,0 +1,30 @@
+"""What a policy must fulfil beyond its form; each check reads what it needs, so that one fault hides no other."""
+
+from __future__ import annotations
+
+from rules.checks.draft import Check, Draft, Fault, draft
+from rules.checks.forms import (
+    names_are_single,
+    sources_are_known,
+    texts_can_be_filled,
+    waits_are_evaluations,
+    window_holds_two_samples,
+)
+from rules.checks.judgements import impact_is_measured, kinds_have_weights, limits_are_of_one_signal
+from rules.checks.limits import conditions_mean_something
+from rules.checks.times import limits_step_in_known_windows
+
+__all__ = ["CHECKS", "Check", "Draft", "Fault", "draft"]
+
+CHECKS: tuple[Check, ...] = (
+    window_holds_two_samples,
+    names_are_single,
+    sources_are_known,
+    waits_are_evaluations,
+    conditions_mean_something,
+    limits_step_in_known_windows,
+    limits_are_of_one_signal,
+    kinds_have_weights,
+    impact_is_measured,
+    texts_can_be_filled,
+)

@@ -1,0 +1,128 @@
+"""What could be read of a policy, whatever else is wrong with it, so that one fault hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from deploywatch.document import Path
+from deploywatch.quantity import parse_duration
+from rules.conditions.deployments import Window, stage_windows
+from rules.inventory import Series
+from rules.language.expression import Condition, ExpressionError, parse
+from rules.language.judgement import Health
+from rules.policy import CustomSignal, Policy, Stage
+from rules.signals import known
+from rules.signals.signal import Signal
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at a key path; `offset` is the character of the value's text, when it is one."""
+
+    path: Path
+    message: str
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What could be read."""
+
+    interval: timedelta
+    window: timedelta
+    series: Series
+    declared: frozenset[str]
+    """The keys under `series`; one that is declared but could not be read is missing from `series` only."""
+    sources: frozenset[str] | None
+    custom: frozenset[str]
+    """The names under `signals`, whether they could be read or not."""
+    signals: Mapping[str, Signal]
+    stages: Mapping[str, Window]
+    has_objective: bool
+    alerts: tuple[Mapping[str, Any], ...]
+    health: Health | None
+    given: Mapping[str, Any]
+
+
+Check = Callable[[Draft], Iterator[Fault]]
+
+
+def draft(data: Any) -> Draft:
+    """Read what can be read."""
+    given = data if isinstance(data, dict) else {}
+    series, custom = _mapping(given.get("series")), _mapping(given.get("signals"))
+    sources, alerts, stages = given.get("sources"), given.get("alerts"), given.get("stages")
+    readable = {name: _model(CustomSignal, one) for name, one in custom.items()}
+    stages = [_model(Stage, one) for one in stages] if isinstance(stages, list) else []
+    return Draft(
+        interval=duration(given.get("interval"), Policy.model_fields["interval"].default),
+        window=duration(given.get("window"), Policy.model_fields["window"].default),
+        series=_series(series),
+        declared=frozenset(series),
+        sources=frozenset(sources) if isinstance(sources, dict) else None,
+        custom=frozenset(readable),
+        signals=known({name: one for name, one in readable.items() if one is not None}),
+        stages=stage_windows([one for one in stages if one is not None]),
+        has_objective="objective" in given,
+        alerts=tuple(alert if isinstance(alert, dict) else {} for alert in alerts) if isinstance(alerts, list) else (),
+        health=_model(Health, given.get("health")),
+        given=given,
+    )
+
+
+def conditions(found: Draft) -> Iterator[tuple[Path, str]]:
+    """Every text that is a condition, where it stands."""
+    for position, alert in enumerate(found.alerts):
+        if isinstance(alert.get("when"), str):
+            yield ("alerts", position, "when"), alert["when"]
+    judged = _mapping(found.given.get("health"))
+    for section, keys in (("signals", ("warning", "critical")), ("anomalies", ("medium", "high"))):
+        entries = judged.get(section)
+        for position, one in enumerate(entries if isinstance(entries, list) else ()):
+            for key in keys:
+                if isinstance(_mapping(one).get(key), str):
+                    yield ("health", section, position, key), one[key]
+
+
+def readable(text: Any) -> Condition | None:
+    """The condition, if it can be read."""
+    try:
+        return parse(text) if isinstance(text, str) else None
+    except ExpressionError:
+        return None
+
+
+def duration(value: Any, default: timedelta) -> timedelta:
+    """The duration, or the default when it is not given, or cannot be read."""
+    try:
+        return default if value is None else parse_duration(value)
+    except ValueError:
+        return default
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _model(model: type[M], value: Any) -> M | None:
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _series(given: Mapping[str, Any]) -> Series:
+    found = Series()
+    for key in Series.model_fields.keys() & given.keys():
+        try:
+            found = Series.model_validate({**dict(found), key: given[key]})
+        except ValidationError:
+            continue
+    return found

@@ -1,0 +1,66 @@
+"""Checks of how a deployment's health is judged: kinds with weights, pairs of limits about one signal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from deploywatch.config import nearest
+from deploywatch.document import Path
+from rules.checks.draft import Draft, Fault, conditions, readable
+from rules.checks.limits import comparison_fault
+from rules.language.expression import Comparison, ExpressionError
+
+
+def limits_are_of_one_signal(found: Draft) -> Iterator[Fault]:
+    """A status and an anomaly are each about one signal, compared one way."""
+    pairs: dict[Path, list[Comparison]] = {}
+    for path, text in conditions(found):
+        condition = readable(text)
+        if path[0] != "health" or condition is None:
+            continue
+        if not isinstance(condition, Comparison):
+            yield Fault(path, "takes one comparison")
+            continue
+        pairs.setdefault(path[:-1], []).append(condition)
+    for path, both in pairs.items():
+        if len({(one.signal, one.operator) for one in both}) > 1:
+            said = " and ".join(f"{one.signal} {one.operator}" for one in both)
+            yield Fault(path, f"must compare one signal one way, not {said}")
+    named = Counter(both[0].signal for path, both in pairs.items() if path[1] == "signals")
+    for path, both in pairs.items():
+        if path[1] == "signals" and named[both[0].signal] > 1:
+            yield Fault(path, f"{both[0].signal} has a status twice; keep one")
+
+
+def kinds_have_weights(found: Draft) -> Iterator[Fault]:
+    """A signal's status counts with the weight of its kind."""
+    if found.health is None:
+        return
+    for position, status in enumerate(found.health.signals):
+        if status.kind not in found.health.weights:
+            message = f"{status.kind!r} has no weight{nearest(status.kind, found.health.weights)}"
+            yield Fault(("health", "signals", position, "kind"), message)
+
+
+def impact_is_measured(found: Draft) -> Iterator[Fault]:
+    """Points are given for signals, in their units."""
+    impact = found.health.impact if found.health is not None else None
+    for position, one in enumerate(impact.measured if impact is not None else ()):
+        path: Path = ("health", "impact", "measured", position)
+        try:
+            fault = comparison_fault(found, one.comparison)
+        except ExpressionError as error:
+            yield Fault((*path, "of"), str(error), error.offset)
+            continue
+        if fault is not None:
+            yield Fault((*path, "of"), fault[0])
+        elif not one.per.value:
+            yield Fault((*path, "per"), "must be more than nothing")
+    if impact is not None and found.health is not None:
+        yield from _estimates(found.health.weights, impact.estimated.kind, impact.estimated.critical)
+
+
+def _estimates(weights: Mapping[str, object], kind: str, critical: Mapping[str, object]) -> Iterator[Fault]:
+    if critical and kind not in weights:
+        yield Fault(("health", "impact", "estimated", "kind"), f"{kind!r} has no weight{nearest(kind, weights)}")

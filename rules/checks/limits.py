@@ -1,0 +1,103 @@
+"""Checks of conditions: known signals and functions, units, series to read from, limits that can be passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from deploywatch.quantity import Quantity, Unit
+from rules.checks.draft import Draft, Fault, conditions
+from rules.conditions import resolve
+from rules.language.expression import Comparison, ExpressionError, comparisons, parse
+from rules.signals.signal import Signal
+from rules.terms import impossible
+
+
+def conditions_mean_something(found: Draft) -> Iterator[Fault]:
+    """Every condition of the policy."""
+    for path, text in conditions(found):
+        try:
+            condition = parse(text)
+        except ExpressionError as error:
+            yield Fault(path, str(error), error.offset)
+            continue
+        for comparison in comparisons(condition):
+            fault = comparison_fault(found, comparison)
+            if fault is not None:
+                yield Fault(path, *fault)
+
+
+def comparison_fault(found: Draft, comparison: Comparison) -> tuple[str, int] | None:
+    """What is wrong with a comparison, and at which character; None when nothing is."""
+    if any(name in found.custom and name not in found.signals for name in _named(comparison)):
+        return None  # the signal's own faults say it
+    try:
+        signal = resolve(found.signals, comparison)
+    except ExpressionError as error:
+        return str(error), error.offset
+    for kind in signal.needs:
+        key = found.series.key(kind)
+        if found.series.find(kind) is None:
+            missing = f"{signal.name} needs series.{key}; add it"
+            return None if key in found.declared else (missing, comparison.signal_offset)
+    if comparison.function == "burn_rate" and not found.has_objective:
+        return "burn_rate needs the policy's objective; add one, such as `objective: 99.9%`", comparison.signal_offset
+    message = (
+        _unit(signal, comparison)
+        or _limit(signal, comparison)
+        or signal.refuse(found.series, comparison.quantity.value)
+    )
+    return (message, comparison.quantity_offset) if message else None
+
+
+def _named(comparison: Comparison) -> list[str]:
+    return [one.text for one in comparison.arguments] or [comparison.signal]
+
+
+def _unit(signal: Signal, comparison: Comparison) -> str | None:
+    given, wanted = comparison.quantity.unit, signal.unit
+    if given is wanted:
+        return None
+    suggestions = _suggestions(comparison.quantity.value, comparison.written, wanted) if given is Unit.COUNT else ""
+    said = "" if given is Unit.COUNT else f", and {comparison.written} is {_MEANING[given]}"
+    return f"{signal.name} is {_MEANING[wanted]}{said}; write {suggestions or f'a limit such as {wanted.example}'}"
+
+
+_MEANING = {
+    Unit.SECONDS: "in seconds",
+    Unit.RATIO: "a ratio",
+    Unit.BYTES: "in bytes",
+    Unit.MONEY: "in money",
+    Unit.COUNT: "a count, without a unit",
+    Unit.PER_SECOND: "in events a second",
+}
+
+
+def _suggestions(value: Decimal, written: str, wanted: Unit) -> str:
+    """What may have been meant by a bare number."""
+    match wanted:
+        case Unit.SECONDS:
+            return f"{written}ms or {written}s"
+        case Unit.RATIO:
+            return f"{Quantity(value, Unit.RATIO)}" if value < 1 else f"{written}%"
+        case Unit.PER_SECOND:
+            return f"{written}/s or {written}/min"
+        case Unit.BYTES:
+            return f"{written}B or {written}MiB"
+        case Unit.MONEY:
+            return f"${written}"
+        case Unit.COUNT:
+            return written
+
+
+def _limit(signal: Signal, comparison: Comparison) -> str | None:
+    nothing = impossible(comparison, signal.domain)
+    if nothing is None:
+        return None
+    low, high = signal.domain.lowest, signal.domain.highest
+    ends = " and ".join(
+        f"{word} {Quantity(end, signal.unit)}"
+        for word, end in (("at least", low), ("at most", high))
+        if end is not None
+    )
+    return f"{comparison} {nothing}, because {signal.name} is {ends}"

@@ -1,0 +1,104 @@
+"""Functions of signals that a condition can name, and the signal that a comparison is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from deploywatch.config import nearest
+from deploywatch.quantity import parse_duration
+from rules.conditions import before, burn_rate, correlation, patterns, presence, seasonal, zscore
+from rules.language.expression import Argument, Comparison, ExpressionError
+from rules.policy import Policy
+from rules.signals import known
+from rules.signals.signal import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What it is called with, so many signals and then durations, and the signal that it makes of them."""
+
+    build: Callable[[str, Sequence[Signal], Sequence[timedelta]], Signal]
+    about: str
+    signals: int = 1
+    durations: int = 0
+    only: tuple[str, ...] = ()
+    """The signals that it takes, where not any."""
+    unlabeled: bool = False
+    """Whether it takes only signals with one value for a service."""
+
+    @property
+    def form(self) -> str:
+        """How it is written, behind its name."""
+        given = [self.only[0] if self.only else "error_ratio", "latency_p95"][: self.signals] + ["1h"] * self.durations
+        return f"({', '.join(given)})"
+
+
+FUNCTIONS: dict[str, Function] = {
+    "rise": Function(before.rise, "how much more than before the deployment, as a share"),
+    "drop": Function(before.drop, "how much less than before the deployment, as a share"),
+    "loss": Function(before.loss, "how much less than before the deployment, in the signal's unit"),
+    "zscore": Function(zscore.ZScore, "standard deviations from the mean of 24 hours"),
+    "seasonal_rise": Function(seasonal.rise, "how much more than usual at this hour of the week, as a share"),
+    "seasonal_drop": Function(seasonal.drop, "how much less than usual at this hour of the week, as a share"),
+    "correlation": Function(
+        correlation.Correlation, "how far two signals go together over an hour, from -1 to 1", signals=2, unlabeled=True
+    ),
+    "trend": Function(patterns.Trend, "how steadily it goes one way over half an hour, from -1 to 1"),
+    "oscillation": Function(patterns.Oscillation, "how often it turned within half an hour"),
+    "burn_rate": Function(
+        burn_rate.BurnRate, "how fast the objective's error budget is spent", durations=1, only=burn_rate.OF
+    ),
+    "present": Function(presence.Present, "1 while it has a value, else 0; `missing(x)` is `present(x) == 0`"),
+}
+
+
+def signal(policy: Policy, comparison: Comparison) -> Signal:
+    """The signal of a comparison in a policy that has been loaded."""
+    return resolve(known(policy.signals), comparison)
+
+
+def resolve(signals: Mapping[str, Signal], comparison: Comparison) -> Signal:
+    """The signal of a comparison; ExpressionError at the word that is not known, or not in its place."""
+    if not comparison.function:
+        return _signal(signals, Argument(comparison.signal, comparison.signal_offset))
+    function = FUNCTIONS.get(comparison.function)
+    if function is None:
+        message = f"unknown function {comparison.function!r}{nearest(comparison.function, FUNCTIONS)}"
+        raise ExpressionError(message, comparison.signal_offset)
+    given = comparison.arguments
+    if len(given) != function.signals + function.durations:
+        message = f"{comparison.function} is written {comparison.function}{function.form}"
+        raise ExpressionError(message, comparison.signal_offset)
+    parts = [_part(signals, comparison.function, function, one) for one in given[: function.signals]]
+    lengths = [_length(one) for one in given[function.signals :]]
+    return function.build(comparison.signal, parts, lengths)
+
+
+def _part(signals: Mapping[str, Signal], name: str, function: Function, given: Argument) -> Signal:
+    found = _signal(signals, given)
+    if function.only and found.name not in function.only:
+        raise ExpressionError(f"{name} takes {' or '.join(function.only)}, not {found.name}", given.offset)
+    if function.unlabeled and found.labels:
+        labels = ", ".join(found.labels)
+        raise ExpressionError(
+            f"{name} takes signals with one value for a service; {found.name} has {labels}", given.offset
+        )
+    return found
+
+
+def _signal(signals: Mapping[str, Signal], given: Argument) -> Signal:
+    if given.text not in signals:
+        raise ExpressionError(f"unknown signal {given.text!r}{nearest(given.text, signals)}", given.offset)
+    return signals[given.text]
+
+
+def _length(given: Argument) -> timedelta:
+    try:
+        found = parse_duration(given.text)
+    except ValueError as error:
+        raise ExpressionError(str(error), given.offset) from error
+    if found % timedelta(seconds=12) or not found:
+        raise ExpressionError(f"{given.text} has no twelfth of whole seconds; write one such as 1h", given.offset)
+    return found

@@ -1,0 +1,99 @@
+"""How long ago a service's newest deployment began, from the receiver's ledger, and the times that follow from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from deploywatch.config import nearest
+from deploywatch.conventions import ENVIRONMENT, SERVICE, DeploymentMetric
+from deploywatch.quantity import format_duration, parse_duration
+from rules import promql
+from rules.policy import Policy, Stage
+from rules.signals.signal import InputSeries, Record, seconds
+
+AGE = f"{promql.level()}:deployment_age_seconds:min"
+ON = f"on ({SERVICE}, {ENVIRONMENT})"
+_AFTER = re.compile(r"(?P<length>\S+) after deployment")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time after a deployment's start: from `begins` on, and before `ends`."""
+
+    said: str
+    begins: timedelta
+    ends: timedelta
+
+    def holds(self, policy: Policy) -> str:
+        """PromQL: the age, while it lies in the window."""
+        age = promql.recorded(policy, AGE)
+        since = f" >= {promql.number(seconds(self.begins))}" if self.begins else ""
+        return f"{age}{since} < {promql.number(seconds(self.ends))}"
+
+
+def read_window(text: str, stages: Mapping[str, Window]) -> Window:
+    """Read `24h after deployment`, or the name of a stage; ValueError says what there is."""
+    if text in stages:
+        return stages[text]
+    match = _AFTER.fullmatch(text)
+    if match is None:
+        known = f", or a stage{nearest(text, stages)}" if stages else ""
+        raise ValueError(f"{text!r} is no time after a deployment; write `24h after deployment`{known}")
+    ends = parse_duration(match["length"])
+    if not ends:
+        raise ValueError("a time after a deployment must be more than nothing")
+    return Window(text, timedelta(0), ends)
+
+
+def stage_windows(stages: Sequence[Stage]) -> dict[str, Window]:
+    """Each stage's time; a stage begins where the one before it ends."""
+    found: dict[str, Window] = {}
+    begins = timedelta(0)
+    for one in stages:
+        found[one.stage] = Window(f"stage {one.stage}", begins, begins + one.lasts)
+        begins += one.lasts
+    return found
+
+
+def window(policy: Policy, text: str) -> Window:
+    """A time of a policy that has been loaded."""
+    return read_window(text, stage_windows(policy.stages))
+
+
+def held(policy: Policy, metric: str, *matchers: promql.Matcher) -> str:
+    """A metric of the receiver for the services that the policy holds for."""
+    chosen = [(name, *one.operand()) for name, one in policy.selectors.items() if name in {SERVICE, ENVIRONMENT}]
+    return promql.selector(metric, [*chosen, *matchers])
+
+
+def age(policy: Policy) -> Record:
+    """Seconds since the newest deployment's start.
+
+    The ledger may be away for a day; a start that lies in the future has not happened.
+    """
+    started = f"last_over_time({held(policy, DeploymentMetric.STARTED)}[1d])"
+    newest = f"max by ({SERVICE}, {ENVIRONMENT}) ({started} <= time())"
+    return Record(AGE, f"time() - {newest}", "seconds since the newest deployment began")
+
+
+def started(policy: Policy, when: timedelta, samples: int) -> InputSeries:
+    """The ledger's series of a deployment that began then, counted from a test's first moment."""
+    labels = [(label, "=", text) for label, text in promql.sample_labels(policy).items()]
+    series = promql.selector(DeploymentMetric.STARTED, [*labels, ("version", "=", "v2")])
+    return InputSeries(series, f"{promql.number(seconds(when))}x{samples}")
+
+
+def before_and_after(one: Window, interval: timedelta) -> dict[str, tuple[timedelta, bool]]:
+    """Ages around the window's ends, and whether they lie in it."""
+    moment = timedelta(seconds=1)
+    ages = {
+        f"{format_duration(one.ends - moment)} after a deployment": (one.ends - moment, True),
+        f"{format_duration(one.ends)} after a deployment": (one.ends, False),
+    }
+    if one.begins:
+        early = {f"{format_duration(one.begins - moment)} after a deployment": (one.begins - moment, False)}
+        return early | {f"{format_duration(one.begins)} after a deployment": (one.begins, True)} | ages
+    return {f"{format_duration(interval)} after a deployment": (min(interval, one.ends - moment), True)} | ages

@@ -1,0 +1,79 @@
+"""Limits that step with a deployment, as recorded series, so that alert and dashboard's line read the same number."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
+from deploywatch.quantity import parse_quantity
+from rules import promql
+from rules.conditions import deployments, signal
+from rules.conditions.deployments import Window
+from rules.language.expression import Comparison, comparisons
+from rules.policy import Alert, Policy
+from rules.signals.signal import Group, Record
+
+ALERT = "alert"
+"""The label that names the alert that a threshold belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What an alert compares with within a window; without one, whenever no other limit holds."""
+
+    comparison: Comparison
+    window: Window | None
+
+    def __str__(self) -> str:
+        return f"{self.comparison} within {self.window.said}" if self.window else str(self.comparison)
+
+
+def limits(policy: Policy, alert: Alert) -> tuple[Limit, ...]:
+    """The limits of an alert that steps, in the order in which they are tried; none for any other alert."""
+    if alert.within is None and not alert.tighter:
+        return ()
+    usual = next(comparisons(alert.condition))
+    within = deployments.window(policy, alert.within) if alert.within is not None else None
+    found = [
+        Limit(
+            replace(usual, quantity=parse_quantity(one.limit), written=one.limit),
+            deployments.window(policy, one.within),
+        )
+        for one in alert.tighter
+    ]
+    return (*found, Limit(usual, within))
+
+
+def record(policy: Policy, alert: Alert) -> Record:
+    """The threshold series of an alert that steps, in its signal's unit."""
+    every = limits(policy, alert)
+    about = "; ".join(map(str, every))
+    labels = {AlertLabel.SEVERITY: alert.severity, ALERT: alert.alert}
+    expression = "\nor\n".join(_step(policy, one) for one in every)
+    return Record(_name(policy, every[0].comparison), expression, about, Group.COMPARISONS, labels)
+
+
+def series(policy: Policy, alert: Alert, *matchers: promql.Matcher) -> str:
+    """The threshold series of one alert."""
+    name = _name(policy, limits(policy, alert)[0].comparison)
+    return promql.recorded(policy, name, [*matchers, (ALERT, "=", alert.alert)])
+
+
+def number(limit: Limit) -> Decimal:
+    """What the threshold series says while a limit holds."""
+    return limit.comparison.quantity.value
+
+
+def _step(policy: Policy, limit: Limit) -> str:
+    constant = promql.constant(number(limit))
+    if limit.window is not None:
+        return f"({limit.window.holds(policy)}) * 0 + {constant}"
+    value = promql.recorded(policy, signal(policy, limit.comparison).value(policy))
+    return f"group by ({SERVICE}, {ENVIRONMENT}, {AlertLabel.POLICY}) ({value}) * 0 + {constant}"
+
+
+def _name(policy: Policy, comparison: Comparison) -> str:
+    words = re.sub(r"\W+", "_", signal(policy, comparison).name).strip("_")
+    return f"{promql.level()}:policy_threshold:{words}"

@@ -1,0 +1,72 @@
+"""zscore: how far a signal lies from its mean of 24 hours, in standard deviations, whichever way.
+
+Guards: at least `min_samples` measured, and a deviation of at least 5 % of the mean, so that a series that stood still
+does not make every step an anomaly. The last ten minutes are no part of what is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from deploywatch.quantity import Unit
+from rules import promql
+from rules.conditions.derived import Derived
+from rules.policy import Policy
+from rules.signals.signal import AMOUNT, Example, Group, Record, Signal
+
+LEAST, MOST = 10, 120
+"""Samples that there must be: two hours of them, within these; ten are the enterprise document's."""
+
+_BEFORE = "[1d] offset 10m"
+_EVERY = timedelta(minutes=5)
+
+
+def min_samples(policy: Policy) -> int:
+    """How many samples of 24 hours there must be for a verdict."""
+    return max(LEAST, min(MOST, timedelta(hours=2) // policy.interval))
+
+
+class ZScore(Derived):
+    """Against 24 hours."""
+
+    suffix = "zscore1d"
+
+    def __init__(self, written: str, parts: Sequence[Signal], _: Sequence[timedelta]) -> None:
+        of = parts[0].title
+        about = f"How far {of} lies from its mean of 24 hours, in standard deviations; no value before there is enough."
+        super().__init__(written, parts, title=f"z-score of {of}", about=about, unit=Unit.COUNT, domain=AMOUNT)
+
+    def own(self, policy: Policy) -> tuple[Record, ...]:
+        name = self.of.value(policy)
+        mean, deviation = f"{name}_avg1d", f"{name}_stddev1d"
+        floor = f"0.05 * abs({promql.recorded(policy, mean)})"
+        divisor = f"(\n({promql.recorded(policy, deviation)} > {floor})\nor\n({floor} > 0)\n)"
+        enough = f"count_over_time({self.now(policy)}{_BEFORE}) >= {min_samples(policy)}"
+        distance = f"abs({self.now(policy)} - {promql.recorded(policy, mean)})"
+        return (
+            Record(mean, f"avg_over_time({self.now(policy)}{_BEFORE})", "the mean of 24 hours", Group.BASELINES),
+            Record(
+                deviation,
+                f"stddev_over_time({self.now(policy)}{_BEFORE})",
+                "the standard deviation of 24 hours",
+                Group.BASELINES,
+            ),
+            Record(
+                self.value(policy),
+                f"{distance}\n/\n{divisor}\nand\n{enough}",
+                "standard deviations from the mean, of which one is at least 5 % of the mean",
+                self.group,
+            ),
+        )
+
+    def examples(self, policy: Policy, bounds: Sequence[object]) -> tuple[Example, ...]:
+        """288 samples of 24 hours between two gaps, so that it does not matter which end of a range is closed."""
+        value, at = self.value(policy), 290 * _EVERY
+        noisy, flat = "_ 90x143 110x143 _ 140", "_ 50x287 _ 60"
+        return (
+            self.example(policy, "mean 100, deviation 10, now 140", noisy, {value: "4"}, at=at, every=_EVERY),
+            self.example(policy, "50 all day, now 60", flat, {value: "4"}, at=at, every=_EVERY),
+            self.example(policy, "0 all day", "_ 0x290", {value: None}, at=at, every=_EVERY),
+            self.example(policy, "only 9 samples", "90x8 140x10", {value: None}, at=10 * _EVERY, every=_EVERY),
+        )

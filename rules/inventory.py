@@ -1,0 +1,80 @@
+"""All series of a policy, by the key that they have there."""
+
+from __future__ import annotations
+
+from typing import TypeVar, get_args
+
+from deploywatch.config import Settings
+from deploywatch.errors import DeploywatchError
+from rules.resources import (
+    Complaints,
+    Conversions,
+    Cpu,
+    Disk,
+    DiskTimes,
+    Memory,
+    Network,
+    Pool,
+    Revenue,
+    Satisfaction,
+    Sessions,
+)
+from rules.series import (
+    Connections,
+    DatabaseDurations,
+    Dependencies,
+    Deployments,
+    Durations,
+    Measured,
+    Probes,
+    Queues,
+    Requests,
+    Targets,
+)
+
+M = TypeVar("M", bound=Measured)
+
+
+class Series(Settings):
+    """What Prometheus, our exporter, our receiver and node_exporter expose need not be spelled out."""
+
+    requests: Requests | None = None
+    durations: Durations | None = None
+    database: DatabaseDurations | None = None
+    targets: Targets = Targets()
+    probes: Probes = Probes()
+    dependencies: Dependencies = Dependencies()
+    deployments: Deployments = Deployments()
+    queues: Queues = Queues()
+    connections: Connections = Connections()
+    cpu: Cpu = Cpu()
+    memory: Memory = Memory()
+    disk: Disk = Disk()
+    disk_times: DiskTimes = DiskTimes()
+    network: Network = Network()
+    pool: Pool | None = None
+    conversions: Conversions | None = None
+    revenue: Revenue | None = None
+    complaints: Complaints | None = None
+    sessions: Sessions | None = None
+    satisfaction: Satisfaction | None = None
+
+    def find(self, kind: type[M]) -> M | None:
+        """The series of exactly this kind, where the policy has them."""
+        return next((one for _, one in self if type(one) is kind), None)
+
+    def of(self, kind: type[M]) -> M:
+        """The series of this kind; DeploywatchError where the policy lacks them, which loading it reports."""
+        found = self.find(kind)
+        if found is None:
+            raise DeploywatchError(f"the policy does not say which series are its {self.key(kind)}")
+        return found
+
+    @classmethod
+    def key(cls, kind: type[Measured]) -> str:
+        """The key that series of this kind have in a policy."""
+        return next(
+            name
+            for name, field in cls.model_fields.items()
+            if kind is field.annotation or kind in get_args(field.annotation)
+        )

@@ -1,0 +1,162 @@
+"""The health of a deployment as recording rules: status by signal, weighted score with its coverage, impact, anomalies.
+
+A signal without a value leaves its weight out. Too little weight is no score, and no score is never healthy; NaN is no
+value (`x == x` leaves it out).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from math import lcm
+
+from deploywatch.conventions import ENVIRONMENT, SERVICE
+from rules import conditions, promql
+from rules.conditions.deployments import ON
+from rules.language.expression import Comparison, Condition, parse
+from rules.language.judgement import Anomaly, Health, Impact, Points, Status, single
+from rules.policy import Policy
+from rules.signals.signal import Group, Reading, Record
+
+SIGNAL, KIND, STATUS, ANOMALY = "signal", "kind", "status", "anomaly"
+STATUS_SCORE = f"{promql.level(SIGNAL)}:health_status:score"
+WEIGHT = f"{SIGNAL}:policy_health_weight:constant"
+COVERAGE = f"{promql.level()}:health:coverage_ratio"
+SCORE = f"{promql.level()}:health:score"
+OVERALL = f"{promql.level()}:health:status"
+IMPACT = f"{promql.level()}:business_impact:score"
+DEGREE = f"{promql.level(ANOMALY)}:anomaly:degree"
+ANOMALIES = f"{promql.level()}:anomaly:count"
+BY = f"by ({SERVICE}, {ENVIRONMENT})"
+
+
+def texts(judged: Health) -> Iterator[Condition]:
+    """Every condition that it names."""
+    for status in judged.signals:
+        yield parse(status.warning)
+        yield parse(status.critical)
+    for points in judged.impact.measured if judged.impact is not None else ():
+        yield points.comparison
+    for anomaly in judged.anomalies:
+        yield parse(anomaly.medium)
+        if anomaly.high is not None:
+            yield parse(anomaly.high)
+
+
+def weights(judged: Health) -> dict[str, int]:
+    """Each signal's weight as a whole number: its kind's, divided among the signals of that kind.
+
+    Whole numbers add up exactly, so that a coverage of everything is 1 and not a little less.
+    """
+    kinds = Counter(status.kind for status in judged.signals)
+    thousandths = {kind: int(judged.weights[kind].value * 1000) for kind in kinds}
+    every = lcm(*kinds.values())
+    return {name(status): thousandths[status.kind] * every // kinds[status.kind] for status in judged.signals}
+
+
+def name(status: Status) -> str:
+    """The signal that a status is about, as it is written."""
+    return single(status.critical).signal
+
+
+def records(policy: Policy, judged: Health) -> Iterator[Record]:
+    """All of it, in order of dependency."""
+    for status in judged.signals:
+        yield _status(policy, status)
+    for signal, weight in weights(judged).items():
+        about = f"of {sum(weights(judged).values())}"
+        yield Record(WEIGHT, f"vector({weight})", about, Group.HEALTH, {SIGNAL: signal})
+    yield from _score(policy, judged)
+    yield from _overall(policy, judged)
+    if judged.impact is not None:
+        yield _impact(policy, judged, judged.impact)
+    for anomaly in judged.anomalies:
+        yield _degree(policy, anomaly)
+    if judged.anomalies:
+        degrees = promql.recorded(policy, DEGREE)
+        count = f"count {BY} ({degrees} > 0)\nor\ngroup {BY} ({degrees}) * 0"
+        yield Record(ANOMALIES, count, "how many signals are not as they used to be", Group.HEALTH)
+
+
+def _status(policy: Policy, status: Status) -> Record:
+    warning, critical = (_beyond(policy, single(text)) for text in (status.warning, status.critical))
+    points = f"min {BY} (\n1\n- 0.5 * ({warning})\n- 0.5 * ({critical})\n)"
+    about = f"1 is healthy, 0.5 is a warning ({status.warning}), 0 is critical ({status.critical})"
+    return Record(STATUS_SCORE, points, about, Group.HEALTH, {SIGNAL: name(status), KIND: status.kind})
+
+
+def _beyond(policy: Policy, comparison: Comparison) -> str:
+    """1 where a comparison holds, 0 where it does not, nothing where there is no value."""
+    read = _reading(policy, comparison)
+    value = promql.recorded(policy, read.record)
+    return f"({value} == {value}) {comparison.operator} bool {promql.constant(read.threshold)}"
+
+
+def _reading(policy: Policy, comparison: Comparison) -> Reading:
+    return conditions.signal(policy, comparison).reading(policy, comparison.quantity)
+
+
+def _score(policy: Policy, judged: Health) -> Iterator[Record]:
+    scores, weight = promql.recorded(policy, STATUS_SCORE), promql.recorded(policy, WEIGHT)
+    on = f"* on ({SIGNAL}) group_left ()"
+    points = f"sum {BY} ({scores} {on} {weight})"
+    there = f"sum {BY} (({scores} * 0 + 1) {on} {weight})"
+    coverage = f"{there}\n/ on () group_left ()\nsum({weight})"
+    enough = f"{promql.recorded(policy, COVERAGE)} >= {promql.number(judged.coverage.value)}"
+    yield Record(COVERAGE, coverage, "the share of the weight of which there is a value", Group.HEALTH)
+    about = f"from 0 to 1, over what has a value; none below a coverage of {judged.coverage}"
+    yield Record(SCORE, f"{points}\n/\n{there}\nand {ON}\n{enough}", about, Group.HEALTH)
+
+
+def _overall(policy: Policy, judged: Health) -> Iterator[Record]:
+    score, healthy = promql.recorded(policy, SCORE), promql.number(judged.healthy.value)
+    worst = f"min {BY} ({promql.recorded(policy, STATUS_SCORE)}) == 0"
+    fine = f"group {BY} ({score} >= {healthy})\nunless {ON}\n({worst})"
+    poor = f"group {BY} ({score} < {healthy})\nunless {ON}\n({worst})"
+    unknown = f"group {BY} ({promql.recorded(policy, COVERAGE)})\nunless {ON}\n{score}\nunless {ON}\n({worst})"
+    for state, expression, about in (
+        ("critical", f"group {BY} ({worst})", "any signal is critical"),
+        ("warning", poor, f"the score is below {judged.healthy}"),
+        ("healthy", fine, f"the score is {judged.healthy} or more, and no signal is critical"),
+        ("unknown", unknown, f"less than {judged.coverage} of the weight has a value"),
+    ):
+        yield Record(OVERALL, expression, about, Group.HEALTH, {STATUS: state})
+
+
+def _impact(policy: Policy, judged: Health, impact: Impact) -> Record:
+    measured = _added([_points(policy, one) for one in impact.measured])
+    found, warning = impact.estimated, promql.number(impact.estimated.warning)
+    guesses = []
+    for status in judged.signals:
+        if status.kind != found.kind:
+            continue
+        score = promql.recorded(policy, STATUS_SCORE, [(SIGNAL, "=", name(status))])
+        critical = promql.number(found.critical.get(name(status), Decimal(0)))
+        guesses.append(f"({score} == bool 0) * {critical} + ({score} == bool 0.5) * {warning}")
+    expression = f"clamp_max({measured}, 10)"
+    if guesses:
+        expression += f"\nor {ON}\nclamp_max({_added(guesses)}, 10)"
+    about = "from 0 to 10; where no business signal has a value, estimated from the others"
+    return Record(IMPACT, expression, about, Group.HEALTH)
+
+
+def _points(policy: Policy, one: Points) -> str:
+    value = promql.recorded(policy, _reading(policy, one.comparison).record)
+    points, per = promql.number(one.points), promql.number(one.per.value)
+    return f"clamp(({value} == {value}) * {points} / {per}, 0, {promql.number(one.most)})"
+
+
+def _added(parts: list[str]) -> str:
+    """The sum of those parts that have a value."""
+    marked = [f'label_replace({part}, "part", "{number}", "", "")' for number, part in enumerate(parts)]
+    return f"sum {BY} (\n" + "\nor\n".join(marked) + "\n)"
+
+
+def _degree(policy: Policy, anomaly: Anomaly) -> Record:
+    """0 for none, 1 for a medium anomaly, 2 for a high one; of several values for a service, the worst."""
+    limits = [anomaly.medium, *([anomaly.high] if anomaly.high is not None else [])]
+    degree = " + ".join(f"({_beyond(policy, single(text))})" for text in limits)
+    about = f"1 is medium ({anomaly.medium})" + (f", 2 is high ({anomaly.high})" if anomaly.high is not None else "")
+    labels = {ANOMALY: single(anomaly.medium).signal}
+    return Record(DEGREE, f"max {BY} ({degree})", about, Group.HEALTH, labels)

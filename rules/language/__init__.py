@@ -1,0 +1,1 @@
+"""The language of policies: conditions, and the labels that they hold for."""

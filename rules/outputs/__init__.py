@@ -1,0 +1,1 @@
+"""What a policy is built to: rules, tests, routes, runbooks."""

@@ -1,0 +1,102 @@
+"""Alerting rules: what a policy's alerts are to Prometheus, with the labels and annotations that the receiver reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from deploywatch.conventions import AlertAnnotation, AlertLabel
+from deploywatch.quantity import format_duration
+from rules import links, promql
+from rules.conditions import thresholds
+from rules.outputs import wording
+from rules.outputs.emit import Remarked
+from rules.policy import Alert, Policy
+from rules.terms import alert_expression
+
+
+def own_labels(policy: Policy, alert: Alert) -> dict[str, str]:
+    """The labels that every alert of this rule bears, beside those of its series."""
+    return {
+        AlertLabel.SEVERITY: alert.severity,
+        AlertLabel.INCIDENT_TYPE: alert.incident_type,
+        AlertLabel.ACTION: alert.action,
+        AlertLabel.POLICY: policy.policy,
+    }
+
+
+def templates(policy: Policy, alert: Alert) -> dict[str, str]:
+    """The annotations, as Prometheus templates."""
+    return _present(
+        {
+            AlertAnnotation.SUMMARY: wording.template(policy, alert, alert.summary),
+            AlertAnnotation.DESCRIPTION: wording.template(policy, alert, wording.description(policy, alert)),
+            AlertAnnotation.VALUE: wording.template(policy, alert, "{value}"),
+            AlertAnnotation.DASHBOARD_URL: links.dashboard_url(policy),
+        }
+        | _fixed(policy, alert)
+    )
+
+
+def rendered(policy: Policy, alert: Alert, labels: Mapping[str, str], values: Mapping[str, Decimal]) -> dict[str, str]:
+    """The annotations as Prometheus gives them out for an alert with these labels and values."""
+    return _present(
+        {
+            name: wording.rendered(policy, alert, text, labels, values)
+            for name, text in (
+                (AlertAnnotation.SUMMARY, alert.summary),
+                (AlertAnnotation.DESCRIPTION, wording.description(policy, alert)),
+                (AlertAnnotation.VALUE, "{value}"),
+            )
+        }
+        | {AlertAnnotation.DASHBOARD_URL: links.dashboard_url(policy, labels)}
+        | _fixed(policy, alert)
+    )
+
+
+def origin(policy: Policy, alert: Alert) -> str:
+    """Where the alert's numbers come from, in one line."""
+    return "; ".join(
+        f"{policy.sources[name]}: {section}" if section else str(policy.sources[name])
+        for name, section in alert.source.items()
+    )
+
+
+def groups(policy: Policy) -> dict[str, Any]:
+    """The file of alerting rules, as data."""
+    rules = [Remarked(_remarks(policy, alert), _rule(policy, alert)) for alert in policy.alerts]
+    group = {"name": f"{policy.policy}.alerts", "interval": promql.duration(policy.interval), "rules": rules}
+    return {"groups": [group]}
+
+
+def _rule(policy: Policy, alert: Alert) -> dict[str, Any]:
+    rule: dict[str, Any] = {"alert": alert.alert, "expr": alert_expression(policy, alert)}
+    if alert.for_:
+        rule["for"] = promql.duration(alert.for_)
+    if alert.keep_firing_for:
+        rule["keep_firing_for"] = promql.duration(alert.keep_firing_for)
+    return rule | {"labels": own_labels(policy, alert), "annotations": templates(policy, alert)}
+
+
+def _remarks(policy: Policy, alert: Alert) -> tuple[str, ...]:
+    wait = f" for {format_duration(alert.for_)}" if alert.for_ else ", at once"
+    kept = f", kept for {format_duration(alert.keep_firing_for)}" if alert.keep_firing_for else ""
+    stepping = [str(one) for one in thresholds.limits(policy, alert)]
+    said = "; ".join(stepping) if stepping else alert.when
+    return (f"{said}{wait}{kept}", f"source: {origin(policy, alert)}")
+
+
+def _fixed(policy: Policy, alert: Alert) -> dict[str, str | None]:
+    """What is known before the alert fires."""
+    return {
+        AlertAnnotation.THRESHOLD: wording.threshold(policy, alert),
+        AlertAnnotation.CHANNELS: ",".join(alert.channels),
+        AlertAnnotation.ESCALATE_AFTER: None if alert.escalate_after is None else promql.duration(alert.escalate_after),
+        AlertAnnotation.SOURCE: origin(policy, alert),
+        AlertAnnotation.RUNBOOK_URL: links.runbook_url(policy, alert),
+    }
+
+
+def _present(given: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: text for name, text in given.items() if text}

@@ -1,0 +1,202 @@
+"""promtool tests of a deployment's health: each status around its limits, score, coverage, impact, anomalies, NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from rules import promql
+from rules.conditions.derived import recorded_name
+from rules.judgement import health
+from rules.language.judgement import Anomaly, Health, Points, Status, single
+from rules.policy import Policy
+from rules.terms import Term, term
+
+_AT = 2
+"""After how many evaluations the values are looked at."""
+
+Values = dict[str, str]
+"""Recorded series of the example, with their labels, and the value that each has all the time."""
+
+
+def tests(policy: Policy) -> Iterator[dict[str, Any]]:
+    """All tests of how the policy judges a deployment, if it does."""
+    if policy.health is not None:
+        for status in policy.health.signals:
+            yield from _of_status(policy, status)
+        yield from _of_score(policy, policy.health)
+        yield from _of_impact(policy, policy.health)
+        for anomaly in policy.health.anomalies:
+            yield from _of_anomaly(policy, anomaly)
+
+
+def _of_status(policy: Policy, status: Status) -> Iterator[dict[str, Any]]:
+    """Each limit: just below, at, just above; the other limit is as bad as it can be without deciding."""
+    both = {"warning": _term(policy, status.warning), "critical": _term(policy, status.critical)}
+    name = health.name(status)
+    for limit, tried in both.items():
+        for where, value in tried.around().items():
+            values = _alike(both, limit, value)
+            held = [one for word, one in both.items() if one.holds(values[word])]
+            score = 1 - Decimal("0.5") * len(held)
+            given = {_series(policy, one): promql.number(values[word]) for word, one in both.items()}
+            yield _entry(
+                policy,
+                f"health: {name} {where} {tried.comparison.written} ({limit}) counts {promql.number(score)}",
+                given,
+                [_value(policy, health.STATUS_SCORE, score, {"signal": name, "kind": status.kind})],
+            )
+    given = {_series(policy, one): "NaN" for one in both.values()}
+    yield _entry(policy, f"health: {name} that is NaN does not count", given, [_nothing(policy, health.STATUS_SCORE)])
+
+
+def _alike(both: Mapping[str, Term], decisive: str, value: Decimal) -> dict[str, Decimal]:
+    """Values of the series of both limits, when one of them has this value."""
+    if len({one.reading.record for one in both.values()}) == 1:
+        return dict.fromkeys(both, value)
+    return {word: value if word == decisive else one.example(holds=word == "warning") for word, one in both.items()}
+
+
+def _of_score(policy: Policy, judged: Health) -> Iterator[dict[str, Any]]:
+    good = [_states(policy, status, "good") for status in judged.signals]
+    everything = {series: value for one in good for series, value in one.items()}
+    first, weights = judged.signals[0], health.weights(judged)
+    total = sum(weights.values())
+    yield _entry(
+        policy,
+        "health: every signal is well",
+        everything,
+        [
+            _value(policy, health.SCORE, Decimal(1)),
+            _value(policy, health.COVERAGE, Decimal(1)),
+            _overall(policy, "healthy"),
+        ],
+    )
+    yield _entry(
+        policy,
+        f"health: {health.name(first)} is critical, the others are well",
+        everything | _states(policy, first, "critical"),
+        [_overall(policy, "critical")],
+    )
+    half = Decimal("0.5")
+    yield _entry(
+        policy,
+        "health: every signal is at warning",
+        {series: value for status in judged.signals for series, value in _states(policy, status, "warning").items()},
+        [_value(policy, health.SCORE, half), _overall(policy, "warning" if half < judged.healthy.value else "healthy")],
+    )
+    least = min(judged.signals, key=lambda status: weights[health.name(status)])
+    share = Decimal(weights[health.name(least)]) / total
+    if share < judged.coverage.value:
+        yield _entry(
+            policy,
+            f"health: only {health.name(least)} has a value, which is too little for a score",
+            _states(policy, least, "good"),
+            [
+                _nothing(policy, health.SCORE),
+                _value(policy, health.COVERAGE, share.quantize(Decimal("0.000001"))),
+                _overall(policy, "unknown"),
+            ],
+        )
+    yield _entry(policy, "health: nothing has a value", {}, [_nothing(policy, health.SCORE), _overall(policy, None)])
+
+
+def _of_impact(policy: Policy, judged: Health) -> Iterator[dict[str, Any]]:
+    if judged.impact is None:
+        return
+    every = {_series(policy, _points(policy, one)): promql.number(one.per.value / 10) for one in judged.impact.measured}
+    points = sum((min(one.points / 10, one.most) for one in judged.impact.measured), Decimal(0))
+    yield _entry(policy, "impact: a tenth of each measure", every, [_value(policy, health.IMPACT, points)])
+    most = {
+        _series(policy, _points(policy, one)): promql.number(one.per.value * 1000) for one in judged.impact.measured
+    }
+    highest = min(sum((one.most for one in judged.impact.measured), Decimal(0)), Decimal(10))
+    yield _entry(policy, "impact: far more than each measure counts", most, [_value(policy, health.IMPACT, highest)])
+    for status in judged.signals:
+        if status.kind == judged.impact.estimated.kind:
+            name = health.name(status)
+            for state, points in (
+                ("critical", judged.impact.estimated.critical.get(name, Decimal(0))),
+                ("warning", judged.impact.estimated.warning),
+            ):
+                text = f"impact: no business signal, and {name} is at {state}"
+                yield _entry(policy, text, _states(policy, status, state), [_value(policy, health.IMPACT, points)])
+
+
+def _of_anomaly(policy: Policy, anomaly: Anomaly) -> Iterator[dict[str, Any]]:
+    limits = [_term(policy, text) for text in (anomaly.medium, anomaly.high) if text is not None]
+    name = limits[0].comparison.signal
+    for tried in limits:
+        for where, value in tried.around().items():
+            degree = sum(one.holds(value) for one in limits)
+            text = f"anomaly: {name} {where} {tried.comparison.written} is of degree {degree}"
+            found = [
+                _value(policy, health.DEGREE, Decimal(degree), {"anomaly": name}),
+                _value(policy, health.ANOMALIES, Decimal(1 if degree else 0)),
+            ]
+            yield _entry(policy, text, {_series(policy, tried): promql.number(value)}, found)
+
+
+def _states(policy: Policy, status: Status, wanted: str) -> Values:
+    """Series for which a signal is well, at warning, or critical."""
+    warning, critical = _term(policy, status.warning), _term(policy, status.critical)
+    tried = [*critical.around().values(), *warning.around().values(), *critical.examples(), *warning.examples()]
+    if warning.reading.record == critical.reading.record:
+        value = next(
+            one
+            for one in tried
+            if (warning.holds(one), critical.holds(one)) == (wanted != "good", wanted == "critical")
+        )
+        return {_series(policy, critical): promql.number(value)}
+    return {
+        _series(policy, warning): promql.number(warning.example(holds=wanted != "good")),
+        _series(policy, critical): promql.number(critical.example(holds=wanted == "critical")),
+    }
+
+
+def _term(policy: Policy, text: str) -> Term:
+    return term(policy, single(text))
+
+
+def _points(policy: Policy, points: Points) -> Term:
+    return term(policy, points.comparison)
+
+
+def _series(policy: Policy, one: Term) -> str:
+    return recorded_name(policy, one.reading.record, one.signal.labels)
+
+
+def _overall(policy: Policy, state: str | None) -> dict[str, Any]:
+    if state is None:
+        return _nothing(policy, health.OVERALL)
+    return _value(policy, health.OVERALL, Decimal(1), {"status": state})
+
+
+def _value(policy: Policy, record: str, value: Decimal, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+    labels = promql.sample_labels(policy) | {"policy": policy.policy} | dict(more or {})
+    matchers = [(label, "=", text) for label, text in sorted(labels.items())]
+    expression = promql.recorded(
+        policy, record, [(label, "=", text) for label, text in (more or {}).items() if label != "status"]
+    )
+    found = {"labels": promql.selector("", matchers), "value": value}
+    return _expression(policy, f"round({expression}, 0.000001)", [found])
+
+
+def _nothing(policy: Policy, record: str) -> dict[str, Any]:
+    return _expression(policy, promql.recorded(policy, record), [])
+
+
+def _expression(policy: Policy, expression: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"expr": expression, "eval_time": promql.duration(_AT * policy.interval), "exp_samples": samples}
+
+
+def _entry(policy: Policy, name: str, values: Values, expressions: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "interval": promql.duration(policy.interval),
+        "input_series": [
+            {"series": series, "values": " ".join([value] * (_AT + 2))} for series, value in values.items()
+        ],
+        "promql_expr_test": expressions,
+    }

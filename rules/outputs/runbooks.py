@@ -1,0 +1,90 @@
+"""The runbook page of an alert: meaning, impact, diagnosis with queries ready to paste, mitigation, source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deploywatch.conventions import DeploymentMetric
+from deploywatch.quantity import format_duration
+from rules.conditions import deployments, thresholds
+from rules.outputs import alerting
+from rules.policy import Alert, Policy
+from rules.signals.signal import Query
+from rules.terms import alert_expression, terms
+
+_DONE = {
+    "rollback": "deploywatch rolls back to the previous version, when its brakes allow that, and verifies it.",
+    "notify": "deploywatch tells the team.",
+    "escalate": "deploywatch escalates to the next level at once.",
+    "investigate": "deploywatch collects what is known and adds it to the incident.",
+    "log": "deploywatch keeps it in the incident's timeline.",
+    "scale": "deploywatch scales the service, when its brakes allow that.",
+    "ticket": "deploywatch files a ticket.",
+    "status_page": "deploywatch updates the status page.",
+    "run": "deploywatch runs the command that the receiver's configuration names.",
+}
+
+
+def page(policy: Policy, alert: Alert) -> str:
+    """The page, as Markdown."""
+    sections = [
+        f"# {alert.alert}",
+        f"{alert.severity}, of policy `{policy.policy}`: {policy.about}",
+        "## Meaning",
+        *_meaning(policy, alert),
+        "## Impact",
+        alert.impact or _unstated_impact(alert),
+        "## Diagnosis",
+        *_diagnosis(policy, alert),
+        "## Mitigation",
+        _mitigation(alert),
+        "## Source",
+        _source(policy, alert),
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _meaning(policy: Policy, alert: Alert) -> Iterator[str]:
+    wait = f", for {format_duration(alert.for_)}" if alert.for_ else ""
+    stepping = thresholds.limits(policy, alert)
+    conditions = (
+        " or ".join(f"`{one.comparison}`" + _during(one) for one in stepping) if stepping else f"`{alert.when}`"
+    )
+    kept = f" It is kept for {format_duration(alert.keep_firing_for)} after that." if alert.keep_firing_for else ""
+    yield f"It fires when {conditions}{wait}.{kept}"
+    signals = {one.signal.name: one.signal for one in terms(policy, alert)}
+    yield "\n".join(f"- `{signal.name}`: {signal.about}" for signal in signals.values())
+
+
+def _during(limit: thresholds.Limit) -> str:
+    return f" within {limit.window.said}" if limit.window is not None else " at any other time"
+
+
+def _unstated_impact(alert: Alert) -> str:
+    return f"The policy does not state it; its severity is {alert.severity}, its incident type {alert.incident_type}."
+
+
+def _diagnosis(policy: Policy, alert: Alert) -> Iterator[str]:
+    yield _query(Query("The alert's own condition", alert_expression(policy, alert)))
+    asked: dict[str, Query] = {}
+    for one in terms(policy, alert):
+        asked |= {query.expression: query for query in one.signal.diagnosis(policy)}
+    yield from (_query(query) for query in asked.values())
+    started = deployments.held(policy, DeploymentMetric.STARTED)
+    yield _query(Query("What was deployed, and how many seconds ago", f"time() - {started}"))
+
+
+def _query(query: Query) -> str:
+    return f"{query.about}:\n\n```promql\n{query.expression}\n```"
+
+
+def _mitigation(alert: Alert) -> str:
+    steps = [_DONE[alert.action], *alert.mitigation]
+    if alert.escalate_after is not None:
+        steps.append(f"Not acknowledged within {format_duration(alert.escalate_after)}, it is escalated.")
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+
+
+def _source(policy: Policy, alert: Alert) -> str:
+    links = [source.url for name, source in policy.sources.items() if name in alert.source and source.url]
+    return "\n".join([alerting.origin(policy, alert), *(f"<{link}>" for link in links)])

@@ -1,0 +1,129 @@
+"""promtool tests from raw counters and buckets: what is recorded from them, and that every alert can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from rules import promql, recording
+from rules.judgement import delivery
+from rules.language.expression import alternatives
+from rules.outputs import delivery_tests, judgement_tests, window_tests
+from rules.policy import Alert, Policy
+from rules.signals.signal import Example, InputSeries
+from rules.terms import Term, term
+
+
+def tests(policy: Policy, rule_files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The files of end-to-end tests, as data: at the policy's interval, and one for each coarser one that they need."""
+    yield "signals", _file(policy, rule_files, policy.interval, list(_at_interval(policy)))
+    coarser = {example.every for _, _, example in _examples(policy) if example.every is not None}
+    for every in sorted(coarser):
+        entries = [
+            _of_example(policy, name, labels, one) for name, labels, one in _examples(policy) if one.every == every
+        ]
+        yield f"every-{promql.duration(every)}", _file(policy, rule_files, every, entries)
+    if policy.delivery is not None:
+        every = delivery.interval(policy)
+        yield "delivery", _file(policy, rule_files, every, list(delivery_tests.tests(policy, policy.delivery)))
+
+
+def _file(policy: Policy, rule_files: Sequence[str], every: timedelta, entries: list[Any]) -> dict[str, Any]:
+    names = recording.group_names(policy)
+    order = {"group_eval_order": [*names, f"{policy.policy}.alerts"]} if len(names) > 1 else {}
+    head = {"rule_files": list(rule_files), "evaluation_interval": promql.duration(every)}
+    return {**head, **order, "tests": entries}
+
+
+def _at_interval(policy: Policy) -> Iterator[dict[str, Any]]:
+    for name, labels, example in _examples(policy):
+        if example.every is None:
+            yield _of_example(policy, name, labels, example)
+    for alert in policy.alerts:
+        yield from _of_alert(policy, alert)
+        yield from window_tests.of_alert(policy, alert)
+    yield from judgement_tests.tests(policy)
+
+
+def _examples(policy: Policy) -> Iterator[tuple[str, tuple[str, ...], Example]]:
+    for signal, bounds in recording.signals(policy).values():
+        for example in signal.examples(policy, bounds):
+            yield signal.name, signal.labels, example
+
+
+def _of_example(policy: Policy, name: str, labels: Iterable[str], example: Example) -> dict[str, Any]:
+    at = _after(policy, timedelta(0)) if example.at is None else example.at
+    expressions = [_recorded(policy, record, labels, value, at) for record, value in example.expected.items()]
+    every = policy.interval if example.every is None else example.every
+    return _entry(every, f"{name}: {example.name}", example.inputs, expressions)
+
+
+def _recorded(policy: Policy, name: str, labels: Iterable[str], value: Decimal | None, at: timedelta) -> dict[str, Any]:
+    bears = promql.sample_labels(policy) | dict.fromkeys(labels, "sample") | {"policy": policy.policy}
+    matchers = [(label, "=", text) for label, text in sorted(bears.items())]
+    samples = [] if value is None else [{"labels": promql.selector("", matchers), "value": value}]
+    # Rates are divided and multiplied as floats; the sixth decimal is as far as they agree.
+    return {"expr": f"round({name}, 0.000001)", "eval_time": promql.duration(at), "exp_samples": samples}
+
+
+def _of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:
+    """For each way in which the condition can come true, raw series that make it so, through both files of rules."""
+    if alert.within is not None:
+        return
+    firing = promql.selector("ALERTS", [("alertname", "=", alert.alert), ("alertstate", "=", "firing")])
+    expression = {
+        "expr": f"group({firing})",
+        "eval_time": promql.duration(_after(policy, alert.for_)),
+        "exp_samples": [{"labels": "{}", "value": 1}],
+    }
+    for way in alternatives(alert.condition):
+        inputs = _inputs(policy, [term(policy, one) for one in way])
+        if inputs:
+            said = " and ".join(map(str, way))
+            yield _entry(policy.interval, f"{alert.alert}: fires when raw series have {said}", inputs, [expression])
+
+
+def _inputs(policy: Policy, together: list[Term]) -> list[InputSeries]:
+    """Raw series for which all these terms hold; none where that takes more than a few windows.
+
+    Two signals that are made of the same series get the ones of the first for which both come out right, if any.
+    """
+    chosen: dict[str, tuple[Term, Decimal]] = {}
+    for one in together:
+        of_record = [other for other in together if other.reading.record == one.reading.record]
+        values = (value for other in of_record for value in other.examples())
+        value = next((value for value in values if all(other.holds(value) for other in of_record)), None)
+        if value is None:
+            return []
+        chosen[one.reading.record] = (one, value)
+    made = [one.signal.raw(policy, one.reading, value) for one, value in chosen.values()]
+    if not all(made):
+        return []
+    return _merged([series for one in made for series in one])
+
+
+def _merged(every: Iterable[InputSeries]) -> list[InputSeries]:
+    """Without what is there twice; none where two signals want the same series to be different."""
+    found: dict[str, InputSeries] = {}
+    for one in every:
+        if found.setdefault(one.series, one) != one:
+            return []
+    return list(found.values())
+
+
+def _after(policy: Policy, wait: timedelta) -> timedelta:
+    """When, in whole intervals, windows have filled and `wait` is over."""
+    return -(-(policy.window + wait) // policy.interval) * policy.interval + 2 * policy.interval
+
+
+def _entry(
+    every: timedelta, name: str, inputs: Iterable[InputSeries], expressions: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "interval": promql.duration(every),
+        "input_series": [{"series": one.series, "values": one.values} for one in inputs],
+        "promql_expr_test": expressions,
+    }

@@ -1,0 +1,112 @@
+"""promtool tests of limits that step with a deployment: what the threshold is just inside and outside each window.
+
+A deployment's start may lie before the test's first moment, so that its age is exact to the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from deploywatch.conventions import AlertLabel
+from rules import promql
+from rules.conditions import deployments, thresholds
+from rules.conditions.derived import recorded_name
+from rules.conditions.thresholds import Limit
+from rules.policy import Alert, Policy
+from rules.terms import term
+
+_AT = 2
+"""After how many evaluations the threshold is looked at."""
+
+
+def of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:
+    """Tests for each window's ends, for no deployment, and of the alert in and out of its windows."""
+    limits = thresholds.limits(policy, alert)
+    if not limits:
+        return
+    ages: dict[str, timedelta | None] = {"without a deployment": None}
+    for one in limits:
+        if one.window is not None:
+            ages |= {said: age for said, (age, _) in deployments.before_and_after(one.window, policy.interval).items()}
+    for said, age in ages.items():
+        wanted = _limit(limits, age)
+        number = None if wanted is None else thresholds.number(wanted)
+        name = f"{alert.alert}: {said} the limit is {'none' if wanted is None else wanted.comparison.written}"
+        yield _entry(policy, alert, name, age, [_threshold(policy, alert, number)])
+        yield _fires(policy, alert, said, age, limits)
+
+
+def _limit(limits: tuple[Limit, ...], age: timedelta | None) -> Limit | None:
+    """The first that holds for a deployment of this age, or for none."""
+    return next(
+        (
+            one
+            for one in limits
+            if one.window is None or (age is not None and one.window.begins <= age < one.window.ends)
+        ),
+        None,
+    )
+
+
+def _threshold(policy: Policy, alert: Alert, number: Decimal | None) -> dict[str, Any]:
+    labels = promql.sample_labels(policy) | {
+        AlertLabel.POLICY: policy.policy,
+        AlertLabel.SEVERITY: alert.severity,
+        thresholds.ALERT: alert.alert,
+    }
+    name = thresholds.record(policy, alert).name
+    samples = [{"labels": _named(name, labels), "value": number}] if number is not None else []
+    return {
+        "expr": thresholds.series(policy, alert),
+        "eval_time": promql.duration(_AT * policy.interval),
+        "exp_samples": samples,
+    }
+
+
+def _fires(policy: Policy, alert: Alert, said: str, age: timedelta | None, limits: tuple[Limit, ...]) -> dict[str, Any]:
+    """Whether the alert begins at a value that is just beyond the limit of this moment, or is beyond every limit."""
+    wanted = _limit(limits, age)
+    tried = term(policy, (wanted or limits[0]).comparison)
+    value = next(value for value in (*tried.around().values(), *tried.examples()) if tried.holds(value))
+    states = promql.selector("ALERTS", [("alertname", "=", alert.alert)])
+    samples = [{"labels": "{}", "value": 1}] if wanted is not None else []
+    expression = {
+        "expr": f"group({states})",
+        "eval_time": promql.duration(_AT * policy.interval),
+        "exp_samples": samples,
+    }
+    word = "begins" if wanted is not None else "stays silent"
+    record, labels = tried.reading.record, tried.signal.labels
+    name = f"{alert.alert}: {said} it {word} at {tried.reading.unit.value} {promql.number(value)}"
+    return _entry(policy, alert, name, age, [expression], values={recorded_name(policy, record, labels): value})
+
+
+def _entry(
+    policy: Policy,
+    alert: Alert,
+    name: str,
+    age: timedelta | None,
+    expressions: list[dict[str, Any]],
+    *,
+    values: dict[str, Decimal] | None = None,
+) -> dict[str, Any]:
+    tried = term(policy, thresholds.limits(policy, alert)[0].comparison)
+    there = recorded_name(policy, tried.signal.value(policy), tried.signal.labels)
+    inputs = {there: Decimal(0)} | (values or {})
+    series = [{"series": one, "values": f"{promql.number(value)}x{_AT + 1}"} for one, value in inputs.items()]
+    if age is not None:
+        ledger = deployments.started(policy, _AT * policy.interval - age, _AT + 1)
+        series.append({"series": ledger.series, "values": ledger.values})
+    return {
+        "name": name,
+        "interval": promql.duration(policy.interval),
+        "input_series": series,
+        "promql_expr_test": expressions,
+    }
+
+
+def _named(name: str, labels: dict[str, str]) -> str:
+    return promql.selector(name, [(label, "=", text) for label, text in sorted(labels.items())])

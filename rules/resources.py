@@ -1,0 +1,103 @@
+"""Series of machines and of the business; the defaults are node_exporter's names, cAdvisor's go in their place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from rules.series import LabelName, Measured, MetricName, Pattern
+
+
+class Cpu(Measured):
+    """A counter of processor seconds: idle ones by core (node_exporter), or used ones by container (cAdvisor)."""
+
+    metric: MetricName = "node_cpu_seconds_total"
+    counts: Literal["idle", "used"] = "idle"
+    only: dict[LabelName, str] = Field(default={"mode": "idle"})
+    """Labels of the seconds that count."""
+
+
+class Stock(Measured):
+    """Two gauges in bytes or pieces: what is free or used, and all that there is."""
+
+    total: MetricName
+    counts: Literal["free", "used"]
+    excluding: dict[LabelName, Pattern] = Field(default_factory=dict)
+    """Series that are left out: for each of these labels, a pattern of its values."""
+
+
+class Memory(Stock):
+    """Memory of machines, or of containers with a limit."""
+
+    metric: MetricName = "node_memory_MemAvailable_bytes"
+    total: MetricName = "node_memory_MemTotal_bytes"
+    counts: Literal["free", "used"] = "free"
+
+
+class Disk(Stock):
+    """Filesystems, one series each."""
+
+    metric: MetricName = "node_filesystem_avail_bytes"
+    total: MetricName = "node_filesystem_size_bytes"
+    counts: Literal["free", "used"] = "free"
+    excluding: dict[LabelName, Pattern] = Field(default={"fstype": "tmpfs|fuse.lxcfs"})
+
+
+class Pool(Stock):
+    """A pool of connections: how many are taken, of how many."""
+
+    metric: MetricName = "db_pool_connections_in_use"
+    total: MetricName = "db_pool_connections_max"
+    counts: Literal["free", "used"] = "used"
+
+
+class Quotient(Measured):
+    """Two counters, of which one is divided by the other."""
+
+    per: MetricName
+
+
+class DiskTimes(Quotient):
+    """Seconds that reads or writes took, and how many there were."""
+
+    metric: MetricName = "node_disk_write_time_seconds_total"
+    per: MetricName = "node_disk_writes_completed_total"
+
+
+class Conversions(Quotient):
+    """Visits that ended as wished, and all visits."""
+
+    metric: MetricName = "conversions_total"
+    per: MetricName = "visits_total"
+
+
+class Network(Measured):
+    """A counter of bytes."""
+
+    metric: MetricName = "node_network_transmit_bytes_total"
+    excluding: dict[LabelName, Pattern] = Field(default={"device": "lo"})
+
+
+class Revenue(Measured):
+    """A counter of money taken, in dollars."""
+
+    metric: MetricName = "revenue_total"
+
+
+class Complaints(Measured):
+    """A counter of complaints."""
+
+    metric: MetricName = "user_complaints_total"
+
+
+class Sessions(Measured):
+    """User sessions that are open now."""
+
+    metric: MetricName = "user_sessions"
+
+
+class Satisfaction(Measured):
+    """How satisfied users are, from 0 to 5."""
+
+    metric: MetricName = "user_satisfaction_score"

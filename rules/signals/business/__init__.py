@@ -1,0 +1,1 @@
+"""Signals of the business that a service does."""

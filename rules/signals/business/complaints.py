@@ -1,0 +1,16 @@
+"""complaints: how many users complain, an hour."""
+
+from __future__ import annotations
+
+from deploywatch.quantity import Unit
+from rules.resources import Complaints
+from rules.signals.kinds import HourlyFlow
+
+SIGNAL = HourlyFlow(
+    "complaints",
+    title="complaints",
+    about="Complaints an hour, as fast as over the policy's window.",
+    unit=Unit.COUNT,
+    needs=Complaints,
+    phrase="{} an hour",
+)

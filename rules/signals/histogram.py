@@ -1,0 +1,84 @@
+"""Histograms of durations: what is recorded from their buckets, and buckets for tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from deploywatch.quantity import Quantity, Unit
+from rules import promql
+from rules.policy import Policy
+from rules.series import Durations
+from rules.signals.signal import InputSeries, Record, growing
+
+EACH = Decimal(10_000)
+"""How many requests a test has from sample to sample."""
+
+
+def shown(seconds: Decimal) -> str:
+    """A bound as people write it."""
+    return str(Quantity(seconds, Unit.SECONDS))
+
+
+def bucket_rate(policy: Policy, durations: Durations) -> str:
+    """PromQL: how fast each raw bucket grows."""
+    return f"rate({promql.raw(policy, durations, suffix='_bucket')}[{promql.duration(policy.window)}])"
+
+
+def buckets(policy: Policy, durations: Durations) -> Record:
+    """Requests a second up to each bound, by service."""
+    name = f"{promql.level('le')}:{durations.metric}_bucket:rate{promql.duration(policy.window)}"
+    together = promql.grouped("sum", durations, bucket_rate(policy, durations), {"le": "le"})
+    return Record(name, together, "requests a second up to each bound")
+
+
+def slower(policy: Policy, durations: Durations, bound: Decimal) -> Record:
+    """The share of requests that take longer than a bound at which there is a bucket."""
+    window, every = promql.duration(policy.window), buckets(policy, durations).name
+    quick = promql.recorded(policy, every, [_le(bound * durations.per_second)])
+    total = promql.recorded(policy, every, [("le", "=", "+Inf")])
+    return Record(
+        f"{promql.level()}:{durations.metric}_above_{promql.bound_name(bound)}:ratio_rate{window}",
+        f"1\n-\nsum without (le) ({quick})\n/\n(sum without (le) ({total}) > 0)",
+        f"requests that take longer than {shown(bound)}, as a share of all; counted by the bucket at that bound",
+    )
+
+
+def raw_buckets(
+    policy: Policy,
+    durations: Durations,
+    counts: Mapping[Decimal, Decimal],
+    written: Callable[[Decimal], str] = promql.number,
+    *,
+    each: Decimal = EACH,
+) -> tuple[InputSeries, ...]:
+    """Buckets at these bounds, in seconds, that grow by `counts` from sample to sample, and by `each` in the last."""
+    named = {written(bound * durations.per_second): count for bound, count in counts.items()} | {"+Inf": each}
+    return tuple(
+        growing(policy, promql.sample_series(policy, durations, suffix="_bucket", le=le), count)
+        for le, count in named.items()
+    )
+
+
+def tenth_slower(known: Sequence[Decimal], bound: Decimal) -> dict[Decimal, Decimal]:
+    """Buckets of which a tenth of the requests lies just above `bound`, and none below the bucket that it ends."""
+    return {one: Decimal(0) if one < bound else EACH * 9 / 10 if one == bound else EACH for one in known}
+
+
+def quantile_of_tenth_slower(known: Sequence[Decimal], bound: Decimal, quantile: Decimal) -> Decimal:
+    """What `histogram_quantile` makes of that, for a quantile of 0.9 or more."""
+    above = min((one for one in known if one > bound), default=bound)
+    return bound + (above - bound) * (quantile - Decimal("0.9")) * 10
+
+
+def as_float(bound: Decimal) -> str:
+    """A bound as some clients write it: `2.0`."""
+    text = promql.number(bound)
+    return text if "." in text else f"{text}.0"
+
+
+def _le(bound: Decimal) -> tuple[str, str, str]:
+    """Clients write a whole bound as `2` or `2.0`."""
+    text = promql.number(bound)
+    return ("le", "=", text) if "." in text else ("le", "=~", rf"{re.escape(text)}(\.0)?")

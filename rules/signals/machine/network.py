@@ -1,0 +1,16 @@
+"""network: bytes a second over a service's network interfaces."""
+
+from __future__ import annotations
+
+from deploywatch.quantity import Unit
+from rules.resources import Network
+from rules.signals.kinds import Flow
+
+SIGNAL = Flow(
+    "network",
+    title="network",
+    about="Bytes a second that the service's interfaces carry, over the policy's window.",
+    unit=Unit.BYTES,
+    needs=Network,
+    phrase="{} a second",
+)

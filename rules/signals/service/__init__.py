@@ -1,0 +1,1 @@
+"""Signals of a service itself: its requests, probes, queues and connections."""

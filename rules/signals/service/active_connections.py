@@ -1,0 +1,15 @@
+"""active_connections: how many connections are open."""
+
+from __future__ import annotations
+
+from deploywatch.quantity import Unit
+from rules.series import Connections
+from rules.signals.kinds import Level
+
+SIGNAL = Level(
+    "active_connections",
+    title="active connections",
+    about="Connections that are open now, over all instances.",
+    unit=Unit.COUNT,
+    needs=Connections,
+)

@@ -1,0 +1,85 @@
+"""dependency_up: 1 while a service that this one depends on is well, else 0; one value a dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from deploywatch.conventions import ENVIRONMENT, SERVICE
+from deploywatch.quantity import Unit
+from rules import promql
+from rules.policy import Policy
+from rules.series import Dependencies, Probes
+from rules.signals.signal import YES_NO, Domain, Example, InputSeries, Query, Reading, Record, Signal, steady
+
+DEPENDS_ON = "depends_on"
+_OTHER = "sample"
+"""The dependency of the example bears the value that every further label has in tests."""
+
+
+class DependencyUp(Signal):
+    """A dependency is down when none of its own probes succeeds; what it depends on in turn has its own value."""
+
+    name = "dependency_up"
+    title = "dependency up"
+    about = (
+        "1 while a probe of the service that `depends_on` names succeeds, 0 while none does; one value a dependency."
+    )
+    unit = Unit.COUNT
+    needs = (Dependencies, Probes)
+    domain: Domain = YES_NO
+    labels = (DEPENDS_ON,)
+
+    def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
+        edges, probes = policy.series.of(Dependencies), policy.series.of(Probes)
+        every = promql.raw(policy, edges)
+        known = promql.grouped("group", edges, every, {DEPENDS_ON: edges.depends_on})
+        # The dependency may be a service that the policy does not hold for, so only its environment is chosen.
+        states = promql.grouped("max", probes, promql.raw(policy, probes, without=[SERVICE]))
+        renamed = f'label_replace({states}, "{DEPENDS_ON}", "$1", "{SERVICE}", "(.*)")'
+        on = f"{DEPENDS_ON}, {ENVIRONMENT}"
+        named = f"max by ({on}) ({renamed})"
+        return (
+            Record(
+                self.value(policy), f"{known}\n* on ({on}) group_left ()\n{named}", "1 while the dependency is well"
+            ),
+        )
+
+    def value(self, policy: Policy) -> str:
+        return f"{promql.level(DEPENDS_ON)}:{policy.series.of(Dependencies).metric}_up:max"
+
+    def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
+        return (_edge(policy), _probe(policy, "a", value))
+
+    def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
+        up, down = Decimal(1), Decimal(0)
+        return (
+            Example(
+                "one of the dependency's two probes fails",
+                (_edge(policy), _probe(policy, "a", up), _probe(policy, "b", down)),
+                {self.value(policy): up},
+            ),
+            Example("its only probe fails", (_edge(policy), _probe(policy, "a", down)), {self.value(policy): down}),
+            Example("nobody probes the dependency", (_edge(policy),), {self.value(policy): None}),
+        )
+
+    def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
+        edges = policy.series.of(Dependencies)
+        return (
+            Query("What the service depends on", promql.raw(policy, edges)),
+            Query("Which dependencies are down", f"{promql.recorded(policy, self.value(policy))} == 0"),
+        )
+
+
+def _edge(policy: Policy) -> InputSeries:
+    edges = policy.series.of(Dependencies)
+    return steady(policy, promql.sample_series(policy, edges, **{edges.depends_on: _OTHER}), Decimal(1))
+
+
+def _probe(policy: Policy, name: str, value: Decimal) -> InputSeries:
+    probes = policy.series.of(Probes)
+    labels = {probes.labels.service: _OTHER, probes.probe: name}
+    return steady(policy, promql.sample_series(policy, probes, **labels), value)
+
+
+SIGNAL = DependencyUp()

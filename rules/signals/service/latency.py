@@ -1,0 +1,145 @@
+"""latency_p95, latency_p99, latency_max: the duration that 95 %, 99 % or all requests stay below.
+
+An alert does not compare the quantile, because that cannot exceed the highest finite bucket. It compares the share of
+requests slower than the bound, which the bucket at the bound counts exactly: more than 5 % slower is p95 above it.
+Where the histogram has no bucket at the bound but one above, the interpolated quantile is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from deploywatch.quantity import Quantity, Unit
+from rules import promql
+from rules.inventory import Series
+from rules.policy import Policy
+from rules.series import Durations
+from rules.signals import histogram
+from rules.signals.histogram import EACH, shown
+from rules.signals.signal import SHARE, Domain, Example, InputSeries, Query, Reading, Record, Signal
+
+
+class LatencyQuantile(Signal):
+    """From a histogram; the quantile of 1 is the bound that nothing exceeded."""
+
+    unit = Unit.SECONDS
+
+    def __init__(
+        self, name: str, quantile: Decimal, *, title: str, of: str = "requests", needs: type[Durations] = Durations
+    ) -> None:
+        self.name, self.title, self.quantile, self.of = name, title, quantile, of
+        self.kind, self.needs = needs, (needs,)
+        share = "all" if quantile == 1 else f"{promql.number(quantile * 100)} % of"
+        traffic = "traffic" if of == "requests" else "any"
+        self.about = f"The duration that {share} {of} stay below, over the policy's window; no value without {traffic}."
+
+    @property
+    def slower(self) -> Decimal:
+        """The share that may be slower than the bound."""
+        return 1 - self.quantile
+
+    def refuse(self, series: Series, bound: Decimal) -> str | None:
+        durations = series.of(self.kind)
+        highest = durations.bounds[-1]
+        if bound > highest:
+            return (
+                f"{durations.metric} has no bucket at or above {shown(bound)}; its highest is {shown(highest)}, "
+                "so nobody can tell; add a bucket at the bound"
+            )
+        if not self.slower and bound not in durations.bounds:
+            return f"{durations.metric} has no bucket at {shown(bound)}, which {self.name} needs; add one"
+        return None
+
+    def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
+        durations = policy.series.of(self.kind)
+        every = histogram.buckets(policy, durations)
+        found = f"histogram_quantile({self.quantile}, {promql.recorded(policy, every.name)})"
+        in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
+        return (
+            every,
+            Record(
+                self.value(policy),
+                f"{found}{in_seconds} >= 0",
+                "interpolated, for people to look at; `>= 0` leaves out the NaN of no traffic",
+            ),
+            *(histogram.slower(policy, durations, bound) for bound in bounds if bound in durations.bounds),
+        )
+
+    def value(self, policy: Policy) -> str:
+        word = self.name.removeprefix("db_").removeprefix("latency_")
+        return f"{promql.level()}:{policy.series.of(self.kind).metric}:{word}_rate{promql.duration(policy.window)}"
+
+    def reading(self, policy: Policy, limit: Quantity) -> Reading:
+        durations, bound = policy.series.of(self.kind), limit.value
+        if bound in durations.bounds:
+            phrase = f"{{}} of {self.of} take longer than {shown(bound)}"
+            remark = f" ({promql.number(self.slower * 100)}% of {self.of})" if self.slower else ""
+            record = histogram.slower(policy, durations, bound).name
+            return Reading(record, self.slower, Unit.RATIO, SHARE, phrase, remark)
+        above = min(bucket for bucket in durations.bounds if bucket > bound)
+        return Reading(self.value(policy), bound, Unit.SECONDS, Domain(highest=above))
+
+    def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
+        durations = policy.series.of(self.kind)
+        bounds = durations.bounds
+        if reading.unit is Unit.RATIO:
+            bound = next(one for one in bounds if histogram.slower(policy, durations, one).name == reading.record)
+            return histogram.raw_buckets(policy, durations, {bound: (1 - value) * EACH})
+        above = min(bound for bound in bounds if bound >= value)
+        below = max((bound for bound in bounds if bound < value), default=Decimal(0))
+        position = (value - below) / (above - below)
+        if position < self.quantile:
+            counts = {below: EACH * (self.quantile - position) / (1 - position), above: EACH}
+        else:
+            counts = {below: Decimal(0), above: EACH * self.quantile / position}
+        return histogram.raw_buckets(policy, durations, {bound: count for bound, count in counts.items() if bound})
+
+    def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
+        durations = policy.series.of(self.kind)
+        known = durations.bounds
+        quantile, at = self.value(policy), [bound for bound in bounds if bound in known]
+        shares = {bound: histogram.slower(policy, durations, bound).name for bound in at}
+        slow = [
+            Example(
+                f"1 of 10 {self.of} takes longer than {shown(bound)}{note}",
+                histogram.raw_buckets(policy, durations, histogram.tenth_slower(known, bound), written),
+                {
+                    shares[bound]: Decimal("0.1"),
+                    quantile: histogram.quantile_of_tenth_slower(known, bound, self.quantile),
+                },
+            )
+            for bound in at
+            for written, note in (
+                (promql.number, ""),
+                (histogram.as_float, f", in a bucket written {histogram.as_float(bound * durations.per_second)}"),
+            )
+        ]
+        still = histogram.raw_buckets(policy, durations, {known[-1]: Decimal(0)}, each=Decimal(0))
+        none = dict.fromkeys([quantile, *shares.values()])
+        return (*slow, *self._quantile_alone(policy, at), Example("there is no traffic", still, none))
+
+    def _quantile_alone(self, policy: Policy, at: Sequence[Decimal]) -> tuple[Example, ...]:
+        """Where no limit is a bucket's bound, what is interpolated is tried by itself."""
+        if at:
+            return ()
+        durations = policy.series.of(self.kind)
+        bound = durations.bounds[0]
+        made = histogram.raw_buckets(policy, durations, histogram.tenth_slower(durations.bounds, bound))
+        found = histogram.quantile_of_tenth_slower(durations.bounds, bound, self.quantile)
+        return (Example(f"1 of 10 {self.of} takes longer than {shown(bound)}", made, {self.value(policy): found}),)
+
+    def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
+        durations = policy.series.of(self.kind)
+        rate = histogram.bucket_rate(policy, durations)
+        word = self.name.removeprefix("db_").removeprefix("latency_")
+        return (
+            Query(f"{word} by instance", f"histogram_quantile({self.quantile}, sum by (le, instance) ({rate}))"),
+            Query(f"{self.of.capitalize()} a second up to each bound", f"sum by (le) ({rate})"),
+        )
+
+
+P95 = LatencyQuantile("latency_p95", Decimal("0.95"), title="p95 latency")
+P99 = LatencyQuantile("latency_p99", Decimal("0.99"), title="p99 latency")
+MAX = LatencyQuantile("latency_max", Decimal(1), title="longest latency")
+SIGNALS = (P95, P99, MAX)

@@ -1,0 +1,62 @@
+"""service_up: 1 while at least one of the service's targets answers Prometheus, else 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from deploywatch.quantity import Unit
+from rules import promql
+from rules.policy import Policy
+from rules.series import Targets
+from rules.signals.signal import YES_NO, Example, InputSeries, Query, Reading, Record, Signal, steady
+
+
+class ServiceUp(Signal):
+    """From Prometheus's own `up`; one answering target of several keeps a service up."""
+
+    name = "service_up"
+    title = "service up"
+    about = "1 while at least one of the service's targets answers Prometheus's scrape, 0 when none does."
+    unit = Unit.COUNT
+    needs = (Targets,)
+    domain = YES_NO
+
+    def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
+        targets = policy.series.of(Targets)
+        every = promql.raw(policy, targets)
+        return (Record(self.value(policy), promql.grouped("max", targets, every), "1 while any target answers"),)
+
+    def value(self, policy: Policy) -> str:
+        return f"{promql.level()}:{policy.series.of(Targets).metric}:max"
+
+    def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
+        return (self._target(policy, "a", value),)
+
+    def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
+        up, down = Decimal(1), Decimal(0)
+        return (
+            Example(
+                "one of two targets answers",
+                (self._target(policy, "a", up), self._target(policy, "b", down)),
+                {self.value(policy): up},
+            ),
+            Example(
+                "neither target answers",
+                (self._target(policy, "a", down), self._target(policy, "b", down)),
+                {self.value(policy): down},
+            ),
+        )
+
+    def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
+        targets = policy.series.of(Targets)
+        return (
+            Query("Which targets do not answer", f"{promql.raw(policy, targets)} == 0"),
+            Query("How long it took to scrape them", promql.raw(policy, targets, metric="scrape_duration_seconds")),
+        )
+
+    def _target(self, policy: Policy, instance: str, value: Decimal) -> InputSeries:
+        return steady(policy, promql.sample_series(policy, policy.series.of(Targets), instance=instance), value)
+
+
+SIGNAL = ServiceUp()
