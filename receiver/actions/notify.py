@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 
 KIND = "deliver"
+_TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
 
 log = logs.get("notify")
 
@@ -34,8 +35,12 @@ def tell(
     note: str = "",
     rollback: RollbackView | None = None,
     channels: Iterable[str] | None = None,
+    more: Mapping[str, datetime | timedelta | str | None] | None = None,
 ) -> None:
-    """Queue a message about the incident for each of its channels; the same event with the same `once` only once."""
+    """Queue a message about the incident for each of its channels; the same event with the same `once` only once.
+
+    `more` are further fields of the Story, such as `expires` or `eta`.
+    """
     for channel in incident.channels if channels is None else channels:
         if channel not in settings.channels:
             continue
@@ -46,6 +51,7 @@ def tell(
                 kind=KIND,
                 key=f"deliver:{incident.id}:{event}:{once}:{channel}",
                 lane=_lane(incident.id, channel),
+                queue=_queue(channel),
                 run_at=now,
                 incident_id=incident.id,
                 payload={
@@ -54,6 +60,7 @@ def tell(
                     "at": now.isoformat(),
                     "note": note,
                     "rollback": _pack(rollback),
+                    "more": {name: _plain(value) for name, value in (more or {}).items()},
                 },
             ),
         )
@@ -78,9 +85,12 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     try:
         sent = await _send(channel, message, reference)
     except DeliveryError as error:
-        if error.again and desk.clock() - job.created_at < desk.settings.notify.give_up_after:
-            return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
-        return failed(str(error), _gave_up(desk, job, f"could not tell {name}: {error}"))
+        age = desk.clock() - job.created_at
+        if not error.again or age >= desk.settings.notify.give_up_after:
+            return failed(str(error), _gave_up(desk, job, f"could not tell {name}: {error}"))
+        if age >= desk.settings.notify.fall_back_after:
+            await desk.store.write(lambda connection: _fall_back(connection, desk, job, str(error)))
+        return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
     return done(message.title, _delivered(desk, job, message, reference, sent))
 
 
@@ -93,6 +103,11 @@ async def _send(channel: Channel, message: Message, reference: str | None) -> st
     except Exception as error:
         log.exception("a channel broke", event_told=message.event, incident=message.incident.id)
         raise DeliveryError("internal", type(error).__name__, again=True) from error
+
+
+def _queue(channel: str) -> str:
+    """A channel has its own queue, so that one that hangs delays no other."""
+    return f"deliver:{channel}"
 
 
 def _lane(incident_id: int, channel: str) -> str:
@@ -108,6 +123,7 @@ def _compose(connection: Connection, desk: Desk, job: Job) -> tuple[Message, str
         alerts=book.alerts_of(connection, incident.id),
         rollback=_unpack(job.payload["rollback"]),
         note=job.payload["note"],
+        **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
     query = select(threads.c.reference).where(
         threads.c.incident_id == incident.id, threads.c.channel == job.payload["channel"]
@@ -127,7 +143,44 @@ def _delivered(desk: Desk, job: Job, message: Message, reference: str | None, se
 
 
 def _gave_up(desk: Desk, job: Job, text: str) -> Any:
-    return lambda connection: book.write_line(connection, job.incident_id, desk.clock(), "not_told", text)
+    def record(connection: Connection) -> None:
+        book.write_line(connection, job.incident_id, desk.clock(), "not_told", text)
+        _fall_back(connection, desk, job, text)
+
+    return record
+
+
+def _fall_back(connection: Connection, desk: Desk, job: Job, trouble: str) -> None:
+    """Tell the channel's stand-in instead, once for a message; a stand-in of a stand-in is not asked."""
+    name = job.payload["channel"]
+    other = desk.settings.notify.fallback.get(name)
+    if other is None or job.payload.get("instead_of"):
+        return
+    now = desk.clock()
+    instead = NewJob(
+        kind=KIND,
+        key=f"{job.key}:instead:{other}",
+        lane=_lane(job.incident_id, other),
+        queue=_queue(other),
+        run_at=now,
+        incident_id=job.incident_id,
+        payload={**job.payload, "channel": other, "instead_of": name},
+    )
+    if enqueue(connection, now, instead):
+        book.write_line(connection, job.incident_id, now, "fell_back", f"{other} is told instead of {name}: {trouble}")
+
+
+def _plain(value: datetime | timedelta | str | None) -> str | float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _field(name: str, value: Any) -> Any:
+    """A further field of the Story, as it was before it was packed."""
+    if name in _TIMES and value is not None:
+        return datetime.fromisoformat(value)
+    return timedelta(seconds=value) if name in _SPANS and value is not None else value
 
 
 def _pack(rollback: RollbackView | None) -> dict[str, Any] | None:
