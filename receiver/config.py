@@ -17,6 +17,7 @@ from deploywatch.quantity import Duration, format_duration, parse_duration
 from deploywatch.secrets import SecretUrl
 from receiver.actions.command import check_template
 from receiver.channels import ChannelSettings
+from receiver.people.settings import PeopleSettings
 from receiver.strategy import Severity, StrategyTable
 from receiver.upstream.settings import Upstream
 
@@ -125,13 +126,7 @@ class Notify(Settings):
     give_up_after: Duration = _duration("24h")
 
 
-class Escalation(Settings):
-    """Whom an escalation reaches: these channels, or every channel."""
-
-    channels: tuple[str, ...] = ()
-
-
-class ReceiverConfig(Settings):
+class ReceiverConfig(PeopleSettings):
     """Everything that the receiver is told."""
 
     database: SecretUrl = Field(default="sqlite:///deploywatch.db", validate_default=True)
@@ -140,7 +135,6 @@ class ReceiverConfig(Settings):
     strategy: StrategyTable = StrategyTable()
     channels: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
     notify: Notify = Notify()
-    escalation: Escalation = Escalation()
     rollback: Rollback = Rollback()
     upstream: Upstream = Upstream()
     # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
@@ -172,11 +166,11 @@ class ReceiverConfig(Settings):
 
     @model_validator(mode="after")
     def _known_channels(self) -> Self:
-        named = {name for names in self.notify.by_severity.values() for name in names} | set(self.escalation.channels)
+        named = {name for names in self.notify.by_severity.values() for name in names} | self.channels_for_people()
         unknown = sorted(named - set(self.channels))
         if unknown:
             hints = "; ".join(f"{name!r} is not a channel{config.nearest(name, self.channels)}" for name in unknown)
-            raise ValueError(f"notify and escalation name channels that are not configured: {hints}")
+            raise ValueError(f"notify, escalation and oncall name channels that are not configured: {hints}")
         return self
 
 

@@ -91,15 +91,15 @@ BAD = {
     ),
     "notify names no channel": (
         SLACK + "notify: {by_severity: {high: [tem]}}\n",
-        "receiver.yml:1:1: notify and escalation name channels that are not configured: 'tem' is not a channel; did y",
+        "receiver.yml:1:1: notify, escalation and oncall name channels that are not configured: 'tem' is not a ch",
     ),
     "escalation names no channel": (
         SLACK + "escalation: {channels: [boss]}\n",
-        "receiver.yml:1:1: notify and escalation name channels that are not configured: 'boss' is not a channel; know",
+        "receiver.yml:1:1: notify, escalation and oncall name channels that are not configured: 'boss' is not a ch",
     ),
     "unknown mode": (
         "rollback: {mode: yolo}\n",
-        "receiver.yml:1:12: rollback.mode: must be 'dry-run' or 'auto', not 'yolo'",
+        "receiver.yml:1:12: rollback.mode: must be 'dry-run', 'approve' or 'auto', not 'yolo'",
     ),
     "an empty command": (
         "rollback: {targets: [{command: [], verify: {url: 'http://x'}}]}\n",

@@ -1,0 +1,38 @@
+"""Flap damping: an incident that keeps coming back must stay quiet for longer before it counts as resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from deploywatch.config import Settings
+from deploywatch.quantity import Duration, format_duration, parse_duration
+
+
+class Damping(Settings):
+    """After `reopenings` within `window` the quiet time is `quiet_time`, where that is longer than the usual one."""
+
+    reopenings: Annotated[int, Field(ge=1)] = 3
+    window: Duration = parse_duration("1h")
+    quiet_time: Duration = parse_duration("30m")
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """How long an incident must be quiet; `why` is empty when that is the usual time."""
+
+    time: timedelta
+    why: str = ""
+
+
+def quiet_needed(reopened: Iterable[datetime], now: datetime, usual: timedelta, settings: Damping) -> Quiet:
+    """How long the incident must be quiet, from when it was reopened before."""
+    count = sum(now - settings.window <= at <= now for at in reopened)
+    if count < settings.reopenings or settings.quiet_time <= usual:
+        return Quiet(usual)
+    longer, window = format_duration(settings.quiet_time), format_duration(settings.window)
+    return Quiet(settings.quiet_time, f"it came back {count} times within {window}, so it must be quiet for {longer}")
