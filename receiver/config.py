@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from sqlalchemy.engine import make_url
@@ -13,9 +11,9 @@ from sqlalchemy.exc import ArgumentError
 
 from deploywatch import config
 from deploywatch.config import RelativePath, Settings
-from deploywatch.quantity import Duration, format_duration, parse_duration
+from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import SecretUrl
-from receiver.actions.command import check_template
+from receiver.actions.settings import ActionSettings
 from receiver.channels import ChannelSettings
 from receiver.people.settings import PeopleSettings
 from receiver.strategy import Severity, StrategyTable
@@ -40,93 +38,17 @@ def _channel_name(name: str) -> str:
 ChannelName = Annotated[str, AfterValidator(_channel_name)]
 
 
-class Verification(Settings):
-    """How a rollback proves itself: the exporter's health of the service, good for `healthy_for`, before `within`.
-
-    In `url`, `{service}` and `{environment}` are filled in.
-    """
-
-    url: str
-    healthy_for: Duration = _duration("10s")
-    within: Duration = _duration("2m")
-    interval: Duration = _duration("1s")
-
-    @field_validator("url")
-    @classmethod
-    def _known_url(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("write a URL that begins with http:// or https://")
-        unknown = sorted(set(re.findall(r"\{([^{}]*)\}", url)) - {"service", "environment"})
-        if unknown:
-            raise ValueError(f"unknown {{{unknown[0]}}}; known: {{service}}, {{environment}}")
-        return url
-
-    @field_validator("interval")
-    @classmethod
-    def _with_pauses(cls, interval: timedelta) -> timedelta:
-        if not interval:
-            raise ValueError("0s would ask without a pause; write 1s or more")
-        return interval
-
-    @model_validator(mode="after")
-    def _can_be_proven(self) -> Self:
-        if self.healthy_for >= self.within:
-            healthy, within = format_duration(self.healthy_for), format_duration(self.within)
-            raise ValueError(
-                f"healthy_for ({healthy}) must be shorter than within ({within}), or no rollback is proven"
-            )
-        return self
-
-
-class RollbackTarget(Settings):
-    """What is rolled back by which program; `*` stands for any service or environment.
-
-    `command` is an argv list, never a shell; `{service}`, `{environment}`, `{from_version}` and `{to_version}` are
-    filled in within each argument.
-    """
-
-    service: str = "*"
-    environment: str = "*"
-    command: Annotated[tuple[str, ...], Field(min_length=1)]
-    timeout: Duration = _duration("5m")
-    verify: Verification
-
-    @field_validator("command")
-    @classmethod
-    def _known_placeholders(cls, command: tuple[str, ...]) -> tuple[str, ...]:
-        check_template(command)
-        return command
-
-    def covers(self, service: str, environment: str) -> bool:
-        """Whether this target is meant for that service in that environment."""
-        return self.service in ("*", service) and self.environment in ("*", environment)
-
-
-class Rollback(Settings):
-    """The brakes: dry-run unless `mode: auto`; only recent deployments; not again within the cooldown.
-
-    `delay` is the time between the decision and the command, in which the alert may resolve or a person step in.
-    """
-
-    mode: Literal["dry-run", "auto"] = "dry-run"
-    recent: Duration = _duration("24h")
-    cooldown: Duration = _duration("30m")
-    delay: Duration = _duration("0s")
-    targets: tuple[RollbackTarget, ...] = ()
-
-    def target(self, service: str, environment: str) -> RollbackTarget | None:
-        """The first target that covers it."""
-        return next((target for target in self.targets if target.covers(service, environment)), None)
-
-
 class Notify(Settings):
     """Which channels hear of a severity when the alert names none; every channel, where nothing is said."""
 
     by_severity: dict[Severity, tuple[str, ...]] = Field(default_factory=dict)
     give_up_after: Duration = _duration("24h")
+    # Who is told instead, when a channel gives up or has not been reached for a while.
+    fallback: dict[str, str] = Field(default_factory=dict)
+    fall_back_after: Duration = _duration("10m")
 
 
-class ReceiverConfig(PeopleSettings):
+class ReceiverConfig(ActionSettings, PeopleSettings):
     """Everything that the receiver is told."""
 
     database: SecretUrl = Field(default="sqlite:///deploywatch.db", validate_default=True)
@@ -135,7 +57,6 @@ class ReceiverConfig(PeopleSettings):
     strategy: StrategyTable = StrategyTable()
     channels: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
     notify: Notify = Notify()
-    rollback: Rollback = Rollback()
     upstream: Upstream = Upstream()
     # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
     dependencies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -167,6 +88,7 @@ class ReceiverConfig(PeopleSettings):
     @model_validator(mode="after")
     def _known_channels(self) -> Self:
         named = {name for names in self.notify.by_severity.values() for name in names} | self.channels_for_people()
+        named |= {*self.notify.fallback, *self.notify.fallback.values()}
         unknown = sorted(named - set(self.channels))
         if unknown:
             hints = "; ".join(f"{name!r} is not a channel{config.nearest(name, self.channels)}" for name in unknown)

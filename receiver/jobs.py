@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select, update
 
 from deploywatch import logs
 from receiver.clock import Clock, Sleep
@@ -23,6 +24,8 @@ log = logs.get("jobs")
 
 LEASE = timedelta(seconds=30)
 POLL_SECONDS = 1.0
+QUEUE_LIMIT = 8
+"""Jobs of one queue that a worker runs at a time."""
 _MAX_BACKOFF = timedelta(minutes=5)
 _NAME_LIMIT = 200
 
@@ -38,7 +41,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """Something to do: once for each `key`, one after another within a `lane`, not before `run_at`."""
+    """Something to do: once for each `key`, one after another within a `lane`, not before `run_at`.
+
+    Of one `queue` (the kind, when it is empty) only `QUEUE_LIMIT` run at a time.
+    """
 
     kind: str
     key: str
@@ -46,6 +52,7 @@ class NewJob:
     run_at: datetime
     incident_id: int | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class Job:
     payload: Mapping[str, Any]
     attempts: int
     created_at: datetime
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,9 @@ _BLOCKED = exists().where(
 )
 
 
-def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
-    """Queue jobs; one whose key was ever queued before is left out."""
-    insert_new(
+def enqueue(connection: Connection, now: datetime, *new: NewJob) -> int:
+    """Queue jobs; one whose key was ever queued before is left out. How many were new comes back."""
+    return insert_new(
         connection,
         jobs,
         [
@@ -113,6 +121,7 @@ def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
                 "kind": job.kind,
                 "key": _fit(job.key),
                 "lane": _fit(job.lane),
+                "queue": _fit(job.queue or job.kind),
                 "incident_id": job.incident_id,
                 "payload": dict(job.payload),
                 "state": State.READY,
@@ -140,17 +149,27 @@ def bring_forward(connection: Connection, job: NewJob) -> None:
     )
 
 
-def claim(connection: Connection, now: datetime, owner: str, limit: int, *, held: Collection[int] = ()) -> list[Job]:
+def claim(
+    connection: Connection, now: datetime, owner: str, limit: int, *, running: Mapping[int, Job] | None = None
+) -> list[Job]:
     """Lease the jobs that are due, at most one a lane; a lease that ran out may be taken over.
 
-    Not those that are `held`: the claimant runs them still, whatever the clock says about their leases.
+    Not those that are `running`: the claimant runs them still, whatever the clock says about their leases. They also
+    count towards their queues' limits.
     """
+    held = running or {}
+    busy = Counter(job.queue for job in held.values())
+    full = [queue for queue, count in busy.items() if count >= QUEUE_LIMIT]
     due = or_(
         and_(jobs.c.state == State.READY, jobs.c.run_at <= now),
         and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < now, jobs.c.id.not_in(held)),
     )
-    query = select(jobs).where(due, ~_BLOCKED).order_by(jobs.c.run_at, jobs.c.id).limit(limit)
-    rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+    query = select(jobs).where(due, ~_BLOCKED, jobs.c.queue.not_in(full)).order_by(jobs.c.run_at, jobs.c.id)
+    rows: list[RowMapping] = []
+    for row in connection.execute(query.limit(2 * limit).with_for_update(skip_locked=True)).mappings():
+        if busy[row["queue"]] < QUEUE_LIMIT and len(rows) < limit:
+            busy[row["queue"]] += 1
+            rows.append(row)
     if rows:
         connection.execute(
             update(jobs)
@@ -158,8 +177,17 @@ def claim(connection: Connection, now: datetime, owner: str, limit: int, *, held
             .values(state=State.RUNNING, leased_by=owner, leased_until=now + LEASE, attempts=jobs.c.attempts + 1)
         )
     return [
-        Job(r["id"], r["kind"], r["key"], r["incident_id"], r["payload"], r["attempts"] + 1, r["created_at"])
-        for r in rows
+        Job(
+            id=row["id"],
+            kind=row["kind"],
+            key=row["key"],
+            incident_id=row["incident_id"],
+            payload=row["payload"],
+            attempts=row["attempts"] + 1,
+            created_at=row["created_at"],
+            queue=row["queue"],
+        )
+        for row in rows
     ]
 
 
@@ -207,7 +235,7 @@ class Worker:
         *,
         owner: str,
         clock: Clock,
-        concurrency: int = 32,
+        concurrency: int = 64,
         lease_sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._lease_sleep = lease_sleep
@@ -217,6 +245,7 @@ class Worker:
         self._clock = clock
         self._concurrency = concurrency
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._jobs: dict[int, Job] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -276,17 +305,17 @@ class Worker:
         room = self._concurrency - len(self._running)
         if room <= 0:
             return 0
-        now = self._clock()
-        held = list(self._running)
-        claimed = await self._store.write(lambda c: claim(c, now, self._owner, room, held=held))
+        now, running = self._clock(), dict(self._jobs)
+        claimed = await self._store.write(lambda c: claim(c, now, self._owner, room, running=running))
         for job in claimed:
             task = asyncio.create_task(self._run_one(job), name=job.key)
             self._running[job.id] = task
+            self._jobs[job.id] = job
             task.add_done_callback(lambda _, number=job.id: self._ended(number))  # type: ignore[misc] # mypy sees no type for the default
         return len(claimed)
 
     def _ended(self, number: int) -> None:
-        del self._running[number]
+        del self._running[number], self._jobs[number]
         self.wake()
 
     async def _run_one(self, job: Job) -> None:

@@ -85,12 +85,12 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     try:
         sent = await _send(channel, message, reference)
     except DeliveryError as error:
-        age = desk.clock() - job.created_at
+        age, trouble = desk.clock() - job.created_at, str(error)
         if not error.again or age >= desk.settings.notify.give_up_after:
-            return failed(str(error), _gave_up(desk, job, f"could not tell {name}: {error}"))
+            return failed(trouble, _gave_up(desk, job, f"could not tell {name}: {trouble}"))
         if age >= desk.settings.notify.fall_back_after:
-            await desk.store.write(lambda connection: _fall_back(connection, desk, job, str(error)))
-        return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
+            await desk.store.write(lambda connection: _fall_back(connection, desk, job, trouble))
+        return again(trouble, max(error.after or timedelta(), backoff(job.attempts)))
     return done(message.title, _delivered(desk, job, message, reference, sent))
 
 

@@ -140,6 +140,8 @@ jobs = _table(
     Column("key", String(200), nullable=False, unique=True),
     # Jobs of one lane run one after another, in their order.
     Column("lane", String(200), nullable=False),
+    # Of one queue only so many run at a time, so that what hangs there leaves room for the others.
+    Column("queue", String(200), nullable=False),
     Column("incident_id", ForeignKey("incidents.id"), index=True),
     Column("payload", JSON, nullable=False),
     Column("state", String(10), nullable=False),

@@ -19,11 +19,13 @@ def insert_id(connection: Connection, table: Table, values: Row) -> int:
     return int(connection.execute(insert(table).values(**values)).inserted_primary_key[0])  # type: ignore[index] # a table with an id
 
 
-def insert_new(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    """Insert the rows that break no uniqueness; the others are there already and stay as they are."""
-    rows = list(rows)
-    if rows:
-        connection.execute(_insert(connection.dialect, table).on_conflict_do_nothing(), rows)
+def insert_new(connection: Connection, table: Table, rows: Iterable[Row]) -> int:
+    """Insert the rows that break no uniqueness; the others are there already and stay as they are.
+
+    How many were new comes back.
+    """
+    statement = _insert(connection.dialect, table).on_conflict_do_nothing()
+    return sum(connection.execute(statement, row).rowcount for row in rows)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

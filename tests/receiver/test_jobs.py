@@ -12,6 +12,7 @@ from sqlalchemy import select
 from receiver import jobs
 from receiver.jobs import (
     LEASE,
+    QUEUE_LIMIT,
     Job,
     NewJob,
     Outcome,
@@ -109,8 +110,19 @@ async def test_names_of_any_length_are_queued_and_stay_distinct(store: Store) ->
 async def test_two_owners_never_hold_the_same_job(store: Store) -> None:
     await queue(store, *(job(str(number)) for number in range(20)))
     both = await asyncio.gather(*(claimed(store, owner=owner, limit=15) for owner in ("one", "two")))
-    assert sorted(len(found) for found in both) == [5, 15]
-    assert len({one.id for found in both for one in found}) == 20
+    assert [len(found) for found in both] == [QUEUE_LIMIT, QUEUE_LIMIT]
+    assert len({one.id for found in both for one in found}) == 2 * QUEUE_LIMIT
+
+
+async def test_a_queue_at_its_limit_leaves_room_for_the_others(store: Store) -> None:
+    hanging = [NewJob("deliver", f"hanging {n}", f"lane {n}", NOON, queue="deliver:team") for n in range(30)]
+    await store.write(lambda c: enqueue(c, NOON, *hanging))
+    first = await store.write(lambda c: claim(c, NOON, "one", 64))
+    await store.write(lambda c: enqueue(c, NOON, NewJob("deliver", "other", "other lane", NOON, queue="deliver:mail")))
+    running = {one.id: one for one in first}
+    second = await store.write(lambda c: claim(c, NOON, "one", 56, running=running))
+    assert len(first) == QUEUE_LIMIT
+    assert [one.key for one in second] == ["other"]
 
 
 async def test_a_lease_that_ran_out_is_taken_over_and_counts_as_an_attempt(store: Store) -> None:

@@ -153,3 +153,28 @@ async def test_what_a_channel_does_not_want_is_neither_sent_nor_noted_as_told(sc
     await scene.drain()
     assert scene.channels["team"].tries == 0
     assert await scene.lines("told") == []
+
+
+async def test_a_channel_that_gives_up_is_stood_in_for(make_scene: MakeScene) -> None:
+    scene = make_scene(
+        settings("team", "mail", notify={"by_severity": {"high": ["team"]}, "fallback": {"team": "mail"}})
+    )
+    scene.channels["team"].failures.append(DeliveryError("credentials", "no such token", again=False))
+    await scene.take(alert())
+    await scene.drain()
+    assert scene.channels["mail"].events == [Event.OPENED]
+    (line,) = await scene.lines("fell_back")
+    assert line.startswith("mail is told instead of team: could not tell team: credentials")
+
+
+async def test_a_channel_that_is_away_for_long_is_stood_in_for_once_and_still_tried(make_scene: MakeScene) -> None:
+    scene = make_scene(
+        settings("team", "mail", notify={"by_severity": {"high": ["team"]}, "fallback": {"team": "mail"}})
+    )
+    scene.channels["team"].failures.extend([busy()] * 14)
+    await scene.take(alert())
+    for _ in range(20):
+        await scene.after(5 * MINUTE)
+    assert scene.channels["mail"].events == [Event.OPENED]
+    assert scene.channels["team"].events == [Event.OPENED]
+    assert len(await scene.lines("fell_back")) == 1
