@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 from exporter.exporter import Exporter
+from exporter.surface.config_route import ConfigRoute
 from exporter.surface.health_routes import HealthRoutes
+from exporter.surface.landing import Landing
 from exporter.surface.metrics import MetricsRoute
 from exporter.surface.own import Own
-from exporter.surface.pages import Pages
 from exporter.surface.probe_route import ProbeRoute
 
 
@@ -43,5 +44,6 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> 
     HealthRoutes(exporter).add_to(server.app)
     MetricsRoute(exporter, registry).add_to(server.app)
     ProbeRoute(exporter).add_to(server.app)
-    Pages(exporter).add_to(server.app)
+    ConfigRoute(exporter).add_to(server.app)
+    Landing(exporter).add_to(server.app)
     return server

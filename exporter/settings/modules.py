@@ -20,6 +20,8 @@ TARGET_KEYS: Mapping[str, tuple[str, str]] = {
     "http": ("url", "http://target.invalid/"),
     "postgres": ("dsn", "postgresql://target.invalid/"),
     "redis": ("url", "redis://target.invalid/"),
+    "tcp": ("address", "target.invalid:1"),
+    "tls": ("address", "target.invalid:1"),
 }
 """Per kind the key that holds the target, and what stands in for one in a module that has none."""
 
@@ -109,7 +111,7 @@ def _credentials(settings: BaseModel, target_key: str) -> Iterator[str]:
         if isinstance(value, BaseModel):
             yield from (f"{name}.{inner}" for inner in _credentials(value, ""))
         elif name == target_key:
-            if "@" in value.get_secret_value():
+            if isinstance(value, Masked) and "@" in value.get_secret_value():
                 yield name
         elif (isinstance(value, Masked) and value.get_secret_value()) or (name in {"username", "key_file"} and value):
             yield name

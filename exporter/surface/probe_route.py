@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
-from ruamel.yaml import YAML
 
 from deploywatch.config import nearest, redacted
 from deploywatch.errors import DeploywatchError
@@ -21,6 +18,7 @@ from exporter.probes import AnyProbe
 from exporter.probing import run
 from exporter.results import Result, Sample
 from exporter.settings.modules import Module, TargetError
+from exporter.surface.config_route import as_yaml
 from exporter.surface.metrics import exposed
 
 DEFAULT_MODULE = "http_2xx"
@@ -148,13 +146,9 @@ def told(result: Result) -> str:
 
 
 def _told(asked: Asked, name: tuple[str, str], result: Result) -> str:
-    stream = io.StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = False
-    shown: dict[str, Any] = redacted(asked.settings)
-    yaml.dump({key: value for key, value in shown.items() if value not in (None, "", {}, [])}, stream)
+    shown = {key: value for key, value in redacted(asked.settings).items() if value not in (None, "", {}, [])}
     return (
         f"Logs for the probe of {name[1]} with module {name[0]}, limit {asked.limit:g} s:\n{told(result)}\n\n\n"
         f"Metrics that would have been returned:\n{metrics(result)}\n\n"
-        f"Module configuration:\n{stream.getvalue()}"
+        f"Module configuration:\n{as_yaml(shown)}"
     )

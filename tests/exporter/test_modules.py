@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from deploywatch.config import redacted
 from deploywatch.errors import ConfigError
 from exporter import config
+from exporter.probes import KINDS
 from exporter.probes.http import HttpSettings
-from exporter.settings.modules import Module, TargetError
+from exporter.settings.modules import TARGET_KEYS, Module, TargetError
 
 Write = Callable[[str], Path]
 
@@ -39,6 +40,15 @@ def http(**settings: Any) -> HttpSettings:
 def test_a_module_is_pointed_at_targets_as_blackbox_users_write_them() -> None:
     for target, url in (("x.example", "http://x.example"), ("https://x.example/a?b=c", "https://x.example/a?b=c")):
         assert redacted(module(kind="http").pointed_at(target))["url"] == url
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_can_be_pointed_at_a_target_or_says_why_not(kind: str) -> None:
+    if kind in TARGET_KEYS:
+        assert module(kind=kind).pointed_at("x.example:1").kind == kind
+    else:
+        with pytest.raises(ValueError, match=f"a {kind} probe has no single target|field required|Field required"):
+            module(kind=kind)
 
 
 @pytest.mark.parametrize("target", ["", "ftp://x", "http://", "http://x:port", "://"])
