@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from deploywatch.quantity import format_duration
-from receiver.config import Rollback, RollbackTarget
-from receiver.deployments.ledger import Deployment
+from receiver.actions.evidence import Advice, weigh
+from receiver.actions.settings.rollback import Mode, Rollback, RollbackTarget
+from receiver.deployments.ledger import Deployment, Status
+
+HOUR = timedelta(hours=1)
 
 
 class Refusal(StrEnum):
@@ -19,11 +23,31 @@ class Refusal(StrEnum):
     NO_DEPLOYMENT = "no_deployment"
     ALREADY_ROLLED_BACK = "already_rolled_back"
     ALREADY_TRIED = "already_tried"
+    NEWER_DEPLOYMENT = "newer_deployment"
+    DEPLOYMENT_RUNNING = "deployment_running"
     NOT_RECENT = "not_recent"
     NO_PREVIOUS_VERSION = "no_previous_version"
     SAME_VERSION = "same_version"
+    BREAKER_OPEN = "breaker_open"
+    LOCKED = "locked"
     COOLDOWN = "cooldown"
+    CAP_OF_TARGET = "cap_of_target"
+    CAP_IN_ALL = "cap_in_all"
+    NOT_ENOUGH_ISSUES = "not_enough_issues"
+    REJECTED = "rejected"
+    APPROVAL_EXPIRED = "approval_expired"
+    APPROVAL_WAITING = "approval_waiting"
     UNSAFE_VALUE = "unsafe_value"
+
+
+class Word(StrEnum):
+    """How a person's word on this deployment in this incident stands."""
+
+    NONE = ""
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +55,8 @@ class Situation:
     """What the decision is made from.
 
     `tried` says how a rollback of this very deployment stands ("" for none), `last_rollback` when one of this
-    service and environment last began.
+    service and environment last began, `failed_in_a_row` how many of its last ones failed since a person allowed it,
+    `of_target` and `in_all` how many began within the last hour, `held_by` who has the target's lock ("" for nobody).
     """
 
     now: datetime
@@ -41,16 +66,27 @@ class Situation:
     deployment: Deployment | None
     tried: str
     last_rollback: datetime | None
+    opened_at: datetime | None = None
+    failed_in_a_row: int = 0
+    of_target: int = 0
+    in_all: int = 0
+    held_by: str = ""
+    issues: tuple[str, ...] = ()
+    word: Word = Word.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Roll back this deployment to its previous version; only say so, in a dry run."""
+    """Roll back this deployment to its previous version; `mode` says whether to do it, to ask first, or only to tell.
+
+    `why` is what the evidence says, when it was weighed.
+    """
 
     deployment: Deployment
     target: RollbackTarget
     to_version: str
-    dry_run: bool
+    mode: Mode
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +95,20 @@ class Refused:
 
     reason: Refusal
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A situation that has what every later brake looks at."""
+
+    at: Situation
+    deployment: Deployment
+    target: RollbackTarget
+    settings: Rollback
+
+    @property
+    def where(self) -> str:
+        return f"{self.at.service} in {self.at.environment}"
 
 
 def decide(situation: Situation, settings: Rollback) -> Go | Refused:
@@ -72,24 +122,109 @@ def decide(situation: Situation, settings: Rollback) -> Go | Refused:
         return Refused(Refusal.NO_TARGET, f"no rollback target is configured for {where}")
     if deployment is None:
         return Refused(Refusal.NO_DEPLOYMENT, f"no deployment of {where} is known")
-    if deployment.rollback_of is not None or deployment.status == "rolled_back":
-        return Refused(Refusal.ALREADY_ROLLED_BACK, f"{where} was rolled back already and runs {deployment.version}")
-    if situation.tried:
-        detail = f"a rollback of {deployment.version} was begun before and is {situation.tried}"
+    case = _Case(situation, deployment, target, settings)
+    for brake in _BRAKES:
+        if refused := brake(case):
+            return refused
+    return _permission(case)
+
+
+def _of_the_past(case: _Case) -> Refused | None:
+    deployment, at = case.deployment, case.at
+    if deployment.rollback_of is not None or deployment.status is Status.ROLLED_BACK:
+        detail = f"{case.where} was rolled back already and runs {deployment.version}"
+        return Refused(Refusal.ALREADY_ROLLED_BACK, detail)
+    if at.tried:
+        detail = f"a rollback of {deployment.version} was begun before and is {at.tried}"
         return Refused(Refusal.ALREADY_TRIED, f"{detail}; it is not run a second time")
-    age = situation.now - deployment.started_at
-    if age > settings.recent:
+    return None
+
+
+def _of_the_deployment(case: _Case) -> Refused | None:
+    deployment, at = case.deployment, case.at
+    if at.opened_at is not None and deployment.started_at > at.opened_at:
+        detail = f"a deployment of {deployment.version} began at {deployment.started_at:%H:%M:%S} UTC"
+        return Refused(Refusal.NEWER_DEPLOYMENT, f"{detail}, after the incident had opened; it may be the remedy")
+    age = at.now - deployment.started_at
+    recent = case.settings.recent
+    if age > recent:
         detail = f"the last deployment, {deployment.version}, is {format_duration(_whole(age))} old"
-        return Refused(Refusal.NOT_RECENT, f"{detail}; only the last {format_duration(settings.recent)} count")
-    previous = deployment.previous_version
-    if previous is None:
+        return Refused(Refusal.NOT_RECENT, f"{detail}; only the last {format_duration(recent)} count")
+    if deployment.status is Status.RUNNING:
+        detail = f"the deployment of {deployment.version} is still running"
+        return Refused(Refusal.DEPLOYMENT_RUNNING, f"{detail}, so nobody knows what runs when")
+    return None
+
+
+def _of_the_version(case: _Case) -> Refused | None:
+    deployment = case.deployment
+    if deployment.previous_version is None:
         return Refused(Refusal.NO_PREVIOUS_VERSION, f"what ran before {deployment.version} is not known")
-    if previous == deployment.version:
+    if deployment.previous_version == deployment.version:
         return Refused(Refusal.SAME_VERSION, f"{deployment.version} ran before as well")
-    if situation.last_rollback and situation.now < situation.last_rollback + settings.cooldown:
-        until = situation.last_rollback + settings.cooldown
+    return None
+
+
+def _of_the_target(case: _Case) -> Refused | None:
+    at, settings = case.at, case.settings
+    if at.held_by:
+        return Refused(Refusal.LOCKED, f"{case.where} is in the hands of {at.held_by}")
+    if at.failed_in_a_row >= settings.breaker:
+        failed = f"the last {at.failed_in_a_row} rollbacks of {case.where} failed"
+        return Refused(Refusal.BREAKER_OPEN, f"{failed}; a person must allow it again (deploywatch deployments allow)")
+    if at.last_rollback and at.now < at.last_rollback + settings.cooldown:
+        until = at.last_rollback + settings.cooldown
         return Refused(Refusal.COOLDOWN, f"cooldown until {until:%H:%M:%S} UTC")
-    return Go(deployment, target, previous, dry_run=settings.mode != "auto")
+    return None
+
+
+def _of_the_hour(case: _Case) -> Refused | None:
+    at, caps = case.at, case.settings.caps
+    if at.of_target >= caps.target:
+        detail = f"{at.of_target} rollbacks of {case.where} began within an hour"
+        return Refused(Refusal.CAP_OF_TARGET, f"{detail}; at most {caps.target} may")
+    if at.in_all >= caps.total:
+        detail = f"{at.in_all} rollbacks of all services began within an hour"
+        return Refused(Refusal.CAP_IN_ALL, f"{detail}; at most {caps.total} may")
+    return None
+
+
+def _of_a_person(case: _Case) -> Refused | None:
+    version = case.deployment.version
+    match case.at.word:
+        case Word.REJECTED:
+            return Refused(Refusal.REJECTED, f"a person said no to rolling back {version}")
+        case Word.EXPIRED:
+            return Refused(Refusal.APPROVAL_EXPIRED, f"nobody said yes in time to rolling back {version}")
+        case Word.WAITING:
+            return Refused(Refusal.APPROVAL_WAITING, f"rolling back {version} waits for a person's word already")
+    return None
+
+
+_BRAKES: tuple[Callable[[_Case], Refused | None], ...] = (
+    _of_the_past,
+    _of_the_deployment,
+    _of_the_version,
+    _of_the_target,
+    _of_the_hour,
+    _of_a_person,
+)
+
+
+def _permission(case: _Case) -> Go | Refused:
+    """No brake holds: what the evidence and the mode allow. A person's yes outweighs both but a dry run."""
+    mode: Mode = case.target.mode or case.settings.mode
+    to_version = case.deployment.previous_version or ""
+    if case.at.word is Word.APPROVED:
+        go_mode: Mode = "dry-run" if mode == "dry-run" else "auto"
+        return Go(case.deployment, case.target, to_version, go_mode, "a person approved it")
+    if case.settings.decide is None:
+        return Go(case.deployment, case.target, to_version, mode)
+    verdict = weigh(case.at.issues, case.settings.decide)
+    if verdict.advice is Advice.MONITOR:
+        return Refused(Refusal.NOT_ENOUGH_ISSUES, verdict.detail)
+    careful = verdict.advice is Advice.GRADUAL and mode == "auto"
+    return Go(case.deployment, case.target, to_version, "approve" if careful else mode, verdict.detail)
 
 
 def _whole(age: timedelta) -> timedelta:

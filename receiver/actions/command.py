@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -43,7 +43,7 @@ class Ran:
         return f"{end}: {' / '.join(last)}" if last else end
 
 
-def check_template(command: Sequence[str]) -> None:
+def check_template(command: Sequence[str], known: Collection[str] = PLACEHOLDERS) -> None:
     """ValueError when an argument has a placeholder that nobody fills in, or braces that do not close."""
     for argument in command:
         try:
@@ -51,14 +51,14 @@ def check_template(command: Sequence[str]) -> None:
         except ValueError as error:
             raise ValueError(f"{argument!r}: {error}; write {{{{ and }}}} for literal braces") from error
         for name, spec, conversion in parts:
-            if name not in PLACEHOLDERS:
-                raise ValueError(f"{argument!r}: unknown {{{name}}}; known: {', '.join(sorted(PLACEHOLDERS))}")
+            if name not in known:
+                raise ValueError(f"{argument!r}: unknown {{{name}}}; known: {', '.join(sorted(known))}")
             if spec or conversion:
                 raise ValueError(f"{argument!r}: only {{{name}}} itself is filled in, without a format")
 
 
-def fill(command: Sequence[str], values: Mapping[str, str]) -> list[str]:
-    """Put the values into the arguments; ValueError for one that could mean more than itself.
+def check_values(values: Mapping[str, str]) -> None:
+    """ValueError for a value that could mean more than itself where it is put.
 
     A value starts with a letter, digit or underscore (so it is never read as an option) and has no spaces, quotes,
     path traversal or control characters.
@@ -66,11 +66,24 @@ def fill(command: Sequence[str], values: Mapping[str, str]) -> list[str]:
     for name, value in values.items():
         if not _SAFE.fullmatch(value) or ".." in value:
             raise ValueError(f"{name} {value[:80]!r} has characters that are not passed to a command")
+
+
+def fill(command: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """Put the values into the arguments; ValueError for one that could mean more than itself."""
+    check_values(values)
     return [argument.format_map(dict(values)) for argument in command]
 
 
-async def run(command: Sequence[str], limit: timedelta, *, grace: float = _KILL_SECONDS) -> Ran:
+async def run(
+    command: Sequence[str],
+    limit: timedelta,
+    *,
+    grace: float = _KILL_SECONDS,
+    variables: Mapping[str, str] | None = None,
+) -> Ran:
     """Run it without a shell or standard input, in a process group of its own that never outlives this call.
+
+    `variables` are set in its environment, beside our own.
 
     It is over when the program itself is, whatever it leaves behind. A program that cannot be started gives code 127,
     as a shell would say. At the limit it is asked to end, and after `grace` seconds more it is killed.
@@ -82,6 +95,7 @@ async def run(command: Sequence[str], limit: timedelta, *, grace: float = _KILL_
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **variables} if variables else None,
         )
     except OSError as error:
         return Ran(127, f"cannot run {command[0]}: {error.strerror}")

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
-from receiver.actions import brakes, command, escalate
-from receiver.actions.brakes import Go, Refusal, Refused, Situation
+from receiver.actions import approval, brakes, escalate
+from receiver.actions.brakes import Go, Refusal, Refused
+from receiver.actions.executors.plan import Means, Plan
 from receiver.actions.notify import tell
-from receiver.config import ReceiverConfig, RollbackTarget
+from receiver.actions.record import ROLLBACK, give_back, holder, lane, situation, take, usual_duration
+from receiver.actions.settings.rollback import RollbackTarget
+from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book
@@ -23,7 +26,10 @@ from receiver.messages import Event, RollbackView
 from receiver.store import insert_id
 from receiver.store.schema import rollbacks
 
-KIND, VERIFY = "rollback", "verify"
+KIND, VERIFY = ROLLBACK, "verify"
+
+# What was asked for is not needed, or people have been told why, or asked, already.
+_HEARD = frozenset({Refusal.INCIDENT_OVER, Refusal.ALREADY_ROLLED_BACK, Refusal.APPROVAL_WAITING})
 
 log = logs.get("rollback")
 
@@ -33,7 +39,8 @@ class Begun:
     """A rollback that is written down and may now run."""
 
     id: int
-    argv: list[str]
+    deployment_id: int
+    plan: Plan
     target: RollbackTarget
     view: RollbackView
     started_at: datetime
@@ -44,7 +51,7 @@ def queue(connection: Connection, settings: ReceiverConfig, incident: Incident, 
     job = NewJob(
         kind=KIND,
         key=f"rollback:{incident.id}:{alert.fingerprint}:{alert.starts_at.isoformat()}",
-        lane=f"rollback:{incident.service}/{incident.environment}",
+        lane=lane(incident.service, incident.environment),
         run_at=now + settings.rollback.delay,
         incident_id=incident.id,
         payload={"alert": alert.name},
@@ -56,17 +63,19 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     """Decide and, when the brakes allow it, run the command once."""
     interrupted = await desk.store.read(lambda connection: _interrupted(connection, job))
     if interrupted is not None:
-        row = interrupted
-        return done("unknown after a crash", lambda connection: _unknown(connection, desk, row))
+        number, why = interrupted["id"], "the receiver stopped while it ran"
+        return done("unknown after a crash", lambda connection: _unknown(connection, desk, number, why))
     begun = await desk.store.write(lambda connection: _begin(connection, desk, job))
     if begun is None:
         return done()
-    log.info("rollback begins", incident=job.incident_id, command=" ".join(begun.argv))
-    ran = await command.run(begun.argv, begun.target.timeout)
-    log.info("rollback command ended", incident=job.incident_id, result=str(ran))
-    if ran.good:
-        return done(str(ran), lambda connection: _succeeded(connection, desk, job, begun))
-    return done(str(ran), lambda connection: _failed(connection, desk, job, begun, ran))
+    log.info("rollback begins", incident=job.incident_id, plan=str(begun.plan))
+    result = await begun.plan.perform(Means(desk.http, desk.clock, desk.sleep), begun.target.timeout)
+    log.info("rollback ended", incident=job.incident_id, good=result.good, result=result.detail)
+    if result.good:
+        return done(result.detail, lambda connection: _succeeded(connection, desk, job, begun))
+    if not result.known:
+        return done(result.detail, lambda connection: _unknown(connection, desk, begun.id, result.detail))
+    return done(result.detail, lambda connection: _failed(connection, desk, job, begun, result.detail))
 
 
 def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
@@ -78,81 +87,87 @@ def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
 
 
 def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
+    """Decide, and write down what follows; what is to run now comes back."""
     incident, now = book.get(connection, job.incident_id), desk.clock()
-    decision = brakes.decide(_situation(connection, incident, now), desk.settings.rollback)
+    decision = brakes.decide(situation(connection, incident, now), desk.settings.rollback)
     if isinstance(decision, Go):
         try:
-            argv = command.fill(decision.target.command, _values(decision))
+            plan = decision.target.plan(_values(decision, incident))
         except ValueError as error:
             decision = Refused(Refusal.UNSAFE_VALUE, str(error))
         else:
-            return _start(connection, desk, incident, decision, argv)
+            return _go(connection, desk, incident, job, decision, plan=plan)
     _refuse(connection, desk, incident, job, decision)
     return None
 
 
-def _situation(connection: Connection, incident: Incident, now: datetime) -> Situation:
-    last = select(func.max(rollbacks.c.started_at)).where(
-        rollbacks.c.service == incident.service, rollbacks.c.environment == incident.environment
-    )
-    deployment = ledger.latest(connection, incident.service, incident.environment)
-    tried = select(rollbacks.c.state).where(rollbacks.c.deployment_id == (deployment.id if deployment else None))
-    return Situation(
-        now=now,
-        service=incident.service,
-        environment=incident.environment,
-        incident_over=incident.resolved_at is not None or incident.quiet_since is not None,
-        deployment=deployment,
-        tried=connection.execute(tried).scalar() or "",
-        last_rollback=connection.execute(last).scalar(),
-    )
+def _go(connection: Connection, desk: Desk, incident: Incident, job: Job, go: Go, *, plan: Plan) -> Begun | None:
+    match go.mode:
+        case "auto":
+            return _start(connection, desk, incident, job, go, plan=plan)
+        case "approve":
+            approval.ask(connection, desk.settings, incident, go, desk.clock(), would=str(plan))
+        case "dry-run":
+            _dry_run(connection, desk, incident, go, plan)
+    return None
 
 
-def _values(go: Go) -> dict[str, str]:
+def _values(go: Go, incident: Incident) -> dict[str, str]:
     return {
         "service": go.deployment.service,
         "environment": go.deployment.environment,
         "from_version": go.deployment.version,
         "to_version": go.to_version,
+        "id": f"deploywatch-{incident.id}-{go.deployment.id}-{incident.opened_at:%Y%m%d%H%M%S}",
     }
 
 
-def _start(connection: Connection, desk: Desk, incident: Incident, go: Go, argv: list[str]) -> Begun | None:
+def _step(go: Go) -> str:
+    bad = go.deployment
+    return f"{bad.service} in {bad.environment} from {bad.version} to {go.to_version}"
+
+
+def _dry_run(connection: Connection, desk: Desk, incident: Incident, go: Go, plan: Plan) -> None:
+    now, view = desk.clock(), RollbackView(go.deployment.version, go.to_version, detail=str(plan))
+    text = f"dry run: would roll back {_step(go)}: {plan}"
+    book.write_line(connection, incident.id, now, "rollback_dry_run", text)
+    once, settings = go.deployment.id, desk.settings
+    tell(connection, settings, incident, Event.ROLLBACK_DRY_RUN, now, once=once, note=go.why, rollback=view)
+
+
+def _start(connection: Connection, desk: Desk, incident: Incident, job: Job, go: Go, *, plan: Plan) -> Begun | None:
+    """Write down that it begins, before it does: the row and the lock are what no replica gets past."""
     now, bad = desk.clock(), go.deployment
-    step = f"{bad.service} in {bad.environment} from {bad.version} to {go.to_version}"
-    view = RollbackView(bad.version, go.to_version, detail=" ".join(argv))
-    if go.dry_run:
-        book.write_line(
-            connection, incident.id, now, "rollback_dry_run", f"dry run: would roll back {step}: {view.detail}"
-        )
-        tell(connection, desk.settings, incident, Event.ROLLBACK_DRY_RUN, now, once=bad.id, rollback=view)
+    if not take(connection, bad.service, bad.environment, holder(bad.id), now):
+        _refuse(connection, desk, incident, job, Refused(Refusal.LOCKED, "another replica was faster"))
         return None
-    number = insert_id(
-        connection,
-        rollbacks,
-        {
-            "deployment_id": bad.id,
-            "incident_id": incident.id,
-            "service": bad.service,
-            "environment": bad.environment,
-            "from_version": bad.version,
-            "to_version": go.to_version,
-            "state": "running",
-            "detail": "",
-            "started_at": now,
-        },
-    )
-    book.write_line(connection, incident.id, now, "rollback_started", f"rollback started: {step}")
-    tell(connection, desk.settings, incident, Event.ROLLBACK_STARTED, now, once=number, rollback=view)
-    return Begun(number, argv, go.target, view, now)
+    row = {
+        "deployment_id": bad.id,
+        "incident_id": incident.id,
+        "service": bad.service,
+        "environment": bad.environment,
+        "from_version": bad.version,
+        "to_version": go.to_version,
+        "state": "running",
+        "detail": "",
+        "started_at": now,
+    }
+    number = insert_id(connection, rollbacks, row)
+    view = RollbackView(bad.version, go.to_version, detail=str(plan))
+    book.write_line(connection, incident.id, now, "rollback_started", f"rollback started: {_step(go)}")
+    more = {"eta": usual_duration(connection, bad.service, bad.environment)}
+    asked = go.why or f"asked for by {job.payload['alert']}"
+    settings = desk.settings
+    tell(connection, settings, incident, Event.ROLLBACK_STARTED, now, once=number, note=asked, rollback=view, more=more)
+    return Begun(number, bad.id, plan, go.target, view, now)
 
 
 def _refuse(connection: Connection, desk: Desk, incident: Incident, job: Job, refused: Refused) -> None:
     now = desk.clock()
     text = f"rollback refused ({refused.reason}): {refused.detail}; asked for by {job.payload['alert']}"
     book.write_line(connection, incident.id, now, "rollback_refused", text)
-    if refused.reason in (Refusal.INCIDENT_OVER, Refusal.ALREADY_ROLLED_BACK):
-        return  # what was asked for is not needed, and people have heard why
+    if refused.reason in _HEARD:
+        return
     latest = ledger.latest(connection, incident.service, incident.environment)
     view = RollbackView(
         from_version=latest.version if latest else "",
@@ -173,26 +188,28 @@ def _succeeded(connection: Connection, desk: Desk, job: Job, begun: Begun) -> No
     queue_verification(connection, row, now)
 
 
-def _failed(connection: Connection, desk: Desk, job: Job, begun: Begun, ran: command.Ran) -> None:
+def _failed(connection: Connection, desk: Desk, job: Job, begun: Begun, detail: str) -> None:
     now, incident = desk.clock(), book.get(connection, job.incident_id)
-    _close(connection, begun.id, "failed", str(ran), now)
-    view = RollbackView(begun.view.from_version, begun.view.to_version, "command", str(ran), now - begun.started_at)
-    book.write_line(connection, incident.id, now, "rollback_failed", f"rollback failed: {ran}")
+    _close(connection, begun.id, "failed", detail, now)
+    give_back(connection, incident.service, incident.environment, holder(begun.deployment_id))
+    view = RollbackView(begun.view.from_version, begun.view.to_version, "command", detail, now - begun.started_at)
+    book.write_line(connection, incident.id, now, "rollback_failed", f"rollback failed: {detail}")
     tell(connection, desk.settings, incident, Event.ROLLBACK_FAILED, now, once=begun.id, rollback=view)
     why = f"the rollback to {begun.view.to_version} failed"
     escalate.at_once(connection, desk.settings, incident, now, why=why, once=f"rollback:{begun.id}")
 
 
-def _unknown(connection: Connection, desk: Desk, row: RowMapping) -> None:
-    """The receiver died while the command ran: say so, never run it again, and look whether it worked."""
+def _unknown(connection: Connection, desk: Desk, number: int, why: str) -> None:
+    """Nobody knows whether it happened: say so, never run it again, and look whether it worked."""
+    row = connection.execute(select(rollbacks).where(rollbacks.c.id == number)).mappings().one()
     now, incident = desk.clock(), book.get(connection, row["incident_id"])
-    _close(connection, row["id"], "unknown", "the receiver stopped while the command ran", now)
-    detail = "the receiver stopped while the command ran; it is not run again, the result is being checked"
+    _close(connection, number, "unknown", why, now)
+    detail = f"{why}; it is not run again, the result is being checked"
     view = RollbackView(row["from_version"], row["to_version"], "interrupted", detail)
     book.write_line(connection, incident.id, now, "rollback_unknown", f"rollback unknown: {detail}")
-    tell(connection, desk.settings, incident, Event.ROLLBACK_UNKNOWN, now, once=row["id"], rollback=view)
-    why = f"whether the rollback to {row['to_version']} happened is unknown"
-    escalate.at_once(connection, desk.settings, incident, now, why=why, once=f"rollback:{row['id']}")
+    tell(connection, desk.settings, incident, Event.ROLLBACK_UNKNOWN, now, once=number, rollback=view)
+    reason = f"whether the rollback to {row['to_version']} happened is unknown"
+    escalate.at_once(connection, desk.settings, incident, now, why=reason, once=f"rollback:{number}")
     queue_verification(connection, row, now)
 
 
@@ -201,7 +218,7 @@ def queue_verification(connection: Connection, row: RowMapping, now: datetime) -
     job = NewJob(
         kind=VERIFY,
         key=f"verify:{row['id']}",
-        lane=f"rollback:{row['service']}/{row['environment']}",
+        lane=lane(row["service"], row["environment"]),
         run_at=now,
         incident_id=row["incident_id"],
         payload={"rollback": row["id"]},

@@ -1,18 +1,21 @@
-"""Verify a rollback: the exporter must say that the service is healthy, with the right version, for a while."""
+"""Verify a rollback: the exporter must find the service well with the right version, and the signals be good."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from urllib.parse import quote
 
 import aiohttp
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch.quantity import format_duration
-from receiver.actions import escalate
+from receiver.actions import escalate, readings
 from receiver.actions.notify import tell
-from receiver.config import Verification
+from receiver.actions.readings import Reading, Streak
+from receiver.actions.record import give_back, holder
+from receiver.actions.settings.rollback import Verification
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book
@@ -31,29 +34,77 @@ class Health:
     detail: str
 
 
+class Proof(StrEnum):
+    """What came of it, as the rollback's state; unproven is what only missing metrics kept from being proven."""
+
+    VERIFIED = "verified"
+    NOT_VERIFIED = "not_verified"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the rollback is proven, and the sentence for people."""
+
+    proof: Proof
+    detail: str
+
+
+_EVENTS = {
+    Proof.VERIFIED: Event.ROLLBACK_SUCCEEDED,
+    Proof.NOT_VERIFIED: Event.ROLLBACK_FAILED,
+    Proof.UNPROVEN: Event.ROLLBACK_UNKNOWN,
+}
+
+
 async def handle(desk: Desk, job: Job) -> Outcome:
-    """Look at the service until it has been healthy long enough, or the time is over."""
+    """Look at the service until it has been well long enough, or the time is over."""
     row = await desk.store.read(lambda connection: _row(connection, job))
     target = desk.settings.rollback.target(row["service"], row["environment"])
     if target is None:
-        verdict = Health(good=False, detail="no rollback target is configured any more, so nothing says how to verify")
+        detail = "no rollback target is configured any more, so nothing says how to verify"
+        verdict = Verdict(Proof.NOT_VERIFIED, detail)
     else:
         verdict = await _prove(desk, target.verify, row)
     return done(verdict.detail, lambda connection: _record(connection, desk, row, verdict))
 
 
-async def _prove(desk: Desk, settings: Verification, row: RowMapping) -> Health:
+async def _prove(desk: Desk, settings: Verification, row: RowMapping) -> Verdict:
+    service, environment = row["service"], row["environment"]
     deadline = desk.clock() + settings.within
-    good_since: datetime | None = None
+    well_since: datetime | None = None
+    streak = Streak()
     while True:
-        health = await look(desk.http, settings.url, row["service"], row["environment"], row["to_version"])
+        health = await look(desk.http, settings.url, service, environment, row["to_version"])
+        signals = await readings.look(desk, desk.settings.prometheus, settings.signals, service, environment)
         now = desk.clock()
-        good_since = (good_since or now) if health.good else None
-        if good_since is not None and now - good_since >= settings.healthy_for:
-            return Health(good=True, detail=f"{health.detail}, for {format_duration(settings.healthy_for)}")
+        well_since = (well_since or now) if health.good else None
+        streak = streak.after(signals, now)
+        well = well_since is not None and now - well_since >= settings.healthy_for
+        if well and (not settings.signals or streak.lasted >= settings.signals_for):
+            return Verdict(Proof.VERIFIED, _proven(settings, health, signals))
         if now >= deadline:
-            return Health(good=False, detail=f"not healthy within {format_duration(settings.within)}: {health.detail}")
+            return _missed(settings, health, signals, well=well, gaps=streak.gaps)
         await desk.sleep(settings.interval / timedelta(seconds=1))
+
+
+def _proven(settings: Verification, health: Health, signals: Reading) -> str:
+    detail = f"{health.detail}, for {format_duration(settings.healthy_for)}"
+    if not settings.signals:
+        return detail
+    return f"{detail}; {signals.detail}, for {format_duration(settings.signals_for)}"
+
+
+def _missed(settings: Verification, health: Health, signals: Reading, *, well: bool, gaps: bool) -> Verdict:
+    """The time is over: what is bad says so; what only had no metrics is neither good nor bad."""
+    within = format_duration(settings.within)
+    if not well:
+        return Verdict(Proof.NOT_VERIFIED, f"not healthy within {within}: {health.detail}")
+    if gaps:
+        detail = f"{health.detail}, but the metrics neither prove nor disprove it within {within}: {signals.detail}"
+        return Verdict(Proof.UNPROVEN, detail)
+    lasting = format_duration(settings.signals_for)
+    return Verdict(Proof.NOT_VERIFIED, f"signals not good for {lasting} within {within}: {signals.detail}")
 
 
 async def look(http: aiohttp.ClientSession, url: str, service: str, environment: str, version: str | None) -> Health:
@@ -79,21 +130,17 @@ def _row(connection: Connection, job: Job) -> RowMapping:
     return connection.execute(select(rollbacks).where(rollbacks.c.id == job.payload["rollback"])).mappings().one()
 
 
-def _record(connection: Connection, desk: Desk, row: RowMapping, verdict: Health) -> None:
-    now, incident = desk.clock(), book.get(connection, row["incident_id"])
-    state = "verified" if verdict.good else "not_verified"
-    connection.execute(
-        update(rollbacks)
-        .where(rollbacks.c.id == row["id"])
-        .values(state=state, detail=verdict.detail[:2000], finished_at=now)
-    )
-    if verdict.good and row["state"] == "unknown":
+def _record(connection: Connection, desk: Desk, row: RowMapping, verdict: Verdict) -> None:
+    now, incident, proof = desk.clock(), book.get(connection, row["incident_id"]), verdict.proof
+    closed = {"state": proof, "detail": verdict.detail[:2000], "finished_at": now}
+    connection.execute(update(rollbacks).where(rollbacks.c.id == row["id"]).values(**closed))
+    give_back(connection, row["service"], row["environment"], holder(row["deployment_id"]))
+    if proof is Proof.VERIFIED and row["state"] == "unknown":
         ledger.undone(connection, row["deployment_id"], row["to_version"], row["started_at"], now)
-    view = RollbackView(row["from_version"], row["to_version"], state, verdict.detail, now - row["started_at"])
-    event = Event.ROLLBACK_SUCCEEDED if verdict.good else Event.ROLLBACK_FAILED
-    text = f"rollback verified: {verdict.detail}" if verdict.good else f"rollback not verified: {verdict.detail}"
-    book.write_line(connection, incident.id, now, f"rollback_{state}", text)
-    tell(connection, desk.settings, incident, event, now, once=f"verify:{row['id']}", rollback=view)
-    if not verdict.good:
+    view = RollbackView(row["from_version"], row["to_version"], proof, verdict.detail, now - row["started_at"])
+    text = f"rollback {proof.replace('_', ' ')}: {verdict.detail}"
+    book.write_line(connection, incident.id, now, f"rollback_{proof}", text)
+    tell(connection, desk.settings, incident, _EVENTS[proof], now, once=f"verify:{row['id']}", rollback=view)
+    if proof is not Proof.VERIFIED:
         why = f"the rollback to {row['to_version']} could not be verified"
         escalate.at_once(connection, desk.settings, incident, now, why=why, once=f"verify:{row['id']}")

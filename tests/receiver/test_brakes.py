@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.actions.brakes import Go, Refusal, Refused, Situation, decide
-from receiver.config import Rollback
+from receiver.actions.brakes import Go, Refusal, Refused, Situation, Word, decide
+from receiver.actions.settings.rollback import Rollback
 from receiver.deployments.ledger import Deployment, Status
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
@@ -67,6 +67,35 @@ REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
     ),
     Refusal.NO_PREVIOUS_VERSION: (deployed(previous_version=None), "what ran before 1.2.3 is not known"),
     Refusal.SAME_VERSION: (deployed(previous_version="1.2.3"), "1.2.3 ran before as well"),
+    Refusal.NEWER_DEPLOYMENT: (
+        {"opened_at": NOON - 2 * HOUR},
+        "a deployment of 1.2.3 began at 11:00:00 UTC, after the incident had opened; it may be the remedy",
+    ),
+    Refusal.DEPLOYMENT_RUNNING: (
+        deployed(status=Status.RUNNING, finished_at=None),
+        "the deployment of 1.2.3 is still running, so nobody knows what runs when",
+    ),
+    Refusal.LOCKED: (
+        {"held_by": "the rollback of deployment 1"},
+        "shop in production is in the hands of the rollback of deployment 1",
+    ),
+    Refusal.BREAKER_OPEN: (
+        {"failed_in_a_row": 3},
+        "the last 3 rollbacks of shop in production failed; "
+        "a person must allow it again (deploywatch deployments allow)",
+    ),
+    Refusal.CAP_OF_TARGET: (
+        {"of_target": 3, "in_all": 3},
+        "3 rollbacks of shop in production began within an hour; at most 3 may",
+    ),
+    Refusal.CAP_IN_ALL: ({"in_all": 10}, "10 rollbacks of all services began within an hour; at most 10 may"),
+    Refusal.REJECTED: ({"word": Word.REJECTED}, "a person said no to rolling back 1.2.3"),
+    Refusal.APPROVAL_EXPIRED: ({"word": Word.EXPIRED}, "nobody said yes in time to rolling back 1.2.3"),
+    Refusal.APPROVAL_WAITING: ({"word": Word.WAITING}, "rolling back 1.2.3 waits for a person's word already"),
+    Refusal.NOT_ENOUGH_ISSUES: (
+        {"issues": ("HighErrorRate", "HighErrorRate")},
+        "1 of 2 issues needed (HighErrorRate), confidence 30% of 60%: monitor",
+    ),
     Refusal.COOLDOWN: ({"last_rollback": NOON - 10 * MINUTE}, "cooldown until 12:20:00 UTC"),
 }
 
@@ -74,7 +103,8 @@ REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_each_brake_holds_with_its_reason_and_sentence(reason: Refusal) -> None:
     changes, sentence = REFUSALS[reason]
-    assert decide(replace(READY, **changes), brakes()) == Refused(reason, sentence)
+    gate: dict[str, Any] = {"decide": {}} if reason is Refusal.NOT_ENOUGH_ISSUES else {}
+    assert decide(replace(READY, **changes), brakes(**gate)) == Refused(reason, sentence)
 
 
 def test_every_refusal_is_in_the_table_but_the_one_that_the_values_decide() -> None:
@@ -83,13 +113,45 @@ def test_every_refusal_is_in_the_table_but_the_one_that_the_values_decide() -> N
 
 def test_with_every_brake_off_it_goes_to_the_previous_version() -> None:
     settings_ = brakes()
-    assert decide(READY, settings_) == Go(DEPLOYMENT, settings_.targets[0], "1.2.2", dry_run=False)
+    assert decide(READY, settings_) == Go(DEPLOYMENT, settings_.targets[0], "1.2.2", "auto")
 
 
 def test_unless_told_otherwise_it_is_a_dry_run() -> None:
     decision = decide(READY, Rollback.model_validate({"targets": [TARGET]}))
     assert isinstance(decision, Go)
-    assert decision.dry_run
+    assert decision.mode == "dry-run"
+
+
+@pytest.mark.parametrize(
+    ("issues", "mode", "said"),
+    [
+        ("A B", "auto", "2 of 2 issues needed (A, B), confidence 60% of 60%: immediate"),
+        ("A B C", "auto", "3 of 2 issues needed (A, B, C), confidence 90% of 60%: immediate"),
+    ],
+)
+def test_enough_issues_let_it_go_and_say_why(issues: str, mode: str, said: str) -> None:
+    decision = decide(replace(READY, issues=tuple(issues.split())), brakes(decide={}))
+    assert isinstance(decision, Go)
+    assert (decision.mode, decision.why) == (mode, said)
+
+
+def test_enough_issues_without_confidence_are_for_a_person_to_decide() -> None:
+    decision = decide(replace(READY, issues=("A", "B")), brakes(decide={"confidence": 0.9}))
+    assert isinstance(decision, Go)
+    assert decision.mode == "approve"
+    assert decision.why.endswith("gradual")
+
+
+def test_a_persons_yes_outweighs_the_evidence_but_not_a_dry_run() -> None:
+    approved = replace(READY, word=Word.APPROVED)
+    modes = [decide(approved, brakes(mode=mode, decide={})) for mode in ("approve", "auto", "dry-run")]
+    assert [one.mode for one in modes if isinstance(one, Go)] == ["auto", "auto", "dry-run"]
+
+
+def test_a_target_can_have_a_mode_of_its_own() -> None:
+    decision = decide(READY, brakes(mode="auto", targets=[{**TARGET, "mode": "approve"}]))
+    assert isinstance(decision, Go)
+    assert decision.mode == "approve"
 
 
 @pytest.mark.parametrize(("age", "goes"), [(24 * HOUR, True), (24 * HOUR + timedelta(seconds=1), False)])
@@ -123,7 +185,7 @@ def test_the_first_target_that_covers_it_is_taken(service: str, environment: str
         target("*", "production", "any service"),
     ]
     chosen = brakes(targets=targets).target(service, environment)
-    assert (chosen.command[0] if chosen else None) == found
+    assert (chosen.command[0] if chosen and chosen.command else None) == found
 
 
 durations = st.timedeltas(timedelta(), timedelta(days=3))
@@ -145,6 +207,12 @@ situations = st.builds(
     ),
     tried=st.sampled_from(["", "running", "failed", "unknown", "verified"]),
     last_rollback=st.none() | durations.map(lambda age: NOON - age),
+    opened_at=durations.map(lambda age: NOON - age),
+    failed_in_a_row=st.integers(0, 4),
+    of_target=st.integers(0, 4),
+    in_all=st.integers(0, 11),
+    held_by=st.sampled_from(["", "", "the rollback of deployment 7"]),
+    word=st.sampled_from(Word),
 )
 
 
@@ -162,6 +230,13 @@ def test_nothing_goes_past_a_brake(situation: Situation, recent: timedelta, cool
     assert deployment.rollback_of is None
     assert deployment.status != "rolled_back"
     assert situation.now - deployment.started_at <= recent
+    assert deployment.status is not Status.RUNNING
+    assert situation.opened_at is None or deployment.started_at <= situation.opened_at
+    assert situation.failed_in_a_row < 3
+    assert situation.of_target < 3
+    assert situation.in_all < 10
+    assert not situation.held_by
+    assert situation.word in (Word.NONE, Word.APPROVED)
     assert situation.last_rollback is None or situation.now - situation.last_rollback >= cooldown
     assert decision.to_version == deployment.previous_version != deployment.version
     assert decision.target.covers(situation.service, situation.environment)

@@ -1,0 +1,189 @@
+"""A person's word on a rollback: asked for, waited for within a time, given by API, command or signed link."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlencode
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from deploywatch.secrets import Masked
+from receiver.actions.brakes import Go, Word
+from receiver.actions.notify import tell
+from receiver.actions.record import ROLLBACK, lane, usual_duration
+from receiver.config import ReceiverConfig
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.jobs import Job, NewJob, Outcome, done, enqueue
+from receiver.messages import Event, RollbackView
+from receiver.store import insert_id
+from receiver.store.schema import approvals
+
+KIND = "approval"
+PAGE: Final = "/api/v1/approval"
+"""Where signed links lead; the page asks, because mail scanners open links."""
+YES, NO = "approve", "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person is asked: may this deployment be rolled back."""
+
+    id: int
+    incident_id: int
+    deployment_id: int
+    to_version: str
+    state: Word
+    nonce: str | None
+    asked_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+    note: str
+
+
+def ask(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, go: Go, now: datetime, *, would: str
+) -> None:
+    """Ask once about this deployment in this incident, and look again when the time is over."""
+    within, nonce = settings.rollback.approval.within, secrets.token_hex(16)
+    row = {
+        "incident_id": incident.id,
+        "deployment_id": go.deployment.id,
+        "to_version": go.to_version,
+        "state": Word.WAITING,
+        "nonce": nonce,
+        "asked_at": now,
+        "expires_at": now + within,
+        "note": "",
+    }
+    number = insert_id(connection, approvals, row)
+    bad = go.deployment
+    step = f"{bad.service} in {bad.environment} from {bad.version} to {go.to_version}"
+    text = f"a person is asked, until {now + within:%H:%M:%S} UTC, to approve the rollback of {step}: {would}"
+    book.write_line(connection, incident.id, now, "approval_wanted", f"{text}{f'; {go.why}' if go.why else ''}")
+    asked = get(connection, number)
+    view = RollbackView(bad.version, go.to_version, detail=would)
+    more = {
+        "expires": asked.expires_at,
+        "eta": usual_duration(connection, bad.service, bad.environment),
+        "approve_url": link(settings, asked, YES),
+        "reject_url": link(settings, asked, NO),
+    }
+    tell(connection, settings, incident, Event.APPROVAL_WANTED, now, once=number, note=go.why, rollback=view, more=more)
+    expiry = NewJob(
+        kind=KIND,
+        key=f"approval:{number}",
+        lane=f"approval:{number}",
+        run_at=asked.expires_at,
+        incident_id=incident.id,
+        payload={"approval": number},
+    )
+    enqueue(connection, now, expiry)
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """The time is over: unless somebody has answered, say that nothing is rolled back, and why."""
+
+    def record(connection: Connection) -> None:
+        asked, now = get(connection, job.payload["approval"]), desk.clock()
+        if asked.state is not Word.WAITING:
+            return
+        _close(connection, asked, Word.EXPIRED, now, by=None, note="")
+        incident = book.get(connection, asked.incident_id)
+        text = f"nobody approved the rollback to {asked.to_version} by {asked.expires_at:%H:%M:%S} UTC"
+        book.write_line(connection, incident.id, now, "approval_expired", f"{text}; nothing was rolled back")
+        view = RollbackView("", asked.to_version, Word.EXPIRED, text)
+        more = {"expires": asked.expires_at}
+        tell(connection, desk.settings, incident, Event.APPROVAL_EXPIRED, now, once=asked.id, rollback=view, more=more)
+
+    return done(record=record)
+
+
+def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note: str, now: datetime) -> str:
+    """Take a person's word; the sentence why it does not count, or empty. After a yes every brake is asked again."""
+    if asked.state is not Word.WAITING:
+        who = f" by {asked.decided_by}" if asked.decided_by else ""
+        return f"the question about the rollback to {asked.to_version} is {asked.state}{who} already"
+    if now >= asked.expires_at:
+        return f"the time to answer was over at {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    _close(connection, asked, Word.APPROVED if yes else Word.REJECTED, now, by=by, note=note)
+    said = f"the rollback to {asked.to_version}{f': {note}' if note else ''}"
+    incident = book.get(connection, asked.incident_id)
+    kind = "rollback_approved" if yes else "rollback_rejected"
+    book.write_line(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {said}", actor=by)
+    if yes:
+        job = NewJob(
+            kind=ROLLBACK,
+            key=f"rollback:{incident.id}:approval:{asked.id}",
+            lane=lane(incident.service, incident.environment),
+            run_at=now,
+            incident_id=incident.id,
+            payload={"alert": f"{by}'s approval"},
+        )
+        enqueue(connection, now, job)
+    return ""
+
+
+def waiting(connection: Connection, incident_id: int) -> Approval | None:
+    """The question of this incident that was asked last, whether or not it was answered."""
+    query = select(approvals).where(approvals.c.incident_id == incident_id).order_by(approvals.c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return _approval(row) if row else None
+
+
+def find(connection: Connection, number: int) -> Approval | None:
+    """One question, or None."""
+    row = connection.execute(select(approvals).where(approvals.c.id == number)).mappings().first()
+    return _approval(row) if row else None
+
+
+def get(connection: Connection, number: int) -> Approval:
+    """One question that must be there."""
+    return _approval(connection.execute(select(approvals).where(approvals.c.id == number)).mappings().one())
+
+
+def link(settings: ReceiverConfig, asked: Approval, saying: str) -> str:
+    """The link by which a person says yes or no; empty without a secret or an external URL."""
+    secret = settings.rollback.approval.secret
+    if secret is None or not settings.external_url or asked.nonce is None:
+        return ""
+    query = {"id": asked.id, "answer": saying, "expires": int(asked.expires_at.timestamp())}
+    query["signature"] = _signature(secret, asked, saying)
+    return f"{settings.external_url.rstrip('/')}{PAGE}?{urlencode(query)}"
+
+
+def refused_link(settings: ReceiverConfig, asked: Approval | None, query: Mapping[str, str], now: datetime) -> str:
+    """Why a link does not count, or empty: forged, used, or too old."""
+    secret = settings.rollback.approval.secret
+    if secret is None or asked is None or asked.nonce is None:
+        used = asked is not None and asked.state is not Word.WAITING
+        return f"this was answered already: {asked.state}" if used and asked else "this link is not valid"
+    expected = _signature(secret, asked, query.get("answer", ""))
+    if not hmac.compare_digest(expected.encode(), query.get("signature", "").encode()):
+        return "this link is not valid"
+    if now >= asked.expires_at:
+        return f"the time to answer was over at {asked.expires_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return ""
+
+
+def _signature(secret: Masked, asked: Approval, saying: str) -> str:
+    signed = f"{asked.id}\n{saying}\n{int(asked.expires_at.timestamp())}\n{asked.nonce}"
+    return hmac.new(secret.get_secret_value().encode(), signed.encode(), hashlib.sha256).hexdigest()
+
+
+def _close(connection: Connection, asked: Approval, state: Word, now: datetime, *, by: str | None, note: str) -> None:
+    """Write the answer; the links lose what made them valid."""
+    values = {"state": state, "nonce": None, "decided_at": now, "decided_by": by, "note": note}
+    connection.execute(update(approvals).where(approvals.c.id == asked.id).values(**values))
+
+
+def _approval(row: RowMapping) -> Approval:
+    return Approval(**{**row, "state": Word(row["state"])})

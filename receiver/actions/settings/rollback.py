@@ -1,0 +1,120 @@
+"""What the configuration says of rollbacks: targets, how they prove themselves, and the brakes."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from deploywatch.config import Settings
+from deploywatch.quantity import Duration, format_duration, parse_duration
+from deploywatch.secrets import Masked, Secret
+from receiver.actions.executors.choice import RollbackChoice
+from receiver.actions.settings.prometheus import Signal
+
+_SECRET_LENGTH = 16
+Mode = Literal["dry-run", "approve", "auto"]
+
+
+def _long_enough(secret: Masked) -> Masked:
+    if len(secret.get_secret_value()) < _SECRET_LENGTH:
+        raise ValueError(f"must be at least {_SECRET_LENGTH} characters, such as openssl rand -hex 32 makes")
+    return secret
+
+
+class Verification(Settings):
+    """How a rollback proves itself, before `within`: the exporter finds the service well for `healthy_for`, and every
+    signal is good for `for`.
+
+    In `url`, `{service}` and `{environment}` are filled in.
+    """
+
+    url: str
+    healthy_for: Duration = parse_duration("10s")
+    within: Duration = parse_duration("2m")
+    interval: Duration = parse_duration("1s")
+    signals: tuple[Signal, ...] = ()
+    signals_for: Annotated[Duration, Field(alias="for")] = parse_duration("1m")
+
+    @field_validator("url")
+    @classmethod
+    def _known_url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("write a URL that begins with http:// or https://")
+        unknown = sorted(set(re.findall(r"\{([^{}]*)\}", url)) - {"service", "environment"})
+        if unknown:
+            raise ValueError(f"unknown {{{unknown[0]}}}; known: {{service}}, {{environment}}")
+        return url
+
+    @field_validator("interval")
+    @classmethod
+    def _with_pauses(cls, interval: timedelta) -> timedelta:
+        if not interval:
+            raise ValueError("0s would ask without a pause; write 1s or more")
+        return interval
+
+    @model_validator(mode="after")
+    def _can_be_proven(self) -> Self:
+        for name, lasting in (("healthy_for", self.healthy_for), ("for", self.signals_for)):
+            if lasting >= self.within and (self.signals or name != "for"):
+                long, within = format_duration(lasting), format_duration(self.within)
+                raise ValueError(f"{name} ({long}) must be shorter than within ({within}), or no rollback is proven")
+        return self
+
+
+class RollbackTarget(RollbackChoice):
+    """What is rolled back and how; `*` stands for any service or environment."""
+
+    service: str = "*"
+    environment: str = "*"
+    mode: Mode | None = None
+    verify: Verification
+
+    def covers(self, service: str, environment: str) -> bool:
+        """Whether this target is meant for that service in that environment."""
+        return self.service in ("*", service) and self.environment in ("*", environment)
+
+
+class Caps(Settings):
+    """How many may begin within an hour: for one service and environment, and in all."""
+
+    target: Annotated[int, Field(ge=1)] = 3
+    total: Annotated[int, Field(ge=1)] = 10
+
+
+class Approval(Settings):
+    """How long a person's word is waited for; with a `secret`, messages bear links that say yes and no."""
+
+    within: Annotated[Duration, Field(gt=parse_duration("0s"))] = parse_duration("15m")
+    secret: Annotated[Secret, AfterValidator(_long_enough)] | None = None
+
+
+class Decide(Settings):
+    """Source 004, W6: so many different issues must fire, and confidence be so high, before it rolls back by itself."""
+
+    issues: Annotated[int, Field(ge=1)] = 2
+    confidence: Annotated[float, Field(ge=0, le=1)] = 0.6
+
+
+class Rollback(Settings):
+    """The brakes: dry-run unless `mode` says otherwise; only recent deployments; not again within the cooldown.
+
+    `delay` is the time between the decision and the command, in which the alert may resolve or a person step in.
+    After `breaker` failed rollbacks in a row a target is left alone until a person allows it again.
+    """
+
+    mode: Mode = "dry-run"
+    recent: Duration = parse_duration("24h")
+    cooldown: Duration = parse_duration("30m")
+    delay: Duration = parse_duration("0s")
+    caps: Caps = Caps()
+    breaker: Annotated[int, Field(ge=1)] = 3
+    approval: Approval = Approval()
+    decide: Decide | None = None
+    targets: tuple[RollbackTarget, ...] = ()
+
+    def target(self, service: str, environment: str) -> RollbackTarget | None:
+        """The first target that covers it."""
+        return next((target for target in self.targets if target.covers(service, environment)), None)
