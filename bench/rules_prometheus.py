@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.rules_load import EVERY, WINDOW
+from bench.rules_load import INTERVAL, SCRAPE, WINDOW
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes, wait_until
 
@@ -21,7 +21,7 @@ _DURATION = re.compile(r"^prometheus_rule_group_last_duration_seconds\{[^}]*\} (
 _MISSED = re.compile(r"^prometheus_rule_group_iterations_missed_total\{[^}]*\} (\S+)$", re.MULTILINE)
 
 _CONFIG = """
-global: {{scrape_interval: {every}s, scrape_timeout: {every}s, evaluation_interval: {every}s}}
+global: {{scrape_interval: {scrape}s, scrape_timeout: {scrape}s, evaluation_interval: {interval}s}}
 rule_files: ["{rules}/*.yml"]
 scrape_configs:
   - job_name: bench
@@ -30,11 +30,19 @@ scrape_configs:
 """
 
 
+_PROCESSOR = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The seconds that all groups took together, evaluation by evaluation; the alerts that fired; what was missed."""
+    """What one set of rules cost, evaluation by evaluation; how many alerts fired; how many evaluations were missed.
+
+    `seconds` are those that all groups took together, waiting for a core included; `processor` is the processor time of
+    all of Prometheus in an interval, scrapes included.
+    """
 
     seconds: tuple[float, ...]
+    processor: tuple[float, ...]
     firing: int
     missed: int
 
@@ -44,9 +52,14 @@ class Measured:
         return median(self.seconds)
 
     @property
+    def busy(self) -> float:
+        """Seconds of processor time in an interval, in the middle."""
+        return median(self.processor)
+
+    @property
     def spread(self) -> float:
         """From the shortest to the longest evaluation, as a share of the median."""
-        return (max(self.seconds) - min(self.seconds)) / self.median
+        return (max(self.seconds) - min(self.seconds)) / self.median if self.seconds and self.median else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +73,22 @@ class Bench:
     def evaluate(self, rules: Path, times: int) -> Measured:
         """Take these rules, let them settle, and look at so many evaluations."""
         self.take(rules)
-        # Alerts wait two intervals; what is recorded for the first time costs more.
-        time.sleep(4 * EVERY)
+        # Alerts wait an interval; what is recorded for the first time costs more.
+        time.sleep(1.5 * INTERVAL)
         before = self._sum(_MISSED)
-        seconds = []
+        seconds, processor = [], []
         for _ in range(times):
-            time.sleep(EVERY)
+            used = self._sum(_PROCESSOR)
+            time.sleep(INTERVAL)
             seconds.append(self._sum(_DURATION))
+            processor.append(self._sum(_PROCESSOR) - used)
         alerts = json.loads(self._get("/api/v1/alerts"))["data"]["alerts"]
         firing = sum(alert["state"] == "firing" for alert in alerts)
-        return Measured(tuple(seconds), firing, int(self._sum(_MISSED) - before))
+        return Measured(tuple(seconds), tuple(processor), firing, int(self._sum(_MISSED) - before))
 
     def take(self, rules: Path) -> None:
         """Evaluate these rules from now on."""
-        self.config.write_text(_CONFIG.format(every=EVERY, rules=rules, port=self.target))
+        self.config.write_text(_config(rules, self.target))
         request = urllib.request.Request(f"{self.url}/-/reload", method="POST")  # noqa: S310 - always http on loopback
         with urllib.request.urlopen(request, timeout=120):  # noqa: S310
             pass
@@ -101,10 +116,14 @@ def running(folder: Path) -> Iterator[Bench]:
         port = processes.free_port()
         target = processes.start("target", [sys.executable, "-m", "bench.rules_target", str(port)])
         wait_until(lambda: _answers(port), within=30, what="start the target", child=target)
-        config.write_text(_CONFIG.format(every=EVERY, rules=none, port=port))
+        config.write_text(_config(none, port))
         url = servers.prometheus(processes, folder / "data", config).url
-        time.sleep(WINDOW + EVERY)
+        time.sleep(WINDOW + SCRAPE)
         yield Bench(url, config, port)
+
+
+def _config(rules: Path, target: int) -> str:
+    return _CONFIG.format(scrape=SCRAPE, interval=INTERVAL, rules=rules, port=target)
 
 
 def _answers(port: int) -> bool:

@@ -27,6 +27,7 @@ def dashboard(policy: Policy) -> Dashboard:
         rows=(
             Row("Now", (*judged.panels(policy, judged.IMPACT), *(_number(policy, one) for one in found))),
             Row("Over time", tuple(_over_time(policy, one) for one in found)),
+            Row("Compared", tuple(signals.panel(policy, one) for one in signals.business_compared(policy))),
         ),
         places=places(policy),
         more_variables=(spans("earlier", "Compare with", ("1w", "1d", *windows(policy, 12, 1))),),

@@ -38,7 +38,7 @@ def dashboard(policy: Policy) -> Dashboard:
 
 def places(policy: Policy) -> str:
     """What the policy has recorded of anything."""
-    records = "|".join(dict.fromkeys(one.value(policy) for one in signals.used(policy)))
+    records = "|".join(dict.fromkeys(one.value(policy) for one in signals.measured(policy)))
     return f'{{__name__=~"{records}",{AlertLabel.POLICY}="{policy.policy}"}}'
 
 

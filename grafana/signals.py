@@ -6,39 +6,52 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from deploywatch.conventions import SERVICE
-from grafana.looks import UNITS, WELL, Line, Lines, States
+from grafana.looks import COLORS, UNITS, WELL, Line, Lines, States
 from grafana.panels import Panel
 from grafana.queries import SHOWN, Query, legend
 from rules import promql, recording
-from rules.policy import Policy
+from rules.conditions import thresholds
+from rules.conditions.derived import Derived
+from rules.language.expression import Comparison
+from rules.language.judgement import single
+from rules.policy import Alert, Policy
+from rules.signals import known
 from rules.signals.signal import Signal
 from rules.terms import Term, terms
 
-_BUSINESS = (
+BUSINESS = (
     *("conversion_ratio", "revenue", "user_sessions", "satisfaction", "complaints"),
     *("throughput", "throughput_per_minute", "queue_length"),
 )
 """What the service is to its users and owners; then what says how much it is used."""
 
 
-def used(policy: Policy) -> tuple[Signal, ...]:
-    """The signals that the policy records, in the registry's order."""
-    return tuple(signal for signal, _ in recording.signals(policy).values())
-
-
 def measured(policy: Policy) -> tuple[Signal, ...]:
-    """Those that are measured."""
-    return tuple(signal for signal in used(policy) if "(" not in signal.name)
+    """The signals that the policy records, those among them that others are functions of; in the registry's order."""
+    found: dict[str, Signal] = {}
+    for signal in _used(policy):
+        parts = signal.parts if isinstance(signal, Derived) else (signal,)
+        found |= {part.name: part for part in parts}
+    return tuple(found[name] for name in known(policy.signals) if name in found)
 
 
-def compared(policy: Policy) -> tuple[Signal, ...]:
+def compared(policy: Policy) -> tuple[Derived, ...]:
     """Those that are functions of others, such as `rise(latency_p95)`."""
-    return tuple(signal for signal in used(policy) if "(" in signal.name)
+    return tuple(signal for signal in _used(policy) if isinstance(signal, Derived))
 
 
 def business(policy: Policy) -> tuple[Signal, ...]:
-    """Those that say what the service is to its users and owners."""
-    return tuple(signal for signal in used(policy) if signal.name in _BUSINESS)
+    """Those that are measured and say what the service is to its users and owners."""
+    return tuple(signal for signal in measured(policy) if signal.name in BUSINESS)
+
+
+def business_compared(policy: Policy) -> tuple[Derived, ...]:
+    """The functions of those."""
+    return tuple(signal for signal in compared(policy) if signal.of.name in BUSINESS)
+
+
+def _used(policy: Policy) -> tuple[Signal, ...]:
+    return tuple(signal for signal, _ in recording.signals(policy).values())
 
 
 def recorded(policy: Policy, signal: Signal) -> str:
@@ -63,11 +76,14 @@ def is_state(signal: Signal) -> bool:
 
 def panel(policy: Policy, signal: Signal) -> Panel:
     """The signal over time, with a line at each limit."""
-    queries = (Query(recorded(policy, signal), legend_of(signal)),)
+    queries = (Query(recorded(policy, signal), legend_of(signal)), *_stepping(policy, signal))
     title = title_of(signal)
     if is_state(signal):
         return Panel(title, signal.about + _told(policy, signal), queries, States(WELL))
-    limits = tuple(_line(severity, one) for severity, _, one in _limits(policy, signal))
+    limits = (
+        *_judged(policy, signal),
+        *(_line(severity, one) for severity, alert, one in _limits(policy, signal) if not _steps(policy, alert)),
+    )
     return Panel(title, signal.about + _told(policy, signal), queries, Lines(unit_of(signal), limits))
 
 
@@ -76,20 +92,48 @@ def title_of(signal: Signal) -> str:
     return signal.title[:1].upper() + signal.title[1:]
 
 
-def _limits(policy: Policy, signal: Signal) -> Iterator[tuple[str, str, Term]]:
-    """Severity, alert and comparison of every limit that the policy sets to the signal."""
+def _limits(policy: Policy, signal: Signal) -> Iterator[tuple[str, Alert, Term]]:
+    """Severity, alert and comparison of every limit that the policy's alerts set to the signal."""
     for alert in policy.alerts:
         for one in terms(policy, alert):
             if one.signal.name == signal.name:
-                yield alert.severity, alert.alert, one
+                yield alert.severity, alert, one
+
+
+def _steps(policy: Policy, alert: Alert) -> bool:
+    """Whether the alert's limit depends on how long ago a deployment was."""
+    return bool(thresholds.limits(policy, alert))
+
+
+def _stepping(policy: Policy, signal: Signal) -> tuple[Query, ...]:
+    """The threshold series that the alerts themselves read, dashed, in the colors of their severities."""
+    alerts = {alert.alert: alert for _, alert, _ in _limits(policy, signal) if _steps(policy, alert)}
+    return tuple(
+        Query(thresholds.series(policy, alert, *SHOWN), f"{{{{{SERVICE}}}}} {name}", dashed=COLORS[alert.severity])
+        for name, alert in alerts.items()
+    )
+
+
+def _judged(policy: Policy, signal: Signal) -> Iterator[Line]:
+    """The limits from which the health score counts the signal as a warning, and as critical."""
+    for status in policy.health.signals if policy.health is not None else ():
+        for text, severity in ((status.warning, "medium"), (status.critical, "critical")):
+            one = single(text)
+            if one.signal == signal.name:
+                yield _drawn(severity, one)
 
 
 def _line(severity: str, one: Term) -> Line:
-    return Line(one.comparison.quantity.value, severity, fires_above=one.comparison.operator in {">", ">="})
+    return _drawn(severity, one.comparison)
+
+
+def _drawn(severity: str, one: Comparison) -> Line:
+    return Line(one.quantity.value, severity, fires_above=one.operator in {">", ">="})
 
 
 def _told(policy: Policy, signal: Signal) -> str:
     limits = ", ".join(
-        f"{name} at {one.comparison.operator} {one.comparison.written}" for _, name, one in _limits(policy, signal)
+        f"{alert.alert} at {one.comparison.operator} {one.comparison.written}"
+        for _, alert, one in _limits(policy, signal)
     )
     return f" Alerts: {limits}." if limits else ""

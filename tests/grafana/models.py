@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from grafana.dashboards import of_policy, shared
+from rules.loading import load
 from tests.rules.tools import SHIPPED, shipped
 
-POLICIES = tuple(path.stem for path in SHIPPED)
+JUDGING = load(Path(__file__).parent / "judging.yml", variables={})
+"""A policy that uses all that dashboards can show."""
+
+POLICIES = {path.stem: shipped(path.stem) for path in SHIPPED} | {JUDGING.policy: JUDGING}
 MODELS: dict[str, dict[str, Any]] = {
     name: dashboard.model()
-    for some in (shared(), *(of_policy(shipped(policy)) for policy in POLICIES))
+    for some in (shared(), *(of_policy(policy) for policy in POLICIES.values()))
     for name, dashboard in some.items()
 }
 

@@ -7,22 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from deploywatch.conventions import SEVERITIES, DeploymentMetric, IncidentMetric
+from grafana import signals
 from rules import promql, recording
-from rules.build import rule_files
-from rules.emit import yaml
+from rules.conditions.derived import recorded_name, recorded_series
+from rules.outputs.emit import yaml
 from rules.policy import Policy
-from rules.signals.signal import InputSeries, steps
+from rules.signals.signal import Group, InputSeries, steps
 from tests.grafana.asking import BUILT_IN, choices, questions
 from tests.rules.tools import promtool_test
 
 
 def check(policy: Policy, models: Mapping[str, dict[str, Any]], folder: Path) -> None:
-    """Evaluate the policy's recording rules over its signals' own raw series, and every query at the end."""
-    rules = [name for name, text in rule_files(policy) if _write(folder / name, text) and "recording" in name]
+    """Evaluate the rules that measure over the signals' own raw series, and ask every query at the end."""
+    rules = folder / "measured.yml"
+    measured = [group for group in recording.groups(policy)["groups"] if group["name"].endswith(Group.SIGNALS)]
+    rules.write_text(yaml({"groups": measured}))
     count = steps(policy)
     end = count * policy.interval
     started = end.total_seconds() * 2 / 3
-    inputs = {one.series: one.values for one in (*_raw(policy), *_told(policy, count, started))}
+    inputs = {
+        one.series: one.values for one in (*_raw(policy), *_recorded(policy, count), *_told(policy, count, started))
+    }
     asked = sorted({query for model in models.values() for query in _filled(model, started, end.total_seconds())})
     test = {
         "interval": promql.duration(policy.interval),
@@ -36,17 +41,11 @@ def check(policy: Policy, models: Mapping[str, dict[str, Any]], folder: Path) ->
             for query in asked
         ],
     }
-    file = {"rule_files": rules, "evaluation_interval": promql.duration(policy.interval), "tests": [test]}
+    file = {"rule_files": [rules.name], "evaluation_interval": promql.duration(policy.interval), "tests": [test]}
     path = folder / "answers.yml"
     path.write_text(yaml(file))
     done = promtool_test([path])
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _write(path: Path, text: str) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return True
 
 
 def _filled(model: dict[str, Any], started: float, length: float) -> Iterator[str]:
@@ -56,11 +55,24 @@ def _filled(model: dict[str, Any], started: float, length: float) -> Iterator[st
 
 
 def _raw(policy: Policy) -> Iterator[InputSeries]:
-    """What the signals' own tests are made of: of each, an example that has a value."""
-    for signal, bounds in recording.signals(policy).values():
-        value = signal.value(policy)
-        examples = signal.examples(policy, bounds)
-        yield from next(one.inputs for one in examples if one.expected.get(value) is not None)
+    """What the signals' own tests are made of: of each that is measured, an example that has a value."""
+    for signal in signals.measured(policy):
+        value, bounds = signal.value(policy), recording.signals(policy).get(signal.name, (signal, ()))[1]
+        found = [one for one in signal.examples(policy, bounds) if one.expected.get(value) is not None]
+        yield from found[0].inputs if found else (recorded_series(policy, signal, f"1x{steps(policy)}"),)
+
+
+def _recorded(policy: Policy, count: int) -> Iterator[InputSeries]:
+    """What rules make of signals, and of longer times than a test lasts, as if it had been recorded."""
+    functions = signals.compared(policy)
+    for signal in functions:
+        yield recorded_series(policy, signal, f"0.5x{count}")
+    shown = {signal.value(policy) for signal in functions}
+    for record in recording.records(policy):
+        if record.group is not Group.SIGNALS and record.name not in shown:
+            name = recorded_name(policy, record.name).removesuffix("}")
+            labels = "".join(f',{label}="{text}"' for label, text in record.labels.items())
+            yield InputSeries(f"{name}{labels}}}", f"1x{count}")
 
 
 def _told(policy: Policy, count: int, started: float) -> Iterator[InputSeries]:

@@ -2,8 +2,9 @@
 
 The demo's dashboards and the shared ones: of the Prometheus of a real run of the demo, with its exporter, receiver,
 Alertmanager, a deployment that goes wrong and its rollback. Those of the other policies: of Prometheus's engine in
-promtool, which evaluates the policy's own recording rules over the raw series that its signals' tests are made of;
-the ledger, the incidents and the alerts that fire are then series as the receiver and Prometheus expose them.
+promtool, which evaluates those of the policy's rules that measure over the raw series that its signals' tests are
+made of. What rules make of that (comparisons, health, delivery), the ledger, the incidents and the alerts that fire are
+series as they would be recorded or exposed; that rules record them is what the tests of rules show.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import pytest
 from tests.grafana.asking import Question, Shown, choices, questions
 from tests.grafana.models import MODELS, POLICIES
 from tests.grafana.synthetic import check
-from tests.rules.tools import shipped
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -54,4 +54,4 @@ def test_the_error_ratio_before_the_rollback_is_higher_than_since(demo: Shown) -
 def test_every_query_of_a_policy_returns_a_series(name: str, tmp_path: Path) -> None:
     models = {key: model for key, model in MODELS.items() if key.split(".")[0] == name}
     assert models
-    check(shipped(name), models, tmp_path)
+    check(POLICIES[name], models, tmp_path)

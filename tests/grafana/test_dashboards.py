@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import pytest
 from ruamel.yaml import YAML
 
 import grafana
+from grafana import signals
 from grafana.__main__ import files, write_shared
 from grafana.dashboards import of_policy
 from rules import recording
 from rules.links import dashboard_uid
+from rules.signals import business
+from rules.signals.signal import Group
 from tests.grafana.asking import questions
 from tests.grafana.models import MODELS, POLICIES, panel, panels
-from tests.rules.tools import good, shipped
+from tests.rules.tools import good
 
 FOLDER = Path(grafana.__path__[0])
 
@@ -56,7 +60,7 @@ def test_a_description_says_which_alerts_the_lines_belong_to() -> None:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_signal_of_a_policy_is_shown_and_compared_with_before_a_deployment(name: str) -> None:
-    for signal, _ in recording.signals(shipped(name)).values():
+    for signal in signals.measured(POLICIES[name]):
         title = signal.title[0].upper() + signal.title[1:]
         panel(MODELS[name], title)
         before, since = panel(MODELS[f"{name}.deployment"], f"{title}: before and since")["targets"]
@@ -66,10 +70,56 @@ def test_every_signal_of_a_policy_is_shown_and_compared_with_before_a_deployment
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_recorded_series_that_is_shown_is_recorded_by_the_policy(name: str) -> None:
-    known = {record.name for record in recording.records(shipped(name))}
+    known = {record.name for record in recording.records(POLICIES[name])}
     for key in (key for key in MODELS if key.split(".")[0] == name):
         for question in questions(MODELS[key]):
             assert set(re.findall(r"\bservice_environment\w*:[\w:]+", question.expression)) <= known
+
+
+def test_a_limit_that_steps_is_drawn_from_the_series_that_the_alert_reads() -> None:
+    value, limit = panel(MODELS["judging"], "Error ratio")["targets"]
+    assert limit["expr"].startswith('service_environment:policy_threshold:error_ratio{policy="judging"')
+    assert limit["expr"].endswith('alert="Errors"}')
+    override = panel(MODELS["judging"], "Error ratio")["fieldConfig"]["overrides"][0]
+    assert override["matcher"]["options"] == limit["refId"] != value["refId"]
+    assert {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}} in override["properties"]
+
+
+def test_a_limit_that_steps_is_no_line_that_stays_and_those_of_the_health_score_are() -> None:
+    assert _steps(MODELS["judging"], "Error ratio") == [(None, "green"), (0.02, "yellow"), (0.05, "red")]
+
+
+def test_a_function_of_a_signal_is_shown_beside_the_signal_itself() -> None:
+    titles = [one["title"] for one in panels(MODELS["judging"])]
+    assert {"P95 latency", "Rise of p95 latency", "Throughput", "Z-score of throughput"} <= set(titles)
+
+
+def test_the_business_sees_conversion_what_it_lost_and_the_impact() -> None:
+    titles = [one["title"] for one in panels(MODELS["judging.business"])]
+    assert {"Conversion ratio", "Drop of conversion ratio", "Revenue", "Impact on the business, of 10"} <= set(titles)
+
+
+def test_every_signal_of_the_business_is_known_as_such() -> None:
+    modules = [vars(business)[one.name] for one in pkgutil.iter_modules(business.__path__)]
+    assert {module.SIGNAL.name for module in modules} <= set(signals.BUSINESS)
+
+
+def test_what_the_rules_judge_is_shown() -> None:
+    shown = {
+        name
+        for key in ("judging", "judging.deployment")
+        for question in questions(MODELS[key])
+        for name in re.findall(r"service_environment\w*:[\w:]+", question.expression)
+    }
+    judged = {one.name for one in recording.records(POLICIES["judging"]) if one.group in {Group.HEALTH, Group.DELIVERY}}
+    # What these are made of, and the number of those that are shown one by one.
+    assert judged - shown == {
+        "signal:policy_health_weight:constant",
+        "service_environment:anomaly:count",
+        "service_environment:deployment_started_timestamp_seconds:max",
+        "service_environment:incidents_open:sum",
+        "service_environment:incidents_opened:new",
+    }
 
 
 def test_a_deployment_is_chosen_by_name_and_taken_by_when_it_started() -> None:
@@ -100,7 +150,7 @@ def test_a_policy_of_the_longest_name_has_uids_that_grafana_takes(tmp_path: Path
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_the_uid_is_the_one_that_alerts_link_to(name: str) -> None:
-    assert MODELS[name]["uid"] == dashboard_uid(shipped(name))
+    assert MODELS[name]["uid"] == dashboard_uid(POLICIES[name])
 
 
 def test_a_demos_reader_looks_at_minutes_and_a_companys_at_hours() -> None:

@@ -1,8 +1,8 @@
 """Every dashboard is what Grafana reads, and keeps the rules of Grafana's dashboard-linter, as far as they fit.
 
-The linter's own names are in the tests' docstrings. Two of its rules do not hold here: `template-job-rule` and
-`template-instance-rule` want variables for `job` and `instance`, but what is shown is told apart by service and
-environment, whatever scrapes it.
+The linter's own names are in the tests' docstrings. Its rules about `job` and `instance` (`template-job-rule`,
+`template-instance-rule`, `target-job-rule`, `target-instance-rule`) do not fit: what is shown is told apart by service
+and environment, whatever scrapes it.
 """
 
 from __future__ import annotations
