@@ -1,0 +1,132 @@
+"""The JSON Schema of the exporter's config, for editors; write it with: python -m exporter.settings.schema.
+
+It is made from the models, and told what these do not say of themselves: that a secret `x` may come as `x_file`, that
+`${VAR}` may stand for any value, and that a module is a probe without its target.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from exporter.config import ExporterSettings
+from exporter.probes import KINDS
+from exporter.settings.modules import TARGET_KEYS, Module
+
+PATH = Path(__file__).parents[1] / "schema.json"
+
+Schema = dict[str, Any]
+
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{[A-Za-z_]"}
+_NOT_TEXT = {"integer", "number", "boolean"}
+_FILE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "description": "A file that holds the value; its end of line is left out.",
+}
+
+
+def schema() -> Schema:
+    """The whole schema."""
+    made = ExporterSettings.model_json_schema()
+    definitions: dict[str, Schema] = made["$defs"]
+    definitions["Module"] = _module(definitions)
+    _accept_status_numbers(definitions["Expect"])
+    for one in _objects(made):
+        _offer_files(one)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of deploywatch exporter",
+        **_finished({key: value for key, value in made.items() if key != "title"}),
+    }
+
+
+def text() -> str:
+    """The schema as it is committed."""
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _module(definitions: dict[str, Schema]) -> Schema:
+    """A module: the keys of a kind, whose target may be left out, beside the module's own; or blackbox_exporter's."""
+    wrapper = definitions["Module"]
+    own = {key: value for key, value in wrapper["properties"].items() if key != "probe"}
+    kinds = []
+    for kind, (target, _) in TARGET_KEYS.items():
+        probe = definitions[KINDS[kind].__name__]
+        kinds.append(
+            {
+                **probe,
+                "title": f"{kind} module",
+                "properties": {**probe["properties"], **own},
+                "required": [key for key in probe["required"] if key != target],
+            }
+        )
+    blackbox = {
+        "title": "module of blackbox_exporter",
+        "type": "object",
+        "properties": {"prober": {"const": "http"}, "http": {"type": "object"}, **own},
+        "required": ["prober"],
+        "additionalProperties": False,
+    }
+    return {"title": "Module", "description": Module.__doc__, "oneOf": [*kinds, blackbox]}
+
+
+def _accept_status_numbers(expect: Schema) -> None:
+    """`200` is read as well as `"200"` and `2xx`."""
+    status = expect["properties"]["status"]
+    status["items"] = {"anyOf": [status["items"], {"type": "integer", "minimum": 100, "maximum": 599}]}
+
+
+def _objects(schema_: Any) -> Iterator[Schema]:
+    """Every schema of an object with named keys."""
+    if isinstance(schema_, dict):
+        if isinstance(schema_.get("properties"), dict):
+            yield schema_
+        for value in schema_.values():
+            yield from _objects(value)
+    elif isinstance(schema_, list):
+        for value in schema_:
+            yield from _objects(value)
+
+
+def _offer_files(one: Schema) -> None:
+    properties = one["properties"]
+    secrets = [name for name, value in properties.items() if _is_secret(value) and f"{name}_file" not in properties]
+    rules: list[Schema] = []
+    for name in secrets:
+        properties[f"{name}_file"] = _FILE
+        if name in one.get("required", ()):
+            one["required"] = [key for key in one["required"] if key != name]
+            rules.append({"oneOf": [{"required": [name]}, {"required": [f"{name}_file"]}]})
+        else:
+            rules.append({"not": {"required": [name, f"{name}_file"]}})
+    if rules:
+        one["allOf"] = rules
+
+
+def _is_secret(value: Schema) -> bool:
+    return value.get("format") == "password" or any(_is_secret(one) for one in value.get("anyOf", ()))
+
+
+def _finished(value: Any) -> Any:
+    """Without what only pydantic knows; and what is not text may be a variable."""
+    if isinstance(value, list):
+        return [_finished(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    noise = {"writeOnly", "discriminator"} | ({"format"} if value.get("format") == "password" else set())
+    if not isinstance(value.get("default", ""), (str, int, float, bool)) or str(value.get("default")).startswith("PT"):
+        noise.add("default")
+    if isinstance(value.get("title"), str) and "properties" not in value:
+        noise.add("title")
+    out = {key: _finished(one) for key, one in value.items() if key not in noise}
+    if out.get("type") in _NOT_TEXT or "enum" in out:
+        kept = {key: out.pop(key) for key in ("default", "description") if key in out}
+        return {"anyOf": [out, _VARIABLE], **kept}
+    return out
+
+
+if __name__ == "__main__":
+    PATH.write_text(text(), encoding="utf-8")
