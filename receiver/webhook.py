@@ -21,6 +21,7 @@ from receiver.clock import UtcTime, in_utc
 from receiver.desk import Desk
 from receiver.incidents.ingest import REMEMBERED, Delivery, Recall, ingest
 from receiver.incidents.rules import Alert, Effect, Reason
+from receiver.incoming import Bodies, TooLargeError, TooMuchError
 from receiver.metrics import Counters
 from receiver.store import StoreError, UnfitError
 from receiver.store.schema import quarantine
@@ -207,14 +208,19 @@ class Endpoint:
         self._desk = desk
         self._intake = intake
         self._counters = counters
+        self._bodies = Bodies()
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer one webhook."""
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            limit = self._desk.settings.max_body
-            return await self._reject(request, b"", f"the body is larger than {limit} bytes; lower max_alerts")
+            async with self._bodies.read(request, limit=self._desk.settings.max_body) as body:
+                return await self._take(request, body)
+        except TooLargeError as error:
+            return await self._reject(request, b"", str(error))
+        except TooMuchError as error:
+            return self._later(str(error))
+
+    async def _take(self, request: web.Request, body: bytes) -> web.Response:
         try:
             delivery = understand(body, self._desk.clock())
             with self._counters.commit_seconds.time():
@@ -222,14 +228,17 @@ class Endpoint:
         except (RejectedError, UnfitError) as error:
             return await self._reject(request, body, str(error))
         except StoreError as error:
-            self._counters.answered("unavailable")
-            log.error("a webhook could not be stored; Alertmanager will send it again", reason=str(error))
-            return web.Response(status=503, text=f"not stored, send it again: {error}\n", headers={"Retry-After": "5"})
+            return self._later(str(error))
         except Exception:
             self._counters.answered("broken")
             raise  # answered with 500, so that Alertmanager sends it again
         self._counters.answered("accepted")
         return web.Response(text="committed\n")
+
+    def _later(self, reason: str) -> web.Response:
+        self._counters.answered("unavailable")
+        log.error("a webhook could not be stored; Alertmanager will send it again", reason=reason)
+        return web.Response(status=503, text=f"not stored, send it again: {reason}\n", headers={"Retry-After": "5"})
 
     async def _reject(self, request: web.Request, body: bytes, reason: str) -> web.Response:
         self._counters.answered("rejected")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.quantity import parse_duration
@@ -27,7 +27,6 @@ from receiver.strategy import Severity, incident_type, target
 
 _TITLE_LIMIT = 300
 _NAMED = 5
-_ONE_AT_A_TIME = 0x1DE9  # any number that nobody else locks in this database
 REMEMBERED = 50_000
 """Alerts that a receiver keeps in memory between transactions; some 50 MB."""
 
@@ -271,9 +270,6 @@ def ingest(
 
     `recall` saves looking up alerts that are remembered; the caller makes it forget when the transaction fails.
     """
-    if connection.dialect.name == "postgresql":
-        # Two replicas that take in the same alert decide one after the other, as SQLite's single writer does.
-        connection.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
     connection.execute(
         insert(deliveries),
         [{"received_at": one.received_at, "alerts": len(one.alerts), "body": one.body} for one in batch],

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -24,6 +24,15 @@ _JSON: dict[str, Any] = {
 }
 _CONNECTIONS = 8
 _READERS = 4
+_ANSWER_SECONDS = 10
+_ONE_AT_A_TIME = 0x1DE9  # any number that nobody else locks in this database
+_SERVER_SETTINGS = {
+    "application_name": "deploywatch",
+    # A replica that is paused in the middle of a transaction loses it, so that the others can go on.
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "20s",
+    "statement_timeout": "60s",
+}
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -66,7 +75,7 @@ class Sqlite:
     def __init__(self, url: URL) -> None:
         url = url.set(drivername="sqlite+pysqlite")
         self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", connections=1)
-        self._reader = _sqlite_engine(url, "BEGIN", connections=_READERS)
+        self._reader = _sqlite_engine(url, "BEGIN", "query_only=ON", connections=_READERS)
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(_READERS, "store-read")
 
@@ -91,23 +100,35 @@ class Postgres:
 
     def __init__(self, url: URL) -> None:
         url = url.set(drivername="postgresql+asyncpg")
-        self._engine = create_async_engine(url, pool_size=_CONNECTIONS, **_JSON)
+        connect = {"server_settings": _SERVER_SETTINGS, "timeout": _ANSWER_SECONDS}
+        self._engine = create_async_engine(url, pool_size=_CONNECTIONS, connect_args=connect, **_JSON)
 
     async def write(self, work: Work[T]) -> T:
-        """Run the function in a transaction of one of the connections."""
+        """Run the function in a transaction; those of all replicas wait for each other, as SQLite's do.
+
+        So what one replica decides from what it read still holds when it writes.
+        """
+        return await self._run(lambda connection: _alone(connection, work))
+
+    async def read(self, work: Work[T]) -> T:
+        """Run the function beside the writers."""
+        return await self._run(work)
+
+    async def _run(self, work: Work[T]) -> T:
         try:
             async with self._engine.begin() as connection:
                 return await connection.run_sync(work)
         except (SQLAlchemyError, OSError) as error:
             raise _translated(error) from error
 
-    async def read(self, work: Work[T]) -> T:
-        """Run the function; PostgreSQL needs no other way for it."""
-        return await self.write(work)
-
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _alone(connection: Connection, work: Work[T]) -> T:
+    connection.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+    return work(connection)
 
 
 def _transaction(engine: Engine, work: Work[T]) -> T:
@@ -134,14 +155,14 @@ def _unfit(error: DBAPIError) -> bool:
     return isinstance(error, DataError) or state.startswith("22") or isinstance(cause, ValueError)
 
 
-def _sqlite_engine(url: URL, begin: str, *, connections: int) -> Engine:
+def _sqlite_engine(url: URL, begin: str, *more: str, connections: int) -> Engine:
     unbound = {"check_same_thread": False}  # a pool hands connections to one thread after another
     engine = create_engine(url, pool_size=connections, max_overflow=0, connect_args=unbound, **_JSON)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, *more):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
