@@ -1,0 +1,131 @@
+"""Where a storm strikes: receivers on one store, an inbox for each channel, a rollback command that writes a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from deploywatch.demo.processes import Processes
+from tests.receiver.process import Inbox, RealReceiver, ask, healthy_service, start_inbox
+from tests.support import books
+from tests.support.books import Books
+from tests.support.processes import poll
+from tests.support.storm import ENVIRONMENT, Storm, cluster
+
+CHANNELS = ("team", "pager")
+_PATH = "/webhook/alertmanager"
+# The line is written at once; then the command takes its time, so that a kill often strikes while it runs.
+_COMMAND = ("sh", "-c", 'echo "$1 $2" >> "$3"; sleep 0.2', "rollback", "{service}", "{from_version}")
+
+
+@dataclass(slots=True)
+class Ground:
+    """The receivers (not started yet), what blows at them, and what came of it."""
+
+    folder: Path
+    database: str
+    receivers: Sequence[RealReceiver]
+    inboxes: Mapping[str, Inbox]
+    dice: Random
+    storm: Storm
+    versions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def commands(self) -> Path:
+        """What the rollback command wrote, a line a run."""
+        return self.folder / "commands"
+
+    def books(self) -> Books:
+        """The store and the inboxes as they are now."""
+        files = {name: inbox.file for name, inbox in self.inboxes.items()}
+        return books.read(self.database, files, self.commands)
+
+    def deploy(self, receiver: RealReceiver, service: str) -> None:
+        """Record the next version of a service as deployed; it is no fault when the receiver dies meanwhile."""
+        self.versions[service] = version = self.versions.get(service, 0) + 1
+        new = {"service": service, "environment": ENVIRONMENT, "version": str(version), "status": "success"}
+        ask(f"{receiver.url}/api/v1/deployments", json.dumps(new).encode())
+
+    def begin(self, receiver: RealReceiver) -> None:
+        """Two versions of every service are deployed, all alerts fire, and the receiver has taken them in."""
+        for service in self.storm.services:
+            self.deploy(receiver, service)
+            self.deploy(receiver, service)
+        self.storm.begin()
+        self.until_taken_in()
+
+    def until_taken_in(self, within: float = 90.0) -> None:
+        """Wait until the store says of each alert what was sent last."""
+
+        def look() -> bool | None:
+            missing = books.lost(self.books(), self.storm.last.values())
+            if missing:
+                raise ValueError(f"{len(missing)} are not, such as {missing[0]}")
+            return True
+
+        poll(look, within=within, what="every alert is as it was sent last")
+
+    def settle(self, within: float = 90.0) -> Books:
+        """Let every alert resolve, and wait until nothing is left to do; the books as they are then."""
+        self.until_taken_in(within)
+        self.storm.resolve_all()
+
+        def look() -> Books | None:
+            now = self.books()
+            missing = books.lost(now, self.storm.last.values())
+            waiting = [job["key"] for job in now.jobs if job["state"] in {"ready", "running"}]
+            still = [row["service"] for row in now.incidents if row["resolved_at"] is None]
+            if missing or waiting or still:
+                raise ValueError(f"alerts {missing[:2]}, {len(waiting)} jobs {waiting[:3]}, open incidents {still[:3]}")
+            return now
+
+        return poll(look, within=within, what="the storm settles")
+
+
+@contextmanager
+def ground(
+    processes: Processes, folder: Path, dice: Random, *, database: str = "", replicas: int = 1, services: int = 12
+) -> Iterator[Ground]:
+    """Set it up, with a SQLite store unless `database` names another; each Alertmanager delivers to every replica."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inboxes = {name: start_inbox(processes, folder / name) for name in CHANNELS}
+    database = database or f"sqlite:///{folder / 'store.db'}"
+    with healthy_service("") as health:
+        config = _config(folder, database, inboxes, health)
+        receivers = [_receiver(processes, folder / f"receiver-{number}", config) for number in range(replicas)]
+        webhooks = [f"{receiver.url}{_PATH}" for receiver in receivers]
+        running = cluster(processes, folder / "alertmanagers", webhooks)
+        names = [f"service-{number:02}" for number in range(services)]
+        storm = Storm([one.url for one in running], names, dice)
+        yield Ground(folder, database, receivers, inboxes, dice, storm)
+
+
+def _receiver(processes: Processes, folder: Path, config: Mapping[str, Any]) -> RealReceiver:
+    folder.mkdir(parents=True)
+    receiver = RealReceiver(processes, folder, dict(config), port=processes.free_port())
+    receiver.configure()
+    return receiver
+
+
+def _config(folder: Path, database: str, inboxes: Mapping[str, Inbox], health: str) -> dict[str, Any]:
+    channels = {
+        name: {"kind": "webhook", "url": f"{inbox.url}/webhook", "secret": "of-no-importance-here"}
+        for name, inbox in inboxes.items()
+    }
+    target = {
+        "command": [*_COMMAND, str(folder / "commands")],
+        "verify": {"url": health, "healthy_for": "0s", "within": "10s", "interval": "100ms"},
+    }
+    # The brakes are off, so that as many rollbacks as can be are begun; what must hold is that none runs twice.
+    rollback = {"mode": "auto", "cooldown": "0s", "caps": {"target": 100_000, "total": 100_000}, "breaker": 100_000}
+    return {
+        "database": database,
+        "quiet_time": "1s",
+        "channels": channels,
+        "rollback": rollback | {"targets": [target]},
+    }

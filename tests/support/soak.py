@@ -1,0 +1,79 @@
+"""A receiver in a storm, killed at random moments: `python -m tests.support.soak [KILLS] [SEED]`, or scripts/soak."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from deploywatch.demo.processes import Processes
+from tests.receiver.process import RealReceiver, eventually
+from tests.support import books
+from tests.support.ground import Ground, ground
+
+Say = Callable[[str], object]
+
+
+def soak(processes: Processes, folder: Path, *, kills: int, seed: int, say: Say = print) -> list[str]:
+    """Blow, kill and start again so often, let it settle, and say the counts; the faults that were found."""
+    dice = Random(seed)  # noqa: S311 - a storm that can be repeated, no secret
+    began = time.monotonic()
+    with ground(processes, folder, dice) as place:
+        (receiver,) = place.receivers
+        receiver.start()
+        place.begin(receiver)
+        blowing = place.storm.blow()
+        for number in range(1, kills + 1):
+            _kill(place, receiver)
+            if number % 20 == 0:
+                say(f"{number} kills, {place.storm.sent} alerts sent, {time.monotonic() - began:.0f} s")
+        place.storm.calm(blowing)
+        _ready(receiver)
+        settled = place.settle()
+        say(
+            f"seed {seed}: {kills} kills, {place.storm.sent} alerts sent to each of two Alertmanagers, "
+            f"{books.summary(settled)}, {time.monotonic() - began:.0f} s"
+        )
+        return books.faults(settled, place.storm.last.values())
+
+
+def _kill(place: Ground, receiver: RealReceiver) -> None:
+    """Kill it at a random moment, mostly while it works, sometimes while it starts; then start it again."""
+    dice = place.dice
+    if dice.random() < 0.8:
+        _ready(receiver)
+        place.deploy(receiver, dice.choice(place.storm.services))
+    time.sleep(dice.uniform(0, 1.0))  # the moment of the kill
+    receiver.kill()
+    receiver.child = receiver.launch()
+
+
+def _ready(receiver: RealReceiver) -> None:
+    eventually(lambda: receiver.get("/-/ready")[0] == 200, "start the receiver", receiver.child)
+
+
+def main() -> int:
+    """Run it by itself; 1 and every fault when something does not fit together."""
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 1_000_000
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # everything here is on this machine
+    folder = Path(tempfile.mkdtemp(prefix="deploywatch-soak-"))
+    with Processes(folder / "logs") as processes:
+        faults = soak(processes, folder, kills=kills, seed=seed, say=lambda text: print(text, flush=True))  # noqa: T201 - what people run it for
+    for fault in faults:
+        print(f"FAULT: {fault}")  # noqa: T201 - the same
+    if faults:
+        print(f"{len(faults)} faults; logs and store are in {folder}")  # noqa: T201 - the same
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
