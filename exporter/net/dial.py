@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.net.certificates import Shown, shown
 from exporter.net.resolve import Address, Resolver
 from exporter.probing import Allowed
 from exporter.results import Failed, Reason
 
 _RESOLVER = Resolver()
+_KEEPALIVE = (
+    # A host that is gone is noticed within a minute, also by a connection on which nothing is said.
+    ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 30),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPINTVL), 10),
+    ((socket.IPPROTO_TCP, socket.TCP_KEEPCNT), 3),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +45,14 @@ class Route:
             return found
         allowed = [address for address in found if self.allowed(ipaddress.ip_address(address.ip))]
         if not allowed:
-            raise Failed(Reason.FORBIDDEN, f"{host} is at {found[0].ip}, where this exporter may not connect to")
+            permit(found[0], self.allowed)
         return allowed
+
+
+def permit(address: Address, allowed: Allowed | None) -> None:
+    """Failed(forbidden) when the address is not allowed."""
+    if allowed and not allowed(ipaddress.ip_address(address.ip)):
+        raise Failed(Reason.FORBIDDEN, f"{address.ip} is an address where this exporter may not connect to")
 
 
 async def connect(
@@ -64,26 +79,42 @@ async def connect(
     raise last or Failed(Reason.DNS, "the name has no address")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Dialer:
     """Stands in for the event loop in a library that connects by itself, so that it goes where the route says.
 
-    `reached` is the address of the last connection.
+    `reached` is the address of the last connection, and `shown` what its server showed when TLS began.
     """
 
     route: Route
+    server_name: str | None = None
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     reached: Address | None = None
+    shown: Shown | None = None
 
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int, **options: Any) -> Any:
         """As the event loop's own, but over the route."""
         sock, self.reached = await connect(await self.route.addresses(host, port))
+        for option, value in _KEEPALIVE:
+            sock.setsockopt(*option, value)
         try:
             return await self.loop.create_connection(factory, sock=sock, **options)
         except BaseException:
             sock.close()
             raise
 
+    async def start_tls(
+        self, transport: Any, protocol: Any, context: ssl.SSLContext, *, server_hostname: str | None = None
+    ) -> Any:
+        """As the event loop's own, with the server name of the config if there is one."""
+        name = self.server_name or server_hostname
+        secured = await self.loop.start_tls(transport, protocol, context, server_hostname=name)
+        if secured is not None:
+            self.shown = shown(secured.get_extra_info("ssl_object"))
+        return secured
+
     def __getattr__(self, name: str) -> Any:
         """Everything else is the event loop's."""
+        if name.startswith("__") or name == "loop":
+            raise AttributeError(name)
         return getattr(self.loop, name)

@@ -12,7 +12,11 @@ from pydantic import AfterValidator, Field
 from deploywatch.secrets import Secret, SecretUrl, with_password
 from exporter.measure import families
 from exporter.measure.gauges import LABEL_LIMIT, Gauge, GaugeName, is_label
-from exporter.net.dial import Dialer, Route
+from exporter.net import certificates
+from exporter.net.resolve import note_address
+from exporter.net.session import session_for
+from exporter.net.statistics import NOTE, SQL, Statistics
+from exporter.net.tls import TlsClient
 from exporter.probing import Findings, ProbeSettings
 from exporter.results import Failed, Family, Reason
 
@@ -45,6 +49,8 @@ class PostgresSettings(ProbeSettings):
     kind: Literal["postgres"]
     dsn: Annotated[SecretUrl, AfterValidator(_dsn)]
     password: Secret | None = None
+    tls: TlsClient | None = None
+    collect: tuple[Statistics, ...] = ()
     queries: dict[GaugeName, Query] = Field(default_factory=dict)
 
     def probe(self) -> PostgresProbe:
@@ -71,32 +77,29 @@ class PostgresProbe:
 
     def __init__(self, settings: PostgresSettings) -> None:
         dsn = settings.dsn.get_secret_value()
-        self.dsn = with_password(dsn, settings.password.get_secret_value()) if settings.password else dsn
+        dsn = with_password(dsn, settings.password.get_secret_value()) if settings.password else dsn
+        self.session = session_for((dsn, settings.model_dump_json(exclude={"layer", "tags"})), dsn, settings.tls)
+        self.collect = dict.fromkeys(settings.collect)
         self.queries = [(name, query.family(name), query) for name, query in settings.queries.items()]
 
     async def measure(self, found: Findings) -> None:
-        """Connect, SELECT 1, then each query in a read-only transaction of its own."""
+        """Connect, SELECT 1, then what else is asked for, each in a read-only transaction of its own."""
         try:
-            with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
-                # The timeout is a little longer than ours, which says more about where the time went.
-                connection = await asyncpg.connect(
-                    self.dsn,
-                    timeout=found.remaining() + 1,
-                    statement_cache_size=0,
-                    loop=Dialer(Route(allowed=found.allowed)),
-                )
-            found.add(families.POSTGRES_CONNECT, passed())
-            try:
+            begin = found.clock.monotonic()
+            async with self.session.open(found) as connection:
+                found.add(families.POSTGRES_CONNECT, found.clock.monotonic() - begin)
+                self._note_connection(found)
                 await self._ask(connection, found)
-            finally:
-                # Not close(): a server that hangs would hold us until the deadline of something else.
-                connection.terminate()
         except asyncpg.QueryCanceledError as error:
             raise Failed(Reason.QUERY_TIMEOUT, f"cancelled by statement_timeout at: {found.stage}") from error
         except _AUTH as error:
             raise Failed(Reason.AUTH, f"access was denied: {error}") from error
         except (asyncpg.TooManyConnectionsError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError) as error:
             raise Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {error}") from error
+        except ConnectionError as error:
+            if "SSL upgrade" not in str(error):
+                raise
+            raise Failed(Reason.TLS, "the server offers no TLS") from error
         except asyncpg.PostgresConnectionError as error:
             raise Failed(Reason.RESET, f"the connection was lost at: {found.stage}") from error
         except asyncpg.PostgresError as error:
@@ -104,10 +107,19 @@ class PostgresProbe:
         except asyncpg.InterfaceError as error:
             raise Failed(Reason.PROTOCOL, f"{found.stage}: {error}") from error
 
+    def _note_connection(self, found: Findings) -> None:
+        reached = self.session.reached
+        if reached and reached.reached:
+            note_address(reached.reached, found)
+        if reached and reached.shown:
+            certificates.note(reached.shown, found)
+
     async def _ask(self, connection: Any, found: Findings) -> None:
         rows = await _fetch(connection, "SELECT 1", "SELECT 1", families.POSTGRES_SELECT, found)
         if [list(row.values()) for row in rows] != [[1]]:
             raise Failed(Reason.VALUE, "SELECT 1 did not give 1")
+        for statistics in self.collect:
+            NOTE[statistics](await _fetch(connection, SQL[statistics], f"collect {statistics}", None, found), found)
         for name, family, query in self.queries:
             rows = await _fetch(connection, query.sql, f"query {name}", families.POSTGRES_QUERY, found, query=name)
             if len(rows) > query.max_rows:
@@ -117,16 +129,20 @@ class PostgresProbe:
 
 
 async def _fetch(
-    connection: Any, sql: str, stage: str, family: Family, found: Findings, **labels: str
+    connection: Any, sql: str, stage: str, family: Family | None, found: Findings, **labels: str
 ) -> list[Mapping[str, Any]]:
     """The rows of a statement that the server itself ends before our deadline."""
     with found.timed(stage) as passed:
         left = found.remaining()
         milliseconds = max(1, int((left - min(left * _SERVER_MARGIN, 0.5)) * 1000))
-        await connection.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds}")
+        await connection.execute(
+            f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
+        )
         rows: list[Mapping[str, Any]] = await connection.fetch(sql)
         await connection.execute("ROLLBACK")
-    found.add(family, passed(), **labels)
+    if family:
+        found.add(family, passed(), **labels)
     return rows
 
 

@@ -190,6 +190,7 @@ class TestCompression:
             ("deflate", zlib.compress(b"hello", wbits=-15)),
             ("identity", b"hello"),
         ],
+        ids=["gzip", "two members", "zlib", "raw", "identity"],
     )
     async def test_it_is_asked_for_and_undone(self, web: Web, coding: str, packed: bytes) -> None:
         url = web.say("/", packed)
@@ -204,7 +205,7 @@ class TestCompression:
         assert result.reason is Reason.TOO_LARGE
         assert measured(result)["probe_http_uncompressed_body_length"] == 100_000
 
-    @pytest.mark.parametrize("answer", [b"hello", gzip.compress(b"hello" * 100)[:-20]])
+    @pytest.mark.parametrize("answer", [b"hello", gzip.compress(b"hello" * 100)[:-20]], ids=["plain", "cut off"])
     async def test_what_is_not_so_encoded_is_the_reason(self, web: Web, answer: bytes) -> None:
         result = await probe(kind="http", url=web.say("/", answer), compression="gzip")
         assert result.reason is Reason.PROTOCOL

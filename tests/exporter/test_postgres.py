@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import socket
 import time
@@ -16,6 +18,9 @@ import pytest
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import PASSWORD, Running
+from exporter.clock import SystemClock
+from exporter.probes.postgres import PostgresProbe, PostgresSettings
+from exporter.probing import run
 from exporter.results import Reason
 from tests.exporter.support import Talk, eventually, measured, probe, silent
 
@@ -24,6 +29,7 @@ from tests.exporter.support import Talk, eventually, measured, probe, silent
 async def database(postgres_server: Running) -> AsyncIterator[Any]:
     """A connection with which a test prepares the database; its schema `probed` is gone afterwards."""
     connection = await asyncpg.connect(postgres_server.url)
+    await eventually(lambda: _alone(connection))
     await connection.execute("DROP SCHEMA IF EXISTS probed CASCADE; CREATE SCHEMA probed")
     await connection.execute("CREATE TABLE probed.tenants AS SELECT n, n % 2 = 0 AS even FROM generate_series(1, 5) n")
     yield connection
@@ -33,6 +39,11 @@ async def database(postgres_server: Running) -> AsyncIterator[Any]:
 def asking(sql: str, name: str = "tenants", **more: Any) -> dict[str, Any]:
     """The setting for one query."""
     return {name: {"sql": sql, "help": "Tenants.", **more}}
+
+
+def probing(**settings: Any) -> PostgresProbe:
+    """One probe, to be run several times."""
+    return PostgresSettings.model_validate({"kind": "postgres", **settings}).probe()
 
 
 async def test_a_good_database_is_a_success_with_its_times(postgres_server: Running) -> None:
@@ -128,16 +139,70 @@ async def test_a_database_under_lock_never_holds_two_of_our_sessions(postgres_se
     most = 0
     # Inside the transaction that holds the lock, the statistics would stand still.
     watcher = await asyncpg.connect(postgres_server.url)
+    target = probing(dsn=postgres_server.url, queries=asking("TABLE probed.tenants"))
     async with database.transaction():
         await database.execute("LOCK TABLE probed.tenants IN ACCESS EXCLUSIVE MODE")
-        for _ in range(3):
-            running = asyncio.create_task(
-                probe(0.4, kind="postgres", dsn=postgres_server.url, queries=asking("TABLE probed.tenants"))
-            )
+        for _ in range(20):
+            running = asyncio.create_task(run(target, limit=0.1, clock=SystemClock()))
             while not running.done():
-                most = max(most, await _sessions(watcher) - 1)
-                await asyncio.sleep(0.02)
+                most = max(most, await _sessions(watcher))
+                await asyncio.sleep(0.01)
+            assert not running.result().success
+    assert most == 1
+    await eventually(lambda: _alone(database))
     watcher.terminate()
+
+
+async def test_a_backend_stuck_while_connecting_is_waited_for_and_no_second_one_started(
+    postgres_server: Running, database: Any
+) -> None:
+    target = probing(dsn=postgres_server.url)
+    most = 0
+    async with database.transaction():
+        # Who logs in looks there.
+        await database.execute("LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE")
+        before = _backends(postgres_server)
+        for _ in range(10):
+            result = await run(target, limit=0.1, clock=SystemClock())
+            assert result.reason is Reason.CONNECT_TIMEOUT, result.detail
+            most = max(most, len(_backends(postgres_server) - before))
+    assert most == 1
+    result = await run(target, limit=5, clock=SystemClock())
+    assert result.success, result.detail
+    await eventually(lambda: _alone(database))
+
+
+async def test_a_backend_that_stands_still_is_waited_for_and_no_second_one_started(
+    postgres_server: Running, database: Any
+) -> None:
+    target = probing(dsn=postgres_server.url, queries=asking("SELECT pg_sleep(1), 1 AS value"))
+    first = asyncio.create_task(run(target, limit=2, clock=SystemClock()))
+    await eventually(lambda: _found(database))
+    stuck = await database.fetchval("SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' LIMIT 1")
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        assert (await first).reason is Reason.DEADLINE
+        before = _backends(postgres_server)
+        for _ in range(5):
+            result = await run(target, limit=0.1, clock=SystemClock())
+            assert (result.reason, result.detail) == (
+                Reason.DEADLINE,
+                "not done within 0.1 s; it was at: wait for the session before to end",
+            )
+        assert _backends(postgres_server) == before
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+    await eventually(lambda: _alone(database))
+
+
+async def test_two_who_ask_the_same_share_one_session(postgres_server: Running, database: Any) -> None:
+    asked = {"dsn": postgres_server.url, "queries": asking("SELECT pg_sleep(0.05) IS NULL AS value")}
+    both = [asyncio.create_task(run(probing(**asked), limit=5, clock=SystemClock())) for _ in range(2)]
+    most = 0
+    while not all(task.done() for task in both):
+        most = max(most, await _sessions(database))
+        await asyncio.sleep(0.005)
+    assert [task.result().detail for task in both] == ["", ""]
     assert most == 1
 
 
@@ -159,16 +224,37 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(processes: Proc
     server.child.stop()
 
 
-async def test_a_connection_that_is_given_up_is_closed(tcp: Callable[[Talk], Awaitable[int]]) -> None:
-    closed = asyncio.Event()
+async def test_a_server_that_never_answers_is_given_one_connection(tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    callers: list[object] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
         await silent(reader, writer)
-        closed.set()
 
-    result = await probe(0.2, kind="postgres", dsn=f"postgresql://ann:x@127.0.0.1:{await tcp(talk)}/shop")
-    assert result.reason is Reason.CONNECT_TIMEOUT
-    await asyncio.wait_for(closed.wait(), 5)
+    target = probing(dsn=f"postgresql://ann:x@127.0.0.1:{await tcp(talk)}/shop")
+    for _ in range(5):
+        assert (await run(target, limit=0.05, clock=SystemClock())).reason is Reason.CONNECT_TIMEOUT
+    assert len(callers) == 1
+
+
+async def test_when_a_server_hangs_up_on_what_was_waited_for_the_next_run_connects_anew(
+    tcp: Callable[[Talk], Awaitable[int]],
+) -> None:
+    callers: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+        await silent(reader, writer)
+
+    target = probing(dsn=f"postgresql://ann:x@127.0.0.1:{await tcp(talk)}/shop")
+    await run(target, limit=0.05, clock=SystemClock())
+    callers[0].transport.abort()
+
+    async def anew() -> bool:
+        await run(target, limit=0.05, clock=SystemClock())
+        return len(callers) == 2
+
+    await eventually(anew)
 
 
 async def _alone(database: Any) -> bool:
@@ -176,7 +262,24 @@ async def _alone(database: Any) -> bool:
 
 
 async def _sessions(database: Any) -> int:
-    count: int = await database.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    )
+    count: int = await database.fetchval("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'deploywatch'")
     return count
+
+
+async def _found(database: Any) -> bool:
+    count: int = await database.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+    )
+    return count == 1
+
+
+def _backends(server: Running) -> set[int]:
+    """The processes of a server that serve a client, those that have not logged in yet too."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"\nPPid:\t{server.child.process.pid}\n" in (entry / "status").read_text():
+                title = (entry / "cmdline").read_bytes()
+                if b"127.0.0.1(" in title:
+                    found.add(int(entry.name))
+    return found

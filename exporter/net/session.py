@@ -1,0 +1,125 @@
+"""One session on a PostgreSQL server and never two: the next begins when the one before is gone from the server too.
+
+A server that hangs cannot be asked to give up a session. So an attempt to connect that outlives its deadline is kept,
+and the next run waits for that one; and a session is left by waiting, in the background, until the server has ended it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Hashable
+from typing import Any
+from weakref import WeakValueDictionary
+
+import asyncpg
+
+from exporter.net.dial import Dialer, Route, permit
+from exporter.net.tls import TlsClient, context_for
+from exporter.probing import Findings
+from exporter.results import Reason
+
+PATIENCE = 600.0
+"""Seconds after which a session that does not come about, or does not end, is given up.
+
+Ten times PostgreSQL's authentication_timeout: its server has ended such a session itself by then, unless it is stuck
+for good; and behind a proxy that forgot the connection, the probe works again at last.
+"""
+
+
+class Session:
+    """The only session of a probe on its database."""
+
+    def __init__(self, dsn: str, tls: TlsClient | None = None) -> None:
+        self._dsn = dsn
+        self._tls = tls
+        self._turn = asyncio.Lock()
+        self._attempt: asyncio.Task[Any] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._dialer: Dialer | None = None
+        self._wanted = False
+
+    @contextlib.asynccontextmanager
+    async def open(self, found: Findings) -> AsyncIterator[Any]:
+        """A connection, once the one before is gone; cancelled, it leaves no second one behind."""
+        with found.timed("wait for the session before to end"):
+            await self._turn.acquire()
+        try:
+            with found.timed("wait for the session before to end"):
+                if self._leaving:
+                    await asyncio.wait({self._leaving})
+            with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT):
+                connection = await self._connected(Route(allowed=found.allowed))
+            try:
+                yield connection
+            finally:
+                self._leaving = asyncio.create_task(_leave(connection))
+        finally:
+            self._turn.release()
+
+    @property
+    def reached(self) -> Dialer | None:
+        """How the connection was made."""
+        return self._dialer
+
+    async def _connected(self, route: Route) -> Any:
+        if self._attempt is None:
+            self._dialer = Dialer(route, server_name=self._tls.server_name if self._tls else None)
+            self._attempt = asyncio.create_task(self._connect(self._dialer))
+            self._attempt.add_done_callback(self._ended)
+        attempt, dialer = self._attempt, self._dialer
+        self._wanted = True
+        try:
+            await asyncio.wait({attempt})
+        except asyncio.CancelledError:
+            self._wanted = False
+            if attempt.done():
+                self._ended(attempt)
+            elif dialer and dialer.reached is None:
+                # The server does not know of it yet.
+                attempt.cancel()
+            raise
+        self._wanted, self._attempt = False, None
+        connection = attempt.result()
+        if dialer and dialer.reached:
+            try:
+                permit(dialer.reached, route.allowed)
+            except BaseException:
+                self._leaving = asyncio.create_task(_leave(connection))
+                raise
+        return connection
+
+    async def _connect(self, dialer: Dialer) -> Any:
+        more: dict[str, Any] = {"ssl": context_for(self._tls)} if self._tls else {}
+        if "application_name" not in self._dsn:
+            more["server_settings"] = {"application_name": "deploywatch"}
+        return await asyncpg.connect(self._dsn, timeout=PATIENCE, statement_cache_size=0, loop=dialer, **more)
+
+    def _ended(self, attempt: asyncio.Task[Any]) -> None:
+        """An attempt that nobody waits for has come to its end: what came of it is left again."""
+        if self._wanted or attempt is not self._attempt:
+            return
+        self._attempt = None
+        if not attempt.cancelled() and attempt.exception() is None:
+            self._leaving = asyncio.create_task(_leave(attempt.result()))
+
+
+async def _leave(connection: Any) -> None:
+    """Say goodbye and wait until the server has gone; a query that is still running was told to stop."""
+    try:
+        # Whatever comes of the goodbye, the connection is closed.
+        with contextlib.suppress(Exception):
+            await connection.close(timeout=PATIENCE)
+    finally:
+        connection.terminate()
+
+
+_SESSIONS: WeakValueDictionary[Hashable, Session] = WeakValueDictionary()
+
+
+def session_for(key: Hashable, dsn: str, tls: TlsClient | None) -> Session:
+    """The session of this key, the same for all who have the same while one of them lives."""
+    found = _SESSIONS.get(key)
+    if found is None:
+        found = _SESSIONS[key] = Session(dsn, tls)
+    return found
