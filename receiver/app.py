@@ -30,7 +30,7 @@ from deploywatch import config, logs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 from receiver import api, webhook
-from receiver.actions import escalate, investigate, notify, rollback, verify
+from receiver.actions import approval, handlers
 from receiver.channels import connect
 from receiver.clock import utc_now
 from receiver.config import ReceiverConfig, load
@@ -48,11 +48,7 @@ from receiver.upstream.rounds import compare_for_ever, listen_for_ever
 log = logs.get("receiver")
 
 HANDLERS = {
-    notify.KIND: notify.handle,
-    escalate.KIND: escalate.handle,
-    investigate.KIND: investigate.handle,
-    rollback.KIND: rollback.handle,
-    rollback.VERIFY: verify.handle,
+    **handlers.HANDLERS,
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
 }
@@ -72,9 +68,9 @@ class Receiver:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._counters = Counters(self.registry)
-        handlers: dict[str, Handler] = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
+        by_kind: dict[str, Handler] = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
-        self.worker = Worker(desk.store, handlers, owner=owner, clock=desk.clock)
+        self.worker = Worker(desk.store, by_kind, owner=owner, clock=desk.clock)
         self.worker.finished = self._job_finished
         self.intake = webhook.Intake(desk, committed=self._committed)
         self._max_body = settings.max_body
@@ -90,6 +86,8 @@ class Receiver:
             ready=lambda: self._ready,
             reload=self._reload,
             max_body=self._max_body,
+            # Signed links bear their own proof.
+            open_paths=frozenset({approval.PAGE}),
         )
         self._add_routes(server.app)
         server.app.cleanup_ctx.append(self._working)

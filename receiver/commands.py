@@ -121,6 +121,28 @@ def resolve(client: Client, number: int, by: str, note: str) -> None:
 
 @incidents.command()
 @click.argument("number", type=int)
+@click.option("--by", default=getpass.getuser, help="Who says so; the user's name when not given.")
+@click.option("--note", default="", help="Why.")
+@_PASS
+def approve(client: Client, number: int, by: str, note: str) -> None:
+    """Say yes to the rollback that the incident waits for."""
+    asked = client.post(f"/incidents/{number}/approve", {"by": by, "note": note})
+    click.echo(f"#{number}: the rollback to {asked['to_version']} is {asked['state']}, by {asked['decided_by']}")
+
+
+@incidents.command()
+@click.argument("number", type=int)
+@click.option("--by", default=getpass.getuser, help="Who says so; the user's name when not given.")
+@click.option("--note", default="", help="Why.")
+@_PASS
+def reject(client: Client, number: int, by: str, note: str) -> None:
+    """Say no to the rollback that the incident waits for."""
+    asked = client.post(f"/incidents/{number}/reject", {"by": by, "note": note})
+    click.echo(f"#{number}: the rollback to {asked['to_version']} is {asked['state']}, by {asked['decided_by']}")
+
+
+@incidents.command()
+@click.argument("number", type=int)
 @_PASS
 def postmortem(client: Client, number: int) -> None:
     """Print the draft of the review as Markdown."""
@@ -157,6 +179,18 @@ def finish(client: Client, number: int, status: str) -> None:
     """Say how a deployment ended."""
     deployment = client.patch(f"/deployments/{number}", {"status": status})
     click.echo(f"deployment {number} of {deployment['service']} {deployment['version']}: {deployment['status']}")
+
+
+@deployments.command()
+@click.option("--service", required=True)
+@click.option("--environment", required=True)
+@click.option("--by", default=getpass.getuser, help="Who says so; the user's name when not given.")
+@click.option("--note", default="", help="What was mended.")
+@_PASS
+def allow(client: Client, /, **fields: str) -> None:
+    """Let a service be rolled back again, whose last rollbacks failed."""
+    client.post("/rollbacks/allow", fields)
+    click.echo(f"{fields['service']} in {fields['environment']} may be rolled back again")
 
 
 @deployments.command("list")

@@ -132,11 +132,16 @@ def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note:
     return ""
 
 
-def waiting(connection: Connection, incident_id: int) -> Approval | None:
+def latest(connection: Connection, incident_id: int) -> Approval | None:
     """The question of this incident that was asked last, whether or not it was answered."""
-    query = select(approvals).where(approvals.c.incident_id == incident_id).order_by(approvals.c.id.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
-    return _approval(row) if row else None
+    asked = of_incident(connection, incident_id)
+    return asked[-1] if asked else None
+
+
+def of_incident(connection: Connection, incident_id: int) -> list[Approval]:
+    """Every question of an incident, the oldest first."""
+    query = select(approvals).where(approvals.c.incident_id == incident_id).order_by(approvals.c.id)
+    return [_approval(row) for row in connection.execute(query).mappings()]
 
 
 def find(connection: Connection, number: int) -> Approval | None:
@@ -155,8 +160,8 @@ def link(settings: ReceiverConfig, asked: Approval, saying: str) -> str:
     secret = settings.rollback.approval.secret
     if secret is None or not settings.external_url or asked.nonce is None:
         return ""
-    query = {"id": asked.id, "answer": saying, "expires": int(asked.expires_at.timestamp())}
-    query["signature"] = _signature(secret, asked, saying)
+    query = {"id": str(asked.id), "answer": saying, "expires": str(int(asked.expires_at.timestamp()))}
+    query["signature"] = _signature(secret, asked, query)
     return f"{settings.external_url.rstrip('/')}{PAGE}?{urlencode(query)}"
 
 
@@ -166,7 +171,7 @@ def refused_link(settings: ReceiverConfig, asked: Approval | None, query: Mappin
     if secret is None or asked is None or asked.nonce is None:
         used = asked is not None and asked.state is not Word.WAITING
         return f"this was answered already: {asked.state}" if used and asked else "this link is not valid"
-    expected = _signature(secret, asked, query.get("answer", ""))
+    expected = _signature(secret, asked, query)
     if not hmac.compare_digest(expected.encode(), query.get("signature", "").encode()):
         return "this link is not valid"
     if now >= asked.expires_at:
@@ -174,8 +179,8 @@ def refused_link(settings: ReceiverConfig, asked: Approval | None, query: Mappin
     return ""
 
 
-def _signature(secret: Masked, asked: Approval, saying: str) -> str:
-    signed = f"{asked.id}\n{saying}\n{int(asked.expires_at.timestamp())}\n{asked.nonce}"
+def _signature(secret: Masked, asked: Approval, query: Mapping[str, str]) -> str:
+    signed = "\n".join((str(asked.id), query.get("answer", ""), query.get("expires", ""), asked.nonce or ""))
     return hmac.new(secret.get_secret_value().encode(), signed.encode(), hashlib.sha256).hexdigest()
 
 

@@ -59,6 +59,20 @@ def queue(connection: Connection, settings: ReceiverConfig, incident: Incident, 
     enqueue(connection, now, job)
 
 
+def queue_for(connection: Connection, incident: Incident, by: str, now: datetime) -> None:
+    """Queue the decision because a person asks for it; the same brakes hold."""
+    book.write_line(connection, incident.id, now, "rollback_asked", "asked for a rollback", actor=by)
+    job = NewJob(
+        kind=KIND,
+        key=f"rollback:{incident.id}:person:{now.isoformat()}",
+        lane=lane(incident.service, incident.environment),
+        run_at=now,
+        incident_id=incident.id,
+        payload={"alert": by},
+    )
+    enqueue(connection, now, job)
+
+
 async def handle(desk: Desk, job: Job) -> Outcome:
     """Decide and, when the brakes allow it, run the command once."""
     interrupted = await desk.store.read(lambda connection: _interrupted(connection, job))

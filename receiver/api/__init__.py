@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from receiver.api.approvals import Approvals
 from receiver.api.deployments import Deployments
 from receiver.api.incidents import Incidents
 from receiver.api.routing import Route, add_routes
@@ -14,7 +15,11 @@ from receiver.desk import Desk
 
 def routes(desk: Desk, *, queued: Callable[[], None]) -> tuple[Route, ...]:
     """Every route; `queued` is called when a change may have queued a job."""
-    return (*Incidents(desk, queued=queued).routes(), *Deployments(desk).routes())
+    return (
+        *Incidents(desk, queued=queued).routes(),
+        *Approvals(desk, queued=queued).routes(),
+        *Deployments(desk).routes(),
+    )
 
 
 def add_to(app: web.Application, desk: Desk, *, queued: Callable[[], None]) -> None:

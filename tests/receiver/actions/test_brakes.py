@@ -81,8 +81,10 @@ REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
     ),
     Refusal.BREAKER_OPEN: (
         {"failed_in_a_row": 3},
-        "the last 3 rollbacks of shop in production failed; "
-        "a person must allow it again (deploywatch deployments allow)",
+        (
+            "the last 3 rollbacks of shop in production failed; "
+            "a person must allow it again (deploywatch deployments allow)"
+        ),
     ),
     Refusal.CAP_OF_TARGET: (
         {"of_target": 3, "in_all": 3},

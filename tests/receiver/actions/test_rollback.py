@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from sqlalchemy import select, update
 
 from receiver.actions import rollback
@@ -20,75 +15,9 @@ from receiver.jobs import NewJob, claim, enqueue
 from receiver.messages import Event
 from receiver.store.schema import jobs as job_table
 from receiver.store.schema import rollbacks
+from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, MovingClock, Scene, alert, ended, settings
-
-DEPLOY = "import pathlib, sys; f = pathlib.Path(sys.argv[1]).open('a'); f.write(' '.join(sys.argv[2:]) + '\\n')"
-
-
-@dataclass(slots=True)
-class Exporter:
-    """Answers as the exporter's health page does; `answers` are given one after another, the last one for ever."""
-
-    answers: list[Any] = field(default_factory=lambda: [{"status": "healthy", "version": "1.2.2"}])
-    asked: list[str] = field(default_factory=list)
-    url: str = ""
-
-    async def answer(self, request: web.Request) -> web.Response:
-        """Give the next answer."""
-        self.asked.append(str(request.rel_url))
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, dict):
-            return web.json_response(answer, status=200 if answer.get("status") == "healthy" else 503)
-        return web.Response(text=answer)
-
-
-@pytest.fixture
-async def exporter() -> AsyncIterator[Exporter]:
-    """An exporter that finds the shop healthy with 1.2.2."""
-    running = Exporter()
-    app = web.Application()
-    app.router.add_get("/health/services/{service}", running.answer)
-    async with TestServer(app) as server:
-        running.url = str(server.make_url("/health/services/{service}")).replace("%7B", "{").replace("%7D", "}")
-        running.url += "?environment={environment}"
-        yield running
-
-
-@dataclass(slots=True)
-class Ground:
-    """Where rollbacks are tried: version 1.2.2 was good, 1.2.3 was deployed a minute ago and fires."""
-
-    make_scene: MakeScene
-    exporter: Exporter
-    runs: Path
-
-    async def scene(self, *command: str, **more: Any) -> Scene:
-        """A scene whose rollback runs `command`, or notes its arguments in a file; `more` as in `rollback:`."""
-        target = {
-            "service": "shop",
-            "command": list(command) or [sys.executable, "-c", DEPLOY, str(self.runs), "{to_version}", "{service}"],
-            "timeout": more.pop("timeout", "30s"),
-            "verify": {"url": self.exporter.url, "healthy_for": "10s", "within": "1m", "interval": "5s"},
-        }
-        scene = self.make_scene(settings(rollback={"mode": "auto", "targets": [target], **more}))
-        await scene.deployed("1.2.2", ago=HOUR)
-        await scene.deployed("1.2.3", ago=MINUTE)
-        return scene
-
-    @property
-    def ran(self) -> list[str]:
-        """The arguments of every run."""
-        return self.runs.read_text().splitlines() if self.runs.exists() else []
-
-
-@pytest.fixture
-def ground(make_scene: MakeScene, exporter: Exporter, tmp_path: Path) -> Ground:
-    return Ground(make_scene, exporter, tmp_path / "runs")
-
-
-def critical(name: str = "HighErrorRate") -> Any:
-    return alert(name, severity="critical")
 
 
 async def _state(scene: Scene) -> str:

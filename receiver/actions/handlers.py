@@ -1,0 +1,18 @@
+"""Which handler does which kind of an action's job."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from receiver.actions import approval, escalate, investigate, notify, rollback, verify
+from receiver.desk import Desk
+from receiver.jobs import Job, Outcome
+
+HANDLERS: Mapping[str, Callable[[Desk, Job], Awaitable[Outcome]]] = {
+    notify.KIND: notify.handle,
+    escalate.KIND: escalate.handle,
+    investigate.KIND: investigate.handle,
+    rollback.KIND: rollback.handle,
+    rollback.VERIFY: verify.handle,
+    approval.KIND: approval.handle,
+}

@@ -1,0 +1,210 @@
+"""A person's word on rollbacks over HTTP: approve, reject, by signed link too; ask for one; let a target run again."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, select
+
+from deploywatch.config import Settings
+from receiver.actions import approval, record, rollback
+from receiver.actions.approval import NO, YES, Approval
+from receiver.api.routing import PREFIX, Name, Remark, Route, iso, not_found, number, read_body
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.store.schema import action_runs, attachments
+
+_NAME_LIMIT = 200
+_FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><title>deploywatch: {title}</title>
+<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">
+<h1>{title}</h1><p>{text}</p>{form}</html>
+"""
+
+
+class Answer(Settings):
+    """Who answers, and what they say."""
+
+    by: Name
+    note: Remark = ""
+
+
+class Allowed(Answer):
+    """Which target may be rolled back again."""
+
+    service: Name
+    environment: Name
+
+
+class Approvals:
+    """The routes by which people decide about rollbacks; `queued` is called when an answer may have queued a job."""
+
+    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
+        self._desk = desk
+        self._queued = queued
+
+    def routes(self) -> tuple[Route, ...]:
+        """Every route."""
+        page = approval.PAGE.removeprefix(PREFIX)
+        signed = ("id", "answer", "expires", "signature")
+        return (
+            Route("POST", "/incidents/{id}/approve", self.approve, body=Answer),
+            Route("POST", "/incidents/{id}/reject", self.reject, body=Answer),
+            Route("POST", "/incidents/{id}/rollback", self.ask_for, body=Answer, status=202),
+            Route("GET", "/incidents/{id}/actions", self.actions),
+            Route("GET", "/attachments/{id}", self.attachment),
+            Route("POST", "/rollbacks/allow", self.allow, body=Allowed),
+            Route("GET", page, self.page, query=signed),
+            Route("POST", page, self.answer_page, query=signed),
+        )
+
+    async def approve(self, request: web.Request) -> web.Response:
+        """Say yes to the rollback that the incident waits for; every brake is asked again before it runs."""
+        return await self._answer(request, yes=True)
+
+    async def reject(self, request: web.Request) -> web.Response:
+        """Say no to the rollback that the incident waits for."""
+        return await self._answer(request, yes=False)
+
+    async def ask_for(self, request: web.Request) -> web.Response:
+        """Ask for a rollback by a person's decision; the brakes decide as for an alert, the timeline says how."""
+        person, wanted, now = await read_body(request, Answer), number(request), self._desk.clock()
+
+        def write(connection: Connection) -> bool:
+            incident = book.find(connection, wanted)
+            if incident is not None:
+                rollback.queue_for(connection, incident, person.by, now)
+            return incident is not None
+
+        found = await self._desk.store.write(write)
+        self._queued()
+        return web.json_response({"incident": wanted}, status=202) if found else not_found("incident", wanted)
+
+    async def actions(self, request: web.Request) -> web.Response:
+        """What was asked, run and found for an incident: approvals, runs and attachments."""
+        wanted = number(request)
+        whole = await self._desk.store.read(lambda c: _whole(c, wanted))
+        return web.json_response(whole) if whole is not None else not_found("incident", wanted)
+
+    async def attachment(self, request: web.Request) -> web.Response:
+        """One attachment as it was found; never shown by a browser as anything but text."""
+        wanted = number(request)
+        query = select(attachments).where(attachments.c.id == wanted)
+        row = await self._desk.store.read(lambda c: c.execute(query).mappings().first())
+        if row is None:
+            return not_found("attachment", wanted)
+        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+        return web.Response(body=row["body"], content_type=row["media_type"], charset="utf-8", headers=headers)
+
+    async def allow(self, request: web.Request) -> web.Response:
+        """Close the circuit breaker of a target, so that it may be rolled back again."""
+        told, now = await read_body(request, Allowed), self._desk.clock()
+        where = (told.service, told.environment)
+        await self._desk.store.write(lambda c: record.allow_again(c, *where, now, by=told.by, note=told.note))
+        return web.json_response({"service": told.service, "environment": told.environment, "allowed_by": told.by})
+
+    async def page(self, request: web.Request) -> web.Response:
+        """Where a signed link leads: it asks, and changes nothing."""
+        query, now = request.query, self._desk.clock()
+        asked = await self._desk.store.read(lambda c: _asked(c, query))
+        refused = approval.refused_link(self._desk.settings, asked, query, now)
+        if refused or asked is None:
+            return _page("This link cannot be used", refused, status=403)
+        said = "Approve" if query.get("answer") == YES else "Reject"
+        form = (
+            f'<form method="post"><p><label>Your name <input name="by" required maxlength="{_NAME_LIMIT}"></label></p>'
+            f'<p><label>Note <input name="note"></label></p><p><button>{said}</button></p></form>'
+        )
+        return _page(f"{said} the rollback?", f"Incident {asked.incident_id}: to {asked.to_version}", form)
+
+    async def answer_page(self, request: web.Request) -> web.Response:
+        """Take the answer of a signed link: once, and within its time."""
+        query, fields, now = request.query, await request.post(), self._desk.clock()
+        by, note = str(fields.get("by", "")).strip()[:_NAME_LIMIT], str(fields.get("note", ""))[:4000]
+        if not by or "\0" in by + note:
+            return _page("Your name is missing", "Go back and write who you are.", status=400)
+
+        def write(connection: Connection) -> tuple[Approval | None, str]:
+            asked = _asked(connection, query)
+            refused = approval.refused_link(self._desk.settings, asked, query, now)
+            if not refused and asked is not None:
+                yes = query.get("answer") == YES
+                signed = f"{by} (signed link)"
+                refused = approval.answer(connection, asked, yes=yes, by=signed, note=note, now=now)
+            return asked, refused
+
+        asked, refused = await self._desk.store.write(write)
+        self._queued()
+        if refused or asked is None:
+            return _page("This link cannot be used", refused, status=403)
+        return _page("Thank you", f"Your answer about the rollback to {asked.to_version} is taken.")
+
+    async def _answer(self, request: web.Request, *, yes: bool) -> web.Response:
+        person, wanted, now = await read_body(request, Answer), number(request), self._desk.clock()
+
+        def write(connection: Connection) -> tuple[Approval | None, str]:
+            asked = approval.latest(connection, wanted)
+            if asked is None:
+                return None, ""
+            refused = approval.answer(connection, asked, yes=yes, by=person.by, note=person.note, now=now)
+            return approval.latest(connection, wanted), refused
+
+        asked, refused = await self._desk.store.write(write)
+        self._queued()
+        if asked is None:
+            return web.Response(status=404, text=f"incident {wanted} waits for no answer\n")
+        return web.Response(status=409, text=f"{refused}\n") if refused else web.json_response(approval_json(asked))
+
+
+def approval_json(asked: Approval) -> dict[str, Any]:
+    """A question as the API gives it, without what makes its links valid."""
+    return {
+        "id": asked.id,
+        "incident": asked.incident_id,
+        "deployment": asked.deployment_id,
+        "to_version": asked.to_version,
+        "state": asked.state,
+        "asked_at": iso(asked.asked_at),
+        "expires_at": iso(asked.expires_at),
+        "decided_at": iso(asked.decided_at),
+        "decided_by": asked.decided_by,
+        "note": asked.note,
+    }
+
+
+def _asked(connection: Connection, query: Mapping[str, str]) -> Approval | None:
+    text = query.get("id", "")
+    known = text.isascii() and text.isdigit() and len(text) < 19 and query.get("answer") in (YES, NO)
+    return approval.find(connection, int(text)) if known else None
+
+
+def _whole(connection: Connection, wanted: int) -> dict[str, Any] | None:
+    if book.find(connection, wanted) is None:
+        return None
+    runs = select(action_runs).where(action_runs.c.incident_id == wanted).order_by(action_runs.c.id)
+    kept = [column for column in attachments.c if column.name != "body"]
+    found = select(*kept).where(attachments.c.incident_id == wanted).order_by(attachments.c.id)
+    return {
+        "approvals": [approval_json(one) for one in approval.of_incident(connection, wanted)],
+        "runs": [
+            {**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])}
+            for row in connection.execute(runs).mappings()
+        ],
+        "attachments": [
+            {**row, "created_at": iso(row["created_at"]), "url": f"{PREFIX}/attachments/{row['id']}"}
+            for row in connection.execute(found).mappings()
+        ],
+    }
+
+
+def _page(title: str, text: str, form: str = "", *, status: int = 200) -> web.Response:
+    whole = _FORM.format(title=html.escape(title), text=html.escape(text), form=form)
+    headers = {
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
+    }
+    return web.Response(text=whole, content_type="text/html", status=status, headers=headers)
