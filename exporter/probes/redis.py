@@ -1,14 +1,14 @@
-"""The `redis` probe: PING with its round-trip time, then SET a key that expires and GET it back."""
+"""The `redis` probe: PING, SET a key that expires and GET it back, then gauges from keys and from INFO."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, model_validator
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
@@ -16,9 +16,14 @@ from redis.backoff import NoBackoff
 
 from deploywatch.secrets import Secret, SecretUrl
 from exporter.measure import families
+from exporter.measure.gauges import GaugeName
+from exporter.net import certificates
 from exporter.net.dial import Route, connect
+from exporter.net.keys import Conversation, KeyGauge, Statistics, note_info, note_keys
+from exporter.net.resolve import Address, note_address
+from exporter.net.tls import TlsClient, context_for
 from exporter.probing import Findings, ProbeSettings, from_os_error
-from exporter.results import Failed, Reason
+from exporter.results import Failed, Family, Reason
 
 EXPIRY_SECONDS = 10  # source 000: SET with 10 s expiry
 _HINT = "not a Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
@@ -36,22 +41,29 @@ def _redis_url(url: SecretUrl) -> SecretUrl:
 
 
 class _Routed(AbstractConnection):
-    """A connection that goes only where its route says; `route` is set before it is made."""
+    """A connection that goes only where its route says; `route` and `tls` are set before it is made."""
 
     route = Route()
+    tls: TlsClient | None = None
+    address: Address | None = None
+    shown: certificates.Shown | None = None
     _connection_arguments: Callable[[], Mapping[str, Any]]
 
     async def _connect(self) -> None:
         arguments = dict(self._connection_arguments())
         host, port = arguments.pop("host"), int(arguments.pop("port"))
-        sock, _ = await connect(await self.route.addresses(host, port))
+        sock, self.address = await connect(await self.route.addresses(host, port))
         if "ssl" in arguments:
             arguments["server_hostname"] = host
+            if self.tls:
+                arguments |= {"ssl": context_for(self.tls), "server_hostname": self.tls.server_name or host}
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=sock, **arguments)
         except BaseException:
             sock.close()
             raise
+        secured = self._writer.get_extra_info("ssl_object")
+        self.shown = certificates.shown(secured) if secured else None
 
 
 class _Plain(_Routed, Connection):
@@ -80,6 +92,16 @@ class RedisSettings(ProbeSettings):
     username: str | None = None
     password: Secret | None = None
     key_prefix: str = "deploywatch:probe:"
+    round_trip: bool = True
+    tls: TlsClient | None = None
+    collect: tuple[Statistics, ...] = ()
+    gauges: dict[GaugeName, KeyGauge] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _tls_is_asked_for(self) -> Self:
+        if self.tls and not self.url.get_secret_value().startswith("rediss://"):
+            raise ValueError("tls is given for a URL without TLS; write rediss:// in the URL, or remove tls")
+        return self
 
     def with_target(self, target: str) -> Self:
         """The same questions to another server, `host:port` or a URL, as the same user."""
@@ -97,13 +119,16 @@ class RedisSettings(ProbeSettings):
         """The probe that does what these settings say."""
         return RedisProbe(self)
 
+    def families(self) -> Iterable[Family]:
+        """The gauges that keys give."""
+        return [gauge.family(name) for name, gauge in self.gauges.items()]
+
 
 class RedisProbe:
     """Connects to a server, asks, and leaves."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self.prefix = settings.key_prefix
-        self.url = settings.url
+        self.settings = settings
         self.credentials: dict[str, str] = {}
         if settings.username:
             self.credentials["username"] = settings.username
@@ -111,38 +136,54 @@ class RedisProbe:
             self.credentials["password"] = settings.password.get_secret_value()
 
     async def measure(self, found: Findings) -> None:
-        """Connect, PING, SET and GET."""
-        connection = _connection(self.url, **self.credentials)
-        connection.route = Route(allowed=found.allowed)
+        """Connect, PING, SET and GET, then what else is asked for."""
+        connection = _connection(self.settings.url, **self.credentials)
+        connection.route, connection.tls = Route(allowed=found.allowed), self.settings.tls
         try:
             with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
                 await connection.connect()
             found.add(families.REDIS_CONNECT, passed())
-            with found.timed("PING") as passed:
-                answer = await _command(connection, "PING")
-            found.add(families.REDIS_PING, passed())
-            if answer != b"PONG":
-                raise Failed(Reason.VALUE, "PING was not answered with PONG")
-            await self._round_trip(connection, found)
+            _note_connection(connection, found)
+            await self._ask(Conversation(connection), found)
         except exceptions.RedisError as error:
             raise _explain(error, found.stage) from error
         finally:
+            # The goodbye of TLS would wait for a server that may never answer it.
+            if connection._writer:
+                connection._writer.transport.abort()
             await connection.disconnect(nowait=True)
 
-    async def _round_trip(self, connection: Any, found: Findings) -> None:
+    async def _ask(self, talk: Conversation, found: Findings) -> None:
+        with found.timed("PING") as passed:
+            answer = await talk.ask("PING")
+        found.add(families.REDIS_PING, passed())
+        if answer != b"PONG":
+            raise Failed(Reason.VALUE, "PING was not answered with PONG")
+        if self.settings.round_trip:
+            await self._round_trip(talk, found)
+        with found.timed("INFO"):
+            await note_info(talk, self.settings.collect, found)
+        for name, gauge in self.settings.gauges.items():
+            with found.timed(f"gauge {name}"):
+                await note_keys(talk, name, gauge, found)
+
+    async def _round_trip(self, talk: Conversation, found: Findings) -> None:
         # Random in every run: two exporters on one server never read each other's value.
-        key, value = self.prefix + secrets.token_hex(8), secrets.token_bytes(16)
+        key, value = self.settings.key_prefix + secrets.token_hex(8), secrets.token_bytes(16)
         with found.timed("SET and GET") as passed:
-            await _command(connection, "SET", key, value, "EX", EXPIRY_SECONDS)
-            answer = await _command(connection, "GET", key)
+            await talk.ask("SET", key, value, "EX", EXPIRY_SECONDS)
+            answer = await talk.ask("GET", key)
         found.add(families.REDIS_ROUND_TRIP, passed())
         if answer != value:
             raise Failed(Reason.VALUE, "GET did not give what SET had stored")
 
 
-async def _command(connection: Any, *words: str | bytes | int) -> Any:
-    await connection.send_command(*words)
-    return await connection.read_response()
+def _note_connection(connection: Any, found: Findings) -> None:
+    """A unix socket has neither an address nor TLS."""
+    if getattr(connection, "address", None):
+        note_address(connection.address, found)
+    if getattr(connection, "shown", None):
+        certificates.note(connection.shown, found)
 
 
 def _explain(error: exceptions.RedisError, stage: str) -> Failed:

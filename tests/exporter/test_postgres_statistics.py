@@ -149,7 +149,7 @@ def guarded(processes: Processes, workshop: Path, certs: Certs) -> Iterator[Runn
         os.chown(folder / "server.pem", pwd.getpwnam("postgres").pw_uid, -1)
     options = ["ssl=on", f"ssl_cert_file={folder / 'server.pem'}", f"ssl_key_file={folder / 'server.pem'}"]
     server = servers.postgres(processes, folder, options=options)
-    ready = [servers._postgres_binaries() / "pg_isready", "-h", "127.0.0.1", "-p", str(server.port)]
+    ready: list[str | Path] = [servers._postgres_binaries() / "pg_isready", "-h", "127.0.0.1", "-p", str(server.port)]
     wait_until(
         lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0,
         within=30,
