@@ -85,6 +85,8 @@ class Http(Settings):
     def plan(self, values: Values, limit: timedelta) -> Call:
         """The request with the values filled in; ValueError for a value that could mean more than itself."""
         command.check_values(values)
+        follow = self.follow.url if self.follow else ""
+        _filled([self.url, follow, self.body], {**values, "run": ""})  # a placeholder of another action is a KeyError
         return Call(self, dict(values))
 
 
