@@ -102,8 +102,9 @@ def _equal(there: Any, wanted: Any) -> bool:
 
 
 def _short(value: Any) -> str:
+    """The value as it is, or only what it is: a part of a secret could not be masked any more."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return text if len(text) <= _SHOWN else f"something {len(text)} characters long"
 
 
 AssertionField = Annotated[

@@ -16,7 +16,10 @@ _BODILESS = frozenset({204, 304})
 
 @dataclass(slots=True)
 class Response:
-    """What came back; `body` is at most the limit long, and `complete` says whether that is all of it."""
+    """What came back; `body` is at most the limit long, and `complete` says whether that is all of it.
+
+    A header that is there several times has its values joined by commas, cookies by line ends.
+    """
 
     status: int
     version: str
@@ -114,7 +117,11 @@ class _Reading:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:
-            self._headers[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
+            key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
+            before = self._headers.get(key)
+            # Cookies have commas in them.
+            between = "\n" if key == "set-cookie" else ", "
+            self._headers[key] = text if before is None else before + between + text
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()

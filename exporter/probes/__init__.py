@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from exporter.probes.flow import FlowSettings
 from exporter.probes.http import HttpSettings
 from exporter.probes.postgres import PostgresSettings
 from exporter.probes.redis import RedisSettings
@@ -13,7 +14,7 @@ from exporter.probes.tcp import TcpSettings
 from exporter.probes.tls import TlsSettings
 from exporter.probing import ProbeSettings
 
-_Kinds = HttpSettings | TcpSettings | TlsSettings | PostgresSettings | RedisSettings
+_Kinds = HttpSettings | TcpSettings | TlsSettings | PostgresSettings | RedisSettings | FlowSettings
 
 AnyProbe = Annotated[_Kinds, Field(discriminator="kind")]
 """A config field that holds a probe of any kind."""

@@ -1,0 +1,169 @@
+"""The `flow` probe: HTTP requests one after the other, where the next may use what an answer gave; each a result."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from deploywatch.quantity import Duration
+from deploywatch.secrets import Secret, SecretUrl
+from exporter.measure import families
+from exporter.net.asking import Ask, Trail, follow, http_url
+from exporter.net.exchange import Phases, Request
+from exporter.net.filling import Save, ValueName, fill_body, fill_header, fill_url, masked, names
+from exporter.net.judging import Expect, judge
+from exporter.probes.http import OVERDUE
+from exporter.probing import Findings, ProbeSettings, from_os_error
+from exporter.results import Failed, Reason
+
+
+class Step(Ask):
+    """One request of a flow, what must come back, and what is saved from it for later steps."""
+
+    name: str = Field(min_length=1, max_length=100)
+    url: SecretUrl
+    timeout: Duration | None = None
+    expect: Expect = Expect()
+    save: dict[ValueName, Save] = Field(default_factory=dict)
+
+    def needs(self) -> set[str]:
+        """The values that the request is made of."""
+        texts = [self.url.get_secret_value(), self.body, *self.plain_headers().values()]
+        return {name for text in texts for name in names(text)}
+
+
+class FlowSettings(ProbeSettings):
+    """Steps in their order; `values` are there from the beginning, and never shown."""
+
+    kind: Literal["flow"]
+    base_url: SecretUrl | None = None
+    values: dict[ValueName, Secret] = Field(default_factory=dict)
+    on_failure: Literal["stop", "continue"] = "stop"
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
+
+    @field_validator("base_url")
+    @classmethod
+    def _http_url(cls, url: SecretUrl | None) -> SecretUrl | None:
+        if url is not None:
+            http_url(url.get_secret_value())
+        return url
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        known, seen = set(self.values), set[str]()
+        for step in self.steps:
+            if step.name in seen:
+                raise ValueError(f"two steps are named {step.name!r}; give one another name")
+            seen.add(step.name)
+            unknown = step.needs() - known
+            if unknown:
+                name = min(unknown)
+                raise ValueError(
+                    f"step {step.name!r} needs {{{name}}}, which is none of `values` and saved by no step before;"
+                    f" save it, or write {{{{{name}}}}} for the text itself"
+                )
+            known |= step.save.keys()
+            url = step.url.get_secret_value()
+            if not names(url):
+                self.place(url)
+        return self
+
+    def place(self, url: str) -> str:
+        """The whole URL of one that may be below `base_url`; ValueError when it is none."""
+        if url.startswith("/"):
+            if self.base_url is None:
+                raise ValueError(f"{url!r} has no host; give the flow a base_url")
+            return self.base_url.get_secret_value().rstrip("/") + url
+        http_url(url)
+        return url
+
+    def probe(self) -> FlowProbe:
+        """The probe that does what these settings say."""
+        return FlowProbe(self)
+
+    def with_target(self, target: str) -> Self:
+        """The same flow below another URL; only for a flow that has a base_url."""
+        if self.base_url is None:
+            raise ValueError("a flow without base_url cannot be given a target")
+        return self.with_changes(base_url=target if "://" in target else f"http://{target}")
+
+
+class FlowProbe:
+    """Goes through the steps."""
+
+    def __init__(self, settings: FlowSettings) -> None:
+        self.settings = settings
+
+    async def measure(self, found: Findings) -> None:
+        """Take each step; Failed with the first that failed, and the names of the others."""
+        values = {name: value.get_secret_value() for name, value in self.settings.values.items()}
+        failures: list[tuple[str, Failed]] = []
+        for step in self.settings.steps:
+            failed = await self._take(step, values, found)
+            if failed:
+                failures.append((step.name, failed))
+                if self.settings.on_failure == "stop":
+                    break
+        if failures:
+            (name, first), *others = failures
+            also = f"; also failed: {', '.join(other for other, _ in others)}" if others else ""
+            raise Failed(first.reason, f"step {name}: {first.detail}{also}")
+
+    async def _take(self, step: Step, values: dict[str, str], found: Findings) -> Failed | None:
+        missing = step.needs() - values.keys()
+        if missing:
+            failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
+            found.add(families.STEP_SUCCESS, 0, step=step.name)
+            found.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
+            return failed
+        trail, begin = Trail(Phases()), found.clock.monotonic()
+        # Until it is done, it has failed: by the deadline, should that come first.
+        outcome: Failed | None = Failed(Reason.DEADLINE, "not done in its time")
+        try:
+            outcome = await self._judged(step, values, trail, found)
+        finally:
+            found.stage = f"step {step.name}: {trail.phases.at}"
+            _note(step, outcome, trail, found.clock.monotonic() - begin, found)
+        return outcome
+
+    async def _judged(self, step: Step, values: dict[str, str], trail: Trail, found: Findings) -> Failed | None:
+        limit = step.timeout.total_seconds() if step.timeout else None
+        scope = asyncio.timeout(limit)
+        try:
+            async with scope:
+                await self._step(step, values, trail, found)
+        except Failed as failed:
+            return Failed(failed.reason, masked(failed.detail, values.values()))
+        except OSError as error:
+            if scope.expired():
+                reason = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
+                return Failed(reason, f"not done within its {limit:g} s; it was at: {trail.phases.at}")
+            return from_os_error(error)
+        return None
+
+    async def _step(self, step: Step, values: dict[str, str], trail: Trail, found: Findings) -> None:
+        begin = found.clock.monotonic()
+        response = await follow(step, self._request(step, values), step.via(), trail, found.allowed)
+        # What the judge measures would be without the step's name.
+        seen = Findings(found.clock, found.deadline)
+        await judge(response, found.clock.monotonic() - begin, step.expect, {}, seen)
+        found.application = found.application or seen.application
+        values.update({name: await save.read(response) for name, save in step.save.items()})
+
+    def _request(self, step: Step, values: dict[str, str]) -> Request:
+        url = fill_url(step.url.get_secret_value(), values)
+        headers = {name: fill_header(text, values) for name, text in step.plain_headers().items()}
+        try:
+            return step.request(self.settings.place(url), headers, fill_body(step.body, values))
+        except ValueError as error:
+            raise Failed(Reason.VALUE, f"with its values the URL is none: {error}") from error
+
+
+def _note(step: Step, failed: Failed | None, trail: Trail, took: float, found: Findings) -> None:
+    found.add(families.STEP_SUCCESS, failed is None, step=step.name)
+    found.add(families.STEP_DURATION, took, step=step.name)
+    found.add(families.STEP_STATUS_CODE, trail.response.status if trail.response else 0, step=step.name)
+    if failed:
+        found.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
