@@ -40,6 +40,7 @@ from receiver.incidents.rules import Effect, Reason
 from receiver.jobs import Handler, Job, Outcome, Worker, release_all
 from receiver.messages import Channel
 from receiver.metrics import Counters, snapshot
+from receiver.people import handlers as people
 from receiver.rendering import Templates
 from receiver.store import Store, StoreError
 from receiver.store.schema import deliveries, quarantine
@@ -49,6 +50,7 @@ log = logs.get("receiver")
 
 HANDLERS = {
     **handlers.HANDLERS,
+    **people.HANDLERS,
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
 }

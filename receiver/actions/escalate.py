@@ -14,16 +14,24 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, bring_forward, done, enqueue
 from receiver.messages import Event
+from receiver.people import holding
 
 KIND = "escalate"
 _SOONEST = timedelta(seconds=1)
 
 
 def at_once(
-    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, why: str, once: object
+    connection: Connection,
+    settings: ReceiverConfig,
+    incident: Incident,
+    now: datetime,
+    *,
+    why: str,
+    once: object,
+    channels: tuple[str, ...] = (),
 ) -> None:
-    """Escalate now; those who are reached will also hear how the incident ends."""
-    reached = settings.escalation.channels or tuple(settings.channels)
+    """Escalate now, to these channels or those of the config; they will also hear how the incident ends."""
+    reached = channels or settings.escalation.channels or tuple(settings.channels)
     wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *reached))))
     book.save(connection, wider)
     names = ", ".join(reached) or "nobody: no channel is configured"
@@ -49,7 +57,11 @@ async def handle(desk: Desk, job: Job) -> Outcome:
 
     One that is quiet just now is looked at again: it ends, or it goes on and somebody must take it in hand.
     """
+    now = desk.clock()
     found = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    hold = await desk.store.read(lambda connection: holding.current(connection, desk.settings, found, now))
+    if hold and not hold.tell and found.waits_for_somebody:
+        return again(str(hold), max(hold.until - now, _SOONEST))
     if found.status is book.Status.MONITORING and not found.acknowledged_at:
         return again("every alert is quiet just now", max(desk.settings.quiet_time, _SOONEST))
 

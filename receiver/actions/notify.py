@@ -14,6 +14,7 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
+from receiver.people import holding
 from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, Story
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
@@ -41,7 +42,13 @@ def tell(
 
     `more` are further fields of the Story, such as `expires` or `eta`.
     """
-    for channel in incident.channels if channels is None else channels:
+    channels = tuple(incident.channels if channels is None else channels)
+    if channels and (hold := holding.silent(connection, settings, incident, now, event=event)):
+        holding.keep_message(
+            connection, hold, incident, event, now, once=once, note=note, channels=channels
+        )
+        return
+    for channel in channels:
         if channel not in settings.channels:
             continue
         enqueue(

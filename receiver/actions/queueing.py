@@ -19,6 +19,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.incidents.rules import Alert
 from receiver.messages import Event
+from receiver.people import agenda, holding
 from receiver.strategy import ActionName
 
 log = logs.get("actions")
@@ -80,7 +81,15 @@ ACTIONS: Mapping[str, Callable[[Case], None]] = {
 
 
 def queue_all(case: Case, actions: Iterable[str]) -> None:
-    """Queue these actions, in their order; one that does not exist is refused on the timeline."""
+    """Queue these actions, in their order; one that does not exist is refused on the timeline.
+
+    During maintenance most of them are held until it ends.
+    """
+    agenda.begin(case.connection, case.incident, case.now)
+    hold = holding.current(case.connection, case.settings, case.incident, case.now)
+    if hold:
+        actions, held = holding.split(hold, actions)
+        holding.keep_actions(case.connection, hold, case.incident, case.alert, case.event, case.now, held)
     for action in actions:
         if action in ACTIONS:
             ACTIONS[action](case)

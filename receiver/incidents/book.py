@@ -178,6 +178,12 @@ def timeline_of(connection: Connection, incident_id: int) -> list[TimelineEntryV
     ]
 
 
+def moments(connection: Connection, incident_id: int, kind: str) -> list[datetime]:
+    """When lines of one kind were written to the incident's timeline, oldest first."""
+    query = select(timeline.c.at).where(timeline.c.incident_id == incident_id, timeline.c.kind == kind)
+    return list(connection.execute(query.order_by(timeline.c.at, timeline.c.id)).scalars())
+
+
 def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
     """The current episode of each fingerprint that is known, with the incident that it belongs to."""
     found = {}

@@ -16,8 +16,10 @@ from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import SYSTEM, Incident, Status
-from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue
+from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, enqueue
 from receiver.messages import DeploymentView, Event, RollbackView
+from receiver.people import agenda
+from receiver.people.damping import quiet_needed
 from receiver.store.schema import rollbacks
 
 SETTLE, POSTMORTEM = "settle", "postmortem"
@@ -59,18 +61,31 @@ def resolve(
         incident_id=incident.id,
     )
     enqueue(connection, now, draft)
+    agenda.review(connection, settings, over, now)
     return over
 
 
 async def settle(desk: Desk, job: Job) -> Outcome:
-    """Resolve the incident when it has been quiet ever since this job was queued."""
-    since = datetime.fromisoformat(job.payload["quiet_since"])
+    """Resolve the incident when it has been quiet ever since this job was queued, and for as long as it must be."""
+    since, now = datetime.fromisoformat(job.payload["quiet_since"]), desk.clock()
+    incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    if incident.quiet_since != since:
+        return done("it fired again")
+    reopened = await desk.store.read(lambda connection: book.moments(connection, job.incident_id, "reopened"))
+    quiet = quiet_needed(reopened, since, desk.settings.quiet_time, desk.settings.damping)
+    if now < since + quiet.time:
+        text = f"{quiet.why}; it resolves at {since + quiet.time:%H:%M:%S} UTC if it stays so"
+
+        def wait(connection: Connection) -> None:
+            book.write_line(connection, job.incident_id, now, "damped", text)
+
+        return Outcome(State.READY, quiet.why, since + quiet.time - now, wait)
 
     def record(connection: Connection) -> None:
         incident = book.get(connection, job.incident_id)
         if incident.quiet_since == since and book.is_quiet(connection, incident.id):
-            why = f"all alerts quiet for {format_duration(desk.settings.quiet_time)}"
-            resolve(connection, desk.settings, incident, desk.clock(), by=SYSTEM, why=why)
+            why = f"all alerts quiet for {format_duration(quiet.time)}"
+            resolve(connection, desk.settings, incident, now, by=SYSTEM, why=why)
 
     return done(record=record)
 

@@ -144,7 +144,8 @@ class Schedule(Settings):
 
     def channels(self) -> set[str]:
         """Every channel that is named here."""
-        everyone: tuple[Person | Contact | Team, ...] = (*self.people.values(), *self.contacts.values(), *self.teams.values())
+        everyone: list[Person | Contact | Team] = [*self.people.values(), *self.contacts.values()]
+        everyone += self.teams.values()
         return {channel for one in everyone for channel in one.channels}
 
     def team_of(self, service: str) -> str | None:

@@ -85,7 +85,7 @@ async def test_waiting_jobs_are_counted_by_kind(make_scene: MakeScene) -> None:
     await scene.take(alert())
     assert (await _read(scene))[_key("deploywatch_jobs_queued", kind="deliver", state="ready")] == 2
     await scene.drain()
-    assert not [name for name, _ in await _read(scene) if name == "deploywatch_jobs_queued"]
+    assert _key("deploywatch_jobs_queued", kind="deliver", state="ready") not in await _read(scene)
 
 
 async def test_names_with_any_character_are_escaped(scene: Scene) -> None:

@@ -11,6 +11,8 @@ from receiver.messages import DeliveryError, Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings
 
+NO_DEADLINE = {"deadlines": {"high": "0s"}}
+
 
 def busy(after: timedelta | None = None) -> DeliveryError:
     return DeliveryError("server", "try later", again=True, after=after)
@@ -63,7 +65,7 @@ async def test_the_time_that_the_other_side_asks_for_is_kept(scene: Scene) -> No
 
 
 async def test_after_the_configured_time_it_is_given_up_with_a_line(make_scene: MakeScene) -> None:
-    scene = make_scene(settings(notify={"give_up_after": "1h"}))
+    scene = make_scene(settings(notify={"give_up_after": "1h"}, response=NO_DEADLINE))
     scene.channels["team"].failures.extend([busy()] * 1000)
     await scene.take(alert())
     for _ in range(13):
@@ -168,9 +170,8 @@ async def test_a_channel_that_gives_up_is_stood_in_for(make_scene: MakeScene) ->
 
 
 async def test_a_channel_that_is_away_for_long_is_stood_in_for_once_and_still_tried(make_scene: MakeScene) -> None:
-    scene = make_scene(
-        settings("team", "mail", notify={"by_severity": {"high": ["team"]}, "fallback": {"team": "mail"}})
-    )
+    notify = {"by_severity": {"high": ["team"]}, "fallback": {"team": "mail"}}
+    scene = make_scene(settings("team", "mail", notify=notify, response=NO_DEADLINE))
     scene.channels["team"].failures.extend([busy()] * 14)
     await scene.take(alert())
     for _ in range(20):

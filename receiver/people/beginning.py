@@ -1,0 +1,76 @@
+"""When an incident opens or becomes worse: its checklist, its deadlines, and what it probably comes from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from receiver.actions import escalate
+from receiver.actions.queueing import Case, queue_all
+from receiver.config import ReceiverConfig
+from receiver.deployments import ledger
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.jobs import Job, Outcome, done
+from receiver.messages import Event
+from receiver.people import agenda, causes, checks, stored
+from receiver.people.causes import TELL_OWNER, Hint
+from receiver.people.schedule import reach
+
+_DEPLOYMENTS = 20
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """See to what people need; of an incident that is over nothing is needed any more."""
+
+    def record(connection: Connection) -> None:
+        incident, settings = book.get(connection, job.incident_id), desk.settings
+        checks.add(connection, incident.id, settings.strategy.of(incident.severity))
+        if incident.resolved_at:
+            return
+        if incident.severity == job.payload["severity"] and not incident.acknowledged_at:
+            agenda.deadlines(connection, settings, incident, job.created_at)
+        agenda.updates(connection, settings, incident, desk.clock())
+        _find_cause(connection, settings, incident, desk.clock())
+
+    return done(record=record)
+
+
+def _find_cause(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
+    recent = ledger.recent(connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment)
+    alerts = book.alerts_of(connection, incident.id)
+    found = causes.hint(alerts, recent, incident.opened_at, settings.causes)
+    if (found.cause, found.why) == (incident.cause, incident.cause_why):
+        return
+    book.save(connection, replace(incident, cause=found.cause, cause_why=found.why))
+    book.write_line(connection, incident.id, now, "cause", str(found))
+    if found.cause != incident.cause:
+        _answer(connection, settings, incident, found, now)
+
+
+def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident, found: Hint, now: datetime) -> None:
+    """Do what the config says for this cause; nothing, unless it says so."""
+    actions = settings.causes.actions.get(found.cause, ())
+    if TELL_OWNER in actions:
+        _tell_owner(connection, settings, book.get(connection, incident.id), found, now)
+    others = [action for action in actions if action != TELL_OWNER]
+    alert = stored.leading(connection, incident.id)
+    if others and alert:
+        case = Case(connection, settings, book.get(connection, incident.id), alert, Event.OPENED, now)
+        queue_all(case, others)
+
+
+def _tell_owner(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, found: Hint, now: datetime
+) -> None:
+    owner = settings.causes.owners.get(found.dependency) or settings.causes.owners.get("*")
+    channels = reach(settings.oncall, [owner], incident.service, now).channels if owner else ()
+    if not channels:
+        text = f"nobody is configured as the owner of {found.dependency or 'the dependency'}, so nobody is told"
+        book.write_line(connection, incident.id, now, "action_refused", text)
+        return
+    why = f"{owner} owns {found.dependency or 'the dependency'}; {found.why}"
+    escalate.at_once(connection, settings, incident, now, why=why, once=f"owner:{owner}", channels=channels)

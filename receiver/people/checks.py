@@ -1,0 +1,56 @@
+"""The checklist of an incident: what to watch and what to resolve, ticked by people (source 000, V6b)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from receiver.store.schema import checklist
+from receiver.strategy import Strategy
+
+PHASES = ("monitoring", "resolution")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One item, numbered from 1 within its incident; `phase` is monitoring or resolution."""
+
+    item: int
+    phase: str
+    text: str
+    done_at: datetime | None
+    done_by: str | None
+
+
+def add(connection: Connection, incident_id: int, strategy: Strategy) -> None:
+    """Add the strategy's items that are not there yet; what is ticked stays ticked."""
+    known = checks(connection, incident_id)
+    have, number = {(one.phase, one.text) for one in known}, len(known)
+    wanted = [(phase, text) for phase in PHASES for text in dict.fromkeys(getattr(strategy, phase))]
+    rows = [
+        {"incident_id": incident_id, "item": number + count, "phase": phase, "text": text}
+        for count, (phase, text) in enumerate((one for one in wanted if one not in have), start=1)
+    ]
+    if rows:
+        connection.execute(insert(checklist), rows)
+
+
+def checks(connection: Connection, incident_id: int) -> list[Check]:
+    """The items, in their order."""
+    query = select(checklist).where(checklist.c.incident_id == incident_id).order_by(checklist.c.item)
+    return [
+        Check(row["item"], row["phase"], row["text"], row["done_at"], row["done_by"])
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def tick(connection: Connection, incident_id: int, item: int, at: datetime | None, by: str | None) -> Check | None:
+    """Tick an item, or with no time untick it; None when there is no such item."""
+    connection.execute(
+        update(checklist)
+        .where(checklist.c.incident_id == incident_id, checklist.c.item == item)
+        .values(done_at=at, done_by=by)
+    )
+    return next((one for one in checks(connection, incident_id) if one.item == item), None)

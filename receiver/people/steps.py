@@ -1,0 +1,75 @@
+"""One escalation step: calls those whose turn it is, while nobody has acknowledged."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from deploywatch.quantity import format_duration
+from receiver.actions import escalate, notify
+from receiver.config import ReceiverConfig
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.jobs import Job, Outcome, again, done
+from receiver.messages import Event
+from receiver.people import holding
+from receiver.people.response import Verdict, judge
+from receiver.people.schedule import Reached, reach
+from receiver.people.words import with_context
+from receiver.store.schema import jobs
+
+_SOONEST = timedelta(seconds=1)
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """Escalate, once; a quiet incident or one under maintenance is looked at again."""
+    incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    verdict = judge(incident, job.payload["severity"])
+    if verdict is Verdict.QUIET:
+        return again(verdict, max(desk.settings.quiet_time, _SOONEST))
+    if verdict is not Verdict.DUE:
+        return done(verdict)
+    return await desk.store.read(lambda connection: _decide(connection, desk, job, incident))
+
+
+def _decide(connection: Connection, desk: Desk, job: Job, incident: Incident) -> Outcome:
+    settings, now, step = desk.settings, desk.clock(), job.payload
+    hold = holding.current(connection, settings, incident, now)
+    if hold and not hold.tell:
+        return again(str(hold), max(hold.until - now, _SOONEST))
+    reached = _reached(connection, settings, incident, step, now)
+    if not reached.channels:
+        return done(Verdict.NOBODY_NEW)
+
+    def record(connection: Connection) -> None:
+        fresh = book.get(connection, job.incident_id)
+        if judge(fresh, step["severity"]) is not Verdict.DUE:
+            return
+        after = format_duration(timedelta(seconds=step["after"]))
+        called = f"; {', '.join(reached.names)} called" if reached.names else ""
+        why = with_context(settings, fresh, f"nobody acknowledged it within {after}{called}")
+        once = f"step:{step['severity']}:{step['number']}"
+        escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
+
+    return done(Verdict.SENT, record)
+
+
+def _reached(connection: Connection, settings: ReceiverConfig, incident: Incident, step: Any, now: datetime) -> Reached:
+    """Whom the step reaches; one of the sources' steps only those who were not escalated to before."""
+    found = reach(settings.oncall, step["who"], incident.service, now)
+    channels = tuple(dict.fromkeys((*found.channels, *step["channels"])))
+    if not channels and step["falls_back"]:
+        channels = settings.escalation.channels or tuple(settings.channels)
+    if not step["repeats"]:
+        before = _escalated_to(connection, incident.id)
+        channels = tuple(name for name in channels if name not in before)
+    return Reached(found.names, tuple(name for name in channels if name in settings.channels))
+
+
+def _escalated_to(connection: Connection, incident_id: int) -> set[str]:
+    query = select(jobs.c.payload).where(jobs.c.incident_id == incident_id, jobs.c.kind == notify.KIND)
+    found = connection.execute(query).scalars()
+    return {payload["channel"] for payload in found if payload["event"] == Event.ESCALATED}
