@@ -14,8 +14,8 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
-from receiver.people import holding
 from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, Story
+from receiver.people import holding
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 
@@ -44,9 +44,7 @@ def tell(
     """
     channels = tuple(incident.channels if channels is None else channels)
     if channels and (hold := holding.silent(connection, settings, incident, now, event=event)):
-        holding.keep_message(
-            connection, hold, incident, event, now, once=once, note=note, channels=channels
-        )
+        holding.keep_message(connection, hold, incident, now, event=event, once=once, note=note, channels=channels)
         return
     for channel in channels:
         if channel not in settings.channels:

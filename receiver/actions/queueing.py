@@ -89,7 +89,9 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
     hold = holding.current(case.connection, case.settings, case.incident, case.now)
     if hold:
         actions, held = holding.split(hold, actions)
-        holding.keep_actions(case.connection, hold, case.incident, case.alert, case.event, case.now, held)
+        holding.keep_actions(
+            case.connection, hold, case.incident, case.now, alert=case.alert, event=case.event, actions=held
+        )
     for action in actions:
         if action in ACTIONS:
             ACTIONS[action](case)
