@@ -86,6 +86,7 @@ class ProbeMetric:
     STEP_STATUS_CODE: Final = "probe_step_http_status_code"
     STEP_FAILURE: Final = "probe_step_failure_info"
     PORT_STATE: Final = "probe_port_state"
+    PORT_OCCUPIED: Final = "probe_port_occupied_info"
 
     POSTGRES_CONNECT: Final = "probe_postgres_connect_seconds"
     POSTGRES_SELECT: Final = "probe_postgres_select_seconds"

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     QUERY = "query"
     QUERY_TIMEOUT = "query_timeout"
     VALUE = "value"
+    OCCUPIED = "occupied"
     SKIPPED = "skipped"
     UNAVAILABLE = "unavailable"
     DEADLINE = "deadline"

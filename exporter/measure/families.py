@@ -92,6 +92,7 @@ STEP_FAILURE: Final = _gauge(ProbeMetric.STEP_FAILURE, "Why a step of the flow f
 
 # port
 PORT_STATE: Final = _gauge(ProbeMetric.PORT_STATE, "1 for what a port of the registry is now.")
+PORT_OCCUPIED: Final = _gauge(ProbeMetric.PORT_OCCUPIED, "Which other service of the registry answers on a port.")
 
 # postgres
 POSTGRES_CONNECT: Final = _gauge(

@@ -8,13 +8,14 @@ from pydantic import Field
 
 from exporter.probes.flow import FlowSettings
 from exporter.probes.http import HttpSettings
+from exporter.probes.port import PortSettings
 from exporter.probes.postgres import PostgresSettings
 from exporter.probes.redis import RedisSettings
 from exporter.probes.tcp import TcpSettings
 from exporter.probes.tls import TlsSettings
 from exporter.probing import ProbeSettings
 
-_Kinds = HttpSettings | TcpSettings | TlsSettings | PostgresSettings | RedisSettings | FlowSettings
+_Kinds = HttpSettings | TcpSettings | TlsSettings | PostgresSettings | RedisSettings | FlowSettings | PortSettings
 
 AnyProbe = Annotated[_Kinds, Field(discriminator="kind")]
 """A config field that holds a probe of any kind."""

@@ -1,0 +1,168 @@
+"""The `port` probe: whether each port of a registry is answered by the service that it is registered for."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from deploywatch.quantity import Duration, parse_duration
+from exporter.measure import families
+from exporter.net.opening import AddressField, Place, place
+from exporter.net.recognizing import Marks, listens
+from exporter.probing import Findings, ProbeSettings
+from exporter.results import Failed, Reason
+
+_AT_ONCE = 20
+
+
+class State(StrEnum):
+    """What a port is."""
+
+    EXPECTED = "expected"
+    FREE = "free"
+    OTHER = "other"
+    SILENT = "silent"
+    UNREACHABLE = "unreachable"
+
+
+_REASONS = {
+    State.EXPECTED: Reason.OCCUPIED,
+    State.FREE: Reason.CONNECT_REFUSED,
+    State.OTHER: Reason.OCCUPIED,
+    State.SILENT: Reason.DEADLINE,
+    State.UNREACHABLE: Reason.UNREACHABLE,
+}
+
+
+class Entry(Marks):
+    """A port of the registry, and how its service is known; or one that must be free."""
+
+    address: AddressField
+    free: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        marks = (self.http is not None) + (self.speaks is not None) + (self.banner is not None)
+        if marks + self.free != 1:
+            raise ValueError("say how the service is known, by one of http, speaks and banner; or free: true")
+        return self
+
+    @property
+    def wanted(self) -> State:
+        """What the port has to be."""
+        return State.FREE if self.free else State.EXPECTED
+
+
+class PortSettings(ProbeSettings):
+    """A registry of ports: name → where, and how its service is known."""
+
+    kind: Literal["port"]
+    registry: dict[Annotated[str, Field(min_length=1, max_length=100)], Entry] = Field(min_length=1, max_length=500)
+    timeout: Duration = parse_duration("2s")
+
+    @model_validator(mode="after")
+    def _no_conflict(self) -> Self:
+        owners: dict[str, str] = {}
+        for name, entry in self.registry.items():
+            owner = owners.setdefault(entry.address.lower(), name)
+            if owner != name:
+                raise ValueError(f"{owner} and {name} are both registered for {entry.address}; change one")
+        return self
+
+    def probe(self) -> PortProbe:
+        """The probe that does what these settings say."""
+        return PortProbe(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of an entry: its state, and the name of the entry whose service answers there instead."""
+
+    state: State
+    by: str = ""
+
+
+class PortProbe:
+    """Looks at every port."""
+
+    def __init__(self, settings: PortSettings) -> None:
+        self.settings = settings
+        self.slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def measure(self, found: Findings) -> None:
+        """Look at all ports, some at once; Failed names each that is not what it has to be."""
+        with found.timed("ports"):
+            registry = self.settings.registry
+            seen = dict(
+                zip(registry, await asyncio.gather(*(self._look(name, found) for name in registry)), strict=True)
+            )
+        _judge(registry, seen)
+
+    async def _look(self, name: str, found: Findings) -> Seen:
+        async with self.slots:
+            seen = await self._identify(name, found)
+        for state in State:
+            found.add(families.PORT_STATE, seen.state is state, entry=name, state=str(state))
+        if seen.by:
+            found.add(families.PORT_OCCUPIED, 1, entry=name, by=seen.by)
+        return seen
+
+    async def _identify(self, name: str, found: Findings) -> Seen:
+        entry = self.settings.registry[name]
+        state = await self._state(entry, entry, found)
+        if state not in {State.OTHER, State.SILENT}:
+            return Seen(state)
+        # Each other way to know a service is tried once: whoever's it is, it answers in one of them or none.
+        tried: set[str] = set()
+        for other, marks in self.settings.registry.items():
+            way = marks.model_dump_json(include={"http", "speaks", "banner"})
+            if other == name or marks.free or way in tried:
+                continue
+            tried.add(way)
+            if await self._state(entry, marks, found) is State.EXPECTED:
+                return Seen(State.OTHER, other)
+        return Seen(state)
+
+    async def _state(self, entry: Entry, marks: Entry, found: Findings) -> State:
+        """What the port of an entry is, by the marks of an entry."""
+        at, limit = place(entry.address), self.settings.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(limit):
+                if marks.free:
+                    await listens(at, found)
+                    return State.OTHER
+                return State.EXPECTED if await marks.fit(at, found) else State.OTHER
+        except ConnectionRefusedError:
+            return State.FREE
+        except TimeoutError:
+            return await self._silent(at, found)
+        except (ConnectionError, ssl.SSLError):
+            return State.OTHER
+        except (OSError, Failed):
+            return State.UNREACHABLE
+
+    async def _silent(self, at: Place, found: Findings) -> State:
+        """Whether a port that did not answer in time can be connected to at all."""
+        try:
+            async with asyncio.timeout(self.settings.timeout.total_seconds()):
+                await listens(at, found)
+        except (OSError, Failed):
+            return State.UNREACHABLE
+        return State.SILENT
+
+
+def _judge(registry: Mapping[str, Entry], seen: Mapping[str, Seen]) -> None:
+    bad = {name: one for name, one in seen.items() if one.state is not registry[name].wanted}
+    if not bad:
+        return
+    told = [
+        f"{name} at {registry[name].address}: {one.state}" + (f" ({one.by} answers)" if one.by else "")
+        for name, one in bad.items()
+    ]
+    raise Failed(_REASONS[next(iter(bad.values())).state], "; ".join(told))
