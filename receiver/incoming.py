@@ -35,24 +35,32 @@ class Bodies:
         """The body, of at most `limit` bytes, held for as long as the block lasts.
 
         TooLargeError for one over the limit; TooMuchError when all bodies together would be too much, or this one
-        does not arrive in time. A body of unknown length counts as one of the limit's.
+        does not arrive in time.
         """
-        size = limit if request.content_length is None else request.content_length
-        if size > limit:
-            raise TooLargeError(f"the body is larger than {limit} bytes; lower max_alerts")
-        if self._held and self._held + size > self._together:
-            raise TooMuchError(f"{self._held} bytes of other webhooks are being taken in")
-        self._held += size
+        if (request.content_length or 0) > limit:
+            raise TooLargeError(_too_large(limit))
+        body = bytearray()
         try:
-            yield await self._arrived(request, limit)
+            await self._arrive(request, limit, body)
+            yield bytes(body)
         finally:
-            self._held -= size
+            self._held -= len(body)
 
-    async def _arrived(self, request: web.Request, limit: int) -> bytes:
+    async def _arrive(self, request: web.Request, limit: int, body: bytearray) -> None:
+        """Fill `body`. What is announced takes no room: it may never come, and others wait for theirs."""
         try:
             async with asyncio.timeout(self._seconds):
-                return await request.read()
+                async for piece in request.content.iter_any():
+                    if len(body) + len(piece) > limit:
+                        raise TooLargeError(_too_large(limit))
+                    others = self._held - len(body)
+                    if others and self._held + len(piece) > self._together:
+                        raise TooMuchError(f"{others} bytes of other webhooks are being taken in")
+                    body += piece
+                    self._held += len(piece)
         except TimeoutError as error:
             raise TooMuchError(f"the body did not arrive within {self._seconds:g} s") from error
-        except web.HTTPRequestEntityTooLarge as error:
-            raise TooLargeError(f"the body is larger than {limit} bytes; lower max_alerts") from error
+
+
+def _too_large(limit: int) -> str:
+    return f"the body is larger than {limit} bytes; lower max_alerts"

@@ -31,6 +31,8 @@ log = logs.get("webhook")
 _BATCH = 64
 _BACKLOG = 2000
 _QUARANTINE_LIMIT = 1024**2
+_FAULTS_LIMIT = 64 * 1024
+_FAULT_LENGTH = 500
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NEVER = 1  # the year of Alertmanager's "no end yet"
 
@@ -88,14 +90,21 @@ def understand(body: bytes, received_at: datetime) -> Delivery:
         for quick in alerts:
             quick.starts_at = in_utc(quick.starts_at)
             quick.ends_at = in_utc(quick.ends_at) if quick.ends_at else None
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        # The quick reader stops at the first fault; this one finds all of them.
+    except (msgspec.MsgspecError, ValueError, RecursionError) as first:
+        # The quick reader stops at the first fault; the other finds all of them, each of which costs a kilobyte.
+        if len(body) > _FAULTS_LIMIT:
+            raise RejectedError(f"not an Alertmanager webhook of version 4: {_told(first)}") from first
         try:
             alerts = bodies.read(body, Payload).alerts
         except BodyError as error:
             raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
     clean = b"\\u0000" not in body
     return Delivery(received_at, body, tuple(_alert(one, clean=clean) for one in alerts))
+
+
+def _told(fault: Exception) -> str:
+    """The fault in a line, which may quote from the body; what would be put in quarantine and shown is printable."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(fault)[:_FAULT_LENGTH])
 
 
 def _alert(one: _AlertPayload | _QuickAlert, *, clean: bool) -> Alert:

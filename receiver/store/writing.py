@@ -12,6 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from receiver.store.backends import UnfitError
 
 Row = Mapping[str, Any]
+_AT_ONCE = 1000
+"""Rows that are bound at the same time: a hundred thousand would need hundreds of megabytes."""
 
 
 def insert_id(connection: Connection, table: Table, values: Row) -> int:
@@ -33,10 +35,11 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
     The values are bound here and not by SQLAlchemy, row by row, which in a storm of alerts costs more than the rest.
     """
-    if rows:
+    for start in range(0, len(rows), _AT_ONCE):
         text, columns = _upsert_statement(connection.dialect, table, tuple(rows[0]))
+        some = rows[start : start + _AT_ONCE]
         try:
-            values = [tuple(bind(row[name]) if bind else row[name] for name, bind in columns) for row in rows]
+            values = [tuple(bind(row[name]) if bind else row[name] for name, bind in columns) for row in some]
         except (ValueError, OverflowError) as error:
             raise UnfitError(f"a value cannot be stored: {error}") from error
         connection.exec_driver_sql(text, values)

@@ -96,3 +96,21 @@ async def test_more_than_fits_together_has_to_come_later(serve: Serve) -> None:
         assert await first.text() == "900"
     async with client.post("/", data=b"x" * 700) as answer:
         assert answer.status == 200
+
+
+async def test_what_is_announced_and_does_not_come_takes_no_room(serve: Serve) -> None:
+    never = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{"
+        await never.wait()
+
+    client = await serve(Bodies(together=LIMIT))
+    announced = {"Content-Length": str(LIMIT)}
+    slow = [asyncio.create_task(client.post("/", data=pieces(), headers=headers)) for headers in ({}, announced)]
+    for _ in range(20):
+        async with client.post("/", data=b"x" * (LIMIT - 2)) as answer:
+            assert answer.status == 200
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
