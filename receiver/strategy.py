@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from deploywatch.config import Settings
+from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from receiver.incidents.rules import Alert
 
 _NAME_LIMIT = 200
 
 Severity = Literal["critical", "high", "medium", "low"]
-ActionName = Literal["rollback", "notify", "escalate", "investigate", "log"]
+ActionName = Literal["rollback", "scale", "notify", "escalate", "investigate", "log", "ticket", "status_page", "run"]
+
+
+def _known(action: object) -> object:
+    known = get_args(ActionName)
+    if action not in known:
+        raise ValueError(f"{action!r} is no action{nearest(str(action), known)}")
+    return action
 
 
 class Strategy(Settings):
     """What happens at one severity: `immediate` is executed, the other two are a checklist for people."""
 
-    immediate: tuple[ActionName, ...] = ("notify",)
+    immediate: tuple[Annotated[ActionName, BeforeValidator(_known)], ...] = ("notify",)
     monitoring: tuple[str, ...] = ()
     resolution: tuple[str, ...] = ()
 

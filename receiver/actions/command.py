@@ -32,15 +32,16 @@ class Ran:
         """Whether it ended by itself with code 0."""
         return self.code == 0
 
-    def __str__(self) -> str:
+    @property
+    def end(self) -> str:
+        """How it ended, without its output."""
         if self.code is None:
-            end = "was ended at its time limit"
-        elif self.code < 0:
-            end = f"was ended by {_signal_name(-self.code)}"
-        else:
-            end = f"exit code {self.code}"
+            return "was ended at its time limit"
+        return f"was ended by {_signal_name(-self.code)}" if self.code < 0 else f"exit code {self.code}"
+
+    def __str__(self) -> str:
         last = self.output.strip().splitlines()[-3:]
-        return f"{end}: {' / '.join(last)}" if last else end
+        return f"{self.end}: {' / '.join(last)}" if last else self.end
 
 
 def check_template(command: Sequence[str], known: Collection[str] = PLACEHOLDERS) -> None:

@@ -3,51 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import get_args
 
-from sqlalchemy import Connection
-
-from deploywatch import logs
 from deploywatch.config import nearest
-from deploywatch.conventions import AlertAnnotation
-from receiver.actions import escalate, investigate, rollback
+from receiver.actions import escalate, investigate, log, rollback, run, scale, status_page, ticket
+from receiver.actions.case import Case
 from receiver.actions.notify import tell
-from receiver.config import ReceiverConfig
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.incidents.rules import Alert
-from receiver.messages import Event
 from receiver.people import agenda, holding
 from receiver.strategy import ActionName
 
-log = logs.get("actions")
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Why actions are queued: the alert, what it did to the incident (`event`), and the transaction to do it in."""
-
-    connection: Connection
-    settings: ReceiverConfig
-    incident: Incident
-    alert: Alert
-    event: Event
-    now: datetime
-
-    def note(self, kind: str, text: str) -> None:
-        """Add a line to the incident's timeline."""
-        book.write_line(self.connection, self.incident.id, self.now, kind, text)
-
-
-def _rollback(case: Case) -> None:
-    rollback.queue(case.connection, case.settings, case.incident, case.alert, case.now)
+__all__ = ["ACTIONS", "Case", "queue_all"]
 
 
 def _notify(case: Case) -> None:
     incident = case.incident
-    tell(case.connection, case.settings, incident, case.event, case.now, once=incident.severity, note=_summary(case))
+    tell(case.connection, case.settings, incident, case.event, case.now, once=incident.severity, note=case.summary)
 
 
 def _escalate(case: Case) -> None:
@@ -55,29 +25,18 @@ def _escalate(case: Case) -> None:
     escalate.at_once(case.connection, case.settings, incident, case.now, why=why, once=incident.severity)
 
 
-def _investigate(case: Case) -> None:
-    investigate.queue(case.connection, case.incident, case.now)
-
-
-def _log(case: Case) -> None:
-    summary = _summary(case)
-    log.info(
-        "alert", incident=case.incident.id, alert=case.alert.name, severity=case.incident.severity, summary=summary
-    )
-    case.note("logged", f"{case.alert.name}: {summary}" if summary else case.alert.name)
-
-
-def _summary(case: Case) -> str:
-    return case.alert.annotations.get(AlertAnnotation.SUMMARY, "")
-
-
 ACTIONS: Mapping[str, Callable[[Case], None]] = {
-    "rollback": _rollback,
+    "rollback": rollback.queue,
+    "scale": scale.queue,
     "notify": _notify,
     "escalate": _escalate,
-    "investigate": _investigate,
-    "log": _log,
+    "investigate": investigate.queue,
+    "log": log.queue,
+    "ticket": ticket.queue,
+    "status_page": status_page.queue,
+    "run": run.queue,
 }
+"""Every action; each has a module of its name, and a page in docs/actions."""
 
 
 def queue_all(case: Case, actions: Iterable[str]) -> None:

@@ -11,16 +11,15 @@ from sqlalchemy import Connection, RowMapping, select, update
 from deploywatch import logs
 from receiver.actions import approval, brakes, escalate
 from receiver.actions.brakes import Go, Refusal, Refused
+from receiver.actions.case import Case
 from receiver.actions.executors.plan import Means, Plan
 from receiver.actions.notify import tell
 from receiver.actions.record import ROLLBACK, give_back, holder, lane, situation, take, usual_duration
 from receiver.actions.settings.rollback import RollbackTarget
-from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.incidents.rules import Alert
 from receiver.jobs import Job, NewJob, Outcome, done, enqueue
 from receiver.messages import Event, RollbackView
 from receiver.store import insert_id
@@ -46,17 +45,18 @@ class Begun:
     started_at: datetime
 
 
-def queue(connection: Connection, settings: ReceiverConfig, incident: Incident, alert: Alert, now: datetime) -> None:
+def queue(case: Case) -> None:
     """Queue the decision; each episode of an alert that asks for a rollback gets one, with its reason."""
+    incident, alert = case.incident, case.alert
     job = NewJob(
         kind=KIND,
         key=f"rollback:{incident.id}:{alert.fingerprint}:{alert.starts_at.isoformat()}",
         lane=lane(incident.service, incident.environment),
-        run_at=now + settings.rollback.delay,
+        run_at=case.now + case.settings.rollback.delay,
         incident_id=incident.id,
         payload={"alert": alert.name},
     )
-    enqueue(connection, now, job)
+    enqueue(case.connection, case.now, job)
 
 
 def queue_for(connection: Connection, incident: Incident, by: str, now: datetime) -> None:

@@ -77,8 +77,8 @@ BAD = {
         "receiver.yml:1:25: strategy.severities.urgent: must be 'critical', 'high', 'medium' or 'low', not 'urgent'",
     ),
     "unknown action": (
-        "strategy:\n  severities:\n    low: {immediate: [pray]}\n",
-        "receiver.yml:3:23: strategy.severities.low.immediate[0]: must be 'rollback', 'notify', 'escalate', 'investig",
+        "strategy:\n  severities:\n    low: {immediate: [rolback]}\n",
+        "receiver.yml:3:23: strategy.severities.low.immediate[0]: 'rolback' is no action; did you mean 'rollback'?",
     ),
     "unknown kind of channel": (
         "channels: {team: {kind: pigeon}}\n",

@@ -86,7 +86,7 @@ class Http(Settings):
         """The request with the values filled in; ValueError for a value that could mean more than itself."""
         command.check_values(values)
         follow = self.follow.url if self.follow else ""
-        _filled([self.url, follow, self.body], {**values, "run": ""})  # a placeholder of another action is a KeyError
+        filled([self.url, follow, self.body], {**values, "run": ""})  # a placeholder of another action is a KeyError
         return Call(self, dict(values))
 
 
@@ -132,7 +132,7 @@ class Call:
     values: Mapping[str, str]
 
     def __str__(self) -> str:
-        return f"POST {self._address(self.settings.url)} {json.dumps(_filled(self.settings.body, self.values))}"
+        return f"POST {self._address(self.settings.url)} {json.dumps(filled(self.settings.body, self.values))}"
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class Call:
     async def perform(self, means: Means, limit: timedelta) -> Result:
         """Start the run once, then follow it; what may have begun without our knowing is not `known`."""
         end = means.clock() + limit
-        body = _filled(self.settings.body, self.values)
+        body = filled(self.settings.body, self.values)
         try:
             status, answer = await self._ask(means, "POST", self.settings.url, body)
         except aiohttp.ClientConnectorError as error:
@@ -157,7 +157,7 @@ class Call:
         return await self._follow(means, self.settings.follow, answer, end)
 
     async def _follow(self, means: Means, follow: Follow, first: Any, end: datetime) -> Result:
-        run = str(_at(first, follow.run) or "") if follow.run else ""
+        run = str(at(first, follow.run) or "") if follow.run else ""
         last = "the run did not appear"
         while True:
             try:
@@ -165,11 +165,11 @@ class Call:
                 if status in _PERMANENT:
                     return Result(good=False, detail=f"the run cannot be followed: HTTP {status}", known=False)
                 found = self._found(follow, answer) if status == 200 else None
-                last = self._clean(_at(found, follow.link)) if found and follow.link else last
-                state = str(_at(found, follow.state) or "") if found is not None else ""
+                last = self._clean(at(found, follow.link)) if found and follow.link else last
+                state = str(at(found, follow.state) or "") if found is not None else ""
                 if state in (*follow.good, *follow.bad):
                     detail = f"the run ended with {state}"
-                    link = self._clean(_at(found, follow.link)) if follow.link else ""
+                    link = self._clean(at(found, follow.link)) if follow.link else ""
                     return Result(good=state in follow.good, detail=f"{detail}: {link}" if link else detail)
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 last = self._told(error)
@@ -182,10 +182,10 @@ class Call:
         """The run in the answer, or None when it is not there yet."""
         if follow.find is None:
             return answer
-        items = _at(answer, follow.find.list)
+        items = at(answer, follow.find.list)
         wanted, field = self.values["id"], follow.find.field
         for item in items if isinstance(items, list) else ():
-            if wanted in str(_at(item, field) or "").split():
+            if wanted in str(at(item, field) or "").split():
                 return item
         return None
 
@@ -227,7 +227,7 @@ async def _capped(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
-def _at(value: Any, path: str) -> Any:
+def at(value: Any, path: str) -> Any:
     """What is at a dotted path, or None; a number is an index into a list."""
     for part in path.split("."):
         if isinstance(value, Mapping):
@@ -246,9 +246,9 @@ def texts(value: Any) -> list[str]:
     return [text for part in parts for text in texts(part)]
 
 
-def _filled(value: Any, values: Mapping[str, str]) -> Any:
+def filled(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return value.format_map(dict(values))
     if isinstance(value, Mapping):
-        return {name: _filled(part, values) for name, part in value.items()}
-    return [_filled(part, values) for part in value] if isinstance(value, list) else value
+        return {name: filled(part, values) for name, part in value.items()}
+    return [filled(part, values) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,40 @@
+"""What was found about an incident, kept with it: texts with a name, cut to a sane size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from sqlalchemy import Connection
+
+from receiver.store import insert_id
+from receiver.store.schema import attachments
+
+LIMIT: Final = 256 * 1024
+"""Bytes of one attachment that are kept: the end, which is where trouble shows."""
+
+MediaType = Literal["text/plain", "application/json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that was found."""
+
+    name: str
+    text: str
+    media_type: MediaType = "text/plain"
+
+
+def keep(connection: Connection, incident_id: int, found: Found, now: datetime) -> int:
+    """Keep it; its number comes back."""
+    body = found.text.encode("utf-8", "replace")
+    row = {
+        "incident_id": incident_id,
+        "name": found.name,
+        "media_type": found.media_type,
+        "body": body[-LIMIT:],
+        "cut": len(body) > LIMIT,
+        "created_at": now,
+    }
+    return insert_id(connection, attachments, row)

@@ -1,0 +1,58 @@
+"""Why actions are queued: the alert, what it did to the incident, and the transaction to do it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from deploywatch.conventions import AlertAnnotation
+from receiver.config import ReceiverConfig
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.incidents.rules import Alert
+from receiver.jobs import NewJob, enqueue
+from receiver.messages import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One alert that asks for actions; `event` is what it did to the incident."""
+
+    connection: Connection
+    settings: ReceiverConfig
+    incident: Incident
+    alert: Alert
+    event: Event
+    now: datetime
+
+    @property
+    def summary(self) -> str:
+        """What the alert says in one sentence, if anything."""
+        return self.alert.annotations.get(AlertAnnotation.SUMMARY, "")
+
+    def note(self, kind: str, text: str) -> None:
+        """Add a line to the incident's timeline."""
+        book.write_line(self.connection, self.incident.id, self.now, kind, text)
+
+    def queue_for_incident(self, kind: str) -> None:
+        """Queue a job of this kind, once an incident."""
+        self._queue(kind, f"{kind}:{self.incident.id}", f"{kind}:{self.incident.id}", {})
+
+    def queue_once(self, kind: str, *, which: str = "", lane: str = "", **payload: str) -> None:
+        """Queue a job of this kind, once an incident and severity; `which` tells several of a kind apart."""
+        key = f"{kind}:{self.incident.id}:{self.incident.severity}:{which}"
+        self._queue(kind, key, lane or f"{kind}:{self.incident.id}:{which}", payload)
+
+    def _queue(self, kind: str, key: str, lane: str, payload: dict[str, str]) -> None:
+        incident = self.incident
+        job = NewJob(
+            kind=kind,
+            key=key,
+            lane=lane,
+            run_at=self.now,
+            incident_id=incident.id,
+            payload={"alert": self.alert.name, "severity": incident.severity, **payload},
+        )
+        enqueue(self.connection, self.now, job)

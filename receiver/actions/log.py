@@ -1,0 +1,15 @@
+"""Log: the alert as a line of the timeline and of the receiver's own log."""
+
+from __future__ import annotations
+
+from deploywatch import logs
+from receiver.actions.case import Case
+
+_log = logs.get("actions")
+
+
+def queue(case: Case) -> None:
+    """Write it down at once."""
+    incident, alert = case.incident, case.alert
+    _log.info("alert", incident=incident.id, alert=alert.name, severity=incident.severity, summary=case.summary)
+    case.note("logged", f"{alert.name}: {case.summary}" if case.summary else alert.name)

@@ -1,0 +1,51 @@
+"""Run: commands of one's own, each once an incident and severity."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from receiver.actions import runs
+from receiver.actions.case import Case
+from receiver.actions.runs import Begun
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.jobs import Job, Outcome
+
+KIND = "run"
+
+
+def queue(case: Case) -> None:
+    """Queue every command that is meant for the service; a line says so when none is."""
+    incident = case.incident
+    fitting = [run for run in case.settings.run if run.covers(incident.service, incident.environment)]
+    for run in fitting:
+        case.queue_once(KIND, which=run.name, name=run.name)
+    if not fitting:
+        where = f"{incident.service} in {incident.environment}"
+        case.note("run_refused", f"run refused (no_target): no command is configured for {where}")
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """Run the command once."""
+    return await runs.carry_out(desk, job, lambda connection: _begin(connection, desk, job))
+
+
+def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
+    incident, now, name = book.get(connection, job.incident_id), desk.clock(), job.payload["name"]
+    found = next((run for run in desk.settings.run if run.name == name), None)
+    if found is None:
+        runs.refuse(connection, desk, incident, KIND, reason="no_target", detail=f"{name} is no longer configured")
+        return None
+    values = {
+        "service": incident.service,
+        "environment": incident.environment,
+        "severity": job.payload["severity"],
+        "incident": str(incident.id),
+        "id": f"deploywatch-run-{job.id}",
+    }
+    try:
+        plan = found.plan(values)
+    except ValueError as error:
+        runs.refuse(connection, desk, incident, KIND, reason="unsafe_value", detail=str(error))
+        return None
+    return runs.begin(connection, job, incident, plan, what=f"running {name}", limit=found.timeout, now=now)

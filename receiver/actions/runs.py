@@ -1,0 +1,133 @@
+"""Runs of actions in the store: each begins at most once, is told to people, and how it ended is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select, update
+
+from deploywatch import logs
+from deploywatch.quantity import format_duration
+from receiver.actions import escalate
+from receiver.actions.executors.plan import Means, Plan, Result
+from receiver.actions.notify import tell
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.jobs import Job, Outcome, done
+from receiver.messages import Event
+from receiver.store import insert_id
+from receiver.store.schema import action_runs
+
+log = logs.get("actions")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that is written down and may now be carried out; `what` is the sentence for people."""
+
+    id: int
+    action: str
+    what: str
+    plan: Plan
+    limit: timedelta
+    started_at: datetime
+
+
+Begin = Callable[[Connection], Begun | None]
+After = Callable[[Connection], None]
+
+
+def begin(
+    connection: Connection, job: Job, incident: Incident, plan: Plan, *, what: str, limit: timedelta, now: datetime
+) -> Begun:
+    """Write down that it begins, before it does."""
+    row = {
+        "action": job.kind,
+        "incident_id": incident.id,
+        "service": incident.service,
+        "environment": incident.environment,
+        "key": job.key,
+        "state": "running",
+        "detail": str(plan)[:2000],
+        "started_at": now,
+    }
+    number = insert_id(connection, action_runs, row)
+    book.write_line(connection, incident.id, now, f"{job.kind}_started", f"{what}: {plan}")
+    return Begun(number, job.kind, what, plan, limit, now)
+
+
+async def carry_out(desk: Desk, job: Job, begin: Begin, after: After | None = None) -> Outcome:
+    """Begin and carry out once; a run that was interrupted is not repeated, and people are told."""
+    interrupted = await desk.store.read(lambda connection: _interrupted(connection, job))
+    if interrupted is not None:
+        number = interrupted
+        lost = Result(good=False, detail="the receiver stopped while it ran; it is not run again", known=False)
+        return done(lost.detail, lambda c: _close(c, desk, job, number, lost, what=job.kind, after=after))
+    begun = await desk.store.write(begin)
+    if begun is None:
+        return done()
+    log.info("an action begins", action=begun.action, incident=job.incident_id, plan=str(begun.plan))
+    result = await begun.plan.perform(Means(desk.http, desk.clock, desk.sleep), begun.limit)
+    log.info("an action ended", action=begun.action, incident=job.incident_id, good=result.good, result=result.detail)
+    return done(result.detail, lambda c: _close(c, desk, job, begun.id, result, what=begun.what, after=after))
+
+
+def refuse(connection: Connection, desk: Desk, incident: Incident, action: str, *, reason: str, detail: str) -> None:
+    """Say on the timeline and to people that an action is not done, and why."""
+    now, text = desk.clock(), f"{action} refused ({reason}): {detail}"
+    book.write_line(connection, incident.id, now, f"{action}_refused", text)
+    tell(connection, desk.settings, incident, Event.UPDATE, now, once=f"{action}:{reason}", note=text)
+
+
+def begun_since(connection: Connection, action: str, since: datetime, *target: str) -> int:
+    """How many runs of the action began after a time: of a target (service, environment), or in all."""
+    query = select(func.count()).select_from(action_runs)
+    query = query.where(action_runs.c.action == action, action_runs.c.started_at > since)
+    if target:
+        service, environment = target
+        query = query.where(action_runs.c.service == service, action_runs.c.environment == environment)
+    return connection.execute(query).scalar_one()
+
+
+def last_begun(connection: Connection, action: str, service: str, environment: str) -> datetime | None:
+    """When a run of the action last began on the target."""
+    query = select(func.max(action_runs.c.started_at)).where(
+        action_runs.c.action == action,
+        action_runs.c.service == service,
+        action_runs.c.environment == environment,
+    )
+    found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
+def _interrupted(connection: Connection, job: Job) -> int | None:
+    """The run that an earlier try of this very job began and did not see the end of."""
+    query = select(action_runs.c.id).where(action_runs.c.key == job.key, action_runs.c.state == "running")
+    found: int | None = connection.execute(query).scalar()
+    return found
+
+
+def _close(
+    connection: Connection, desk: Desk, job: Job, number: int, result: Result, *, what: str, after: After | None
+) -> None:
+    now, incident = desk.clock(), book.get(connection, job.incident_id)
+    state = "good" if result.good else "failed" if result.known else "unknown"
+    row = action_runs.c.id == number
+    began = connection.execute(select(action_runs.c.started_at).where(row)).scalar_one()
+    closed = {"state": state, "detail": result.detail[:2000], "finished_at": now}
+    connection.execute(update(action_runs).where(row).values(**closed))
+    how = {"good": "done", "failed": "failed", "unknown": "nobody knows whether it happened"}[state]
+    text = f"{what}: {how} after {format_duration(_whole(now - began))}: {result.detail}"
+    book.write_line(connection, incident.id, now, f"{job.kind}_{state}", text)
+    tell(connection, desk.settings, incident, Event.UPDATE, now, once=f"{job.kind}:{number}", note=text)
+    if not result.good:
+        escalate.at_once(connection, desk.settings, incident, now, why=text, once=f"{job.kind}:{number}")
+    if after is not None:
+        after(connection)
+
+
+def _whole(time: timedelta) -> timedelta:
+    return timedelta(seconds=int(time.total_seconds()))

@@ -1,0 +1,139 @@
+"""Scale: run more of the service that is in trouble, with brakes of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from receiver.actions import record, runs
+from receiver.actions.brakes import HOUR
+from receiver.actions.case import Case
+from receiver.actions.runs import Begun
+from receiver.actions.settings.scale import Scale, ScaleTarget
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.jobs import Job, Outcome
+
+KIND = "scale"
+
+
+class Refusal(StrEnum):
+    """Why a service was not scaled."""
+
+    INCIDENT_OVER = "incident_over"
+    NO_TARGET = "no_target"
+    LOCKED = "locked"
+    COOLDOWN = "cooldown"
+    CAP_OF_TARGET = "cap_of_target"
+    CAP_IN_ALL = "cap_in_all"
+    UNSAFE_VALUE = "unsafe_value"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the decision is made from; `of_target` and `in_all` count what began within the last hour."""
+
+    now: datetime
+    service: str
+    environment: str
+    incident_over: bool
+    last: datetime | None = None
+    of_target: int = 0
+    in_all: int = 0
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Scale to the target's replicas; only say so, in a dry run."""
+
+    target: ScaleTarget
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Do not scale; `detail` is the sentence for people."""
+
+    reason: Refusal
+    detail: str
+
+
+def decide(at: Situation, settings: Scale) -> Go | Refused:
+    """Check the brakes one after another; the first that holds names the refusal."""
+    where, caps = f"{at.service} in {at.environment}", settings.caps
+    target = settings.target(at.service, at.environment)
+    if at.incident_over:
+        return Refused(Refusal.INCIDENT_OVER, "every alert has resolved meanwhile")
+    if target is None:
+        return Refused(Refusal.NO_TARGET, f"no scale target is configured for {where}")
+    if at.held_by:
+        return Refused(Refusal.LOCKED, f"{where} is in the hands of {at.held_by}")
+    if at.last and at.now < at.last + settings.cooldown:
+        return Refused(Refusal.COOLDOWN, f"cooldown until {at.last + settings.cooldown:%H:%M:%S} UTC")
+    if at.of_target >= caps.target:
+        detail = f"{where} was scaled {at.of_target} times within an hour; at most {caps.target} are allowed"
+        return Refused(Refusal.CAP_OF_TARGET, detail)
+    if at.in_all >= caps.total:
+        detail = f"services were scaled {at.in_all} times within an hour; at most {caps.total} are allowed"
+        return Refused(Refusal.CAP_IN_ALL, detail)
+    return Go(target, dry_run=settings.mode != "auto")
+
+
+def queue(case: Case) -> None:
+    """Queue the decision, one after another with all that changes the target."""
+    case.queue_once(KIND, lane=record.lane(case.incident.service, case.incident.environment))
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """Decide and, when the brakes allow it, scale once."""
+
+    def unlock(connection: Connection) -> None:
+        incident = book.get(connection, job.incident_id)
+        record.give_back(connection, incident.service, incident.environment, _holder(job))
+
+    return await runs.carry_out(desk, job, lambda connection: _begin(connection, desk, job), unlock)
+
+
+def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
+    incident, now = book.get(connection, job.incident_id), desk.clock()
+    decision = decide(_situation(connection, incident, now), desk.settings.scale)
+    if isinstance(decision, Go):
+        target = decision.target
+        where = {"service": incident.service, "environment": incident.environment}
+        try:
+            plan = target.plan({**where, "replicas": str(target.replicas), "id": f"deploywatch-scale-{job.id}"})
+        except ValueError as error:
+            decision = Refused(Refusal.UNSAFE_VALUE, str(error))
+        else:
+            what = f"scaling {incident.service} in {incident.environment} to {target.replicas}"
+            if decision.dry_run:
+                book.write_line(connection, incident.id, now, "scale_dry_run", f"dry run: {what}: {plan}")
+                return None
+            if record.take(connection, incident.service, incident.environment, _holder(job), now):
+                return runs.begin(connection, job, incident, plan, what=what, limit=target.timeout, now=now)
+            decision = Refused(Refusal.LOCKED, "another replica was faster")
+    runs.refuse(connection, desk, incident, KIND, reason=decision.reason, detail=decision.detail)
+    return None
+
+
+def _situation(connection: Connection, incident: Incident, now: datetime) -> Situation:
+    target = (incident.service, incident.environment)
+    return Situation(
+        now=now,
+        service=incident.service,
+        environment=incident.environment,
+        incident_over=incident.resolved_at is not None or incident.quiet_since is not None,
+        last=runs.last_begun(connection, KIND, *target),
+        of_target=runs.begun_since(connection, KIND, now - HOUR, *target),
+        in_all=runs.begun_since(connection, KIND, now - HOUR),
+        held_by=record.held_by(connection, *target),
+    )
+
+
+def _holder(job: Job) -> str:
+    return f"the scaling of incident {job.incident_id}, job {job.id}"
