@@ -39,12 +39,14 @@ class Bodies:
         """
         if (request.content_length or 0) > limit:
             raise TooLargeError(_too_large(limit))
-        body = bytearray()
+        arriving, whole = bytearray(), b""
         try:
-            await self._arrive(request, limit, body)
-            yield bytes(body)
+            await self._arrive(request, limit, arriving)
+            whole = bytes(arriving)
+            arriving.clear()
+            yield whole
         finally:
-            self._held -= len(body)
+            self._held -= len(arriving) + len(whole)
 
     async def _arrive(self, request: web.Request, limit: int, body: bytearray) -> None:
         """Fill `body`. What is announced takes no room: it may never come, and others wait for theirs."""

@@ -129,11 +129,25 @@ def open_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incide
     return found
 
 
-def recent(connection: Connection, *, only_open: bool, limit: int) -> list[Incident]:
-    """The newest incidents first."""
+def recent(
+    connection: Connection,
+    *,
+    only_open: bool,
+    limit: int,
+    severities: Sequence[str] = (),
+    service: str | None = None,
+    environment: str | None = None,
+) -> list[Incident]:
+    """The newest incidents first; those of these severities, of a service, of an environment."""
     query = _INCIDENTS.order_by(incidents.c.id.desc()).limit(limit)
     if only_open:
         query = query.where(incidents.c.open_key.is_not(None))
+    if severities:
+        query = query.where(incidents.c.severity.in_(severities))
+    if service is not None:
+        query = query.where(incidents.c.service == service)
+    if environment is not None:
+        query = query.where(incidents.c.environment == environment)
     return [_incident(row) for row in connection.execute(query).mappings()]
 
 
@@ -213,8 +227,11 @@ def save_alerts(
         connection.execute(
             update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
         )
-    rows = [_alert_row(alert, severity, incident, now) for alert, severity, incident in changed]
-    upsert(connection, alerts, [{**row, "current": row["starts_at"] == newest[row["fingerprint"]]} for row in rows])
+    rows = (
+        _alert_row(alert, severity, incident, now) | {"current": alert.starts_at == newest[alert.fingerprint]}
+        for alert, severity, incident in changed
+    )
+    upsert(connection, alerts, rows)
 
 
 def firing(connection: Connection) -> list[Alert]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table, insert
@@ -13,7 +14,7 @@ from receiver.store.backends import UnfitError
 
 Row = Mapping[str, Any]
 _AT_ONCE = 1000
-"""Rows that are bound at the same time: a hundred thousand would need hundreds of megabytes."""
+"""Rows that are written at the same time: a hundred thousand would need hundreds of megabytes."""
 
 
 def insert_id(connection: Connection, table: Table, values: Row) -> int:
@@ -30,14 +31,14 @@ def insert_new(connection: Connection, table: Table, rows: Iterable[Row]) -> int
     return sum(connection.execute(statement, row).rowcount for row in rows)
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     """Insert the rows, or overwrite those with the same primary key; every row has the same columns.
 
     The values are bound here and not by SQLAlchemy, row by row, which in a storm of alerts costs more than the rest.
     """
-    for start in range(0, len(rows), _AT_ONCE):
-        text, columns = _upsert_statement(connection.dialect, table, tuple(rows[0]))
-        some = rows[start : start + _AT_ONCE]
+    coming = iter(rows)
+    while some := list(islice(coming, _AT_ONCE)):
+        text, columns = _upsert_statement(connection.dialect, table, tuple(some[0]))
         try:
             values = [tuple(bind(row[name]) if bind else row[name] for name, bind in columns) for row in some]
         except (ValueError, OverflowError) as error:
