@@ -100,6 +100,11 @@ class Bench:
             end=" ",
         )
         print(verdict(over, 0))
+        print(
+            f"    an idle loop beside it, for the machine's part: {seen.idle_over_50ms} times in {seen.idle_looks},",
+            end=" ",
+        )
+        print(f"longest {seen.idle_longest * 1000:.0f} ms")
         print(f"  /metrics: {seen.text_bytes / 1e6:.1f} MB, answered in {spread(seen.scrape_seconds, 'ms', 1e3)}")
 
     async def lock(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,9 @@ class Seen:
     loop_looks: float = 0.0
     loop_p999: float = 0.0
     loop_longest: float = 0.0
+    idle_looks: int = 0
+    idle_over_50ms: int = 0
+    idle_longest: float = 0.0
     memory: list[int] = field(default_factory=list)
     text_bytes: int = 0
     scrape_seconds: list[float] = field(default_factory=list)
@@ -62,6 +66,7 @@ async def watch(processes: Processes, folder: Path, config: dict[str, object], s
             await asyncio.sleep(_SCRAPE_EVERY)
             await scrape(session, server.url)
         before, cpu, begin = _values(await scrape(session, server.url)), cpu_seconds(pid), time.monotonic()
+        idle = processes.start("idle", [sys.executable, "-m", "bench.exporter_idle", f"{seconds}"])
         text = ""
         while time.monotonic() - begin < seconds:
             await asyncio.sleep(_SCRAPE_EVERY)
@@ -73,6 +78,9 @@ async def watch(processes: Processes, folder: Path, config: dict[str, object], s
         seen.loop_longest = last["deploywatch_exporter_event_loop_lag_max_seconds"]
         now = {name: value - before.get(name, 0.0) for name, value in last.items()}
         seen.seconds, seen.cpu, seen.text_bytes = time.monotonic() - begin, cpu_seconds(pid) - cpu, len(text)
+    await asyncio.to_thread(idle.process.wait, 30)
+    looks, late, longest = idle.tail(1).split()
+    seen.idle_looks, seen.idle_over_50ms, seen.idle_longest = int(looks), int(late), float(longest)
     seen.runs, seen.failed = now["probe_runs_total"], now["probe_failures_total"]
     seen.missed = now["deploywatch_exporter_missed_runs_total"]
     seen.start_p99 = _quantile(now, _LAG, 0.99)

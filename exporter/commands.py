@@ -17,7 +17,7 @@ from deploywatch import logs, options
 from deploywatch.config import nearest
 from deploywatch.conventions import EXPORTER_PORT
 from deploywatch.quantity import parse_duration
-from exporter import config
+from exporter import config, garbage
 from exporter.app import make_server
 from exporter.check import Checked, NothingError, Wanted, all_targets
 from exporter.check import check as check_all
@@ -52,6 +52,7 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
         click.echo(f"{config_file}: good, {len(all_targets(settings))} probes, {len(settings.modules)} modules")
         return
     logs.configure(form=log_format, level=log_level)
+    garbage.tune()
     asyncio.run(_serve(Exporter(config_file, settings), listen, web_config))
 
 

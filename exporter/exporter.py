@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 from collections import Counter
 from collections.abc import Coroutine
@@ -11,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploywatch import logs
-from exporter import config
+from exporter import config, garbage
 from exporter.clock import Clock, SystemClock
 from exporter.config import ExporterSettings
 from exporter.discovery import TargetFiles, together
@@ -24,6 +23,7 @@ log = logs.get("exporter")
 
 _RESOLVER_THREADS = 64
 _NOTHING_TO_LOOK_AT = 60.0
+_SETTLING = 10.0
 
 
 class Exporter:
@@ -39,6 +39,7 @@ class Exporter:
         self.loop_lag = Lags(LOOP_BOUNDS)
         self._changing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._settled = False
 
     def start(self) -> None:
         """Begin to probe; needs a running event loop."""
@@ -49,6 +50,7 @@ class Exporter:
         self._apply(self.settings, self.files, together(list(targets(self.settings)), self.files.targets()))
         self._begin(watch_loop(self.clock, self.loop_lag))
         self._begin(self._watch_files())
+        self._begin(self._settle())
 
     async def stop(self) -> None:
         """Break off everything that is under way."""
@@ -96,9 +98,8 @@ class Exporter:
         self.board.set_up(found, settings.dependencies(), settings.buckets)
         self.scheduler.apply(found, concurrency=settings.concurrency)
         self.settings, self.files = settings, files
-        # What is set up now stays: not to look at it again keeps the collector's pauses short with thousands of probes.
-        gc.unfreeze()
-        gc.freeze()
+        garbage.put_aside(anew=True)
+        self._settled = False
 
     async def _watch_files(self) -> None:
         while True:
@@ -109,6 +110,14 @@ class Exporter:
             except Exception:
                 # A file that cannot be looked at now must not end the looking.
                 log.exception("target files could not be taken over")
+
+    async def _settle(self) -> None:
+        """Once every probe has run since the last change, what they keep is there to stay."""
+        while True:
+            await self.clock.sleep(_SETTLING)
+            if not self._settled and self.not_ready() is None:
+                garbage.put_aside()
+                self._settled = True
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))

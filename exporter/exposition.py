@@ -6,7 +6,7 @@ TYPE. The samples are written so that they are good in both; the heads and the e
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -69,14 +69,18 @@ class Page:
 
     def render(self, samples: Iterable[Sample]) -> dict[Family, str]:
         """The text of each family; samples of one series must not be there twice."""
-        used: dict[tuple[str, Labels], str] = {}
+        known, count = self._series, 0
         lines: dict[Family, list[str]] = {}
         for sample in samples:
+            count += 1
             key = (sample.family.name + sample.suffix, sample.labels)
-            series = self._series.get(key) or self._render_series(*key)
-            used[key] = series
+            series = known.get(key)
+            if series is None:
+                series = known[key] = self._render_series(*key)
             lines.setdefault(sample.family, []).append(f"{series} {number(sample.value)}\n")
-        self._series = used
+        if len(known) > 2 * count:
+            # Labels come and go: what is not there now is forgotten, and rendered again should it come back.
+            self._series = {}
         return {family: "".join(parts) for family, parts in lines.items()}
 
     def _render_series(self, name: str, labels: Labels) -> str:
@@ -106,8 +110,10 @@ class Exposition:
             if family.name not in self._families:
                 self._families[family.name] = _Block({format_: _head(family, format_) for format_ in Format})
             self._families[family.name].texts[target] = text
-        now = frozenset(family.name for family in texts)
-        for name in self._of_target.get(target, frozenset()) - now:
+        before, now = self._of_target.get(target, frozenset()), frozenset(family.name for family in texts)
+        if before == now:
+            return
+        for name in before - now:
             self._drop(name, target)
         self._of_target[target] = now
 
@@ -118,11 +124,12 @@ class Exposition:
 
     def text(self, format_: Format = Format.TEXT) -> str:
         """The whole page; without the mark of its end that OpenMetrics wants."""
-        parts: list[str] = []
-        for block in self._families.values():
-            parts.append(block.heads[format_])
-            parts.extend(block.texts.values())
-        return "".join(parts)
+        return "".join(self.pieces(format_))
+
+    def pieces(self, format_: Format = Format.TEXT) -> Iterator[str]:
+        """The page family by family; one that comes or goes meanwhile may be there or not."""
+        for block in list(self._families.values()):
+            yield "".join((block.heads[format_], *block.texts.values()))
 
     def _drop(self, name: str, target: Hashable) -> None:
         texts = self._families[name].texts

@@ -10,6 +10,7 @@ from typing import Any
 
 from deploywatch.conventions import ProbeMetric
 from exporter.config import ServiceKey
+from exporter.measure.record import APPLICATION
 from exporter.results import Application, Result
 from exporter.targets import Key
 
@@ -28,7 +29,6 @@ class Status(StrEnum):
         return 200 if self in {Status.HEALTHY, Status.DEGRADED} else 503
 
 
-_APPLICATION = "probe_application_"
 _ABOUT = {ProbeMetric.APPLICATION_UPTIME, ProbeMetric.APPLICATION_INFO, ProbeMetric.APPLICATION_CHECK}
 _WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
 
@@ -115,9 +115,9 @@ class ServiceHealth:
         """What the service says of its memory, processor, connections and requests, in base units."""
         samples = (sample for probe in self.probes if probe.result for sample in probe.result.samples)
         return {
-            sample.family.name.removeprefix(_APPLICATION): sample.value
+            sample.family.name.removeprefix(APPLICATION): sample.value
             for sample in samples
-            if sample.family.name.startswith(_APPLICATION) and not sample.labels and sample.family.name not in _ABOUT
+            if sample.family.name.startswith(APPLICATION) and not sample.labels and sample.family.name not in _ABOUT
         }
 
     def body(self) -> dict[str, Any]:

@@ -56,15 +56,20 @@ class Board:
         record.note(result)
         self.history.note(target.key, target.kind, result)
         self._put(record)
+        record.let_go()
 
     def text(self, format_: Format = Format.TEXT) -> str:
         """The exposition text of all targets as of now."""
+        return "".join(self.pieces(format_))
+
+    def pieces(self, format_: Format = Format.TEXT) -> Iterator[str]:
+        """The text family by family, so that between two of them something else can be done."""
         now = self._clock.now()
         for record in self.records.values():
             if not record.stale and record.expired(now):
                 record.stale = True
                 self._put(record)
-        return self._exposition.text(format_)
+        yield from self._exposition.pieces(format_)
 
     def waiting(self) -> Iterator[Key]:
         """The targets that have not run yet."""

@@ -6,13 +6,16 @@ import bisect
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deploywatch import conventions
 from exporter.exposition import Page
 from exporter.measure import families
 from exporter.results import Reason, Result, Sample
 from exporter.targets import Target
+
+APPLICATION = "probe_application_"
+"""How the names begin of what a service says of itself."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,16 @@ class Record:
             return
         self.counts[bisect.bisect_left(self.buckets, result.duration)] += 1
         self.sum += result.duration
+
+    def let_go(self) -> None:
+        """Keep of the last result what health answers show; the rest stands rendered on the page.
+
+        With thousands of targets these are most of the objects that there are, and the garbage collector's longest way.
+        """
+        if self.last is None or not self.last.samples:
+            return
+        told = tuple(sample for sample in self.last.samples if sample.family.name.startswith(APPLICATION))
+        self.last = replace(self.last, samples=told)
 
     def expired(self, now: float) -> bool:
         """Whether at Unix time `now` a whole run has been missed."""

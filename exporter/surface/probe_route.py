@@ -73,7 +73,7 @@ class ProbeRoute:
             return web.Response(text=_told(asked, name, result))
         format_ = negotiate(request.headers.get("Accept", ""))
         end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
-        return await exposed(request, (metrics(result, format_) + end).encode(), format_)
+        return await exposed(request, [(metrics(result, format_) + end).encode()], format_)
 
     def _asked(self, request: web.Request) -> Asked:
         name, target = request.query.get("module", DEFAULT_MODULE), request.query.get("target", "")

@@ -69,6 +69,13 @@ def test_a_target_that_is_put_again_replaces_what_it_had() -> None:
     assert exposition.text().splitlines()[2:] == ['family_b{service="shop"} 3']
 
 
+def test_labels_that_come_and_go_are_not_remembered_for_ever() -> None:
+    page = Page((("service", "shop"),))
+    for number_ in range(1000):
+        page.render([Sample(FAMILIES[0], 1, (("user", str(number_)),))])
+    assert len(page._series) < 5
+
+
 def test_a_target_that_is_removed_leaves_nothing() -> None:
     exposition = Exposition()
     exposition.put("shop", Page((("service", "shop"),)).render([Sample(FAMILIES[0], 1)]))
