@@ -25,6 +25,9 @@ from deploywatch.document import Document
 from deploywatch.errors import ConfigError
 from deploywatch.secrets import Secret
 
+USER = web.RequestKey("user", str)
+"""In a request that bore good credentials with a user's name: that name."""
+
 _TLS_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _NOBODY = b"$2b$10$vZS4O2NWdBjE8wMvW2OIgeN98b6yMfrhv4PRmD7btdUnR40DY2jNC"
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
@@ -173,10 +176,13 @@ def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         guarded = access.required and request.path not in open_paths
-        if guarded and not await access.allows(request.headers.get("Authorization", "")):
+        authorization = request.headers.get("Authorization", "")
+        if guarded and not await access.allows(authorization):
             challenge = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
             text = "credentials are missing or wrong\n"
             return web.Response(status=401, text=text, headers={**access.headers, **challenge})
+        if guarded and (user := _user(authorization)):
+            request[USER] = user
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -187,6 +193,12 @@ def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
         return response
 
     return middleware
+
+
+def _user(authorization: str) -> str:
+    """The user's name in a header that was found good; empty for a token, which names nobody."""
+    scheme, _, value = authorization.partition(" ")
+    return base64.b64decode(value).decode().partition(":")[0] if scheme.lower() == "basic" else ""
 
 
 def _check(password: bytes, hashed: bytes) -> bool:

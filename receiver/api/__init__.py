@@ -7,8 +7,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from receiver.api.approvals import Approvals
+from receiver.api.audit import Audit
 from receiver.api.deployments import Deployments
 from receiver.api.incidents import Incidents
+from receiver.api.maintenance import Maintenance
+from receiver.api.oncall import OnCall
 from receiver.api.routing import Route, add_routes
 from receiver.desk import Desk
 
@@ -19,6 +22,9 @@ def routes(desk: Desk, *, queued: Callable[[], None]) -> tuple[Route, ...]:
         *Incidents(desk, queued=queued).routes(),
         *Approvals(desk, queued=queued).routes(),
         *Deployments(desk).routes(),
+        *Maintenance(desk, queued=queued).routes(),
+        *OnCall(desk).routes(),
+        *Audit(desk).routes(),
     )
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import Connection, select
 from deploywatch.config import Settings
 from receiver.actions import approval, record, rollback
 from receiver.actions.approval import NO, YES, Approval
+from receiver.api.answers import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
+from receiver.api.auditing import audited
 from receiver.api.routing import PREFIX, Name, Remark, Route, iso, not_found, number, read_body
 from receiver.desk import Desk
 from receiver.incidents import book
@@ -50,14 +52,14 @@ class Approvals:
         page = approval.PAGE.removeprefix(PREFIX)
         signed = ("id", "answer", "expires", "signature")
         return (
-            Route("POST", "/incidents/{id}/approve", self.approve, body=Answer),
-            Route("POST", "/incidents/{id}/reject", self.reject, body=Answer),
-            Route("POST", "/incidents/{id}/rollback", self.ask_for, body=Answer, status=202),
-            Route("GET", "/incidents/{id}/actions", self.actions),
-            Route("GET", "/attachments/{id}", self.attachment),
-            Route("POST", "/rollbacks/allow", self.allow, body=Allowed),
-            Route("GET", page, self.page, query=signed),
-            Route("POST", page, self.answer_page, query=signed),
+            Route("POST", "/incidents/{id}/approve", self.approve, body=Answer, answer=ApprovalAnswer),
+            Route("POST", "/incidents/{id}/reject", self.reject, body=Answer, answer=ApprovalAnswer),
+            Route("POST", "/incidents/{id}/rollback", self.ask_for, body=Answer, status=202, answer=AskedAnswer),
+            Route("GET", "/incidents/{id}/actions", self.actions, answer=ActionsAnswer),
+            Route("GET", "/attachments/{id}", self.attachment, media="*/*"),
+            Route("POST", "/rollbacks/allow", self.allow, body=Allowed, answer=AllowedAnswer),
+            Route("GET", page, self.page, query=signed, media="text/html"),
+            Route("POST", page, self.answer_page, query=signed, media="text/html"),
         )
 
     async def approve(self, request: web.Request) -> web.Response:
@@ -78,7 +80,7 @@ class Approvals:
                 rollback.queue_for(connection, incident, person.by, now)
             return incident is not None
 
-        found = await self._desk.store.write(write)
+        found = await self._desk.store.write(audited(request, now, write, by=person.by, sent=person, changed=bool))
         self._queued()
         return web.json_response({"incident": wanted}, status=202) if found else not_found("incident", wanted)
 
@@ -102,7 +104,12 @@ class Approvals:
         """Close the circuit breaker of a target, so that it may be rolled back again."""
         told, now = await read_body(request, Allowed), self._desk.clock()
         where = (told.service, told.environment)
-        await self._desk.store.write(lambda c: record.allow_again(c, *where, now, by=told.by, note=told.note))
+
+        def write(connection: Connection) -> None:
+            record.allow_again(connection, *where, now, by=told.by, note=told.note)
+
+        done = audited(request, now, write, by=told.by, sent=told, changed=lambda _: True)
+        await self._desk.store.write(done)
         return web.json_response({"service": told.service, "environment": told.environment, "allowed_by": told.by})
 
     async def page(self, request: web.Request) -> web.Response:
@@ -135,7 +142,7 @@ class Approvals:
                 refused = approval.answer(connection, asked, yes=yes, by=signed, note=note, now=now)
             return asked, refused
 
-        asked, refused = await self._desk.store.write(write)
+        asked, refused = await self._desk.store.write(audited(request, now, write, by=by, changed=_taken))
         self._queued()
         if refused or asked is None:
             return _page("This link cannot be used", refused, status=403)
@@ -151,7 +158,8 @@ class Approvals:
             refused = approval.answer(connection, asked, yes=yes, by=person.by, note=person.note, now=now)
             return approval.latest(connection, wanted), refused
 
-        asked, refused = await self._desk.store.write(write)
+        done = audited(request, now, write, by=person.by, sent=person, changed=_taken)
+        asked, refused = await self._desk.store.write(done)
         self._queued()
         if asked is None:
             return web.Response(status=404, text=f"incident {wanted} waits for no answer\n")
@@ -172,6 +180,12 @@ def approval_json(asked: Approval) -> dict[str, Any]:
         "decided_by": asked.decided_by,
         "note": asked.note,
     }
+
+
+def _taken(result: tuple[Approval | None, str]) -> bool:
+    """Whether an answer was taken."""
+    asked, refused = result
+    return asked is not None and not refused
 
 
 def _asked(connection: Connection, query: Mapping[str, str]) -> Approval | None:

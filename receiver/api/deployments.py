@@ -10,6 +10,8 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from deploywatch.config import Settings
+from receiver.api.answers import DeploymentAnswer
+from receiver.api.auditing import audited
 from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from receiver.clock import UtcTime
 from receiver.deployments import ledger
@@ -55,12 +57,12 @@ class Deployments:
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
-        narrow = ("service", "environment", "limit")
+        narrow, one = ("service", "environment", "limit"), DeploymentAnswer
         return (
-            Route("GET", "/deployments", self.deployments, query=narrow),
-            Route("POST", "/deployments", self.deployment_started, body=NewDeployment, status=201),
-            Route("GET", "/deployments/{id}", self.deployment),
-            Route("PATCH", "/deployments/{id}", self.deployment_finished, body=Finish),
+            Route("GET", "/deployments", self.deployments, query=narrow, answer=list[DeploymentAnswer]),
+            Route("POST", "/deployments", self.deployment_started, body=NewDeployment, status=201, answer=one),
+            Route("GET", "/deployments/{id}", self.deployment, answer=one),
+            Route("PATCH", "/deployments/{id}", self.deployment_finished, body=Finish, answer=one),
         )
 
     async def deployments(self, request: web.Request) -> web.Response:
@@ -99,11 +101,15 @@ class Deployments:
             ended = begun.started_at + timedelta(seconds=new.duration_seconds or 0)
             return ledger.finish(connection, begun.id, _STATUS[new.status], ended) or begun
 
-        deployment = await self._desk.store.write(write)
+        deployment = await self._desk.store.write(audited(request, now, write, by=new.deployer, sent=new))
         return web.json_response(deployment.to_json(), status=201)
 
     async def deployment_finished(self, request: web.Request) -> web.Response:
         """Note how a deployment ended."""
         end, wanted, now = await read_body(request, Finish), number(request), self._desk.clock()
-        found = await self._desk.store.write(lambda c: ledger.finish(c, wanted, _STATUS[end.status], now))
+
+        def write(connection: Connection) -> ledger.Deployment | None:
+            return ledger.finish(connection, wanted, _STATUS[end.status], now)
+
+        found = await self._desk.store.write(audited(request, now, write, by="", sent=end))
         return web.json_response(found.to_json()) if found else not_found("deployment", wanted)

@@ -1,24 +1,29 @@
-"""Incidents over HTTP: people and their tools see them, take them in hand, and end them."""
+"""Incidents over HTTP: people and their tools see them, take them in hand, lead them, and end them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, TypeVar, get_args
 
 from aiohttp import web
 from pydantic import Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from deploywatch.config import Settings
-from receiver.actions import notify
-from receiver.api.routing import Name, Remark, Route, iso, limit, not_found, number, read_body
+from deploywatch.quantity import Duration
+from receiver.api.answers import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
+from receiver.api.auditing import audited
+from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
+from receiver.api.shown import check_json, incident_json, whole_json
+from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book, resolution
-from receiver.incidents.book import Incident, Status
-from receiver.messages import Event
-from receiver.store.schema import rollbacks
+from receiver.incidents.book import Incident
+from receiver.people import handling
+from receiver.strategy import Severity
+
+P = TypeVar("P", bound="Person")
 
 
 class Person(Settings):
@@ -34,6 +39,34 @@ class Comment(Person):
     note: Annotated[Remark, Field(min_length=1)]
 
 
+class Commander(Person):
+    """Who leads from now on: whoever says so, when no other is named."""
+
+    leader: Name | None = None
+
+
+class Mitigation(Person):
+    """Something is being done against it, or, with `over`, no longer."""
+
+    over: bool = False
+
+
+class StatusUpdate(Comment):
+    """How it stands, and within what time people hear again, where that is not the usual time of its severity."""
+
+    next_in: Duration | None = None
+
+
+class Tick(Person):
+    """Which item of the checklist is done, or not `done` after all."""
+
+    item: Annotated[int, Field(ge=1, le=10_000)]
+    done: bool = True
+
+
+Change = Callable[[Connection, ReceiverConfig, Incident, P, datetime], Incident]
+
+
 class Incidents:
     """The routes below /incidents; `queued` is called when a change may have queued a job."""
 
@@ -43,25 +76,47 @@ class Incidents:
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
+        narrow, one = ("status", "severity", "service", "environment", "limit"), IncidentAnswer
         return (
-            Route("GET", "/incidents", self.incidents, query=("status", "limit")),
-            Route("GET", "/incidents/{id}", self.incident),
-            Route("GET", "/incidents/{id}/postmortem", self.postmortem),
-            Route("POST", "/incidents/{id}/acknowledge", self.acknowledge, body=Person),
-            Route("POST", "/incidents/{id}/resolve", self.resolve, body=Person),
-            Route("POST", "/incidents/{id}/comment", self.comment, body=Comment),
+            Route("GET", "/incidents", self.incidents, query=narrow, answer=list[IncidentAnswer]),
+            Route("GET", "/incidents/{id}", self.incident, answer=WholeIncidentAnswer),
+            Route("GET", "/incidents/{id}/postmortem", self.postmortem, media="text/markdown"),
+            Route("POST", "/incidents/{id}/acknowledge", self.acknowledge, body=Person, answer=one),
+            Route("POST", "/incidents/{id}/resolve", self.resolve, body=Person, answer=one),
+            Route("POST", "/incidents/{id}/comment", self.comment, body=Comment, answer=one),
+            Route("POST", "/incidents/{id}/commander", self.commander, body=Commander, answer=one),
+            Route("POST", "/incidents/{id}/mitigate", self.mitigate, body=Mitigation, answer=one),
+            Route("POST", "/incidents/{id}/update", self.update, body=StatusUpdate, answer=one),
+            Route("POST", "/incidents/{id}/review", self.review, body=Person, answer=one),
+            Route("POST", "/incidents/{id}/check", self.check, body=Tick, answer=CheckAnswer),
         )
 
     async def incidents(self, request: web.Request) -> web.Response:
-        """List incidents, the newest first; `?status=open` leaves out the resolved, `?limit=` says how many."""
-        only_open, most = request.query.get("status") == "open", limit(request)
-        found = await self._desk.store.read(lambda c: book.recent(c, only_open=only_open, limit=most))
-        return web.json_response([incident_json(one) for one in found])
+        """List incidents, the newest first; `?status=open` leaves out the resolved, the others narrow it.
+
+        `?severity=` takes several, with commas.
+        """
+        query, most = request.query, limit(request)
+        severities = [word for word in query.get("severity", "").split(",") if word]
+        if unknown := [word for word in severities if word not in get_args(Severity)]:
+            known = ", ".join(get_args(Severity))
+            raise web.HTTPBadRequest(text=f"severity={unknown[0][:40]}: write one or several of {known}\n")
+        found = await self._desk.store.read(
+            lambda c: book.recent(
+                c,
+                only_open=query.get("status") == "open",
+                limit=most,
+                severities=severities,
+                service=query.get("service"),
+                environment=query.get("environment"),
+            )
+        )
+        return web.json_response([incident_json(self._desk.settings, one) for one in found])
 
     async def incident(self, request: web.Request) -> web.Response:
         """One incident with its alerts, rollbacks, checklist and timeline."""
-        wanted = number(request)
-        whole = await self._desk.store.read(lambda c: self._whole(c, wanted))
+        wanted, desk = number(request), self._desk
+        whole = await desk.store.read(lambda c: whole_json(c, desk.settings, wanted, desk.clock))
         return web.json_response(whole) if whole else not_found("incident", wanted)
 
     async def postmortem(self, request: web.Request) -> web.Response:
@@ -77,107 +132,84 @@ class Incidents:
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Note that a person has the incident in hand; escalation for want of one stops."""
-
-        def change(connection: Connection, incident: Incident, person: Person, now: datetime) -> Incident:
-            if incident.resolved_at or incident.acknowledged_at:
-                return incident
-            known = replace(incident, acknowledged_at=now, acknowledged_by=person.by)
-            book.save(connection, known)
-            book.write_line(
-                connection, incident.id, now, "acknowledged", person.note or "acknowledged", actor=person.by
-            )
-            told = notify.heard(connection, known)
-            notify.tell(
-                connection, self._desk.settings, known, Event.ACKNOWLEDGED, now, note=person.note, channels=told
-            )
-            return known
-
-        return await self._change(request, change)
+        return await self._change(
+            request, Person, lambda c, s, i, p, now: handling.acknowledge(c, s, i, now, by=p.by, note=p.note)
+        )
 
     async def resolve(self, request: web.Request) -> web.Response:
         """End the incident by a person's word."""
-
-        def change(connection: Connection, incident: Incident, person: Person, now: datetime) -> Incident:
-            why = person.note or f"by {person.by}"
-            return resolution.resolve(connection, self._desk.settings, incident, now, by=person.by, why=why)
-
-        return await self._change(request, change)
+        return await self._change(
+            request,
+            Person,
+            lambda c, s, i, p, now: resolution.resolve(c, s, i, now, by=p.by, why=p.note or f"by {p.by}"),
+        )
 
     async def comment(self, request: web.Request) -> web.Response:
         """Add a person's words to the timeline."""
 
-        def change(connection: Connection, incident: Incident, person: Person, now: datetime) -> Incident:
-            book.write_line(connection, incident.id, now, "comment", person.note, actor=person.by)
+        def change(c: Connection, _: ReceiverConfig, incident: Incident, person: Comment, now: datetime) -> Incident:
+            book.write_line(c, incident.id, now, "comment", person.note, actor=person.by)
             return incident
 
-        return await self._change(request, change, Comment)
+        return await self._change(request, Comment, change)
 
-    async def _change(
-        self,
-        request: web.Request,
-        change: Callable[[Connection, Incident, Person, datetime], Incident],
-        model: type[Person] = Person,
-    ) -> web.Response:
+    async def commander(self, request: web.Request) -> web.Response:
+        """Say who leads the incident."""
+        return await self._change(
+            request,
+            Commander,
+            lambda c, s, i, p, now: handling.command(c, s, i, now, by=p.by, leader=p.leader or p.by),
+        )
+
+    async def mitigate(self, request: web.Request) -> web.Response:
+        """Say that something is being done against it, or that this is over."""
+        return await self._change(
+            request,
+            Mitigation,
+            lambda c, _, i, p, now: handling.mitigate(c, i, now, by=p.by, note=p.note, over=p.over),
+        )
+
+    async def update(self, request: web.Request) -> web.Response:
+        """Tell everyone who heard of the incident how it stands."""
+        return await self._change(
+            request,
+            StatusUpdate,
+            lambda c, s, i, p, now: handling.update(c, s, i, now, by=p.by, note=p.note, next_in=p.next_in),
+        )
+
+    async def review(self, request: web.Request) -> web.Response:
+        """Say that the review of a resolved incident is done."""
+        return await self._change(
+            request, Person, lambda c, _, i, p, now: handling.review(c, i, now, by=p.by, note=p.note)
+        )
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Tick an item of the checklist, or untick it."""
+        tick, wanted, now = await read_body(request, Tick), number(request), self._desk.clock()
+
+        def write(connection: Connection) -> CheckAnswer | None:
+            incident = book.find(connection, wanted)
+            if incident is None:
+                return None
+            found = handling.tick(
+                connection, self._desk.settings, incident, now, by=tick.by, item=tick.item, done=tick.done
+            )
+            return check_json(found) if found else None
+
+        found = await self._desk.store.write(audited(request, now, write, by=tick.by, sent=tick))
+        if found is None:
+            return web.Response(status=404, text=f"there is no item {tick.item} of an incident {wanted}\n")
+        return web.json_response(found)
+
+    async def _change(self, request: web.Request, model: type[P], change: Change[P]) -> web.Response:
         person, wanted, now = await read_body(request, model), number(request), self._desk.clock()
 
         def write(connection: Connection) -> Incident | None:
             incident = book.find(connection, wanted)
-            return change(connection, incident, person, now) if incident else None
+            return change(connection, self._desk.settings, incident, person, now) if incident else None
 
-        changed = await self._desk.store.write(write)
+        changed = await self._desk.store.write(audited(request, now, write, by=person.by, sent=person))
         self._queued()
-        return web.json_response(incident_json(changed)) if changed else not_found("incident", wanted)
-
-    def _whole(self, connection: Connection, wanted: int) -> dict[str, Any] | None:
-        incident = book.find(connection, wanted)
-        if incident is None:
-            return None
-        strategy = self._desk.settings.strategy.of(incident.severity)
-        query = select(rollbacks).where(rollbacks.c.incident_id == wanted).order_by(rollbacks.c.id)
-        return {
-            **incident_json(incident),
-            "alerts": [
-                {
-                    "name": alert.name,
-                    "firing": alert.firing,
-                    "severity": alert.severity,
-                    "starts_at": alert.starts_at.isoformat(),
-                    "ends_at": iso(alert.ends_at),
-                    "labels": dict(alert.labels),
-                    "annotations": dict(alert.annotations),
-                }
-                for alert in book.alerts_of(connection, wanted)
-            ],
-            "rollbacks": [
-                {**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])}
-                for row in connection.execute(query).mappings()
-            ],
-            "checklist": {"monitoring": strategy.monitoring, "resolution": strategy.resolution},
-            "timeline": [
-                {"at": entry.at.isoformat(), "kind": entry.kind, "actor": entry.actor, "text": entry.text}
-                for entry in book.timeline_of(connection, wanted)
-            ],
-        }
-
-
-def incident_json(incident: Incident) -> dict[str, Any]:
-    """An incident as the API gives it; times are ISO 8601 in UTC."""
-    over = incident.status is Status.RESOLVED
-    return {
-        "id": incident.id,
-        "service": incident.service,
-        "environment": incident.environment,
-        "severity": incident.severity,
-        "status": incident.status,
-        "type": incident.type,
-        "title": incident.title,
-        "channels": list(incident.channels),
-        "opened_at": iso(incident.opened_at),
-        "acknowledged_at": iso(incident.acknowledged_at),
-        "acknowledged_by": incident.acknowledged_by,
-        "resolved_at": iso(incident.resolved_at),
-        "resolved_by": incident.resolved_by,
-        "duration_seconds": (incident.resolved_at - incident.opened_at).total_seconds()
-        if over and incident.resolved_at
-        else None,
-    }
+        if changed is None:
+            return not_found("incident", wanted)
+        return web.json_response(incident_json(self._desk.settings, changed))

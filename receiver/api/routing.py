@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, StringConstraints
@@ -32,7 +32,7 @@ class Route:
     """One route below the prefix; the first line of the handler's docstring says what it does.
 
     `{id}` in `path` is a number; `body` is the model that a request's JSON is read into; `query` names the
-    parameters that it knows.
+    parameters that it knows; `answer` is the type of its JSON answer, `media` what kind of answer it is.
     """
 
     method: str
@@ -41,6 +41,8 @@ class Route:
     body: type[BaseModel] | None = None
     query: tuple[str, ...] = ()
     status: int = 200
+    answer: Any = None
+    media: str = "application/json"
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:

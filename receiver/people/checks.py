@@ -28,10 +28,10 @@ def add(connection: Connection, incident_id: int, strategy: Strategy) -> None:
     """Add the strategy's items that are not there yet; what is ticked stays ticked."""
     known = checks(connection, incident_id)
     have, number = {(one.phase, one.text) for one in known}, len(known)
-    wanted = [(phase, text) for phase in PHASES for text in dict.fromkeys(getattr(strategy, phase))]
+    new = [one for one in planned(strategy) if (one.phase, one.text) not in have]
     rows = [
-        {"incident_id": incident_id, "item": number + count, "phase": phase, "text": text}
-        for count, (phase, text) in enumerate((one for one in wanted if one not in have), start=1)
+        {"incident_id": incident_id, "item": number + count, "phase": one.phase, "text": one.text}
+        for count, one in enumerate(new, start=1)
     ]
     if rows:
         connection.execute(insert(checklist), rows)
@@ -44,6 +44,12 @@ def checks(connection: Connection, incident_id: int) -> list[Check]:
         Check(row["item"], row["phase"], row["text"], row["done_at"], row["done_by"])
         for row in connection.execute(query).mappings()
     ]
+
+
+def planned(strategy: Strategy) -> list[Check]:
+    """What the checklist will be, before it is stored."""
+    wanted = [(phase, text) for phase in PHASES for text in dict.fromkeys(getattr(strategy, phase))]
+    return [Check(number, phase, text, None, None) for number, (phase, text) in enumerate(wanted, start=1)]
 
 
 def tick(connection: Connection, incident_id: int, item: int, at: datetime | None, by: str | None) -> Check | None:

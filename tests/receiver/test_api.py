@@ -74,7 +74,8 @@ async def test_one_incident_is_shown_whole(api: Front) -> None:
     assert (whole["title"], whole["severity"], whole["opened_at"]) == ("5% fail", "critical", NOON.isoformat())
     assert {one["name"]: one["firing"] for one in whole["alerts"]} == {"HighErrorRate": True, "HighLatency": False}
     assert whole["alerts"][1]["ends_at"] == (NOON + MINUTE).isoformat()
-    assert whole["checklist"]["resolution"] == ["Fix the root cause", "Deploy the fix", "Verify the resolution"]
+    resolution = [item["text"] for item in whole["checklist"]["resolution"]]
+    assert resolution == ["Fix the root cause", "Deploy the fix", "Verify the resolution"]
     assert [line["kind"] for line in whole["timeline"]] == ["opened", "escalated", "joined", "alert_resolved"]
     assert whole["rollbacks"] == []
 
