@@ -127,7 +127,8 @@ class Trail:
 async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Allowed | None) -> Response:
     """Send a request and go where redirects lead; `trail` is kept up to date for when this ends early."""
     origin = request.url.origin()
-    via = replace(via, route=replace(via.route, allowed=allowed))
+    if allowed:
+        via = replace(via, route=replace(via.route, allowed=allowed))
     limit = int(ask.max_body.value)
     while True:
         trail.secure = request.url.scheme == "https"

@@ -10,7 +10,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from yarl import URL
 
@@ -58,15 +58,21 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send; `headers` go as they are, beside Host, Connection and Content-Length."""
+    """What to send; `headers` go as they are, beside Host, Connection and Content-Length.
+
+    `wire` is the request as it goes over the wire, put together once for all runs.
+    """
 
     method: str
     url: URL
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    wire: bytes = field(init=False, repr=False, compare=False)
 
-    def encoded(self) -> bytes:
-        """The request as it goes over the wire."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wire", self._encoded())
+
+    def _encoded(self) -> bytes:
         lines = [f"{self.method} {self.url.raw_path_qs} HTTP/1.1"]
         if not any(name.lower() == "host" for name, _ in self.headers):
             lines.append(f"Host: {_host_header(self.url)}")
@@ -101,7 +107,7 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
             with phases.timed("tls"):
                 await secure(channel, via.tls(), via.server_name or host, phases.see)
         with phases.timed("processing"):
-            await channel.send(request.encoded())
+            await channel.send(request.wire)
             first = await channel.receive()
         with phases.timed("transfer"):
             response = await read_response(first, channel.receive, request.method, body_limit)

@@ -28,7 +28,7 @@ for good; and behind a proxy that forgot the connection, the probe works again a
 
 
 class Session:
-    """The only session of a probe on its database."""
+    """The only session of a probe on its database; `dialer` knows where the last connection went."""
 
     def __init__(self, dsn: str, tls: TlsClient | None = None) -> None:
         self._dsn = dsn
@@ -36,7 +36,7 @@ class Session:
         self._turn = asyncio.Lock()
         self._attempt: asyncio.Task[Any] | None = None
         self._leaving: asyncio.Task[None] | None = None
-        self._dialer: Dialer | None = None
+        self.dialer: Dialer | None = None
         self._wanted = False
 
     @contextlib.asynccontextmanager
@@ -57,17 +57,12 @@ class Session:
         finally:
             self._turn.release()
 
-    @property
-    def reached(self) -> Dialer | None:
-        """How the connection was made."""
-        return self._dialer
-
     async def _connected(self, route: Route) -> Any:
         if self._attempt is None:
-            self._dialer = Dialer(route, server_name=self._tls.server_name if self._tls else None)
-            self._attempt = asyncio.create_task(self._connect(self._dialer))
+            self.dialer = Dialer(route, server_name=self._tls.server_name if self._tls else None)
+            self._attempt = asyncio.create_task(self._connect(self.dialer))
             self._attempt.add_done_callback(self._ended)
-        attempt, dialer = self._attempt, self._dialer
+        attempt, dialer = self._attempt, self.dialer
         self._wanted = True
         try:
             await asyncio.wait({attempt})

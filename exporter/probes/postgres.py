@@ -108,11 +108,11 @@ class PostgresProbe:
             raise Failed(Reason.PROTOCOL, f"{found.stage}: {error}") from error
 
     def _note_connection(self, found: Findings) -> None:
-        reached = self.session.reached
-        if reached and reached.reached:
-            note_address(reached.reached, found)
-        if reached and reached.shown:
-            certificates.note(reached.shown, found)
+        dialer = self.session.dialer
+        if dialer and dialer.reached:
+            note_address(dialer.reached, found)
+        if dialer and dialer.shown:
+            certificates.note(dialer.shown, found)
 
     async def _ask(self, connection: Any, found: Findings) -> None:
         rows = await _fetch(connection, "SELECT 1", "SELECT 1", families.POSTGRES_SELECT, found)

@@ -138,8 +138,9 @@ async def test_memory_clients_and_the_role_are_collected(redis_server: Running) 
 
 
 async def test_a_replica_tells_of_its_link_and_is_probed_without_writing(
-    redis_server: Running, processes: Processes, workshop: Path
+    redis_server: Running, processes: Processes, workshop: Path, client: Any
 ) -> None:
+    await client.config_set("repl-diskless-sync-delay", 0)
     options = ["--replicaof", "127.0.0.1", str(redis_server.port)]
     server = servers.redis(processes, workshop / "replica-redis", options=options)
     settings: dict[str, Any] = {"kind": "redis", "url": server.url, "collect": ["replication"]}
