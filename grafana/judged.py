@@ -11,7 +11,8 @@ from deploywatch.quantity import Unit
 from grafana.looks import BAD, GOOD, UNITS, WARNING, Lines, Look, Number, States
 from grafana.panels import Panel
 from grafana.queries import SHOWN, Query, legend
-from rules import promql, recording
+from grafana.signals import found
+from rules import promql
 from rules.policy import Policy
 
 _RATIO, _SECONDS, _COUNT = UNITS[Unit.RATIO], UNITS[Unit.SECONDS], UNITS[Unit.COUNT]
@@ -66,7 +67,7 @@ def panels(policy: Policy, judged: Mapping[str, Judged]) -> tuple[Panel, ...]:
 
 
 def _panels(policy: Policy, judged: Mapping[str, Judged]) -> Iterator[Panel]:
-    records = {record.name: record.about for record in recording.records(policy)}
+    records = found(policy).records
     for ending, one in judged.items():
         pattern = rf"{promql.level()}\w*:{ending.replace('*', '[0-9a-z]+')}"
         for name, about in records.items():

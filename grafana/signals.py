@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from deploywatch.conventions import SERVICE
 from grafana.looks import COLORS, UNITS, WELL, Line, Lines, States
@@ -26,13 +28,50 @@ BUSINESS = (
 """What the service is to its users and owners; then what says how much it is used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the dashboards of a policy ask of its rules again and again."""
+
+    signals: tuple[Signal, ...]
+    records: Mapping[str, str]
+    limits: tuple[tuple[str, Alert, Term], ...]
+
+
+class _Same:
+    """A policy told apart by identity: it has no hash of its own."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.policy is other.policy
+
+    def __hash__(self) -> int:
+        return id(self.policy)
+
+
+def found(policy: Policy) -> Found:
+    """The signals, the recorded series with what they are, and severity, alert and comparison of every limit."""
+    return _found(_Same(policy))
+
+
+@lru_cache(maxsize=8)
+def _found(same: _Same) -> Found:
+    policy = same.policy
+    return Found(
+        tuple(signal for signal, _ in recording.signals(policy).values()),
+        {record.name: record.about for record in recording.records(policy)},
+        tuple((alert.severity, alert, one) for alert in policy.alerts for one in terms(policy, alert)),
+    )
+
+
 def measured(policy: Policy) -> tuple[Signal, ...]:
     """The signals that the policy records, those among them that others are functions of; in the registry's order."""
-    found: dict[str, Signal] = {}
+    there: dict[str, Signal] = {}
     for signal in _used(policy):
         parts = signal.parts if isinstance(signal, Derived) else (signal,)
-        found |= {part.name: part for part in parts}
-    return tuple(found[name] for name in known(policy.signals) if name in found)
+        there |= {part.name: part for part in parts}
+    return tuple(there[name] for name in known(policy.signals) if name in there)
 
 
 def compared(policy: Policy) -> tuple[Derived, ...]:
@@ -51,7 +90,7 @@ def business_compared(policy: Policy) -> tuple[Derived, ...]:
 
 
 def _used(policy: Policy) -> tuple[Signal, ...]:
-    return tuple(signal for signal, _ in recording.signals(policy).values())
+    return found(policy).signals
 
 
 def recorded(policy: Policy, signal: Signal) -> str:
@@ -94,10 +133,7 @@ def title_of(signal: Signal) -> str:
 
 def _limits(policy: Policy, signal: Signal) -> Iterator[tuple[str, Alert, Term]]:
     """Severity, alert and comparison of every limit that the policy's alerts set to the signal."""
-    for alert in policy.alerts:
-        for one in terms(policy, alert):
-            if one.signal.name == signal.name:
-                yield alert.severity, alert, one
+    yield from (limit for limit in found(policy).limits if limit[2].signal.name == signal.name)
 
 
 def _steps(policy: Policy, alert: Alert) -> bool:

@@ -56,10 +56,13 @@ def _filled(model: dict[str, Any], started: float, length: float) -> Iterator[st
 
 def _raw(policy: Policy) -> Iterator[InputSeries]:
     """What the signals' own tests are made of: of each that is measured, an example that has a value."""
+    own = {record.name for record in recording.records(policy) if record.group is Group.SIGNALS}
     for signal in signals.measured(policy):
         value, bounds = signal.value(policy), recording.signals(policy).get(signal.name, (signal, ()))[1]
         found = [one for one in signal.examples(policy, bounds) if one.expected.get(value) is not None]
-        yield from found[0].inputs if found else (recorded_series(policy, signal, f"1x{steps(policy)}"),)
+        inputs = found[0].inputs if found else (recorded_series(policy, signal, f"1x{steps(policy)}"),)
+        # Of a signal that is made of another's record, that other's own raw series are there already.
+        yield from (one for one in inputs if one.series.partition("{")[0] not in own)
 
 
 def _recorded(policy: Policy, count: int) -> Iterator[InputSeries]:

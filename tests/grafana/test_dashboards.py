@@ -36,12 +36,10 @@ def test_the_line_across_the_error_ratio_is_the_rules_own_number() -> None:
     assert _steps(MODELS["demo"], "Error ratio") == [(None, "green"), (0.01, "red")]
 
 
-def test_two_limits_of_a_signal_are_two_lines_in_the_colors_of_their_severities() -> None:
-    assert _steps(MODELS["insurance-lead-gen"], "Error ratio")[:3] == [
-        (None, "green"),
-        (0.005, "yellow"),
-        (0.01, "red"),
-    ]
+def test_two_limits_of_a_signal_are_two_lines_in_the_colors_of_their_severities(tmp_path: Path) -> None:
+    found = of_policy(good(tmp_path, when="error_ratio > 1% or error_ratio > 2%"))["mine"].model()
+    assert _steps(found, "Error ratio") == [(None, "green"), (0.01, "red"), (0.02, "red")]
+    assert [color for _, color in _steps(MODELS["judging"], "Error ratio")] == ["green", "yellow", "red"]
 
 
 def test_a_limit_from_below_colors_what_is_under_it(tmp_path: Path) -> None:
