@@ -37,6 +37,7 @@ class Session:
         self._attempt: asyncio.Task[Any] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self.dialer: Dialer | None = None
+        self._settled: asyncio.Task[Any] | None = None
         self._wanted = False
 
     @contextlib.asynccontextmanager
@@ -72,9 +73,10 @@ class Session:
                 self._ended(attempt)
             elif dialer and dialer.reached is None:
                 # The server does not know of it yet.
+                self._attempt = None
                 attempt.cancel()
             raise
-        self._wanted, self._attempt = False, None
+        self._wanted, self._attempt, self._settled = False, None, attempt
         connection = attempt.result()
         if dialer and dialer.reached:
             try:
@@ -91,10 +93,12 @@ class Session:
         return await asyncpg.connect(self._dsn, timeout=PATIENCE, statement_cache_size=0, loop=dialer, **more)
 
     def _ended(self, attempt: asyncio.Task[Any]) -> None:
-        """An attempt that nobody waits for has come to its end: what came of it is left again."""
-        if self._wanted or attempt is not self._attempt:
+        """An attempt has come to its end; when nobody waits for it, what came of it is left again, once."""
+        if attempt is self._settled or (self._wanted and attempt is self._attempt):
             return
-        self._attempt = None
+        self._settled = attempt
+        if attempt is self._attempt:
+            self._attempt = None
         if not attempt.cancelled() and attempt.exception() is None:
             self._leaving = asyncio.create_task(_leave(attempt.result()))
 

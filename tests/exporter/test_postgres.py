@@ -19,6 +19,8 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import PASSWORD, Running
 from exporter.clock import SystemClock
+from exporter.net.dial import Route
+from exporter.net.resolve import Address
 from exporter.probes.postgres import PostgresProbe, PostgresSettings
 from exporter.probing import run
 from exporter.results import Reason
@@ -235,6 +237,23 @@ async def test_a_server_that_never_answers_is_given_one_connection(tcp: Callable
     for _ in range(5):
         assert (await run(target, limit=0.05, clock=SystemClock())).reason is Reason.CONNECT_TIMEOUT
     assert len(callers) == 1
+
+
+async def test_a_look_up_that_is_given_up_is_not_waited_for_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def addresses(*_: object) -> list[Address]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(60)
+        return []
+
+    monkeypatch.setattr(Route, "addresses", addresses)
+    target = probing(dsn="postgresql://ann:x@shop.example/shop")
+    for _ in range(3):
+        result = await run(target, limit=0.02, clock=SystemClock())
+        assert result.reason is Reason.CONNECT_TIMEOUT, result.detail
+    assert asked == 3
 
 
 async def test_when_a_server_hangs_up_on_what_was_waited_for_the_next_run_connects_anew(
