@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import Connection, func, select
 
+from deploywatch import __version__
 from deploywatch.conventions import ENVIRONMENT, SERVICE, SEVERITIES, DeploymentMetric, IncidentMetric
 from receiver.deployments import ledger
 from receiver.incidents.rules import Effect, Reason
@@ -41,6 +42,8 @@ class Counters:
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
         )
+        build = Gauge("deploywatch_build_info", "The version of deploywatch.", ["version", "part"], registry=registry)
+        build.labels(__version__, "receiver").set(1)
         for outcome in ("accepted", "rejected", "unavailable", "broken"):
             self.webhooks.labels(outcome)
 
