@@ -29,7 +29,7 @@ from sqlalchemy import Connection, delete
 from deploywatch import config, logs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
-from receiver import api, webhook
+from receiver import api, slack_buttons, webhook
 from receiver.actions import approval, handlers
 from receiver.channels import connect
 from receiver.clock import utc_now
@@ -42,6 +42,7 @@ from receiver.messages import Channel
 from receiver.metrics import Counters, snapshot
 from receiver.people import handlers as people
 from receiver.rendering import Templates
+from receiver.slack_buttons import SlackButtons
 from receiver.store import Store, StoreError
 from receiver.store.schema import deliveries, quarantine
 from receiver.upstream.rounds import compare_for_ever, listen_for_ever
@@ -89,7 +90,7 @@ class Receiver:
             reload=self._reload,
             max_body=self._max_body,
             # Signed links bear their own proof.
-            open_paths=frozenset({approval.PAGE}),
+            open_paths=frozenset({approval.PAGE, slack_buttons.PATH}),
         )
         self._add_routes(server.app)
         server.app.cleanup_ctx.append(self._working)
@@ -101,6 +102,7 @@ class Receiver:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config", self._config)
         app.router.add_get("/", _landing)
+        app.router.add_post(slack_buttons.PATH, SlackButtons(self._desk, queued=self.worker.wake).__call__)
         api.add_to(app, self._desk, queued=self.worker.wake)
 
     async def _working(self, _: web.Application) -> AsyncIterator[None]:
