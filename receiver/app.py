@@ -34,6 +34,7 @@ from receiver.actions import approval, handlers
 from receiver.channels import connect
 from receiver.clock import utc_now
 from receiver.config import ReceiverConfig, load
+from receiver.deployments import announce
 from receiver.desk import Desk
 from receiver.incidents import resolution
 from receiver.incidents.rules import Effect, Reason
@@ -52,6 +53,7 @@ log = logs.get("receiver")
 HANDLERS = {
     **handlers.HANDLERS,
     **people.HANDLERS,
+    announce.KIND: announce.handle,
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
 }

@@ -43,7 +43,7 @@ def preview(event: Event, file: Path, settings: ReceiverConfig, now: datetime) -
         at=now,
         incident=incident.view(settings.external_url),
         alerts=tuple(alert_view(alert, settings.strategy.severity(alert)) for alert in alerts),
-        rollback=_ROLLBACK if event.value.startswith("rollback") else None,
+        rollback=_ROLLBACK if event.value.startswith(("rollback", "approval")) else None,
     )
     return Templates(settings.templates).render(story)
 

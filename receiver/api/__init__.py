@@ -1,8 +1,9 @@
-"""The HTTP API under /api/v1: incidents and deployments for people, their tools, and CI."""
+"""The HTTP API under /api/v1: incidents, deployments and people, for people, their tools, and CI."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -12,20 +13,28 @@ from receiver.api.deployments import Deployments
 from receiver.api.incidents import Incidents
 from receiver.api.maintenance import Maintenance
 from receiver.api.oncall import OnCall
+from receiver.api.openapi import Documented, text
 from receiver.api.routing import Route, add_routes
 from receiver.desk import Desk
 
 
 def routes(desk: Desk, *, queued: Callable[[], None]) -> tuple[Route, ...]:
     """Every route; `queued` is called when a change may have queued a job."""
-    return (
+    parts = (
         *Incidents(desk, queued=queued).routes(),
         *Approvals(desk, queued=queued).routes(),
-        *Deployments(desk).routes(),
+        *Deployments(desk, queued=queued).routes(),
         *Maintenance(desk, queued=queued).routes(),
         *OnCall(desk).routes(),
         *Audit(desk).routes(),
     )
+    return Documented(parts).routes
+
+
+def described() -> str:
+    """The OpenAPI document of every route, as JSON."""
+    nobody = cast("Desk", None)  # no handler is called, so nobody needs a desk
+    return text(routes(nobody, queued=lambda: None))
 
 
 def add_to(app: web.Application, desk: Desk, *, queued: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -14,7 +15,7 @@ from receiver.api.answers import DeploymentAnswer
 from receiver.api.auditing import audited
 from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from receiver.clock import UtcTime
-from receiver.deployments import ledger
+from receiver.deployments import announce, ledger
 from receiver.desk import Desk
 
 _LONGEST_SECONDS = 366 * 86400
@@ -50,10 +51,11 @@ class Finish(Settings):
 
 
 class Deployments:
-    """The routes below /deployments."""
+    """The routes below /deployments; `queued` is called when there is news to tell."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
         self._desk = desk
+        self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
@@ -97,11 +99,13 @@ class Deployments:
                 ports=new.ports,
             )
             if new.status is None:
+                announce.queue(connection, self._desk, begun, now)
                 return begun
             ended = begun.started_at + timedelta(seconds=new.duration_seconds or 0)
             return ledger.finish(connection, begun.id, _STATUS[new.status], ended) or begun
 
         deployment = await self._desk.store.write(audited(request, now, write, by=new.deployer, sent=new))
+        self._queued()
         return web.json_response(deployment.to_json(), status=201)
 
     async def deployment_finished(self, request: web.Request) -> web.Response:
@@ -109,7 +113,11 @@ class Deployments:
         end, wanted, now = await read_body(request, Finish), number(request), self._desk.clock()
 
         def write(connection: Connection) -> ledger.Deployment | None:
-            return ledger.finish(connection, wanted, _STATUS[end.status], now)
+            ended = ledger.finish(connection, wanted, _STATUS[end.status], now)
+            if ended is not None:
+                announce.queue(connection, self._desk, ended, now)
+            return ended
 
         found = await self._desk.store.write(audited(request, now, write, by="", sent=end))
+        self._queued()
         return web.json_response(found.to_json()) if found else not_found("deployment", wanted)

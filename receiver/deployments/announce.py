@@ -1,0 +1,48 @@
+"""Tells the channels that show changes, such as PagerDuty, that a deployment began or ended."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from receiver.deployments import ledger
+from receiver.deployments.ledger import Deployment
+from receiver.desk import Desk
+from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
+from receiver.messages import ChangeChannel, DeliveryError
+
+KIND = "change"
+_GIVE_UP_AFTER = timedelta(hours=1)
+
+
+def queue(connection: Connection, desk: Desk, deployment: Deployment, now: datetime) -> None:
+    """Queue the news for every channel that shows changes; each state of a deployment is told once."""
+    names = [name for name, channel in desk.channels.items() if isinstance(channel, ChangeChannel)]
+    news = [
+        NewJob(
+            kind=KIND,
+            key=f"change:{deployment.id}:{deployment.status}:{name}",
+            lane=f"change:{deployment.id}:{name}",
+            queue=f"change:{name}",
+            run_at=now,
+            payload={"deployment": deployment.id, "channel": name},
+        )
+        for name in names
+    ]
+    enqueue(connection, now, *news)
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """Hand the news over; trouble that may pass is tried again for an hour, because old news helps nobody."""
+    channel = desk.channels.get(job.payload["channel"])
+    if not isinstance(channel, ChangeChannel):
+        return failed("the channel is no longer there, or shows no changes")
+    deployment = await desk.store.read(lambda connection: ledger.get(connection, job.payload["deployment"]))
+    try:
+        await channel.change(deployment.view())
+    except DeliveryError as error:
+        if error.again and desk.clock() - job.created_at < _GIVE_UP_AFTER:
+            return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
+        return failed(str(error))
+    return done(f"{deployment.version}: {deployment.status}")
