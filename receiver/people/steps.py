@@ -40,13 +40,14 @@ def _decide(connection: Connection, desk: Desk, job: Job, incident: Incident) ->
     hold = holding.current(connection, settings, incident, now)
     if hold and not hold.tell:
         return again(str(hold), max(hold.until - now, _SOONEST))
-    reached = _reached(connection, settings, incident, step, now)
-    if not reached.channels:
+    if not _reached(connection, settings, incident, step, now).channels:
         return done(Verdict.NOBODY_NEW)
 
     def record(connection: Connection) -> None:
         fresh = book.get(connection, job.incident_id)
-        if judge(fresh, step["severity"]) is not Verdict.DUE:
+        # Asked again, because another escalation may have been due at the same time.
+        reached = _reached(connection, settings, fresh, step, now)
+        if judge(fresh, step["severity"]) is not Verdict.DUE or not reached.channels:
             return
         after = format_duration(timedelta(seconds=step["after"]))
         called = f"; {', '.join(reached.names)} called" if reached.names else ""

@@ -18,6 +18,7 @@ from receiver.desk import Desk
 from receiver.jobs import Worker
 from receiver.rendering import Templates
 from receiver.store import Store
+from tests.receiver.front import Front, front_of
 from tests.receiver.scene import MovingClock, RecordedChannel, Scene, settings
 
 MakeScene = Callable[..., Scene]
@@ -85,3 +86,10 @@ async def make_scene(store: Store, clock: MovingClock, templates: Templates) -> 
 def scene(make_scene: MakeScene) -> Scene:
     """A scene with one channel, `team`."""
     return make_scene()
+
+
+@pytest.fixture
+async def api(scene: Scene) -> AsyncIterator[Front]:
+    """The API in front of the scene."""
+    async with front_of(scene) as front:
+        yield front

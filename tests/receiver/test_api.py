@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
-from receiver.api import add_to
 from receiver.messages import Event
-from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended
+from tests.receiver.front import Front
+from tests.receiver.scene import HOUR, MINUTE, NOON, alert, ended
 
 ANN = {"by": "ann"}
 NEW: dict[str, Any] = {"service": "shop", "environment": "production", "version": "1.2.3"}
-
-
-@dataclass(slots=True)
-class Answered:
-    """One answer; `data` is its JSON or its text."""
-
-    status: int
-    data: Any
-
-
-@dataclass(slots=True)
-class Front:
-    """The API, served, and how often it woke the worker."""
-
-    scene: Scene
-    http: TestClient[web.Request, web.Application]
-    woken: list[None]
-
-    async def __call__(self, method: str, path: str, body: Any = None) -> Answered:
-        """Ask; a body that is bytes is sent as it is."""
-        sent = {"data": BytesIO(body)} if isinstance(body, bytes) else {"json": body}
-        async with self.http.request(method, f"/api/v1{path}", **sent) as answer:
-            is_json = answer.content_type == "application/json"
-            return Answered(answer.status, await answer.json() if is_json else await answer.text())
-
-
-@pytest.fixture
-async def api(scene: Scene) -> AsyncIterator[Front]:
-    app, woken = web.Application(), list[None]()
-    add_to(app, scene.desk, queued=lambda: woken.append(None))
-    async with TestClient(TestServer(app)) as client:
-        yield Front(scene, client, woken)
 
 
 async def test_incidents_are_listed_the_newest_first(api: Front) -> None:
