@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from bench.receiver_load import Load, Seen
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
+from receiver.jobs import NewJob, enqueue
 from receiver.store import Store
 from receiver.store.schema import alerts, incidents, jobs, timeline
 
@@ -148,19 +149,12 @@ def _fill(connection: Connection, first: int, last: int) -> None:
     )
     lines = [{"incident_id": number, "at": now, "kind": "told", "actor": "deploywatch"} for number in numbers]
     connection.execute(insert(timeline), [{**one, "text": "team: a message"} for one in lines for _ in range(_LINES)])
-    over = {"kind": "deliver", "payload": {}, "state": "done", "run_at": now, "attempts": 1, "note": ""}
+    told = [
+        NewJob("deliver", f"old:{number}:{part}", f"deliver:{number}:team", now, incident_id=number)
+        for number in numbers
+        for part in range(2)
+    ]
+    enqueue(connection, now, *told)
     connection.execute(
-        insert(jobs),
-        [
-            {
-                **over,
-                "key": f"old:{number}:{part}",
-                "lane": f"deliver:{number}:team",
-                "incident_id": number,
-                "created_at": now,
-                "finished_at": now,
-            }
-            for number in numbers
-            for part in range(2)
-        ],
+        update(jobs).where(jobs.c.incident_id.between(first + 1, last)).values(state="done", finished_at=now)
     )

@@ -7,12 +7,14 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import asyncpg
 import pytest
 
+from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from receiver.jobs import LEASE
@@ -23,6 +25,7 @@ from tests.support.ground import Ground, ground
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 KILLS = 8
+RESTARTS = 4
 SEED = 20_260_502
 
 
@@ -43,11 +46,15 @@ def database(postgres_server: Running) -> str:
 @pytest.fixture
 def place(database: str, tmp_path: Path) -> Iterator[Ground]:
     """Two replicas that were started at the same time on an empty database, with every alert taken in."""
+    with Processes(tmp_path / "logs") as processes, two_replicas(processes, tmp_path / "ground", database) as set_up:
+        yield set_up
+
+
+@contextmanager
+def two_replicas(processes: Processes, folder: Path, database: str) -> Iterator[Ground]:
+    """The same on any database."""
     dice = Random(SEED)  # noqa: S311 - a storm that can be repeated, no secret
-    with (
-        Processes(tmp_path / "logs") as processes,
-        ground(processes, tmp_path / "ground", dice, database=database, replicas=2) as set_up,
-    ):
+    with ground(processes, folder, dice, database=database, replicas=2) as set_up:
         for receiver in set_up.receivers:
             receiver.child = receiver.launch()
         for receiver in set_up.receivers:
@@ -98,6 +105,27 @@ def test_while_a_replica_is_paused_beyond_its_lease_the_other_does_its_work_and_
     after = place.settle()
     print(f"seed {SEED}: settled {took:.0f} s after the pause began (the lease is {LEASE}), {books.summary(after)}")  # noqa: T201 - the counts
     assert books.faults(after, place.storm.last.values()) == []
+
+
+def test_a_postgresql_that_is_killed_and_comes_back_loses_nothing_and_doubles_nothing(
+    workshop: Path, tmp_path: Path
+) -> None:
+    folder = workshop / uuid.uuid4().hex
+    with Processes(tmp_path / "logs") as processes:
+        server = servers.postgres(processes, folder)
+        with two_replicas(processes, tmp_path / "ground", server.url) as place:
+            blowing = place.storm.blow()
+            for _ in range(RESTARTS):
+                time.sleep(place.dice.uniform(0.5, 2))  # the moment at which it dies
+                server.child.send(signal.SIGKILL)
+                server.child.process.wait(10)
+                time.sleep(place.dice.uniform(0, 2))  # how long it stays away
+                server = servers.postgres(processes, folder, port=server.port)
+            place.storm.calm(blowing)
+            settled = place.settle()
+            assert all(one.child and one.child.running for one in place.receivers)
+            print(f"seed {SEED}: {RESTARTS} restarts, {books.summary(settled)}")  # noqa: T201 - the counts
+            assert books.faults(settled, place.storm.last.values()) == []
 
 
 def _pause_while_it_writes(place: Ground, replica: RealReceiver) -> None:

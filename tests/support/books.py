@@ -7,7 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ Row = Mapping[str, Any]
 Told = tuple[int, str, datetime, str]
 """A message: incident, event, when it was queued, channel."""
 
-_PENDING = ("ready", "running")
+_SOON = timedelta(minutes=1)
+"""What is to be done later, such as a reminder that a review is due, is no part of a storm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,19 @@ class Books:
     jobs: Sequence[Row]
     rollbacks: Sequence[Row]
     timeline: Sequence[Row]
+    at: datetime
     told: Mapping[Told, int] = field(default_factory=dict)
     commands: Sequence[str] = ()
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing waits to be done."""
-        return not any(job["state"] in _PENDING for job in self.jobs)
+    def waiting(self) -> list[str]:
+        """The jobs that run, or are to run soon."""
+        soon = self.at + _SOON
+        return [
+            job["key"]
+            for job in self.jobs
+            if job["state"] == "running" or (job["state"] == "ready" and job["run_at"] <= soon)
+        ]
 
     @property
     def tries(self) -> Mapping[Told, tuple[int, int]]:
@@ -73,7 +80,7 @@ def _rows(connection: Connection) -> Books:
     def every(table: Table) -> list[Row]:
         return [dict(row) for row in connection.execute(select(table)).mappings()]
 
-    return Books(every(alerts), every(incidents), every(jobs), every(rollbacks), every(timeline))
+    return Books(every(alerts), every(incidents), every(jobs), every(rollbacks), every(timeline), datetime.now(UTC))
 
 
 def _messages(channel: str, file: Path) -> Iterator[Told]:
@@ -173,9 +180,8 @@ def _noted_twice(books: Books) -> Iterator[str]:
 
 
 def _left_over(books: Books) -> Iterator[str]:
-    for job in books.jobs:
-        if job["state"] != "done":
-            yield f"the job {job['key']} is {job['state']}: {job['note']}"
+    yield from (f"the job {key} waits" for key in books.waiting)
+    yield from (f"the job {job['key']} failed: {job['note']}" for job in books.jobs if job["state"] == "failed")
 
 
 _CHECKS: tuple[Callable[[Books], Iterator[str]], ...] = (

@@ -78,7 +78,7 @@ class Ground:
         def look() -> Books | None:
             now = self.books()
             missing = books.lost(now, self.storm.last.values())
-            waiting = [job["key"] for job in now.jobs if job["state"] in {"ready", "running"}]
+            waiting = now.waiting
             still = [row["service"] for row in now.incidents if row["resolved_at"] is None]
             if missing or waiting or still:
                 raise ValueError(f"alerts {missing[:2]}, {len(waiting)} jobs {waiting[:3]}, open incidents {still[:3]}")
