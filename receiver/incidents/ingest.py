@@ -87,7 +87,7 @@ class Ingest:
         key = book.open_key(*target(alert))
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
-        cause = None if incident else self._cause(alert)
+        cause = self._cause(alert) if self.settings.dependencies and not incident else None
         known, incident_id = self.known.get(alert.fingerprint, (None, None))
         decision = decide(
             alert, known, severity, incident.severity if incident else None, cause_is_open=cause is not None
