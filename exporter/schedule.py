@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import itertools
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -25,6 +26,9 @@ T = TypeVar("T")
 START_SPACING = 0.01
 """Seconds between the first runs of two targets on average, so that a start is spread and yet soon over."""
 
+
+_AT_ONCE = 100
+"""Runs that are begun before anything else is let on."""
 
 _HUNG = 0.9
 """The share of its timeout from which on a run is held to have hung."""
@@ -59,14 +63,19 @@ class Slots:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One target's runs; never two of them at once.
+    """One target's runs; never two of them at once. Times are monotonic seconds.
 
-    `due` is the monotonic time of the next regular run; `hung` says that the last run took all the time it had.
+    `regular` is the next time of the target's rhythm, and `number` counts these; `next` is when the lane is looked at
+    next, and `due` when the run was to begin that has not begun yet. `hung` says that the last run took all its time.
     """
 
     target: Target
+    regular: float
+    number: int = 0
+    next: float = math.inf
     due: float = math.inf
     hung: bool = False
+    run: asyncio.Task[None] | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     asked: asyncio.Task[Result] | None = None
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -93,6 +102,10 @@ class Scheduler:
         self._report = report
         self._lanes: dict[Key, Lane] = {}
         self._leaving: set[asyncio.Task[Any]] = set()
+        # One heap and one sleeper for all: thousands of sleeping tasks would be the garbage collector's longest way.
+        self._heap: list[tuple[float, int, Lane]] = []
+        self._order = itertools.count()
+        self._dispatcher: asyncio.Task[None] | None = None
         self._slots = Slots(1)
         self.missed = 0
         """Runs that were skipped because the one before was still not done."""
@@ -113,8 +126,11 @@ class Scheduler:
         spread = START_SPACING * len(wanted)
         for key, target in wanted.items():
             if key not in self._lanes:
-                lane = self._lanes[key] = Lane(target)
-                lane.start(self._tick(lane, spread))
+                self._lanes[key] = self._enter(target, spread)
+        self._heap = [entry for entry in self._heap if self._lanes.get(entry[2].target.key) is entry[2]]
+        heapq.heapify(self._heap)
+        self._stop_dispatcher()
+        self._dispatcher = asyncio.create_task(self._dispatch())
 
     def overdue(self) -> float:
         """Seconds that the longest overdue regular run has been waiting to begin; 0 when none is late."""
@@ -123,9 +139,10 @@ class Scheduler:
 
     async def stop(self) -> None:
         """Break off every run and wait until all are over."""
+        self._stop_dispatcher()
         for lane in self._lanes.values():
             self._leaving |= lane.leave()
-        self._lanes = {}
+        self._lanes, self._heap = {}, []
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     async def fresh(self, key: Key) -> Result:
@@ -150,37 +167,68 @@ class Scheduler:
             lane.asked = None
             return await self._run(lane)
 
-    async def _tick(self, lane: Lane, spread: float) -> None:
-        """Run once soon, then at the target's own times; a first regular time that comes too soon is left out."""
-        target = lane.target
+    def _enter(self, target: Target, spread: float) -> Lane:
+        """A lane that runs once soon, then at the target's own times; a first of these that is too soon is left out."""
         begin = self._clock.monotonic()
         first = begin + target.fraction * min(target.interval, spread)
-        due = begin + target.fraction * target.interval
-        if due - first < target.interval / 2:
-            due += target.interval
-        await self._run_at(first, lane)
-        for number in itertools.count():
-            await self._run_at(due + target.shift(number), lane)
-            due = self._next(due, target.interval)
+        regular = begin + target.fraction * target.interval
+        if regular - first < target.interval / 2:
+            regular += target.interval
+        lane = Lane(target, regular, due=first)
+        self._look_at(lane, first)
+        return lane
 
-    def _next(self, due: float, interval: float) -> float:
-        """The next regular time that is to come; those that passed during a run are missed, not caught up with."""
-        due += interval
-        late = self._clock.monotonic() - due
+    def _look_at(self, lane: Lane, at: float) -> None:
+        lane.next = at
+        heapq.heappush(self._heap, (at, next(self._order), lane))
+
+    async def _dispatch(self) -> None:
+        """Begin each lane's runs at their times, until it is cancelled."""
+        while self._heap:
+            wait = self._heap[0][0] - self._clock.monotonic()
+            if wait > 0:
+                await self._clock.sleep(wait)
+                continue
+            for _ in range(_AT_ONCE):
+                if not self._heap or self._heap[0][0] > self._clock.monotonic():
+                    break
+                self._begin(heapq.heappop(self._heap)[2])
+            await asyncio.sleep(0)
+
+    def _begin(self, lane: Lane) -> None:
+        """Begin a run, unless the one before is still not done; and see when the next is to begin."""
+        at = lane.next
+        self._look_at(lane, lane.regular + lane.target.shift(lane.number))
+        lane.regular = self._following(lane)
+        lane.number += 1
+        if lane.run is None or lane.run.done():
+            lane.due = at
+            lane.run = lane.start(self._run_due(lane, at))
+        else:
+            self.missed += 1
+
+    def _following(self, lane: Lane) -> float:
+        """The regular time after the lane's next; times that are long past are missed, and not caught up with."""
+        following = lane.regular + lane.target.interval
+        late = self._clock.monotonic() - following
         if late <= 0:
-            return due
-        skipped = math.ceil(late / interval)
+            return following
+        skipped = math.ceil(late / lane.target.interval)
         self.missed += skipped
-        return due + skipped * interval
+        return following + skipped * lane.target.interval
 
-    async def _run_at(self, at: float, lane: Lane) -> None:
-        lane.due = at
-        await self._clock.sleep(at - self._clock.monotonic())
+    async def _run_due(self, lane: Lane, at: float) -> None:
         async with lane.turn, self._slots.one(hung=lane.hung):
             self.start_lag.note(max(0.0, self._clock.monotonic() - at))
-            # Until the next time is known: a run that never ends is overdue from then on.
-            lane.due = at + lane.target.interval
+            # A run that never ends is overdue from then on.
+            lane.due = lane.next
             await self._run(lane)
+        lane.due = lane.next
+
+    def _stop_dispatcher(self) -> None:
+        if self._dispatcher:
+            self._dispatcher.cancel()
+            self._leaving.add(self._dispatcher)
 
     async def _run(self, lane: Lane) -> Result:
         target = lane.target
