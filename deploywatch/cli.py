@@ -19,16 +19,15 @@ COMMANDS = {
         "rules.commands",
         "Build Prometheus rules, their tests, routes, runbooks and dashboards from policies.",
     ),
-    "receiver": ("receiver.commands", "Take Alertmanager's webhook and run the incident."),
-    "incidents": (
-        "receiver.commands",
-        "List, show, acknowledge and resolve incidents; print a post-mortem draft.",
-    ),
+    "receiver": ("receiver.commands.server", "Take Alertmanager's webhook and run the incident."),
+    "incidents": ("receiver.commands.incidents", "List, show and handle incidents; print a post-mortem draft."),
+    "oncall": ("receiver.commands.people", "Say who is on call."),
+    "maintenance": ("receiver.commands.people", "Hold actions and messages back for a while."),
     "deployments": (
-        "receiver.commands",
+        "receiver.commands.deployments",
         "Tell the receiver that a deployment started or finished; list them.",
     ),
-    "render": ("receiver.commands", "Show a notification as it would be sent."),
+    "render": ("receiver.commands.server", "Show a notification as it would be sent."),
     "demo": (
         "deploywatch.demo.commands",
         "Run everything at once on this machine, with a deployment that goes wrong.",

@@ -14,6 +14,9 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE, SEVERITIES, Deployment
 from receiver.deployments import ledger
 from receiver.incidents.rules import Effect, Reason
 from receiver.jobs import Job, Outcome, State
+from receiver.people.agenda import REMINDERS
+from receiver.people.measures import measures
+from receiver.people.response import Verdict
 from receiver.store.schema import incidents, jobs
 
 _VERSIONS_SHOWN = 10
@@ -35,6 +38,12 @@ class Counters:
         )
         self.jobs = Counter(
             "deploywatch_jobs", "Runs of jobs by how they ended.", ["kind", "outcome"], registry=registry
+        )
+        self.reminders = Counter(
+            "deploywatch_reminders",
+            "Reminders, escalation steps and what was held by maintenance, by what became of them when they were due.",
+            ["kind", "outcome"],
+            registry=registry,
         )
         self.commit_seconds = Histogram(
             "deploywatch_webhook_commit_seconds",
@@ -59,6 +68,8 @@ class Counters:
     def finished(self, job: Job, outcome: Outcome) -> None:
         """Count one run of a job; one that will be tried again counts as a retry."""
         self.jobs.labels(job.kind, "retry" if outcome.state is State.READY else outcome.state).inc()
+        if job.kind in REMINDERS:
+            self.reminders.labels(job.kind, outcome.note if outcome.note in set(Verdict) else "later").inc()
 
 
 class Snapshot:
@@ -73,8 +84,8 @@ class Snapshot:
 
 
 def snapshot(connection: Connection) -> Snapshot:
-    """Read the ledger, the open incidents and the queue."""
-    return Snapshot([*_deployments(connection), *_incidents(connection), _queue(connection)])
+    """Read the ledger, the incidents and the queue."""
+    return Snapshot([*_deployments(connection), *_incidents(connection), *measures(connection), _queue(connection)])
 
 
 def _deployments(connection: Connection) -> Iterator[Metric]:

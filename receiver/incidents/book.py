@@ -151,6 +151,12 @@ def recent(
     return [_incident(row) for row in connection.execute(query).mappings()]
 
 
+def unresolved(connection: Connection) -> list[Incident]:
+    """Every incident that is not resolved."""
+    query = _INCIDENTS.where(incidents.c.open_key.is_not(None))
+    return [_incident(row) for row in connection.execute(query).mappings()]
+
+
 def add(connection: Connection, incident: Incident) -> Incident:
     """Store a new incident; it comes back with its number."""
     values = {**_columns(incident), "open_key": open_key(incident.service, incident.environment)}

@@ -13,6 +13,8 @@ from receiver.incidents.book import Incident
 from receiver.jobs import NewJob, enqueue
 
 BEGIN, REMINDER, STEP, UPDATE, REVIEW = "begin", "reminder", "escalation_step", "update_due", "review_due"
+REMINDERS = frozenset({REMINDER, STEP, UPDATE, REVIEW})
+"""Those by which people hear; each run of one ends with a Verdict."""
 
 
 def begin(connection: Connection, incident: Incident, now: datetime) -> None:

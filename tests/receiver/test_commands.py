@@ -27,6 +27,13 @@ class Ran:
 
 Run = Callable[..., Ran]
 SHOP = ("--service", "shop", "--environment", "production")
+ONCALL = {
+    "people": {"ann": {}, "bob": {}, "eve": {}},
+    "rotations": {"first": {"people": ["ann", "bob"]}},
+    "teams": {"shop": {"primary": "first"}},
+    "management": ["eve"],
+    "contacts": {"provider": {"about": "call +49 30 1"}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealReceiver]
     folder = tmp_path_factory.mktemp("commands")
     with Processes(folder / "logs") as processes:
         real = RealReceiver(processes, folder)
-        real.configure(database="sqlite:///store.db")
+        real.configure(database="sqlite:///store.db", oncall=ONCALL)
         real.start()
         yield real
 
@@ -136,6 +143,57 @@ def test_an_incident_is_acknowledged_and_resolved(run: Run, incident: int) -> No
     over = run("incidents", "resolve", str(incident), "--by", "bob", "--note", "fixed")
     assert over == Ran(0, f"#{incident} is resolved, by bob\n", "")
     assert "resolved: fixed  (bob)" in run("incidents", "show", str(incident)).out
+
+
+def test_people_handle_an_incident(run: Run, incident: int) -> None:
+    number = str(incident)
+    assert run("incidents", "comment", number, "the cache was cold", "--by", "ann").out == f"#{number}: noted\n"
+    led = run("incidents", "commander", number, "--is", "bob", "--by", "ann")
+    assert led == Ran(0, f"#{number} is led by bob\n", "")
+    assert run("incidents", "mitigate", number, "--by", "bob").out == f"#{number} is mitigating\n"
+    told = run("incidents", "update", number, "half is back", "--next-in", "10m", "--by", "bob")
+    assert told == Ran(0, f"#{number}: told\n", "")
+    assert run("incidents", "check", number, "1", "--by", "ann").out == "[x] Watch the service closely\n"
+    assert run("incidents", "check", number, "2", "--undo", "--by", "ann").out == "[ ] Check the performance\n"
+    shown = run("incidents", "show", number).out
+    assert "  commander: bob\n" in shown
+    assert "  [x] 1 monitoring: Watch the service closely  (ann)\n" in shown
+    assert "the cache was cold  (ann)" in shown
+
+
+def test_a_review_waits_for_the_end(run: Run, incident: int) -> None:
+    early = run("incidents", "review", str(incident), "--by", "ann")
+    assert early.code == 2
+    assert "a review is done once it is resolved" in early.err
+    run("incidents", "resolve", str(incident), "--by", "ann")
+    done = run("incidents", "review", str(incident), "--by", "ann", "--note", "see the wiki")
+    assert done == Ran(0, f"#{incident} was reviewed by ann\n", "")
+
+
+def test_incidents_are_narrowed(run: Run, incident: int) -> None:
+    service = json.loads(run("incidents", "show", str(incident), "--format", "json").out)["service"]
+    narrowed = run("incidents", "list", "--severity", "high,critical", "--service", service, "--format", "json")
+    assert [one["id"] for one in json.loads(narrowed.out)] == [incident]
+    assert run("incidents", "list", "--severity", "low", "--service", service).out == "no incidents\n"
+    assert run("incidents", "list", "--severity", "dire").code == 2
+
+
+def test_maintenance_begins_is_listed_and_ends(run: Run, incident: int) -> None:
+    begun = run("maintenance", "start", "--service", "quiet", "--for", "1h", "--reason", "a move", "--by", "ann")
+    assert (begun.code, begun.err) == (0, "")
+    number = begun.out.strip()
+    assert re.search(rf"^{number} +True +quiet +\* .* a move +ann", run("maintenance", "list").out, re.MULTILINE)
+    ended = run("maintenance", "end", number, "--by", "bob")
+    assert ended.out.startswith(f"maintenance {number} of quiet in * ended at ")
+    assert run("maintenance", "list").out == "no maintenance\n"
+
+
+def test_who_is_on_call_is_said(run: Run) -> None:
+    now, later = run("oncall"), run("oncall", "--at", "2027-01-04T12:00:00Z", "--format", "json")
+    assert re.search(r"^shop +primary +(ann|bob) ", now.out, re.MULTILINE)
+    assert "management: eve\n" in now.out
+    assert "provider: call +49 30 1\n" in now.out
+    assert json.loads(later.out)["at"] == "2027-01-04T12:00:00+00:00"
 
 
 def test_the_review_is_printed_as_markdown(run: Run, incident: int) -> None:

@@ -1,0 +1,180 @@
+"""Incidents from the command line: look, take in hand, lead, say how it stands, tick, end, review."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from receiver.client import Client
+from receiver.commands.shared import FORMAT, NUMBER, by, given, note, pass_client, show_rows, url
+
+
+@click.group()
+@url
+@click.pass_context
+def incidents(context: click.Context, url: str, token: str | None) -> None:
+    """List, show and handle incidents; print a post-mortem draft."""
+    context.obj = Client(url, token)
+
+
+@incidents.command("list")
+@click.option("--open", "only_open", is_flag=True, help="Leave out the resolved.")
+@click.option("--severity", help="One or several, with commas: critical,high.")
+@click.option("--service")
+@click.option("--environment")
+@FORMAT
+@pass_client
+def list_incidents(client: Client, /, only_open: bool, form: str, **narrow: str | None) -> None:
+    """List incidents, the newest first."""
+    found = client.get("/incidents", **given(status="open" if only_open else None, **narrow))
+    columns = ("id", "status", "severity", "service", "environment", "commander", "title", "opened_at")
+    show_rows(found, columns, form, empty="no incidents")
+
+
+@incidents.command()
+@NUMBER
+@FORMAT
+@pass_client
+def show(client: Client, number: int, form: str) -> None:
+    """Show one incident with its timeline."""
+    incident = client.get(f"/incidents/{number}")
+    if form == "json":
+        click.echo(json.dumps(incident, indent=2))
+        return
+    head = f"#{incident['id']} {incident['title']}: {incident['severity']}, {incident['status']}"
+    click.echo(f"{head}, {incident['service']} in {incident['environment']}")
+    for name in ("commander", "bridge"):
+        if incident[name]:
+            click.echo(f"  {name}: {incident[name]}")
+    if incident["maintenance"]:
+        click.echo(f"  maintenance until {incident['maintenance']['until']}: {incident['maintenance']['reason']}")
+    for phase, items in incident["checklist"].items():
+        for item in items:
+            done = f"  ({item['done_by']})" if item["done_at"] else ""
+            click.echo(f"  [{'x' if item['done_at'] else ' '}] {item['item']} {phase}: {item['text']}{done}")
+    for entry in incident["timeline"]:
+        click.echo(f"  {entry['at'][11:19]}  {entry['kind']:<20} {entry['text']}  ({entry['actor']})")
+
+
+@incidents.command()
+@NUMBER
+@by("Who has it in hand")
+@note()
+@pass_client
+def acknowledge(client: Client, number: int, by: str, note: str) -> None:
+    """Say that somebody has the incident in hand."""
+    incident = client.post(f"/incidents/{number}/acknowledge", {"by": by, "note": note})
+    click.echo(f"#{number} is {incident['status']}, by {incident['acknowledged_by']}")
+
+
+@incidents.command()
+@NUMBER
+@by()
+@note("Why it is over.")
+@pass_client
+def resolve(client: Client, number: int, by: str, note: str) -> None:
+    """End the incident."""
+    incident = client.post(f"/incidents/{number}/resolve", {"by": by, "note": note})
+    click.echo(f"#{number} is {incident['status']}, by {incident['resolved_by']}")
+
+
+@incidents.command()
+@NUMBER
+@by()
+@note("Why.")
+@pass_client
+def approve(client: Client, number: int, by: str, note: str) -> None:
+    """Say yes to the rollback that the incident waits for."""
+    asked = client.post(f"/incidents/{number}/approve", {"by": by, "note": note})
+    click.echo(f"#{number}: the rollback to {asked['to_version']} is {asked['state']}, by {asked['decided_by']}")
+
+
+@incidents.command()
+@NUMBER
+@by()
+@note("Why.")
+@pass_client
+def reject(client: Client, number: int, by: str, note: str) -> None:
+    """Say no to the rollback that the incident waits for."""
+    asked = client.post(f"/incidents/{number}/reject", {"by": by, "note": note})
+    click.echo(f"#{number}: the rollback to {asked['to_version']} is {asked['state']}, by {asked['decided_by']}")
+
+
+@incidents.command()
+@NUMBER
+@pass_client
+def postmortem(client: Client, number: int) -> None:
+    """Print the draft of the review as Markdown."""
+    click.echo(client.get(f"/incidents/{number}/postmortem"))
+
+
+@incidents.command()
+@NUMBER
+@click.argument("text")
+@by()
+@pass_client
+def comment(client: Client, number: int, text: str, by: str) -> None:
+    """Add words to the timeline."""
+    client.post(f"/incidents/{number}/comment", {"by": by, "note": text})
+    click.echo(f"#{number}: noted")
+
+
+@incidents.command()
+@NUMBER
+@click.argument("text")
+@click.option("--next-in", help="Within what time people hear again, such as 15m.")
+@by()
+@pass_client
+def update(client: Client, number: int, text: str, next_in: str | None, by: str) -> None:
+    """Tell everyone who heard of the incident how it stands."""
+    client.post(f"/incidents/{number}/update", {"by": by, "note": text, **given(next_in=next_in)})
+    click.echo(f"#{number}: told")
+
+
+@incidents.command()
+@NUMBER
+@click.option("--is", "leader", help="Who leads from now on; you, when nobody is named.")
+@by()
+@pass_client
+def commander(client: Client, number: int, leader: str | None, by: str) -> None:
+    """Say who leads the incident."""
+    incident = client.post(f"/incidents/{number}/commander", {"by": by, **given(leader=leader)})
+    click.echo(f"#{number} is led by {incident['commander']}")
+
+
+@incidents.command()
+@NUMBER
+@click.option("--over", is_flag=True, help="No longer.")
+@by()
+@note("What is being done.")
+@pass_client
+def mitigate(client: Client, number: int, over: bool, by: str, note: str) -> None:
+    """Say that something is being done against the incident."""
+    incident = client.post(f"/incidents/{number}/mitigate", {"by": by, "note": note, "over": over})
+    click.echo(f"#{number} is {incident['status']}")
+
+
+@incidents.command()
+@NUMBER
+@click.argument("item", type=int)
+@click.option("--undo", is_flag=True, help="It is not done after all.")
+@by("Who did it")
+@pass_client
+def check(client: Client, number: int, item: int, undo: bool, by: str) -> None:
+    """Tick an item of the checklist; `show` numbers them."""
+    done = client.post(f"/incidents/{number}/check", {"by": by, "item": item, "done": not undo})
+    click.echo(f"[{'x' if done['done_at'] else ' '}] {done['text']}")
+
+
+@incidents.command()
+@NUMBER
+@by("Who reviewed it")
+@note("Where the review is.")
+@pass_client
+def review(client: Client, number: int, by: str, note: str) -> None:
+    """Say that the review of a resolved incident is done."""
+    incident = client.post(f"/incidents/{number}/review", {"by": by, "note": note})
+    if not incident["reviewed_at"]:
+        raise click.ClickException(f"#{number} is {incident['status']}; a review is done once it is resolved")
+    click.echo(f"#{number} was reviewed by {incident['reviewed_by']}")

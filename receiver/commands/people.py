@@ -1,0 +1,72 @@
+"""Who is on call, and maintenance windows, from the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from receiver.client import Client
+from receiver.commands.shared import FORMAT, NUMBER, by, given, pass_client, show_rows, url
+
+
+@click.command()
+@url
+@click.option("--at", help="Another time than now, such as 2026-05-01T12:00:00Z.")
+@FORMAT
+def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
+    """Say who is on call."""
+    found = Client(url, token).get("/oncall", **given(at=at))
+    if form == "json":
+        click.echo(json.dumps(found, indent=2))
+        return
+    columns = ("team", "role", "person", "since", "until", "stands_in")
+    show_rows(found["on_call"], columns, form, empty="nobody is on call: the receiver has no teams with rotations")
+    if found["management"]:
+        click.echo(f"management: {', '.join(found['management'])}")
+    for name, about in found["contacts"].items():
+        click.echo(f"{name}: {about}")
+
+
+@click.group()
+@url
+@click.pass_context
+def maintenance(context: click.Context, url: str, token: str | None) -> None:
+    """Hold actions and messages back for a while: begin, end and list windows."""
+    context.obj = Client(url, token)
+
+
+@maintenance.command("list")
+@FORMAT
+@pass_client
+def list_windows(client: Client, form: str) -> None:
+    """List the windows that are open or to come."""
+    columns = ("id", "open", "service", "environment", "starts_at", "ends_at", "tell", "reason", "created_by")
+    show_rows(client.get("/maintenance"), columns, form, empty="no maintenance")
+
+
+@maintenance.command()
+@click.option("--service", required=True, help="A name, or * for any.")
+@click.option("--environment", default="*", show_default=True)
+@click.option("--for", "lasts", help="For how long, such as 30m.")
+@click.option("--until", "ends_at", help="Or until when, such as 2026-05-01T12:00:00Z.")
+@click.option("--from", "starts_at", help="From when; now, when not given.")
+@click.option("--tell", is_flag=True, help="People are told as ever; only actions wait.")
+@click.option("--reason", default="", help="Why; shown wherever something is held.")
+@by()
+@pass_client
+def start(client: Client, /, tell: bool, **fields: Any) -> None:
+    """Begin a window; prints its number, which `end` takes."""
+    window = client.post("/maintenance", {**given(**fields), "tell": tell})
+    click.echo(window["id"])
+
+
+@maintenance.command()
+@NUMBER
+@by()
+@pass_client
+def end(client: Client, number: int, by: str) -> None:
+    """End a window before its time; what it held is done where it is still needed."""
+    window = client.post(f"/maintenance/{number}/end", {"by": by})
+    click.echo(f"maintenance {number} of {window['service']} in {window['environment']} ended at {window['ends_at']}")
