@@ -41,7 +41,7 @@ class Counters:
         )
         self.reminders = Counter(
             "deploywatch_reminders",
-            "Reminders, escalation steps and what was held by maintenance, by what became of them when they were due.",
+            "Reminders and escalation steps by what became of them when they were due.",
             ["kind", "outcome"],
             registry=registry,
         )
