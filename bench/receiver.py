@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 import urllib.request
@@ -145,11 +146,14 @@ def _get(server: Running, path: str) -> str:
 
 
 def main() -> None:
-    """Run all of it."""
+    """Run all of it, or the parts that are named: throughput, steady, storm, history."""
     console = Console(width=160)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # everything here is on this machine
+    wanted = sys.argv[1:]
     for part in (throughput, steady, storm, history):
+        if wanted and part.__name__ not in wanted:
+            continue
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             folder.chmod(0o711)  # PostgreSQL's user has to reach its folder
