@@ -9,10 +9,14 @@ import click
 from pydantic import ValidationError
 
 from deploywatch.errors import DeploywatchError
+from rules.build import Stage, write
 from rules.build import build as build_files
-from rules.build import write
 from rules.loading import load_all
+from rules.outputs import prometheus_rule
 from rules.policy import Policy
+
+FORMS: dict[str, Stage] = {"prometheus-rule": prometheus_rule.files}
+"""Further forms of the rules, by the name that `--as` takes."""
 
 POLICY = click.Path(dir_okay=False, path_type=Path)
 
@@ -29,7 +33,14 @@ def rules() -> None:
 @click.option("--webhook-token-file", help="Bearer token for it, as a path that Alertmanager can read.")
 @click.option("--runbook-url", help="Runbooks are served below this URL.")
 @click.option("--grafana-url", help="The root of Grafana.")
-def build(policies: tuple[Path, ...], out: Path, **instead: str | None) -> None:
+@click.option(
+    "--as",
+    "more",
+    type=click.Choice(sorted(FORMS)),
+    multiple=True,
+    help="Write this too: prometheus-rule is the resource of the Prometheus operator.",
+)
+def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instead: str | None) -> None:
     """Write rules/*.yml, tests/*.yml, alertmanager.yml, runbooks/*.md and dashboards/*.json below --out.
 
     The folder then holds what these policies build to; files that have not changed are left alone.
@@ -40,7 +51,7 @@ def build(policies: tuple[Path, ...], out: Path, **instead: str | None) -> None:
     receiver = {"url": instead["webhook_url"], "token_file": instead["webhook_token_file"]}
     links = {"runbooks": instead["runbook_url"], "grafana": instead["grafana_url"]}
     loaded = [_instead(policy, receiver=receiver, links=links) for policy in load_all(policies)]
-    files = build_files(loaded, more=[dashboard_files])
+    files = build_files(loaded, more=[dashboard_files, *(FORMS[name] for name in more)])
     try:
         changed = write(files, out)
     except OSError as error:

@@ -169,6 +169,7 @@ class Policy(Settings):
     receiver: Receiver
     links: Links = Links()
     alerts: Annotated[tuple[Alert, ...], NotEmpty]
+    observe: tuple[str, ...] = ()
     health: Health | None = None
     delivery: Delivery | None = None
 

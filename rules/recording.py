@@ -11,7 +11,7 @@ from rules import conditions, promql
 from rules.conditions import deployments, thresholds
 from rules.conditions.derived import Derived
 from rules.judgement import delivery, health
-from rules.language.expression import Comparison, comparisons
+from rules.language.expression import Comparison, comparisons, operand
 from rules.outputs.emit import Remarked
 from rules.policy import Policy
 from rules.signals import known
@@ -35,6 +35,10 @@ def signals(policy: Policy) -> dict[str, tuple[Signal, tuple[Decimal, ...]]]:
     """The signals that the policy uses, each with its bounds, ascending; in the registry's order, functions last."""
     bounds: dict[str, set[Decimal]] = {}
     found: dict[str, Signal] = {}
+    for text in policy.observe:
+        signal = conditions.signal(policy, operand(text))
+        found.setdefault(signal.name, signal)
+        bounds.setdefault(signal.name, set())
     for one in used(policy):
         signal = conditions.signal(policy, one)
         found.setdefault(signal.name, signal)

@@ -85,10 +85,11 @@ def alert_expression(policy: Policy, alert: Alert) -> str:
     if not thresholds.limits(policy, alert):
         return expression(policy, alert.condition)
     every, limit = terms(policy, alert), thresholds.series(policy, alert)
-    if len({one.reading.record for one in every}) == 1:
+    same = len({one.reading.record for one in every}) == 1
+    if same and all(one.reading.threshold == one.comparison.quantity.value for one in every):
         (record, operator) = (every[0].reading.record, every[0].comparison.operator)
         return f"{promql.recorded(policy, record)}\n{operator} {ON} group_left ()\n{limit}"
-    # Where each limit has a series of its own, the threshold says which of them counts.
+    # What is read may be another series for each limit, the share of requests above it; the threshold says which.
     return "\nor\n".join(
         f"({one.expression(policy)}\nand {ON}\n{limit} == {promql.constant(one.comparison.quantity.value)})"
         for one in every

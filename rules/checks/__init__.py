@@ -11,7 +11,7 @@ from rules.checks.forms import (
     window_holds_two_samples,
 )
 from rules.checks.judgements import impact_is_measured, kinds_have_weights, limits_are_of_one_signal
-from rules.checks.limits import conditions_mean_something
+from rules.checks.limits import conditions_mean_something, observed_signals_are_known
 from rules.checks.times import limits_step_in_known_windows
 
 __all__ = ["CHECKS", "Check", "Draft", "Fault", "draft"]
@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     sources_are_known,
     waits_are_evaluations,
     conditions_mean_something,
+    observed_signals_are_known,
     limits_step_in_known_windows,
     limits_are_of_one_signal,
     kinds_have_weights,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.quantity import Quantity, Unit
 from rules.checks.draft import Draft, Fault, conditions
 from rules.conditions import resolve
-from rules.language.expression import Comparison, ExpressionError, comparisons, parse
+from rules.language.expression import Comparison, ExpressionError, comparisons, operand, parse
 from rules.signals.signal import Signal
 from rules.terms import impossible
 
@@ -27,27 +27,55 @@ def conditions_mean_something(found: Draft) -> Iterator[Fault]:
                 yield Fault(path, *fault)
 
 
+def observed_signals_are_known(found: Draft) -> Iterator[Fault]:
+    """Signals that are recorded without a limit."""
+    observed = found.given.get("observe")
+    for position, text in enumerate(observed if isinstance(observed, list) else ()):
+        if not isinstance(text, str):
+            continue
+        try:
+            fault = _operand_fault(found, operand(text))
+        except ExpressionError as error:
+            fault = str(error), error.offset
+        if fault is not None:
+            yield Fault(("observe", position), *fault)
+
+
 def comparison_fault(found: Draft, comparison: Comparison) -> tuple[str, int] | None:
     """What is wrong with a comparison, and at which character; None when nothing is."""
-    if any(name in found.custom and name not in found.signals for name in _named(comparison)):
-        return None  # the signal's own faults say it
-    try:
-        signal = resolve(found.signals, comparison)
-    except ExpressionError as error:
-        return str(error), error.offset
-    for kind in signal.needs:
-        key = found.series.key(kind)
-        if found.series.find(kind) is None:
-            missing = f"{signal.name} needs series.{key}; add it"
-            return None if key in found.declared else (missing, comparison.signal_offset)
-    if comparison.function == "burn_rate" and not found.has_objective:
-        return "burn_rate needs the policy's objective; add one, such as `objective: 99.9%`", comparison.signal_offset
+    fault = _operand_fault(found, comparison)
+    if fault is not None or _is_unreadable(found, comparison):
+        return fault
+    signal = resolve(found.signals, comparison)
+    if any(found.series.find(kind) is None for kind in signal.needs):
+        return None  # declared, but not readable, which its own fault says
     message = (
         _unit(signal, comparison)
         or _limit(signal, comparison)
         or signal.refuse(found.series, comparison.quantity.value)
     )
     return (message, comparison.quantity_offset) if message else None
+
+
+def _operand_fault(found: Draft, comparison: Comparison) -> tuple[str, int] | None:
+    """What is wrong with what a comparison is about."""
+    if _is_unreadable(found, comparison):
+        return None
+    try:
+        signal = resolve(found.signals, comparison)
+    except ExpressionError as error:
+        return str(error), error.offset
+    for key in (found.series.key(kind) for kind in signal.needs if found.series.find(kind) is None):
+        missing = f"{signal.name} needs series.{key}; add it"
+        return None if key in found.declared else (missing, comparison.signal_offset)
+    if comparison.function == "burn_rate" and not found.has_objective:
+        return "burn_rate needs the policy's objective; add one, such as `objective: 99.9%`", comparison.signal_offset
+    return None
+
+
+def _is_unreadable(found: Draft, comparison: Comparison) -> bool:
+    """Whether it names a signal of the policy's own that could not be read, which its own faults say."""
+    return any(name in found.custom and name not in found.signals for name in _named(comparison))
 
 
 def _named(comparison: Comparison) -> list[str]:

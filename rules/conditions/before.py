@@ -20,7 +20,8 @@ from rules.signals.signal import ANY, Domain, Example, Group, Record, Signal, se
 LADDER = (HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, DAY)
 """Up to which age of a deployment the look-back is that long."""
 
-_EVERY = timedelta(minutes=5)
+_SPACING, _ONCE = timedelta(minutes=5), timedelta(hours=2, minutes=30)
+"""Samples lie so far apart in examples; rules need be evaluated only when the result is looked at."""
 
 
 class Change(Derived):
@@ -56,39 +57,28 @@ class Change(Derived):
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
         """Two hours at 8, then a deployment, then 10; a deployment a day ago; none; nothing before it."""
         after = {"rise": "0.25", "drop": "-0.25", "loss": "-2"}[self.how]
-        begins, value = 2 * HOUR, self.value(policy)
-        ledger = [deployments.started(policy, begins, 400)]
-        found = [
-            self.example(
-                policy,
-                f"{said} after a deployment",
-                "8x23 10x360",
-                {value: wanted},
-                at=begins + old,
-                every=_EVERY,
-                more=ledger,
-            )
-            for said, old, wanted in (
-                ("half an hour", HOUR / 2, after),
-                ("5 hours", 5 * HOUR, None),
-                ("a day", DAY, None),
-            )
-        ]
-        found[1] = self._long_after(policy, after)
-        still = [deployments.started(policy, begins, 40)]
+        at, values = 2 * HOUR + HOUR / 2, "8x23 10x24"
+        tried = {
+            "half an hour after a deployment": (2 * HOUR, values, after),
+            "a day after a deployment": (at - DAY, values, None),
+            "there was no deployment": (None, values, None),
+            "it was 0 before the deployment": (2 * HOUR, "0x23 10x24", "-10" if self.how == "loss" else None),
+        }
         return (
-            *found,
-            self.example(
-                policy, "there was no deployment", "8x23 10x24", {value: None}, at=begins + HOUR / 2, every=_EVERY
-            ),
-            self.example(
-                policy,
-                "it was 0 before the deployment",
-                "0x23 10x24",
-                {value: "-10" if self.how == "loss" else None},
-                at=begins + HOUR / 2,
-                every=_EVERY,
-                more=still,
+            self._long_after(policy, after),
+            *(
+                self.example(
+                    policy,
+                    name,
+                    given,
+                    {self.value(policy): wanted},
+                    at=at,
+                    every=_ONCE,
+                    spacing=_SPACING,
+                    more=[deployments.started(policy, began, 40)] if began is not None else [],
+                    deployment=name,
+                )
+                for name, (began, given, wanted) in tried.items()
             ),
         )
 
@@ -101,8 +91,10 @@ class Change(Derived):
             "8x119 10x61",
             {self.value(policy): after},
             at=15 * HOUR,
-            every=_EVERY,
+            every=_ONCE,
+            spacing=_SPACING,
             more=ledger,
+            deployment="long after",
         )
 
     def _before(self, policy: Policy) -> str:

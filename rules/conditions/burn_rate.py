@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 
-from deploywatch.quantity import Unit, format_duration
+from deploywatch.errors import DeploywatchError
+from deploywatch.quantity import Quantity, Unit, format_duration
 from rules import promql
-from rules.conditions.derived import HOUR, Derived, recorded_name
+from rules.conditions.derived import HOUR, Derived
 from rules.policy import Policy
-from rules.signals.service import availability, error_ratio
+from rules.signals.service import availability, error_ratio, health
 from rules.signals.signal import AMOUNT, Example, Group, InputSeries, Record, Signal
 
 OF = ("error_ratio", "availability")
 """Signals of which a share is good and the rest is not."""
 
 _SHORT = 12
-_EVERY = timedelta(minutes=5)
 
 
 class BurnRate(Derived):
@@ -43,56 +44,55 @@ class BurnRate(Derived):
         return (long, short, Record(self.value(policy), lower, "the lower of both, when both are there", self.group))
 
     def examples(self, policy: Policy, bounds: Sequence[object]) -> tuple[Example, ...]:
-        value, on, calm = self.value(policy), 2 * HOUR, 2 * self.short
-        two = self._failing(policy, 2)
-        ended = [
-            InputSeries(one.series, f"{_steady(one.values)}x{on // _EVERY} {rest}x{calm // _EVERY + 9}")
-            for one, rest in zip(two, self._good(policy), strict=True)
-        ]
-        still = [InputSeries(one.series, "_x40") for one in two]
-        objective = policy.objective
-        assert objective is not None  # noqa: S101 - loading a policy refuses a burn rate without one
-        rate = promql.number(2 / (100 * (1 - objective.value)))
-        return (
-            self._example(policy, "2 of 100 fail", two, {value: rate}, on),
-            self._example(policy, "what failed has ended", ended, {value: "0"}, on + calm),
-            self._example(policy, "nothing is asked", still, {value: None}, on),
+        value, on, calm = self.value(policy), 2 * HOUR, 2 * self.short + policy.window
+        # Rates need some samples in a window; for results of probes one will do.
+        every = policy.window if self._probed else policy.window / 4 // promql.SECOND * promql.SECOND
+        share = Decimal("0.5") if self._probed else Decimal("0.02")
+        rate = promql.number((share / (1 - objective(policy).value)).quantize(Decimal("0.000001")))
+        bad, rest = on // every, calm // every + 9
+        return tuple(
+            self.example(policy, name, [], {value: wanted}, at=at, every=every, more=self._failing(policy, *phases))
+            for name, wanted, at, phases in (
+                (f"{promql.number(share * 100)} % fail", rate, on, (bad + 9, 0)),
+                ("what failed has ended", "0", on + calm, (bad, rest)),
+                ("nothing is asked", None, on, (0, 0)),
+            )
         )
 
-    def _example(
-        self, policy: Policy, name: str, inputs: Sequence[InputSeries], expected: dict[str, str | None], at: timedelta
-    ) -> Example:
-        return self.example(policy, name, [], expected, at=at, every=_EVERY, more=inputs)
+    @property
+    def _probed(self) -> bool:
+        return self.of.name == availability.SIGNAL.name
 
     def _over(self, policy: Policy, window: timedelta) -> Record:
-        objective = policy.objective
-        assert objective is not None  # noqa: S101 - loading a policy refuses a burn rate without one
-        budget, span = promql.number(1 - objective.value), promql.duration(window)
-        about = f"how many times the budget of {objective} was spent over {span}"
+        budget, span = promql.number(1 - objective(policy).value), promql.duration(window)
+        about = f"how many times the budget of {objective(policy)} was spent over {span}"
         return Record(
             f"{self.of.value(policy)}_burned{span}", f"{self._bad(policy, span)}\n/\n{budget}", about, Group.BASELINES
         )
 
     def _bad(self, policy: Policy, span: str) -> str:
         """The share that failed; of requests, weighted by how many there were."""
-        if self.of.name == availability.SIGNAL.name:
+        if self._probed:
             return f"(1 - avg_over_time({self.now(policy)}[{span}]))"
         errors, every = error_ratio.error_rate(policy), error_ratio.request_rate(policy)
         failed = f"avg_over_time({promql.recorded(policy, errors)}[{span}])"
         return f"({failed} / (avg_over_time({promql.recorded(policy, every)}[{span}]) > 0))"
 
-    def _failing(self, policy: Policy, percent: int) -> tuple[InputSeries, ...]:
-        """Recorded series of which so many in a hundred fail, for three hours."""
-        if self.of.name == availability.SIGNAL.name:
-            return (InputSeries(recorded_name(policy, self.of.value(policy)), f"{(100 - percent) / 100}x36"),)
+    def _failing(self, policy: Policy, bad: int, good: int) -> tuple[InputSeries, ...]:
+        """Raw series of which 2 in 100 requests, or one of two probes, fail for so many samples, then none."""
+        if self._probed:
+            up, down = (health.probe(policy, name, Decimal(1)).series for name in ("a", "b"))
+            later = f" 1x{good}" if good else ""
+            return (InputSeries(up, f"1x{bad + good}"), InputSeries(down, f"0x{bad}{later}")) if bad else ()
+        failing, passing = (error_ratio.counter(policy, failing=one, each=Decimal(1)).series for one in (True, False))
         return (
-            InputSeries(recorded_name(policy, error_ratio.error_rate(policy)), f"{percent}x36"),
-            InputSeries(recorded_name(policy, error_ratio.request_rate(policy)), "100x36"),
+            InputSeries(failing, f"0+2x{bad} {2 * bad}x{good}"),
+            InputSeries(passing, f"0+{98 if bad else 0}x{bad} {98 * bad}+{100 if good else 0}x{good}"),
         )
 
-    def _good(self, policy: Policy) -> tuple[str, ...]:
-        return ("1",) if self.of.name == availability.SIGNAL.name else ("0", "100")
 
-
-def _steady(values: str) -> str:
-    return values.partition("x")[0]
+def objective(policy: Policy) -> Quantity:
+    """The policy's objective, which loading it demands where there is a burn rate."""
+    if policy.objective is None:
+        raise DeploywatchError("a burn rate needs the policy's objective")
+    return policy.objective

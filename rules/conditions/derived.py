@@ -65,12 +65,14 @@ class Derived(Signal):
         at: timedelta,
         every: timedelta | None = None,
         more: Sequence[InputSeries] = (),
+        spacing: timedelta | None = None,
+        deployment: str = "",
     ) -> Example:
         """Recorded series of its signals, as if they had been measured, and what comes out."""
         given = [values] if isinstance(values, str) else values
         inputs = [recorded_series(policy, part, text) for part, text in zip(self.parts, given, strict=False)]
         numbers = {name: None if text is None else Decimal(text) for name, text in expected.items()}
-        return Example(name, (*inputs, *more), numbers, every, at)
+        return Example(name, (*inputs, *more), numbers, every, at, spacing, deployment)
 
 
 def recorded_series(policy: Policy, signal: Signal, values: str) -> InputSeries:

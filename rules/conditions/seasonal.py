@@ -16,7 +16,7 @@ from rules.policy import Policy
 from rules.signals.signal import Domain, Example, Group, Record, Signal
 
 WEEKS = 4
-_EVERY = timedelta(minutes=30)
+_AT = timedelta(weeks=WEEKS, hours=3)
 
 
 class Seasonal(Derived):
@@ -45,13 +45,15 @@ class Seasonal(Derived):
 
     def examples(self, policy: Policy, bounds: Sequence[object]) -> tuple[Example, ...]:
         """Three good weeks around one with an incident; a service that is younger than a week."""
-        value, week = self.value(policy), 7 * 48
+        value, week = self.value(policy), 7 * 24
         weeks = f"100x{2 * week - 1} 5x{week - 1} 100x{week - 1} 80x60"
-        at = 4 * 7 * 24 * HOUR + 3 * HOUR
         wanted = {"rise": "-0.2", "drop": "0.2"}[self.how]
-        return (
-            self.example(policy, "80 where 100 is usual", weeks, {value: wanted}, at=at, every=_EVERY),
-            self.example(policy, "nothing is usual yet", "7x60", {value: None}, at=24 * HOUR, every=_EVERY),
+        return tuple(
+            self.example(policy, name, values, {value: change}, at=_AT, every=_AT, spacing=HOUR)
+            for name, values, change in (
+                ("80 where 100 is usual", weeks, wanted),
+                ("nothing is usual yet", f"_x{4 * week - 20} 7x60", None),
+            )
         )
 
     def _median(self, policy: Policy) -> str:

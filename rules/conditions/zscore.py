@@ -19,7 +19,8 @@ LEAST, MOST = 10, 120
 """Samples that there must be: two hours of them, within these; ten are the enterprise document's."""
 
 _BEFORE = "[1d] offset 10m"
-_EVERY = timedelta(minutes=5)
+_SPACING = timedelta(minutes=10)
+_AT = 145 * _SPACING
 
 
 def min_samples(policy: Policy) -> int:
@@ -61,12 +62,15 @@ class ZScore(Derived):
         )
 
     def examples(self, policy: Policy, bounds: Sequence[object]) -> tuple[Example, ...]:
-        """288 samples of 24 hours between two gaps, so that it does not matter which end of a range is closed."""
-        value, at = self.value(policy), 290 * _EVERY
-        noisy, flat = "_ 90x143 110x143 _ 140", "_ 50x287 _ 60"
-        return (
-            self.example(policy, "mean 100, deviation 10, now 140", noisy, {value: "4"}, at=at, every=_EVERY),
-            self.example(policy, "50 all day, now 60", flat, {value: "4"}, at=at, every=_EVERY),
-            self.example(policy, "0 all day", "_ 0x290", {value: None}, at=at, every=_EVERY),
-            self.example(policy, "only 9 samples", "90x8 140x10", {value: None}, at=10 * _EVERY, every=_EVERY),
+        """144 samples of 24 hours after a gap, so that it does not matter which end of a range is closed."""
+        value = self.value(policy)
+        tried = {
+            "mean 100, deviation 10, now 140": ("_ 90x71 110x71 140", "4"),
+            "50 all day, now 60": ("_ 50x143 60", "4"),
+            "0 all day": ("_ 0x145", None),
+            "only 9 samples": ("_x135 90x8 140", None),
+        }
+        return tuple(
+            self.example(policy, name, values, {value: wanted}, at=_AT, every=_AT, spacing=_SPACING)
+            for name, (values, wanted) in tried.items()
         )

@@ -122,6 +122,11 @@ def parse(text: str) -> Condition:
     return condition
 
 
+def operand(text: str) -> Comparison:
+    """Read a signal, or a function of signals, that is compared with nothing: as a comparison with 0."""
+    return next(comparisons(parse(f"{text} == 0")))
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text

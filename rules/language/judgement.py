@@ -45,7 +45,7 @@ class Points(Settings):
     @property
     def comparison(self) -> Comparison:
         """The signal, compared with one `per` of it."""
-        return single(f"{self.of} > {self.per}")
+        return single(f"{self.of} >= {self.per}")
 
 
 class Estimate(Settings):

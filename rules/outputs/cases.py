@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rules.conditions import thresholds
-from rules.language.expression import Comparison, Condition, Every, comparisons
+from rules.language.expression import Comparison, Condition, Every, alternatives, comparisons
 from rules.outputs import alerting
 from rules.policy import Alert, Policy
 from rules.promql import sample_labels
@@ -67,16 +67,21 @@ def settings(policy: Policy, alert: Alert) -> tuple[Setting, ...]:
 
 def cases(policy: Policy, alert: Alert) -> Iterator[Case]:
     """Around each threshold: below, at and above, in each setting; then no data."""
-    seen = set()
+    seen: set[tuple[str, tuple[tuple[str, Decimal], ...]]] = set()
     for setting in settings(policy, alert):
-        for one in setting_terms(policy, setting):
-            others = _deciding(policy, setting.condition, one)
-            for where, value in one.around().items():
-                values = others | {one.reading.record: value}
-                name = f"{one.comparison.signal} {where} {one.comparison.written}{setting.said}"
-                if name not in seen:
-                    yield Case(name, setting, values, _true(policy, setting, values))
-                seen.add(name)
+        ways = alternatives(setting.condition)
+        for way in ways:
+            for one in way:
+                others = _deciding(policy, setting, way, one)
+                beside = _beside(one, way) if sum(one in other for other in ways) > 1 else ""
+                tried = term(policy, one)
+                for where, value in tried.around().items():
+                    values = others | {tried.reading.record: value}
+                    name = f"{one.signal} {where} {one.written}{beside}{setting.said}"
+                    key = (name, tuple(sorted(values.items())))
+                    if key not in seen:
+                        yield Case(name, setting, values, _true(policy, setting, values))
+                    seen.add(key)
     yield Case("no data", settings(policy, alert)[0], {}, holds=False)
 
 
@@ -122,16 +127,21 @@ def _given_out(policy: Policy, condition: Condition, values: Mapping[str, Decima
     return list(dict.fromkeys(one for part in condition.parts for one in _given_out(policy, part, values)))
 
 
-def _deciding(policy: Policy, condition: Condition, decisive: Term) -> dict[str, Decimal]:
-    """Values of the other series that leave the answer to one term: true beside it in an `and`, false in an `or`."""
-    if isinstance(condition, Comparison):
-        return {}
-    values: dict[str, Decimal] = {}
-    for part in condition.parts:
-        if any(one == decisive.comparison for one in comparisons(part)):
-            values |= _deciding(policy, part, decisive)
-        else:
-            for one in comparisons(part):
-                found = term(policy, one)
-                values[found.reading.record] = found.example(holds=isinstance(condition, Every))
-    return values
+def _deciding(policy: Policy, setting: Setting, way: Sequence[Comparison], decisive: Comparison) -> dict[str, Decimal]:
+    """Values of the other series that leave the answer to one comparison: what it needs holds, nothing else does."""
+    mine = term(policy, decisive).reading.record
+    needed = {term(policy, one).reading.record: term(policy, one) for one in way}
+    values = {record: one.example(holds=True) for record, one in needed.items()}
+    others: dict[str, list[Term]] = {}
+    for one in setting_terms(policy, setting):
+        if one.reading.record not in needed:
+            others.setdefault(one.reading.record, []).append(one)
+    for record, alike in others.items():
+        tried = [value for one in alike for value in one.examples()]
+        values[record] = next(value for value in tried if not any(one.holds(value) for one in alike))
+    return {record: value for record, value in values.items() if record != mine}
+
+
+def _beside(one: Comparison, way: Sequence[Comparison]) -> str:
+    """What must hold too, for a comparison that decides in more than one way."""
+    return " with " + " and ".join(str(other) for other in way if other != one)

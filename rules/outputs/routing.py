@@ -1,21 +1,36 @@
-"""Alertmanager's configuration: every alert of a policy goes to its receiver, grouped by service and environment."""
+"""Alertmanager's configuration: routes by action and severity to the policy's receiver, and what silences what.
+
+An alert that asks for a rollback is sent at once, waits for no office hours, and no other alert silences it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
 from rules import promql
-from rules.policy import Policy
+from rules.policy import OfficeHours, Policy
+
+DEPENDENCY_FAILURE = "dependency_failure"
+"""The incident type of an alert that says that what a service depends on is down."""
+
+_ROLLBACK = f'{AlertLabel.ACTION}="rollback"'
+_NO_ROLLBACK = f'{AlertLabel.ACTION}!="rollback"'
+_SAME = [SERVICE, ENVIRONMENT]
+_PATIENCE = {"critical": 1, "high": 1, "medium": 3, "low": 6}
+"""How many times longer an alert of this severity waits until it is repeated."""
 
 
 def config(policies: Sequence[Policy]) -> dict[str, Any]:
     """The configuration, as data; alerts of no policy go to the first policy's receiver, so that none is lost."""
-    return {
+    found: dict[str, Any] = {
         "route": _timing(policies[0]) | {"routes": [_route(policy) for policy in policies]},
+        "inhibit_rules": [rule for policy in policies for rule in _inhibitions(policy)],
         "receivers": [_receiver(policy) for policy in policies],
     }
+    intervals = [_interval(policy, policy.receiver.office_hours) for policy in policies if policy.receiver.office_hours]
+    return found | ({"time_intervals": intervals} if intervals else {})
 
 
 def receiver_name(policy: Policy) -> str:
@@ -24,17 +39,59 @@ def receiver_name(policy: Policy) -> str:
 
 
 def _route(policy: Policy) -> dict[str, Any]:
-    return {"matchers": [f'{AlertLabel.POLICY}="{policy.policy}"']} | _timing(policy)
+    """The policy's alerts: those that ask for a rollback first, then by severity."""
+    at_once = {"matchers": [_ROLLBACK], "group_wait": "0s"}
+    return {
+        "matchers": [_is(policy)],
+        **_timing(policy),
+        "routes": [at_once, *(_of_severity(policy, severity) for severity in _PATIENCE)],
+    }
+
+
+def _of_severity(policy: Policy, severity: str) -> dict[str, Any]:
+    hours = policy.receiver.office_hours
+    repeat = promql.duration(policy.receiver.repeat_interval * _PATIENCE[severity])
+    held = {"active_time_intervals": [_hours_name(policy)]} if hours is not None and severity in hours.holds else {}
+    return {"matchers": [f'{AlertLabel.SEVERITY}="{severity}"'], "repeat_interval": repeat, **held}
 
 
 def _timing(policy: Policy) -> dict[str, Any]:
     return {
         "receiver": receiver_name(policy),
-        "group_by": [SERVICE, ENVIRONMENT],
+        "group_by": _SAME,
         "group_wait": promql.duration(policy.receiver.group_wait),
         "group_interval": promql.duration(policy.receiver.group_interval),
         "repeat_interval": promql.duration(policy.receiver.repeat_interval),
     }
+
+
+def _inhibitions(policy: Policy) -> Iterator[dict[str, Any]]:
+    """What is silent while something worse of the same service and environment fires."""
+    yield {
+        "source_matchers": [_is(policy), f'{AlertLabel.SEVERITY}="critical"'],
+        "target_matchers": [_is(policy), f'{AlertLabel.SEVERITY}=~"medium|low"', _NO_ROLLBACK],
+        "equal": _SAME,
+    }
+    if any(alert.incident_type == DEPENDENCY_FAILURE for alert in policy.alerts):
+        # The source bears the victim's name: Prometheus has joined it with what the victim depends on.
+        yield {
+            "source_matchers": [_is(policy), f'{AlertLabel.INCIDENT_TYPE}="{DEPENDENCY_FAILURE}"'],
+            "target_matchers": [_is(policy), f'{AlertLabel.INCIDENT_TYPE}!="{DEPENDENCY_FAILURE}"', _NO_ROLLBACK],
+            "equal": _SAME,
+        }
+
+
+def _is(policy: Policy) -> str:
+    return f'{AlertLabel.POLICY}="{policy.policy}"'
+
+
+def _hours_name(policy: Policy) -> str:
+    return f"office-hours-{policy.policy}"
+
+
+def _interval(policy: Policy, hours: OfficeHours) -> dict[str, Any]:
+    times = {"times": [{"start_time": hours.start, "end_time": hours.end}], "weekdays": [hours.days]}
+    return {"name": _hours_name(policy), "time_intervals": [{**times, "location": hours.location}]}
 
 
 def _receiver(policy: Policy) -> dict[str, Any]:

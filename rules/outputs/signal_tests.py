@@ -11,20 +11,17 @@ from rules import promql, recording
 from rules.judgement import delivery
 from rules.language.expression import alternatives
 from rules.outputs import delivery_tests, judgement_tests, window_tests
+from rules.outputs.scenes import Scene, packed
 from rules.policy import Alert, Policy
-from rules.signals.signal import Example, InputSeries
+from rules.signals.signal import Example, InputSeries, Signal
 from rules.terms import Term, term
 
 
 def tests(policy: Policy, rule_files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The files of end-to-end tests, as data: at the policy's interval, and one for each coarser one that they need."""
     yield "signals", _file(policy, rule_files, policy.interval, list(_at_interval(policy)))
-    coarser = {example.every for _, _, example in _examples(policy) if example.every is not None}
-    for every in sorted(coarser):
-        entries = [
-            _of_example(policy, name, labels, one) for name, labels, one in _examples(policy) if one.every == every
-        ]
-        yield f"every-{promql.duration(every)}", _file(policy, rule_files, every, entries)
+    for every in sorted({example.every for _, example in _examples(policy) if example.every is not None}):
+        yield f"every-{promql.duration(every)}", _file(policy, rule_files, every, _scenes(policy, every))
     if policy.delivery is not None:
         every = delivery.interval(policy)
         yield "delivery", _file(policy, rule_files, every, list(delivery_tests.tests(policy, policy.delivery)))
@@ -38,34 +35,48 @@ def _file(policy: Policy, rule_files: Sequence[str], every: timedelta, entries: 
 
 
 def _at_interval(policy: Policy) -> Iterator[dict[str, Any]]:
-    for name, labels, example in _examples(policy):
-        if example.every is None:
-            yield _of_example(policy, name, labels, example)
+    yield from _scenes(policy, None)
     for alert in policy.alerts:
         yield from _of_alert(policy, alert)
         yield from window_tests.of_alert(policy, alert)
     yield from judgement_tests.tests(policy)
 
 
-def _examples(policy: Policy) -> Iterator[tuple[str, tuple[str, ...], Example]]:
+def _examples(policy: Policy) -> Iterator[tuple[Signal, Example]]:
     for signal, bounds in recording.signals(policy).values():
         for example in signal.examples(policy, bounds):
-            yield signal.name, signal.labels, example
+            yield signal, example
 
 
-def _of_example(policy: Policy, name: str, labels: Iterable[str], example: Example) -> dict[str, Any]:
-    at = _after(policy, timedelta(0)) if example.at is None else example.at
-    expressions = [_recorded(policy, record, labels, value, at) for record, value in example.expected.items()]
-    every = policy.interval if example.every is None else example.every
-    return _entry(every, f"{name}: {example.name}", example.inputs, expressions)
+def _scenes(policy: Policy, every: timedelta | None) -> list[dict[str, Any]]:
+    """The examples that are evaluated this often."""
+    wanted = [(signal, example) for signal, example in _examples(policy) if example.every == every]
+    return [_of_scene(policy, scene) for scene in packed(wanted)]
+
+
+def _of_scene(policy: Policy, scene: Scene) -> dict[str, Any]:
+    expressions = [
+        _recorded(policy, record, signal.labels, value, example.at or _after(policy, timedelta(0)))
+        for signal, example in scene.examples
+        for record, value in example.expected.items()
+    ]
+    _, first = scene.examples[0]
+    return _entry(first.spacing or first.every or policy.interval, scene.name, scene.inputs, expressions)
 
 
 def _recorded(policy: Policy, name: str, labels: Iterable[str], value: Decimal | None, at: timedelta) -> dict[str, Any]:
     bears = promql.sample_labels(policy) | dict.fromkeys(labels, "sample") | {"policy": policy.policy}
     matchers = [(label, "=", text) for label, text in sorted(bears.items())]
     samples = [] if value is None else [{"labels": promql.selector("", matchers), "value": value}]
+    # Of a service that a policy names, more may be known than of those that a test has.
+    several = any(len(one.values) > 1 for one in policy.selectors.values())
+    chosen = [(label, "=", text) for label, text in promql.sample_labels(policy).items()] if several else []
     # Rates are divided and multiplied as floats; the sixth decimal is as far as they agree.
-    return {"expr": f"round({name}, 0.000001)", "eval_time": promql.duration(at), "exp_samples": samples}
+    return {
+        "expr": f"round({promql.selector(name, chosen)}, 0.000001)",
+        "eval_time": promql.duration(at),
+        "exp_samples": samples,
+    }
 
 
 def _of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:

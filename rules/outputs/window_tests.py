@@ -34,9 +34,12 @@ def of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:
     for said, age in ages.items():
         wanted = _limit(limits, age)
         number = None if wanted is None else thresholds.number(wanted)
-        name = f"{alert.alert}: {said} the limit is {'none' if wanted is None else wanted.comparison.written}"
-        yield _entry(policy, alert, name, age, [_threshold(policy, alert, number)])
-        yield _fires(policy, alert, said, age, limits)
+        limit = "none" if wanted is None else wanted.comparison.written
+        begins, values = _fires(policy, alert, wanted, limits)
+        name = f"{alert.alert}: {said} the limit is {limit}, " + (
+            "and beyond it the alert begins" if wanted is not None else "and the alert stays silent"
+        )
+        yield _entry(policy, alert, name, age, [_threshold(policy, alert, number), begins], values=values)
 
 
 def _limit(limits: tuple[Limit, ...], age: timedelta | None) -> Limit | None:
@@ -66,22 +69,19 @@ def _threshold(policy: Policy, alert: Alert, number: Decimal | None) -> dict[str
     }
 
 
-def _fires(policy: Policy, alert: Alert, said: str, age: timedelta | None, limits: tuple[Limit, ...]) -> dict[str, Any]:
-    """Whether the alert begins at a value that is just beyond the limit of this moment, or is beyond every limit."""
-    wanted = _limit(limits, age)
+def _fires(
+    policy: Policy, alert: Alert, wanted: Limit | None, limits: tuple[Limit, ...]
+) -> tuple[dict[str, Any], dict[str, Decimal]]:
+    """Whether the alert begins, and the series for that: just beyond the limit of this moment, or of any."""
     tried = term(policy, (wanted or limits[0]).comparison)
     value = next(value for value in (*tried.around().values(), *tried.examples()) if tried.holds(value))
     states = promql.selector("ALERTS", [("alertname", "=", alert.alert)])
-    samples = [{"labels": "{}", "value": 1}] if wanted is not None else []
     expression = {
         "expr": f"group({states})",
         "eval_time": promql.duration(_AT * policy.interval),
-        "exp_samples": samples,
+        "exp_samples": [{"labels": "{}", "value": 1}] if wanted is not None else [],
     }
-    word = "begins" if wanted is not None else "stays silent"
-    record, labels = tried.reading.record, tried.signal.labels
-    name = f"{alert.alert}: {said} it {word} at {tried.reading.unit.value} {promql.number(value)}"
-    return _entry(policy, alert, name, age, [expression], values={recorded_name(policy, record, labels): value})
+    return expression, {recorded_name(policy, tried.reading.record, tried.signal.labels): value}
 
 
 def _entry(

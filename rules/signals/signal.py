@@ -89,7 +89,7 @@ class Example:
     """Raw series and what is recorded from them: a value for each recorded series, none where there must be none.
 
     `every` and `at` are how often the rules are evaluated and when the values are looked at; without them, at the
-    policy's interval, once its window has filled.
+    policy's interval, once its window has filled. `spacing` is how far the series' samples lie apart, if not that far.
     """
 
     name: str
@@ -97,6 +97,9 @@ class Example:
     expected: Mapping[str, Decimal | None]
     every: timedelta | None = None
     at: timedelta | None = None
+    spacing: timedelta | None = None
+    deployment: str = ""
+    """Which deployment it tells of, if any; one that tells of none must not see another's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from deploywatch.errors import ConfigError
 from rules.build import build, write
+from rules.outputs import alerting, routing
 from rules.outputs.routing import receiver_name
-from tests.rules.tools import GOOD, policy_from, run, shipped
+from tests.rules.tools import GOOD, SHIPPED, policy_from, run, shipped
 
 
 @pytest.fixture
@@ -51,3 +55,89 @@ def test_a_token_is_named_as_a_file_and_never_copied(tmp_path: Path) -> None:
     assert not any("the-secret" in text for text in files.values())
     webhook = YAML(typ="safe").load(files["alertmanager.yml"])["receivers"][0]["webhook_configs"][0]
     assert webhook["http_config"] == {"authorization": {"type": "Bearer", "credentials_file": str(token)}}
+
+
+NAMES = [path.stem for path in SHIPPED]
+
+
+@pytest.mark.parametrize(
+    ("labels", "route"),
+    [
+        (["action=rollback", "severity=critical"], '{action="rollback"}'),
+        (["action=notify", "severity=critical"], '{severity="critical"}'),
+        (["action=scale", "severity=high"], '{severity="high"}'),
+        (["action=log", "severity=medium"], '{severity="medium"}'),
+        (["action=ticket", "severity=low"], '{severity="low"}'),
+    ],
+)
+def test_an_alert_takes_the_route_of_its_action_or_severity(config: Path, labels: list[str], route: str) -> None:
+    tree = _route(config, "--tree", "policy=insurance-lead-gen", "service=api", *labels)
+    assert f"{route}  receiver: deploywatch-insurance-lead-gen" in tree
+
+
+def _matches(matchers: list[str], labels: dict[str, str]) -> bool:
+    """What Alertmanager makes of matchers."""
+    read = [re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', one) for one in matchers]
+    tests: dict[str, Callable[[str, str], bool]] = {
+        "=": lambda has, wants: has == wants,
+        "!=": lambda has, wants: has != wants,
+        "=~": lambda has, wants: re.fullmatch(wants, has) is not None,
+        "!~": lambda has, wants: re.fullmatch(wants, has) is None,
+    }
+    return all(one is not None and tests[one[2]](labels.get(one[1], ""), one[3]) for one in read)
+
+
+def _silenced(name: str) -> dict[str, set[str]]:
+    """For each alert of a policy, those that it silences."""
+    policy = shipped(name)
+    rules = routing.config([policy])["inhibit_rules"]
+    labels = {alert.alert: alerting.own_labels(policy, alert) for alert in policy.alerts}
+    return {
+        source: {
+            target
+            for target in labels
+            for rule in rules
+            if _matches(rule["source_matchers"], labels[source]) and _matches(rule["target_matchers"], labels[target])
+        }
+        for source in labels
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_silences_a_rollback(name: str) -> None:
+    silent = {target for targets in _silenced(name).values() for target in targets}
+    assert not silent & {alert.alert for alert in shipped(name).alerts if alert.action == "rollback"}
+
+
+def test_what_is_critical_silences_what_is_medium_or_low_and_nothing_else() -> None:
+    severities = {alert.alert: alert.severity for alert in shipped("insurance-lead-gen").alerts}
+    silenced = _silenced("insurance-lead-gen")
+    assert {severities[target] for target in silenced["HighErrorRate"]} == {"medium", "low"}
+    assert not silenced["HighDBLatency"]
+
+
+def test_a_failed_dependency_silences_its_victims_alerts_but_no_rollback() -> None:
+    victims = _silenced("enterprise")["DependencyDown"]
+    assert {"BusinessImpact", "ImmediateLayer", "CriticalSignal"} <= victims
+    assert not victims & {"DependencyDown", "DeploymentFailure"}
+
+
+def test_inhibition_is_about_one_service_in_one_environment() -> None:
+    for rule in routing.config([shipped(name) for name in NAMES])["inhibit_rules"]:
+        assert rule["equal"] == ["service", "environment"]
+        assert all(one[0].startswith("policy=") for one in (rule["source_matchers"], rule["target_matchers"]))
+
+
+def test_only_what_may_wait_waits_for_office_hours() -> None:
+    found = routing.config([shipped("wix-platform")])
+    (interval,) = found["time_intervals"]
+    routes = {route["matchers"][0]: route for route in found["route"]["routes"][0]["routes"]}
+    held = [matcher for matcher, route in routes.items() if "active_time_intervals" in route]
+    assert held == ['severity="low"']
+    assert routes[held[0]]["active_time_intervals"] == [interval["name"]]
+
+
+def test_critical_alerts_cannot_be_made_to_wait(tmp_path: Path) -> None:
+    url = '{url: "http://127.0.0.1:9872/webhook/alertmanager"'
+    with pytest.raises(ConfigError, match=r"receiver\.office_hours\.holds"):
+        policy_from(GOOD.replace(url, f"{url}, office_hours: {{holds: [critical]}}"), tmp_path)

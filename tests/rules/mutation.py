@@ -1,0 +1,178 @@
+"""Changes to built rules, one at a time, that their tests must notice: `python -m tests.rules.mutation [POLICY...]`.
+
+Each limit is moved, each operator flipped, each `for` and `keep_firing_for` changed. A change is tried with the tests
+of its own alert, or of its own status, and no others.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rules import promql, recording
+from rules.conditions import deployments, thresholds
+from rules.outputs import alerting, boundary_tests, judgement_tests, window_tests
+from rules.outputs.emit import Remarked, yaml
+from rules.policy import Alert, Policy
+from rules.signals.signal import Group, Record
+from rules.terms import OPERATIONS, terms
+from tests.rules.tools import SHIPPED, promtool_test, shipped
+
+_LIMIT = re.compile(r"(?P<head>[})] )(?P<operator>[<>=!]=?|==)(?P<word> (?:bool )?)(?P<number>-?[0-9.]+)\b")
+_JOINED = re.compile(r"^(?P<operator>[<>=!]=?)(?P<rest> on )", re.MULTILINE)
+_CONSTANT = re.compile(r"(?P<head>\* 0 \+ )(?P<number>[0-9.]+)")
+_AGE = re.compile(r"(?P<head>:min\{[^}]*\}(?: >= [0-9]+)? < |:min\{[^}]*\} >= )(?P<number>[0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change, with the rules after it and the tests that should notice."""
+
+    change: str
+    rules: dict[str, Any]
+    tests: dict[str, Any]
+
+
+def mutants(policy: Policy) -> Iterator[Mutant]:
+    """Every change to a policy's rules."""
+    for alert in policy.alerts:
+        yield from _of_alert(policy, alert)
+        if thresholds.limits(policy, alert):
+            yield from _of_threshold(policy, alert)
+    if policy.health is not None:
+        yield from _of_health(policy)
+
+
+def survivors(every: Sequence[Mutant]) -> list[str]:
+    """The changes that no test notices."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        kept = pool.map(lambda one: _survives(Path(folder) / str(one[0]), one[1]), enumerate(every))
+        return [mutant.change for mutant, survived in zip(every, kept, strict=True) if survived]
+
+
+def _survives(folder: Path, mutant: Mutant) -> bool:
+    folder.mkdir()
+    (folder / "rules.yml").write_text(yaml(mutant.rules))
+    (folder / "tests.yml").write_text(yaml({"rule_files": ["rules.yml"], **mutant.tests}))
+    return promtool_test([folder / "tests.yml"]).returncode == 0
+
+
+def _of_alert(policy: Policy, alert: Alert) -> Iterator[Mutant]:
+    rules = alerting.groups(policy)
+    position = [one.alert for one in policy.alerts].index(alert.alert)
+    group = rules["groups"][0]
+    rule = group["rules"][position].value
+    tests = _tests(policy, boundary_tests.of_alert(policy, alert))
+    for change, changed in _changed_rules(policy, alert, rule):
+        yield Mutant(f"{alert.alert}: {change}", {"groups": [group | {"rules": [changed]}]}, tests)
+
+
+def _changed_rules(policy: Policy, alert: Alert, rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yes_no = all(one.reading.domain.whole and one.reading.domain.highest == 1 for one in terms(policy, alert))
+    for change, expression in [*_limits(rule["expr"], yes_no=yes_no), *_joins(rule["expr"], yes_no=yes_no)]:
+        yield change, rule | {"expr": expression}
+    for key, wait in (("for", alert.for_), ("keep_firing_for", alert.keep_firing_for)):
+        if not wait:
+            continue
+        for other in (wait + policy.interval, wait - policy.interval, timedelta(0)):
+            changed = {name: value for name, value in rule.items() if name != key or other}
+            if other:
+                changed[key] = promql.duration(other)
+            yield f"{key} {other}", changed
+
+
+def _limits(text: str, *, yes_no: bool = False) -> Iterator[tuple[str, str]]:
+    """Each number that something is compared with moved by a hundredth, and each operator replaced by each other."""
+    for found in _LIMIT.finditer(text):
+        chooses = "policy_threshold" in text[: found.start()].rpartition("\n")[2]
+        number = Decimal(found["number"])
+        for moved in _moved(number):
+            yield _replaced(text, found, f"{found['head']}{found['operator']}{found['word']}{promql.number(moved)}")
+        # A 0 or 1 that is `<= 0` is 0; and which of its limits a threshold says is no comparison of the policy.
+        same = {found["operator"]} | ({"<=", ">="} if yes_no else set())
+        for operator in ["!="] if chooses else sorted(OPERATIONS.keys() - same):
+            yield _replaced(text, found, f"{found['head']}{operator}{found['word']}{found['number']}")
+
+
+def _joins(text: str, *, yes_no: bool) -> Iterator[tuple[str, str]]:
+    for found in _JOINED.finditer(text):
+        for operator in sorted(OPERATIONS.keys() - {found["operator"]} - ({"<=", ">="} if yes_no else set())):
+            yield _replaced(text, found, f"{operator}{found['rest']}")
+
+
+def _moved(number: Decimal) -> tuple[Decimal, Decimal]:
+    step = Decimal(1) if number == int(number) else number / 100
+    return number + step, number - step
+
+
+def _replaced(text: str, found: re.Match[str], instead: str) -> tuple[str, str]:
+    return f"{found[0].strip()} -> {instead.strip()}", text[: found.start()] + instead + text[found.end() :]
+
+
+def _of_threshold(policy: Policy, alert: Alert) -> Iterator[Mutant]:
+    """The limits and the ages in an alert's threshold series."""
+    record = thresholds.record(policy, alert)
+    tests = _tests(policy, list(window_tests.of_alert(policy, alert)))
+    rule = alerting.groups(policy)["groups"][0]["rules"][[one.alert for one in policy.alerts].index(alert.alert)]
+    for pattern, step in ((_CONSTANT, None), (_AGE, Decimal(1))):
+        for found in pattern.finditer(record.expression):
+            number = Decimal(found["number"])
+            for moved in (number + step, number - step) if step is not None else _moved(number):
+                change, text = _replaced(record.expression, found, f"{found['head']}{promql.number(moved)}")
+                rules = [_rule(policy, deployments.age(policy)), _rule(policy, record, text), rule]
+                yield Mutant(f"{alert.alert}: {change}", _group(policy, rules), tests)
+
+
+def _of_health(policy: Policy) -> Iterator[Mutant]:
+    """The limits of statuses and anomalies."""
+    every = [one for one in recording.records(policy) if one.group is Group.HEALTH]
+    tests = list(judgement_tests.tests(policy))
+    for position, record in enumerate(every):
+        named = record.labels.get("anomaly") or (record.labels.get("signal") if "kind" in record.labels else None)
+        if named is None:
+            continue
+        own = [one for one in tests if f" {named} " in one["name"]]
+        for change, text in _limits(record.expression):
+            rules = [_rule(policy, one, text if number == position else None) for number, one in enumerate(every)]
+            yield Mutant(f"health of {named}: {change}", _group(policy, rules), _tests(policy, own))
+
+
+def _rule(policy: Policy, record: Record, text: str | None = None) -> dict[str, Any]:
+    expression = record.expression if text is None else text
+    return {"record": record.name, "expr": expression, "labels": {**record.labels, "policy": policy.policy}}
+
+
+def _group(policy: Policy, rules: Iterable[Any]) -> dict[str, Any]:
+    plain = [copy.copy(one.value) if isinstance(one, Remarked) else one for one in rules]
+    return {"groups": [{"name": "changed", "interval": promql.duration(policy.interval), "rules": plain}]}
+
+
+def _tests(policy: Policy, entries: Sequence[Any]) -> dict[str, Any]:
+    return {"evaluation_interval": promql.duration(policy.interval), "tests": list(entries)}
+
+
+def main(names: Sequence[str]) -> int:
+    """Print the share of changes that were noticed, and those that were not; 1 when it is below 95 %."""
+    worst = 1.0
+    for name in names or [path.stem for path in SHIPPED]:
+        every = list(mutants(shipped(name)))
+        left = survivors(every)
+        share = 1 - len(left) / len(every)
+        worst = min(worst, share)
+        print(f"{name}: {len(every) - len(left)} of {len(every)} changes noticed, {share:.1%}", flush=True)  # noqa: T201
+        for change in left:
+            print(f"  not noticed: {change}")  # noqa: T201
+    return 0 if worst >= 0.95 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
