@@ -10,7 +10,7 @@ import copy
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -77,7 +77,11 @@ def _of_alert(policy: Policy, alert: Alert) -> Iterator[Mutant]:
 
 
 def _changed_rules(policy: Policy, alert: Alert, rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yes_no = all(one.reading.domain.whole and one.reading.domain.highest == 1 for one in terms(policy, alert))
+    yes_no = {
+        one.reading.record
+        for one in terms(policy, alert)
+        if one.reading.domain.whole and one.reading.domain.highest == 1
+    }
     for change, expression in [*_limits(rule["expr"], yes_no=yes_no), *_joins(rule["expr"], yes_no=yes_no)]:
         yield change, rule | {"expr": expression}
     for key, wait in (("for", alert.for_), ("keep_firing_for", alert.keep_firing_for)):
@@ -90,20 +94,21 @@ def _changed_rules(policy: Policy, alert: Alert, rule: dict[str, Any]) -> Iterat
             yield f"{key} {other}", changed
 
 
-def _limits(text: str, *, yes_no: bool = False) -> Iterator[tuple[str, str]]:
+def _limits(text: str, *, yes_no: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """Each number that something is compared with moved by a hundredth, and each operator replaced by each other."""
     for found in _LIMIT.finditer(text):
-        chooses = "policy_threshold" in text[: found.start()].rpartition("\n")[2]
+        series = text[: found.start()].rpartition("\n")[2]
+        chooses = "policy_threshold" in series
         number = Decimal(found["number"])
         for moved in _moved(number):
             yield _replaced(text, found, f"{found['head']}{found['operator']}{found['word']}{promql.number(moved)}")
         # A 0 or 1 that is `<= 0` is 0; and which of its limits a threshold says is no comparison of the policy.
-        same = {found["operator"]} | ({"<=", ">="} if yes_no else set())
+        same = {found["operator"]} | ({"<=", ">="} if any(name in series for name in yes_no) else set())
         for operator in ["!="] if chooses else sorted(OPERATIONS.keys() - same):
             yield _replaced(text, found, f"{found['head']}{operator}{found['word']}{found['number']}")
 
 
-def _joins(text: str, *, yes_no: bool) -> Iterator[tuple[str, str]]:
+def _joins(text: str, *, yes_no: Collection[str]) -> Iterator[tuple[str, str]]:
     for found in _JOINED.finditer(text):
         for operator in sorted(OPERATIONS.keys() - {found["operator"]} - ({"<=", ">="} if yes_no else set())):
             yield _replaced(text, found, f"{operator}{found['rest']}")
