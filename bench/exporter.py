@@ -91,9 +91,9 @@ class Bench:
         print(f"{exporter_schedule.TARGETS} targets every 15 s for {seen.seconds:.0f} s, 5 % hanging, 5 % refusing")
         print(f"  runs {seen.runs:.0f}, failed {seen.failed:.0f}, missed {seen.missed:.0f}")
         print(f"  CPU: {seen.cpu / seen.seconds:.0%} of one processor")
-        print(f"  start-time error, p99: at most {seen.start_p99 * 1000:g} ms; {verdict(seen.start_p99, 0.25)} s")
+        print(f"  start-time error, p99: at most {seen.start_p99 * 1000:g} ms; {verdict(seen.start_p99, 0.25)}")
         print(f"  memory: {first:.0f} MiB in the first half, {last:.0f} in the second, {most:.0f} at most;", end=" ")
-        print(verdict(most, 286), "MiB (300 MB)")
+        print(verdict(most, 286))
         print(f"  event loop: blocked over 50 ms {over:.0f} times in {seen.loop_looks:.0f} looks,", end=" ")
         print(
             f"p99.9 at most {seen.loop_p999 * 1000:g} ms, longest since the start {seen.loop_longest * 1000:.0f} ms;",
