@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from deploywatch.cli import main
-from rules.policy import ACTIONS, Alert, Policy
-from tests.rules.tools import run
+from rules.conditions import FUNCTIONS
+from rules.language.judgement import Health
+from rules.policy import ACTIONS, Alert, OfficeHours, Policy, Tighter
+from tests.rules.tools import GOOD, good, policy_from, run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules" / "policy.md").read_text()
 POLICY = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
@@ -49,3 +51,25 @@ def test_the_page_explains_every_key(model: type[Policy] | type[Alert]) -> None:
 def test_the_page_names_every_action() -> None:
     for action in ACTIONS:
         assert f"`{action}`" in PAGE
+
+
+CONDITIONS = (Path(__file__).parents[2] / "docs" / "rules" / "conditions.md").read_text()
+
+
+def test_the_page_on_conditions_shows_every_function_in_a_limit_that_holds_together(tmp_path: Path) -> None:
+    rows = re.findall(r"^\| (`.+?`) \|", CONDITIONS, re.MULTILINE)
+    limits = [limit for row in rows for limit in re.findall(r"`([a-z_]+\(.+?)`", row)]
+    assert {limit.partition("(")[0] for limit in limits} == (set(FUNCTIONS) - {"present"}) | {"missing"}
+    assert good(tmp_path, when=" or ".join(limits)).alerts
+
+
+def test_the_sections_that_the_page_shows_are_a_policy(tmp_path: Path) -> None:
+    for shown in re.findall(r"```yaml\n(.*?)```", CONDITIONS, re.DOTALL):
+        if shown.startswith(("signals:", "health:")):
+            assert policy_from(GOOD + shown, tmp_path).alerts
+
+
+def test_the_page_explains_every_key_of_health() -> None:
+    for model in (Health, OfficeHours, Tighter):
+        for name in model.model_fields:
+            assert name in CONDITIONS
