@@ -57,9 +57,11 @@ def postgres(processes: Processes, folder: Path, *, port: int | None = None, opt
     command: list[str | Path] = [binaries / "postgres", "-D", data, "-p", str(port)]
     command += [part for setting in settings for part in ("-c", setting)]
     # SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait for its clients.
+    log = processes.logs / "postgres.log"
+    said_before = log.stat().st_size if log.exists() else 0  # by another server of the same block
     child = processes.start("postgres", command, user=user, folder=folder, stop_signal=signal.SIGINT)
     wait_until(
-        lambda: b"ready to accept connections" in child.log.read_bytes() and _answers(port),
+        lambda: b"ready to accept connections" in child.log.read_bytes()[said_before:] and _answers(port),
         within=_START_SECONDS,
         what="start PostgreSQL",
         child=child,
