@@ -22,7 +22,8 @@ from receiver.templates.filters import line
 
 _ANSWER_LIMIT = 4 * 1024**2
 _ANSWER_SECONDS = 30.0
-_KNOWN = command.PLACEHOLDERS | {"id", "replicas"}
+# Of every action; which of them its own action fills in is checked with that.
+_KNOWN = command.PLACEHOLDERS | {"id", "replicas", "severity", "incident"}
 _DETAIL_LIMIT = 300
 _PERMANENT = frozenset({401, 403})
 _BAD = ("failure", "failed", "error", "cancelled", "canceled", "timed_out", "startup_failure", "action_required")
