@@ -15,6 +15,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from bench.exporter_cpu import cpu_seconds
 from bench.receiver_load import Load, Seen
 from bench.receiver_servers import Place, due, fill, peak_megabytes, post
 from deploywatch.demo.processes import Processes, wait_until
@@ -45,7 +46,13 @@ def throughput(console: Console, place: Place, inbox: Running) -> None:
 
 
 def _poster(server: Running, *, new: bool) -> Callable[[], Seen]:
-    return lambda: post(Load(server.port, ALERTS, new, SECONDS, CONNECTIONS, first=next(_numbers)))
+    def run() -> Seen:
+        cpu = cpu_seconds(server.child.process.pid)
+        seen = post(Load(server.port, ALERTS, new, SECONDS, CONNECTIONS, first=next(_numbers)))
+        seen.cpu = cpu_seconds(server.child.process.pid) - cpu
+        return seen
+
+    return run
 
 
 def _in_turns(console: Console, posters: Mapping[str, Callable[[], Seen]]) -> dict[str, list[Seen]]:
@@ -61,14 +68,17 @@ def _in_turns(console: Console, posters: Mapping[str, Callable[[], Seen]]) -> di
 
 
 def _rates(title: str, found: Mapping[str, list[Seen]], peer: str, *, goal: str) -> Table:
-    heads = ("", "webhooks/s: min", "median", "max", "of the first", "answered in: median", "99 of 100")
+    rates_heads = ("webhooks/s: min", "median", "max", "of the first")
+    heads = ("", *rates_heads, "CPU for each", "first's CPU / it", "answered in: median", "99 of 100")
     table = Table(*heads, title=title, caption=f"goal: at least {goal} of the first; {ROUNDS} rounds of {SECONDS:g} s")
-    usual = median(seen.rate for seen in found[peer])
+    usual, usual_cpu = median(seen.rate for seen in found[peer]), median(seen.cpu / seen.good for seen in found[peer])
     for name, many in found.items():
         rates = [seen.rate for seen in many]
         shown = [f"{rate:.0f}" for rate in (min(rates), median(rates), max(rates))]
         times = [f"{median(seen.quantile(at) for seen in many) * 1000:.1f} ms" for at in (50, 99)]
-        table.add_row(name, *shown, f"{median(rates) / usual:.2f}", *times)
+        cpu = median(seen.cpu / seen.good for seen in many)
+        costs = f"{cpu * 1e6:.0f} µs", f"{usual_cpu / cpu:.2f}"
+        table.add_row(name, *shown, f"{median(rates) / usual:.2f}", *costs, *times)
     return table
 
 

@@ -39,12 +39,16 @@ class Load:
 
 @dataclass(slots=True)
 class Seen:
-    """Answers with 200 and with another status, the time it took, and each answer's time in seconds."""
+    """Answers with 200 and with another status, the time it took, and each answer's time in seconds.
+
+    `cpu` is the processor time of whoever answered, in seconds; whoever has posted this may note it.
+    """
 
     good: int = 0
     bad: int = 0
     seconds: float = 0.0
     times: list[float] = field(default_factory=list)
+    cpu: float = 0.0
 
     @property
     def rate(self) -> float:
