@@ -26,12 +26,15 @@ def receiver(
 ) -> None:
     """Take Alertmanager's webhook and run the incident."""
     from receiver import app, config  # noqa: PLC0415 - the servers' libraries load only for the server
+    from receiver.actions import programs  # noqa: PLC0415
     from receiver.rendering import Templates  # noqa: PLC0415
 
     logs.configure(form=log_format, level=log_level)
     if config_check:
         settings = config.load(config_file)
         Templates(settings.templates)
+        for lack in programs.missing(settings):
+            click.echo(f"{config_file}: {lack}", err=True)
         click.echo(f"{config_file}: good")
         return
     asyncio.run(app.run(config_file, listen, web_config))
