@@ -19,6 +19,7 @@ from receiver.incidents.book import SYSTEM, Incident, Status
 from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, enqueue
 from receiver.messages import DeploymentView, Event, RollbackView
 from receiver.people import agenda
+from receiver.people.causes import Cause
 from receiver.people.damping import quiet_needed
 from receiver.store.schema import rollbacks
 
@@ -52,7 +53,8 @@ def resolve(
     over = replace(incident, resolved_at=now, resolved_by=by)
     book.save(connection, over)
     book.write_line(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
-    tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over))
+    more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
+    tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
     draft = NewJob(
         kind=POSTMORTEM,
         key=f"postmortem:{incident.id}",

@@ -16,7 +16,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
 from receiver.messages import Event
-from receiver.people import agenda, causes, checks, stored
+from receiver.people import agenda, causes, checks, holding, stored
 from receiver.people.causes import TELL_OWNER, Hint
 from receiver.people.schedule import reach
 
@@ -32,7 +32,10 @@ async def handle(desk: Desk, job: Job) -> Outcome:
         if incident.resolved_at:
             return
         if incident.severity == job.payload["severity"] and not incident.acknowledged_at:
-            agenda.deadlines(connection, settings, incident, job.created_at)
+            hold = holding.current(connection, settings, incident, job.created_at)
+            # Who is not told yet cannot respond: their time begins when they will be.
+            since = hold.until if hold and not hold.tell else job.created_at
+            agenda.deadlines(connection, settings, incident, since)
         agenda.updates(connection, settings, incident, desk.clock())
         _find_cause(connection, settings, incident, desk.clock())
 

@@ -33,8 +33,7 @@ async def respond(desk: Desk, job: Job) -> Outcome:
     if verdict is not Verdict.DUE:
         return done(verdict)
     if hold:
-        # Who was not told could not answer: the time begins anew.
-        return again("maintenance", hold + timedelta(seconds=job.payload["within"]))
+        return again("maintenance", hold)
 
     def record(connection: Connection) -> None:
         fresh, now = book.get(connection, job.incident_id), desk.clock()

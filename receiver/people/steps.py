@@ -25,7 +25,7 @@ _SOONEST = timedelta(seconds=1)
 
 
 async def handle(desk: Desk, job: Job) -> Outcome:
-    """Escalate, once; a quiet incident is looked at again, after maintenance the time begins anew."""
+    """Escalate, once; a quiet incident or one under maintenance is looked at again."""
     incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
     verdict = judge(incident, job.payload["severity"])
     if verdict is Verdict.QUIET:
@@ -39,8 +39,7 @@ def _decide(connection: Connection, desk: Desk, job: Job, incident: Incident) ->
     settings, now, step = desk.settings, desk.clock(), job.payload
     hold = holding.current(connection, settings, incident, now)
     if hold and not hold.tell:
-        # Who was not told could not answer: the time begins anew.
-        return again(str(hold), max(hold.until - now, _SOONEST) + timedelta(seconds=step["after"]))
+        return again(str(hold), max(hold.until - now, _SOONEST))
     if not _reached(connection, settings, incident, step, now).channels:
         return done(Verdict.NOBODY_NEW)
 

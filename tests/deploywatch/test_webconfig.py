@@ -11,9 +11,11 @@ import aiohttp
 import bcrypt
 import pytest
 import trustme
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from deploywatch.errors import ConfigError
-from deploywatch.webconfig import Access
+from deploywatch.webconfig import USER, Access, guard
 from tests.deploywatch.conftest import Start
 
 ADA = bcrypt.hashpw(b"lovelace", bcrypt.gensalt(4)).decode()
@@ -123,6 +125,20 @@ async def test_a_changed_password_counts_after_a_reload(file: Path) -> None:
     access.reload()
     assert not await access.allows(basic("ada", "lovelace"))
     assert await access.allows(basic("ada", "new"))
+
+
+async def test_the_name_that_was_checked_goes_with_the_request(file: Path) -> None:
+    write(file, f"bearer_tokens: [secret]\nbasic_auth_users: {{ada: {ADA}}}")
+    seen = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.get(USER, ""))
+        return web.Response()
+
+    middleware = guard(Access(file), frozenset({"/open"}))
+    for path, header in (("/", basic("ada", "lovelace")), ("/", "Bearer secret"), ("/open", basic("ada", "byron"))):
+        await middleware(make_mocked_request("GET", path, headers={"Authorization": header}), handler)
+    assert seen == ["ada", "", ""]
 
 
 @pytest.mark.parametrize("header", ["Bearer \udcff", "Basic \udcff", "Basic ä", "bearer", "\udcff"])

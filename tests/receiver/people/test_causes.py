@@ -117,6 +117,18 @@ async def test_nothing_is_done_of_itself_unless_the_config_says_so(scene: Scene)
     assert await scene.lines("rollback_refused") == []
 
 
+async def test_the_end_is_told_with_the_probable_cause(scene: Scene) -> None:
+    await scene.deployed("1.2.3", ago=5 * MINUTE)
+    fired = alert()
+    await scene.take(fired)
+    await scene.drain()
+    await scene.take(ended(fired))
+    await scene.after(5 * MINUTE)
+    told = scene.channels["team"].messages[-1]
+    assert told.event is Event.RESOLVED
+    assert "probably deployment: 1.2.3 was deployed 5m before the first alert" in told.body
+
+
 async def test_a_rollback_for_its_cause_goes_through_the_brakes(make_scene: MakeScene) -> None:
     scene = make_scene(settings(causes={"actions": {"deployment": ["rollback"]}}))
     await scene.deployed("1.2.3", ago=5 * MINUTE)

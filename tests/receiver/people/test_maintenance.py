@@ -101,14 +101,24 @@ async def test_other_services_and_environments_are_not_held(front: Front) -> Non
     assert front.scene.channels["team"].events == [Event.OPENED] * 2
 
 
-async def test_deadlines_and_their_steps_begin_anew_when_it_ends(front: Front) -> None:
-    await front.scene.take(alert())
-    await front.scene.drain()
+async def test_deadlines_of_what_opens_meanwhile_begin_when_it_ends(front: Front) -> None:
     await front("POST", "/maintenance", SHOP)
-    for minutes in (50, 10, 29):
+    await front.scene.take(alert())
+    for minutes in (0, 50, 10, 29):
         await front.scene.after(minutes * MINUTE)
         assert await front.scene.lines("escalated") == await front.scene.lines("reminded") == []
     await front.scene.after(MINUTE)
+    assert len(await front.scene.lines("escalated")) == 1
+    assert len(await front.scene.lines("reminded")) == 1
+
+
+async def test_deadlines_that_pass_meanwhile_wait_for_its_end(front: Front) -> None:
+    await front.scene.take(alert())
+    await front.scene.drain()
+    await front("POST", "/maintenance", SHOP)
+    await front.scene.after(50 * MINUTE)
+    assert await front.scene.lines("escalated") == await front.scene.lines("reminded") == []
+    await front.scene.after(10 * MINUTE)
     assert len(await front.scene.lines("escalated")) == 1
     assert len(await front.scene.lines("reminded")) == 1
 
