@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
+from deploywatch.quantity import Duration
 from receiver.incidents.rules import Alert
 
 _NAME_LIMIT = 200
@@ -25,11 +27,15 @@ def _known(action: object) -> object:
 
 
 class Strategy(Settings):
-    """What happens at one severity: `immediate` is executed, the other two are a checklist for people."""
+    """What happens at one severity: `immediate` is executed, the other two are a checklist for people.
+
+    What lives longer than `escalate_after` is escalated, acknowledged or not (source 004: 5 minutes).
+    """
 
     immediate: tuple[Annotated[ActionName, BeforeValidator(_known)], ...] = ("notify",)
     monitoring: tuple[str, ...] = ()
     resolution: tuple[str, ...] = ()
+    escalate_after: Annotated[Duration, Field(gt=timedelta())] | None = None
 
 
 # Source 000, incident response: severity of each incident type; anything else is low.

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from receiver.actions import approval, escalate, investigate, notify, rollback, run, scale, status_page, ticket, verify
+from receiver.actions import (
+    approval,
+    escalate,
+    investigate,
+    notify,
+    outlived,
+    rollback,
+    run,
+    scale,
+    status_page,
+    ticket,
+    verify,
+)
 from receiver.desk import Desk
 from receiver.jobs import Job, Outcome
 
@@ -15,6 +27,7 @@ HANDLERS: Mapping[str, Callable[[Desk, Job], Awaitable[Outcome]]] = {
     rollback.KIND: rollback.handle,
     rollback.VERIFY: verify.handle,
     approval.KIND: approval.handle,
+    outlived.KIND: outlived.handle,
     scale.KIND: scale.handle,
     run.KIND: run.handle,
     ticket.KIND: ticket.handle,

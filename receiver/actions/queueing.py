@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from deploywatch.config import nearest
-from receiver.actions import escalate, investigate, log, rollback, run, scale, status_page, ticket
+from receiver.actions import escalate, investigate, log, outlived, rollback, run, scale, status_page, ticket
 from receiver.actions.case import Case
 from receiver.actions.notify import tell
 from receiver.people import agenda, holding
@@ -45,6 +45,7 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
     During maintenance most of them are held until it ends.
     """
     agenda.begin(case.connection, case.incident, case.now)
+    outlived.watch(case)
     hold = holding.current(case.connection, case.settings, case.incident, case.now)
     if hold:
         actions, held = holding.split(hold, actions)

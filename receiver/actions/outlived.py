@@ -1,0 +1,56 @@
+"""Source 004, W7: escalate an incident that lives longer than its severity's plan allows, acknowledged or not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from deploywatch.quantity import format_duration
+from receiver.actions import escalate
+from receiver.actions.case import Case
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue
+from receiver.people import holding
+
+KIND = "outlived"
+_SOONEST = timedelta(seconds=1)
+
+
+def watch(case: Case) -> None:
+    """Look again when the time of the incident's severity is over, counted from when it opened."""
+    incident = case.incident
+    longest = case.settings.strategy.of(incident.severity).escalate_after
+    if longest is None:
+        return
+    job = NewJob(
+        kind=KIND,
+        key=f"{KIND}:{incident.id}:{incident.severity}",
+        lane=f"{KIND}:{incident.id}",
+        run_at=incident.opened_at + longest,
+        incident_id=incident.id,
+        payload={"longest": longest.total_seconds()},
+    )
+    enqueue(case.connection, case.now, job)
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """Escalate what still goes on; what is quiet, or under maintenance, is looked at again."""
+    now = desk.clock()
+    incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    if incident.resolved_at:
+        return done("it was over in time")
+    if incident.quiet_since:
+        return again("every alert is quiet just now", max(desk.settings.quiet_time, _SOONEST))
+    hold = await desk.store.read(lambda connection: holding.current(connection, desk.settings, incident, now))
+    if hold and not hold.tell:
+        return again(str(hold), max(hold.until - now, _SOONEST))
+    why = f"it has lived longer than {format_duration(timedelta(seconds=job.payload['longest']))}"
+
+    def record(connection: Connection) -> None:
+        fresh = book.get(connection, job.incident_id)
+        if not fresh.resolved_at:
+            escalate.at_once(connection, desk.settings, fresh, desk.clock(), why=why, once=KIND)
+
+    return done(why, record)
