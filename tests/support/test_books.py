@@ -1,0 +1,73 @@
+"""The books balance only when they do: each thing lost or doubled is a fault."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.books import Books, faults
+from tests.support.storm import Sent
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=5)
+SENT = Sent("shop", "Errors", NOON, LATER)
+
+ALERT = {
+    "fingerprint": "a",
+    "starts_at": NOON,
+    "current": True,
+    "incident_id": 1,
+    "status": "resolved",
+    "labels": {"service": "shop", "alertname": "Errors"},
+}
+INCIDENT = {"id": 1, "service": "shop", "environment": "production", "opened_at": NOON, "resolved_at": LATER}
+ROLLBACK = {"incident_id": 1, "service": "shop", "from_version": "2", "state": "verified", "detail": ""}
+LINES = [{"incident_id": 1, "kind": kind} for kind in ("opened", "resolved", "rollback_started", "told", "told")]
+
+
+def _job(event: str, **changes: Any) -> dict[str, Any]:
+    payload = {"event": event, "at": NOON.isoformat(), "channel": "team"}
+    plain = {"key": event, "kind": "deliver", "incident_id": 1, "payload": payload, "state": "done", "attempts": 1}
+    return plain | {"run_at": NOON, "note": ""} | changes
+
+
+JOBS = [_job("opened"), _job("resolved")]
+TOLD = {(1, event, NOON, "team"): 1 for event in ("opened", "resolved")}
+GOOD = Books([ALERT], [INCIDENT], JOBS, [ROLLBACK], LINES, LATER, TOLD, ["shop 2"])
+
+
+def test_books_that_balance_have_no_fault() -> None:
+    assert faults(GOOD, [SENT]) == []
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "an alert that is not there": ({"alerts": [{**ALERT, "current": False}]}, "0 current episodes"),
+    "an alert that fires still": ({"alerts": [{**ALERT, "status": "firing"}]}, "is firing"),
+    "two incidents at once": ({"incidents": [INCIDENT, {**INCIDENT, "id": 2}]}, "opened while incident 1 was open"),
+    "an incident of nothing": ({"incidents": [INCIDENT, {**INCIDENT, "id": 2}]}, "has no alert of its own"),
+    "an incident that opened twice": ({"timeline": [*LINES, LINES[0]]}, "was opened 2 times"),
+    "a rollback that ran twice": ({"commands": ["shop 2", "shop 2"]}, "rolled back 2 times"),
+    "a rollback that ran unknown": ({"commands": ["shop 2", "cart 1"]}, "without a word: cart 1"),
+    "a rollback that never ran": ({"commands": []}, "nobody was told that this is unknown"),
+    "a message that never came": ({"told": {}}, "arrived 0 times"),
+    "a message that came too often": ({"told": dict.fromkeys(TOLD, 2)}, "arrived 2 times, tried 1 times"),
+    "a message of nowhere": ({"told": TOLD | {(7, "opened", NOON, "team"): 1}}, "was never queued"),
+    "a message that was forgotten": ({"jobs": JOBS[:1], "timeline": LINES[:-1]}, "told that it resolved"),
+    "a message noted twice": ({"timeline": [*LINES, LINES[-1]]}, "2 messages done, 3 on the timeline"),
+    "a job that waits": ({"jobs": [*JOBS, _job("late", kind="settle", state="ready")]}, "the job late waits"),
+    "a job that failed": ({"jobs": [*JOBS, _job("bad", kind="settle", state="failed")]}, "the job bad failed"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_does_not_fit_together_is_told(name: str) -> None:
+    changes, fault = BAD[name]
+    assert any(fault in found for found in faults(replace(GOOD, **changes), [SENT]))
+
+
+def test_what_is_due_in_days_is_no_part_of_a_storm() -> None:
+    review = _job("review", kind="review_due", state="ready", run_at=LATER + timedelta(days=2))
+    assert faults(replace(GOOD, jobs=[*JOBS, review]), [SENT]) == []
