@@ -39,6 +39,9 @@ class Query(Settings):
     def _one_of_both(self) -> Self:
         if (self.query is None) == (self.record is None):
             raise ValueError("write either query or record")
+        for name in (SERVICE, ENVIRONMENT):
+            if name in (self.query or "").replace(f'"{name}"', ""):
+                raise ValueError(f'write "{name}" with its quotes, as a whole label value')
         return self
 
     @property

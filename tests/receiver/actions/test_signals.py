@@ -148,3 +148,20 @@ def test_what_a_limit_lets_pass(op: str, good: list[float]) -> None:
     signal = Signal.model_validate({"record": "x", "op": op, "limit": 1})
     assert [value for value in (0.5, 1, 2) if signal.holds(value)] == good
     assert not signal.holds(float("nan"))
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "both": {"query": "x", "record": "x"},
+    "neither": {},
+    "a name without quotes": {"query": "x{service=~$service}"},
+    "a name within other text": {"query": 'x{service="a-$service"}'},
+    "no record's name": {"record": "a b"},
+    "no operator": {"record": "x", "op": "=", "limit": 1},
+    "no limit": {"record": "x", "op": "<", "limit": float("nan")},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_signal_that_could_not_be_judged_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        Signal.model_validate({"op": "<", "limit": 1, **BAD[name]})
