@@ -194,7 +194,8 @@ async def run(file: Path, listen: str, web_config: Path | None) -> None:
 
 
 async def _landing(_: web.Request) -> web.Response:
-    links = ("/api/v1/incidents", "/api/v1/deployments", "/metrics", "/config", "/-/healthy", "/-/ready")
+    api_links = (f"/api/v1/{name}" for name in ("incidents", "deployments", "maintenance", "oncall", "openapi.json"))
+    links = (*api_links, "/metrics", "/config", "/-/healthy", "/-/ready")
     items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
     page = f"<!doctype html><title>deploywatch receiver</title><h1>deploywatch receiver</h1><ul>{items}</ul>"
     return web.Response(text=page, content_type="text/html")

@@ -11,7 +11,8 @@ from receiver.api.answers import DutyAnswer, OnCallAnswer
 from receiver.api.routing import Route
 from receiver.clock import UtcTime
 from receiver.desk import Desk
-from receiver.people.schedule import Duty, Schedule, on_call
+from receiver.people.roster import Schedule
+from receiver.people.schedule import Duty, on_call
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
 _YEARS = range(1971, 9000)

@@ -17,7 +17,8 @@ from receiver.jobs import Job, Outcome, State, again, done
 from receiver.messages import Event
 from receiver.people import holding
 from receiver.people.response import Verdict, judge
-from receiver.people.schedule import PRIMARY, TEAM_LEAD, reach
+from receiver.people.roster import PRIMARY, TEAM_LEAD
+from receiver.people.schedule import reach
 from receiver.people.words import with_context
 
 UPDATE_LINE = "update"

@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 from deploywatch.config import Settings, nearest
 from deploywatch.quantity import Duration, parse_duration
 from receiver.incidents.book import Incident
-from receiver.people.schedule import MANAGEMENT, PRIMARY, TEAM_LEAD, Schedule
-from receiver.people.schedule import ROLES as _ROLES
+from receiver.people.roster import MANAGEMENT, PRIMARY, ROLES, TEAM_LEAD, Schedule
 from receiver.strategy import Severity
 
 Standard = Literal["sev", "priority", "levels"]
@@ -137,7 +136,7 @@ class Escalation(Settings):
 
     def unknown_people(self, schedule: Schedule) -> list[str]:
         """Faults: names in steps that are neither a part nor anybody in the schedule."""
-        known = {*_ROLES, *schedule.people, *schedule.contacts, *schedule.teams}
+        known = {*ROLES, *schedule.people, *schedule.contacts, *schedule.teams}
         named = {name for steps in self.steps.values() for one in steps for name in one.who}
         return [f"{name!r} is nobody in oncall{nearest(name, known)}" for name in sorted(named - known)]
 

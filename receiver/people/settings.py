@@ -10,7 +10,7 @@ from deploywatch.config import Settings, nearest
 from receiver.people.causes import Causes
 from receiver.people.damping import Damping
 from receiver.people.response import Escalation, Response
-from receiver.people.schedule import Schedule
+from receiver.people.roster import Schedule
 from receiver.people.windows import RecurringWindow
 
 
