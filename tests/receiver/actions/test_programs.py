@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-from click.testing import CliRunner
-
 from receiver.actions.programs import missing
-from receiver.commands.server import receiver
 from tests.receiver.scene import settings
 
 VERIFY = {"url": "http://exporter/health"}
@@ -40,7 +39,7 @@ def test_programs_that_are_there_are_not_mentioned() -> None:
 def test_the_check_says_what_is_missing_and_that_the_file_is_good(tmp_path: Path) -> None:
     file = tmp_path / "receiver.yml"
     file.write_text("run: [{name: x, command: [no-such-program]}]\n")
-    result = CliRunner().invoke(receiver, ["--config.file", str(file), "--config.check"])
-    assert result.exit_code == 0
-    assert f"{file}: run[0]: there is no program no-such-program on this machine" in result.output
-    assert f"{file}: good" in result.output
+    command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", str(file), "--config.check"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, f"{file}: good\n")
+    assert ended.stderr.startswith(f"{file}: run[0]: there is no program no-such-program on this machine")
