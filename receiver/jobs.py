@@ -76,13 +76,13 @@ class Outcome:
     state: State
     note: str = ""
     after: timedelta = timedelta()
-    record: Callable[[Connection], None] | None = None
+    record: Callable[[Connection], object] | None = None
 
 
 Handler = Callable[[Job], Awaitable[Outcome]]
 
 
-def done(note: str = "", record: Callable[[Connection], None] | None = None) -> Outcome:
+def done(note: str = "", record: Callable[[Connection], object] | None = None) -> Outcome:
     """The job is finished."""
     return Outcome(State.DONE, note, record=record)
 
@@ -92,7 +92,7 @@ def again(note: str, after: timedelta) -> Outcome:
     return Outcome(State.READY, note, after)
 
 
-def failed(note: str, record: Callable[[Connection], None] | None = None) -> Outcome:
+def failed(note: str, record: Callable[[Connection], object] | None = None) -> Outcome:
     """The job is given up."""
     return Outcome(State.FAILED, note, record=record)
 
