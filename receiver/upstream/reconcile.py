@@ -70,13 +70,14 @@ class Reconciler:
         Nothing is concluded when one of them gives no answer.
         """
         upstream = self._desk.settings.upstream
+        # First ours: what is delivered while they are asked is then no alert that they do not have.
+        stored = await self._desk.store.read(book.firing)
         try:
             seen = [await look(self._desk.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers]
         except UnreachableError as error:
             log.warning("open alerts could not be compared", reason=str(error))
             self._missing = frozenset()
             return None
-        stored = await self._desk.store.read(book.firing)
         now = self._desk.clock()
         healing = compare(stored, seen, self._missing, now, upstream.reconcile)
         self._missing = healing.missing
