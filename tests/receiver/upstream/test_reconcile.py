@@ -10,6 +10,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
@@ -20,7 +22,7 @@ from receiver.upstream.alertmanager import Seen, look
 from receiver.upstream.reconcile import Reconciler, compare
 from receiver.upstream.settings import Reconcile
 from tests.receiver.conftest import MakeScene
-from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, settings
+from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, settings
 from tests.support.processes import fetch, poll
 
 SETTINGS = Reconcile()
@@ -127,3 +129,27 @@ async def test_a_round_concludes_nothing_when_an_alertmanager_is_away(make_scene
     scene: Scene = make_scene(settings(upstream={"alertmanagers": ["http://127.0.0.1:1"]}))
     await scene.take(alert())
     assert await Reconciler(scene.desk).round() is None
+
+
+async def test_an_alert_that_fires_again_while_alertmanager_is_asked_is_not_taken_for_over(
+    make_scene: MakeScene,
+) -> None:
+    async def alerts(_: web.Request) -> web.Response:
+        await scene.take(alert(starts=SECOND))
+        return web.json_response([])
+
+    async def status(_: web.Request) -> web.Response:
+        return web.json_response({"uptime": LONG_AGO.isoformat()})
+
+    app = web.Application()
+    app.router.add_get("/api/v2/alerts", alerts)
+    app.router.add_get("/api/v2/status", status)
+    async with TestServer(app) as server:
+        scene: Scene = make_scene(settings(upstream={"alertmanagers": [str(server.make_url("/"))]}))
+        reconciler = Reconciler(scene.desk)
+        await scene.take(alert())
+        reconciler._missing = frozenset({alert().fingerprint})  # the end of the first episode was on its way then
+        delivery = await reconciler.round()
+        assert delivery is not None
+        await scene.take(*delivery.alerts)
+    assert (await scene.incident()).status is Status.OPEN
