@@ -73,7 +73,7 @@ def test_the_operators_resource_has_the_same_rules(built: dict[str, Path], name:
     _succeeds(run("promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "spec.yml"))
 
 
-@pytest.mark.parametrize("name", set(NAMES) - {"demo"})
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"demo"}))
 def test_a_policy_says_when_what_it_depends_on_is_missing(name: str) -> None:
     """Each kind of series that a threshold is read from, but for those that are not always there."""
     policy = shipped(name)
