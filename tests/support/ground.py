@@ -127,11 +127,12 @@ def _config(folder: Path, database: str, inboxes: Mapping[str, Inbox], health: s
         "command": [*_COMMAND, str(folder / "commands")],
         "verify": {"url": health, "healthy_for": "0s", "within": "10s", "interval": "100ms"},
     }
-    # The brakes are off, so that as many rollbacks as can be are begun; what must hold is that none runs twice.
+    # Brakes and damping are off, so that as many rollbacks as can be are begun; what must hold is that none runs twice.
     rollback = {"mode": "auto", "cooldown": "0s", "caps": {"target": 100_000, "total": 100_000}, "breaker": 100_000}
     return {
         "database": database,
         "quiet_time": "1s",
+        "damping": {"quiet_time": "1s"},
         "channels": channels,
         "rollback": rollback | {"targets": [target]},
     }
