@@ -7,11 +7,14 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
+from deploywatch.demo.servers import Running
 from receiver.app import HANDLERS
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
@@ -50,9 +53,38 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture
-def store_url(empty_store: Path, tmp_path: Path) -> str:
-    """Where the test's store is; a later kind of store widens every test here."""
+_NUMBERS = count(1)
+_TEMPLATE = "receiver_template"
+
+
+async def _copy(server: Running) -> str:
+    """The URL of a database of its own, copied from one that was migrated once."""
+    connection = await asyncpg.connect(server.url)
+    base, name = server.url.rpartition("/")[0], f"receiver_{next(_NUMBERS)}"
+    try:
+        if not await connection.fetchval("select 1 from pg_database where datname = $1", _TEMPLATE):
+            await connection.execute(f"create database {_TEMPLATE}")
+            store = Store(f"{base}/{_TEMPLATE}")
+            await store.open()
+            await store.close()
+        await connection.execute(f"create database {name} template {_TEMPLATE}")
+    finally:
+        await connection.close()
+    return f"{base}/{name}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about SQLite's file is not asked of PostgreSQL."""
+    elsewhere = [one for one in items if one.get_closest_marker("sqlite_only") and "[postgresql" in one.name]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [one for one in items if one not in elsewhere]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store_url(request: pytest.FixtureRequest, empty_store: Path, tmp_path: Path) -> str:
+    """Where the test's store is: a file, or a database on a real PostgreSQL."""
+    if request.param == "postgresql":
+        return await _copy(request.getfixturevalue("postgres_server"))
     shutil.copy(empty_store, tmp_path / "store.db")
     return f"sqlite:///{tmp_path}/store.db"
 

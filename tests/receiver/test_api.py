@@ -201,6 +201,7 @@ async def test_a_body_that_is_too_large_is_413(api: Front) -> None:
     assert (await api("POST", "/deployments", b" " * 1024**2 + b"{}")).status == 413
 
 
+@pytest.mark.sqlite_only
 async def test_a_store_that_cannot_be_written_is_503_and_reading_goes_on(api: Front, tmp_path: Path) -> None:
     await api.scene.take(alert())
     await api.scene.desk.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))

@@ -169,6 +169,7 @@ async def test_a_postgresql_that_is_not_there_is_trouble() -> None:
     await store.close()
 
 
+@pytest.mark.sqlite_only
 async def test_sqlite_syncs_every_commit_to_the_disk(store: Store) -> None:
     def pragmas(connection: Connection) -> tuple[Any, ...]:
         names = ("journal_mode", "synchronous", "foreign_keys")
@@ -177,6 +178,7 @@ async def test_sqlite_syncs_every_commit_to_the_disk(store: Store) -> None:
     assert await store.write(pragmas) == ("wal", 2, 1)
 
 
+@pytest.mark.sqlite_only
 async def test_a_store_in_use_refuses_a_second_process(store: Store, store_url: str) -> None:
     second = Store(store_url)
     with pytest.raises(StoreError, match=r"store\.db is in use by another receiver"):

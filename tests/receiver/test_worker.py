@@ -215,6 +215,7 @@ async def test_stop_cancels_what_does_not_end_in_time_and_leaves_it_to_the_next_
     assert await states(workshop.store) == {"a": State.RUNNING}
 
 
+@pytest.mark.sqlite_only
 async def test_trouble_with_the_store_is_waited_out(workshop: Workshop, tmp_path: Path) -> None:
     await workshop.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=5"))
     await queue(workshop.store, job("a"))

@@ -271,6 +271,7 @@ async def test_a_rollback_of_one_service_does_not_wait_for_another(ground: Groun
     assert ground.ran == ["search", "shop"]
 
 
+@pytest.mark.sqlite_only
 async def test_the_row_is_written_before_the_command_runs(ground: Ground, tmp_path: Path) -> None:
     look = (
         "import pathlib, sqlite3, sys;"
