@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
@@ -36,6 +36,13 @@ class Strategy(Settings):
     monitoring: tuple[str, ...] = ()
     resolution: tuple[str, ...] = ()
     escalate_after: Annotated[Duration, Field(gt=timedelta())] | None = None
+
+    @field_validator("immediate")
+    @classmethod
+    def _somebody_looks(cls, actions: tuple[str, ...]) -> tuple[str, ...]:
+        if not actions:
+            raise ValueError("name at least one action; log alone is enough, and notes that there was something")
+        return actions
 
 
 # Source 000, incident response: severity of each incident type; anything else is low.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from receiver import strategy
-from receiver.strategy import STRATEGIES, Severity, StrategyTable
+from receiver.strategy import STRATEGIES, Severity, Strategy, StrategyTable
 from tests.receiver.scene import alert
 
 # Source 000, V6a: severity of each incident type.
@@ -134,3 +134,8 @@ def test_the_alerts_own_channels_come_before_those_of_its_severity(
 ) -> None:
     fired = alert(annotations={"channels": annotation})
     assert strategy.channels(fired, by_severity, "high", ("a", "b", "c")) == chosen
+
+
+def test_a_severity_at_which_nothing_is_done_is_refused() -> None:
+    with pytest.raises(ValueError, match="name at least one action; log alone is enough"):
+        Strategy.model_validate({"immediate": []})
