@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,9 +86,9 @@ class ProbeSettings(Settings):
     layer: str = "immediate"
     tags: tuple[str, ...] = ()
 
+    @abstractmethod
     def probe(self) -> Probe:
         """The probe that does what these settings say."""
-        raise NotImplementedError
 
     def with_target(self, target: str) -> Self:
         """The same probe of another target; ValueError, saying why, when it cannot be one."""

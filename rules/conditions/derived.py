@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -37,9 +38,9 @@ class Derived(Signal):
         below = [record for part in self.parts for record in part.records(policy, ())]
         return (*below, *self.own(policy))
 
+    @abstractmethod
     def own(self, policy: Policy) -> tuple[Record, ...]:
         """What it adds to the records of its signals."""
-        raise NotImplementedError
 
     def value(self, policy: Policy) -> str:
         return f"{self.of.value(policy)}_{self.suffix}"

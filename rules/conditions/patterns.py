@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -32,9 +33,9 @@ class Pattern(Derived):
             Record(self.value(policy), self.over(policy, direction), self.about, self.group),
         )
 
+    @abstractmethod
     def over(self, policy: Policy, direction: str) -> str:
         """PromQL: the pattern, from the directions."""
-        raise NotImplementedError
 
 
 class Trend(Pattern):
