@@ -57,7 +57,8 @@ def configure(*, form: str = "logfmt", level: str = "info") -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        # Not cached: a logger follows a later configuration, in tests too, and lines are few.
+        cache_logger_on_first_use=False,
     )
 
 
