@@ -14,6 +14,7 @@ from deploywatch import config
 from deploywatch.config import Settings
 from exporter.access import AccessSettings
 from exporter.probes import AnyProbe
+from exporter.probes.port import Registry
 from exporter.settings.discovery import Discovery
 from exporter.settings.faults import faults
 from exporter.settings.layers import LAYERS, Layer
@@ -74,6 +75,7 @@ class ExporterSettings(Settings):
     concurrency: int = Field(default=CONCURRENCY, ge=1, le=100_000)
     buckets: Annotated[tuple[float, ...], AfterValidator(_increasing)] = Field(default=BUCKETS, max_length=50)
     services: dict[Name, Service] = Field(default_factory=dict)
+    ports: Registry = Field(default_factory=dict)
     modules: dict[Name, Module] = Field(default_factory=dict)
     discover: tuple[Discovery, ...] = ()
     probe: AccessSettings = AccessSettings()

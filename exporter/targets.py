@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.config import ExporterSettings, ServiceKey
+from exporter.probes.port import PortSettings
 from exporter.probing import Probe, ProbeSettings
 
 
@@ -60,7 +61,8 @@ def targets(settings: ExporterSettings) -> Iterator[Target]:
     for name, service in settings.services.items():
         owner = settings.owner(name)
         for probe_name, probe in service.probes.items():
-            yield make_target(Key(*owner, probe_name), probe, settings)
+            told = probe.of(settings.ports) if isinstance(probe, PortSettings) else probe
+            yield make_target(Key(*owner, probe_name), told, settings)
 
 
 def make_target(key: Key, probe: ProbeSettings, settings: ExporterSettings) -> Target:

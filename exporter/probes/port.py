@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from deploywatch.quantity import Duration, parse_duration
 from exporter.measure import families
@@ -59,25 +59,37 @@ class Entry(Marks):
         return State.FREE if self.free else State.EXPECTED
 
 
+def _without_conflict(registry: dict[str, Entry]) -> dict[str, Entry]:
+    owners: dict[str, str] = {}
+    for name, entry in registry.items():
+        owner = owners.setdefault(entry.address.lower(), name)
+        if owner != name:
+            raise ValueError(f"{owner} and {name} are both registered for {entry.address}; change one")
+    return registry
+
+
+PortName = Annotated[str, Field(min_length=1, max_length=100)]
+Registry = Annotated[dict[PortName, Entry], Field(max_length=500), AfterValidator(_without_conflict)]
+"""The config's `ports`: name → where, and how its service is known."""
+
+
 class PortSettings(ProbeSettings):
-    """A registry of ports: name → where, and how its service is known."""
+    """Which ports of the registry are looked at, all of them unless `ports` names some."""
 
     kind: Literal["port"]
-    registry: dict[Annotated[str, Field(min_length=1, max_length=100)], Entry] = Field(min_length=1, max_length=500)
+    ports: tuple[PortName, ...] | None = Field(default=None, min_length=1)
     timeout: Duration = parse_duration("2s")
+    _registry: Mapping[str, Entry] = PrivateAttr(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _no_conflict(self) -> Self:
-        owners: dict[str, str] = {}
-        for name, entry in self.registry.items():
-            owner = owners.setdefault(entry.address.lower(), name)
-            if owner != name:
-                raise ValueError(f"{owner} and {name} are both registered for {entry.address}; change one")
-        return self
+    def of(self, registry: Mapping[str, Entry]) -> Self:
+        """The same settings, with the registry that they are about."""
+        told = self.model_copy()
+        told._registry = dict(registry)
+        return told
 
     def probe(self) -> PortProbe:
         """The probe that does what these settings say."""
-        return PortProbe(self)
+        return PortProbe(self._registry, self.ports or tuple(self._registry), self.timeout.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +101,19 @@ class Seen:
 
 
 class PortProbe:
-    """Looks at every port."""
+    """Looks at ports, and knows the services of the whole registry."""
 
-    def __init__(self, settings: PortSettings) -> None:
-        self.settings = settings
+    def __init__(self, registry: Mapping[str, Entry], names: Sequence[str], timeout: float) -> None:
+        self.registry = registry
+        self.names = names
+        self.timeout = timeout
         self.slots = asyncio.Semaphore(_AT_ONCE)
 
     async def measure(self, found: Findings) -> None:
-        """Look at all ports, some at once; Failed names each that is not what it has to be."""
+        """Look at the ports, some at once; Failed names each that is not what it has to be."""
         with found.timed("ports"):
-            registry = self.settings.registry
-            seen = dict(
-                zip(registry, await asyncio.gather(*(self._look(name, found) for name in registry)), strict=True)
-            )
-        _judge(registry, seen)
+            seen = await asyncio.gather(*(self._look(name, found) for name in self.names))
+        _judge(self.registry, dict(zip(self.names, seen, strict=True)))
 
     async def _look(self, name: str, found: Findings) -> Seen:
         async with self.slots:
@@ -114,13 +125,13 @@ class PortProbe:
         return seen
 
     async def _identify(self, name: str, found: Findings) -> Seen:
-        entry = self.settings.registry[name]
+        entry = self.registry[name]
         state = await self._state(entry, entry, found)
         if state not in {State.OTHER, State.SILENT}:
             return Seen(state)
         # Each other way to know a service is tried once: whoever's it is, it answers in one of them or none.
         tried: set[str] = set()
-        for other, marks in self.settings.registry.items():
+        for other, marks in self.registry.items():
             way = marks.model_dump_json(include={"http", "speaks", "banner"})
             if other == name or marks.free or way in tried:
                 continue
@@ -131,7 +142,7 @@ class PortProbe:
 
     async def _state(self, entry: Entry, marks: Entry, found: Findings) -> State:
         """What the port of an entry is, by the marks of an entry."""
-        at, limit = place(entry.address), self.settings.timeout.total_seconds()
+        at, limit = place(entry.address), self.timeout
         try:
             async with asyncio.timeout(limit):
                 if marks.free:
@@ -150,7 +161,7 @@ class PortProbe:
     async def _silent(self, at: Place, found: Findings) -> State:
         """Whether a port that did not answer in time can be connected to at all."""
         try:
-            async with asyncio.timeout(self.settings.timeout.total_seconds()):
+            async with asyncio.timeout(self.timeout):
                 await listens(at, found)
         except (OSError, Failed):
             return State.UNREACHABLE

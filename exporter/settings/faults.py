@@ -32,6 +32,7 @@ def faults(found: Document) -> Iterator[Fault]:
     yield from _unknown_in_selections(data, layers)
     yield from _two_helps(probes)
     yield from _unknown_modules(data)
+    yield from _unknown_ports(probes, _mapping(data, "ports"))
 
 
 def _same_twice(owners: Mapping[str, tuple[str, str]]) -> Iterator[Fault]:
@@ -80,6 +81,18 @@ def _unknown_modules(data: Mapping[str, Any]) -> Iterator[Fault]:
         module = entry.get("module") if isinstance(entry, dict) else None
         if module is not None and module not in known:
             yield ("discover", position, "module"), f"no module {module!r}{nearest(str(module), known)}"
+
+
+def _unknown_ports(probes: Probes, registry: Mapping[str, Any]) -> Iterator[Fault]:
+    for path, probe in probes:
+        if probe.get("kind") != "port":
+            continue
+        if not registry:
+            yield path, "there is no registry to look at; say under ports: which service is where"
+            continue
+        for position, name in enumerate(_list(probe, "ports")):
+            if name not in registry:
+                yield (*path, "ports", position), f"no port {name!r} in the registry{nearest(str(name), registry)}"
 
 
 def _two_helps(probes: Probes) -> Iterator[Fault]:

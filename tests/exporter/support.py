@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from exporter.clock import SystemClock
 from exporter.probes import AnyProbe
+from exporter.probes.port import Entry, PortSettings, Registry
 from exporter.probing import ProbeSettings, run
 from exporter.results import Result
 
@@ -22,11 +23,15 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _SETTINGS: TypeAdapter[ProbeSettings] = TypeAdapter(AnyProbe)
+_REGISTRY: TypeAdapter[dict[str, Entry]] = TypeAdapter(Registry)
 
 
-async def probe(limit: float = 5.0, **settings: Any) -> Result:
-    """Run a probe with these settings once, for at most `limit` seconds."""
-    return await run(_SETTINGS.validate_python(settings).probe(), limit=limit, clock=SystemClock())
+async def probe(limit: float = 5.0, *, registry: Mapping[str, Any] | None = None, **settings: Any) -> Result:
+    """Run a probe with these settings once, for at most `limit` seconds; a port probe has a `registry` too."""
+    made = _SETTINGS.validate_python(settings)
+    if isinstance(made, PortSettings):
+        made = made.of(_REGISTRY.validate_python(registry))
+    return await run(made.probe(), limit=limit, clock=SystemClock())
 
 
 def measured(result: Result) -> dict[str, float]:

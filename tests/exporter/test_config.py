@@ -112,6 +112,15 @@ REDIS = "{kind: redis, url: redis://x}"
             "layers.a: jitter must be from 0s to half of interval",
         ),
         ("levels: {quick: {layers: [imediate]}}", "levels.quick.layers[0]: no layer 'imediate'; did you mean"),
+        ("services: {a: {probes: {x: {kind: port}}}}", "services.a.probes.x: there is no registry to look at"),
+        (
+            "{services: {a: {probes: {x: {kind: port, ports: [wbe]}}}}, ports: {web: {address: 'a:1', free: true}}}",
+            "services.a.probes.x.ports[0]: no port 'wbe' in the registry; did you mean 'web'?",
+        ),
+        (
+            "ports: {a: {address: 'x:1', free: true}, b: {address: 'X:1', speaks: redis}}",
+            "ports: a and b are both registered for X:1; change one",
+        ),
         ("discover: [{files: [a.yml], module: x}]", "discover[0].module: no module 'x'"),
         ("discover: [{files: [a.txt], module: x}]", "'a.txt' ends in none of .json, .yml, .yaml"),
         ("discover: [{files: ['*/a.yml'], module: x}]", "in the name of a file only"),

@@ -6,16 +6,19 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from deploywatch.demo.servers import Running
+from exporter import config
 from exporter.clock import SystemClock
-from exporter.probes.port import PortSettings
+from exporter.probes.port import Entry, PortSettings
 from exporter.probing import run
 from exporter.results import Reason, Result
+from exporter.targets import targets
 from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, Web, measured, probe, saying, silent
 
@@ -142,6 +145,23 @@ async def test_a_service_over_tls_is_known_as_well(certs: Certs, web: Web) -> No
     assert state(result, "plain") == "other"
 
 
+async def test_a_probe_of_one_port_knows_the_services_of_all(postgres_server: Running, redis_server: Running) -> None:
+    registry = {
+        "database": {"address": at(redis_server.url), "speaks": "postgres"},
+        "cache": {"address": at(postgres_server.url), "speaks": "redis"},
+    }
+    result = await probe(kind="port", registry=registry, ports=["database"])
+    assert result.detail == f"database at {at(redis_server.url)}: other (cache answers)"
+    assert {dict(sample.labels)["entry"] for sample in result.samples} == {"database"}
+
+
+def test_a_change_in_the_registry_is_a_change_of_those_who_look_at_it(write: Callable[[str], Path]) -> None:
+    text = "{ports: {web: {address: 'shop:1', free: true}}, services: {shop: {probes: {ports: {kind: port}}}}}"
+    (before,) = targets(config.load(write(text)))
+    assert [before] == list(targets(config.load(write(text))))
+    assert [before] != list(targets(config.load(write(text.replace("shop:1", "shop:2")))))
+
+
 async def test_a_name_without_address_is_unreachable() -> None:
     result = await ports(
         web={"address": "no-such-host.invalid:80", "http": {}},
@@ -155,8 +175,8 @@ async def test_a_name_without_address_is_unreachable() -> None:
 
 
 async def test_an_address_that_is_not_allowed_is_never_connected_to(web: Web) -> None:
-    settings = {"kind": "port", "registry": {"web": {"address": at(web.url), "http": {}}}}
-    probe = PortSettings.model_validate(settings).probe()
+    entry = Entry.model_validate({"address": at(web.url), "http": {}})
+    probe = PortSettings(kind="port").of({"web": entry}).probe()
     allowed = ipaddress.ip_network("10.0.0.0/8")
     result = await run(probe, limit=5, clock=SystemClock(), allowed=lambda address: address in allowed)
     assert state(result, "web") == "unreachable"
@@ -174,7 +194,6 @@ async def test_the_deadline_holds_however_many_ports_are_silent() -> None:
 @pytest.mark.parametrize(
     "registry",
     [
-        {},
         {"a": {"address": "a:1"}},
         {"a": {"address": "a:1", "free": False}},
         {"a": {"address": "a:1", "speaks": "redis", "free": True}},
