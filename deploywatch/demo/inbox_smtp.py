@@ -100,7 +100,7 @@ def _keep(inbox: Inbox, envelope: Any, *, secured: bool) -> None:
     inbox.keep(
         "email",
         thread=references[0] if references else "",
-        title=str(mail["Subject"] or ""),
+        title=str(mail["Subject"] or "").strip(),
         text=str(plain.get_content()) if plain else "",
         raw={
             "from": envelope.mail_from,
