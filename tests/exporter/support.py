@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from aiosmtpd.handlers import Sink
+from aiosmtpd.smtp import SMTP
 from pydantic import TypeAdapter
 
 from exporter.clock import SystemClock
@@ -65,6 +67,7 @@ class Web:
         self.requests: list[web.BaseRequest] = []
         self.bodies: list[bytes] = []
         self.callers: list[int] = []
+        self.port = 0
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -72,7 +75,8 @@ class Web:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
         scheme = "https" if self._tls else "http"
-        self.url = f"{scheme}://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.port = self._runner.addresses[0][1]
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(
@@ -194,3 +198,25 @@ def trickling(head: bytes, piece: bytes = b"x") -> Talk:
             await asyncio.sleep(0.02)
 
     return talk
+
+
+def upgrading(context: ssl.SSLContext) -> Talk:
+    """A server that begins TLS."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.start_tls(context)
+        await silent(reader, writer)
+
+    return talk
+
+
+@contextlib.asynccontextmanager
+async def mail(context: ssl.SSLContext) -> AsyncIterator[int]:
+    """A real SMTP server that offers STARTTLS."""
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(Sink(), hostname="mail.shop.example", ident="ESMTP aiosmtpd", tls_context=context), "127.0.0.1", 0
+    )
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()

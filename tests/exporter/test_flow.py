@@ -21,9 +21,9 @@ from exporter.net.filling import fill, fill_body, fill_url, masked, names
 from exporter.probes.flow import FlowSettings
 from exporter.probing import run
 from exporter.results import Reason, Result
+from tests.exporter.stages import PAGES, serve_smoke
 from tests.exporter.support import Talk, Web, measured, probe, silent
 
-PAGE = Path(__file__).parents[2] / "docs" / "probes" / "flow.md"
 TOKEN = 't0k/en"é'
 
 
@@ -224,34 +224,10 @@ class TestSmoke:
 
     async def run(self, web: Web, write: Callable[[str], Path]) -> Result:
         """Run the example of the page on this server."""
-        example = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+        example = re.findall(r"```yaml\n(.*?)```", (PAGES / "flow.md").read_text(), re.DOTALL)[0]
         example = re.sub(r"https://(api|www)\.shop\.example", web.url, example)
         settings = config.load(write(example), variables={"SMOKE_PASSWORD": "hunter2"})
         return await run(settings.services["shop"].probes["smoke"].probe(), limit=10, clock=SystemClock())
-
-    def serve(self, web: Web) -> None:
-        """Everything is well."""
-
-        async def auth(request: aiohttp_web.BaseRequest) -> aiohttp_web.Response:
-            good = json.loads(web.bodies[-1]) == {"username": "test@example.com", "password": "hunter2"}
-            return aiohttp_web.json_response({"token": "abc"} if good else {}, status=200 if good else 401)
-
-        async def clients(request: aiohttp_web.BaseRequest) -> aiohttp_web.Response:
-            return aiohttp_web.Response(status=404 if request.headers["Authorization"] == "Bearer abc" else 500)
-
-        web.say("/health", "ok")
-        web.on("/auth/login", auth)
-        web.on("/api/clients", clients)
-        web.say("/sites", status=403)
-        web.say("/health/database", '{"status": "healthy"}')
-        web.say("/health/integrations", '{"allHealthy": true}')
-
-    async def test_all_is_well(self, web: Web, write: Callable[[str], Path]) -> None:
-        self.serve(web)
-        result = await self.run(web, write)
-        assert result.success, result.detail
-        steps = [name for name in measured(result) if name.startswith("probe_step_success")]
-        assert len(steps) == 7
 
     @pytest.mark.parametrize(
         ("path", "answer", "status", "step"),
@@ -267,7 +243,7 @@ class TestSmoke:
     async def test_what_is_not_well_is_named(
         self, web: Web, write: Callable[[str], Path], path: str, answer: str, status: int, step: str
     ) -> None:
-        self.serve(web)
+        serve_smoke(web)
         web.say(path, answer, status=status)
         result = await self.run(web, write)
         assert result.detail.startswith(f"step {step}: ")

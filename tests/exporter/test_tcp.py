@@ -16,8 +16,7 @@ from exporter.net.pattern import Found
 from exporter.probes.tcp import expand
 from exporter.results import Reason, Result
 from tests.exporter.certs import Certs
-from tests.exporter.support import Talk, Tcp, measured, probe, scripted, silent
-from tests.exporter.test_tls import mail
+from tests.exporter.support import Talk, Tcp, mail, measured, probe, scripted, silent
 
 Start = Callable[[Talk], Awaitable[int]]
 

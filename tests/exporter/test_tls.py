@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from aiosmtpd.handlers import Sink
-from aiosmtpd.smtp import SMTP
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -21,7 +18,7 @@ from exporter.net.certificates import suite
 from exporter.net.opening import place
 from exporter.results import Reason, Result
 from tests.exporter.certs import Certs
-from tests.exporter.support import Talk, Tcp, Web, measured, probe, scripted, silent
+from tests.exporter.support import Talk, Tcp, Web, mail, measured, probe, scripted, silent, upgrading
 
 Start = Callable[[Talk], Awaitable[int]]
 DAY = 86400
@@ -184,28 +181,6 @@ async def test_a_handshake_that_hangs_is_cut_at_the_deadline(tcp: Start) -> None
     result = await probe(0.2, kind="tls", address=f"127.0.0.1:{await tcp(silent)}")
     assert (result.reason, result.detail) == (Reason.DEADLINE, "not done within 0.2 s; it was at: tls")
     assert result.duration < 1
-
-
-def upgrading(context: ssl.SSLContext) -> Talk:
-    """A server that begins TLS."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await writer.start_tls(context)
-        await silent(reader, writer)
-
-    return talk
-
-
-@asynccontextmanager
-async def mail(context: ssl.SSLContext) -> AsyncIterator[int]:
-    """A real SMTP server that offers STARTTLS."""
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(Sink(), hostname="shop.example", tls_context=context), "127.0.0.1", 0
-    )
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 async def test_tls_begins_on_a_real_mail_server(certs: Certs) -> None:
