@@ -132,6 +132,25 @@ class IncidentMetric:
 
     OPEN: Final = "deploywatch_incidents_open"
     OPENED: Final = "deploywatch_incidents_total"
+    STATES: Final = "deploywatch_incidents"
+    ACKNOWLEDGE: Final = "deploywatch_incident_acknowledge_seconds"
+    RESOLVE: Final = "deploywatch_incident_resolve_seconds"
+    ACTIONS: Final = "deploywatch_actions_total"
+
+
+class ReceiverMetric:
+    """What the receiver says of its own work."""
+
+    WEBHOOKS: Final = "deploywatch_webhooks_total"
+    WEBHOOK_COMMIT: Final = "deploywatch_webhook_commit_seconds"
+    ALERTS: Final = "deploywatch_alerts_total"
+    JOBS: Final = "deploywatch_jobs_total"
+    JOBS_QUEUED: Final = "deploywatch_jobs_queued"
+    JOBS_LATE: Final = "deploywatch_jobs_oldest_due_seconds"
+    REMINDERS: Final = "deploywatch_reminders_total"
+    DELIVERIES: Final = "deploywatch_deliveries_total"
+    DELIVERIES_WAITING: Final = "deploywatch_deliveries_waiting"
+    DELIVERIES_OLDEST: Final = "deploywatch_deliveries_oldest_seconds"
 
 
 CONFIG_RELOADED: Final = "deploywatch_config_last_reload_successful"

@@ -158,7 +158,8 @@ class Receiver:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         try:
-            read = await self._desk.store.read(snapshot)
+            now = self._desk.clock()
+            read = await self._desk.store.read(lambda connection: snapshot(connection, now))
         except StoreError as error:
             return web.Response(status=503, text=f"{error}\n")
         ledger = CollectorRegistry()

@@ -71,12 +71,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run of a job ended; `record` writes what it changed, in the transaction that finishes the job."""
+    """How a run of a job ended; `record` writes what it changed, in the transaction that finishes the job.
+
+    `reason` is a bounded word for metrics.
+    """
 
     state: State
     note: str = ""
     after: timedelta = timedelta()
     record: Callable[[Connection], object] | None = None
+    reason: str = ""
 
 
 Handler = Callable[[Job], Awaitable[Outcome]]
@@ -87,14 +91,14 @@ def done(note: str = "", record: Callable[[Connection], object] | None = None) -
     return Outcome(State.DONE, note, record=record)
 
 
-def again(note: str, after: timedelta) -> Outcome:
+def again(note: str, after: timedelta, *, reason: str = "") -> Outcome:
     """The job is to be tried again, not before `after`."""
-    return Outcome(State.READY, note, after)
+    return Outcome(State.READY, note, after, reason=reason)
 
 
-def failed(note: str, record: Callable[[Connection], object] | None = None) -> Outcome:
+def failed(note: str, record: Callable[[Connection], object] | None = None, *, reason: str = "") -> Outcome:
     """The job is given up."""
-    return Outcome(State.FAILED, note, record=record)
+    return Outcome(State.FAILED, note, record=record, reason=reason)
 
 
 def backoff(attempts: int) -> timedelta:
@@ -322,10 +326,10 @@ class Worker:
         try:
             outcome = await self._handlers[job.kind](job)
         except StoreError as error:
-            outcome = again(str(error), backoff(job.attempts))
+            outcome = again(str(error), backoff(job.attempts), reason="store")
         except Exception as error:
             log.exception("a job broke", kind=job.kind, key=job.key, attempts=job.attempts)
-            outcome = again(f"internal error: {error!r}", backoff(job.attempts))
+            outcome = again(f"internal error: {error!r}", backoff(job.attempts), reason="internal")
         try:
             ours = await self._finish(job, outcome)
         except StoreError as error:
@@ -342,7 +346,7 @@ class Worker:
             raise
         except Exception as error:
             log.exception("what a job did could not be recorded", kind=job.kind, key=job.key, attempts=job.attempts)
-            outcome = again(f"internal error: {error!r}", backoff(job.attempts))
+            outcome = again(f"internal error: {error!r}", backoff(job.attempts), reason="internal")
             ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
         if ours:
             self.finished(job, outcome)

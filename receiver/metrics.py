@@ -3,50 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import Connection, func, select
 
 from deploywatch import __version__
-from deploywatch.conventions import ENVIRONMENT, SERVICE, SEVERITIES, DeploymentMetric, IncidentMetric
+from deploywatch.conventions import (
+    ENVIRONMENT,
+    SERVICE,
+    SEVERITIES,
+    DeploymentMetric,
+    IncidentMetric,
+    ReceiverMetric,
+)
+from receiver.actions import notify
 from receiver.deployments import ledger
+from receiver.incidents import book
+from receiver.incidents.book import Incident
 from receiver.incidents.rules import Effect, Reason
 from receiver.jobs import Job, Outcome, State
 from receiver.people.agenda import REMINDERS
 from receiver.people.measures import measures
 from receiver.people.response import Verdict
-from receiver.store.schema import incidents, jobs
+from receiver.store import tallies
+from receiver.store.schema import jobs
 
 _VERSIONS_SHOWN = 10
 _TARGET = [SERVICE, ENVIRONMENT, "version"]
 
 
 class Counters:
-    """What is counted while the receiver works."""
+    """What is counted while the receiver works, in this process; a restart begins at zero."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.webhooks = Counter(
-            "deploywatch_webhooks", "Webhooks by how they were answered.", ["outcome"], registry=registry
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(name, about, labels, registry=registry)
+
+        self.webhooks = counter(ReceiverMetric.WEBHOOKS, "Webhooks by how they were answered.", "outcome")
+        self.alerts = counter(
+            ReceiverMetric.ALERTS, "Alerts by what was decided about them, and why.", "effect", "reason"
         )
-        self.alerts = Counter(
-            "deploywatch_alerts",
-            "Alerts by what was decided about them, and why.",
-            ["effect", "reason"],
-            registry=registry,
-        )
-        self.jobs = Counter(
-            "deploywatch_jobs", "Runs of jobs by how they ended.", ["kind", "outcome"], registry=registry
-        )
-        self.reminders = Counter(
-            "deploywatch_reminders",
-            "Reminders and escalation steps by what became of them when they were due.",
-            ["kind", "outcome"],
-            registry=registry,
-        )
+        self.jobs = counter(ReceiverMetric.JOBS, "Runs of jobs by how they ended.", "kind", "outcome")
+        about = "Reminders and escalation steps by what became of them when they were due."
+        self.reminders = counter(ReceiverMetric.REMINDERS, about, "kind", "outcome")
+        about = "Attempts to hand a message to a channel, by how they ended, and why they failed."
+        self.deliveries = counter(ReceiverMetric.DELIVERIES, about, "channel", "outcome", "reason")
         self.commit_seconds = Histogram(
-            "deploywatch_webhook_commit_seconds",
+            ReceiverMetric.WEBHOOK_COMMIT,
             "From a webhook's arrival to its commit.",
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
@@ -67,7 +73,10 @@ class Counters:
 
     def finished(self, job: Job, outcome: Outcome) -> None:
         """Count one run of a job; one that will be tried again counts as a retry."""
-        self.jobs.labels(job.kind, "retry" if outcome.state is State.READY else outcome.state).inc()
+        ended = "retry" if outcome.state is State.READY else outcome.state
+        self.jobs.labels(job.kind, ended).inc()
+        if job.kind == notify.KIND:
+            self.deliveries.labels(job.payload["channel"], ended, outcome.reason).inc()
         if job.kind in REMINDERS:
             self.reminders.labels(job.kind, outcome.note if outcome.note in set(Verdict) else "later").inc()
 
@@ -83,9 +92,19 @@ class Snapshot:
         yield from self._families
 
 
-def snapshot(connection: Connection) -> Snapshot:
-    """Read the ledger, the incidents and the queue."""
-    return Snapshot([*_deployments(connection), *_incidents(connection), *measures(connection), _queue(connection)])
+def snapshot(connection: Connection, now: datetime) -> Snapshot:
+    """Read the ledger, the counters, what is open, and the queue; how many incidents are over makes no difference."""
+    unresolved = book.unresolved(connection)
+    return Snapshot(
+        [
+            *_deployments(connection),
+            *_incidents(connection, unresolved),
+            *measures(connection, unresolved),
+            _actions(connection),
+            *_queue(connection, now),
+            *_deliveries(connection, now),
+        ]
+    )
 
 
 def _deployments(connection: Connection) -> Iterator[Metric]:
@@ -113,32 +132,65 @@ def _deployments(connection: Connection) -> Iterator[Metric]:
     yield from (info, started, finished, status)
 
 
-def _incidents(connection: Connection) -> Iterator[Metric]:
+def _incidents(connection: Connection, unresolved: Sequence[Incident]) -> Iterator[Metric]:
     total = CounterMetricFamily(IncidentMetric.OPENED, "Incidents that were opened.", labels=[SERVICE, ENVIRONMENT])
     family = GaugeMetricFamily(
         IncidentMetric.OPEN, "Incidents that are not resolved.", labels=[SERVICE, ENVIRONMENT, "severity"]
     )
-    query = select(incidents.c.service, incidents.c.environment, incidents.c.severity, incidents.c.open_key)
-    where = (incidents.c.service, incidents.c.environment)
-    targets = connection.execute(select(*where, func.count()).group_by(*where)).all()
-    open_now = Tally(
-        (row.service, row.environment, row.severity)
-        for row in connection.execute(query.where(incidents.c.open_key.is_not(None)))
-    )
-    for service, environment, count in targets:
+    open_now = Tally((one.service, one.environment, one.severity) for one in unresolved)
+    for (service, environment), count in tallies.read(connection, IncidentMetric.OPENED).items():
         total.add_metric([service, environment], count)
         for severity in SEVERITIES:
             family.add_metric([service, environment, severity], open_now[service, environment, severity])
     yield from (total, family)
 
 
-def _queue(connection: Connection) -> Metric:
-    family = GaugeMetricFamily("deploywatch_jobs_queued", "Jobs that wait or run, by kind.", labels=["kind", "state"])
+def _actions(connection: Connection) -> Metric:
+    family = CounterMetricFamily(
+        IncidentMetric.ACTIONS, "Actions by how they ended, or why they did not begin.", labels=["action", "outcome"]
+    )
+    for labels, count in tallies.read(connection, IncidentMetric.ACTIONS).items():
+        family.add_metric(labels, count)
+    return family
+
+
+def _queue(connection: Connection, now: datetime) -> Iterator[Metric]:
+    depth = GaugeMetricFamily(ReceiverMetric.JOBS_QUEUED, "Jobs that wait or run, by kind.", labels=["kind", "state"])
+    late = GaugeMetricFamily(
+        ReceiverMetric.JOBS_LATE, "How long the job that waits longest has been due, by kind.", labels=["kind"]
+    )
     query = (
-        select(jobs.c.kind, jobs.c.state, func.count())
+        select(jobs.c.kind, jobs.c.state, func.count(), func.min(jobs.c.run_at))
         .where(jobs.c.state.in_((State.READY, State.RUNNING)))
         .group_by(jobs.c.kind, jobs.c.state)
     )
-    for kind, state, count in connection.execute(query):
-        family.add_metric([kind, state], count)
-    return family
+    for kind, state, count, since in connection.execute(query):
+        depth.add_metric([kind, state], count)
+        if state == State.READY:
+            late.add_metric([kind], _age(now, since))
+    yield from (depth, late)
+
+
+def _deliveries(connection: Connection, now: datetime) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        ReceiverMetric.DELIVERIES_WAITING, "Messages that a channel has not taken yet.", labels=["channel"]
+    )
+    oldest = GaugeMetricFamily(
+        ReceiverMetric.DELIVERIES_OLDEST,
+        "How long the oldest of them has waited by now.",
+        labels=["channel"],
+    )
+    query = (
+        select(jobs.c.queue, func.count(), func.min(jobs.c.created_at))
+        .where(jobs.c.state.in_((State.READY, State.RUNNING)), jobs.c.kind == notify.KIND)
+        .group_by(jobs.c.queue)
+    )
+    for queue, count, since in connection.execute(query):
+        channel = notify.channel_of(queue)
+        waiting.add_metric([channel], count)
+        oldest.add_metric([channel], _age(now, since))
+    yield from (waiting, oldest)
+
+
+def _age(now: datetime, since: datetime) -> float:
+    return max(0.0, (now - since).total_seconds())

@@ -13,7 +13,7 @@ from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
+from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, enqueue, failed
 from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, Story
 from receiver.people import holding
 from receiver.store import upsert
@@ -83,19 +83,20 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     name = job.payload["channel"]
     channel = desk.channels.get(name)
     if channel is None:
-        return failed(f"channel {name} is no longer configured", _gave_up(desk, job, f"{name} is no longer configured"))
+        gone = _gave_up(desk, job, f"{name} is no longer configured")
+        return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
     if not channel.wants(Event(job.payload["event"])):
-        return done(f"{name} does not tell of such events")
+        return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
     message, reference = await desk.store.read(lambda connection: _compose(connection, desk, job))
     try:
         sent = await _send(channel, message, reference)
     except DeliveryError as error:
         age, trouble = desk.clock() - job.created_at, str(error)
         if not error.again or age >= desk.settings.notify.give_up_after:
-            return failed(trouble, _gave_up(desk, job, f"could not tell {name}: {trouble}"))
+            return failed(trouble, _gave_up(desk, job, f"could not tell {name}: {trouble}"), reason=error.reason)
         if age >= desk.settings.notify.fall_back_after:
             await desk.store.write(lambda connection: _fall_back(connection, desk, job, trouble))
-        return again(trouble, max(error.after or timedelta(), backoff(job.attempts)))
+        return again(trouble, max(error.after or timedelta(), backoff(job.attempts)), reason=error.reason)
     return done(message.title, _delivered(desk, job, message, reference, sent))
 
 
@@ -112,7 +113,12 @@ async def _send(channel: Channel, message: Message, reference: str | None) -> st
 
 def _queue(channel: str) -> str:
     """A channel has its own queue, so that one that hangs delays no other."""
-    return f"deliver:{channel}"
+    return f"{KIND}:{channel}"
+
+
+def channel_of(queue: str) -> str:
+    """The channel that a queue of deliveries belongs to."""
+    return queue.removeprefix(f"{KIND}:")
 
 
 def _lane(incident_id: int, channel: str) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, exists, func, insert, or_, select, update
 
-from deploywatch.conventions import AlertAnnotation
+from deploywatch.conventions import AlertAnnotation, IncidentMetric
+from receiver.incidents.outcomes import outcome
 from receiver.incidents.rules import Alert, Episode
 from receiver.messages import AlertView, IncidentView, TimelineEntryView
-from receiver.store import insert_id, upsert
+from receiver.store import insert_id, tallies, upsert
 from receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline
 from receiver.strategy import Severity
 
@@ -174,8 +175,10 @@ def save(connection: Connection, incident: Incident) -> None:
 def write_line(
     connection: Connection, incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM
 ) -> None:
-    """Add one line to the timeline."""
+    """Add one line to the timeline; one that says how an action ended is counted."""
     write_lines(connection, [line(incident_id, at, kind, text, actor=actor)])
+    if counted := outcome(kind):
+        tallies.add(connection, IncidentMetric.ACTIONS, *counted)
 
 
 def line(incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from receiver.incidents.dependencies import causes
 from receiver.incidents.resolution import watch_quiet
 from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide
 from receiver.messages import Event
+from receiver.people import measures
 from receiver.store.schema import deliveries
 from receiver.strategy import Severity, incident_type, target
 
@@ -146,6 +147,7 @@ class Ingest:
                 opened_at=self.now,
             ),
         )
+        measures.opened(self.connection, incident)
         self._line(incident.id, "opened", f"opened by {alert.name}: {severity}, {incident.type}")
         self._act(incident, alert, key, Event.OPENED, self.settings.strategy.immediate(severity, alert))
         return incident.id

@@ -18,7 +18,7 @@ from receiver.incidents import book
 from receiver.incidents.book import SYSTEM, Incident, Status
 from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, enqueue
 from receiver.messages import DeploymentView, Event, RollbackView
-from receiver.people import agenda
+from receiver.people import agenda, measures
 from receiver.people.causes import Cause
 from receiver.people.damping import quiet_needed
 from receiver.store.schema import rollbacks
@@ -52,6 +52,7 @@ def resolve(
         return incident
     over = replace(incident, resolved_at=now, resolved_by=by)
     book.save(connection, over)
+    measures.resolved(connection, over)
     book.write_line(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
     more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
     tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)

@@ -12,7 +12,7 @@ from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.messages import Event
-from receiver.people import agenda, checks
+from receiver.people import agenda, checks, measures
 from receiver.people.checks import Check
 from receiver.people.reminders import UPDATE_LINE
 
@@ -28,6 +28,7 @@ def acknowledge(
         return incident
     known = replace(incident, acknowledged_at=now, acknowledged_by=by, commander=incident.commander or by)
     book.save(connection, known)
+    measures.acknowledged(connection, known)
     book.write_line(connection, incident.id, now, "acknowledged", note or "acknowledged", actor=by)
     if not incident.commander:
         _leads(connection, settings, known, now, by=by)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 metadata = MetaData(
@@ -95,7 +97,7 @@ incidents = _table(
     Column("acknowledged_at", Moment),
     Column("acknowledged_by", Text),
     Column("quiet_since", Moment),
-    Column("resolved_at", Moment),
+    Column("resolved_at", Moment, index=True),
     Column("resolved_by", Text),
     # People: who leads, since when somebody works against it, what it probably comes from, and whose review is done.
     Column("commander", Text),
@@ -104,6 +106,13 @@ incidents = _table(
     Column("cause_why", Text),
     Column("reviewed_at", Moment),
     Column("reviewed_by", Text),
+    # What is open is found without a look at the rest.
+    Index(
+        "ix_incidents_open",
+        "id",
+        sqlite_where=text("open_key IS NOT NULL"),
+        postgresql_where=text("open_key IS NOT NULL"),
+    ),
 )
 
 # One row an episode: an alert that fires again has a later start. The newest of a fingerprint is the current one.
@@ -151,7 +160,7 @@ jobs = _table(
     Column("leased_until", Moment),
     Column("note", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
-    Column("finished_at", Moment),
+    Column("finished_at", Moment, index=True),
     Index("ix_jobs_open", "state", "run_at"),
     Index("ix_jobs_lane", "lane", "state"),
 )
@@ -309,4 +318,12 @@ audit = _table(
     Column("path", Text, nullable=False),
     Column("detail", JSON, nullable=False),
     Column("remote", String(100), nullable=False),
+)
+
+# Counters that metrics show: of each name a row for each combination of its labels' values.
+tallies = _table(
+    "tallies",
+    Column("name", String(100), primary_key=True),
+    Column("labels", Text, primary_key=True),
+    Column("value", Float, nullable=False),
 )

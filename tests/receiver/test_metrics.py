@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import Connection, event
 
 from receiver.deployments import ledger
 from receiver.incidents.rules import Effect, Reason
 from receiver.jobs import Job, Outcome, State, again
+from receiver.messages import DeliveryError, Event
 from receiver.metrics import Counters, snapshot
 from tests.receiver.conftest import MakeScene
-from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, settings
+from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings
 
 SHOP = {"service": "shop", "environment": "production"}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -30,7 +34,7 @@ def _key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
 
 async def _read(scene: Scene) -> Samples:
     registry = CollectorRegistry()
-    registry.register(await scene.read(snapshot))
+    registry.register(await scene.read(lambda c: snapshot(c, scene.clock.now)))
     return _parsed(registry)
 
 
@@ -98,7 +102,7 @@ async def test_names_with_any_character_are_escaped(scene: Scene) -> None:
 def test_answers_decisions_and_runs_are_counted() -> None:
     registry = CollectorRegistry()
     counters = Counters(registry)
-    job = Job(1, "deliver", "key", 1, {}, 1, NOON)
+    job = Job(1, "settle", "key", 1, {}, 1, NOON)
     counters.answered("accepted")
     counters.decided(Counter({(Effect.IGNORE, Reason.DUPLICATE): 3}))
     counters.finished(job, again("later", MINUTE))
@@ -107,5 +111,85 @@ def test_answers_decisions_and_runs_are_counted() -> None:
     assert found[_key("deploywatch_webhooks_total", outcome="accepted")] == 1
     assert found[_key("deploywatch_webhooks_total", outcome="unavailable")] == 0
     assert found[_key("deploywatch_alerts_total", effect="ignore", reason="duplicate")] == 3
-    assert found[_key("deploywatch_jobs_total", kind="deliver", outcome="retry")] == 1
-    assert found[_key("deploywatch_jobs_total", kind="deliver", outcome="done")] == 1
+    assert found[_key("deploywatch_jobs_total", kind="settle", outcome="retry")] == 1
+    assert found[_key("deploywatch_jobs_total", kind="settle", outcome="done")] == 1
+
+
+async def test_deliveries_are_counted_by_channel_and_by_what_kept_them_up(make_scene: MakeScene) -> None:
+    scene, registry = make_scene(settings("slack", "mail")), CollectorRegistry()
+    scene.worker.finished = Counters(registry).finished
+    scene.channels["mail"].unwanted.add(Event.WORSENED)
+    scene.channels["slack"].failures.extend(
+        (
+            DeliveryError("rate_limited", "HTTP 429", again=True, after=MINUTE),
+            DeliveryError("rejected", "no such channel", again=False),
+        )
+    )
+    await scene.take(alert())
+    await scene.drain()
+    await scene.after(MINUTE)
+    await scene.take(alert("Worse", severity="critical"))
+    await scene.drain()
+    found = _parsed(registry)
+    name = "deploywatch_deliveries_total"
+    assert {labels: count for (sample, labels), count in found.items() if sample == name} == {
+        _key(name, channel="slack", outcome="retry", reason="rate_limited")[1]: 1,
+        _key(name, channel="slack", outcome="failed", reason="rejected")[1]: 1,
+        _key(name, channel="slack", outcome="done", reason="")[1]: 3,
+        _key(name, channel="mail", outcome="done", reason="")[1]: 3,
+        _key(name, channel="mail", outcome="done", reason="not_wanted")[1]: 1,
+    }
+
+
+async def test_the_age_of_the_queue_is_how_long_the_oldest_job_has_been_due(scene: Scene) -> None:
+    await scene.take(alert())
+    await scene.take(ended(alert()))  # looks again in five minutes, which is not late yet
+    scene.clock.advance(2 * MINUTE)
+    await scene.take(alert(service="search"))
+    found = await _read(scene)
+    assert found[_key("deploywatch_jobs_oldest_due_seconds", kind="deliver")] == 120
+    assert found[_key("deploywatch_jobs_oldest_due_seconds", kind="settle")] == 0
+    scene.clock.advance(-HOUR)
+    assert (await _read(scene))[_key("deploywatch_jobs_oldest_due_seconds", kind="deliver")] == 0
+
+
+async def test_a_channel_that_fails_shows_how_long_its_oldest_message_waits(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("slack", "mail"))
+    scene.channels["slack"].failures.extend([DeliveryError("server", "HTTP 500", again=True)] * 9)
+    await scene.take(alert())
+    for _ in range(5):
+        await scene.drain()
+        scene.clock.advance(MINUTE)
+    found = await _read(scene)
+    assert found[_key("deploywatch_deliveries_waiting", channel="slack")] == 1
+    assert found[_key("deploywatch_deliveries_oldest_seconds", channel="slack")] == 300
+    assert _key("deploywatch_deliveries_waiting", channel="mail") not in found
+
+
+async def test_actions_are_counted_by_their_outcome(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(rollback={"targets": []}))
+    await scene.take(alert(severity="critical"), alert("Worse", severity="critical"))
+    await scene.drain()
+    refused = len(await scene.lines("rollback_refused"))
+    assert refused > 0
+    assert (await _read(scene))[_key("deploywatch_actions_total", action="rollback", outcome="refused")] == refused
+    assert (await _read(scene))[_key("deploywatch_actions_total", action="escalate", outcome="good")] == 1
+
+
+@pytest.mark.sqlite_only
+async def test_what_is_over_is_not_read_to_show_the_metrics(scene: Scene) -> None:
+    def rows_of_plans(connection: Connection) -> list[str]:
+        found: list[str] = []
+
+        def explain(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: Any) -> None:
+            if statement.startswith("SELECT"):
+                rows = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                found.extend(str(row[3]) for row in rows)
+
+        event.listen(connection, "before_cursor_execute", explain)
+        snapshot(connection, NOON)
+        return found
+
+    plan = await scene.read(rows_of_plans)
+    whole = [step for step in plan if step.startswith("SCAN") and "ix_incidents_open" not in step]
+    assert [step for step in whole if "incidents" in step or "jobs" in step or "timeline" in step] == []

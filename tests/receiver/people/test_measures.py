@@ -17,7 +17,7 @@ ANN = {"by": "ann"}
 async def value(scene: Scene, name: str, **labels: str) -> float | None:
     """One sample as Prometheus would read it."""
     registry = CollectorRegistry()
-    registry.register(await scene.read(snapshot))
+    registry.register(await scene.read(lambda c: snapshot(c, scene.clock.now)))
     return registry.get_sample_value(name, labels)
 
 
