@@ -69,13 +69,20 @@ def postgres(processes: Processes, folder: Path, *, port: int | None = None, opt
     return Running(child, port, f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres")
 
 
-def redis(processes: Processes, folder: Path, *, port: int | None = None, options: Sequence[str] = ()) -> Running:
-    """Start Redis without persistence; `options` are added to its command line."""
+def redis(
+    processes: Processes,
+    folder: Path,
+    *,
+    port: int | None = None,
+    options: Sequence[str] = (),
+    program: str = "redis-server",
+) -> Running:
+    """Start Redis, or a `program` like it, without persistence; `options` are added to its command line."""
     folder.mkdir(parents=True, exist_ok=True)
     port = port or processes.free_port()
     child = processes.start(
         "redis",
-        [_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, *options],
+        [_program(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, *options],
     )
     wait_until(lambda: _answers(port), within=_START_SECONDS, what="start Redis", child=child)
     return Running(child, port, f"redis://127.0.0.1:{port}/0")

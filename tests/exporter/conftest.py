@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trustme
 
+from deploywatch.demo import servers
+from deploywatch.demo.processes import Processes
+from deploywatch.demo.servers import Running
 from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, Web
 
@@ -32,6 +36,18 @@ async def tcp() -> AsyncIterator[Callable[[Talk], Awaitable[int]]]:
 
     yield start
     await asyncio.gather(*(server.stop() for server in servers))
+
+
+@pytest.fixture(scope="session", params=["redis-server", *filter(shutil.which, ["valkey-server"])])
+def redis_program(request: pytest.FixtureRequest) -> str:
+    """Redis, and what is like it and on this machine."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def any_redis(processes: Processes, workshop: Path, redis_program: str) -> Running:
+    """A real Redis, and a real Valkey where there is one."""
+    return servers.redis(processes, workshop / redis_program, program=redis_program)
 
 
 @pytest.fixture(scope="session")

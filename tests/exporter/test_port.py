@@ -55,7 +55,7 @@ def at(url: str) -> str:
 
 
 async def test_services_that_are_where_they_belong_are_a_success(
-    web: Web, postgres_server: Running, redis_server: Running, tcp: Start, unused: str
+    web: Web, postgres_server: Running, any_redis: Running, tcp: Start, unused: str
 ) -> None:
     async def greeting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 shop ESMTP\r\n")
@@ -65,7 +65,7 @@ async def test_services_that_are_where_they_belong_are_a_success(
     result = await ports(
         web={"address": at(web.url), "http": {"path": "/health", "body": '"shop"', "headers": {"Server": "^shop"}}},
         database={"address": at(postgres_server.url), "speaks": "postgres"},
-        cache={"address": at(redis_server.url), "speaks": "redis"},
+        cache={"address": at(any_redis.url), "speaks": "redis"},
         mail={"address": f"127.0.0.1:{await tcp(greeting)}", "banner": "^220 .* ESMTP"},
         reserved={"address": unused, "free": True},
     )

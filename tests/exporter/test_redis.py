@@ -1,4 +1,4 @@
-"""The `redis` probe against a real Redis."""
+"""The `redis` probe against a real Redis, and a real Valkey where there is one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from tests.exporter.support import Talk, measured, probe, silent
 
 
 @pytest.fixture(scope="module")
-def guarded(processes: Processes, workshop: Path) -> Iterator[Running]:
+def guarded(processes: Processes, workshop: Path, redis_program: str) -> Iterator[Running]:
     """A Redis that wants a password, and knows a user who may do little."""
     server = servers.redis(
         processes,
-        workshop / "guarded",
+        workshop / f"guarded-{redis_program}",
         options=["--requirepass", "s3cret", "--user", *["reader", "on", ">reader", "~*", "+ping", "+get"]],
+        program=redis_program,
     )
     yield server
     server.child.stop()
 
 
-async def test_a_good_server_is_a_success_with_its_times(redis_server: Running) -> None:
-    result = await probe(kind="redis", url=redis_server.url)
+async def test_a_good_server_is_a_success_with_its_times(any_redis: Running) -> None:
+    result = await probe(kind="redis", url=any_redis.url)
     assert result.success, result.detail
     values = measured(result)
     assert 0 < values["probe_redis_ping_seconds"] < 5
@@ -39,11 +40,11 @@ async def test_a_good_server_is_a_success_with_its_times(redis_server: Running) 
     assert 0 < values["probe_redis_connect_seconds"] < 5
 
 
-async def test_what_is_written_is_one_key_that_expires(redis_server: Running) -> None:
-    client = redis.asyncio.from_url(redis_server.url)
+async def test_what_is_written_is_one_key_that_expires(any_redis: Running) -> None:
+    client = redis.asyncio.from_url(any_redis.url)
     try:
         await client.flushdb()
-        await probe(kind="redis", url=redis_server.url, key_prefix="ours:")
+        await probe(kind="redis", url=any_redis.url, key_prefix="ours:")
         keys = [key async for key in client.scan_iter()]
         assert len(keys) == 1
         assert keys[0].startswith(b"ours:")
@@ -52,8 +53,8 @@ async def test_what_is_written_is_one_key_that_expires(redis_server: Running) ->
         await client.aclose()
 
 
-async def test_a_database_number_is_used(redis_server: Running) -> None:
-    assert (await probe(kind="redis", url=redis_server.url.replace("/0", "/3"))).success
+async def test_a_database_number_is_used(any_redis: Running) -> None:
+    assert (await probe(kind="redis", url=any_redis.url.replace("/0", "/3"))).success
 
 
 async def test_a_missing_password_is_the_reason(guarded: Running) -> None:
@@ -89,8 +90,10 @@ async def test_a_name_without_address_is_the_reason() -> None:
     assert (await probe(kind="redis", url="redis://no-such-host.invalid:6379/0")).reason is Reason.DNS
 
 
-async def test_a_server_that_stands_still_is_cut_at_the_deadline(processes: Processes, workshop: Path) -> None:
-    server = servers.redis(processes, workshop / "still-redis")
+async def test_a_server_that_stands_still_is_cut_at_the_deadline(
+    processes: Processes, workshop: Path, redis_program: str
+) -> None:
+    server = servers.redis(processes, workshop / "still", program=redis_program)
     server.child.send(signal.SIGSTOP)
     try:
         result = await probe(0.3, kind="redis", url=server.url)

@@ -19,9 +19,9 @@ from tests.exporter.support import eventually, measured, probe
 
 
 @pytest.fixture
-async def client(redis_server: Running) -> AsyncIterator[Any]:
+async def client(any_redis: Running) -> AsyncIterator[Any]:
     """A client of an empty database that only these tests use."""
-    made = redis.asyncio.from_url(own(redis_server))
+    made = redis.asyncio.from_url(own(any_redis))
     await made.flushdb()
     yield made
     await made.aclose()
@@ -37,7 +37,7 @@ async def gauged(server: Running, **gauge: Any) -> Result:
     return await probe(kind="redis", url=own(server), gauges={"queue_length": {"help": "L.", **gauge}})
 
 
-async def test_each_key_of_a_pattern_becomes_a_series_whatever_its_type(redis_server: Running, client: Any) -> None:
+async def test_each_key_of_a_pattern_becomes_a_series_whatever_its_type(any_redis: Running, client: Any) -> None:
     await client.rpush("queue:mail", "a", "b", "c")
     await client.sadd("queue:set", "a")
     await client.zadd("queue:sorted", {"a": 1, "b": 2})
@@ -45,7 +45,7 @@ async def test_each_key_of_a_pattern_becomes_a_series_whatever_its_type(redis_se
     await client.hset("queue:hash", mapping={"a": 1, "b": 2})
     await client.set("queue:text", "12345")
     await client.set("other", "x")
-    result = await gauged(redis_server, key="queue:*", label="queue_id")
+    result = await gauged(any_redis, key="queue:*", label="queue_id")
     assert result.success, result.detail
     lengths = {name: value for name, value in measured(result).items() if name.startswith("queue_length")}
     assert lengths == {
@@ -58,42 +58,40 @@ async def test_each_key_of_a_pattern_becomes_a_series_whatever_its_type(redis_se
     }
 
 
-async def test_what_stands_in_the_middle_is_the_label(redis_server: Running, client: Any) -> None:
+async def test_what_stands_in_the_middle_is_the_label(any_redis: Running, client: Any) -> None:
     await client.rpush(b"queue:\xff\xc3\xa9:waiting", "a")
-    values = measured(await gauged(redis_server, key="queue:*:waiting", label="queue_id"))
+    values = measured(await gauged(any_redis, key="queue:*:waiting", label="queue_id"))
     assert values["queue_length{queue_id=\ufffdé}"] == 1
 
 
-async def test_a_single_key_needs_no_label_and_is_empty_when_it_is_not_there(
-    redis_server: Running, client: Any
-) -> None:
-    assert measured(await gauged(redis_server, key="queue"))["queue_length"] == 0
+async def test_a_single_key_needs_no_label_and_is_empty_when_it_is_not_there(any_redis: Running, client: Any) -> None:
+    assert measured(await gauged(any_redis, key="queue"))["queue_length"] == 0
     await client.rpush("queue", "a", "b")
-    assert measured(await gauged(redis_server, key="queue"))["queue_length"] == 2
+    assert measured(await gauged(any_redis, key="queue"))["queue_length"] == 2
 
 
-async def test_values_and_counts_are_read(redis_server: Running, client: Any) -> None:
-    assert "queue_length" not in measured(await gauged(redis_server, key="connections", read="value"))
+async def test_values_and_counts_are_read(any_redis: Running, client: Any) -> None:
+    assert "queue_length" not in measured(await gauged(any_redis, key="connections", read="value"))
     await client.set("connections", "42.5")
-    assert measured(await gauged(redis_server, key="connections", read="value"))["queue_length"] == 42.5
+    assert measured(await gauged(any_redis, key="connections", read="value"))["queue_length"] == 42.5
     await client.mset({f"session:{number}": "x" for number in range(2500)})
-    assert measured(await gauged(redis_server, key="session:*", read="count"))["queue_length"] == 2500
+    assert measured(await gauged(any_redis, key="session:*", read="count"))["queue_length"] == 2500
 
 
-async def test_a_value_that_is_no_number_is_the_reason_and_is_not_shown(redis_server: Running, client: Any) -> None:
+async def test_a_value_that_is_no_number_is_the_reason_and_is_not_shown(any_redis: Running, client: Any) -> None:
     await client.set("connections", "s3cret")
-    result = await gauged(redis_server, key="connections", read="value")
+    result = await gauged(any_redis, key="connections", read="value")
     assert (result.reason, result.detail) == (Reason.VALUE, "connections holds a value that is not a number")
 
 
-async def test_a_value_of_another_type_is_the_reason(redis_server: Running, client: Any) -> None:
+async def test_a_value_of_another_type_is_the_reason(any_redis: Running, client: Any) -> None:
     await client.rpush("connections", "1")
-    assert (await gauged(redis_server, key="connections", read="value")).reason is Reason.QUERY
+    assert (await gauged(any_redis, key="connections", read="value")).reason is Reason.QUERY
 
 
-async def test_more_keys_than_allowed_are_the_reason(redis_server: Running, client: Any) -> None:
+async def test_more_keys_than_allowed_are_the_reason(any_redis: Running, client: Any) -> None:
     await client.mset({f"queue:{number}": "x" for number in range(11)})
-    result = await gauged(redis_server, key="queue:*", label="queue_id", max_keys=10)
+    result = await gauged(any_redis, key="queue:*", label="queue_id", max_keys=10)
     assert (result.reason, result.detail) == (
         Reason.TOO_LARGE,
         "gauge queue_length: more than 10 keys match queue:*",
@@ -123,8 +121,8 @@ async def test_tls_settings_without_tls_are_refused_in_the_config() -> None:
         await probe(kind="redis", url="redis://a", tls={})
 
 
-async def test_memory_clients_and_the_role_are_collected(redis_server: Running) -> None:
-    result = await probe(kind="redis", url=own(redis_server), collect=["memory", "clients", "replication"])
+async def test_memory_clients_and_the_role_are_collected(any_redis: Running) -> None:
+    result = await probe(kind="redis", url=own(any_redis), collect=["memory", "clients", "replication"])
     assert result.success, result.detail
     values = measured(result)
     assert values["probe_redis_memory_used_bytes"] > 100_000
@@ -138,11 +136,11 @@ async def test_memory_clients_and_the_role_are_collected(redis_server: Running) 
 
 
 async def test_a_replica_tells_of_its_link_and_is_probed_without_writing(
-    redis_server: Running, processes: Processes, workshop: Path, client: Any
+    any_redis: Running, redis_program: str, processes: Processes, workshop: Path, client: Any
 ) -> None:
     await client.config_set("repl-diskless-sync-delay", 0)
-    options = ["--replicaof", "127.0.0.1", str(redis_server.port)]
-    server = servers.redis(processes, workshop / "replica-redis", options=options)
+    options = ["--replicaof", "127.0.0.1", str(any_redis.port)]
+    server = servers.redis(processes, workshop / "replica", options=options, program=redis_program)
     settings: dict[str, Any] = {"kind": "redis", "url": server.url, "collect": ["replication"]}
 
     async def linked() -> bool:
@@ -159,9 +157,9 @@ async def test_a_replica_tells_of_its_link_and_is_probed_without_writing(
 
 
 @pytest.fixture(scope="module")
-def guarded(processes: Processes, workshop: Path, certs: Certs) -> Iterator[tuple[int, Path]]:
+def guarded(processes: Processes, workshop: Path, certs: Certs, redis_program: str) -> Iterator[tuple[int, Path]]:
     """A Redis with an ACL user that speaks TLS, on the port given, and plainly on the unix socket given."""
-    folder = workshop / "guarded-redis"
+    folder = workshop / f"guarded-tls-{redis_program}"
     folder.mkdir()
     issued = certs.authority.issue_cert("localhost")
     issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
@@ -171,7 +169,7 @@ def guarded(processes: Processes, workshop: Path, certs: Certs) -> Iterator[tupl
     options += ["--tls-auth-clients", "no", "--unixsocket", str(socket), "--requirepass", "s3cret"]
     commands = "+ping +set +get +select +info +scan +type +llen +scard +zcard +xlen +hlen +strlen"
     options += ["--user", "prober", "on", ">pr0be", "~deploywatch:probe:*", "~queue:*", *commands.split()]
-    server = servers.redis(processes, folder, options=options)
+    server = servers.redis(processes, folder, options=options, program=redis_program)
     wait_until(socket.exists, within=10, what="make its socket", child=server.child)
     yield port, socket
     server.child.stop()
