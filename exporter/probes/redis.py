@@ -202,6 +202,8 @@ def _explain(error: exceptions.RedisError, stage: str) -> Failed:
                 return cause
             if isinstance(cause, OSError):
                 return from_os_error(cause)
+            if isinstance(cause, exceptions.RedisError):
+                return _explain(cause, stage)
             return Failed(Reason.RESET, f"{stage}: {error}")
         case exceptions.ResponseError():
             denied = str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from exporter.config import ExporterSettings
 from exporter.probes import KINDS
-from exporter.settings.modules import TARGET_KEYS, Module
+from exporter.settings.modules import TARGET_KEYS
 
 PATH = Path(__file__).parents[1] / "schema.json"
 
@@ -70,7 +70,7 @@ def _module(definitions: dict[str, Schema]) -> Schema:
         "required": ["prober"],
         "additionalProperties": False,
     }
-    return {"title": "Module", "description": Module.__doc__, "oneOf": [*kinds, blackbox]}
+    return {"title": "Module", "description": definitions["Module"]["description"], "oneOf": [*kinds, blackbox]}
 
 
 def _accept_status_numbers(expect: Schema) -> None:

@@ -127,7 +127,7 @@ async def test_another_value_than_was_stored_is_the_reason(tcp: Callable[[Talk],
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            for name in data.split(b"\r\n")[2::2]:
+            for name in data.split(b"\r\n"):
                 if name in answers:
                     writer.write(answers[name])
                 elif name in {b"CLIENT", b"SELECT"}:

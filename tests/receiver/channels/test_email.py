@@ -59,7 +59,8 @@ def _body(mail: EmailMessage, subtype: str) -> str:
 def _written(mail: EmailMessage) -> str:
     check_email(mail)
     names = ("Subject", "From", "To", "Date", "In-Reply-To", "References", "Auto-Submitted")
-    headers = "".join(f"{name}: {mail[name]}\n" for name in names)
+    # A folded header's first line may be empty, and older Pythons leave the fold's space in its value.
+    headers = "".join(f"{name}: {str(mail[name]).strip()}\n" for name in names)
     return f"{headers}\n{_body(mail, 'plain')}\n{_body(mail, 'html')}"
 
 
