@@ -6,9 +6,9 @@ import base64
 import re
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from yarl import URL
 
 from deploywatch import __version__
@@ -16,7 +16,7 @@ from deploywatch.config import Settings
 from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
 from deploywatch.secrets import Secret
 from exporter.net.dial import Route
-from exporter.net.encoding import Coding, decode
+from exporter.net.encoding import Coding, accepts, decode
 from exporter.net.exchange import Phases, Request, Via, exchange
 from exporter.net.tls import TlsClient, context_for
 from exporter.net.wire import Response
@@ -66,6 +66,14 @@ class Ask(Settings):
         if size.unit is not Unit.BYTES or size.value <= 0:
             raise ValueError(f"{size} is not a size; write it in bytes, such as 1MiB")
         return size
+
+    @model_validator(mode="after")
+    def _asks_for_its_encoding(self) -> Self:
+        asked = {name: value for name, value in self.headers.items() if name.lower() == "accept-encoding"}
+        for name, value in asked.items():
+            if self.compression and not accepts(value.get_secret_value(), self.compression):
+                raise ValueError(f"compression is {self.compression}, which {name} does not ask for; change one")
+        return self
 
     def via(self) -> Via:
         """How to connect."""
@@ -149,7 +157,10 @@ async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Al
 
 
 def _decode(response: Response, coding: Coding, limit: int) -> None:
-    response.body, response.complete = decode(response.body, coding, limit, complete=response.complete)
+    try:
+        response.body, response.complete = decode(response.body, coding, limit, complete=response.complete)
+    except Failed as failed:
+        response.body, response.undecoded = b"", failed
     response.bytes_read = len(response.body)
 
 

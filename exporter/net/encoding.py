@@ -5,27 +5,52 @@ from __future__ import annotations
 import zlib
 from typing import Literal
 
+import brotli
+
 from exporter.results import Failed, Reason
 
-Coding = Literal["gzip", "deflate", "identity"]
+Coding = Literal["gzip", "br", "deflate", "identity"]
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
 def decode(body: bytes, coding: Coding, limit: int, *, complete: bool) -> tuple[bytes, bool]:
-    """At most `limit` bytes of what the body says, and whether that is all; Failed(protocol) when it is not so encoded.
+    """At most `limit` bytes of what the body says, and whether that is all; Failed(body) when it is not so encoded.
 
     With `complete` false, the body itself is only a beginning.
     """
     if coding == "identity" or (complete and not body):
         return body, complete
-    widths = (_GZIP,) if coding == "gzip" else (_ZLIB, _RAW)
-    for width in widths:
+    try:
+        if coding == "br":
+            return _unbrotli(body, limit, complete=complete)
+        if coding == "gzip":
+            return _inflate(body, _GZIP, limit, complete=complete)
         try:
-            return _inflate(body, width, limit, complete=complete)
-        except zlib.error as error:
-            if width == widths[-1]:
-                raise Failed(Reason.PROTOCOL, f"the body is not encoded as {coding}") from error
-    raise AssertionError(coding)
+            return _inflate(body, _ZLIB, limit, complete=complete)
+        except zlib.error:
+            return _inflate(body, _RAW, limit, complete=complete)
+    except (zlib.error, brotli.error) as error:
+        raise Failed(Reason.BODY, f"the body is not encoded as {coding}") from error
+
+
+def accepts(header: str, coding: str) -> bool:
+    """Whether an Accept-Encoding header lets a server answer so."""
+    weights: dict[str, str] = {}
+    for part in header.lower().split(","):
+        name, _, weight = part.replace(" ", "").partition(";")
+        weights[name] = weight
+    weight = weights.get(coding, weights.get("*", "q=0"))
+    return weight.removeprefix("q=").strip("0.") != "" or not weight
+
+
+def _unbrotli(body: bytes, limit: int, *, complete: bool) -> tuple[bytes, bool]:
+    decoder = brotli.Decompressor()
+    said: bytes = decoder.process(body, output_buffer_limit=limit + 1)
+    if len(said) > limit:
+        return said[:limit], False
+    if complete and not decoder.is_finished():
+        raise _cut_off()
+    return said, complete
 
 
 def _inflate(body: bytes, width: int, limit: int, *, complete: bool) -> tuple[bytes, bool]:
@@ -42,6 +67,10 @@ def _inflate(body: bytes, width: int, limit: int, *, complete: bool) -> tuple[by
         left = member.unused_data
         if not member.eof:
             if complete:
-                raise Failed(Reason.PROTOCOL, "the compressed body ends in the middle")
+                raise _cut_off()
             return b"".join(pieces), False
     return b"".join(pieces), complete
+
+
+def _cut_off() -> Failed:
+    return Failed(Reason.BODY, "the compressed body ends in the middle")

@@ -100,6 +100,9 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
 
 
 async def _judge_text(response: Response, expect: Expect, found: Findings) -> None:
+    if response.undecoded:
+        found.add(families.FAILED_DUE_TO_REGEX, 0)
+        raise response.undecoded
     try:
         await _match(response, expect)
     except Failed as failed:

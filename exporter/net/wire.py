@@ -18,7 +18,8 @@ _BODILESS = frozenset({204, 304})
 class Response:
     """What came back; `body` is at most the limit long, and `complete` says whether that is all of it.
 
-    A header that is there several times has its values joined by commas, cookies by line ends.
+    A header that is there several times has its values joined by commas, cookies by line ends. Of a body that is not
+    encoded as was asked for, `undecoded` says why, and `body` is empty.
     """
 
     status: int
@@ -28,6 +29,7 @@ class Response:
     body: bytes = b""
     complete: bool = True
     bytes_read: int = 0
+    undecoded: Failed | None = None
 
     @property
     def content_length(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _COMMON = {"prober", "timeout"}
-_PLAIN = ("method", "headers", "body", "bearer_token", "bearer_token_file", "ip_protocol_fallback")
+_PLAIN = ("method", "headers", "body", "bearer_token", "bearer_token_file", "ip_protocol_fallback", "compression")
 _TLS = ("ca_file", "cert_file", "key_file", "server_name")
 _HTTP = {
     *_PLAIN,

@@ -8,9 +8,10 @@ import gzip
 import json
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import brotli
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,9 @@ async def test_what_is_absurd_of_resources_is_left_out(web: Web) -> None:
     assert not any(name.startswith(("probe_application_cpu", "probe_application_err")) for name in values)
 
 
+PACK: Mapping[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "br": brotli.compress, "deflate": zlib.compress}
+
+
 class TestCompression:
     """Bodies that are compressed."""
 
@@ -186,11 +190,12 @@ class TestCompression:
         [
             ("gzip", gzip.compress(b"hello")),
             ("gzip", gzip.compress(b"hel") + gzip.compress(b"lo")),
+            ("br", brotli.compress(b"hello")),
             ("deflate", zlib.compress(b"hello")),
             ("deflate", zlib.compress(b"hello", wbits=-15)),
             ("identity", b"hello"),
         ],
-        ids=["gzip", "two members", "zlib", "raw", "identity"],
+        ids=["gzip", "two members", "br", "zlib", "raw", "identity"],
     )
     async def test_it_is_asked_for_and_undone(self, web: Web, coding: str, packed: bytes) -> None:
         url = web.say("/", packed)
@@ -199,22 +204,42 @@ class TestCompression:
         assert web.requests[0].headers["Accept-Encoding"] == coding
         assert measured(result)["probe_http_uncompressed_body_length"] == 5
 
-    async def test_a_bomb_is_not_unpacked_beyond_the_limit(self, web: Web) -> None:
-        url = web.say("/", gzip.compress(b"0" * 50_000_000))
-        result = await probe(kind="http", url=url, compression="gzip", max_body="100kB", expect={"format": "json"})
+    @pytest.mark.parametrize("coding", PACK)
+    async def test_a_bomb_is_not_unpacked_beyond_the_limit(self, web: Web, coding: str) -> None:
+        url = web.say("/", PACK[coding](b"0" * 50_000_000))
+        result = await probe(kind="http", url=url, compression=coding, max_body="100kB", expect={"format": "json"})
         assert result.reason is Reason.TOO_LARGE
         assert measured(result)["probe_http_uncompressed_body_length"] == 100_000
 
-    @pytest.mark.parametrize("answer", [b"hello", gzip.compress(b"hello" * 100)[:-20]], ids=["plain", "cut off"])
-    async def test_what_is_not_so_encoded_is_the_reason(self, web: Web, answer: bytes) -> None:
-        result = await probe(kind="http", url=web.say("/", answer), compression="gzip")
-        assert result.reason is Reason.PROTOCOL
+    @pytest.mark.parametrize("coding", PACK)
+    async def test_what_is_not_so_encoded_is_the_reason(self, web: Web, coding: str) -> None:
+        plain = await probe(kind="http", url=web.say("/", b"\xffhello"), compression=coding)
+        assert (plain.reason, plain.detail) == (Reason.BODY, f"the body is not encoded as {coding}")
+        cut_off = await probe(kind="http", url=web.say("/", PACK[coding](bytes(range(256)))[:-20]), compression=coding)
+        assert (cut_off.reason, cut_off.detail) == (Reason.BODY, "the compressed body ends in the middle")
+
+    async def test_a_bad_status_explains_a_body_that_is_not_encoded(self, web: Web) -> None:
+        result = await probe(kind="http", url=web.say("/", b"down", status=503), compression="br")
+        assert result.reason is Reason.STATUS
+        assert measured(result)["probe_http_status_code"] == 503
+
+    @pytest.mark.parametrize("asked", ["gzip", "br;q=0", "br; q=0.000, gzip", "*;q=0", ""])
+    async def test_a_header_that_asks_for_another_encoding_is_refused_in_the_config(self, asked: str) -> None:
+        with pytest.raises(ValidationError, match="compression is br, which accept-encoding does not ask for"):
+            await probe(kind="http", url="http://a", compression="br", headers={"accept-encoding": asked})
+
+    @pytest.mark.parametrize("asked", ["br", "gzip, br;q=0.1, *;q=0", "gzip;q=1.0, *", " BR ; q=1 "])
+    async def test_a_header_that_asks_for_it_too_is_sent_as_it_is(self, web: Web, asked: str) -> None:
+        url = web.say("/", brotli.compress(b"hello"))
+        result = await probe(kind="http", url=url, compression="br", headers={"accept-encoding": asked})
+        assert result.success, result.detail
+        assert web.requests[0].headers["Accept-Encoding"] == asked.strip()
 
     async def test_nothing_is_asked_for_otherwise(self, web: Web) -> None:
         await probe(kind="http", url=web.say("/"))
         assert "Accept-Encoding" not in web.requests[0].headers
 
-    @given(st.binary(max_size=2000), st.sampled_from(["gzip", "deflate"]), st.integers(1, 1000))
+    @given(st.binary(max_size=2000), st.sampled_from(["gzip", "br", "deflate"]), st.integers(1, 1000))
     def test_no_bytes_do_harm(self, body: bytes, coding: Coding, limit: int) -> None:
         with contextlib.suppress(Failed):
             decoded, _ = decode(body, coding, limit, complete=True)

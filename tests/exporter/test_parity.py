@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
+import brotli
 import pytest
 import trustme
 from aiohttp import web as aiohttp_web
@@ -25,6 +29,13 @@ from exporter.exporter import Exporter
 from tests.exporter.support import Talk, Web, silent
 
 PAGE = Path(__file__).parents[2] / "docs" / "exporter" / "probe.md"
+
+PACK: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "br": brotli.compress,
+    "deflate": partial(zlib.compress, wbits=-15),
+}
+"""How a body is compressed; blackbox_exporter's deflate is without zlib's head."""
 
 OURS_ALONE = {
     "probe_failure_info",
@@ -51,11 +62,14 @@ OTHERWISE_UNFOLLOWED = {"probe_http_redirects"}
 OTHERWISE_UNTRUSTED = {"probe_http_ssl"}
 """What is 0 there and 1 here when TLS was begun and the certificate is not trusted."""
 
+OTHERWISE_UNDECODED = {"probe_failed_due_to_regex"}
+"""What is 1 there and 0 here when a body that must match cannot be decoded as br or deflate."""
+
 NEWER_LABELS = {"serialnumber"}
 """Labels that later releases of blackbox_exporter have too."""
 
 DIFFERENCES = OURS_ALONE | OURS_ALONE_UNTRUSTED | THEIRS_ALONE_UNANSWERED | OTHERWISE_UNFOLLOWED
-DIFFERENCES |= OTHERWISE_UNTRUSTED | NEWER_LABELS
+DIFFERENCES |= OTHERWISE_UNTRUSTED | OTHERWISE_UNDECODED | NEWER_LABELS
 
 TIMES = ("_seconds",)
 """Names that end so are durations: they are never the same twice."""
@@ -108,6 +122,17 @@ async def both(processes: Processes, authority: trustme.CA, tmp_path: Path) -> A
         "body": {
             "prober": "http",
             "http": {"preferred_ip_protocol": "ip4", "fail_if_body_not_matches_regexp": ["well"]},
+        },
+        **{
+            f"packed_{coding}": {
+                "prober": "http",
+                "http": {
+                    "preferred_ip_protocol": "ip4",
+                    "compression": coding,
+                    "fail_if_body_not_matches_regexp": ["well"],
+                },
+            }
+            for coding in PACK
         },
         "tls": {
             "prober": "http",
@@ -185,6 +210,21 @@ async def test_a_redirect(both: Both, web: Web, module: str) -> None:
 @pytest.mark.parametrize("text", ["all is well", "all is lost"])
 async def test_a_body_that_must_match(both: Both, web: Web, text: str) -> None:
     compare(*await both.ask(web.say("/", text), "body"))
+
+
+@pytest.mark.parametrize("coding", PACK)
+@pytest.mark.parametrize("text", [b"all is well", b"all is lost"])
+async def test_a_body_that_is_compressed(both: Both, web: Web, coding: str, text: bytes) -> None:
+    theirs, ours = await both.ask(web.say("/", PACK[coding](text)), f"packed_{coding}")
+    compare(theirs, ours)
+    assert ours["probe_success", frozenset()] == (text == b"all is well")
+
+
+@pytest.mark.parametrize("coding", PACK)
+async def test_a_body_that_is_not_compressed_as_it_must_be(both: Both, web: Web, coding: str) -> None:
+    theirs, ours = await both.ask(web.say("/", b"\xffall is well"), f"packed_{coding}")
+    compare(theirs, ours, otherwise=OTHERWISE_UNDECODED)
+    assert ours["probe_success", frozenset()] == 0
 
 
 async def test_a_body_in_chunks(both: Both, web: Web) -> None:
