@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -38,6 +38,31 @@ class Refusal(StrEnum):
     APPROVAL_EXPIRED = "approval_expired"
     APPROVAL_WAITING = "approval_waiting"
     UNSAFE_VALUE = "unsafe_value"
+
+
+ADVICE: Mapping[Refusal, str] = {
+    Refusal.INCIDENT_OVER: "nothing needs to be done",
+    Refusal.NO_TARGET: "add one to rollback.targets, and roll back by hand until then",
+    Refusal.NO_DEPLOYMENT: "have the pipeline tell of them (deploywatch deployments start), and roll back by hand",
+    Refusal.ALREADY_ROLLED_BACK: "if that does not help, look for another cause",
+    Refusal.ALREADY_TRIED: "look whether it worked, and if not, roll back by hand",
+    Refusal.NEWER_DEPLOYMENT: "if it is not, roll back by hand",
+    Refusal.DEPLOYMENT_RUNNING: "it is decided again when that ends, if an alert fires then; finish it or stop it",
+    Refusal.NOT_RECENT: "look for another cause, or roll back by hand",
+    Refusal.NO_PREVIOUS_VERSION: "choose a version and roll back by hand",
+    Refusal.SAME_VERSION: "look for another cause, or choose a version and roll back by hand",
+    Refusal.BREAKER_OPEN: "find out why, then allow it again (deploywatch deployments allow)",
+    Refusal.LOCKED: "wait until that is over, then ask again",
+    Refusal.COOLDOWN: "ask again then, or roll back by hand",
+    Refusal.CAP_OF_TARGET: "find out why so many were needed, and roll back by hand if it must be",
+    Refusal.CAP_IN_ALL: "look for a cause that they share, and roll back by hand if it must be",
+    Refusal.NOT_ENOUGH_ISSUES: "watch it, or roll back by hand",
+    Refusal.REJECTED: "it is not asked for again in this incident; roll back by hand if that was wrong",
+    Refusal.APPROVAL_EXPIRED: "it is not asked for again in this incident; roll back by hand if it must be",
+    Refusal.APPROVAL_WAITING: "approve or reject it (deploywatch incidents approve, reject)",
+    Refusal.UNSAFE_VALUE: "roll back by hand, and have the pipeline use plain names and versions",
+}
+"""What a person can do about each refusal; part of its sentence."""
 
 
 class Word(StrEnum):
@@ -91,10 +116,15 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Do not roll back; `detail` is the sentence for people."""
+    """Do not roll back; `detail` says why."""
 
     reason: Refusal
     detail: str
+
+    @property
+    def sentence(self) -> str:
+        """Why not, and what a person can do about it."""
+        return f"{self.detail}; {ADVICE[self.reason]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +200,7 @@ def _of_the_target(case: _Case) -> Refused | None:
     if at.held_by:
         return Refused(Refusal.LOCKED, f"{case.where} is in the hands of {at.held_by}")
     if at.failed_in_a_row >= settings.breaker:
-        failed = f"the last {at.failed_in_a_row} rollbacks of {case.where} failed"
-        return Refused(Refusal.BREAKER_OPEN, f"{failed}; a person must allow it again (deploywatch deployments allow)")
+        return Refused(Refusal.BREAKER_OPEN, f"the last {at.failed_in_a_row} rollbacks of {case.where} failed")
     if at.last_rollback and at.now < at.last_rollback + settings.cooldown:
         until = at.last_rollback + settings.cooldown
         return Refused(Refusal.COOLDOWN, f"cooldown until {until:%H:%M:%S} UTC")

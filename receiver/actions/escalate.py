@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from receiver.actions import notify
 from receiver.actions.notify import tell
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
@@ -15,6 +17,7 @@ from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, bring_forward, done, enqueue
 from receiver.messages import Event
 from receiver.people import holding
+from receiver.store.schema import jobs
 
 KIND = "escalate"
 _SOONEST = timedelta(seconds=1)
@@ -29,14 +32,20 @@ def at_once(
     why: str,
     once: object,
     channels: tuple[str, ...] = (),
+    due: datetime | None = None,
 ) -> None:
-    """Escalate now, to these channels or those of the config; they will also hear how the incident ends."""
-    reached = channels or settings.escalation.channels or tuple(settings.channels)
-    wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *reached))))
+    """Escalate now, to these channels or those of the config; they will also hear how the incident ends.
+
+    Whom another escalation has reached since `due`, when this one was to happen, is not told twice.
+    """
+    told = channels or wanted(settings)
+    if told and due is not None and not (told := unheard(connection, incident, told, due)):
+        return
+    wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *told))))
     book.save(connection, wider)
-    names = ", ".join(reached) or "nobody: no channel is configured"
+    names = ", ".join(told) or "nobody: no channel is configured"
     book.write_line(connection, incident.id, now, "escalated", f"escalated to {names}: {why}")
-    tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=reached)
+    tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=told)
 
 
 def later(connection: Connection, incident: Incident, now: datetime, after: timedelta) -> None:
@@ -59,6 +68,7 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     """
     now = desk.clock()
     found = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    due = await desk.store.read(lambda connection: due_at(connection, job))
     hold = await desk.store.read(lambda connection: holding.current(connection, desk.settings, found, now))
     if hold and not hold.tell and found.waits_for_somebody:
         return again(str(hold), max(hold.until - now, _SOONEST))
@@ -69,6 +79,32 @@ async def handle(desk: Desk, job: Job) -> Outcome:
         incident = book.get(connection, job.incident_id)
         if incident.waits_for_somebody:
             why = f"nobody acknowledged it since {incident.opened_at:%H:%M:%S} UTC"
-            at_once(connection, desk.settings, incident, desk.clock(), why=why, once="unacknowledged")
+            at_once(connection, desk.settings, incident, desk.clock(), why=why, once="unacknowledged", due=due)
 
     return done(record=record)
+
+
+def wanted(settings: ReceiverConfig) -> tuple[str, ...]:
+    """Whom an escalation reaches that names nobody: those of the config, or every channel."""
+    return settings.escalation.channels or tuple(settings.channels)
+
+
+def due_at(connection: Connection, job: Job) -> datetime:
+    """When the job in hand was due; to be asked before it is finished."""
+    due: datetime = connection.execute(select(jobs.c.run_at).where(jobs.c.id == job.id)).scalar_one()
+    return due
+
+
+def unheard(connection: Connection, incident: Incident, channels: Iterable[str], due: datetime) -> tuple[str, ...]:
+    """Those channels that no other escalation of the incident has reached since this one was due."""
+    since = reached(connection, incident.id, since=due)
+    return tuple(name for name in channels if name not in since)
+
+
+def reached(connection: Connection, incident_id: int, *, since: datetime | None = None) -> set[str]:
+    """The channels that the incident was escalated to: ever, or from a time on."""
+    query = select(jobs.c.payload).where(jobs.c.incident_id == incident_id, jobs.c.kind == notify.KIND)
+    if since is not None:
+        query = query.where(jobs.c.created_at >= since)
+    found = connection.execute(query).scalars()
+    return {payload["channel"] for payload in found if payload["event"] == Event.ESCALATED}

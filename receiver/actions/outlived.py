@@ -39,6 +39,7 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     """Escalate what still goes on; what is quiet, or under maintenance, is looked at again."""
     now = desk.clock()
     incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    due = await desk.store.read(lambda connection: escalate.due_at(connection, job))
     if incident.resolved_at:
         return done("it was over in time")
     if incident.quiet_since:
@@ -51,6 +52,6 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     def record(connection: Connection) -> None:
         fresh = book.get(connection, job.incident_id)
         if not fresh.resolved_at:
-            escalate.at_once(connection, desk.settings, fresh, desk.clock(), why=why, once=KIND)
+            escalate.at_once(connection, desk.settings, fresh, desk.clock(), why=why, once=KIND, due=due)
 
     return done(why, record)

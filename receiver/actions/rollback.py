@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
-from receiver.actions import approval, brakes, escalate
+from receiver.actions import approval, brakes, escalate, reconsider
 from receiver.actions.brakes import Go, Refusal, Refused
 from receiver.actions.case import Case
 from receiver.actions.executors.plan import Means, Plan
@@ -22,6 +22,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, done, enqueue
 from receiver.messages import Event, RollbackView
+from receiver.people import holding
 from receiver.store import insert_id
 from receiver.store.schema import rollbacks
 
@@ -103,7 +104,12 @@ def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
 def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
     """Decide, and write down what follows; what is to run now comes back."""
     incident, now = book.get(connection, job.incident_id), desk.clock()
-    decision = brakes.decide(situation(connection, incident, now), desk.settings.rollback)
+    at = situation(connection, incident, now)
+    hold = holding.current(connection, desk.settings, incident, now)
+    if hold and not at.incident_over:
+        holding.keep_job(connection, hold, incident, now, job=job, lane=lane(at.service, at.environment))
+        return None
+    decision = brakes.decide(at, desk.settings.rollback)
     if isinstance(decision, Go):
         try:
             plan = decision.target.plan(_values(decision, incident))
@@ -178,16 +184,18 @@ def _start(connection: Connection, desk: Desk, incident: Incident, job: Job, go:
 
 def _refuse(connection: Connection, desk: Desk, incident: Incident, job: Job, refused: Refused) -> None:
     now = desk.clock()
-    text = f"rollback refused ({refused.reason}): {refused.detail}; asked for by {job.payload['alert']}"
+    text = f"rollback refused ({refused.reason}): {refused.sentence}; asked for by {job.payload['alert']}"
     book.write_line(connection, incident.id, now, "rollback_refused", text)
+    latest = ledger.latest(connection, incident.service, incident.environment)
+    if latest and refused.reason is Refusal.DEPLOYMENT_RUNNING:
+        reconsider.wait_for(connection, incident, latest, now, asker=job.payload["alert"])
     if refused.reason in _HEARD:
         return
-    latest = ledger.latest(connection, incident.service, incident.environment)
     view = RollbackView(
         from_version=latest.version if latest else "",
         to_version=(latest.previous_version or "") if latest else "",
         reason=refused.reason,
-        detail=refused.detail,
+        detail=refused.sentence,
     )
     tell(connection, desk.settings, incident, Event.ROLLBACK_REFUSED, now, once=refused.reason, rollback=view)
 

@@ -22,7 +22,7 @@ def queue(case: Case) -> None:
         case.queue_once(KIND, which=run.name, name=run.name)
     if not fitting:
         where = f"{incident.service} in {incident.environment}"
-        case.note("run_refused", f"run refused (no_target): no command is configured for {where}")
+        case.note("run_refused", f"run refused (no_target): no command is configured for {where}; add one to run")
 
 
 async def handle(desk: Desk, job: Job) -> Outcome:
@@ -34,7 +34,7 @@ def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
     incident, now, name = book.get(connection, job.incident_id), desk.clock(), job.payload["name"]
     found = next((run for run in desk.settings.run if run.name == name), None)
     if found is None:
-        runs.refuse(connection, desk, incident, KIND, reason="no_target", detail=f"{name} is no longer configured")
+        runs.refuse(connection, desk, incident, KIND, reason="no_target", detail=f"{name} is not configured any more")
         return None
     values = {
         "service": incident.service,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,7 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome
+from receiver.people import holding
 
 KIND = "scale"
 
@@ -31,6 +33,18 @@ class Refusal(StrEnum):
     CAP_OF_TARGET = "cap_of_target"
     CAP_IN_ALL = "cap_in_all"
     UNSAFE_VALUE = "unsafe_value"
+
+
+ADVICE: Mapping[Refusal, str] = {
+    Refusal.INCIDENT_OVER: "nothing needs to be done",
+    Refusal.NO_TARGET: "add one to scale.targets, and scale by hand until then",
+    Refusal.LOCKED: "wait until that is over, and scale by hand if it must be",
+    Refusal.COOLDOWN: "look whether the last scaling helps, and scale by hand if it must be",
+    Refusal.CAP_OF_TARGET: "find out what uses it up, and scale by hand if it must be",
+    Refusal.CAP_IN_ALL: "look for a cause that they share, and scale by hand if it must be",
+    Refusal.UNSAFE_VALUE: "scale by hand, and give the service a plain name",
+}
+"""What a person can do about each refusal; part of its sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +71,15 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Do not scale; `detail` is the sentence for people."""
+    """Do not scale; `detail` says why."""
 
     reason: Refusal
     detail: str
+
+    @property
+    def sentence(self) -> str:
+        """Why not, and what a person can do about it."""
+        return f"{self.detail}; {ADVICE[self.reason]}"
 
 
 def decide(at: Situation, settings: Scale) -> Go | Refused:
@@ -101,7 +120,13 @@ async def handle(desk: Desk, job: Job) -> Outcome:
 
 def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
     incident, now = book.get(connection, job.incident_id), desk.clock()
-    decision = decide(_situation(connection, incident, now), desk.settings.scale)
+    at = _situation(connection, incident, now)
+    hold = holding.current(connection, desk.settings, incident, now)
+    if hold and not at.incident_over:
+        lane = record.lane(at.service, at.environment)
+        holding.keep_job(connection, hold, incident, now, job=job, lane=lane)
+        return None
+    decision = decide(at, desk.settings.scale)
     if isinstance(decision, Go):
         target = decision.target
         where = {"service": incident.service, "environment": incident.environment}
@@ -117,7 +142,7 @@ def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
             if record.take(connection, incident.service, incident.environment, _holder(job), now):
                 return runs.begin(connection, job, incident, plan, what=what, limit=target.timeout, now=now)
             decision = Refused(Refusal.LOCKED, "another replica was faster")
-    runs.refuse(connection, desk, incident, KIND, reason=decision.reason, detail=decision.detail)
+    runs.refuse(connection, desk, incident, KIND, reason=decision.reason, detail=decision.sentence)
     return None
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from deploywatch.config import Settings
+from receiver.actions import reconsider
 from receiver.api.answers import DeploymentAnswer
 from receiver.api.auditing import audited
 from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
@@ -116,6 +117,7 @@ class Deployments:
             ended = ledger.finish(connection, wanted, _STATUS[end.status], now)
             if ended is not None:
                 announce.queue(connection, self._desk, ended, now)
+                reconsider.has_ended(connection, ended, now)
             return ended
 
         found = await self._desk.store.write(audited(request, now, write, by="", sent=end))

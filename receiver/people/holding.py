@@ -12,7 +12,7 @@ from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.incidents.rules import Alert
-from receiver.jobs import NewJob, State, enqueue
+from receiver.jobs import Job, NewJob, State, enqueue
 from receiver.messages import Event
 from receiver.people import maintenance
 from receiver.people.windows import Hold
@@ -85,6 +85,12 @@ def keep_message(
     payload = {"tell": told, "event": event, "once": str(once), "note": note}
     what, key = f"telling {', '.join(told)}", f"tell:{event}:{once}:{told}"
     _keep(connection, hold, incident, now, what=what, key=key, payload=payload)
+
+
+def keep_job(connection: Connection, hold: Hold, incident: Incident, now: datetime, *, job: Job, lane: str) -> None:
+    """Do this job when the window ends, if the incident still goes on then: it came due while one was open."""
+    again = {"kind": job.kind, "lane": lane, "payload": dict(job.payload)}
+    _keep(connection, hold, incident, now, what=job.kind, key=f"job:{job.id}", payload={"job": again})
 
 
 def look_again(connection: Connection, now: datetime) -> None:

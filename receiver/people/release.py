@@ -10,7 +10,7 @@ from receiver.actions.notify import tell
 from receiver.actions.queueing import Case, queue_all
 from receiver.desk import Desk
 from receiver.incidents import book
-from receiver.jobs import Job, Outcome, again, done
+from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue
 from receiver.messages import Event
 from receiver.people import holding, stored
 
@@ -33,8 +33,11 @@ async def handle(desk: Desk, job: Job) -> Outcome:
 
 def _release(connection: Connection, desk: Desk, job: Job) -> None:
     now, incident, held = desk.clock(), book.get(connection, job.incident_id), job.payload
-    event = Event(held["event"])
     book.write_line(connection, incident.id, now, "action_released", f"maintenance is over: {_what(job)}")
+    if "job" in held:
+        enqueue(connection, now, NewJob(**held["job"], key=f"{job.key}:released", run_at=now, incident_id=incident.id))
+        return
+    event = Event(held["event"])
     if "tell" in held:
         tell(
             connection,
@@ -58,4 +61,6 @@ def _left(connection: Connection, job: Job, now: datetime) -> None:
 
 def _what(job: Job) -> str:
     held = job.payload
+    if "job" in held:
+        return str(held["job"]["kind"])
     return f"telling {', '.join(held['tell'])}" if "tell" in held else ", ".join(held["do"])

@@ -5,21 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
-from receiver.actions import escalate, notify
+from receiver.actions import escalate
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, again, done
-from receiver.messages import Event
 from receiver.people import holding
 from receiver.people.response import Verdict, judge
 from receiver.people.schedule import Reached, reach
 from receiver.people.words import with_context
-from receiver.store.schema import jobs
 
 _SOONEST = timedelta(seconds=1)
 
@@ -40,13 +38,14 @@ def _decide(connection: Connection, desk: Desk, job: Job, incident: Incident) ->
     hold = holding.current(connection, settings, incident, now)
     if hold and not hold.tell:
         return again(str(hold), max(hold.until - now, _SOONEST))
-    if not _reached(connection, settings, incident, step, now).channels:
+    due = escalate.due_at(connection, job)
+    if not _reached(connection, settings, incident, step, now, due=due).channels:
         return done(Verdict.NOBODY_NEW)
 
     def record(connection: Connection) -> None:
         fresh = book.get(connection, job.incident_id)
         # Asked again, because another escalation may have been due at the same time.
-        reached = _reached(connection, settings, fresh, step, now)
+        reached = _reached(connection, settings, fresh, step, now, due=due)
         if judge(fresh, step["severity"]) is not Verdict.DUE or not reached.channels:
             return
         after = format_duration(timedelta(seconds=step["after"]))
@@ -58,19 +57,19 @@ def _decide(connection: Connection, desk: Desk, job: Job, incident: Incident) ->
     return done(Verdict.SENT, record)
 
 
-def _reached(connection: Connection, settings: ReceiverConfig, incident: Incident, step: Any, now: datetime) -> Reached:
-    """Whom the step reaches; one of the sources' steps only those who were not escalated to before."""
+def _reached(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, step: Any, now: datetime, *, due: datetime
+) -> Reached:
+    """Whom the step reaches: who heard another escalation since it was due is not told twice.
+
+    One of the sources' steps reaches only those who were never escalated to before.
+    """
     found = reach(settings.oncall, step["who"], incident.service, now)
     channels = tuple(dict.fromkeys((*found.channels, *step["channels"])))
     if not channels and step["falls_back"]:
-        channels = settings.escalation.channels or tuple(settings.channels)
+        channels = escalate.wanted(settings)
+    channels = escalate.unheard(connection, incident, channels, due)
     if not step["repeats"]:
-        before = _escalated_to(connection, incident.id)
+        before = escalate.reached(connection, incident.id)
         channels = tuple(name for name in channels if name not in before)
     return Reached(found.names, tuple(name for name in channels if name in settings.channels))
-
-
-def _escalated_to(connection: Connection, incident_id: int) -> set[str]:
-    query = select(jobs.c.payload).where(jobs.c.incident_id == incident_id, jobs.c.kind == notify.KIND)
-    found = connection.execute(query).scalars()
-    return {payload["channel"] for payload in found if payload["event"] == Event.ESCALATED}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from receiver.incidents import book
 from receiver.messages import Event
@@ -87,3 +90,50 @@ async def test_without_a_channel_the_timeline_says_that_nobody_was_reached(make_
     assert await scene.lines("escalated") == [
         "escalated to nobody: no channel is configured: HighErrorRate is critical"
     ]
+
+
+SAME_TIME: dict[str, tuple[dict[str, Any], str]] = {
+    "the alert's time and the sources' step": ({}, "30m"),
+    "the alert's time and a step of the config": (
+        {"escalation": {"steps": {"high": [{"after": "10m", "channels": ["team"]}]}}},
+        "10m",
+    ),
+    "the alert's time and its severity's": (
+        {"strategy": {"severities": {"high": {"immediate": ["notify"], "escalate_after": "5m"}}}},
+        "5m",
+    ),
+    "two steps of the config": (
+        {"escalation": {"steps": {"high": [{"after": "10m", "channels": ["team"]}] * 2}}},
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME_TIME)
+async def test_escalations_that_are_due_at_the_same_time_are_told_once(make_scene: MakeScene, name: str) -> None:
+    more, after = SAME_TIME[name]
+    scene = make_scene(settings(**more))
+    await scene.take(alert(annotations={"escalate_after": after}))
+    await scene.drain()
+    for minutes in (5, 5, 20):
+        await scene.after(minutes * MINUTE)
+    assert scene.channels["team"].events.count(Event.ESCALATED) == 1
+    assert len(await scene.lines("escalated")) == 1
+
+
+async def test_who_was_not_reached_by_the_other_escalation_is_reached_all_the_same(make_scene: MakeScene) -> None:
+    steps = {"high": [{"after": "5m", "channels": ["management"]}]}
+    scene = make_scene(settings("team", "management", escalation={"channels": ["team"], "steps": steps}))
+    await scene.take(alert(annotations=AFTER_5M))
+    await scene.drain()
+    await scene.after(5 * MINUTE)
+    assert [scene.channels[name].events.count(Event.ESCALATED) for name in ("team", "management")] == [1, 1]
+
+
+async def test_a_later_escalation_is_told_again(make_scene: MakeScene) -> None:
+    steps = {"high": [{"after": "10m", "channels": ["team"]}]}
+    scene = make_scene(settings(escalation={"steps": steps}))
+    await scene.take(alert(annotations=AFTER_5M))
+    await scene.after(5 * MINUTE)
+    await scene.after(5 * MINUTE)
+    assert scene.channels["team"].events.count(Event.ESCALATED) == 2

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.actions.brakes import Go, Refusal, Refused, Situation, Word, decide
+from receiver.actions.brakes import ADVICE, Go, Refusal, Refused, Situation, Word, decide
 from receiver.actions.settings.rollback import Rollback
 from receiver.deployments.ledger import Deployment, Status
 from tests.receiver.scene import HOUR, MINUTE, NOON
@@ -81,10 +81,7 @@ REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
     ),
     Refusal.BREAKER_OPEN: (
         {"failed_in_a_row": 3},
-        (
-            "the last 3 rollbacks of shop in production failed; "
-            "a person must allow it again (deploywatch deployments allow)"
-        ),
+        "the last 3 rollbacks of shop in production failed",
     ),
     Refusal.CAP_OF_TARGET: (
         {"of_target": 3, "in_all": 3},
@@ -111,6 +108,13 @@ def test_each_brake_holds_with_its_reason_and_sentence(reason: Refusal) -> None:
 
 def test_every_refusal_is_in_the_table_but_the_one_that_the_values_decide() -> None:
     assert {*REFUSALS, Refusal.UNSAFE_VALUE} == set(Refusal)
+
+
+def test_every_refusal_says_what_a_person_can_do() -> None:
+    assert set(ADVICE) == set(Refusal)
+    assert Refused(Refusal.COOLDOWN, "cooldown until 14:35:00 UTC").sentence == (
+        "cooldown until 14:35:00 UTC; ask again then, or roll back by hand"
+    )
 
 
 def test_with_every_brake_off_it_goes_to_the_previous_version() -> None:

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, update
 
 from receiver.actions import record
-from receiver.actions.brakes import Refusal
+from receiver.actions.brakes import ADVICE, Refusal
 from receiver.api import add_to
 from receiver.deployments import ledger
 from receiver.messages import Event
@@ -168,7 +168,7 @@ async def test_a_refusal_reaches_timeline_api_and_message(ground: Ground, reason
     assert ground.ran == []
     (line,) = await scene.lines("rollback_refused")
     assert line.startswith(f"rollback refused ({reason}): ")
-    assert line.endswith("; asked for by HighErrorRate")
+    assert line.endswith(f"; {ADVICE[reason]}; asked for by HighErrorRate")
     assert line in [entry["text"] for entry in await _timeline(scene)]
     told = [one for one in scene.channels["team"].messages if one.event is Event.ROLLBACK_REFUSED]
     assert len(told) == (1 if held.told else 0)

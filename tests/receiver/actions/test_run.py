@@ -33,7 +33,7 @@ async def test_none_that_fits_is_said(make_scene: MakeScene, tmp_path: Path) -> 
     await scene.take(alert(action="run"))
     await scene.drain()
     assert await scene.lines("run_refused") == [
-        "run refused (no_target): no command is configured for shop in production"
+        "run refused (no_target): no command is configured for shop in production; add one to run"
     ]
 
 

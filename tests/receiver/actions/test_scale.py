@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from receiver.actions import record, scale
-from receiver.actions.scale import Go, Refusal, Refused, Situation, decide
+from receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
 from receiver.actions.settings.scale import Scale
 from receiver.jobs import claim
 from receiver.messages import Event
+from receiver.store.schema import action_runs
 from tests.receiver.conftest import MakeScene
+from tests.receiver.front import front_of
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended, settings
 
 READY = Situation(now=NOON, service="shop", environment="production", incident_over=False)
@@ -95,14 +100,65 @@ async def test_a_failure_is_told_and_escalates_at_once(scaling: Any) -> None:
     assert any(text in line for line in await scene.lines("escalated"))
 
 
-async def test_a_refusal_is_on_the_timeline_and_told(scaling: Any) -> None:
-    scene, ran = scaling(service="search")
-    await scene.take(alert(action="scale"))
+async def _began(scene: Scene, count: int, *, service: str = "shop", ago: timedelta) -> None:
+    """Note that a service was scaled so often, so long ago."""
+    began = scene.clock.now - ago
+    row = {"action": "scale", "incident_id": 1, "service": service, "environment": "production"}
+    row |= {"state": "good", "detail": "", "started_at": began, "finished_at": began}
+    rows = [{**row, "key": f"earlier {number}"} for number in range(count)]
+    await scene.desk.store.write(lambda c: c.execute(insert(action_runs), rows))
+
+
+async def _locked(scene: Scene) -> None:
+    now = scene.clock.now
+    await scene.desk.store.write(lambda c: record.take(c, "shop", "production", "somebody", now))
+
+
+Arrange = Callable[[Scene], Awaitable[object]]
+HELD: dict[Refusal, tuple[dict[str, Any], str, Arrange | None]] = {
+    Refusal.INCIDENT_OVER: ({}, "shop", lambda scene: scene.take(ended(alert(action="scale")))),
+    Refusal.NO_TARGET: ({"service": "search"}, "shop", None),
+    Refusal.LOCKED: ({}, "shop", _locked),
+    Refusal.COOLDOWN: ({}, "shop", lambda scene: _began(scene, 1, ago=MINUTE)),
+    Refusal.CAP_OF_TARGET: ({}, "shop", lambda scene: _began(scene, 3, ago=40 * MINUTE)),
+    Refusal.CAP_IN_ALL: ({}, "shop", lambda scene: _began(scene, 10, service="search", ago=MINUTE)),
+    Refusal.UNSAFE_VALUE: ({}, "--all", None),
+}
+
+
+def test_every_refusal_is_tried_here_and_says_what_a_person_can_do() -> None:
+    assert set(HELD) == set(ADVICE) == set(Refusal)
+
+
+@pytest.mark.parametrize("reason", HELD)
+async def test_a_refusal_reaches_timeline_api_and_message(scaling: Any, reason: Refusal) -> None:
+    more, service, arrange = HELD[reason]
+    scene, ran = scaling(**more)
+    await scene.take(alert(action="scale", service=service))
+    if arrange:
+        await arrange(scene)
     await scene.drain()
     assert not ran.exists()
-    text = "scale refused (no_target): no scale target is configured for shop in production"
-    assert await scene.lines("scale_refused") == [text]
-    assert any(text in message.body for message in scene.channels["team"].messages)
+    (line,) = await scene.lines("scale_refused")
+    assert line.startswith(f"scale refused ({reason}): ")
+    assert line.endswith(f"; {ADVICE[reason]}")
+    assert any(line in message.body for message in scene.channels["team"].messages)
+    async with front_of(scene) as front:
+        shown = (await front("GET", "/incidents/1")).data["timeline"]
+    assert line in [entry["text"] for entry in shown]
+
+
+async def test_in_a_window_that_opened_meanwhile_it_waits(scaling: Any) -> None:
+    scene, ran = scaling()
+    await scene.take(alert(action="scale"))
+    window = {"service": "*", "environment": "*", "lasts": "1h", "reason": "we move", "by": "ann"}
+    async with front_of(scene) as front:
+        await front("POST", "/maintenance", window)
+    await scene.drain()
+    assert await scene.lines("action_held") == ["scale: held until 2026-05-01 13:00 UTC: we move"]
+    assert not ran.exists()
+    await scene.after(60 * MINUTE)
+    assert ran.read_text() == "shop 6\n"
 
 
 async def test_the_next_incident_waits_for_the_cooldown(scaling: Any) -> None:
@@ -114,15 +170,8 @@ async def test_the_next_incident_waits_for_the_cooldown(scaling: Any) -> None:
     await scene.take(alert(action="scale", starts=10 * MINUTE))
     await scene.drain()
     assert ran.read_text() == "shop 6\n"
-    assert await scene.lines("scale_refused", 2) == ["scale refused (cooldown): cooldown until 13:00:00 UTC"]
-
-
-async def test_an_option_as_service_is_not_passed_on(scaling: Any) -> None:
-    scene, ran = scaling()
-    await scene.take(alert(action="scale", service="--all"))
-    await scene.drain()
-    assert not ran.exists()
-    assert "unsafe_value" in (await scene.lines("scale_refused"))[0]
+    (line,) = await scene.lines("scale_refused", 2)
+    assert line.startswith("scale refused (cooldown): cooldown until 13:00:00 UTC; ")
 
 
 async def test_a_run_that_was_interrupted_is_not_repeated(scaling: Any) -> None:

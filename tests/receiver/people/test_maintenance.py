@@ -74,6 +74,77 @@ async def test_a_window_that_ends_early_lets_go_at_once(front: Front) -> None:
     assert front.scene.channels["team"].events == [Event.OPENED]
 
 
+DELAYED = {
+    "rollback": {
+        "mode": "dry-run",
+        "delay": "10m",
+        "targets": [{"command": ["true"], "verify": {"url": "http://127.0.0.1:1/"}}],
+    },
+    "response": {"deadlines": {"critical": "0s"}},
+}
+
+
+@pytest.fixture
+async def delayed(make_scene: MakeScene) -> AsyncIterator[Front]:
+    """A rollback waits for its delay of ten minutes, and a window of an hour opens after one."""
+    async with front_of(make_scene(settings(**DELAYED))) as served:
+        await served.scene.deployed("1.2.2", ago=HOUR)
+        await served.scene.deployed("1.2.3", ago=MINUTE)
+        await served.scene.take(alert(severity="critical"))
+        await served.scene.after(MINUTE)
+        await served("POST", "/maintenance", SHOP)
+        yield served
+
+
+async def test_a_rollback_that_comes_due_in_a_window_waits_for_its_end(delayed: Front) -> None:
+    scene = delayed.scene
+    await scene.after(9 * MINUTE)
+    assert await scene.lines("action_held") == ["rollback: held until 2026-05-01 13:01 UTC: we move the database"]
+    assert await scene.lines("rollback_dry_run") == await scene.lines("rollback_refused") == []
+    await scene.after(51 * MINUTE)
+    assert await scene.lines("action_released") == ["maintenance is over: rollback"]
+    assert len(await scene.lines("rollback_dry_run")) == 1
+    await scene.after(2 * HOUR)
+    assert len(await scene.lines("rollback_dry_run")) == 1
+
+
+async def test_it_is_decided_at_once_when_the_window_ends_early(delayed: Front) -> None:
+    await delayed.scene.after(9 * MINUTE)
+    await delayed("POST", "/maintenance/1/end", {"by": "bob"})
+    await delayed.scene.drain()
+    assert len(await delayed.scene.lines("rollback_dry_run")) == 1
+
+
+async def test_a_second_window_holds_it_again(delayed: Front) -> None:
+    scene = delayed.scene
+    await scene.after(9 * MINUTE)
+    await scene.after(51 * MINUTE - SECOND)
+    await delayed("POST", "/maintenance", SHOP)
+    await scene.after(SECOND)
+    assert await scene.lines("rollback_dry_run") == []
+    await scene.after(HOUR)
+    assert len(await scene.lines("rollback_dry_run")) == 1
+
+
+async def test_it_is_dropped_when_the_incident_is_over_by_then(delayed: Front) -> None:
+    scene = delayed.scene
+    await scene.after(9 * MINUTE)
+    await delayed("POST", "/incidents/1/resolve", ANN)
+    await scene.after(HOUR)
+    assert await scene.lines("action_dropped") == ["rollback: not done, the incident is over"]
+    assert await scene.lines("rollback_dry_run") == await scene.lines("rollback_refused") == []
+
+
+async def test_what_a_person_asks_for_in_a_window_waits_too_and_says_so(front: Front) -> None:
+    await front.scene.take(alert())
+    await front("POST", "/maintenance", SHOP)
+    await front("POST", "/incidents/1/rollback", ANN)
+    await front.scene.drain()
+    assert await front.scene.lines("action_held") == [f"rollback: {WHY}"]
+    await front.scene.after(HOUR)
+    assert (await front.scene.lines("rollback_refused"))[0].endswith("; asked for by ann")
+
+
 async def test_another_window_that_follows_holds_on(front: Front) -> None:
     await front("POST", "/maintenance", SHOP)
     await front.scene.take(alert())

@@ -1,0 +1,141 @@
+"""A rollback that was refused because its deployment was running is decided again once that has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from receiver.deployments import ledger
+from receiver.incidents.rules import Alert
+from receiver.messages import Event
+from tests.receiver.actions.ground import Ground, critical
+from tests.receiver.front import Front, front_of
+from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
+
+REFUSED = (
+    "rollback refused (deployment_running): the deployment of 1.2.4 is still running, so nobody knows what runs when; "
+    "it is decided again when that ends, if an alert fires then; finish it or stop it; asked for by HighErrorRate"
+)
+
+
+async def _deploying(scene: Scene, *alerts: Alert) -> None:
+    """A pipeline deploys 1.2.4 since a minute, and alerts fire meanwhile."""
+    began = scene.clock.now - MINUTE
+    await scene.desk.store.write(
+        lambda c: ledger.start(c, service="shop", environment="production", version="1.2.4", started_at=began)
+    )
+    await scene.take(*(alerts or (critical(),)))
+    await scene.drain()
+
+
+async def _end(front: Front, status: str = "succeeded") -> None:
+    assert (await front("PATCH", "/deployments/3", {"status": status})).status == 200
+    await front.scene.drain()
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+async def test_it_is_rolled_back_when_the_deployment_has_ended_and_the_alert_still_fires(
+    ground: Ground, status: str
+) -> None:
+    scene = await ground.scene()
+    await _deploying(scene)
+    assert await scene.lines("rollback_refused") == [REFUSED]
+    assert ground.ran == []
+    async with front_of(scene) as front:
+        await scene.after(2 * MINUTE)
+        await _end(front, status)
+        assert front.woken
+    assert await scene.lines("rollback_reconsidered") == [
+        f"the deployment of 1.2.4 has {status}: whether to roll back is decided again"
+    ]
+    assert ground.ran == ["1.2.3 shop"]
+    events = scene.channels["team"].events
+    assert events.index(Event.ROLLBACK_REFUSED) < events.index(Event.ROLLBACK_STARTED)
+
+
+async def test_two_alerts_that_were_refused_roll_back_once(ground: Ground) -> None:
+    scene = await ground.scene()
+    await _deploying(scene, alert("A", severity="critical"), alert("B", action="rollback"))
+    await scene.take(alert("C", action="rollback"))
+    async with front_of(scene) as front:
+        await _end(front)
+        await _end(front)
+    await scene.after(HOUR)
+    assert ground.ran == ["1.2.3 shop"]
+    assert len(await scene.lines("rollback_reconsidered")) == 1
+    assert len(await scene.rollbacks()) == 1
+
+
+async def test_an_end_that_was_told_to_nobody_is_seen_within_half_a_minute(ground: Ground) -> None:
+    scene = await ground.scene()
+    await _deploying(scene)
+    now = scene.clock.now
+    await scene.desk.store.write(lambda c: ledger.finish(c, 3, ledger.Status.SUCCEEDED, now))
+    await scene.after(30 * SECOND)
+    assert ground.ran == ["1.2.3 shop"]
+
+
+async def test_the_delay_is_waited_for_again(ground: Ground) -> None:
+    scene = await ground.scene(delay="1m")
+    await _deploying(scene)
+    await scene.after(MINUTE)
+    async with front_of(scene) as front:
+        await _end(front)
+    await scene.after(59 * SECOND)
+    assert ground.ran == []
+    await scene.after(SECOND)
+    assert ground.ran == ["1.2.3 shop"]
+
+
+async def test_an_incident_that_is_over_by_then_is_left_alone(ground: Ground) -> None:
+    scene = await ground.scene()
+    await _deploying(scene)
+    await scene.take(ended(critical()))
+    await scene.after(5 * MINUTE)
+    async with front_of(scene) as front:
+        await _end(front)
+    await scene.after(HOUR)
+    assert ground.ran == []
+    assert await scene.lines("rollback_reconsidered") == []
+
+
+async def test_one_that_is_quiet_just_then_is_decided_about_when_it_fires_again(ground: Ground) -> None:
+    scene = await ground.scene()
+    await _deploying(scene)
+    await scene.take(ended(critical()))
+    async with front_of(scene) as front:
+        await _end(front)
+    assert await scene.lines("rollback_reconsidered") == []
+    await scene.take(alert(severity="critical", starts=2 * MINUTE))
+    await scene.after(5 * MINUTE)
+    assert ground.ran == ["1.2.3 shop"]
+
+
+async def test_a_deployment_that_began_meanwhile_is_not_rolled_back(ground: Ground) -> None:
+    scene = await ground.scene()
+    await _deploying(scene)
+    await scene.after(MINUTE)
+    await scene.deployed("1.2.5", ago=30 * SECOND)
+    async with front_of(scene) as front:
+        await _end(front)
+    assert ground.ran == []
+    assert "newer_deployment" in (await scene.lines("rollback_refused"))[1]
+
+
+async def test_one_that_never_ends_is_told_when_it_is_not_recent_any_more(ground: Ground) -> None:
+    scene = await ground.scene(recent="1h")
+    await _deploying(scene)
+    await scene.after(59 * MINUTE)
+    assert len(await scene.lines("rollback_refused")) == 1
+    await scene.after(MINUTE)
+    assert await scene.lines("rollback_reconsidered") == [
+        "the deployment of 1.2.4 does not end: whether to roll back is decided again"
+    ]
+    assert "not_recent" in (await scene.lines("rollback_refused"))[1]
+
+
+async def test_a_dry_run_says_what_it_would_do_by_then(ground: Ground) -> None:
+    scene = await ground.scene(mode="dry-run")
+    await _deploying(scene)
+    async with front_of(scene) as front:
+        await _end(front)
+    assert (await scene.lines("rollback_dry_run"))[0].startswith("dry run: would roll back shop in production from")
