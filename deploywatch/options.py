@@ -15,54 +15,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-def server(port: int) -> Callable[[F], F]:
-    """Config file and check, listen address (on `port` by default), web config, log format and level."""
+_CONFIG_FILE = click.option(
+    "--config.file", "config_file", type=FILE, required=True, help="The configuration, as YAML."
+)
+_CONFIG_CHECK = click.option(
+    "--config.check",
+    "config_check",
+    is_flag=True,
+    help="Check the configuration and exit: 0 good, 1 something that it needs is missing, 2 bad.",
+)
+_WEB_CONFIG = click.option(
+    "--web.config.file", "web_config", type=FILE, help="TLS and authentication, in exporter-toolkit's format."
+)
+_LOG_FORMAT = click.option(
+    "--log.format", "log_format", type=click.Choice(logs.FORMATS), default="logfmt", show_default=True
+)
+_LOG_LEVEL = click.option("--log.level", "log_level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
+
+
+def server(port: int, *, host: str = "") -> Callable[[F], F]:
+    """Config file and check, listen address (`host` and `port` by default), web config, log format and level."""
+    listen = click.option(
+        "--web.listen-address", "listen", default=f"{host}:{port}", show_default=True, help="Where to listen."
+    )
 
     def decorate(command: F) -> F:
-        for option in reversed(
-            [
-                click.option(
-                    "--config.file",
-                    "config_file",
-                    type=FILE,
-                    required=True,
-                    help="The configuration, as YAML.",
-                ),
-                click.option(
-                    "--config.check",
-                    "config_check",
-                    is_flag=True,
-                    help="Check the configuration and exit: 0 good, 2 bad.",
-                ),
-                click.option(
-                    "--web.listen-address",
-                    "listen",
-                    default=f":{port}",
-                    show_default=True,
-                    help="Where to listen.",
-                ),
-                click.option(
-                    "--web.config.file",
-                    "web_config",
-                    type=FILE,
-                    help="TLS and authentication, in exporter-toolkit's format.",
-                ),
-                click.option(
-                    "--log.format",
-                    "log_format",
-                    type=click.Choice(logs.FORMATS),
-                    default="logfmt",
-                    show_default=True,
-                ),
-                click.option(
-                    "--log.level",
-                    "log_level",
-                    type=click.Choice(logs.LEVELS),
-                    default="info",
-                    show_default=True,
-                ),
-            ]
-        ):
+        for option in (_LOG_LEVEL, _LOG_FORMAT, _WEB_CONFIG, listen, _CONFIG_CHECK, _CONFIG_FILE):
             command = option(command)
         return command
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from deploywatch import conventions, logs
 from deploywatch.errors import DeploywatchError
-from deploywatch.webconfig import Access, guard
+from deploywatch.webconfig import Access, Loaded, guard
 
 log = logs.get("serving")
 
@@ -34,7 +36,8 @@ class Server:
     """One HTTP server with the lifecycle endpoints that Prometheus users know.
 
     `ready` says why the part is not ready yet, or None; `reload` takes over new configuration, or raises
-    DeploywatchError and changes nothing; `open_paths` need no credentials.
+    DeploywatchError and changes nothing; `open_paths` need no credentials. One that `acts` serves without any only
+    on loopback.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Server:
     reload: Callable[[], Awaitable[None]] = nothing_to_reload
     open_paths: frozenset[str] = frozenset()
     max_body: int = 1024**2
+    acts: bool = False
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     app: web.Application = field(init=False)
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -74,10 +78,11 @@ class Server:
 
         `listening` is told the address once the port is bound, so that port 0 can be used.
         """
+        host, port = parse_address(self.listen)
+        self._guarded(self.access.loaded)
         runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=DRAIN_SECONDS, access_log=None)
         await runner.setup()
         try:
-            host, port = parse_address(self.listen)
             site = web.TCPSite(runner, host, port, ssl_context=self.access.ssl, backlog=1024)
             await _bind(site, self.listen)
             address = _address(runner)
@@ -94,7 +99,7 @@ class Server:
         try:
             async with self._reloading:
                 # Read before the part reloads, taken over after: a fault in either leaves both as they were.
-                web_config = self.access.read()
+                web_config = self._guarded(self.access.read())
                 await self.reload()
                 self.access.use(web_config)
         except DeploywatchError as error:
@@ -104,6 +109,12 @@ class Server:
         self._note_reload()
         log.info("configuration reloaded", part=self.name)
         return None
+
+    def _guarded(self, web_config: Loaded) -> Loaded:
+        """The web config, where it may be in force on this address."""
+        if self.acts:
+            refuse_open(self.listen, web_config)
+        return web_config
 
     async def _until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
@@ -149,6 +160,28 @@ def parse_address(address: str) -> tuple[str | None, int]:
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise DeploywatchError(f"--web.listen-address {address!r}: write host:port or :port, such as :9871")
     return host.strip("[]") or None, int(port)
+
+
+def refuse_open(listen: str, web_config: Loaded) -> None:
+    """DeploywatchError when an address that others can reach would be served without authentication."""
+    host, _ = parse_address(listen)
+    if not (web_config.authenticates or _is_loopback(host)):
+        raise DeploywatchError(
+            f"--web.listen-address {listen}: without authentication it listens on loopback only, because whoever "
+            "reaches it could have things done; give --web.config.file with bearer_tokens, basic_auth_users or "
+            f"required client certificates, or listen on 127.0.0.1:{parse_address(listen)[1]}"
+        )
+
+
+def _is_loopback(host: str | None) -> bool:
+    """Whether every address of the host is this machine's own; a name that has none is not."""
+    if host is None:
+        return False
+    try:
+        found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)
 
 
 async def _bind(site: web.TCPSite, address: str) -> None:

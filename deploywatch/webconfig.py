@@ -92,6 +92,12 @@ class Loaded:
     tokens: tuple[bytes, ...] = ()
     ssl: ssl.SSLContext | None = None
 
+    @property
+    def authenticates(self) -> bool:
+        """Whether nobody is served who does not show a token, a password or a client certificate."""
+        certificates = self.ssl is not None and self.ssl.verify_mode is ssl.CERT_REQUIRED
+        return bool(self.tokens or self.settings.basic_auth_users) or certificates
+
 
 class Access:
     """The web config in force; a reload takes over what the file says now, certificates and tokens included."""
@@ -99,8 +105,10 @@ class Access:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._verified: set[bytes] = set()
-        self._loaded: Loaded | None = None
+        self.loaded = Loaded(WebConfig())
+        self._listening = False
         self.use(self.read())
+        self._listening = True
         self.ssl = self._latest
         if self.ssl is not None:
             self.ssl.sni_callback = self._serve_latest
@@ -116,7 +124,7 @@ class Access:
         found = config.read_file(self._path, os.environ)
         settings = config.build(found, WebConfig, base=self._path.parent)
         loaded = Loaded(settings, tuple(_tokens(settings, found)), _ssl_context(settings.tls_server_config, found))
-        if self._loaded and _fixed(self._loaded.settings) != _fixed(settings):
+        if self._listening and _fixed(self.loaded.settings) != _fixed(settings):
             found.report(
                 ("tls_server_config",),
                 "only the certificate, key and CA files can change while the server runs; restart it",
@@ -127,7 +135,7 @@ class Access:
 
     def use(self, loaded: Loaded) -> None:
         """Put what was read in force; connections that are open already go on."""
-        self._loaded = loaded
+        self.loaded = loaded
         self._latest = loaded.ssl
         self.headers = loaded.settings.http_server_config.headers
         self._tokens = loaded.tokens

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime
 from functools import partial
@@ -37,7 +36,7 @@ from receiver.config import ReceiverConfig, load
 from receiver.deployments import announce
 from receiver.desk import Desk
 from receiver.incidents import resolution
-from receiver.incidents.rules import Effect, Reason
+from receiver.incidents.ingest import Taken
 from receiver.jobs import Handler, Job, Outcome, Worker, release_all
 from receiver.messages import Channel
 from receiver.metrics import Counters, snapshot
@@ -57,7 +56,6 @@ HANDLERS = {
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
 }
-_NOTHING_TO_DO = frozenset({Effect.IGNORE, Effect.REFRESH, Effect.RECORD})
 _STOP_SECONDS = 30.0
 _PRUNE_SECONDS = 3600.0
 
@@ -91,6 +89,7 @@ class Receiver:
             ready=lambda: self._ready,
             reload=self._reload,
             max_body=self._max_body,
+            acts=True,
             # Signed links bear their own proof.
             open_paths=frozenset({approval.PAGE, slack_buttons.PATH}),
         )
@@ -147,9 +146,9 @@ class Receiver:
                 await self._desk.store.write(partial(_forget, before=before))
             await asyncio.sleep(_PRUNE_SECONDS)
 
-    def _committed(self, reasons: Counter[tuple[Effect, Reason]]) -> None:
-        self._counters.decided(reasons)
-        if not _NOTHING_TO_DO.issuperset(effect for effect, _ in reasons):
+    def _committed(self, taken: Taken) -> None:
+        self._counters.decided(taken.reasons)
+        if taken.queued:
             self.worker.wake()
 
     def _job_finished(self, job: Job, outcome: Outcome) -> None:

@@ -10,13 +10,14 @@ from dataclasses import fields, replace
 from datetime import UTC
 from functools import cache
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, Final
 
 from jinja2 import Template
 from jinja2.exceptions import TemplateError
 
 from deploywatch import logs
-from deploywatch.errors import ConfigError
+from deploywatch.errors import ConfigError, Problem
 from receiver.messages import (
     APPROVE,
     REJECT,
@@ -114,6 +115,16 @@ class Templates:
         unnamed = f"{_named(story.event)}: {subject(story.incident)}"
         return line(title, TITLE_LIMIT) or line(unnamed, TITLE_LIMIT), cut(_tidy(body), BODY_LIMIT)
 
+    def faults(self, story: Story) -> Iterator[Problem]:
+        """What makes the template of the story's event fail; nothing, when it renders."""
+        template = self._events[story.event]
+        yield from _failure(template, lambda: _blocks(template, story))
+
+    def postmortem_faults(self, story: Story) -> Iterator[Problem]:
+        """The same of the post-mortem, with no more than the story knows."""
+        variables = _about(story.incident, worst_first(story.alerts), (), story.rollback, None)
+        yield from _failure(self._postmortem, lambda: _document(self._postmortem, variables))
+
     def render_postmortem(
         self,
         incident: IncidentView,
@@ -123,16 +134,7 @@ class Templates:
         deployment: DeploymentView | None,
     ) -> str:
         """The draft in Markdown, data escaped; when the user's template fails, ours, which says so."""
-        ordered = worst_first(alerts)
-        variables = {
-            "incident": incident,
-            "alerts": ordered,
-            "timeline": sorted(timeline, key=lambda entry: entry.at),
-            "rollback": rollback,
-            "deployment": deployment,
-            "lead": ordered[0] if ordered else None,
-            "duration": incident.duration,
-        }
+        variables = _about(incident, worst_first(alerts), timeline, rollback, deployment)
         try:
             return _document(self._postmortem, variables)
         except Exception as error:  # whatever a user's template does, there is a draft
@@ -166,6 +168,39 @@ def dedup_key(incident: IncidentView) -> str:
         return key
     digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return f"deploywatch/{digest}/{incident.id}/{int(opened.timestamp())}"
+
+
+def _about(
+    incident: IncidentView,
+    alerts: Sequence[AlertView],
+    timeline: Sequence[TimelineEntryView],
+    rollback: RollbackView | None,
+    deployment: DeploymentView | None,
+) -> dict[str, object]:
+    """The variables of the post-mortem; the worst alert is the first."""
+    return {
+        "incident": incident,
+        "alerts": alerts,
+        "timeline": sorted(timeline, key=lambda entry: entry.at),
+        "rollback": rollback,
+        "deployment": deployment,
+        "lead": alerts[0] if alerts else None,
+        "duration": incident.duration,
+    }
+
+
+def _failure(template: Template, render: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        render()
+    except Exception:  # whatever a user's template does
+        try:
+            template.environment.handle_exception()  # raises it again, with the template's own lines
+        except Exception as error:
+            places = [(one.filename, one.lineno or 0) for one in extract_tb(error.__traceback__)]
+            file, number = next(
+                (place for place in reversed(places) if place[0].endswith(loading.SUFFIX)), (template.filename or "", 0)
+            )
+            yield Problem(file, number, 1, "", f"fails when it is rendered: {_told(error)}")
 
 
 def _document(template: Template, variables: dict[str, object]) -> str:

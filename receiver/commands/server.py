@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from receiver.messages import Event
 
 
 @click.command()
-@options.server(RECEIVER_PORT)
+@options.server(RECEIVER_PORT, host="127.0.0.1")
 def receiver(
     *,
     config_file: Path,
@@ -25,19 +26,30 @@ def receiver(
     log_level: str,
 ) -> None:
     """Take Alertmanager's webhook and run the incident."""
-    from receiver import app, config  # noqa: PLC0415 - the servers' libraries load only for the server
-    from receiver.actions import programs  # noqa: PLC0415
-    from receiver.rendering import Templates  # noqa: PLC0415
-
     logs.configure(form=log_format, level=log_level)
     if config_check:
-        settings = config.load(config_file)
-        Templates(settings.templates)
-        for lack in programs.missing(settings):
-            click.echo(f"{config_file}: {lack}", err=True)
-        click.echo(f"{config_file}: good")
+        _check(config_file, listen, web_config)
         return
+    from receiver import app  # noqa: PLC0415 - the servers' libraries load only for the server
+
     asyncio.run(app.run(config_file, listen, web_config))
+
+
+def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
+    """Say whether a receiver would start and do its work: exit 2 for what is wrong, 1 for what this machine lacks."""
+    from deploywatch import serving, webconfig  # noqa: PLC0415 - as above
+    from receiver import config, tryout  # noqa: PLC0415
+    from receiver.actions import programs  # noqa: PLC0415
+
+    settings = config.load(config_file)
+    tryout.templates(settings, utc_now())
+    serving.refuse_open(listen, webconfig.Access(web_config).loaded)
+    lacks = programs.missing(settings)
+    for lack in lacks:
+        click.echo(f"{config_file}: {lack}", err=True)
+    if lacks:
+        sys.exit(1)
+    click.echo(f"{config_file}: good")
 
 
 @click.command()

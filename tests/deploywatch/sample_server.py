@@ -19,7 +19,7 @@ from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 
 
-def server(listen: str, access: Access, folder: Path) -> Server:
+def server(listen: str, access: Access, folder: Path, *, acts: bool) -> Server:
     """The server with its pages."""
 
     def ready() -> str | None:
@@ -40,7 +40,7 @@ def server(listen: str, access: Access, folder: Path) -> Server:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(sample.registry))
 
-    sample = Server("sample", listen, access, CollectorRegistry(), ready, reload, frozenset({"/open"}))
+    sample = Server("sample", listen, access, CollectorRegistry(), ready, reload, frozenset({"/open"}), acts=acts)
     sample.app.router.add_get("/slow", slow)
     sample.app.router.add_get("/metrics", metrics)
     sample.app.router.add_get("/open", metrics)
@@ -50,7 +50,10 @@ def server(listen: str, access: Access, folder: Path) -> Server:
 @click.command()
 @options.server(0)
 @click.option("--folder", type=click.Path(path_type=Path), required=True)
-def main(*, listen: str, web_config: Path | None, log_format: str, log_level: str, folder: Path, **_: object) -> None:
+@click.option("--acts", is_flag=True)
+def main(
+    *, listen: str, web_config: Path | None, log_format: str, log_level: str, folder: Path, acts: bool, **_: object
+) -> None:
     """Serve, and write the address to the folder."""
     logs.configure(form=log_format, level=log_level)
 
@@ -58,7 +61,7 @@ def main(*, listen: str, web_config: Path | None, log_format: str, log_level: st
         (folder / "address").write_text(address)
 
     try:
-        asyncio.run(server(listen, Access(web_config), folder).run(listening=listening))
+        asyncio.run(server(listen, Access(web_config), folder, acts=acts).run(listening=listening))
     except DeploywatchError as error:
         sys.exit(f"sample: {error}")
 

@@ -132,6 +132,47 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         parse_address(text)
 
 
+def _acting(folder: Path, listen: str, web_config: str = "") -> subprocess.CompletedProcess[str]:
+    """The sample as a server that acts, which is expected to end by itself."""
+    command: list[str | Path] = [
+        sys.executable,
+        PROGRAM,
+        "--config.file=x",
+        f"--web.listen-address={listen}",
+        f"--folder={folder}",
+        "--acts",
+    ]
+    if web_config:
+        (folder / "web.yml").write_text(web_config)
+        command.append(f"--web.config.file={folder / 'web.yml'}")
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("listen", [":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0", "no-such-host.invalid:0"])
+@pytest.mark.parametrize("web_config", ["", "http_server_config: {}\n"])
+def test_a_server_that_acts_is_open_to_all_on_loopback_only(tmp_path: Path, listen: str, web_config: str) -> None:
+    ended = _acting(tmp_path, listen, web_config)
+    assert ended.returncode == 1
+    assert f"sample: --web.listen-address {listen}: without authentication it listens on loopback only" in ended.stderr
+    assert "give --web.config.file with bearer_tokens" in ended.stderr
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.0.0.2:0", "localhost:0"])
+async def test_on_loopback_it_needs_no_credentials(start: Start, listen: str) -> None:
+    assert (await start("--acts", "--web.listen-address", listen).ask("/metrics")).status == 200
+
+
+async def test_with_credentials_it_listens_anywhere_and_keeps_them_at_a_reload(start: Start, tmp_path: Path) -> None:
+    web_config = tmp_path / "web.yml"
+    web_config.write_text("bearer_tokens: [a-token]\n")
+    sample = start("--acts", "--web.listen-address", "0.0.0.0:0", "--web.config.file", web_config)
+    web_config.write_text("")
+    refused = await sample.ask("/-/reload", "POST", authorization="Bearer a-token")
+    assert refused.status == 500
+    assert "without authentication it listens on loopback only" in refused.text
+    assert (await sample.ask("/metrics")).status == 401
+
+
 async def _until_refused(sample: Sample) -> None:
     async with asyncio.timeout(10):
         while True:

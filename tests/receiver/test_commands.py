@@ -254,6 +254,21 @@ def test_a_bad_template_is_a_fault_of_the_config(run: Run, tmp_path: Path) -> No
     assert "opened.j2:1" in ran.err
 
 
+def test_a_template_that_fails_with_an_alert_is_a_fault_of_the_config(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "opened.j2").write_text(
+        "{% block title %}{{ lead.name }}{% endblock %}\n{% block body %}\n{{ lead.labels.team }}\n{% endblock %}"
+    )
+    (tmp_path / "templates" / "postmortem.md.j2").write_text("{{ incident.id / 0 }}")
+    file = tmp_path / "receiver.yml"
+    file.write_text("templates: templates\n")
+    ran = run("receiver", "--config.file", str(file), "--config.check")
+    assert ran.code == 2
+    assert f"{tmp_path}/templates/opened.j2:3:1: fails when it is rendered: UndefinedError: " in ran.err
+    assert f"{tmp_path}/templates/postmortem.md.j2:1:1: fails when it is rendered: ZeroDivisionError" in ran.err
+    assert len(ran.err.splitlines()) == 2
+
+
 def test_a_config_that_is_not_there_exits_with_2(run: Run) -> None:
     ran = run("receiver", "--config.file", "/no/such/file.yml", "--config.check")
     assert (ran.code, ran.err) == (2, "deploywatch: /no/such/file.yml: cannot be read: No such file or directory\n")

@@ -36,10 +36,10 @@ def test_programs_that_are_there_are_not_mentioned() -> None:
     assert missing(settings(**CONFIG), lambda program: f"/bin/{program}") == []
 
 
-def test_the_check_says_what_is_missing_and_that_the_file_is_good(tmp_path: Path) -> None:
+def test_the_check_says_what_is_missing_and_ends_with_1(tmp_path: Path) -> None:
     file = tmp_path / "receiver.yml"
     file.write_text("run: [{name: x, command: [no-such-program]}]\n")
     command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", str(file), "--config.check"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (0, f"{file}: good\n")
+    assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith(f"{file}: run[0]: there is no program no-such-program on this machine")

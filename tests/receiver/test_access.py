@@ -1,0 +1,105 @@
+"""Who may deliver to the receiver: nobody from afar without credentials; tokens, passwords and certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import bcrypt
+import pytest
+import trustme
+
+from deploywatch.demo.processes import Processes, wait_until
+from tests.receiver.process import RealReceiver
+from tests.receiver.scene import alert, body
+
+Listen = Callable[[str], RealReceiver]
+
+WEBHOOK = "/webhook/alertmanager"
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Iterator[Listen]:
+    """Starts a receiver with this web config on every address of the machine."""
+    with Processes(tmp_path / "logs") as processes:
+
+        def start(web_config: str) -> RealReceiver:
+            real = RealReceiver(processes, tmp_path, port=processes.free_port())
+            real.configure(database="sqlite:///store.db")
+            (tmp_path / "web.yml").write_text(web_config)
+            command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", str(real.file)]
+            options = ["--web.config.file", str(tmp_path / "web.yml"), "--web.listen-address", f":{real.port}"]
+            real.child = child = processes.start("receiver", [*command, *options], folder=tmp_path)
+            wait_until(lambda: "event=listening" in child.tail(), within=30, what="start the receiver", child=child)
+            return real
+
+        yield start
+
+
+async def deliver(real: RealReceiver, *, authorization: str = "", tls: ssl.SSLContext | None = None) -> int:
+    """The status of one webhook."""
+    headers = {"Authorization": authorization} if authorization else {}
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{real.port}{WEBHOOK}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=body(alert()), headers=headers, ssl=tls or True) as answer,
+    ):
+        return answer.status
+
+
+async def test_while_a_token_is_changed_both_are_good(listen: Listen, tmp_path: Path) -> None:
+    (tmp_path / "next").write_text("next-token\n")
+    real = listen("bearer_tokens: [token]\nbearer_token_files: [next]\n")
+    given = {"Bearer token": 200, "Bearer next-token": 200, "Bearer other": 401, "": 401}
+    assert {one: await deliver(real, authorization=one) for one in given} == given
+
+
+async def test_a_password_lets_in(listen: Listen) -> None:
+    real = listen(f"basic_auth_users: {{alertmanager: {bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}}}\n")
+    good, bad = (f"Basic {base64.b64encode(pair).decode()}" for pair in (b"alertmanager:secret", b"alertmanager:x"))
+    assert await deliver(real, authorization=good) == 200
+    assert await deliver(real, authorization=bad) == 401
+
+
+async def test_a_client_certificate_lets_in_without_anything_else(listen: Listen, tmp_path: Path) -> None:
+    authority, strangers = trustme.CA(), trustme.CA()
+    server = authority.issue_cert("127.0.0.1")
+    server.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    server.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "clients.pem"))
+    real = listen(
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: clients.pem, "
+        "client_auth_type: RequireAndVerifyClientCert}\n"
+    )
+    known, stranger = ssl.create_default_context(), ssl.create_default_context()
+    for context, issuer in ((known, authority), (stranger, strangers)):
+        authority.configure_trust(context)
+        issuer.issue_cert("alertmanager").configure_cert(context)
+    assert await deliver(real, tls=known) == 200
+    with pytest.raises((aiohttp.ClientError, ConnectionError)):
+        await deliver(real, tls=stranger)
+
+
+@pytest.mark.parametrize("web_config", ["", "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"])
+async def test_nobody_is_served_from_afar_without_credentials(tmp_path: Path, web_config: str) -> None:
+    server = trustme.CA().issue_cert("127.0.0.1")
+    server.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    server.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    (tmp_path / "receiver.yml").write_text("database: sqlite:///store.db\n")
+    (tmp_path / "web.yml").write_text(web_config)
+    options = ["--config.file", "receiver.yml", "--web.config.file", "web.yml", "--web.listen-address", ":0"]
+    for more in ([], ["--config.check"]):
+        ended = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "deploywatch", "receiver", *options, *more),
+            cwd=tmp_path,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said = (await ended.communicate())[1].decode()
+        assert ended.returncode == 2
+        assert "deploywatch: --web.listen-address :0: without authentication it listens on loopback only" in said
+    assert not (tmp_path / "store.db").exists()
