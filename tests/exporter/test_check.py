@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from aiohttp import web as aiohttp_web
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -175,3 +178,55 @@ async def test_a_watch_checks_until_it_is_interrupted(web: Web, write: Write) ->
     assert process.returncode == 1
     assert output.count(b"1 of 1 probes succeeded") >= 3
     assert errors.decode() == "\ashop/default/api fails: status: status 500, not 2xx\n"
+
+
+async def test_on_a_terminal_a_bar_shows_how_far_it_is_and_leaves_nothing_behind(web: Web, write: Write) -> None:
+    released = asyncio.Event()
+
+    async def slow(_: aiohttp_web.BaseRequest) -> aiohttp_web.Response:
+        await released.wait()
+        return aiohttp_web.Response()
+
+    urls = {"fast": web.say("/fast"), "slow": web.on("/slow", slow)}
+    probes = ", ".join(f"{name}: {{kind: http, url: '{url}'}}" for name, url in urls.items())
+    command = [sys.executable, "-m", "deploywatch", "check", "--config.file"]
+    with terminal() as (end, shown):
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            write(f"services: {{shop: {{probes: {{{probes}}}}}}}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=end,
+            env={**os.environ, "TERM": "xterm"},
+        )
+        await eventually(lambda: b"1/2" in shown(), within=30)
+        released.set()
+        ending = asyncio.create_task(process.communicate())
+        # The terminal has to be read until then, lest it be full.
+        await eventually(lambda: bool(shown()) and ending.done(), within=30)
+        output, _ = await ending
+        assert process.returncode == 0
+        assert b"2 of 2 probes succeeded" in output
+        assert b"probing" not in output
+        _, erased, rest = shown().rpartition(b"\x1b[2K")
+        assert erased
+        assert b"probing" not in rest
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """A pseudo terminal: the end for a process, and what was written to it so far."""
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    written = bytearray()
+
+    def shown() -> bytes:
+        with suppress(BlockingIOError):
+            while piece := os.read(ours, 65536):
+                written.extend(piece)
+        return bytes(written)
+
+    try:
+        yield theirs, shown
+    finally:
+        os.close(theirs)
+        os.close(ours)

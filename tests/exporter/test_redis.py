@@ -93,7 +93,7 @@ async def test_a_name_without_address_is_the_reason() -> None:
 async def test_a_server_that_stands_still_is_cut_at_the_deadline(
     processes: Processes, workshop: Path, redis_program: str
 ) -> None:
-    server = servers.redis(processes, workshop / "still", program=redis_program)
+    server = servers.redis(processes, workshop / f"still-{redis_program}", program=redis_program)
     server.child.send(signal.SIGSTOP)
     try:
         result = await probe(0.3, kind="redis", url=server.url)

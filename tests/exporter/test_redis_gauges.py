@@ -140,7 +140,7 @@ async def test_a_replica_tells_of_its_link_and_is_probed_without_writing(
 ) -> None:
     await client.config_set("repl-diskless-sync-delay", 0)
     options = ["--replicaof", "127.0.0.1", str(any_redis.port)]
-    server = servers.redis(processes, workshop / "replica", options=options, program=redis_program)
+    server = servers.redis(processes, workshop / f"replica-{redis_program}", options=options, program=redis_program)
     settings: dict[str, Any] = {"kind": "redis", "url": server.url, "collect": ["replication"]}
 
     async def linked() -> bool:
