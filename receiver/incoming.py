@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 TOGETHER = 128 * 1024**2
 """Bytes of bodies that are held at the same time."""
@@ -26,43 +24,69 @@ class Bodies:
     """Hands out bodies while there is room for them."""
 
     def __init__(self, *, together: int = TOGETHER, seconds: float = SECONDS) -> None:
-        self._together = together
-        self._seconds = seconds
-        self._held = 0
+        self.together = together
+        self.seconds = seconds
+        self.held = 0
 
-    @contextlib.asynccontextmanager
-    async def read(self, request: web.Request, *, limit: int) -> AsyncIterator[bytes]:
-        """The body, of at most `limit` bytes, held for as long as the block lasts.
+    def read(self, request: web.Request, *, limit: int) -> Held:
+        """The body, of at most `limit` bytes, for `async with`: held for as long as the block lasts.
 
         TooLargeError for one over the limit; TooMuchError when all bodies together would be too much, or this one
         does not arrive in time.
         """
-        if (request.content_length or 0) > limit:
-            raise TooLargeError(_too_large(limit))
-        arriving, whole = bytearray(), b""
-        try:
-            await self._arrive(request, limit, arriving)
-            whole = bytes(arriving)
-            arriving.clear()
-            yield whole
-        finally:
-            self._held -= len(arriving) + len(whole)
+        return Held(self, request, limit)
 
-    async def _arrive(self, request: web.Request, limit: int, body: bytearray) -> None:
-        """Fill `body`. What is announced takes no room: it may never come, and others wait for theirs."""
+
+class Held:
+    """One body, which counts as held from its first byte to the end of the block."""
+
+    def __init__(self, bodies: Bodies, request: web.Request, limit: int) -> None:
+        self._bodies = bodies
+        self._request = request
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    async def __aenter__(self) -> bytes:
+        if (self._request.content_length or 0) > self._limit:
+            raise TooLargeError(_too_large(self._limit))
         try:
+            await self._arrive(self._request.content)
+        except BaseException:
+            self._let_go()
+            raise
+        whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        return whole
+
+    async def __aexit__(self, *_: object) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._bodies.held -= self._size
+
+    async def _arrive(self, content: StreamReader) -> None:
+        if content.is_eof():
             # A timer costs as much as reading a body that is here already.
-            async with asyncio.timeout(None if request.content.is_eof() else self._seconds):
-                async for piece in request.content.iter_any():
-                    if len(body) + len(piece) > limit:
-                        raise TooLargeError(_too_large(limit))
-                    others = self._held - len(body)
-                    if others and self._held + len(piece) > self._together:
-                        raise TooMuchError(f"{others} bytes of other webhooks are being taken in")
-                    body += piece
-                    self._held += len(piece)
+            self._add(content.read_nowait())
+            return
+        try:
+            async with asyncio.timeout(self._bodies.seconds):
+                async for piece in content.iter_any():
+                    self._add(piece)
         except TimeoutError as error:
-            raise TooMuchError(f"the body did not arrive within {self._seconds:g} s") from error
+            raise TooMuchError(f"the body did not arrive within {self._bodies.seconds:g} s") from error
+
+    def _add(self, piece: bytes) -> None:
+        """Hold a piece. What is announced takes no room: it may never come, and others wait for theirs."""
+        if self._size + len(piece) > self._limit:
+            raise TooLargeError(_too_large(self._limit))
+        others = self._bodies.held - self._size
+        if others and self._bodies.held + len(piece) > self._bodies.together:
+            raise TooMuchError(f"{others} bytes of other webhooks are being taken in")
+        self._pieces.append(piece)
+        self._size += len(piece)
+        self._bodies.held += len(piece)
 
 
 def _too_large(limit: int) -> str:

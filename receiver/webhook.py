@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Annotated, Literal
+import time
+from collections.abc import Callable
 
-import msgspec
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert
 
 from deploywatch import logs
-from receiver import bodies
-from receiver.bodies import BodyError
-from receiver.clock import UtcTime, in_utc
 from receiver.desk import Desk
-from receiver.incidents.ingest import REMEMBERED, Delivery, Recall, ingest
-from receiver.incidents.rules import Alert, Effect, Reason
+from receiver.incidents.ingest import REMEMBERED, Delivery, Recall, Taken, ingest
 from receiver.incoming import Bodies, TooLargeError, TooMuchError
 from receiver.metrics import Counters
+from receiver.payload import RejectedError, understand
 from receiver.store import StoreError, UnfitError
 from receiver.store.schema import quarantine
 
@@ -31,107 +24,16 @@ log = logs.get("webhook")
 _BATCH = 64
 _BACKLOG = 2000
 _QUARANTINE_LIMIT = 1024**2
-_FAULTS_LIMIT = 64 * 1024
-_FAULT_LENGTH = 500
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_NEVER = 1  # the year of Alertmanager's "no end yet"
-
-
-class _AlertPayload(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    annotations: dict[str, str] = Field(default_factory=dict)
-    starts_at: Annotated[UtcTime, Field(alias="startsAt")]
-    ends_at: Annotated[UtcTime | None, Field(alias="endsAt")] = None
-    generator_url: Annotated[str, Field(alias="generatorURL")] = ""
-    fingerprint: Annotated[str, Field(min_length=1, max_length=100)]
-
-
-class Payload(BaseModel):
-    """The body of a webhook; fields that we do not know are ignored, because payloads gain some over time."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    version: Literal["4"]
-    alerts: tuple[_AlertPayload, ...]
-    truncated_alerts: Annotated[int, Field(alias="truncatedAlerts")] = 0
-
-
-class _QuickAlert(msgspec.Struct):
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    starts_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="startsAt")
-    ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(name="endsAt", default=None)
-    annotations: dict[str, str] = msgspec.field(default_factory=dict)
-    generator_url: str = msgspec.field(name="generatorURL", default="")
-
-
-class _QuickPayload(msgspec.Struct):
-    """What `Payload` is, read in a quarter of the time."""
-
-    version: Literal["4"]
-    alerts: list[_QuickAlert]
-
-
-_QUICK = msgspec.json.Decoder(_QuickPayload)
-
-
-class RejectedError(Exception):
-    """The body can never be right; the text says what is wrong with it."""
-
-
-def understand(body: bytes, received_at: datetime) -> Delivery:
-    """Read a body; RejectedError says with JSON paths what is wrong."""
-    try:
-        alerts: Sequence[_QuickAlert | _AlertPayload] = _QUICK.decode(body).alerts
-        for quick in alerts:
-            quick.starts_at = in_utc(quick.starts_at)
-            quick.ends_at = in_utc(quick.ends_at) if quick.ends_at else None
-    except (msgspec.MsgspecError, ValueError, RecursionError) as first:
-        # The quick reader stops at the first fault; the other finds all of them, each of which costs a kilobyte.
-        if len(body) > _FAULTS_LIMIT:
-            raise RejectedError(f"not an Alertmanager webhook of version 4: {_told(first)}") from first
-        try:
-            alerts = bodies.read(body, Payload).alerts
-        except BodyError as error:
-            raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
-    clean = b"\\u0000" not in body
-    return Delivery(received_at, body, tuple(_alert(one, clean=clean) for one in alerts))
-
-
-def _told(fault: Exception) -> str:
-    """The fault in a line, which may quote from the body; what would be put in quarantine and shown is printable."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(fault)[:_FAULT_LENGTH])
-
-
-def _alert(one: _AlertPayload | _QuickAlert, *, clean: bool) -> Alert:
-    ended = one.status == "resolved" and one.ends_at is not None and one.ends_at.year > _NEVER
-    return Alert(
-        one.fingerprint,
-        one.status == "firing",
-        one.starts_at,
-        one.ends_at if ended else None,
-        one.labels if clean else _storable(one.labels),
-        one.annotations if clean else _storable(one.annotations),
-        one.generator_url if clean else one.generator_url.replace("\0", _REPLACEMENT),
-    )
-
-
-def _storable(texts: dict[str, str]) -> dict[str, str]:
-    """Prometheus allows any character; PostgreSQL stores every one but NUL."""
-    return {name.replace("\0", _REPLACEMENT): text.replace("\0", _REPLACEMENT) for name, text in texts.items()}
 
 
 class Intake:
     """Commits deliveries, as many together as are waiting, and answers each one once it is safe."""
 
-    def __init__(self, desk: Desk, *, committed: Callable[[Counter[tuple[Effect, Reason]]], None]) -> None:
+    def __init__(self, desk: Desk, *, committed: Callable[[Taken], None]) -> None:
         self._desk = desk
         self._committed = committed
-        self._waiting: asyncio.Queue[tuple[Delivery, asyncio.Future[None]]] = asyncio.Queue()
+        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._came = asyncio.Event()
         # Several replicas write to one PostgreSQL, so that there only the store knows.
         self._recall = Recall() if desk.store.is_sqlite else None
         self._closed = False
@@ -139,7 +41,7 @@ class Intake:
     @property
     def backlog(self) -> int:
         """How many deliveries wait for their commit."""
-        return self._waiting.qsize()
+        return len(self._waiting)
 
     async def accept(self, delivery: Delivery) -> None:
         """Return once the delivery and all that follows from it are committed.
@@ -151,7 +53,8 @@ class Intake:
         if self.backlog >= _BACKLOG:
             raise StoreError(f"{self.backlog} webhooks are waiting already")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((delivery, future))
+        self._waiting.append((delivery, future))
+        self._came.set()
         await future
 
     async def run(self) -> None:
@@ -159,21 +62,21 @@ class Intake:
         batch: list[tuple[Delivery, asyncio.Future[None]]] = []
         try:
             while True:
-                batch = [await self._waiting.get()]
-                while len(batch) < _BATCH and not self._waiting.empty():
-                    batch.append(self._waiting.get_nowait())
+                await self._came.wait()
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                if not self._waiting:
+                    self._came.clear()
                 await self._commit(batch)
         finally:
             self._closed = True
-            while not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            for _, future in batch:
+            for _, future in (*batch, *self._waiting):
                 _answer(future, StoreError("shutting down"))
+            self._waiting.clear()
 
     async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         deliveries = [delivery for delivery, _ in batch]
         try:
-            reasons = await self._desk.store.write(
+            taken = await self._desk.store.write(
                 lambda connection: ingest(connection, self._desk.settings, deliveries, self._desk.clock(), self._recall)
             )
         except BaseException as error:
@@ -187,7 +90,7 @@ class Intake:
             self._recall.forget(beyond=REMEMBERED)
         for _, future in batch:
             _answer(future, None)
-        self._committed(reasons)
+        self._committed(taken)
 
     async def _recover(self, batch: list[tuple[Delivery, asyncio.Future[None]]], error: Exception) -> None:
         """One bad delivery must not take the others with it: alone, each succeeds or fails for itself."""
@@ -218,6 +121,7 @@ class Endpoint:
         self._intake = intake
         self._counters = counters
         self._bodies = Bodies()
+        self._accepted = counters.webhooks.labels("accepted")
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer one webhook."""
@@ -231,9 +135,9 @@ class Endpoint:
 
     async def _take(self, request: web.Request, body: bytes) -> web.Response:
         try:
-            delivery = understand(body, self._desk.clock())
-            with self._counters.commit_seconds.time():
-                await self._intake.accept(delivery)
+            begun = time.perf_counter()
+            await self._intake.accept(understand(body, self._desk.clock()))
+            self._counters.commit_seconds.observe(time.perf_counter() - begun)
         except (RejectedError, UnfitError) as error:
             return await self._reject(request, body, str(error))
         except StoreError as error:
@@ -241,8 +145,8 @@ class Endpoint:
         except Exception:
             self._counters.answered("broken")
             raise  # answered with 500, so that Alertmanager sends it again
-        self._counters.answered("accepted")
-        return web.Response(text="committed\n")
+        self._accepted.inc()
+        return web.Response(body=b"committed\n", content_type="text/plain")
 
     def _later(self, reason: str) -> web.Response:
         self._counters.answered("unavailable")

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, exists, func, or_, select, update
 
 from deploywatch.conventions import AlertAnnotation, IncidentMetric
 from receiver.incidents.outcomes import outcome
 from receiver.incidents.rules import Alert, Episode
 from receiver.messages import AlertView, IncidentView, TimelineEntryView
-from receiver.store import insert_id, tallies, upsert
+from receiver.store import insert_all, insert_id, tallies, upsert
 from receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline
 from receiver.strategy import Severity
 
@@ -189,7 +189,7 @@ def line(incident_id: int, at: datetime, kind: str, text: str, *, actor: str = S
 def write_lines(connection: Connection, lines: Sequence[Mapping[str, Any]]) -> None:
     """Add lines to timelines."""
     if lines:
-        connection.execute(insert(timeline), lines)
+        insert_all(connection, timeline, lines)
 
 
 def timeline_of(connection: Connection, incident_id: int) -> list[TimelineEntryView]:
@@ -237,7 +237,7 @@ def save_alerts(
             update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
         )
     rows = (
-        _alert_row(alert, severity, incident, now) | {"current": alert.starts_at == newest[alert.fingerprint]}
+        _alert_row(alert, severity, incident, now, current=alert.starts_at == newest[alert.fingerprint])
         for alert, severity, incident in changed
     )
     upsert(connection, alerts, rows)
@@ -263,7 +263,7 @@ def last_update(connection: Connection, name: str) -> datetime | None:
 def hear(connection: Connection, alert: Alert, now: datetime) -> None:
     """Note that an alert was heard of which belongs to no incident, such as a watchdog."""
     noted = Alert(_heard(alert.name), False, _ALWAYS, None, alert.labels)
-    upsert(connection, alerts, [{**_alert_row(noted, "low", None, now), "current": True}])
+    upsert(connection, alerts, [_alert_row(noted, "low", None, now)])
 
 
 def _heard(name: str) -> str:
@@ -295,16 +295,19 @@ def _columns(incident: Incident) -> dict[str, Any]:
     return {name: getattr(incident, name) for name in names} | {"channels": list(incident.channels)}
 
 
-def _alert_row(alert: Alert, severity: str, incident_id: int | None, now: datetime) -> dict[str, Any]:
+def _alert_row(
+    alert: Alert, severity: str, incident_id: int | None, now: datetime, *, current: bool = True
+) -> dict[str, Any]:
     return {
         "fingerprint": alert.fingerprint,
         "starts_at": alert.starts_at,
+        "current": current,
         "incident_id": incident_id,
         "status": "firing" if alert.firing else "resolved",
         "ends_at": alert.ends_at,
         "severity": severity,
-        "labels": dict(alert.labels),
-        "annotations": dict(alert.annotations),
+        "labels": alert.labels,
+        "annotations": alert.annotations,
         "generator_url": alert.generator_url,
         "updated_at": now,
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.quantity import parse_duration
@@ -20,9 +20,10 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.incidents.dependencies import causes
 from receiver.incidents.resolution import watch_quiet
-from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide
+from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide, decide_repeated
 from receiver.messages import Event
 from receiver.people import measures
+from receiver.store import insert_all
 from receiver.store.schema import deliveries
 from receiver.strategy import Severity, incident_type, target
 
@@ -33,6 +34,8 @@ REMEMBERED = 50_000
 
 Known = dict[str, tuple[Episode, int | None]]
 """The current episode of each fingerprint, with the incident that it belongs to."""
+_UNKNOWN = (None, None)
+_HEARD = Decision(Effect.RECORD, Reason.WATCHDOG_HEARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,14 @@ class Recall:
             self.episodes.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one transaction did: how often each decision was made, and whether that may have queued jobs."""
+
+    reasons: Counter[tuple[Effect, Reason]]
+    queued: bool
+
+
 @dataclass(slots=True)
 class Ingest:
     """The state that one transaction works on; what the alerts do to it is decided alert by alert, in their order.
@@ -74,29 +85,27 @@ class Ingest:
     overtaken: set[str] = field(default_factory=set)
     resolved: set[int] = field(default_factory=set)
     asked: set[tuple[int, str, str]] = field(default_factory=set)
-    notes: dict[tuple[int, str], Counter[str]] = field(default_factory=dict)
+    notes: defaultdict[tuple[int, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
     heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
+    queued: bool = False
 
     def take(self, alert: Alert) -> None:
         """Decide about one alert and apply the decision."""
-        watchdog = self.settings.upstream.watchdog
-        if watchdog and alert.name == watchdog.alert:
-            self.reasons[Effect.RECORD, Reason.WATCHDOG_HEARD] += 1
-            book.hear(self.connection, alert, self.now)
+        known, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
+        repeated = decide_repeated(alert, known) if known else None
+        if repeated and repeated.effect is Effect.IGNORE:
+            self.reasons[repeated] += 1
             return
         key = book.open_key(*target(alert))
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
         cause = self._cause(alert) if self.settings.dependencies and not incident else None
-        known, incident_id = self.known.get(alert.fingerprint, (None, None))
-        decision = decide(
+        decision = repeated or decide(
             alert, known, severity, incident.severity if incident else None, cause_is_open=cause is not None
         )
-        self.reasons[decision.effect, decision.reason] += 1
+        self.reasons[decision] += 1
         match decision.effect:
-            case Effect.IGNORE:
-                return
             case Effect.OPEN:
                 incident_id = self._open(alert, severity, key)
             case Effect.JOIN | Effect.WORSEN if incident is not None:
@@ -114,6 +123,11 @@ class Ingest:
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
 
+    def hear(self, alert: Alert) -> None:
+        """Note a watchdog, which belongs to no incident."""
+        self.reasons[_HEARD] += 1
+        book.hear(self.connection, alert, self.now)
+
     def _cause(self, alert: Alert) -> Incident | None:
         """The open incident of the nearest service that the alert's service depends on."""
         service, environment = target(alert)
@@ -129,6 +143,7 @@ class Ingest:
         for incident_id in self.resolved:
             incident = book.get(self.connection, incident_id)
             if not incident.resolved_at and not incident.quiet_since and book.is_quiet(self.connection, incident_id):
+                self.queued = True
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
 
     def _open(self, alert: Alert, severity: Severity, key: str) -> int:
@@ -167,6 +182,7 @@ class Ingest:
         under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"rollback"}
         self._act(incident, alert, key, Event.OPENED, [a for a in strategy.asked(alert) if a not in under_way])
         if new and "notify" in self.settings.strategy.of(severity).immediate:
+            self.queued = True
             summary = alert.annotations.get(AlertAnnotation.SUMMARY, "")
             tell(
                 self.connection,
@@ -195,6 +211,7 @@ class Ingest:
         timed = bool(after) and (incident.id, "after", after) not in self.asked
         if not wanted and not timed:
             return
+        self.queued = True
         self.asked.update((incident.id, event, action) for action in wanted)
         self.asked.add((incident.id, "after", after))
         self._write_gathered()
@@ -223,7 +240,7 @@ class Ingest:
         book.write_line(self.connection, incident_id, self.now, kind, text)
 
     def _gather(self, incident_id: int, kind: str, what: str) -> None:
-        self.notes.setdefault((incident_id, kind), Counter())[what] += 1
+        self.notes[incident_id, kind][what] += 1
 
     def _write_gathered(self) -> None:
         """One line for all the alerts that did the same to an incident, in the order in which they began to."""
@@ -257,7 +274,7 @@ def _keys(alerts: Iterable[Alert], settings: ReceiverConfig) -> set[str]:
 
 
 def _is_new(alert: Alert, known: Known) -> bool:
-    episode, _ = known.get(alert.fingerprint, (None, None))
+    episode, _ = known.get(alert.fingerprint, _UNKNOWN)
     return episode is None or alert.starts_at > episode.starts_at
 
 
@@ -267,18 +284,20 @@ def ingest(
     batch: Sequence[Delivery],
     now: datetime,
     recall: Recall | None = None,
-) -> Counter[tuple[Effect, Reason]]:
-    """Store the deliveries and all that follows from them; how often each decision was made comes back.
+) -> Taken:
+    """Store the deliveries and all that follows from them.
 
     `recall` saves looking up alerts that are remembered; the caller makes it forget when the transaction fails.
     """
-    connection.execute(
-        insert(deliveries),
+    insert_all(
+        connection,
+        deliveries,
         [{"received_at": one.received_at, "alerts": len(one.alerts), "body": one.body} for one in batch],
     )
     alerts = [alert for delivery in batch for alert in delivery.alerts]
     known = recall.episodes if recall else {}
-    known.update(book.episodes(connection, {a.fingerprint for a in alerts if a.fingerprint not in known}))
+    if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
+        known.update(book.episodes(connection, unknown))
     state = Ingest(
         connection,
         settings,
@@ -287,7 +306,11 @@ def ingest(
         # Only a new episode asks whether an incident is open.
         open=book.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
     )
+    watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
     for alert in alerts:
-        state.take(alert)
+        if watchdog and alert.name == watchdog:
+            state.hear(alert)
+        else:
+            state.take(alert)
     state.settle()
-    return state.reasons
+    return Taken(state.reasons, state.queued)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -67,12 +68,14 @@ class Reason(StrEnum):
     WATCHDOG_HEARD = "watchdog_heard"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do about one alert, and why."""
 
     effect: Effect
     reason: Reason
+
+
+_DUPLICATE = Decision(Effect.IGNORE, Reason.DUPLICATE)
 
 
 def decide(
@@ -84,10 +87,8 @@ def decide(
     Episodes only move forward: an older one never overrides a newer, and within one "resolved" is final, so that
     any order and repetition of the same deliveries ends the same.
     """
-    if known is not None and alert.starts_at < known.starts_at:
-        return Decision(Effect.IGNORE, Reason.OLDER_EPISODE)
-    if known is not None and alert.starts_at == known.starts_at:
-        return _same_episode(alert, known)
+    if known is not None and (repeated := decide_repeated(alert, known)):
+        return repeated
     if not alert.firing:
         if known is not None and known.firing:
             return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
@@ -101,14 +102,22 @@ def decide(
     return Decision(Effect.JOIN, Reason.INCIDENT_IS_OPEN)
 
 
-def _same_episode(alert: Alert, known: Episode) -> Decision:
+def decide_repeated(alert: Alert, known: Episode) -> Decision | None:
+    """Judge an alert of the newest known episode or an older one; None when it begins a newer one.
+
+    That takes neither a severity nor an incident, and between two storms nearly every alert is such a one.
+    """
+    if alert.starts_at > known.starts_at:
+        return None
+    if alert.starts_at < known.starts_at:
+        return Decision(Effect.IGNORE, Reason.OLDER_EPISODE)
     if known.firing and not alert.firing:
         return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
     if alert.firing and not known.firing:
         return Decision(Effect.IGNORE, Reason.EPISODE_IS_OVER)
-    if alert.firing and dict(alert.annotations) != dict(known.annotations):
+    if alert.firing and alert.annotations != known.annotations:
         return Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
-    return Decision(Effect.IGNORE, Reason.DUPLICATE)
+    return _DUPLICATE
 
 
 def worse(one: str, other: str) -> bool:

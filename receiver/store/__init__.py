@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
 from receiver.store.backends import Backend, Postgres, Sqlite, StoreError, T, UnfitError, Work
-from receiver.store.writing import insert_id, insert_new, upsert
+from receiver.store.writing import insert_all, insert_id, insert_new, upsert
 
-__all__ = ["Store", "StoreError", "UnfitError", "insert_id", "insert_new", "upsert"]
+__all__ = ["Store", "StoreError", "UnfitError", "insert_all", "insert_id", "insert_new", "upsert"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

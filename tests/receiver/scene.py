@@ -94,7 +94,8 @@ class Scene:
     async def take(self, *alerts: Alert) -> Counter[tuple[Effect, Reason]]:
         """Take one delivery with these alerts."""
         delivery = Delivery(self.clock.now, b"{}", alerts)
-        return await self.desk.store.write(lambda c: ingest(c, self.desk.settings, [delivery], self.clock.now))
+        taken = await self.desk.store.write(lambda c: ingest(c, self.desk.settings, [delivery], self.clock.now))
+        return taken.reasons
 
     async def drain(self) -> None:
         """Do everything that is due."""

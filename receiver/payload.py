@@ -1,0 +1,118 @@
+"""What Alertmanager posts, version 4: read into alerts, or refused with what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from receiver import bodies
+from receiver.bodies import BodyError
+from receiver.clock import UtcTime, in_utc
+from receiver.incidents.ingest import Delivery
+from receiver.incidents.rules import Alert
+
+_FAULTS_LIMIT = 64 * 1024
+_FAULT_LENGTH = 500
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_NEVER = 1  # the year of Alertmanager's "no end yet"
+
+
+class _AlertPayload(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] = Field(default_factory=dict)
+    starts_at: Annotated[UtcTime, Field(alias="startsAt")]
+    ends_at: Annotated[UtcTime | None, Field(alias="endsAt")] = None
+    generator_url: Annotated[str, Field(alias="generatorURL")] = ""
+    fingerprint: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Payload(BaseModel):
+    """The body of a webhook; fields that we do not know are ignored, because payloads gain some over time."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    version: Literal["4"]
+    alerts: tuple[_AlertPayload, ...]
+    truncated_alerts: Annotated[int, Field(alias="truncatedAlerts")] = 0
+
+
+class _QuickAlert(msgspec.Struct, gc=False):
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    starts_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="startsAt")
+    ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(name="endsAt", default=None)
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    generator_url: str = msgspec.field(name="generatorURL", default="")
+
+
+class _QuickPayload(msgspec.Struct, gc=False):
+    """What `Payload` is, read in a quarter of the time."""
+
+    version: Literal["4"]
+    alerts: list[_QuickAlert]
+
+
+_QUICK = msgspec.json.Decoder(_QuickPayload)
+
+
+class RejectedError(Exception):
+    """The body can never be right; the text says what is wrong with it."""
+
+
+def understand(body: bytes, received_at: datetime) -> Delivery:
+    """Read a body; RejectedError says with JSON paths what is wrong."""
+    clean = b"\\u0000" not in body
+    try:
+        return Delivery(received_at, body, _alerts(_QUICK.decode(body).alerts, clean=clean))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as first:
+        # The quick reader stops at the first fault; the other finds all of them, each of which costs a kilobyte.
+        if len(body) > _FAULTS_LIMIT:
+            raise RejectedError(f"not an Alertmanager webhook of version 4: {_told(first)}") from first
+        try:
+            return Delivery(received_at, body, _alerts(bodies.read(body, Payload).alerts, clean=clean))
+        except BodyError as error:
+            raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
+
+
+def _told(fault: Exception) -> str:
+    """The fault in a line, which may quote from the body; what would be put in quarantine and shown is printable."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(fault)[:_FAULT_LENGTH])
+
+
+def _alerts(payload: Sequence[_AlertPayload | _QuickAlert], *, clean: bool) -> tuple[Alert, ...]:
+    return tuple([_alert(one) if clean else _without_nul(_alert(one)) for one in payload])
+
+
+def _alert(one: _AlertPayload | _QuickAlert) -> Alert:
+    starts_at, ends_at = one.starts_at, one.ends_at
+    if starts_at.tzinfo is not UTC:
+        starts_at = in_utc(starts_at)
+    if ends_at and ends_at.tzinfo is not UTC:
+        ends_at = in_utc(ends_at)
+    firing = one.status == "firing"
+    ended = not firing and ends_at is not None and ends_at.year > _NEVER
+    return Alert(
+        one.fingerprint, firing, starts_at, ends_at if ended else None, one.labels, one.annotations, one.generator_url
+    )
+
+
+def _without_nul(alert: Alert) -> Alert:
+    """Prometheus allows any character; PostgreSQL stores every one but NUL."""
+    return msgspec.structs.replace(
+        alert,
+        labels=_storable(alert.labels),
+        annotations=_storable(alert.annotations),
+        generator_url=alert.generator_url.replace("\0", _REPLACEMENT),
+    )
+
+
+def _storable(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("\0", _REPLACEMENT): text.replace("\0", _REPLACEMENT) for name, text in texts.items()}
