@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, func, or_, select, update
 
 from deploywatch import logs
 from receiver.clock import Clock, Sleep
@@ -24,6 +24,8 @@ log = logs.get("jobs")
 
 LEASE = timedelta(seconds=30)
 POLL_SECONDS = 1.0
+GATHER_SECONDS = 0.01
+"""How long a look at the queue waits for more that is queued or ends just then: looks are dear, and most come alone."""
 QUEUE_LIMIT = 8
 """Jobs of one queue that a worker runs at a time."""
 _MAX_BACKOFF = timedelta(minutes=5)
@@ -163,12 +165,11 @@ def claim(
     """
     held = running or {}
     busy = Counter(job.queue for job in held.values())
-    full = [queue for queue, count in busy.items() if count >= QUEUE_LIMIT]
     due = or_(
         and_(jobs.c.state == State.READY, jobs.c.run_at <= now),
         and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < now, jobs.c.id.not_in(held)),
     )
-    query = select(jobs).where(due, ~_BLOCKED, jobs.c.queue.not_in(full)).order_by(jobs.c.run_at, jobs.c.id)
+    query = select(jobs).where(due, _has_room(held.values()), ~_BLOCKED).order_by(jobs.c.run_at, jobs.c.id)
     rows: list[RowMapping] = []
     for row in connection.execute(query.limit(2 * limit).with_for_update(skip_locked=True)).mappings():
         if busy[row["queue"]] < QUEUE_LIMIT and len(rows) < limit:
@@ -195,21 +196,30 @@ def claim(
     ]
 
 
+def _has_room(running: Iterable[Job]) -> ColumnElement[bool]:
+    """That the queue is not at its limit, with these running."""
+    busy = Counter(job.queue for job in running)
+    return jobs.c.queue.not_in([queue for queue, count in busy.items() if count >= QUEUE_LIMIT])
+
+
+# Built once, because every job needs it.
+_FINISH = update(jobs).where(
+    jobs.c.id == bindparam("which"), jobs.c.leased_by == bindparam("owner"), jobs.c.attempts == bindparam("attempt")
+)
+
+
 def finish(connection: Connection, now: datetime, owner: str, job: Job, outcome: Outcome) -> bool:
     """Write how the job ended and what it changed; False, and nothing written, when the lease is no longer ours."""
     finished = outcome.state in (State.DONE, State.FAILED)
-    changed = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.leased_by == owner, jobs.c.attempts == job.attempts)
-        .values(
-            state=outcome.state,
-            run_at=now + outcome.after,
-            leased_by=None,
-            leased_until=None,
-            note=outcome.note[:2000],
-            finished_at=now if finished else None,
-        )
-    )
+    values = {
+        "state": outcome.state,
+        "run_at": now + outcome.after,
+        "leased_by": None,
+        "leased_until": None,
+        "note": outcome.note[:2000],
+        "finished_at": now if finished else None,
+    }
+    changed = connection.execute(_FINISH, {"which": job.id, "owner": owner, "attempt": job.attempts, **values})
     if changed.rowcount != 1:
         return False
     if outcome.record:
@@ -222,9 +232,9 @@ def release_all(connection: Connection, now: datetime) -> None:
     connection.execute(update(jobs).where(jobs.c.state == State.RUNNING).values(leased_until=now - LEASE))
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the earliest job that waits for nothing but its time is due."""
-    query = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, ~_BLOCKED)
+def next_due(connection: Connection, running: Iterable[Job] = ()) -> datetime | None:
+    """When the earliest job is due that waits for nothing but its time: not for its lane, nor for what is `running`."""
+    query = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, _has_room(running), ~_BLOCKED)
     found: datetime | None = connection.execute(query).scalar()
     return found
 
@@ -251,6 +261,7 @@ class Worker:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._jobs: dict[int, Job] = {}
         self._wake = asyncio.Event()
+        self._due: datetime | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
@@ -267,7 +278,7 @@ class Worker:
             while not self._stopping:
                 try:
                     await self._start_due()
-                    pause = await self._pause()
+                    pause = self._pause()
                 except StoreError as error:
                     log.error("jobs wait for the store", reason=str(error))
                     pause = POLL_SECONDS
@@ -310,7 +321,12 @@ class Worker:
         if room <= 0:
             return 0
         now, running = self._clock(), dict(self._jobs)
-        claimed = await self._store.write(lambda c: claim(c, now, self._owner, room, running=running))
+
+        def look(connection: Connection) -> tuple[list[Job], datetime | None]:
+            found = claim(connection, now, self._owner, room, running=running)
+            return found, next_due(connection, (*running.values(), *found))
+
+        claimed, self._due = await self._store.write(look)
         for job in claimed:
             task = asyncio.create_task(self._run_one(job), name=job.key)
             self._running[job.id] = task
@@ -352,18 +368,16 @@ class Worker:
             self.finished(job, outcome)
         return ours
 
-    async def _pause(self) -> float:
-        if len(self._running) >= self._concurrency:
+    def _pause(self) -> float:
+        if len(self._running) >= self._concurrency or self._due is None:
             return POLL_SECONDS  # whichever ends first wakes us
-        due = await self._store.read(next_due)
-        wait = POLL_SECONDS if due is None else (due - self._clock()).total_seconds()
-        return min(max(wait, 0.01), POLL_SECONDS)
+        wait = (self._due - self._clock()).total_seconds()
+        return min(max(wait, GATHER_SECONDS), POLL_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return
+            await asyncio.sleep(GATHER_SECONDS)
         self._wake.clear()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from deploywatch import logs
 from receiver.config import ReceiverConfig
@@ -21,6 +21,10 @@ from receiver.store.schema import jobs, threads
 
 KIND = "deliver"
 _TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
+# Built once, because every message needs it.
+_REFERENCE = select(threads.c.reference).where(
+    threads.c.incident_id == bindparam("incident"), threads.c.channel == bindparam("of")
+)
 
 log = logs.get("notify")
 
@@ -136,10 +140,8 @@ def _compose(connection: Connection, desk: Desk, job: Job) -> tuple[Message, str
         note=job.payload["note"],
         **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
-    query = select(threads.c.reference).where(
-        threads.c.incident_id == incident.id, threads.c.channel == job.payload["channel"]
-    )
-    return desk.templates.render(story), connection.execute(query).scalar()
+    whose = {"incident": incident.id, "of": job.payload["channel"]}
+    return desk.templates.render(story), connection.execute(_REFERENCE, whose).scalar()
 
 
 def _delivered(desk: Desk, job: Job, message: Message, reference: str | None, sent: str | None) -> Any:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementErro
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploywatch.errors import DeploywatchError
+from receiver.store.together import Together
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -78,17 +79,22 @@ class Sqlite:
         self._reader = _sqlite_engine(url, "BEGIN", "query_only=ON", connections=_READERS)
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(_READERS, "store-read")
+        self._together = Together(self._commit, _told)
 
     async def write(self, work: Work[T]) -> T:
-        """Run the function in a transaction; transactions wait for each other in their order."""
-        return await asyncio.get_running_loop().run_in_executor(self._writing, _transaction, self._writer, work)
+        """Run the function in a transaction, with those that wait at the same time; in their order."""
+        return await self._together.write(work)
 
     async def read(self, work: Work[T]) -> T:
         """Run the function beside the writer."""
         return await asyncio.get_running_loop().run_in_executor(self._reading, _transaction, self._reader, work)
 
+    async def _commit(self, work: Work[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, _transaction, self._writer, work)
+
     async def close(self) -> None:
         """Finish what is running, and close."""
+        await self._together.end()
         await asyncio.to_thread(self._writing.shutdown)
         await asyncio.to_thread(self._reading.shutdown)
         self._writer.dispose()
@@ -102,13 +108,14 @@ class Postgres:
         url = url.set(drivername="postgresql+asyncpg")
         connect = {"server_settings": _SERVER_SETTINGS, "timeout": _ANSWER_SECONDS}
         self._engine = create_async_engine(url, pool_size=_CONNECTIONS, connect_args=connect, **_JSON)
+        self._together = Together(lambda work: self._run(lambda connection: _alone(connection, work)), _told)
 
     async def write(self, work: Work[T]) -> T:
         """Run the function in a transaction; those of all replicas wait for each other, as SQLite's do.
 
         So what one replica decides from what it read still holds when it writes.
         """
-        return await self._run(lambda connection: _alone(connection, work))
+        return await self._together.write(work)
 
     async def read(self, work: Work[T]) -> T:
         """Run the function beside the writers."""
@@ -122,7 +129,8 @@ class Postgres:
             raise _translated(error) from error
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Finish what is being written, and close every connection."""
+        await self._together.end()
         await self._engine.dispose()
 
 
@@ -137,6 +145,15 @@ def _transaction(engine: Engine, work: Work[T]) -> T:
             return work(connection)
     except (SQLAlchemyError, OSError) as error:
         raise _translated(error) from error
+
+
+def _told(error: Exception) -> Exception:
+    """What a caller is told of an error of its own work."""
+    if not isinstance(error, SQLAlchemyError | OSError):
+        return error
+    told = _translated(error)
+    told.__cause__ = error
+    return told
 
 
 def _translated(error: SQLAlchemyError | OSError) -> DeploywatchError:
