@@ -46,7 +46,9 @@ class Place:
 
     def postgres(self) -> str:
         """A PostgreSQL that syncs its commits; the URL of its database."""
-        return servers.postgres(self.processes, self.folder / "postgres", options=["fsync=on"]).url
+        url = servers.postgres(self.processes, self.folder / "postgres", options=["fsync=on"]).url
+        asyncio.run(_migrate(url))
+        return url
 
     def database(self, name: str) -> str:
         """The URL of a SQLite file."""
@@ -60,6 +62,12 @@ class Place:
         command = [sys.executable, "-m", "deploywatch", "receiver", "--log.level=error", f"--config.file={config}"]
         listen = f"--web.listen-address=127.0.0.1:{port}"
         return servers.python_part(self.processes, name, [*command, listen], port=port, ready="/-/ready")
+
+
+async def _migrate(database: str) -> None:
+    store = Store(database)
+    await store.migrate()
+    await store.close()
 
 
 def post(load: Load) -> Seen:

@@ -27,6 +27,7 @@ COMMANDS = {
         "receiver.commands.deployments",
         "Tell the receiver that a deployment started or finished; list them.",
     ),
+    "store": ("receiver.commands.store", "Migrate the receiver's store; back it up, and restore it."),
     "render": ("receiver.commands.server", "Show a notification as it would be sent."),
     "demo": (
         "deploywatch.demo.commands",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Coroutine
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,11 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from sqlalchemy import Connection, delete
 
 from deploywatch import config, logs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
-from receiver import api, slack_buttons, webhook
+from receiver import api, retention, slack_buttons, webhook
 from receiver.actions import approval, handlers
 from receiver.channels import connect
 from receiver.clock import utc_now
@@ -44,7 +41,6 @@ from receiver.people import handlers as people
 from receiver.rendering import Templates
 from receiver.slack_buttons import SlackButtons
 from receiver.store import Store, StoreError
-from receiver.store.schema import deliveries, quarantine
 from receiver.upstream.rounds import compare_for_ever, listen_for_ever
 
 log = logs.get("receiver")
@@ -57,7 +53,6 @@ HANDLERS = {
     resolution.POSTMORTEM: resolution.draft,
 }
 _STOP_SECONDS = 30.0
-_PRUNE_SECONDS = 3600.0
 
 
 class Receiver:
@@ -112,7 +107,8 @@ class Receiver:
         await desk.store.open()
         if desk.store.is_sqlite:
             await desk.store.write(lambda connection: release_all(connection, desk.clock()))
-        runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), self._prune(), *self._rounds())
+        pruning = retention.prune_for_ever(desk, forgot=self.intake.forget)
+        runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning, *self._rounds())
         tasks = [asyncio.create_task(run) for run in runs]
         self._ready = ""
         yield
@@ -138,13 +134,6 @@ class Receiver:
         self._desk.settings, self._desk.channels, self._desk.templates = settings, channels, templates
         for channel in before.values():
             await channel.close()
-
-    async def _prune(self) -> None:
-        while True:
-            before = self._desk.clock() - self._desk.settings.keep_deliveries
-            with contextlib.suppress(StoreError):
-                await self._desk.store.write(partial(_forget, before=before))
-            await asyncio.sleep(_PRUNE_SECONDS)
 
     def _committed(self, taken: Taken) -> None:
         self._counters.decided(taken.reasons)
@@ -199,8 +188,3 @@ async def _landing(_: web.Request) -> web.Response:
     items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
     page = f"<!doctype html><title>deploywatch receiver</title><h1>deploywatch receiver</h1><ul>{items}</ul>"
     return web.Response(text=page, content_type="text/html")
-
-
-def _forget(connection: Connection, before: datetime) -> None:
-    for table in (deliveries, quarantine):
-        connection.execute(delete(table).where(table.c.received_at < before))

@@ -64,6 +64,8 @@ class ReceiverConfig(ActionSettings, PeopleSettings):
     postmortems: RelativePath | None = None
     max_body: Annotated[int, Field(gt=0)] = 32 * 1024**2
     keep_deliveries: Duration = _duration("14d")
+    # Counted from an incident's end.
+    keep_incidents: Duration = _duration("365d")
 
     @field_validator("database")
     @classmethod

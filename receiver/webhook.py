@@ -73,6 +73,11 @@ class Intake:
                 _answer(future, StoreError("shutting down"))
             self._waiting.clear()
 
+    def forget(self) -> None:
+        """Remember no alert, in the transaction that deletes some: what is remembered must be in the store."""
+        if self._recall:
+            self._recall.forget()
+
     async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         deliveries = [delivery for delivery, _ in batch]
         try:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
+from receiver.store import locking, revisions
 from receiver.store.backends import Backend, Postgres, Sqlite, StoreError, T, UnfitError, Work
+from receiver.store.revisions import SchemaError
 from receiver.store.writing import insert_all, insert_id, insert_new, upsert
 
-__all__ = ["Store", "StoreError", "UnfitError", "insert_all", "insert_id", "insert_new", "upsert"]
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
+__all__ = ["SchemaError", "Store", "StoreError", "UnfitError", "insert_all", "insert_id", "insert_new", "upsert"]
 
 
 class Store:
@@ -33,10 +29,20 @@ class Store:
         self._backend: Backend = Sqlite(parsed) if self.is_sqlite else Postgres(parsed)
 
     async def open(self) -> None:
-        """Take the lock, bring the schema up to date; StoreError says why when that is not possible."""
+        """Take the lock and bring SQLite's schema up to date; StoreError says why when that is not possible.
+
+        PostgreSQL's, which several replicas share, is only looked at: SchemaError when `migrate` has to be run first.
+        """
         if self.file is not None:
-            self._take_lock(self.file)
-        await self.write(_migrate)
+            await self.migrate()
+        else:
+            await self.read(revisions.check)
+
+    async def migrate(self) -> str:
+        """Bring the schema to what this version needs; the revision comes back."""
+        if self.file is not None and self._lock_file is None:
+            self._lock_file = locking.hold(self.file)
+        return await self.write(revisions.upgrade)
 
     async def close(self) -> None:
         """Give up every connection and the lock."""
@@ -55,20 +61,3 @@ class Store:
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a consistent view; to write, use `write`."""
         return await self._backend.read(work)
-
-    def _take_lock(self, file: Path) -> None:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(f"{file} is in use by another receiver; for several replicas use PostgreSQL") from error
-        except OSError as error:
-            raise StoreError(f"{file} cannot be opened: {error.strerror}") from error
-
-
-def _migrate(connection: Connection) -> None:
-    settings = Config()
-    settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    settings.attributes["connection"] = connection
-    command.upgrade(settings, "head")

@@ -45,7 +45,7 @@ def database(postgres_server: Running) -> str:
 
 @pytest.fixture
 def place(database: str, tmp_path: Path) -> Iterator[Ground]:
-    """Two replicas that were started at the same time on an empty database, with every alert taken in."""
+    """Two replicas that were started at the same time on a new database, with every alert taken in."""
     with Processes(tmp_path / "logs") as processes, two_replicas(processes, tmp_path / "ground", database) as set_up:
         yield set_up
 

@@ -65,7 +65,7 @@ async def _copy(server: Running) -> str:
         if not await connection.fetchval("select 1 from pg_database where datname = $1", _TEMPLATE):
             await connection.execute(f"create database {_TEMPLATE}")
             store = Store(f"{base}/{_TEMPLATE}")
-            await store.open()
+            await store.migrate()
             await store.close()
         await connection.execute(f"create database {name} template {_TEMPLATE}")
     finally:

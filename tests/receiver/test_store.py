@@ -53,7 +53,7 @@ async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     """An open store of either kind, new and migrated."""
     url = f"sqlite:///{tmp_path}/new.db" if request.param == "sqlite" else await _new_database(request)
     store = Store(url)
-    await store.open()
+    await store.migrate()
     yield store
     await store.close()
 
@@ -151,7 +151,7 @@ async def test_claims_at_the_same_time_never_share_a_job(either: Store) -> None:
 
 async def test_a_nul_is_more_than_postgresql_can_store(request: pytest.FixtureRequest) -> None:
     store = Store(await _new_database(request))
-    await store.open()
+    await store.migrate()
     try:
         with pytest.raises(UnfitError):
             await _keep(store, "a\0b")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,6 +104,8 @@ def ground(
     with healthy_service("") as health:
         config = _config(folder, database, inboxes, health)
         receivers = [_receiver(processes, folder / f"receiver-{number}", config) for number in range(replicas)]
+        if database.startswith("postgresql"):
+            _migrate(receivers[0])
         webhooks = [f"{receiver.url}{_PATH}" for receiver in receivers]
         running = cluster(processes, folder / "alertmanagers", webhooks)
         for receiver in receivers:
@@ -109,6 +113,11 @@ def ground(
         names = [f"service-{number:02}" for number in range(services)]
         storm = Storm([one.url for one in running], names, dice)
         yield Ground(folder, database, receivers, inboxes, dice, storm)
+
+
+def _migrate(receiver: RealReceiver) -> None:
+    command = [sys.executable, "-m", "deploywatch", "store", "migrate", "--config.file", str(receiver.file)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _receiver(processes: Processes, folder: Path, config: Mapping[str, Any]) -> RealReceiver:

@@ -24,7 +24,7 @@ async def replicas(postgres_server: Running) -> AsyncIterator[tuple[Store, Store
     await connection.close()
     url = f"{postgres_server.url.rpartition('/')[0]}/locks"
     one, two = Store(url), Store(url)
-    await one.open()
+    await one.migrate()
     await two.open()
     yield one, two
     await one.close()

@@ -1,0 +1,102 @@
+"""Forgets what is old: deliveries and what was refused, then incidents that are over with all that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Column, Connection, Table, and_, delete, exists, select
+
+from deploywatch import logs
+from receiver.desk import Desk
+from receiver.jobs import State
+from receiver.store import StoreError
+from receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
+
+log = logs.get("retention")
+
+EVERY = timedelta(hours=1)
+AT_ONCE = 200
+"""Incidents that one transaction forgets."""
+_PAUSE_SECONDS = 0.1
+_HEARD = "heard:%"  # a watchdog's last sign of life
+
+_BELONGING: Sequence[tuple[Table, Column[int]]] = [
+    (table, key.parent)
+    for table in reversed(metadata.sorted_tables)
+    for key in table.foreign_keys
+    if key.column.table is incidents and table is not rollbacks
+]
+"""Every table whose rows belong to an incident, with the column that says to which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many rows were forgotten."""
+
+    deliveries: int = 0
+    incidents: int = 0
+
+
+async def prune(desk: Desk, *, forgot: Callable[[], None] = lambda: None, at_once: int = AT_ONCE) -> Pruned:
+    """Forget what is older than the configuration says; `forgot` is called in each transaction that forgets alerts.
+
+    StoreError when the store fails; what was forgotten until then stays so.
+    """
+    now, settings = desk.clock(), desk.settings
+    received = await desk.store.write(partial(_deliveries, before=now - settings.keep_deliveries))
+    before, count = now - settings.keep_incidents, 0
+
+    def some(connection: Connection) -> int:
+        forgot()
+        return _incidents(connection, before, at_once)
+
+    while found := await desk.store.write(some):
+        count += found
+        await desk.sleep(_PAUSE_SECONDS)  # others write in between
+    return Pruned(received, count)
+
+
+async def prune_for_ever(desk: Desk, *, forgot: Callable[[], None]) -> None:
+    """Do so once an hour, until cancelled."""
+    while True:
+        try:
+            pruned = await prune(desk, forgot=forgot)
+        except StoreError as error:
+            log.error("nothing could be forgotten", reason=str(error))
+        else:
+            log.debug("pruned", deliveries=pruned.deliveries, incidents=pruned.incidents)
+        await desk.sleep(EVERY.total_seconds())
+
+
+def _deliveries(connection: Connection, before: datetime) -> int:
+    old = [delete(table).where(table.c.received_at < before) for table in (deliveries, quarantine)]
+    return sum(connection.execute(one).rowcount for one in old)
+
+
+def _incidents(connection: Connection, before: datetime, at_once: int) -> int:
+    """Forget some incidents; and with the last of them what belongs to none."""
+    prunable = select(incidents.c.id).where(
+        incidents.c.resolved_at < before,
+        # What still fires would open an incident anew.
+        ~exists().where(alerts.c.incident_id == incidents.c.id, alerts.c.current, alerts.c.status == "firing"),
+        ~exists().where(jobs.c.incident_id == incidents.c.id, jobs.c.state.in_((State.READY, State.RUNNING))),
+        # The brakes remember every rollback: a deployment is rolled back once, and failures in a row are counted.
+        ~exists().where(rollbacks.c.incident_id == incidents.c.id),
+    )
+    numbers = list(connection.execute(prunable.order_by(incidents.c.resolved_at).limit(at_once)).scalars())
+    for table, column in _BELONGING:
+        connection.execute(delete(table).where(column.in_(numbers)))
+    connection.execute(delete(incidents).where(incidents.c.id.in_(numbers)))
+    if not numbers:
+        _strays(connection, before)
+    return len(numbers)
+
+
+def _strays(connection: Connection, before: datetime) -> None:
+    """Alerts that were over before they were heard of, and jobs that are done, of no incident."""
+    of_none = and_(alerts.c.incident_id.is_(None), alerts.c.status != "firing", alerts.c.updated_at < before)
+    connection.execute(delete(alerts).where(of_none, alerts.c.fingerprint.not_like(_HEARD)))
+    connection.execute(delete(jobs).where(jobs.c.incident_id.is_(None), jobs.c.finished_at < before))
