@@ -33,5 +33,7 @@ HANDLERS: Mapping[str, Callable[[Desk, Job], Awaitable[Outcome]]] = {
     scale.KIND: scale.handle,
     run.KIND: run.handle,
     ticket.KIND: ticket.handle,
+    ticket.END: ticket.end,
     status_page.KIND: status_page.handle,
+    status_page.END: status_page.end,
 }

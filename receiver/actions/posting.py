@@ -1,45 +1,139 @@
-"""Posts an incident as JSON to another system, with a key that is the same at each try."""
+"""Tells another system of an incident as JSON, once when it opens and once when it is over."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from receiver.actions.executors.http import at, filled
 from receiver.actions.settings.post import Post
 from receiver.channels import answers
+from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.jobs import Job, Outcome, again, backoff, done, failed
+from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
 from receiver.messages import DeliveryError
-from receiver.templates.filters import clean, line, web_link
+from receiver.store import upsert
+from receiver.store.schema import jobs, threads
+from receiver.templates.filters import clean, lasting, line, web_link
 
 _ANSWER_LIMIT = 1024**2
 _TEXT_LIMIT = 2000
+_REFERENCE_LIMIT = 200
 
 
-async def post(desk: Desk, job: Job, settings: Post | None, *, what: str) -> Outcome:
-    """Post it; trouble that may pass is tried again, and in the end the timeline says how it went."""
-    if settings is None:
-        text = f"{what} refused (no_target): none is configured"
-        return done(text, lambda c: book.write_line(c, job.incident_id, desk.clock(), f"{job.kind}_refused", text))
-    incident, summary = await desk.store.read(lambda connection: _facts(connection, job))
-    values = facts(incident, summary, desk.settings.external_url)
-    try:
-        link = await _send(desk, settings, values)
-    except DeliveryError as error:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    body: Any
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is told: `kind` is the action's name, `what` the name for people."""
+
+    kind: str
+    what: str
+
+    @property
+    def end(self) -> str:
+        """The kind of the job that says that the incident is over."""
+        return f"{self.kind}_end"
+
+    @property
+    def _thread(self) -> str:
+        """Under which the reference is kept; no channel's name has a comma."""
+        return f",{self.kind}"
+
+    async def open(self, desk: Desk, job: Job, settings: Post | None) -> Outcome:
+        """Post it; trouble that may pass is tried again, and in the end the timeline says how it went."""
+        if settings is None:
+            return done(*self._said(desk, job, "refused", f"{self.what} refused (no_target): none is configured"))
+        values = await desk.store.read(lambda connection: _facts(connection, desk, job))
+        try:
+            whole = _Request("POST", settings.url, filled(settings.body, values), values["key"])
+            answer = await _send(desk, settings, whole)
+        except DeliveryError as error:
+            return self._trouble(desk, job, settings, error)
+        link = web_link(line(_found(answer, settings.link), _TEXT_LIMIT))
+        reference = line(_found(answer, settings.reference), _REFERENCE_LIMIT)
+        text, write = self._said(desk, job, "good", f"{self.what} opened{f': {link}' if link else ''}")
+
+        def record(connection: Connection) -> None:
+            upsert(
+                connection,
+                threads,
+                [{"incident_id": job.incident_id, "channel": self._thread, "reference": reference}],
+            )
+            write(connection)
+
+        return done(text, record)
+
+    def queue_end(self, connection: Connection, settings: Post | None, incident: Incident, now: datetime) -> None:
+        """Queue the last word, after the first; nothing where the system was never asked, or wants to hear no more."""
+        asked = select(jobs.c.id).where(jobs.c.key == f"{self.kind}:{incident.id}")
+        if settings is None or settings.resolved is None or connection.execute(asked).scalar() is None:
+            return
+        lane = f"{self.kind}:{incident.id}"
+        enqueue(connection, now, NewJob(self.end, f"{self.end}:{incident.id}", lane, now, incident_id=incident.id))
+
+    async def close(self, desk: Desk, job: Job, settings: Post | None) -> Outcome:
+        """Say that the incident is over, where it was said that there is one."""
+        if settings is None or settings.resolved is None:
+            return done(f"{self.what} is no longer configured")
+        values = await desk.store.read(lambda connection: _facts(connection, desk, job))
+        reference = await desk.store.read(lambda connection: self._reference(connection, job))
+        if reference is None:
+            return done(*self._said(desk, job, "end_refused", f"{self.what} not closed: none was opened"))
+        end, values = settings.resolved, {**values, "reference": reference}
+        if not reference and "{reference}" in end.url:
+            text = f"{self.what} not closed: the answer to its opening had no {settings.reference}"
+            return failed(*self._said(desk, job, "end_failed", text))
+        url = end.url.format_map({name: quote(value, safe="") for name, value in values.items()})
+        try:
+            await _send(
+                desk, settings, _Request(end.method, url, filled(end.body, values), f"{values['key']}-resolved")
+            )
+        except DeliveryError as error:
+            return self._trouble(desk, job, settings, error)
+        return done(*self._said(desk, job, "end_good", f"{self.what} closed"))
+
+    def _reference(self, connection: Connection, job: Job) -> str | None:
+        query = select(threads.c.reference).where(
+            threads.c.incident_id == job.incident_id, threads.c.channel == self._thread
+        )
+        found: str | None = connection.execute(query).scalar()
+        return found
+
+    def _trouble(self, desk: Desk, job: Job, settings: Post, error: DeliveryError) -> Outcome:
         if error.again and desk.clock() - job.created_at < settings.give_up_after:
-            return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
-        text = f"{what} failed: {error}"
-        return failed(text, lambda c: book.write_line(c, job.incident_id, desk.clock(), f"{job.kind}_failed", text))
-    text = f"{what} opened{f': {link}' if link else ''}"
-    return done(text, lambda c: book.write_line(c, job.incident_id, desk.clock(), f"{job.kind}_good", text))
+            return again(str(error), max(error.after or timedelta(), backoff(job.attempts)), reason=error.reason)
+        state, told = ("end_failed", "not closed") if job.kind == self.end else ("failed", "failed")
+        return failed(*self._said(desk, job, state, f"{self.what} {told}: {error}"), reason=error.reason)
+
+    def _said(self, desk: Desk, job: Job, state: str, text: str) -> tuple[str, Any]:
+        """The text, and what writes it to the timeline."""
+        return text, lambda c: book.write_line(c, job.incident_id, desk.clock(), f"{self.kind}_{state}", text)
+
+
+TICKET = System("ticket", "ticket")
+STATUS_PAGE = System("status_page", "status page entry")
+
+
+def queue_ends(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
+    """Queue the last word of an incident that is over to each system that was told of it."""
+    TICKET.queue_end(connection, settings.ticket, incident, now)
+    STATUS_PAGE.queue_end(connection, settings.status_page, incident, now)
 
 
 def facts(incident: Incident, summary: str, external_url: str) -> dict[str, str]:
@@ -55,43 +149,45 @@ def facts(incident: Incident, summary: str, external_url: str) -> dict[str, str]
         "status": incident.status,
         "url": view.url,
         "opened_at": incident.opened_at.isoformat(),
+        "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else "",
+        "duration": lasting(view.duration) if view.duration is not None else "",
         "key": f"deploywatch-{incident.id}-{int(incident.opened_at.timestamp())}",
     }
     return {name: clean(text)[:_TEXT_LIMIT] for name, text in texts.items()}
 
 
-async def _send(desk: Desk, settings: Post, values: Mapping[str, str]) -> str:
-    """The address of what was made, if the answer says one; DeliveryError when that fails."""
-    headers = {**settings.headers, settings.idempotency_header: values["key"]}
+async def _send(desk: Desk, settings: Post, request: _Request) -> Any:
+    """The answer's JSON, None when it is none; DeliveryError when that fails."""
+    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    headers[settings.idempotency_header] = request.key
     if settings.token is not None:
         headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
     limit = aiohttp.ClientTimeout(total=settings.timeout.total_seconds())
-    body = filled(settings.body, values)
     try:
-        async with desk.http.post(
-            settings.url, json=body, headers=headers, timeout=limit, allow_redirects=False
+        async with desk.http.request(
+            request.method, request.url, json=request.body, headers=headers, timeout=limit, allow_redirects=False
         ) as response:
             content = (await response.content.read(_ANSWER_LIMIT)).decode("utf-8", "replace")
             if not 200 <= response.status < 300:
-                detail = answers.scrub(content, (settings.token,))
+                detail = answers.scrub(content, settings.secrets)
                 raise answers.from_status(response.status, detail, after=answers.retry_after(response.headers))
     except TimeoutError as error:
         raise answers.timed_out(settings.timeout.total_seconds()) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise answers.unconnected(error, (settings.token,)) from error
-    return _link(settings, content)
-
-
-def _link(settings: Post, content: str) -> str:
-    if not settings.link:
-        return ""
+        raise answers.unconnected(error, settings.secrets) from error
     try:
-        found: Any = at(json.loads(content), settings.link)
+        return json.loads(content)
     except ValueError:
-        return ""
-    return web_link(line(str(found), _TEXT_LIMIT)) if found else ""
+        return None
 
 
-def _facts(connection: Connection, job: Job) -> tuple[Incident, str]:
+def _found(answer: Any, path: str) -> str:
+    """What the answer has at a path; empty when it says nothing there."""
+    found = at(answer, path) if path else None
+    return "" if found is None or isinstance(found, Mapping | list) else str(found)
+
+
+def _facts(connection: Connection, desk: Desk, job: Job) -> dict[str, str]:
     alerts = book.alerts_of(connection, job.incident_id)
-    return book.get(connection, job.incident_id), alerts[0].summary if alerts else ""
+    incident = book.get(connection, job.incident_id)
+    return facts(incident, alerts[0].summary if alerts else "", desk.settings.external_url)

@@ -1,13 +1,13 @@
-"""Status page: say once an incident that there is one, wherever JSON over HTTP is taken."""
+"""Status page: say that there is an incident, and that it is over, wherever JSON over HTTP is taken."""
 
 from __future__ import annotations
 
 from receiver.actions.case import Case
-from receiver.actions.posting import post
+from receiver.actions.posting import STATUS_PAGE
 from receiver.desk import Desk
 from receiver.jobs import Job, Outcome
 
-KIND = "status_page"
+KIND, END = STATUS_PAGE.kind, STATUS_PAGE.end
 
 
 def queue(case: Case) -> None:
@@ -17,4 +17,9 @@ def queue(case: Case) -> None:
 
 async def handle(desk: Desk, job: Job) -> Outcome:
     """Open it; a second try bears the same key."""
-    return await post(desk, job, desk.settings.status_page, what="status page entry")
+    return await STATUS_PAGE.open(desk, job, desk.settings.status_page)
+
+
+async def end(desk: Desk, job: Job) -> Outcome:
+    """Say that the incident is over."""
+    return await STATUS_PAGE.close(desk, job, desk.settings.status_page)

@@ -1,13 +1,13 @@
-"""Ticket: open one an incident in whatever system takes JSON over HTTP."""
+"""Ticket: open one an incident in whatever system takes JSON over HTTP, and say there when it is over."""
 
 from __future__ import annotations
 
 from receiver.actions.case import Case
-from receiver.actions.posting import post
+from receiver.actions.posting import TICKET
 from receiver.desk import Desk
 from receiver.jobs import Job, Outcome
 
-KIND = "ticket"
+KIND, END = TICKET.kind, TICKET.end
 
 
 def queue(case: Case) -> None:
@@ -17,4 +17,9 @@ def queue(case: Case) -> None:
 
 async def handle(desk: Desk, job: Job) -> Outcome:
     """Open it; a second try bears the same key."""
-    return await post(desk, job, desk.settings.ticket, what="ticket")
+    return await TICKET.open(desk, job, desk.settings.ticket)
+
+
+async def end(desk: Desk, job: Job) -> Outcome:
+    """Say that the incident is over."""
+    return await TICKET.close(desk, job, desk.settings.ticket)

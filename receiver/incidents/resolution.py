@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch.quantity import format_duration
 from receiver.actions.notify import heard, tell
+from receiver.actions.posting import queue_ends
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk
@@ -56,6 +57,7 @@ def resolve(
     book.write_line(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
     more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
     tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
+    queue_ends(connection, settings, over, now)
     draft = NewJob(
         kind=POSTMORTEM,
         key=f"postmortem:{incident.id}",
