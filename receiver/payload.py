@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,6 +19,9 @@ from receiver.incidents.rules import Alert
 _FAULTS_LIMIT = 64 * 1024
 _FAULT_LENGTH = 500
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_REMEMBERED = 10_000
+"""Alerts whose reading is remembered, none longer than the next number of bytes; some 20 MB."""
+_SHORT = 2048
 _NEVER = 1  # the year of Alertmanager's "no end yet"
 
 
@@ -54,13 +58,15 @@ class _QuickAlert(msgspec.Struct, gc=False):
 
 
 class _QuickPayload(msgspec.Struct, gc=False):
-    """What `Payload` is, read in a quarter of the time."""
+    """What `Payload` is, read in a quarter of the time, its alerts not yet."""
 
     version: Literal["4"]
-    alerts: list[_QuickAlert]
+    alerts: list[msgspec.Raw]
 
 
+_QUICK_ALERT = msgspec.json.Decoder(_QuickAlert)
 _QUICK = msgspec.json.Decoder(_QuickPayload)
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class RejectedError(Exception):
@@ -69,26 +75,42 @@ class RejectedError(Exception):
 
 def understand(body: bytes, received_at: datetime) -> Delivery:
     """Read a body; RejectedError says with JSON paths what is wrong."""
-    clean = b"\\u0000" not in body
     try:
-        return Delivery(received_at, body, _alerts(_QUICK.decode(body).alerts, clean=clean))
-    except (msgspec.MsgspecError, ValueError, RecursionError) as first:
+        return Delivery(received_at, body, _read_all(_QUICK.decode(body).alerts))
+    except _UNREADABLE as first:
         # The quick reader stops at the first fault; the other finds all of them, each of which costs a kilobyte.
         if len(body) > _FAULTS_LIMIT:
             raise RejectedError(f"not an Alertmanager webhook of version 4: {_told(first)}") from first
         try:
-            return Delivery(received_at, body, _alerts(bodies.read(body, Payload).alerts, clean=clean))
+            found = bodies.read(body, Payload).alerts
         except BodyError as error:
             raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
+        return Delivery(received_at, body, tuple(_without_nul(_alert(one)) for one in found))
+
+
+def _read_all(raws: Iterable[msgspec.Raw]) -> tuple[Alert, ...]:
+    found: list[Alert] = []
+    try:
+        found.extend(remembered(raw) if len(raw) <= _SHORT else _read(raw) for raw in map(bytes, raws))
+    except _UNREADABLE as error:
+        raise ValueError(f"$.alerts[{len(found)}]: {error}") from error
+    return tuple(found)
+
+
+def _read(raw: bytes) -> Alert:
+    alert = _alert(_QUICK_ALERT.decode(raw))
+    return _without_nul(alert) if b"\\u0000" in raw else alert
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def remembered(raw: bytes) -> Alert:
+    """One alert, read once: Alertmanager sends a group's alerts again, byte by byte, whenever one of them changes."""
+    return _read(raw)
 
 
 def _told(fault: Exception) -> str:
     """The fault in a line, which may quote from the body; what would be put in quarantine and shown is printable."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(fault)[:_FAULT_LENGTH])
-
-
-def _alerts(payload: Sequence[_AlertPayload | _QuickAlert], *, clean: bool) -> tuple[Alert, ...]:
-    return tuple([_alert(one) if clean else _without_nul(_alert(one)) for one in payload])
 
 
 def _alert(one: _AlertPayload | _QuickAlert) -> Alert:

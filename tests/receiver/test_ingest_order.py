@@ -13,9 +13,10 @@ from sqlalchemy import Connection, create_engine, select
 
 from receiver.incidents.ingest import Delivery, Recall, ingest
 from receiver.incidents.rules import Alert
+from receiver.payload import remembered, understand
 from receiver.store.schema import alerts, incidents, metadata
 from tests.receiver import scene
-from tests.receiver.scene import MINUTE, NOON, alert, ended
+from tests.receiver.scene import MINUTE, NOON, alert, body, ended
 
 CONFIG = scene.settings(quiet_time="5m")
 KINDS: tuple[dict[str, Any], ...] = (
@@ -81,6 +82,23 @@ def test_what_is_remembered_between_commits_changes_nothing(sent: list[Alert], k
     assert _end(batches, recall) == _end(batches)
     recall.forget(beyond=kept)
     assert len(recall.episodes) <= kept
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(anything, min_size=1, max_size=4), min_size=1, max_size=6), st.booleans())
+def test_bodies_that_were_read_before_lead_to_the_same_as_those_that_were_not(
+    sent: list[list[Alert]], recalling: bool
+) -> None:
+    posted = [body(*batch) for batch in (*sent, *sent[::-1])]
+    warm = [understand(one, NOON).alerts for one in posted]
+    cold = [_read_anew(one) for one in posted]
+    assert warm == cold
+    assert _end(warm, Recall() if recalling else None) == _end(cold)
+
+
+def _read_anew(posted: bytes) -> tuple[Alert, ...]:
+    remembered.cache_clear()
+    return understand(posted, NOON).alerts
 
 
 @settings(max_examples=40, deadline=None)
