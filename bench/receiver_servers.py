@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +15,12 @@ from pathlib import Path
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from bench.receiver_load import Load, Seen
+from deploywatch.conventions import IncidentMetric
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from receiver.jobs import NewJob, enqueue
-from receiver.store import Store
+from receiver.store import Store, tallies
 from receiver.store.schema import alerts, incidents, jobs, timeline
 
 _LINES = 4
@@ -155,6 +157,11 @@ def _fill(connection: Connection, first: int, last: int) -> None:
             for part in range(2)
         ],
     )
+    per_service = Counter(f"service-{number % 1000:04}" for number in numbers)
+    for service, found in per_service.items():
+        tallies.add(connection, IncidentMetric.OPENED, service, "production", by=found)
+    tallies.add(connection, IncidentMetric.RESOLVE, "high", "300.0", by=last - first)
+    tallies.add(connection, f"{IncidentMetric.RESOLVE}_sum", "high", by=300.0 * (last - first))
     lines = [{"incident_id": number, "at": now, "kind": "told", "actor": "deploywatch"} for number in numbers]
     connection.execute(insert(timeline), [{**one, "text": "team: a message"} for one in lines for _ in range(_LINES)])
     told = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -57,48 +59,44 @@ def show(client: Client, number: int, form: str) -> None:
         click.echo(f"  {entry['at'][11:19]}  {entry['kind']:<20} {entry['text']}  ({entry['actor']})")
 
 
-@incidents.command()
-@NUMBER
-@by("Who has it in hand")
-@note()
-@pass_client
-def acknowledge(client: Client, number: int, by: str, note: str) -> None:
-    """Say that somebody has the incident in hand."""
-    incident = client.post(f"/incidents/{number}/acknowledge", {"by": by, "note": note})
-    click.echo(f"#{number} is {incident['status']}, by {incident['acknowledged_by']}")
+def _word(
+    name: str,
+    about: str,
+    told: Callable[[Any], str],
+    *,
+    why: str = "What people should know.",
+    who: str = "Who says so",
+) -> None:
+    """A command by which one person says one thing; `told` makes of the answer what is printed after the number."""
+
+    @incidents.command(name, help=about)
+    @NUMBER
+    @by(who)
+    @note(why)
+    @pass_client
+    def command(client: Client, number: int, by: str, note: str) -> None:
+        answer = client.post(f"/incidents/{number}/{name}", {"by": by, "note": note})
+        click.echo(f"#{number}{told(answer)}")
 
 
-@incidents.command()
-@NUMBER
-@by()
-@note("Why it is over.")
-@pass_client
-def resolve(client: Client, number: int, by: str, note: str) -> None:
-    """End the incident."""
-    incident = client.post(f"/incidents/{number}/resolve", {"by": by, "note": note})
-    click.echo(f"#{number} is {incident['status']}, by {incident['resolved_by']}")
+def _decided(asked: Any) -> str:
+    return f": the rollback to {asked['to_version']} is {asked['state']}, by {asked['decided_by']}"
 
 
-@incidents.command()
-@NUMBER
-@by()
-@note("Why.")
-@pass_client
-def approve(client: Client, number: int, by: str, note: str) -> None:
-    """Say yes to the rollback that the incident waits for."""
-    asked = client.post(f"/incidents/{number}/approve", {"by": by, "note": note})
-    click.echo(f"#{number}: the rollback to {asked['to_version']} is {asked['state']}, by {asked['decided_by']}")
-
-
-@incidents.command()
-@NUMBER
-@by()
-@note("Why.")
-@pass_client
-def reject(client: Client, number: int, by: str, note: str) -> None:
-    """Say no to the rollback that the incident waits for."""
-    asked = client.post(f"/incidents/{number}/reject", {"by": by, "note": note})
-    click.echo(f"#{number}: the rollback to {asked['to_version']} is {asked['state']}, by {asked['decided_by']}")
+_word(
+    "acknowledge",
+    "Say that somebody has the incident in hand.",
+    lambda incident: f" is {incident['status']}, by {incident['acknowledged_by']}",
+    who="Who has it in hand",
+)
+_word(
+    "resolve",
+    "End the incident.",
+    lambda incident: f" is {incident['status']}, by {incident['resolved_by']}",
+    why="Why it is over.",
+)
+_word("approve", "Say yes to the rollback that the incident waits for.", _decided, why="Why.")
+_word("reject", "Say no to the rollback that the incident waits for.", _decided, why="Why.")
 
 
 @incidents.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,28 @@ def test_a_store_that_cannot_be_opened_ends_it_with_a_sentence(receiver: RealRec
     child = receiver.launch()
     assert child.process.wait(30) == 1
     assert child.tail().splitlines()[-1] == "deploywatch: the database failed: file is not a database"
+
+
+def test_a_full_disk_loses_nothing_and_everything_is_told_once_there_is_room(
+    receiver: RealReceiver, inbox: Inbox
+) -> None:
+    child = receiver.start()
+    assert receiver.post("/webhook/alertmanager", body(alert(service="before")))[0] == 200
+    files = list((receiver.folder / "data").iterdir())
+    largest = max(file.stat().st_size for file in files)
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+    long = alert(service="during", annotations={"description": "x" * 200_000})
+    status, text = receiver.post("/webhook/alertmanager", body(long))
+    assert status == 503
+    assert "not stored, send it again: the database failed: " in text
+    assert [one["service"] for one in receiver.json("/api/v1/incidents")] == ["before"]
+    assert receiver.get("/-/healthy")[0] == 200
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    eventually(lambda: receiver.post("/webhook/alertmanager", body(long))[0] == 200, "take in what it refused", child)
+    assert {one["service"] for one in receiver.json("/api/v1/incidents")} == {"before", "during"}
+    eventually(lambda: len(inbox.titles()) >= 2, "tell the team of both", child)
+    eventually(lambda: 'deploywatch_jobs_queued{kind="deliver"' not in receiver.get("/metrics")[1], "drain", child)
+    assert len(receiver.timeline("told", 1)) == len(receiver.timeline("told", 2)) == 1
 
 
 def test_sigterm_lets_a_rollback_finish_and_ends_with_0(receiver: RealReceiver, health: str) -> None:

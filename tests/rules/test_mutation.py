@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.rules.mutation import mutants, survivors
+import pytest
+
+from tests.rules.mutation import main, mutants, survivors
 from tests.rules.tools import shipped
 
 
@@ -11,3 +13,11 @@ def test_at_least_95_of_100_changes_to_a_policys_rules_are_noticed() -> None:
     assert len(every) >= 40
     left = survivors(every)
     assert 1 - len(left) / len(every) >= 0.95, left
+
+
+def test_a_policy_that_there_is_not_is_named_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "demmo"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("demmo: no such policy; there are ")
+    assert "enterprise" in said.err
