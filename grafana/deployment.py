@@ -8,7 +8,7 @@ from grafana import judged, signals
 from grafana.frame import Dashboard, choice, spans
 from grafana.looks import BAD, EARLIER, UNITS, Lines, Number, States
 from grafana.panels import Panel, Row
-from grafana.queries import SHOWN, WHERE, Query, legend, shown
+from grafana.queries import SHOWN, WHERE, Query, legend, once, shown
 from grafana.service import firing, places, refresh, span, windows
 from rules import promql
 from rules.policy import Policy
@@ -66,7 +66,7 @@ def _verdict(policy: Policy) -> tuple[Panel, ...]:
             "How the chosen deployment stands in the ledger.",
             (
                 Query(
-                    f"sum by ({WHERE}, version, status) ({shown(DeploymentMetric.STATUS)} == 1)"
+                    f"max by ({WHERE}, version, status) ({shown(DeploymentMetric.STATUS)} == 1)"
                     f" * on ({WHERE}, version) group_left () ({started} > bool 0)",
                     "{{service}} {{version}}: {{status}}",
                 ),
@@ -158,7 +158,12 @@ def _dora() -> tuple[Panel, ...]:
         Panel(
             "Deployments in a week",
             "Deployments that started in the last seven days, by service; the ledger shows the newest ten versions.",
-            (Query(f"count by ({WHERE}) ({shown(DeploymentMetric.STARTED)} > time() - 604800)", legend(_KEYS)),),
+            (
+                Query(
+                    f"count by ({WHERE}) ({once(DeploymentMetric.STARTED, f'{WHERE}, version')} > time() - 604800)",
+                    legend(_KEYS),
+                ),
+            ),
             Number(_COUNT, decimals=0, names=True, none="0"),
             **small,
         ),

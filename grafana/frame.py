@@ -10,7 +10,7 @@ from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, DeploymentMetric, IncidentMetric
 from grafana.panels import Row, placed
-from grafana.queries import datasource, shown
+from grafana.queries import datasource, once, shown
 
 SCHEMA = 39
 """The version of Grafana's dashboard model that this is written in: Grafana 11.0; later ones migrate it."""
@@ -140,7 +140,7 @@ def _incidents() -> dict[str, Any]:
         "hide": False,
         "iconColor": "red",
         # As long as it is open: Grafana joins neighboring points to one region.
-        "expr": f"sum by ({SERVICE}, {ENVIRONMENT}, severity) ({shown(IncidentMetric.OPEN)}) > 0",
+        "expr": f"{once(IncidentMetric.OPEN, f'{SERVICE}, {ENVIRONMENT}, severity')} > 0",
         "useValueForTime": False,
         "step": "60s",
         "titleFormat": "{{severity}} incident: {{service}} in {{environment}}",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 
 from deploywatch import conventions
-from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, IncidentMetric
+from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, IncidentMetric, ReceiverMetric
 from deploywatch.conventions import ProbeMetric as Probe
 from deploywatch.quantity import Unit
 from grafana.frame import Dashboard
 from grafana.looks import BAD, PER_SECOND, UNITS, Line, Lines, Number, States
 from grafana.overview import PLACES
 from grafana.panels import Panel, Row
-from grafana.queries import RATE, Query, shown
+from grafana.queries import RATE, Query, once, shown
 
 UID = "dw-itself"
 
@@ -193,14 +193,14 @@ def _schedule() -> tuple[Panel, ...]:
 
 
 def _taken() -> tuple[Panel, ...]:
-    bucket = f"rate(deploywatch_webhook_commit_seconds_bucket[{RATE}])"
+    bucket = f"rate({ReceiverMetric.WEBHOOK_COMMIT}_bucket[{RATE}])"
 
     late = Line(_LATE_SECONDS, "high", fires_above=True)
     return (
         _lines(
             "Webhooks",
             "Webhooks a second, by how they were answered; Alertmanager sends again what was unavailable or broken.",
-            f"sum by (outcome) (rate(deploywatch_webhooks_total[{RATE}]))",
+            f"sum by (outcome) (rate({ReceiverMetric.WEBHOOKS}[{RATE}]))",
             "{{outcome}}",
             unit=PER_SECOND,
             stacked=True,
@@ -218,7 +218,7 @@ def _taken() -> tuple[Panel, ...]:
         _lines(
             "Alerts by decision",
             "Alerts a second, by what was decided about them, and why.",
-            f"sum by (effect, reason) (rate(deploywatch_alerts_total[{RATE}]))",
+            f"sum by (effect, reason) (rate({ReceiverMetric.ALERTS}[{RATE}]))",
             "{{effect}}: {{reason}}",
             unit=PER_SECOND,
             stacked=True,
@@ -231,7 +231,7 @@ def _done() -> tuple[Panel, ...]:
         _lines(
             "Jobs by outcome",
             "Runs of jobs a second, by how they ended; one that will be tried again counts as a retry.",
-            f"sum by (outcome) (rate(deploywatch_jobs_total[{RATE}]))",
+            f"sum by (outcome) (rate({ReceiverMetric.JOBS}[{RATE}]))",
             "{{outcome}}",
             unit=PER_SECOND,
             stacked=True,
@@ -239,7 +239,7 @@ def _done() -> tuple[Panel, ...]:
         _lines(
             "Actions and deliveries",
             "Jobs done in the shown window, by kind: messages to people, rollbacks and their checks, escalations.",
-            f"sum by (kind) (increase(deploywatch_jobs_total[{RATE}]))",
+            f"sum by (kind) (increase({ReceiverMetric.JOBS}[{RATE}]))",
             "{{kind}}",
             unit=_COUNT,
             stacked=True,
@@ -247,7 +247,7 @@ def _done() -> tuple[Panel, ...]:
         _lines(
             "Queue",
             "Jobs that wait or run, by kind; a line that stays up is work that nobody does.",
-            "sum by (kind, state) (deploywatch_jobs_queued)",
+            f"max by (kind, state) ({ReceiverMetric.JOBS_QUEUED})",
             "{{kind}} {{state}}",
             unit=_COUNT,
             stacked=True,
@@ -255,14 +255,14 @@ def _done() -> tuple[Panel, ...]:
         _lines(
             "Incidents opened",
             "Incidents that were opened, by service, as a count since the receiver's store began.",
-            f"sum by ({SERVICE}, {ENVIRONMENT}) ({shown(IncidentMetric.OPENED)})",
+            once(IncidentMetric.OPENED, f"{SERVICE}, {ENVIRONMENT}"),
             "{{service}} {{environment}}",
             unit=_COUNT,
         ),
         _lines(
             "Incidents open",
             "Incidents that are not resolved, by severity.",
-            f"sum by (severity) ({shown(IncidentMetric.OPEN)})",
+            f"sum by (severity) ({once(IncidentMetric.OPEN, f'{SERVICE}, {ENVIRONMENT}, severity')})",
             "{{severity}}",
             unit=_COUNT,
             stacked=True,

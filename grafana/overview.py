@@ -8,7 +8,7 @@ from deploywatch.quantity import Unit
 from grafana.frame import Dashboard
 from grafana.looks import BAD, DATE, UNITS, WELL, Lines, Number, States, Table
 from grafana.panels import Panel, Row
-from grafana.queries import WHERE, Query, legend, shown
+from grafana.queries import WHERE, Query, legend, once, shown
 from rules import promql
 
 UID = "dw-overview"
@@ -38,7 +38,7 @@ def dashboard() -> Dashboard:
 def _now() -> tuple[Panel, ...]:
     bad = Number(_COUNT, ((1, BAD),), decimals=0, none="0")
     plain = Number(_COUNT, decimals=0, none="0")
-    day = f"{shown(DeploymentMetric.STARTED)} > time() - 86400"
+    day = f"{once(DeploymentMetric.STARTED, f'{WHERE}, version')} > time() - 86400"
     return (
         _small(
             "Services watched",
@@ -56,7 +56,7 @@ def _now() -> tuple[Panel, ...]:
         _small(
             "Incidents open",
             "Incidents that are not resolved, as the receiver counts them.",
-            f"sum({shown(IncidentMetric.OPEN)})",
+            f"sum({once(IncidentMetric.OPEN, f'{WHERE}, severity')})",
             bad,
         ),
         _small(
@@ -144,7 +144,7 @@ def _alerts() -> tuple[Panel, ...]:
             "Incidents that are not resolved, by service and severity, where there are any.",
             (
                 Query(
-                    f"sum by ({WHERE}, severity) ({shown(IncidentMetric.OPEN)}) > 0",
+                    f"{once(IncidentMetric.OPEN, f'{WHERE}, severity')} > 0",
                     legend((SERVICE, ENVIRONMENT, "severity")),
                 ),
             ),
@@ -154,7 +154,7 @@ def _alerts() -> tuple[Panel, ...]:
 
 
 def _deployments() -> tuple[Panel, ...]:
-    status = f"sum by ({WHERE}, version, status) ({shown(DeploymentMetric.STATUS)}) == 1"
+    status = f"{once(DeploymentMetric.STATUS, f'{WHERE}, version, status')} == 1"
     started = f"max by ({WHERE}, version) ({shown(DeploymentMetric.STARTED)})"
     columns = {"service": "Service", "environment": "Environment", "version": "Version"}
     return (

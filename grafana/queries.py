@@ -57,6 +57,11 @@ def shown(metric: str, *matchers: Matcher) -> str:
     return promql.selector(metric, [*SHOWN, *matchers])
 
 
+def once(metric: str, by: str, *matchers: Matcher) -> str:
+    """What each replica of the receiver says of the store that all share, counted once; `by` are all its labels."""
+    return f"max by ({by}) ({shown(metric, *matchers)})"
+
+
 def legend(labels: Iterable[str]) -> str:
     """A legend of these labels' values."""
     return " ".join(f"{{{{{label}}}}}" for label in labels)

@@ -10,7 +10,7 @@ from grafana import judged, signals
 from grafana.frame import Dashboard
 from grafana.looks import BAD, UNITS, Lines, Number
 from grafana.panels import Panel, Row
-from grafana.queries import WHERE, Query, shown
+from grafana.queries import WHERE, Query, once, shown
 from rules import promql
 from rules.links import dashboard_uid
 from rules.policy import Policy
@@ -64,7 +64,7 @@ def _now(policy: Policy) -> tuple[Panel, ...]:
         Panel(
             "Open incidents",
             "Incidents of these services that are not resolved, as the receiver counts them.",
-            (Query(f"sum({shown(IncidentMetric.OPEN)})", "open"),),
+            (Query(f"sum({once(IncidentMetric.OPEN, f'{WHERE}, severity')})", "open"),),
             bad,
             width=4,
             height=5,

@@ -45,7 +45,11 @@ def records(policy: Policy, figures: Delivery) -> Iterator[Record]:
         f"avg {BY} ({finished} - {started} >= 0)",
         "how long a deployment took, from its start to its end",
     )
-    yield _record(OPEN, f"sum {BY} ({held(policy, IncidentMetric.OPEN)})", "open incidents of any severity")
+    yield _record(
+        OPEN,
+        f"sum {BY} (max by ({SERVICE}, {ENVIRONMENT}, severity) ({held(policy, IncidentMetric.OPEN)}))",
+        "open incidents of any severity, the same on every replica of the receiver",
+    )
     yield _record(
         f"{level}:incidents_opened:new",
         f"clamp_min({opened} - ({opened} offset {promql.duration(interval(policy))}), 0)",
