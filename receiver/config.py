@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -43,6 +44,8 @@ class Notify(Settings):
 
     by_severity: dict[Severity, tuple[str, ...]] = Field(default_factory=dict)
     give_up_after: Duration = _duration("24h")
+    # Alerts that join an incident without making it worse are told together, at most this often.
+    joined_every: Annotated[Duration, Field(gt=timedelta())] = _duration("5m")
     # Who is told instead, when a channel gives up or has not been reached for a while.
     fallback: dict[str, str] = Field(default_factory=dict)
     fall_back_after: Duration = _duration("10m")

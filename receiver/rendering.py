@@ -56,9 +56,9 @@ LINKS_OF_A_KIND: Final = 3
 POSTMORTEM: Final = "postmortem.md.j2"
 MESSAGE_VARIABLES: Final = (
     *("event", "at", "incident", "alerts", "firing", "lead", "rollback", "note", "next_update", "eta", "expires"),
-    *("approve_url", "reject_url", "degradation", "cause", "prevention"),
+    *("approve_url", "reject_url", "degradation", "cause", "prevention", "deployment"),
 )
-CHANGES_STATE: Final = frozenset({Event.ACKNOWLEDGED, Event.WORSENED, Event.RESOLVED})
+CHANGES_STATE: Final = frozenset({Event.ACKNOWLEDGED, Event.WORSENED, Event.UPDATE, Event.RESOLVED})
 """Events after which the incident's first message is out of date."""
 POSTMORTEM_VARIABLES: Final = ("incident", "alerts", "timeline", "rollback", "deployment", "lead", "duration")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deploywatch.errors import ConfigError
 from receiver.config import ReceiverConfig
-from receiver.messages import AlertView, DegradationView, Event, IncidentView, RollbackView, Story
+from receiver.messages import AlertView, DegradationView, DeploymentView, Event, IncidentView, RollbackView, Story
 from receiver.rendering import Templates
 
 _ROLLBACK = RollbackView("1.2.3", "1.2.2", "cooldown", "until 14:35", timedelta(seconds=42))
+_START = datetime(2026, 5, 1, tzinfo=UTC)
+_DEPLOYMENT = DeploymentView("shop", "production", "1.2.3", "1.2.2", _START, None, "running", "ci")
 _DEGRADATION = DegradationView("p95 latency", "800ms", "500ms", timedelta(minutes=5), "slow pages", "scale up")
 
 
@@ -54,6 +56,7 @@ def _rich(event: Event, now: datetime) -> Story:
         degradation=_DEGRADATION,
         cause="a deployment",
         prevention="a test",
+        deployment=_DEPLOYMENT,
     )
 
 

@@ -10,16 +10,18 @@ from sqlalchemy import Connection, bindparam, select
 
 from deploywatch import logs
 from receiver.config import ReceiverConfig
+from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, enqueue, failed
-from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, Story
+from receiver.messages import Channel, DeliveryError, DeploymentView, Event, Message, RollbackView, Story
 from receiver.people import holding
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 
 KIND = "deliver"
+_RECENT = timedelta(hours=24)
 _TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
 # Built once, because every message needs it.
 _REFERENCE = select(threads.c.reference).where(
@@ -136,12 +138,19 @@ def _compose(connection: Connection, desk: Desk, job: Job) -> tuple[Message, str
         at=datetime.fromisoformat(job.payload["at"]),
         incident=incident.view(desk.settings.external_url),
         alerts=book.alerts_of(connection, incident.id),
+        deployment=_deployed(connection, incident),
         rollback=_unpack(job.payload["rollback"]),
         note=job.payload["note"],
         **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
     whose = {"incident": incident.id, "of": job.payload["channel"]}
     return desk.templates.render(story), connection.execute(_REFERENCE, whose).scalar()
+
+
+def _deployed(connection: Connection, incident: Incident) -> DeploymentView | None:
+    """The last deployment before the incident, where it was recent enough to be at fault."""
+    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
+    return found.view() if found and incident.opened_at - found.started_at < _RECENT else None
 
 
 def _delivered(desk: Desk, job: Job, message: Message, reference: str | None, sent: str | None) -> Any:

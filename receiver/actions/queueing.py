@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from deploywatch.config import nearest
-from receiver.actions import escalate, investigate, log, outlived, rollback, run, scale, status_page, ticket
+from receiver.actions import escalate, investigate, joined, log, outlived, rollback, run, scale, status_page, ticket
 from receiver.actions.case import Case
 from receiver.actions.notify import tell
 from receiver.people import agenda, holding
@@ -46,6 +46,7 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
     """
     agenda.begin(case.connection, case.incident, case.now)
     outlived.watch(case)
+    joined.watch(case)
     hold = holding.current(case.connection, case.settings, case.incident, case.now)
     if hold:
         actions, held = holding.split(hold, actions)

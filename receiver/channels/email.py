@@ -25,7 +25,7 @@ from deploywatch.config import RelativePath, Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Secret
 from receiver.channels import answers
-from receiver.messages import DeliveryError, Event, Message
+from receiver.messages import DeliveryError, Event, IncidentView, Message
 from receiver.templates.filters import cut, line
 
 SUBJECT_LIMIT: Final = 200
@@ -42,6 +42,16 @@ _ADDRESS: Final = r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z
 _MAILBOX: Final = re.compile(rf"(?P<bare>(?a:{_ADDRESS}))|(?P<name>[^<>\",;:@\\]*?)\s*<(?P<named>(?a:{_ADDRESS}))>")
 _HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+)(?::(\d{1,5}))?")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
+
+_LABEL: Final = re.compile(r"^([A-Z][A-Za-z ]{1,24}:)(?= )", re.MULTILINE)
+_COLORS: Final = {"critical": "#c62828", "high": "#ef6c00", "medium": "#f9a825"}
+_OVER: Final = "#2e7d32"
+_OTHER: Final = "#1565c0"
+_PAGE: Final = "font-family: sans-serif; line-height: 1.45; max-width: 45em"
+_LINK: Final = (
+    "display: inline-block; margin: 0 0.5em 0.5em 0; padding: 0.4em 0.9em; border: 1px solid #888; border-radius: 4px;"
+    " text-decoration: none"
+)
 
 _log = logs.get("email")
 
@@ -188,13 +198,22 @@ def _text(message: Message) -> str:
 
 
 def _html(message: Message) -> str:
-    links = " · ".join(f'<a href="{html.escape(url)}">{html.escape(name)}</a>' for name, url in message.links)
-    return (
-        '<!doctype html>\n<html><head><meta charset="utf-8"></head><body style="font-family: sans-serif">\n'
-        f'<h2 dir="auto" style="font-size: 1.1em">{html.escape(message.title)}</h2>\n'
-        f'<div dir="auto" style="white-space: pre-wrap">{html.escape(cut(message.body, BODY_LIMIT))}</div>\n'
-        f"<p>{links}</p>\n</body></html>\n"
+    body = _LABEL.sub(r"<b>\1</b>", html.escape(cut(message.body, BODY_LIMIT), quote=False))
+    links = "\n".join(
+        f'<a style="{_LINK}" href="{html.escape(u)}">{html.escape(name)}</a>' for name, u in message.links
     )
+    return (
+        f'<!doctype html>\n<html><head><meta charset="utf-8"></head><body style="{_PAGE}">\n'
+        f'<div style="border-left: 6px solid {_color(message.incident)}; padding-left: 1em">\n'
+        f'<h2 dir="auto" style="font-size: 1.2em; margin: 0 0 0.7em">{html.escape(message.title)}</h2>\n'
+        f'<div dir="auto" style="white-space: pre-wrap">{body}</div>\n'
+        f"<p>{links}</p>\n</div>\n</body></html>\n"
+    )
+
+
+def _color(incident: IncidentView) -> str:
+    """What says at a glance how bad it is."""
+    return _OVER if incident.resolved_at else _COLORS.get(incident.severity, _OTHER)
 
 
 def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:

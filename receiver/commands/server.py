@@ -53,16 +53,19 @@ def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
 
 
 @click.command()
-@click.argument("template", type=click.Choice([event.value for event in Event]), metavar="TEMPLATE")
+@click.argument("template", type=click.Choice([*(event.value for event in Event), "postmortem"]), metavar="TEMPLATE")
 @click.option("--alert", "alert_file", type=options.FILE, required=True, help="A webhook of Alertmanager's, as JSON.")
 @click.option(
     "--config.file", "config_file", type=options.FILE, help="The receiver's configuration, for its templates."
 )
 def render(template: str, alert_file: Path, config_file: Path | None) -> None:
-    """Show a notification as it would be sent: one of the templates, with the alerts of a webhook."""
+    """Show a notification or a post-mortem as it would be: one of the templates, with the alerts of a webhook."""
     from receiver import config  # noqa: PLC0415 - as above
-    from receiver.preview import preview  # noqa: PLC0415
+    from receiver.preview import POSTMORTEM, preview, preview_postmortem  # noqa: PLC0415
 
     settings = config.load(config_file) if config_file else config.ReceiverConfig()
+    if template == POSTMORTEM:
+        click.echo(preview_postmortem(alert_file, settings, utc_now()), nl=False)
+        return
     message = preview(Event(template), alert_file, settings, utc_now())
     click.echo("\n".join((message.title, "", message.body, *(f"{name}: {url}" for name, url in message.links))))

@@ -156,6 +156,19 @@ def latest(connection: Connection, service: str, environment: str) -> Deployment
     return found[0] if found else None
 
 
+def before(connection: Connection, service: str, environment: str, moment: datetime) -> Deployment | None:
+    """The target's last deployment that had begun by then and is no rollback: what may be at fault."""
+    query = select(deployments).where(
+        deployments.c.service == service,
+        deployments.c.environment == environment,
+        deployments.c.started_at <= moment,
+        deployments.c.rollback_of.is_(None),
+    )
+    newest = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(1)
+    row = connection.execute(newest).mappings().first()
+    return _deployment(row) if row else None
+
+
 def recent(
     connection: Connection, *, limit: int, service: str | None = None, environment: str | None = None
 ) -> list[Deployment]:

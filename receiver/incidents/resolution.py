@@ -143,8 +143,6 @@ def _rollback(connection: Connection, incident_id: int) -> RollbackView | None:
 
 
 def _deployment(connection: Connection, incident: Incident) -> DeploymentView | None:
-    """The deployment before the incident: the last that began before it opened, and is no rollback."""
-    for one in ledger.recent(connection, limit=20, service=incident.service, environment=incident.environment):
-        if one.started_at <= incident.opened_at and one.rollback_of is None:
-            return one.view()
-    return None
+    """The deployment before the incident."""
+    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
+    return found.view() if found else None

@@ -179,3 +179,19 @@ async def test_a_channel_that_is_away_for_long_is_stood_in_for_once_and_still_tr
     assert scene.channels["mail"].events == [Event.OPENED]
     assert scene.channels["team"].events == [Event.OPENED]
     assert len(await scene.lines("fell_back")) == 1
+
+
+async def test_people_hear_of_the_deployment_before_the_incident(scene: Scene) -> None:
+    await scene.deployed("1.2.2", ago=30 * HOUR)
+    await scene.deployed("1.2.3", ago=MINUTE)
+    await scene.take(alert())
+    await scene.drain()
+    (message,) = scene.channels["team"].messages
+    assert "Deployed: 1.2.3 (before: 1.2.2), 1m before the incident; succeeded\n" in message.body
+
+
+async def test_a_deployment_of_two_days_ago_is_nothing_to_tell(scene: Scene) -> None:
+    await scene.deployed("1.2.3", ago=48 * HOUR)
+    await scene.take(alert())
+    await scene.drain()
+    assert "Deployed" not in scene.channels["team"].messages[0].body

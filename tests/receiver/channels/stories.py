@@ -79,7 +79,9 @@ HOSTILE = (
 def story(event: Event) -> Story:
     """An ordinary story of this event."""
     told = {
-        Event.OPENED: Story(event, NOW, INCIDENT, (ALERT,), note="rollback to 1.2.2 is being considered"),
+        Event.OPENED: Story(
+            event, NOW, INCIDENT, (ALERT,), note="rollback to 1.2.2 is being considered", deployment=DEPLOYMENT
+        ),
         Event.WORSENED: Story(event, NOW, INCIDENT, (ALERT, SLOW), note="severity rose from high to critical"),
         Event.ACKNOWLEDGED: Story(
             event, NOW, replace(INCIDENT, acknowledged_at=NOW, acknowledged_by="ann"), (ALERT,), note="on my way"
@@ -210,6 +212,7 @@ AWKWARD: dict[str, Story] = {
         ),
         RollbackView(HOSTILE, HOSTILE, HOSTILE, HOSTILE, timedelta(days=-1)),
         note=HOSTILE,
+        deployment=DeploymentView(HOSTILE, HOSTILE, HOSTILE, HOSTILE, NOW, None, HOSTILE, HOSTILE),
     ),
     "right-to-left text and emoji": Story(
         Event.OPENED,

@@ -41,7 +41,7 @@ def test_awkward_messages_read_as_committed(name: str) -> None:
     same_as_golden(GOLDEN / "awkward" / file_name(name, ".json"), _written(TEMPLATES.render(AWKWARD[name])))
 
 
-@pytest.mark.parametrize("event", [Event.ACKNOWLEDGED, Event.WORSENED, Event.RESOLVED])
+@pytest.mark.parametrize("event", [Event.ACKNOWLEDGED, Event.WORSENED, Event.UPDATE, Event.RESOLVED])
 def test_the_first_message_reads_as_committed_after_each_change(event: Event) -> None:
     told = message(event)
     assert told.standing
