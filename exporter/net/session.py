@@ -106,6 +106,11 @@ class Session:
 async def _leave(connection: Any) -> None:
     """Say goodbye and wait until the server has gone; a query that is still running was told to stop."""
     try:
+        # Should statement_timeout strike while PostgreSQL reads a goodbye, it forgets that and waits for ever; with the
+        # transaction ends what can strike.
+        with contextlib.suppress(Exception):
+            if connection.is_in_transaction():
+                await connection.execute("ROLLBACK", timeout=PATIENCE)
         # Whatever comes of the goodbye, the connection is closed.
         with contextlib.suppress(Exception):
             await connection.close(timeout=PATIENCE)

@@ -21,6 +21,8 @@ from exporter.probing import Findings, ProbeSettings
 from exporter.results import Failed, Family, Reason
 
 _SERVER_MARGIN = 0.1
+# After the deadline the session is left; one that is still there so much later was abandoned.
+_ABANDONED_SECONDS = 10.0
 _AUTH = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidPasswordError)
 
 
@@ -100,12 +102,14 @@ class PostgresProbe:
             if "SSL upgrade" not in str(error):
                 raise
             raise Failed(Reason.TLS, "the server offers no TLS") from error
-        except asyncpg.PostgresConnectionError as error:
+        except (asyncpg.PostgresConnectionError, asyncpg.InternalClientError) as error:
             raise Failed(Reason.RESET, f"the connection was lost at: {found.stage}") from error
         except asyncpg.PostgresError as error:
             raise Failed(Reason.QUERY, f"{found.stage}: {error}") from error
         except asyncpg.InterfaceError as error:
-            raise Failed(Reason.PROTOCOL, f"{found.stage}: {error}") from error
+            # The server may have ended the session between two statements.
+            reason = Reason.RESET if "connection is closed" in str(error) else Reason.PROTOCOL
+            raise Failed(reason, f"{found.stage}: {error}") from error
 
     def _note_connection(self, found: Findings) -> None:
         dialer = self.session.dialer
@@ -137,7 +141,7 @@ async def _fetch(
         milliseconds = max(1, int((left - min(left * _SERVER_MARGIN, 0.5)) * 1000))
         await connection.execute(
             f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds};"
-            f" SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
+            f" SET LOCAL idle_in_transaction_session_timeout = {int((left + _ABANDONED_SECONDS) * 1000)}"
         )
         rows: list[Mapping[str, Any]] = await connection.fetch(sql)
         await connection.execute("ROLLBACK")

@@ -47,7 +47,7 @@ def measured(result: Result) -> dict[str, float]:
     }
 
 
-async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within: float = 10.0) -> None:
+async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within: float = 60.0) -> None:
     """Poll until something is true; AssertionError when it does not become so."""
     deadline = time.monotonic() + within
     while True:

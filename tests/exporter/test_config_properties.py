@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploywatch.config import redacted
@@ -16,6 +16,8 @@ from deploywatch.errors import ConfigError
 from exporter import config
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((Path(config.__file__).parent / "schema.json").read_text()))
+# How long it takes is the machine's affair.
+BUSY = [HealthCheck.too_slow]
 SECRET = "s3cret-that-nobody-may-see"
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True)
@@ -60,16 +62,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("config") / "exporter.yml"
 
 
+@settings(suppress_health_check=BUSY, deadline=None)
 @given(document=documents)
 def test_a_good_config_loads_agrees_with_the_schema_and_shows_no_secret(file: Path, document: dict[str, Any]) -> None:
     file.write_text(json.dumps(document))
-    settings = config.load(file, variables={})
+    loaded = config.load(file, variables={})
     SCHEMA.validate(document)
-    shown = json.dumps(redacted(settings))
+    shown = json.dumps(redacted(loaded))
     assert SECRET not in shown
-    assert SECRET not in repr(settings)
+    assert SECRET not in repr(loaded)
 
 
+@settings(suppress_health_check=BUSY, deadline=None)
 @given(document=documents, service=names, wrong=anything)
 def test_whatever_stands_in_the_place_of_a_probe_is_said_with_its_place_or_loads(
     file: Path, document: dict[str, Any], service: str, wrong: Any
@@ -82,6 +86,7 @@ def test_whatever_stands_in_the_place_of_a_probe_is_said_with_its_place_or_loads
     assert all(problem.path.startswith(f"services.{service}") for problem in caught.value.problems)
 
 
+@settings(suppress_health_check=BUSY, deadline=None)
 @given(document=anything)
 def test_no_document_crashes_the_reader(file: Path, document: Any) -> None:
     file.write_text(json.dumps(document))

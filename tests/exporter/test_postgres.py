@@ -22,8 +22,8 @@ from exporter.clock import SystemClock
 from exporter.net.dial import Route
 from exporter.net.resolve import Address
 from exporter.probes.postgres import PostgresProbe, PostgresSettings
-from exporter.probing import run
-from exporter.results import Reason
+from exporter.probing import Findings, run
+from exporter.results import Failed, Reason
 from tests.exporter.support import Talk, eventually, measured, probe, silent
 
 
@@ -195,6 +195,58 @@ async def test_a_backend_that_stands_still_is_waited_for_and_no_second_one_start
     finally:
         os.kill(stuck, signal.SIGCONT)
     await eventually(lambda: _alone(database))
+
+
+class Interrupted(PostgresProbe):
+    """A probe that is cut off in the middle of a statement."""
+
+    async def _ask(self, connection: Any, found: Findings) -> None:
+        await connection.execute("BEGIN; SET LOCAL statement_timeout = '5s'")
+        await connection.prepare("SELECT 1")
+        raise Failed(Reason.DEADLINE, "cut off")
+
+
+async def test_a_session_is_left_only_when_its_transaction_has_ended(
+    postgres_server: Running, tcp: Callable[[Talk], Awaitable[int]]
+) -> None:
+    # PostgreSQL forgets a goodbye during which a timeout of the transaction strikes.
+    said: list[bytes] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: list[bytes]) -> None:
+        while data := await reader.read(65536):
+            said.append(data)
+            writer.write(data)
+        writer.close()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = await asyncio.open_connection("127.0.0.1", postgres_server.port)
+        await asyncio.gather(pass_on(reader, server[1], said), pass_on(server[0], writer, said))
+
+    dsn = postgres_server.url.replace(str(postgres_server.port), str(await tcp(talk)))
+    settings = PostgresSettings.model_validate({"kind": "postgres", "dsn": dsn})
+    result = await run(Interrupted(settings), limit=5, clock=SystemClock())
+    assert result.detail == "cut off"
+    goodbye = b"X\x00\x00\x00\x04"
+    await eventually(lambda: goodbye in said)
+    end = said.index(goodbye)
+    assert b"ROLLBACK\x00" in said[end - 2]
+    # The server has answered that it is in no transaction.
+    assert said[end - 1].endswith(b"Z\x00\x00\x00\x05I")
+
+
+class Abandoned(PostgresProbe):
+    """A probe whose session the server ends between two statements."""
+
+    async def _ask(self, connection: Any, found: Findings) -> None:
+        await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 1")
+        await asyncio.sleep(0.2)
+        await super()._ask(connection, found)
+
+
+async def test_a_session_that_the_server_ends_between_two_statements_is_the_reason(postgres_server: Running) -> None:
+    settings = PostgresSettings.model_validate({"kind": "postgres", "dsn": postgres_server.url})
+    result = await run(Abandoned(settings), limit=5, clock=SystemClock())
+    assert result.reason is Reason.RESET, result.detail
 
 
 async def test_two_who_ask_the_same_share_one_session(postgres_server: Running, database: Any) -> None:

@@ -104,6 +104,13 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(
         server.child.stop()
 
 
+async def test_the_deadline_alone_ends_a_run_whatever_timeout_the_url_asks_for(
+    tcp: Callable[[Talk], Awaitable[int]],
+) -> None:
+    result = await probe(0.5, kind="redis", url=f"redis://127.0.0.1:{await tcp(silent)}/0?socket_timeout=0.01")
+    assert (result.reason, result.detail) == (Reason.CONNECT_TIMEOUT, "not done within 0.5 s; it was at: connect")
+
+
 async def test_a_server_that_is_no_redis_is_the_reason(tcp: Callable[[Talk], Awaitable[int]]) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
