@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, func, or_, select, update
 
@@ -28,6 +28,8 @@ GATHER_SECONDS = 0.01
 """How long a look at the queue waits for more that is queued or ends just then: looks are dear, and most come alone."""
 QUEUE_LIMIT = 8
 """Jobs of one queue that a worker runs at a time."""
+CONCURRENCY: Final = 256
+"""Jobs that a worker runs at a time: many more than a queue's, because most of them wait for somebody's answer."""
 _MAX_BACKOFF = timedelta(minutes=5)
 _NAME_LIMIT = 200
 
@@ -249,7 +251,7 @@ class Worker:
         *,
         owner: str,
         clock: Clock,
-        concurrency: int = 64,
+        concurrency: int = CONCURRENCY,
         lease_sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._lease_sleep = lease_sleep

@@ -125,6 +125,15 @@ async def test_a_queue_at_its_limit_leaves_room_for_the_others(store: Store) -> 
     assert [one.key for one in second] == ["other"]
 
 
+async def test_what_waits_for_room_in_its_queue_makes_no_next_time(store: Store) -> None:
+    hanging = [NewJob("deliver", f"hanging {n}", f"lane {n}", NOON, queue="deliver:team") for n in range(30)]
+    await store.write(lambda c: enqueue(c, NOON, *hanging))
+    running = await store.write(lambda c: claim(c, NOON, "one", 64))
+    assert await store.read(jobs.next_due) == NOON
+    assert await store.read(lambda c: jobs.next_due(c, running)) is None
+    assert await store.read(lambda c: jobs.next_due(c, running[1:])) == NOON
+
+
 async def test_a_lease_that_ran_out_is_taken_over_and_counts_as_an_attempt(store: Store) -> None:
     await queue(store, job("a"))
     (mine,) = await claimed(store)

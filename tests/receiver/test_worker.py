@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, event, select
 from structlog.testing import capture_logs
 
-from receiver.jobs import LEASE, Job, Outcome, State, Worker, done, enqueue
+from receiver.jobs import LEASE, QUEUE_LIMIT, Job, Outcome, State, Worker, done, enqueue
 from receiver.store import Store
 from receiver.store.schema import jobs as table
 from tests.receiver.scene import MINUTE, NOON, SECOND, MovingClock, until
@@ -180,6 +180,29 @@ async def test_a_worker_whose_lane_is_busy_rests(workshop: Workshop) -> None:
     await worker.stop(5)
     await running
     assert len(looks) <= 4
+
+
+async def test_many_queues_that_hang_leave_room_for_another(workshop: Workshop) -> None:
+    go = asyncio.Event()
+
+    async def hang(one: Job) -> Outcome:
+        if one.queue != "well":
+            await go.wait()
+        return done()
+
+    worker = workshop.worker(hang)
+    hanging = [
+        replace(job(f"{name}{n}"), queue=f"channel {name}") for name in range(20) for n in range(QUEUE_LIMIT + 2)
+    ]
+    await queue(workshop.store, *hanging)
+    running = asyncio.create_task(worker.run())
+    await until(lambda: len(workshop.ran) == 20 * QUEUE_LIMIT)
+    await queue(workshop.store, replace(job("other"), queue="well"))
+    worker.wake()
+    await until(lambda: "other" in workshop.ran)
+    go.set()
+    await worker.stop(30)
+    await running
 
 
 async def test_stop_waits_for_what_runs(workshop: Workshop) -> None:
