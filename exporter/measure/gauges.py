@@ -22,7 +22,8 @@ LABEL_LIMIT = 128
 _TAKEN = ("probe_", "deploywatch_", "process_", "python_", "service_dependency")
 
 
-def _check(name: str) -> str:
+def gauge_name(name: str) -> str:
+    """The name, when it can be one; else ValueError."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a metric name; use letters, digits and _, such as queue_length")
     if name.startswith(_TAKEN):
@@ -32,7 +33,7 @@ def _check(name: str) -> str:
     return name
 
 
-GaugeName = Annotated[str, AfterValidator(_check)]
+GaugeName = Annotated[str, AfterValidator(gauge_name)]
 """A metric name that a config gives to a gauge."""
 
 

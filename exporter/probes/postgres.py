@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch.secrets import Secret, SecretUrl, with_password
 from exporter.measure import families
-from exporter.measure.gauges import LABEL_LIMIT, Gauge, GaugeName, is_label
+from exporter.measure.gauges import LABEL_LIMIT, Gauge, GaugeName, gauge_name, is_label
 from exporter.net import certificates
 from exporter.net.resolve import note_address
 from exporter.net.session import session_for
@@ -20,6 +20,7 @@ from exporter.net.tls import TlsClient
 from exporter.probing import Findings, ProbeSettings
 from exporter.results import Failed, Family, Reason
 
+_VALUE = "value"
 _SERVER_MARGIN = 0.1
 # After the deadline the session is left; one that is still there so much later was abandoned.
 _ABANDONED_SECONDS = 10.0
@@ -39,10 +40,20 @@ def _dsn(dsn: SecretUrl) -> SecretUrl:
 
 
 class Query(Gauge):
-    """A query that gives a gauge: the column `value` (or the only one) is the number, the others are its labels."""
+    """A query that gives a gauge: the column `value` (or the only one) is the number, the others are its labels.
+
+    With `values`, each of these columns is the number of a gauge of its own, named after the query and the column.
+    """
 
     sql: str = Field(min_length=1)
+    values: tuple[str, ...] = ()
     max_rows: int = Field(default=100, ge=1, le=10_000)
+
+    def gauges(self, name: str) -> dict[str, Family]:
+        """The gauges by column; of a query without `values` the one that it gives, by the column `value`."""
+        if not self.values:
+            return {_VALUE: self.family(name)}
+        return {column: self.family(f"{name}_{column}") for column in self.values}
 
 
 class PostgresSettings(ProbeSettings):
@@ -54,6 +65,12 @@ class PostgresSettings(ProbeSettings):
     tls: TlsClient | None = None
     collect: tuple[Statistics, ...] = ()
     queries: dict[GaugeName, Query] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _good_names(self) -> Self:
+        for family in self.families():
+            gauge_name(family.name)
+        return self
 
     def probe(self) -> PostgresProbe:
         """The probe that does what these settings say."""
@@ -71,7 +88,7 @@ class PostgresSettings(ProbeSettings):
 
     def families(self) -> Iterable[Family]:
         """The gauges that the queries give."""
-        return [query.family(name) for name, query in self.queries.items()]
+        return [family for name, query in self.queries.items() for family in query.gauges(name).values()]
 
 
 class PostgresProbe:
@@ -82,7 +99,7 @@ class PostgresProbe:
         dsn = with_password(dsn, settings.password.get_secret_value()) if settings.password else dsn
         self.session = session_for((dsn, settings.model_dump_json(exclude={"layer", "tags"})), dsn, settings.tls)
         self.collect = dict.fromkeys(settings.collect)
-        self.queries = [(name, query.family(name), query) for name, query in settings.queries.items()]
+        self.queries = [(name, query, query.gauges(name)) for name, query in settings.queries.items()]
 
     async def measure(self, found: Findings) -> None:
         """Connect, SELECT 1, then what else is asked for, each in a read-only transaction of its own."""
@@ -124,12 +141,12 @@ class PostgresProbe:
             raise Failed(Reason.VALUE, "SELECT 1 did not give 1")
         for statistics in self.collect:
             NOTE[statistics](await _fetch(connection, SQL[statistics], f"collect {statistics}", None, found), found)
-        for name, family, query in self.queries:
+        for name, query, gauges in self.queries:
             rows = await _fetch(connection, query.sql, f"query {name}", families.POSTGRES_QUERY, found, query=name)
             if len(rows) > query.max_rows:
                 raise Failed(Reason.TOO_LARGE, f"query {name} gives {len(rows)} rows, more than max_rows")
             for row in rows:
-                _note(row, name, family, found)
+                _note(dict(row.items()), name, gauges, found)
 
 
 async def _fetch(
@@ -150,22 +167,26 @@ async def _fetch(
     return rows
 
 
-def _note(row: Mapping[str, Any], name: str, family: Family, found: Findings) -> None:
-    columns = dict(row.items())
-    value_column = "value" if "value" in columns else next(iter(columns)) if len(columns) == 1 else None
-    if value_column is None:
-        raise Failed(Reason.QUERY, f"query {name} gives several columns; name the one with the number `value`")
-    value = columns.pop(value_column)
-    if value is None:
-        return
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise Failed(Reason.VALUE, f"query {name} gives {type(value).__name__}, not a number") from error
-    for column in columns:
+def _note(row: dict[str, Any], name: str, gauges: Mapping[str, Family], found: Findings) -> None:
+    """Add a row of a query: the numbers that are in it, with its other columns as their labels."""
+    if list(gauges) == [_VALUE] and len(row) == 1:
+        row = {_VALUE: next(iter(row.values()))}
+    if missing := gauges.keys() - row.keys():
+        raise Failed(Reason.QUERY, f"query {name} gives no column {min(missing)}; name one so with AS")
+    labels = {column: _label(cell) for column, cell in row.items() if column not in gauges}
+    for column in labels:
         if not is_label(column):
             raise Failed(Reason.QUERY, f"query {name}: the column {column} cannot be a label; rename it with AS")
-    found.add(family, number, **{column: _label(cell) for column, cell in columns.items()})
+    for column, family in gauges.items():
+        if row[column] is not None:
+            found.add(family, _number(row[column], name), **labels)
+
+
+def _number(cell: Any, name: str) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError) as error:
+        raise Failed(Reason.VALUE, f"query {name} gives {type(cell).__name__}, not a number") from error
 
 
 def _label(cell: Any) -> str:

@@ -100,12 +100,20 @@ def _two_helps(probes: Probes) -> Iterator[Fault]:
     helps: dict[str, tuple[Any, KeyPath]] = {}
     for path, probe in probes:
         for section in ("gauges", "queries"):
-            for metric, gauge in _mapping(probe, section).items():
+            for name, gauge in _mapping(probe, section).items():
                 text = gauge.get("help") if isinstance(gauge, dict) else None
-                here = (*path, section, metric)
-                first, place = helps.setdefault(metric, (text, here))
-                if text != first:
-                    yield (*here, "help"), f"{metric} has another help text at {path_text(place)}; give both the same"
+                here = (*path, section, name)
+                for metric in _metrics(name, gauge):
+                    first, place = helps.setdefault(metric, (text, here))
+                    if text != first:
+                        known = f"{metric} has another help text at {path_text(place)}"
+                        yield (*here, "help"), f"{known}; give both the same"
+
+
+def _metrics(name: str, gauge: Any) -> list[str]:
+    """What a gauge of a config makes: itself, or a metric for each of its values."""
+    values = _list(gauge, "values") if isinstance(gauge, dict) else []
+    return [f"{name}_{value}" for value in values] or [name]
 
 
 def _probes(services: Mapping[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:

@@ -148,7 +148,8 @@ async def postgres(house: House) -> AsyncIterator[Stage]:
         await shop.execute(
             "CREATE TABLE tenants AS SELECT generate_series(1, 5) AS id;"
             "CREATE TABLE queues AS SELECT * FROM (VALUES ('mail', 3), ('print', 4)) q (queue_id, length);"
-            "GRANT SELECT ON tenants, queues TO probe"
+            "CREATE TABLE orders AS SELECT * FROM (VALUES ('open', 5), ('open', 7.5), ('paid', 20)) o (status, price);"
+            "GRANT SELECT ON tenants, queues, orders TO probe"
         )
         await shop.close()
         yield Stage(
@@ -158,6 +159,9 @@ async def postgres(house: House) -> AsyncIterator[Stage]:
                 "tenants{probe=business}": 5,
                 "queue_length{probe=business,queue_id=mail}": 3,
                 "queue_length{probe=business,queue_id=print}": 4,
+                "orders_number{probe=business,status=open}": 2,
+                "orders_euros{probe=business,status=open}": 12.5,
+                "orders_euros{probe=business,status=paid}": 20,
                 "probe_postgres_replica{probe=server}": 0,
                 "probe_postgres_locks_waiting{probe=server}": 0,
             },

@@ -298,6 +298,21 @@ async def test_a_bad_reload_keeps_the_old_config_and_says_why(client: Client, sh
     assert text.count("\nprobe_success{") == 4
 
 
+async def test_the_buckets_of_the_histogram_are_the_configs(client: Client, shop: Shop) -> None:
+    shop.write("buckets: [0.3, 60]")
+    async with client.post("/-/reload") as response:
+        assert response.status == 200
+
+    async def counted() -> bool:
+        async with client.get("/metrics") as response:
+            text = await response.text()
+        series = next((line for line in text.splitlines() if 'probe="api"' in line and 'le="60' in line), " 0")
+        assert 'le="0.005"' not in series
+        return float(series.rpartition(" ")[2]) >= 1
+
+    await eventually(counted)
+
+
 async def test_a_good_reload_is_taken_over(client: Client, shop: Shop) -> None:
     shop.path.write_text(f"services: {{new: {{probes: {{api: {{kind: http, url: '{shop.url}/api'}}}}}}}}")
     async with client.post("/-/reload") as response:

@@ -112,6 +112,20 @@ REDIS = "{kind: redis, url: redis://x}"
             "layers.a: jitter must be from 0s to half of interval",
         ),
         ("levels: {quick: {layers: [imediate]}}", "levels.quick.layers[0]: no layer 'imediate'; did you mean"),
+        (
+            (
+                "services: {a: {probes: {x: {kind: postgres, dsn: 'postgresql://x', "
+                "queries: {orders: {sql: SELECT 1, help: O., values: [total]}}}}}}"
+            ),
+            "'orders_total' is a gauge; the ending _total promises another type",
+        ),
+        (
+            (
+                "services: {a: {probes: {x: {kind: postgres, dsn: 'postgresql://x', queries: "
+                "{a: {sql: SELECT 1, help: A., values: [b]}, a_b: {sql: SELECT 1, help: B.}}}}}}"
+            ),
+            "a_b has another help text at services.a.probes.x.queries.a",
+        ),
         ("services: {a: {probes: {x: {kind: port}}}}", "services.a.probes.x: there is no registry to look at"),
         (
             "{services: {a: {probes: {x: {kind: port, ports: [wbe]}}}}, ports: {web: {address: 'a:1', free: true}}}",

@@ -7,6 +7,7 @@ import base64
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,23 @@ async def test_the_request_is_sent_as_configured(web: Web) -> None:
 async def test_credentials_are_sent(web: Web, settings: dict[str, Any], expected: str | None) -> None:
     await probe(kind="http", url=web.say("/"), **settings)
     assert web.requests[0].headers.get("Authorization") == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"username": "ann", "password_file": "hush"}, "Basic " + base64.b64encode(b"ann:secret").decode()),
+        ({"bearer_token_file": "hush"}, "Bearer secret"),
+    ],
+)
+async def test_credentials_may_come_from_files(
+    web: Web, tmp_path: Path, settings: dict[str, Any], expected: str
+) -> None:
+    (tmp_path / "hush").write_text("secret\n")
+    await probe(
+        kind="http", url=web.say("/"), **{k: v.replace("hush", f"{tmp_path}/hush") for k, v in settings.items()}
+    )
+    assert web.requests[0].headers["Authorization"] == expected
 
 
 async def test_credentials_in_the_url_are_sent_as_basic_auth(web: Web) -> None:

@@ -72,6 +72,29 @@ async def test_columns_beside_the_value_become_labels(postgres_server: Running, 
     assert values["tenants{even=false,note=}"] == 9
 
 
+async def test_each_of_several_values_becomes_a_gauge(postgres_server: Running, database: Any) -> None:
+    sql = "SELECT even, count(*) AS number, max(n) AS highest, NULL AS lost FROM probed.tenants GROUP BY even"
+    queries = asking(sql, values=["number", "highest", "lost"])
+    result = await probe(kind="postgres", dsn=postgres_server.url, queries=queries)
+    assert result.success, result.detail
+    values = {name: value for name, value in measured(result).items() if name.startswith("tenants")}
+    assert values == {
+        "tenants_number{even=true}": 2,
+        "tenants_highest{even=true}": 4,
+        "tenants_number{even=false}": 3,
+        "tenants_highest{even=false}": 5,
+    }
+
+
+async def test_a_value_that_the_query_does_not_give_is_the_reason(postgres_server: Running) -> None:
+    queries = asking("SELECT 1 AS number", values=["number", "highest"])
+    result = await probe(kind="postgres", dsn=postgres_server.url, queries=queries)
+    assert (result.reason, result.detail) == (
+        Reason.QUERY,
+        "query tenants gives no column highest; name one so with AS",
+    )
+
+
 async def test_null_is_no_sample(postgres_server: Running) -> None:
     result = await probe(kind="postgres", dsn=postgres_server.url, queries=asking("SELECT max(1) WHERE false"))
     assert result.success, result.detail

@@ -98,6 +98,17 @@ async def test_more_keys_than_allowed_are_the_reason(any_redis: Running, client:
     )
 
 
+async def test_a_scan_ends_where_it_would_load_the_server(any_redis: Running, client: Any) -> None:
+    fill = "for n = 1, 200500 do redis.call('SET', 'session:' .. n, '') end"
+    await client.eval(fill, 0)
+    result = await gauged(any_redis, key="queue:*", label="queue_id")
+    await client.flushdb()
+    assert (result.reason, result.detail) == (
+        Reason.TOO_LARGE,
+        "gauge queue_length: more than 200000 keys would have to be scanned",
+    )
+
+
 @pytest.mark.parametrize(
     "gauge",
     [
