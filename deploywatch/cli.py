@@ -23,6 +23,7 @@ COMMANDS = {
     "incidents": ("receiver.commands.incidents", "List, show and handle incidents; print a post-mortem draft."),
     "oncall": ("receiver.commands.people", "Say who is on call."),
     "maintenance": ("receiver.commands.people", "Hold actions and messages back for a while."),
+    "audit": ("receiver.commands.people", "List who changed what."),
     "deployments": (
         "receiver.commands.deployments",
         "Tell the receiver that a deployment started or finished; list them.",

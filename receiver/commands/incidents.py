@@ -97,6 +97,12 @@ _word(
 )
 _word("approve", "Say yes to the rollback that the incident waits for.", _decided, why="Why.")
 _word("reject", "Say no to the rollback that the incident waits for.", _decided, why="Why.")
+_word(
+    "rollback",
+    "Ask for a rollback by your own decision; the brakes decide as for an alert.",
+    lambda _: ": a rollback is asked for; `show` tells what became of it",
+    why="Why.",
+)
 
 
 @incidents.command()
@@ -105,6 +111,29 @@ _word("reject", "Say no to the rollback that the incident waits for.", _decided,
 def postmortem(client: Client, number: int) -> None:
     """Print the draft of the review as Markdown."""
     click.echo(client.get(f"/incidents/{number}/postmortem"))
+
+
+@incidents.command()
+@NUMBER
+@FORMAT
+@pass_client
+def actions(client: Client, number: int, form: str) -> None:
+    """List what was run for the incident, and what was found, which `attachment` prints."""
+    found = client.get(f"/incidents/{number}/actions")
+    if form == "json":
+        click.echo(json.dumps(found, indent=2))
+        return
+    show_rows(found["runs"], ("action", "state", "detail", "started_at"), form, empty="nothing was run")
+    for one in found["attachments"]:
+        click.echo(f"attachment {one['id']}: {one['name']}")
+
+
+@incidents.command()
+@NUMBER
+@pass_client
+def attachment(client: Client, number: int) -> None:
+    """Print what was found, by its own number."""
+    click.echo(client.get(f"/attachments/{number}"))
 
 
 @incidents.command()

@@ -1,4 +1,4 @@
-"""Who is on call, and maintenance windows, from the command line."""
+"""Who is on call, who changed what, and maintenance windows, from the command line."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
         click.echo(f"management: {', '.join(found['management'])}")
     for name, about in found["contacts"].items():
         click.echo(f"{name}: {about}")
+
+
+@click.command()
+@url
+@click.option("--incident", help="Of one incident, by its number.")
+@click.option("--who", help="By one person.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@FORMAT
+def audit(url: str, token: str | None, limit: int, form: str, **narrow: str | None) -> None:
+    """List who changed what, the newest first."""
+    found = Client(url, token).get("/audit", limit=str(limit), **given(**narrow))
+    columns = ("id", "at", "who", "verified", "what", "incident_id", "path", "remote")
+    show_rows(found, columns, form, empty="nobody changed anything")
 
 
 @click.group()

@@ -12,7 +12,7 @@ import pytest
 
 from deploywatch.cli import main
 from deploywatch.demo.processes import Processes
-from tests.receiver.process import RealReceiver
+from tests.receiver.process import RealReceiver, eventually
 from tests.receiver.scene import alert, body
 
 
@@ -159,6 +159,34 @@ def test_people_handle_an_incident(run: Run, incident: int) -> None:
     assert "  commander: bob\n" in shown
     assert "  [x] 1 monitoring: Watch the service closely  (ann)\n" in shown
     assert "the cache was cold  (ann)" in shown
+
+
+def test_a_rollback_is_asked_for_and_what_became_of_it_is_told(run: Run, incident: int) -> None:
+    number = str(incident)
+    asked = run("incidents", "rollback", number, "--by", "ann", "--note", "it is the release")
+    assert asked.code == 0
+    assert asked.out.startswith(f"#{number}: a rollback is asked for")
+    eventually(lambda: "rollback_refused" in run("incidents", "show", number).out, "decide about the rollback")
+    eventually(lambda: "attachment" in run("incidents", "actions", number).out, "investigate")
+    listed = run("incidents", "actions", number).out.splitlines()
+    assert listed[0] == "nothing was run"
+    found = re.fullmatch(r"attachment (\d+): \w+", listed[1])
+    assert found is not None
+    assert run("incidents", "attachment", found[1]).out.strip()
+    (newest, *_) = json.loads(run("incidents", "actions", number, "--format", "json").out)["attachments"]
+    assert str(newest["id"]) == found[1]
+    assert run("incidents", "attachment", "999999").err.endswith("refused (404): there is no attachment 999999\n")
+
+
+def test_who_changed_what_is_listed(run: Run, incident: int) -> None:
+    assert run("audit", "--incident", str(incident)).out == "nobody changed anything\n"
+    run("incidents", "acknowledge", str(incident), "--by", "ann")
+    run("incidents", "comment", str(incident), "words", "--by", "bob")
+    listed = json.loads(run("audit", "--incident", str(incident), "--format", "json").out)
+    assert [(one["who"], one["verified"]) for one in listed] == [("bob", False), ("ann", False)]
+    narrowed = run("audit", "--incident", str(incident), "--who", "ann")
+    assert len(narrowed.out.splitlines()) == 2
+    assert run("audit", "--incident", "one").code == 2
 
 
 def test_a_review_waits_for_the_end(run: Run, incident: int) -> None:
