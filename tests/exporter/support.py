@@ -59,10 +59,11 @@ async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within: floa
 
 
 class Web:
-    """An aiohttp server on a free port, whose answers are set path by path."""
+    """An aiohttp server on a free port of this machine, whose answers are set path by path."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self._tls = tls
+        self._host = host
         self._handlers: dict[str, Handler] = {}
         self.requests: list[web.BaseRequest] = []
         self.bodies: list[bytes] = []
@@ -73,10 +74,11 @@ class Web:
     async def __aenter__(self) -> Self:
         self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
+        await web.TCPSite(self._runner, self._host, 0, ssl_context=self._tls).start()
         scheme = "https" if self._tls else "http"
         self.port = self._runner.addresses[0][1]
-        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"{scheme}://{host}:{self.port}"
         return self
 
     async def __aexit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -314,6 +315,28 @@ async def test_a_head_request_has_no_body(web: Web) -> None:
 async def test_the_response_time_that_the_service_reports_stands_beside_ours(web: Web) -> None:
     result = await probe(kind="http", url=web.say("/", headers={"X-Response-Time": "12.5ms"}))
     assert measured(result)["probe_http_served_response_time_seconds"] == pytest.approx(0.0125)
+
+
+def _has(host: str) -> bool:
+    """Whether this machine has an address."""
+    with socket.socket(socket.AF_INET6) as sock, contextlib.suppress(OSError):
+        sock.bind((host, 0))
+        return True
+    return False
+
+
+LOOPBACKS = [("127.0.0.1", 4), *([("::1", 6)] if socket.has_ipv6 and _has("::1") else [])]
+
+
+@pytest.mark.parametrize(("host", "version"), LOOPBACKS)
+async def test_a_server_is_probed_over_the_ip_version_that_is_asked_for(host: str, version: int) -> None:
+    async with Web(host=host) as server:
+        settings: dict[str, Any] = {"kind": "http", "url": server.say("/"), "ip_protocol_fallback": False}
+        good = await probe(preferred_ip_protocol=f"ip{version}", **settings)
+        other = await probe(preferred_ip_protocol=f"ip{10 - version}", **settings)
+    assert good.success, good.detail
+    assert measured(good)["probe_ip_protocol"] == version
+    assert (other.reason, other.detail) == (Reason.DNS, f"{host} has no IPv{10 - version} address")
 
 
 async def test_a_free_name_of_the_machine_is_resolved(web: Web) -> None:
