@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from deploywatch import config, logs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 from receiver import api, retention, slack_buttons, webhook
-from receiver.actions import approval, handlers
+from receiver.actions import approval, handlers, notify
 from receiver.channels import connect
 from receiver.clock import utc_now
 from receiver.config import ReceiverConfig, load
@@ -34,14 +35,16 @@ from receiver.deployments import announce
 from receiver.desk import Desk
 from receiver.incidents import resolution
 from receiver.incidents.ingest import Taken
-from receiver.jobs import Handler, Job, Outcome, Worker, release_all
+from receiver.jobs import Handler, Job, Outcome, release_all
 from receiver.messages import Channel
 from receiver.metrics import Counters, snapshot
 from receiver.people import handlers as people
 from receiver.rendering import Templates
 from receiver.slack_buttons import SlackButtons
 from receiver.store import Store, StoreError
+from receiver.upstream.reconcile import Lost
 from receiver.upstream.rounds import compare_for_ever, listen_for_ever
+from receiver.worker import Worker
 
 log = logs.get("receiver")
 
@@ -68,7 +71,9 @@ class Receiver:
         self._counters = Counters(self.registry)
         by_kind: dict[str, Handler] = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
-        self.worker = Worker(desk.store, by_kind, owner=owner, clock=desk.clock)
+        # What SQLite's one process has in hand nobody takes over.
+        fenced = frozenset() if desk.store.is_sqlite else frozenset({notify.KIND})
+        self.worker = Worker(desk.store, by_kind, owner=owner, clock=desk.clock, fenced=fenced)
         self.worker.finished = self._job_finished
         self.intake = webhook.Intake(desk, committed=self._committed)
         self._max_body = settings.max_body
@@ -123,7 +128,12 @@ class Receiver:
 
     def _rounds(self) -> tuple[Coroutine[Any, Any, None], ...]:
         accept = self.intake.accept
-        return compare_for_ever(self._desk, accept), listen_for_ever(self._desk, accept)
+        return compare_for_ever(self._desk, accept, self._healed), listen_for_ever(self._desk, accept)
+
+    def _healed(self, lost: Counter[Lost]) -> None:
+        for reason, count in lost.items():
+            self._counters.healed.labels(reason).inc(count)
+        self.worker.wake()
 
     async def _reload(self) -> None:
         """Take over the file as it is now, except for the database and the body limit, which need a restart."""

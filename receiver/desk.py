@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import aiohttp
 
@@ -26,3 +27,8 @@ class Desk:
     http: aiohttp.ClientSession
     clock: Clock = utc_now
     sleep: Sleep = asyncio.sleep
+    started_at: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """It stands from now on."""
+        self.started_at = self.clock()

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, case, exists, func, or_, select, update
 
-from deploywatch import logs
-from receiver.clock import Clock, Sleep
-from receiver.store import Store, StoreError, insert_new
+from receiver.store import insert_new
 from receiver.store.schema import jobs
 
-log = logs.get("jobs")
-
-LEASE = timedelta(seconds=30)
-POLL_SECONDS = 1.0
-GATHER_SECONDS = 0.01
-"""How long a look at the queue waits for more that is queued or ends just then: looks are dear, and most come alone."""
+LEASE = timedelta(seconds=20)
+"""For how long a job is its worker's, unless renewed; then others take it over."""
 QUEUE_LIMIT = 8
 """Jobs of one queue that a worker runs at a time."""
-CONCURRENCY: Final = 256
-"""Jobs that a worker runs at a time: many more than a queue's, because most of them wait for somebody's answer."""
 _MAX_BACKOFF = timedelta(minutes=5)
 _NAME_LIMIT = 200
 
@@ -61,7 +50,10 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job in hand; `attempts` counts this one."""
+    """A job in hand; `attempts` counts this one.
+
+    `doubts` counts the attempts of which nobody knows whether they did it, because they were cut off.
+    """
 
     id: int
     kind: str
@@ -71,13 +63,14 @@ class Job:
     attempts: int
     created_at: datetime
     queue: str = ""
+    doubts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run of a job ended; `record` writes what it changed, in the transaction that finishes the job.
 
-    `reason` is a bounded word for metrics.
+    `reason` is a bounded word for metrics; `doubts` is None where they are as before.
     """
 
     state: State
@@ -85,6 +78,7 @@ class Outcome:
     after: timedelta = timedelta()
     record: Callable[[Connection], object] | None = None
     reason: str = ""
+    doubts: int | None = None
 
 
 Handler = Callable[[Job], Awaitable[Outcome]]
@@ -95,9 +89,9 @@ def done(note: str = "", record: Callable[[Connection], object] | None = None) -
     return Outcome(State.DONE, note, record=record)
 
 
-def again(note: str, after: timedelta, *, reason: str = "") -> Outcome:
+def again(note: str, after: timedelta, *, reason: str = "", doubts: int | None = None) -> Outcome:
     """The job is to be tried again, not before `after`."""
-    return Outcome(State.READY, note, after, reason=reason)
+    return Outcome(State.READY, note, after, reason=reason, doubts=doubts)
 
 
 def failed(note: str, record: Callable[[Connection], object] | None = None, *, reason: str = "") -> Outcome:
@@ -118,6 +112,9 @@ _BLOCKED = exists().where(
     _earlier.c.state.in_((State.READY, State.RUNNING)),
 )
 
+# An attempt whose end was not seen is in doubt, unless it said so itself (`doubt`).
+_DOUBTS = case((and_(jobs.c.state == State.RUNNING, jobs.c.doubts == 0), 1), else_=jobs.c.doubts)
+
 
 def enqueue(connection: Connection, now: datetime, *new: NewJob) -> int:
     """Queue jobs; one whose key was ever queued before is left out. How many were new comes back."""
@@ -135,6 +132,7 @@ def enqueue(connection: Connection, now: datetime, *new: NewJob) -> int:
                 "state": State.READY,
                 "run_at": job.run_at,
                 "attempts": 0,
+                "doubts": 0,
                 "note": "",
                 "created_at": now,
             }
@@ -181,7 +179,13 @@ def claim(
         connection.execute(
             update(jobs)
             .where(jobs.c.id.in_([row["id"] for row in rows]))
-            .values(state=State.RUNNING, leased_by=owner, leased_until=now + LEASE, attempts=jobs.c.attempts + 1)
+            .values(
+                state=State.RUNNING,
+                leased_by=owner,
+                leased_until=now + LEASE,
+                attempts=jobs.c.attempts + 1,
+                doubts=_DOUBTS,
+            )
         )
     return [
         Job(
@@ -193,9 +197,20 @@ def claim(
             attempts=row["attempts"] + 1,
             created_at=row["created_at"],
             queue=row["queue"],
+            doubts=row["doubts"] or int(row["state"] == State.RUNNING),
         )
         for row in rows
     ]
+
+
+def doubt(connection: Connection, job: Job, doubts: int) -> bool:
+    """Write down, before it is done once more, what is in doubt from now on; False when the job is no longer ours."""
+    changed = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.attempts == job.attempts, jobs.c.state == State.RUNNING)
+        .values(doubts=doubts)
+    )
+    return changed.rowcount == 1
 
 
 def _has_room(running: Iterable[Job]) -> ColumnElement[bool]:
@@ -220,6 +235,7 @@ def finish(connection: Connection, now: datetime, owner: str, job: Job, outcome:
         "leased_until": None,
         "note": outcome.note[:2000],
         "finished_at": now if finished else None,
+        **({} if outcome.doubts is None else {"doubts": outcome.doubts}),
     }
     changed = connection.execute(_FINISH, {"which": job.id, "owner": owner, "attempt": job.attempts, **values})
     if changed.rowcount != 1:
@@ -234,154 +250,15 @@ def release_all(connection: Connection, now: datetime) -> None:
     connection.execute(update(jobs).where(jobs.c.state == State.RUNNING).values(leased_until=now - LEASE))
 
 
+def extend(connection: Connection, *, owner: str, held: Collection[int], until: datetime) -> set[int]:
+    """Renew the leases that the owner still has; which those are comes back."""
+    ours = (jobs.c.id.in_(held), jobs.c.leased_by == owner, jobs.c.state == State.RUNNING)
+    connection.execute(update(jobs).where(*ours).values(leased_until=until))
+    return set(connection.execute(select(jobs.c.id).where(*ours)).scalars())
+
+
 def next_due(connection: Connection, running: Iterable[Job] = ()) -> datetime | None:
     """When the earliest job is due that waits for nothing but its time: not for its lane, nor for what is `running`."""
     query = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, _has_room(running), ~_BLOCKED)
     found: datetime | None = connection.execute(query).scalar()
     return found
-
-
-class Worker:
-    """Runs due jobs with their handlers, many at a time, until it is stopped."""
-
-    def __init__(
-        self,
-        store: Store,
-        handlers: Mapping[str, Handler],
-        *,
-        owner: str,
-        clock: Clock,
-        concurrency: int = CONCURRENCY,
-        lease_sleep: Sleep = asyncio.sleep,
-    ) -> None:
-        self._lease_sleep = lease_sleep
-        self._store = store
-        self._handlers = handlers
-        self._owner = owner
-        self._clock = clock
-        self._concurrency = concurrency
-        self._running: dict[int, asyncio.Task[None]] = {}
-        self._jobs: dict[int, Job] = {}
-        self._wake = asyncio.Event()
-        self._due: datetime | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._stopping = False
-        self.finished: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
-
-    def wake(self) -> None:
-        """Look for due jobs now: something was queued."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Work until `stop`; trouble with the store is waited out."""
-        self._idle.clear()
-        try:
-            while not self._stopping:
-                try:
-                    await self._start_due()
-                    pause = self._pause()
-                except StoreError as error:
-                    log.error("jobs wait for the store", reason=str(error))
-                    pause = POLL_SECONDS
-                await self._sleep(pause)
-        finally:
-            self._idle.set()
-
-    async def keep_leases(self) -> None:
-        """Renew the leases of what runs, until cancelled; `stop` needs it too, while it waits."""
-        while True:
-            await self._lease_sleep(LEASE.total_seconds() / 3)
-            held = list(self._running)
-            if not held:
-                continue
-            until = self._clock() + LEASE
-            try:
-                await self._store.write(partial(_extend, owner=self._owner, held=held, until=until))
-            except StoreError as error:
-                log.error("leases could not be extended", reason=str(error))
-
-    async def stop(self, grace: float) -> None:
-        """Start nothing more, wait `grace` seconds for what runs, then cancel it."""
-        self._stopping = True
-        self.wake()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), grace)  # what is being claimed just now is started first
-        if self._running:
-            await asyncio.wait(self._running.values(), timeout=grace)
-        for task in self._running.values():
-            task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
-
-    async def drain(self) -> None:
-        """Run every job that is due until none is left; the jobs that they queue too."""
-        while await self._start_due() or self._running:
-            await asyncio.gather(*self._running.values())
-
-    async def _start_due(self) -> int:
-        room = self._concurrency - len(self._running)
-        if room <= 0:
-            return 0
-        now, running = self._clock(), dict(self._jobs)
-
-        def look(connection: Connection) -> tuple[list[Job], datetime | None]:
-            found = claim(connection, now, self._owner, room, running=running)
-            return found, next_due(connection, (*running.values(), *found))
-
-        claimed, self._due = await self._store.write(look)
-        for job in claimed:
-            task = asyncio.create_task(self._run_one(job), name=job.key)
-            self._running[job.id] = task
-            self._jobs[job.id] = job
-            task.add_done_callback(lambda _, number=job.id: self._ended(number))  # type: ignore[misc] # mypy sees no type for the default
-        return len(claimed)
-
-    def _ended(self, number: int) -> None:
-        del self._running[number], self._jobs[number]
-        self.wake()
-
-    async def _run_one(self, job: Job) -> None:
-        try:
-            outcome = await self._handlers[job.kind](job)
-        except StoreError as error:
-            outcome = again(str(error), backoff(job.attempts), reason="store")
-        except Exception as error:
-            log.exception("a job broke", kind=job.kind, key=job.key, attempts=job.attempts)
-            outcome = again(f"internal error: {error!r}", backoff(job.attempts), reason="internal")
-        try:
-            ours = await self._finish(job, outcome)
-        except StoreError as error:
-            # The lease will run out, and the job is run again.
-            log.error("the outcome of a job could not be stored", key=job.key, reason=str(error))
-            return
-        if not ours:
-            log.warning("a job was finished by someone else meanwhile", key=job.key)
-
-    async def _finish(self, job: Job, outcome: Outcome) -> bool:
-        try:
-            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
-        except StoreError:
-            raise
-        except Exception as error:
-            log.exception("what a job did could not be recorded", kind=job.kind, key=job.key, attempts=job.attempts)
-            outcome = again(f"internal error: {error!r}", backoff(job.attempts), reason="internal")
-            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
-        if ours:
-            self.finished(job, outcome)
-        return ours
-
-    def _pause(self) -> float:
-        if len(self._running) >= self._concurrency or self._due is None:
-            return POLL_SECONDS  # whichever ends first wakes us
-        wait = (self._due - self._clock()).total_seconds()
-        return min(max(wait, GATHER_SECONDS), POLL_SECONDS)
-
-    async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
-            await asyncio.sleep(GATHER_SECONDS)
-        self._wake.clear()
-
-
-def _extend(connection: Connection, *, owner: str, held: list[int], until: datetime) -> None:
-    connection.execute(update(jobs).where(jobs.c.id.in_(held), jobs.c.leased_by == owner).values(leased_until=until))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -168,7 +169,8 @@ class Standing:
 class Message:
     """A story in words: `title` is one line of plain text, `body` several; channels escape and shape both.
 
-    `dedup_key` stays the same for the incident's whole life. `at` is when it happened. `standing` is there when the
+    `id` names the message on one channel, and stays the same however often it is sent. `dedup_key` stays the same for
+    the incident's whole life. `at` is when it happened. `standing` is there when the
     event changes the incident's state, `expires` when an approval is wanted.
     """
 
@@ -177,25 +179,35 @@ class Message:
     title: str
     body: str
     dedup_key: str
+    id: str
     links: tuple[tuple[str, str], ...] = ()
     at: datetime | None = None
     standing: Standing | None = None
     expires: datetime | None = None
 
 
+def identity(*parts: object) -> str:
+    """A name of 32 letters and digits that follows from these parts."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32]
+
+
 class DeliveryError(Exception):
     """A channel could not hand the message over.
 
     `reason` is a bounded word for metrics (`timeout`, `connection`, `rate_limited`, `rejected`, `credentials`,
-    `server`); `again` says whether trying again can help, `after` how long the other side asks to wait.
+    `server`, `unknowable`, `internal`); `again` says whether trying again can help, `after` how long the other side
+    asks to wait, `unsure` that the message may have arrived all the same.
     """
 
-    def __init__(self, reason: str, detail: str, *, again: bool, after: timedelta | None = None) -> None:
+    def __init__(
+        self, reason: str, detail: str, *, again: bool, after: timedelta | None = None, unsure: bool = False
+    ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
         self.again = again
         self.after = after
+        self.unsure = unsure
 
 
 class Channel(Protocol):
@@ -209,6 +221,14 @@ class Channel(Protocol):
         """Hand the message over; DeliveryError when that fails.
 
         `reference` is what the first message of the incident returned on this channel: Slack's thread, for one.
+        """
+        ...
+
+    async def find(self, message: Message, reference: str | None) -> str | None:
+        """What `send` would have returned, when the message arrived although its sending was cut off.
+
+        None when it did not, or when sending it again changes nothing. DeliveryError when that cannot be told now
+        (`again`), or never.
         """
         ...
 

@@ -30,6 +30,7 @@ from receiver.people.measures import measures
 from receiver.people.response import Verdict
 from receiver.store import tallies
 from receiver.store.schema import jobs
+from receiver.upstream.reconcile import Lost
 
 _VERSIONS_SHOWN = 10
 _TARGET = [SERVICE, ENVIRONMENT, "version"]
@@ -46,6 +47,8 @@ class Counters:
         self.alerts = counter(
             ReceiverMetric.ALERTS, "Alerts by what was decided about them, and why.", "effect", "reason"
         )
+        about = "Alerts that were lost on the way, and found by comparing with Alertmanager."
+        self.healed = counter(ReceiverMetric.HEALED, about, "reason")
         self.jobs = counter(ReceiverMetric.JOBS, "Runs of jobs by how they ended.", "kind", "outcome")
         about = "Reminders and escalation steps by what became of them when they were due."
         self.reminders = counter(ReceiverMetric.REMINDERS, about, "kind", "outcome")
@@ -61,6 +64,8 @@ class Counters:
         build.labels(__version__, "receiver").set(1)
         for outcome in ("accepted", "rejected", "unavailable", "broken"):
             self.webhooks.labels(outcome)
+        for lost in Lost:
+            self.healed.labels(lost)
 
     def answered(self, outcome: str) -> None:
         """Count one webhook by its answer: accepted, rejected, unavailable, or broken by a fault of ours."""

@@ -30,6 +30,7 @@ from receiver.messages import (
     Standing,
     Story,
     TimelineEntryView,
+    identity,
 )
 from receiver.templates import loading
 from receiver.templates.filters import (
@@ -95,6 +96,7 @@ class Templates:
             title=title,
             body=body,
             dedup_key=dedup_key(story.incident),
+            id=identity(dedup_key(story.incident), story.event, story.at, title, body),
             links=tuple(_links(story)),
             at=story.at,
             standing=self._standing(story) if story.event in CHANGES_STATE else None,

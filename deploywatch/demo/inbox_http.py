@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from deploywatch.demo import inbox_pagerduty, inbox_slack, inbox_webhook
+from deploywatch.demo import inbox_pagerduty, inbox_slack, inbox_slack_reading, inbox_webhook
 from deploywatch.demo.inbox_store import Answer, Inbox, Received, Scripted
 
 BODY_LIMIT: Final = 4 * inbox_pagerduty.LIMIT
@@ -51,6 +51,14 @@ def application(
         body, authorization = await _fields(request), request.headers.get("Authorization", "")
         return web.json_response(inbox_slack.update(body, authorization, inbox, slack_token))
 
+    async def slack_history(request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
+        return web.json_response(inbox_slack_reading.history(request.query, authorization, inbox, slack_token))
+
+    async def slack_replies(request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
+        return web.json_response(inbox_slack_reading.replies(request.query, authorization, inbox, slack_token))
+
     async def pagerduty(request: web.Request) -> web.Response:
         size = len(await request.read())
         status, answer = inbox_pagerduty.enqueue(await _fields(request), size, inbox)
@@ -74,6 +82,8 @@ def application(
         ("webhook", "/webhook", webhook),
     ):
         app.router.add_post(path, _unless_scripted(channel, handler, inbox, closing))  # type: ignore[arg-type] # a Literal
+    for path, handler in (("/api/conversations.history", slack_history), ("/api/conversations.replies", slack_replies)):
+        app.router.add_get(path, _unless_scripted("slack", handler, inbox, closing))
     _add_views(app, inbox)
     return app
 

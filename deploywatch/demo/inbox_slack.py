@@ -29,12 +29,17 @@ _TITLE_LIMIT = 300
 def post_message(body: Fields | None, authorization: str, inbox: Inbox, good_token: str | None) -> Fields:
     """Answer chat.postMessage; Slack answers 200 even when it refuses: `ok` says which."""
     if body is None:
-        return _refused("invalid_json")
+        return refused("invalid_json")
     channel, text, thread = (str(body.get(name) or "") for name in ("channel", "text", "thread_ts"))
     blocks = _blocks(body)
-    refusal = _bad_token(body, authorization, good_token) or _bad_channel(channel) or _bad_content(text, blocks)
+    refusal = (
+        bad_token(body, authorization, good_token)
+        or _bad_channel(channel)
+        or _bad_content(text, blocks)
+        or _bad_metadata(body)
+    )
     if refusal:
-        return _refused(refusal)
+        return refused(refusal)
     ts = inbox.next_ts()
     inbox.keep("slack", thread=thread or ts, id_=ts, **_content(body, text, blocks))
     return {
@@ -48,19 +53,21 @@ def post_message(body: Fields | None, authorization: str, inbox: Inbox, good_tok
 def update(body: Fields | None, authorization: str, inbox: Inbox, good_token: str | None) -> Fields:
     """Answer chat.update, which takes a channel by its ID only."""
     if body is None:
-        return _refused("invalid_json")
+        return refused("invalid_json")
     channel, text, ts = (str(body.get(name) or "") for name in ("channel", "text", "ts"))
     blocks, old = _blocks(body), inbox.find("slack", ts)
     refusal = (
-        _bad_token(body, authorization, good_token)
+        bad_token(body, authorization, good_token)
         or ("channel_not_found" if channel.startswith("#") else _bad_channel(channel))
         or _bad_content(text, blocks)
     )
     if refusal:
-        return _refused(refusal)
+        return refused(refusal)
     if old is None or channel_id(str(old.raw["channel"])) != channel:
-        return _refused("message_not_found")
-    inbox.change(old, **_content({**body, "channel": old.raw["channel"]}, text, blocks))
+        return refused("message_not_found")
+    # What a message bears beside its words stays when nothing is said of it.
+    kept = {name: old.raw[name] for name in ("metadata", "reply_broadcast") if name in old.raw}
+    inbox.change(old, **_content({**kept, **body, "channel": old.raw["channel"]}, text, blocks))
     return {"ok": True, "channel": channel, "ts": ts, "text": text}
 
 
@@ -113,7 +120,8 @@ def signed(body: bytes, *, secret: str, at: datetime) -> Request:
     return Request(headers, body)
 
 
-def _bad_token(body: Fields, authorization: str, good: str | None) -> str | None:
+def bad_token(body: Mapping[str, Any], authorization: str, good: str | None) -> str | None:
+    """The error for a token that is missing, or not the good one."""
     token = authorization.removeprefix("Bearer ").strip() or str(body.get("token", ""))
     if not token:
         return "not_authed"
@@ -132,6 +140,14 @@ def _bad_content(text: str, blocks: object) -> str | None:
     if not isinstance(blocks, list) or len(blocks) > BLOCKS or not all(map(_good_block, blocks)):
         return "invalid_blocks"
     return "msg_blocks_too_long" if sum(len(text) for text in _texts(blocks)) > BLOCKS_LIMIT else None
+
+
+def _bad_metadata(body: Fields) -> str | None:
+    if "metadata" not in body:
+        return None
+    metadata = body["metadata"]
+    good = isinstance(metadata, dict) and isinstance(metadata.get("event_payload"), dict) and metadata.get("event_type")
+    return None if good else "invalid_metadata_format"
 
 
 def _good_block(block: Any) -> bool:
@@ -197,5 +213,6 @@ def _buttons(received: Received) -> Iterator[Fields]:
             yield from block["elements"]
 
 
-def _refused(error: str) -> Fields:
+def refused(error: str) -> Fields:
+    """The answer that refuses."""
     return {"ok": False, "error": error}

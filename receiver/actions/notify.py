@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from deploywatch import logs
+from receiver.actions.doubts import PATIENCE, Step, decide
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, enqueue, failed
-from receiver.messages import Channel, DeliveryError, DeploymentView, Event, Message, RollbackView, Story
+from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, doubt, enqueue, failed
+from receiver.messages import Channel, DeliveryError, DeploymentView, Event, Message, RollbackView, Story, identity
 from receiver.people import holding
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
@@ -23,6 +25,7 @@ from receiver.store.schema import jobs, threads
 KIND = "deliver"
 _RECENT = timedelta(hours=24)
 _TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
+_SOONEST = timedelta(seconds=1)
 # Built once, because every message needs it.
 _REFERENCE = select(threads.c.reference).where(
     threads.c.incident_id == bindparam("incident"), threads.c.channel == bindparam("of")
@@ -95,26 +98,62 @@ async def handle(desk: Desk, job: Job) -> Outcome:
         return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
     message, reference = await desk.store.read(lambda connection: _compose(connection, desk, job))
     try:
-        sent = await _send(channel, message, reference)
+        if job.doubts and (outcome := await _in_doubt(desk, job, channel, message, reference)):
+            return outcome
+        sent = await _unbroken(channel.send(message, reference), message)
     except DeliveryError as error:
-        age, trouble = desk.clock() - job.created_at, str(error)
-        if not error.again or age >= desk.settings.notify.give_up_after:
-            return failed(trouble, _gave_up(desk, job, f"could not tell {name}: {trouble}"), reason=error.reason)
-        if age >= desk.settings.notify.fall_back_after:
-            await desk.store.write(lambda connection: _fall_back(connection, desk, job, trouble))
-        return again(trouble, max(error.after or timedelta(), backoff(job.attempts)), reason=error.reason)
+        return await _not_sent(desk, job, error)
     return done(message.title, _delivered(desk, job, message, reference, sent))
 
 
-async def _send(channel: Channel, message: Message, reference: str | None) -> str | None:
-    """Hand the message over; a fault of the channel's code is a failed delivery too, so that it ends some day."""
+async def _in_doubt(desk: Desk, job: Job, channel: Channel, message: Message, reference: str | None) -> Outcome | None:
+    """An earlier sending was cut off: ask whether it arrived, or decide without; None when it is to be sent now.
+
+    DeliveryError when the channel cannot be asked just now.
+    """
+    name, age = job.payload["channel"], desk.clock() - job.created_at
     try:
-        return await channel.send(message, reference)
+        found = await _unbroken(channel.find(message, reference), message)
+        doubts = 1
+    except DeliveryError as error:
+        if error.again and age < PATIENCE:
+            raise
+        stood, stand_in = desk.clock() - desk.started_at, _stand_in(desk, job) is not None
+        verdict, found, doubts = decide(job.doubts, stood=stood, age=age, stand_in=stand_in), None, job.doubts + 1
+        if verdict.step is Step.WAIT:
+            return again(f"{name} may have been told when the receiver stopped", verdict.after, reason="in_doubt")
+        if verdict.step is Step.STAND_IN:
+            text = f"whether {name} was told is unknown: the receiver stopped each of {job.doubts} times"
+            return failed(text, _gave_up(desk, job, text, kind="unknown_whether_told"), reason="in_doubt")
+    if found is not None:
+        return done(message.title, _delivered(desk, job, message, reference, found, how="; it had arrived"))
+    if not await desk.store.write(lambda connection: doubt(connection, job, doubts)):
+        return again("another replica has it", timedelta())
+    return None
+
+
+async def _not_sent(desk: Desk, job: Job, error: DeliveryError) -> Outcome:
+    """Again later, or not any more; where it may have arrived all the same, the next try knows that."""
+    age, trouble = desk.clock() - job.created_at, str(error)
+    if not error.again or age >= desk.settings.notify.give_up_after:
+        text = f"could not tell {job.payload['channel']}: {trouble}"
+        return failed(trouble, _gave_up(desk, job, text), reason=error.reason)
+    if age >= desk.settings.notify.fall_back_after:
+        await desk.store.write(lambda connection: _fall_back(connection, desk, job, trouble))
+    # Who says when has to be asked no later: a message that only waits for its turn must not miss it.
+    after = backoff(job.attempts) if error.after is None else max(error.after, _SOONEST)
+    return again(trouble, after, reason=error.reason, doubts=max(job.doubts, int(error.unsure)))
+
+
+async def _unbroken(call: Awaitable[str | None], message: Message) -> str | None:
+    """What the channel says; a fault of its code is a failed delivery too, so that it ends some day."""
+    try:
+        return await call
     except DeliveryError:
         raise
     except Exception as error:
         log.exception("a channel broke", event_told=message.event, incident=message.incident.id)
-        raise DeliveryError("internal", type(error).__name__, again=True) from error
+        raise DeliveryError("internal", type(error).__name__, again=True, unsure=True) from error
 
 
 def _queue(channel: str) -> str:
@@ -143,8 +182,11 @@ def _compose(connection: Connection, desk: Desk, job: Job) -> tuple[Message, str
         note=job.payload["note"],
         **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
+    message = desk.templates.render(story)
+    # Words and state may change from try to try; its name must not.
+    message = replace(message, id=identity(message.dedup_key, job.key))
     whose = {"incident": incident.id, "of": job.payload["channel"]}
-    return desk.templates.render(story), connection.execute(_REFERENCE, whose).scalar()
+    return message, connection.execute(_REFERENCE, whose).scalar()
 
 
 def _deployed(connection: Connection, incident: Incident) -> DeploymentView | None:
@@ -153,20 +195,22 @@ def _deployed(connection: Connection, incident: Incident) -> DeploymentView | No
     return found.view() if found and incident.opened_at - found.started_at < _RECENT else None
 
 
-def _delivered(desk: Desk, job: Job, message: Message, reference: str | None, sent: str | None) -> Any:
+def _delivered(
+    desk: Desk, job: Job, message: Message, reference: str | None, sent: str | None, *, how: str = ""
+) -> Any:
     name = job.payload["channel"]
 
     def record(connection: Connection) -> None:
         if sent and sent != reference:
             upsert(connection, threads, [{"incident_id": job.incident_id, "channel": name, "reference": sent}])
-        book.write_line(connection, job.incident_id, desk.clock(), "told", f"{name}: {message.title}")
+        book.write_line(connection, job.incident_id, desk.clock(), "told", f"{name}: {message.title}{how}")
 
     return record
 
 
-def _gave_up(desk: Desk, job: Job, text: str) -> Any:
+def _gave_up(desk: Desk, job: Job, text: str, *, kind: str = "not_told") -> Any:
     def record(connection: Connection) -> None:
-        book.write_line(connection, job.incident_id, desk.clock(), "not_told", text)
+        book.write_line(connection, job.incident_id, desk.clock(), kind, text)
         _fall_back(connection, desk, job, text)
 
     return record
@@ -174,9 +218,8 @@ def _gave_up(desk: Desk, job: Job, text: str) -> Any:
 
 def _fall_back(connection: Connection, desk: Desk, job: Job, trouble: str) -> None:
     """Tell the channel's stand-in instead, once for a message; a stand-in of a stand-in is not asked."""
-    name = job.payload["channel"]
-    other = desk.settings.notify.fallback.get(name)
-    if other is None or job.payload.get("instead_of"):
+    name, other = job.payload["channel"], _stand_in(desk, job)
+    if other is None:
         return
     now = desk.clock()
     instead = NewJob(
@@ -190,6 +233,10 @@ def _fall_back(connection: Connection, desk: Desk, job: Job, trouble: str) -> No
     )
     if enqueue(connection, now, instead):
         book.write_line(connection, job.incident_id, now, "fell_back", f"{other} is told instead of {name}: {trouble}")
+
+
+def _stand_in(desk: Desk, job: Job) -> str | None:
+    return None if job.payload.get("instead_of") else desk.settings.notify.fallback.get(job.payload["channel"])
 
 
 def _plain(value: datetime | timedelta | str | None) -> str | float | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import aiohttp
 from pydantic import AfterValidator
 
 from deploywatch.secrets import MASK, Masked, Secret
@@ -38,12 +40,18 @@ def from_status(status: int, detail: str, *, after: timedelta | None = None) -> 
 
 def timed_out(seconds: float) -> DeliveryError:
     """The error for an answer that did not come in time."""
-    return DeliveryError("timeout", f"no answer within {seconds:g} s", again=True)
+    return DeliveryError("timeout", f"no answer within {seconds:g} s", again=True, unsure=True)
 
 
 def unconnected(error: BaseException, secrets: tuple[Masked | None, ...] = ()) -> DeliveryError:
     """The error for a connection that failed or broke."""
-    return DeliveryError("connection", told(error, secrets), again=True)
+    never_open = isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError, socket.gaierror))
+    return DeliveryError("connection", told(error, secrets), again=True, unsure=not never_open)
+
+
+def unknowable(detail: str) -> DeliveryError:
+    """The error for a channel that cannot say whether a message has arrived."""
+    return DeliveryError("unknowable", detail, again=False)
 
 
 def told(error: BaseException, secrets: tuple[Masked | None, ...] = ()) -> str:

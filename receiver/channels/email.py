@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import html
 import re
 import socket
@@ -137,6 +136,10 @@ class EmailChannel:
             _log.warning("recipients refused", channel=self.name, recipients=len(refused), of=len(mail["To"].addresses))
         return reference or str(mail["Message-ID"])
 
+    async def find(self, message: Message, reference: str | None) -> str | None:
+        """Nobody can be asked; but both mails bear the same Message-ID. Raises DeliveryError."""
+        raise answers.unknowable("a mail server cannot be asked what arrived")
+
     async def close(self) -> None:
         """Nothing is kept open between mails."""
 
@@ -162,7 +165,7 @@ class EmailChannel:
 def compose(message: Message, settings: EmailSettings, *, reference: str | None, at: datetime) -> EmailMessage:
     """The mail: what comes from alerts stands on one line in headers and is escaped in HTML.
 
-    The Message-ID follows from the content, so that a mail sent twice after a crash is one mail to most servers.
+    The Message-ID is the message's own, so that a mail sent twice after a crash is one mail to most servers.
     """
     mail = EmailMessage(policy=_POLICY)
     severity = line(message.incident.severity, 20)
@@ -170,7 +173,7 @@ def compose(message: Message, settings: EmailSettings, *, reference: str | None,
     mail["From"] = _address(settings.sender)
     mail["To"] = tuple(_address(recipient) for recipient in settings.recipients)
     mail["Date"] = format_datetime(at)
-    mail["Message-ID"] = _message_id(message, settings)
+    mail["Message-ID"] = f"<{message.id}@{_address(settings.sender).domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     if reference and _MESSAGE_ID.fullmatch(reference):
         mail["In-Reply-To"] = reference
@@ -184,12 +187,6 @@ def _address(mailbox: str) -> Address:
     match = _MAILBOX.fullmatch(mailbox)
     name, address = (match["name"] or "", match["bare"] or match["named"]) if match else ("", mailbox)
     return Address(display_name=name, addr_spec=address)
-
-
-def _message_id(message: Message, settings: EmailSettings) -> str:
-    content = "\0".join((message.dedup_key, message.event, message.title, message.body))
-    digest = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:40]
-    return f"<{digest}@{_address(settings.sender).domain}>"
 
 
 def _text(message: Message) -> str:

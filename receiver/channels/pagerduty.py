@@ -95,6 +95,10 @@ class PagerDutyChannel:
         await self._call(lambda: self._client.send_event(action, dedup_key=key, **event))
         return key
 
+    async def find(self, message: Message, reference: str | None) -> str | None:
+        """None: PagerDuty takes an event that comes again for the same, by its dedup_key."""
+        return None
+
     async def change(self, deployment: DeploymentView) -> None:
         """Tell of a deployment, which pages nobody; nothing is sent with `changes: false`. Raises DeliveryError."""
         if self._settings.changes:

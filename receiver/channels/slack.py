@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, Self
@@ -19,7 +19,7 @@ from deploywatch import logs
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Masked
-from receiver.channels import answers, slack_blocks
+from receiver.channels import answers, slack_blocks, slack_search
 from receiver.channels.answers import HttpUrl, Token
 from receiver.channels.lifetime import Lifetime
 from receiver.channels.pacing import Pace
@@ -124,6 +124,22 @@ class SlackChannel:
                 await self._pace.turn()
                 return await self._post(message, None)
 
+    async def find(self, message: Message, reference: str | None) -> str | None:
+        """Look for the message in its thread, or in the channel; Raises DeliveryError.
+
+        That needs the channel's ID, which a reference bears and a setting may, and a scope to read.
+        """
+        thread = Place.of(reference, self._settings.channel)
+        channel = thread.channel if thread else self._settings.channel
+        if not slack_search.is_id(channel):
+            raise answers.unknowable(f"Slack finds a channel by its ID only, not by {channel}")
+        async with self._lifetime.message():
+            try:
+                ts = await self._search(channel, message, thread)
+            except LostThreadError:
+                thread, ts = None, await self._search(channel, message, None)
+        return str(thread or Place(channel, ts)) if ts else None
+
     async def close(self) -> None:
         """Close the connections to Slack."""
         await self._lifetime.end()
@@ -141,6 +157,22 @@ class SlackChannel:
                 raise
             _log.warning("first message not updated", channel=self.name, incident=message.incident.id, error=str(error))
 
+    async def _search(self, channel: str, message: Message, thread: Place | None) -> str | None:
+        """The ts of the message, in the thread or else in the channel; DeliveryError when that is not certain."""
+        client, cursor = self._client(), ""
+        for _ in range(slack_search.PAGES):
+            await self._pace.turn()
+            where = slack_search.where(channel, message, cursor)
+            if thread:
+                answer = await self._ask(client.conversations_replies, threaded=True, ts=thread.ts, **where)
+            else:
+                answer = await self._ask(client.conversations_history, threaded=False, **where)
+            page = slack_search.read(answer, message)
+            if page.ts or not page.cursor:
+                return page.ts
+            cursor = page.cursor
+        raise answers.unknowable("too much was said in Slack since then to look for it")
+
     async def _post(self, message: Message, thread: Place | None) -> str:
         posted = await self._call(
             self._client().chat_postMessage,
@@ -151,26 +183,35 @@ class SlackChannel:
             reply_broadcast=True if thread and message.event in BROADCAST else None,
             unfurl_links=False,
             unfurl_media=False,
+            metadata=slack_search.metadata(message),
         )
         return str(thread or posted)
 
     async def _call(
         self, call: Callable[..., Awaitable[Any]], message: Message, thread: Place | None, **fields: Any
     ) -> Place:
-        """Call Slack once; where the message stands then. Raises DeliveryError."""
-        settings = self._settings
+        """Say it to Slack; where the message stands then. Raises DeliveryError."""
         said = {
             "text": slack_blocks.text(message),
-            "blocks": slack_blocks.blocks(message, interactive=settings.signing_secret is not None),
+            "blocks": slack_blocks.blocks(message, interactive=self._settings.signing_secret is not None),
             # chat.update would look for names and links by itself, chat.postMessage would not.
             "parse": "none",
             "link_names": False,
         }
+        answer = await self._ask(call, threaded=thread is not None, **said, **fields)
+        channel, ts = answer.get("channel"), answer.get("ts")
+        if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
+            raise DeliveryError("server", "the answer bears no channel and ts", again=True, unsure=True)
+        return Place(channel, ts)
+
+    async def _ask(self, call: Callable[..., Awaitable[Any]], *, threaded: bool, **fields: Any) -> Mapping[str, Any]:
+        """Call Slack once; its answer. Raises DeliveryError."""
+        settings = self._settings
         try:
-            answer = await call(**said, **fields)
-            channel, ts = answer.get("channel"), answer.get("ts")
+            answer = await call(**fields)
+            answer.get("ok")
         except SlackApiError as error:
-            told = failure(error, threaded=thread is not None, secrets=(settings.token, *settings.signing_secrets))
+            told = failure(error, threaded=threaded, secrets=(settings.token, *settings.signing_secrets))
             if told.after:
                 self._pace.hold(told.after)
             # Not from the error: its text is all that the other side said, and that is not masked.
@@ -183,10 +224,9 @@ class SlackChannel:
             raise answers.unconnected(error, (settings.token,)) from error
         except (SlackClientError, AttributeError, TypeError, ValueError) as error:
             # slack_sdk takes an answer for a dict before it has looked; a proxy's page is none.
-            raise DeliveryError("server", "the answer is not Slack's", again=True) from error
-        if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
-            raise DeliveryError("server", "the answer bears no channel and ts", again=True)
-        return Place(channel, ts)
+            raise DeliveryError("server", "the answer is not Slack's", again=True, unsure=True) from error
+        found: Mapping[str, Any] = answer
+        return found
 
     def _client(self) -> AsyncWebClient:
         settings = self._settings

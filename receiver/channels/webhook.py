@@ -25,6 +25,7 @@ VERSION: Final = 1
 """Of the body; a key is added without a new version, none is taken away or changes its meaning."""
 SIGNATURE: Final = "Deploywatch-Signature"
 DELIVERY: Final = "Deploywatch-Delivery"
+IDEMPOTENCY: Final = "Idempotency-Key"
 ANSWER_LIMIT: Final = 2048
 """Bytes of an answer that are read, to tell why it is no success."""
 SECRET_LENGTH: Final = 16
@@ -76,7 +77,8 @@ class WebhookChannel:
         settings, body = self._settings, encode(message)
         headers = {
             "Content-Type": "application/json",
-            DELIVERY: delivery(message),
+            DELIVERY: message.id,
+            IDEMPOTENCY: message.id,
             SIGNATURE: signature(body, settings.secrets, self._clock()),
         }
         try:
@@ -94,6 +96,10 @@ class WebhookChannel:
             # Not from the error: its text may bear the URL, and that is not masked.
             raise answers.unconnected(error, (settings.url,)) from None
         return reference
+
+    async def find(self, message: Message, reference: str | None) -> str | None:
+        """Nobody can be asked; but both tries bear the same id. Raises DeliveryError."""
+        raise answers.unknowable("a webhook cannot be asked what arrived")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -125,7 +131,7 @@ def encode(message: Message) -> bytes:
     """The body, as docs/channels/webhook.md describes it; ASCII, its texts free of control characters."""
     told: dict[str, Any] = {
         "version": VERSION,
-        "id": delivery(message),
+        "id": message.id,
         "event": message.event.value,
         "at": _time(message.at),
         "key": message.dedup_key,
@@ -136,12 +142,6 @@ def encode(message: Message) -> bytes:
         "incident": _incident(message.incident),
     }
     return json.dumps(told).encode()
-
-
-def delivery(message: Message) -> str:
-    """What names this message: the same when it is sent again, another for every other message."""
-    content = "\0".join((message.dedup_key, message.event, str(_time(message.at)), message.title, message.body))
-    return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def signature(body: bytes, secrets: Sequence[Masked], now: datetime) -> str:

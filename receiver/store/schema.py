@@ -156,6 +156,8 @@ jobs = _table(
     Column("state", String(10), nullable=False),
     Column("run_at", Moment, nullable=False),
     Column("attempts", Integer, nullable=False),
+    # Sendings that were cut off, so that nobody knows whether they arrived.
+    Column("doubts", Integer, nullable=False, server_default="0"),
     Column("leased_by", String(100)),
     Column("leased_until", Moment),
     Column("note", Text, nullable=False),

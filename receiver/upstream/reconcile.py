@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
+from sqlalchemy import Connection, exists, select
 
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
 from receiver.desk import Desk
 from receiver.incidents import book
-from receiver.incidents.ingest import Delivery
 from receiver.incidents.rules import Alert
+from receiver.store.schema import alerts, timeline
 from receiver.upstream.alertmanager import Seen, look
 from receiver.upstream.settings import Reconcile
 
 log = logs.get("reconcile")
+
+
+class Lost(StrEnum):
+    """What was lost on the way; shown in the timeline and counted in metrics."""
+
+    FIRING = "firing_not_delivered"
+    RESOLVE = "resolve_not_delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,27 @@ class Healing:
     def alerts(self) -> tuple[Alert, ...]:
         """All of them."""
         return (*self.firing, *self.resolved)
+
+    @property
+    def lost(self) -> Counter[Lost]:
+        """How many of each."""
+        return Counter({Lost.FIRING: len(self.firing), Lost.RESOLVE: len(self.resolved)})
+
+
+def note(connection: Connection, healing: Healing, now: datetime) -> None:
+    """Say on the timelines what was healed; once, whichever replica compares."""
+    for alert in healing.alerts:
+        which = f"{alert.name} since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC"
+        told = (
+            f"{which} fires in Alertmanager, and was never delivered ({Lost.FIRING})"
+            if alert.firing
+            else f"{which} is no longer in Alertmanager, and no resolve was delivered ({Lost.RESOLVE})"
+        )
+        episode = (alerts.c.fingerprint == alert.fingerprint, alerts.c.starts_at == alert.starts_at)
+        incident_id = connection.execute(select(alerts.c.incident_id).where(*episode)).scalar()
+        said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == told)
+        if incident_id is not None and not connection.execute(select(said)).scalar():
+            book.write_line(connection, incident_id, now, "healed", told)
 
 
 def compare(
@@ -64,8 +95,8 @@ class Reconciler:
         self._desk = desk
         self._missing: frozenset[str] = frozenset()
 
-    async def round(self) -> Delivery | None:
-        """Ask every Alertmanager; what has to be healed as a delivery, or None.
+    async def round(self) -> Healing | None:
+        """Ask every Alertmanager; what has to be healed, or None.
 
         Nothing is concluded when one of them gives no answer.
         """
@@ -84,4 +115,4 @@ class Reconciler:
         if not healing.alerts:
             return None
         log.warning("healed what was lost", firing=len(healing.firing), resolved=len(healing.resolved))
-        return Delivery(now, b"compared with Alertmanager", healing.alerts)
+        return healing

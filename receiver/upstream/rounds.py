@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from deploywatch import logs
 from receiver.desk import Desk
 from receiver.incidents.ingest import Delivery
 from receiver.store import StoreError, UnfitError
-from receiver.upstream.reconcile import Reconciler
+from receiver.upstream.reconcile import Healing, Lost, Reconciler, note
 from receiver.upstream.watchdog import verdict
 
 log = logs.get("upstream")
@@ -18,14 +19,14 @@ _LISTEN = timedelta(seconds=30)
 Accept = Callable[[Delivery], Awaitable[None]]
 
 
-async def compare_for_ever(desk: Desk, accept: Accept) -> None:
-    """Compare every few minutes, and take in what was lost as if it had been delivered."""
+async def compare_for_ever(desk: Desk, accept: Accept, healed: Callable[[Counter[Lost]], object]) -> None:
+    """Compare every few minutes, and take in what was lost as if it had been delivered; `healed` counts it."""
     reconciler = Reconciler(desk)
     while True:
         await desk.sleep(desk.settings.upstream.reconcile.every / timedelta(seconds=1))
         if desk.settings.upstream.alertmanagers:
             try:
-                await _take_in(await reconciler.round(), accept)
+                await _heal(desk, await reconciler.round(), accept, healed)
             except StoreError as error:
                 log.error("open alerts could not be compared", reason=str(error))
 
@@ -45,10 +46,21 @@ async def listen_for_ever(desk: Desk, accept: Accept) -> None:
             log.error("the watchdog could not be checked", reason=str(error))
 
 
-async def _take_in(delivery: Delivery | None, accept: Accept) -> None:
-    if delivery is None:
+async def _heal(desk: Desk, healing: Healing | None, accept: Accept, healed: Callable[[Counter[Lost]], object]) -> None:
+    if healing is None:
         return
+    now = desk.clock()
+    if await _take_in(Delivery(now, b"compared with Alertmanager", healing.alerts), accept):
+        healed(healing.lost)
+        await desk.store.write(lambda connection: note(connection, healing, now))
+
+
+async def _take_in(delivery: Delivery | None, accept: Accept) -> bool:
+    if delivery is None:
+        return False
     try:
         await accept(delivery)
     except (StoreError, UnfitError) as error:
         log.error("what was found could not be stored; the next round tries again", reason=str(error))
+        return False
+    return True

@@ -18,9 +18,9 @@ from deploywatch.demo.servers import Running
 from receiver.app import HANDLERS
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
-from receiver.jobs import Worker
 from receiver.rendering import Templates
 from receiver.store import Store
+from receiver.worker import Worker
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import MovingClock, RecordedChannel, Scene, settings
 

@@ -109,10 +109,11 @@ class RealReceiver:
 
 @dataclass(slots=True)
 class Inbox:
-    """What stands in for Slack, in a process of its own."""
+    """What stands in for Slack, PagerDuty and a mail server (at `smtp`, host:port), in a process of its own."""
 
     url: str
     file: Path
+    smtp: str
 
     def titles(self) -> list[str]:
         """The titles of everything received."""
@@ -127,10 +128,11 @@ class Inbox:
 
 def start_inbox(processes: Processes, folder: Path) -> Inbox:
     """Start an inbox."""
-    port = processes.free_port()
-    command = [sys.executable, "-m", "deploywatch.demo.inbox", "--http", f"127.0.0.1:{port}", "--folder", str(folder)]
+    port, smtp = processes.free_port(), f"127.0.0.1:{processes.free_port()}"
+    listen = ["--http", f"127.0.0.1:{port}", "--smtp", smtp]
+    command = [sys.executable, "-m", "deploywatch.demo.inbox", *listen, "--folder", str(folder)]
     running = servers.python_part(processes, "inbox", command, port=port, ready="/")
-    return Inbox(running.url, folder / "inbox.jsonl")
+    return Inbox(running.url, folder / "inbox.jsonl", smtp)
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.incidents.ingest import Delivery, ingest
 from receiver.incidents.rules import Alert, Effect, Reason
-from receiver.jobs import Worker
-from receiver.messages import Event, Message
+from receiver.messages import DeliveryError, Event, Message
 from receiver.store.schema import rollbacks
+from receiver.worker import Worker
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -51,7 +51,10 @@ class MovingClock:
 
 
 class RecordedChannel:
-    """Keeps what it is told; each entry of `failures` is raised once, before anything is kept."""
+    """Keeps what it is told; each entry of `failures` is raised once, before anything is kept.
+
+    Whether something arrived it says when it `can_be_asked`.
+    """
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -59,6 +62,8 @@ class RecordedChannel:
         self.failures: deque[Exception] = deque()
         self.unwanted: set[Event] = set()
         self.tries = 0
+        self.can_be_asked = False
+        self.deaf: DeliveryError | None = None
 
     @property
     def events(self) -> list[Event]:
@@ -76,6 +81,16 @@ class RecordedChannel:
             raise self.failures.popleft()
         self.messages.append(message)
         self.references.append(reference)
+        return reference or f"thread-{len(self.messages)}"
+
+    async def find(self, message: Message, reference: str | None) -> str | None:
+        """The reference of the message, if it was kept; DeliveryError when this channel cannot be asked."""
+        if self.deaf:
+            raise self.deaf
+        if not self.can_be_asked:
+            raise DeliveryError("unknowable", "it cannot be asked", again=False)
+        if message.id not in {one.id for one in self.messages}:
+            return None
         return reference or f"thread-{len(self.messages)}"
 
     async def close(self) -> None:

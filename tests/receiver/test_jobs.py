@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -140,6 +141,45 @@ async def test_a_lease_that_ran_out_is_taken_over_and_counts_as_an_attempt(store
     assert await claimed(store, owner="two", after=LEASE) == []
     (theirs,) = await claimed(store, owner="two", after=LEASE + SECOND)
     assert (mine.attempts, theirs.attempts) == (1, 2)
+
+
+async def test_what_was_cut_off_is_in_doubt_from_then_on_and_once_however_often_it_is_taken_over(store: Store) -> None:
+    await queue(store, job("a"))
+    found = [(await claimed(store, after=number * 2 * LEASE))[0] for number in range(3)]
+    assert [one.doubts for one in found] == [0, 1, 1]
+    await end(store, found[-1], again("busy", SECOND), after=4 * LEASE)
+    assert [one.doubts for one in await claimed(store, after=5 * LEASE)] == [1]
+
+
+async def test_what_is_done_once_more_is_in_doubt_before_it_is_done(store: Store) -> None:
+    await queue(store, job("a"))
+    await claimed(store)
+    (second,) = await claimed(store, after=2 * LEASE)
+    assert await store.write(lambda c: jobs.doubt(c, second, 2))
+    (third,) = await claimed(store, after=4 * LEASE)
+    assert third.doubts == 2
+    assert not await store.write(lambda c: jobs.doubt(c, second, 3))
+
+
+async def test_an_end_that_was_seen_says_what_is_in_doubt(store: Store) -> None:
+    await queue(store, job("a"))
+    (first,) = await claimed(store)
+    await end(store, first, again("no answer", SECOND, doubts=1))
+    (second,) = await claimed(store, after=SECOND)
+    assert second.doubts == 1
+    await end(store, second, again("refused", SECOND, doubts=0))
+    assert [one.doubts for one in await claimed(store, after=MINUTE)] == [0]
+
+
+async def test_only_the_leases_that_one_still_has_are_renewed(store: Store) -> None:
+    await queue(store, job("a"), job("b"))
+    first, second = await claimed(store)
+    await end(store, first, done())
+    renew = partial(jobs.extend, owner="one", held=[first.id, second.id], until=NOON + 2 * LEASE)
+    assert await store.write(renew) == {second.id}
+    assert await claimed(store, owner="two", after=2 * LEASE) == []
+    assert keys(await claimed(store, owner="two", after=2 * LEASE + SECOND)) == ["b"]
+    assert await store.write(renew) == set()
 
 
 async def test_an_end_after_the_lease_was_lost_writes_nothing(store: Store) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from sqlalchemy import select
+
+from receiver.actions import notify
 from receiver.actions.notify import tell
-from receiver.jobs import claim
+from receiver.jobs import claim, release_all
 from receiver.messages import DeliveryError, Event
+from receiver.store.schema import jobs
 from tests.receiver.conftest import MakeScene
-from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings
+from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, RecordedChannel, Scene, alert, ended, settings
 
 NO_DEADLINE = {"deadlines": {"high": "0s"}}
 
@@ -61,6 +66,14 @@ async def test_the_time_that_the_other_side_asks_for_is_kept(scene: Scene) -> No
     await scene.after(59 * SECOND)
     assert scene.channels["team"].tries == 1
     await scene.after(SECOND)
+    assert scene.channels["team"].events == [Event.OPENED]
+
+
+async def test_a_message_that_often_missed_its_turn_is_not_held_back_for_that(scene: Scene) -> None:
+    scene.channels["team"].failures.extend([busy(after=2 * SECOND)] * 9)
+    await scene.take(alert())
+    for _ in range(10):
+        await scene.after(2 * SECOND)
     assert scene.channels["team"].events == [Event.OPENED]
 
 
@@ -129,12 +142,109 @@ async def test_the_first_reference_comes_back_with_every_later_message(scene: Sc
     assert len({message.dedup_key for message in scene.channels["team"].messages}) == 1
 
 
-async def test_a_message_that_was_sent_but_not_noted_is_sent_again(scene: Scene) -> None:
+async def _die_while_sending(scene: Scene, *, arrived: bool = True) -> None:
+    """What is due is sent, and the process is gone before that is noted."""
+    await scene.desk.store.write(lambda c: release_all(c, scene.clock.now))
+    found = await scene.desk.store.write(lambda c: claim(c, scene.clock.now, "one that dies", 99))
+    for job in found:
+        if job.kind == notify.KIND:
+            channel, dying = scene.channels[job.payload["channel"]], RecordedChannel()
+            desk = replace(scene.desk, channels={job.payload["channel"]: dying})
+            desk.started_at = scene.desk.started_at
+            await notify.handle(desk, job)
+            channel.messages.extend(dying.messages if arrived else [])
+    await scene.desk.store.write(lambda c: release_all(c, scene.clock.now))
+    scene.desk.started_at = scene.clock.now
+
+
+async def test_a_message_that_was_sent_but_not_noted_is_sent_again_under_the_same_name(scene: Scene) -> None:
     await scene.take(alert())
-    await scene.desk.store.write(lambda c: claim(c, NOON, "a process that dies after sending", 99))
-    await scene.after(MINUTE)
-    assert scene.channels["team"].events == [Event.OPENED]
+    await _die_while_sending(scene)
+    await scene.after(9 * SECOND)
+    assert len(scene.channels["team"].messages) == 1, "it waits until the receiver has stood for a while"
+    await scene.after(SECOND)
+    assert len({message.id for message in scene.channels["team"].messages}) == 1
+    assert scene.channels["team"].events == [Event.OPENED] * 2
     assert await scene.lines("told") == ["team: HighErrorRate (shop in production)"]
+
+
+async def test_a_receiver_that_dies_again_and_again_sends_nothing_again_and_again(scene: Scene) -> None:
+    await scene.take(alert())
+    for _ in range(20):
+        await _die_while_sending(scene)
+        scene.clock.advance(SECOND)
+    assert len(scene.channels["team"].messages) == 1
+    await scene.after(10 * SECOND)
+    assert len(scene.channels["team"].messages) == 2
+
+
+async def test_a_channel_that_can_be_asked_is_asked_and_told_only_what_did_not_arrive(scene: Scene) -> None:
+    team = scene.channels["team"]
+    team.can_be_asked = True
+    await scene.take(alert())
+    await _die_while_sending(scene)
+    await scene.drain()
+    assert team.events == [Event.OPENED]
+    assert await scene.lines("told") == ["team: HighErrorRate (shop in production); it had arrived"]
+    await scene.take(alert(service="search"))
+    await _die_while_sending(scene, arrived=False)
+    await scene.drain()
+    assert [message.incident.service for message in team.messages] == ["shop", "search"]
+
+
+async def test_after_two_sendings_in_doubt_the_stand_in_is_told_and_the_timeline_says_that_nobody_knows(
+    make_scene: MakeScene,
+) -> None:
+    notify_ = {"by_severity": {"high": ["team"]}, "fallback": {"team": "mail"}}
+    scene = make_scene(settings("team", "mail", notify=notify_, response=NO_DEADLINE))
+    await scene.take(alert())
+    await _die_while_sending(scene)
+    scene.desk.started_at -= MINUTE
+    await _die_while_sending(scene)
+    await scene.after(HOUR)
+    assert scene.channels["team"].events == [Event.OPENED] * 2
+    assert scene.channels["mail"].events == [Event.OPENED]
+    (line,) = await scene.lines("unknown_whether_told")
+    assert line == "whether team was told is unknown: the receiver stopped each of 2 times"
+    assert len(await scene.lines("fell_back")) == 1
+
+
+async def test_without_a_stand_in_a_third_comes_rather_than_none(scene: Scene) -> None:
+    await scene.take(alert())
+    await _die_while_sending(scene, arrived=False)
+    scene.desk.started_at -= MINUTE
+    await _die_while_sending(scene, arrived=False)
+    await scene.after(59 * SECOND)
+    assert scene.channels["team"].events == []
+    await scene.after(SECOND)
+    assert scene.channels["team"].events == [Event.OPENED]
+
+
+async def test_a_refusal_leaves_no_doubt_and_no_answer_does(scene: Scene) -> None:
+    team = scene.channels["team"]
+    team.can_be_asked = True
+    team.failures.append(busy())
+    await scene.take(alert())
+    await scene.drain()
+    assert await scene.read(lambda c: c.execute(select(jobs.c.doubts).where(jobs.c.kind == "deliver")).scalar()) == 0
+    team.failures.append(DeliveryError("timeout", "no answer within 10 s", again=True, unsure=True))
+    await scene.after(SECOND)
+    assert await scene.read(lambda c: c.execute(select(jobs.c.doubts).where(jobs.c.kind == "deliver")).scalar()) == 1
+    await scene.after(MINUTE)
+    assert team.events == [Event.OPENED]
+
+
+async def test_a_channel_that_cannot_be_asked_just_now_is_asked_later_and_not_for_ever(scene: Scene) -> None:
+    team = scene.channels["team"]
+    team.deaf = busy()
+    await scene.take(alert())
+    await _die_while_sending(scene)
+    for _ in range(4):
+        await scene.after(MINUTE)
+    assert team.events == [Event.OPENED]
+    for _ in range(4):
+        await scene.after(MINUTE)
+    assert team.events == [Event.OPENED] * 2
 
 
 async def test_the_same_event_is_queued_once_a_channel(scene: Scene) -> None:

@@ -14,9 +14,11 @@ import pytest
 from sqlalchemy import Engine, event, select
 from structlog.testing import capture_logs
 
-from receiver.jobs import LEASE, QUEUE_LIMIT, Job, Outcome, State, Worker, done, enqueue
+from receiver import worker as worker_module
+from receiver.jobs import LEASE, QUEUE_LIMIT, Job, Outcome, State, claim, done, enqueue
 from receiver.store import Store
 from receiver.store.schema import jobs as table
+from receiver.worker import CLOCKS_APART, POLL_SECONDS, RENEWED, Worker
 from tests.receiver.scene import MINUTE, NOON, SECOND, MovingClock, until
 from tests.receiver.test_jobs import job, queue, states
 
@@ -140,12 +142,107 @@ async def test_leases_of_running_jobs_are_renewed(workshop: Workshop) -> None:
     await queue(workshop.store, job("a"))
     draining = asyncio.create_task(worker.drain())
     await until(lambda: workshop.ran == ["a"])
-    for _ in range(3):
+    for _ in range(4):
         tick.release()
     await until(is_renewed)
     go.set()
     await draining
     keeping.cancel()
+
+
+async def test_the_work_of_a_dead_worker_is_taken_over_within_thirty_seconds(workshop: Workshop) -> None:
+    await queue(workshop.store, job("a"))
+    await workshop.store.write(lambda c: claim(c, NOON, "one that dies at once", 9))
+    other, looks = workshop.worker(owner="two"), 0
+    while not workshop.ran:
+        await other.drain()
+        workshop.clock.advance(timedelta(seconds=POLL_SECONDS))
+        looks += 1
+        assert looks < 100
+    assert workshop.clock.now - NOON <= LEASE + 2 * timedelta(seconds=POLL_SECONDS) <= 30 * SECOND
+
+
+def test_a_lease_outlives_two_renewals_that_fail_and_a_fence_falls_before_it_ends() -> None:
+    assert 3 * RENEWED <= LEASE - CLOCKS_APART
+    assert LEASE - CLOCKS_APART < LEASE
+
+
+async def test_what_a_paused_worker_was_about_to_do_is_cut_off_once_its_lease_may_be_over(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did: list[str] = []
+
+    async def slow(one: Job) -> Outcome:
+        await workshop.store.read(lambda _: None)
+        did.append(one.key)
+        return done()
+
+    monkeypatch.setattr(worker_module, "LEASE", CLOCKS_APART)  # as if all of it had passed in a pause
+    await queue(workshop.store, job("a"))
+    with capture_logs() as told:
+        await workshop.worker(slow, fenced={"note"}).drain()
+    assert did == []
+    assert [entry["event"] for entry in told] == ["a job was cut off, as its lease may be over"]
+    assert await states(workshop.store) == {"a": State.RUNNING}
+    (theirs,) = await workshop.store.write(lambda c: claim(c, NOON + MINUTE, "two", 9))
+    assert theirs.doubts == 1
+
+
+async def test_what_runs_longer_than_its_lease_goes_on_while_that_is_renewed_and_not_beyond(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, renewals = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def wait(_: Job) -> Outcome:
+        await go.wait()
+        return done()
+
+    async def lease_sleep(_: float) -> None:
+        await renewals.acquire()
+
+    now = asyncio.get_running_loop().time()
+    fences = iter([now + 3600, now])
+    monkeypatch.setattr(worker_module, "_fence", lambda: next(fences, now))
+    worker = workshop.worker(wait, fenced={"note"}, lease_sleep=lease_sleep)
+    keeping = asyncio.create_task(worker.keep_leases())
+    await queue(workshop.store, job("a"))
+    draining = asyncio.create_task(worker.drain())
+    await until(lambda: workshop.ran == ["a"])
+    assert not draining.done()
+    renewals.release()
+    await draining
+    keeping.cancel()
+    assert await states(workshop.store) == {"a": State.RUNNING}
+
+
+async def test_a_timeout_of_the_handlers_own_is_no_lost_lease(workshop: Workshop) -> None:
+    async def late(_: Job) -> Outcome:
+        raise TimeoutError("the handler's")
+
+    await queue(workshop.store, job("a"))
+    await workshop.worker(late, fenced={"note"}).drain()
+    assert await states(workshop.store) == {"a": State.READY}
+
+
+@pytest.mark.sqlite_only
+async def test_what_was_done_is_not_done_again_because_the_store_was_in_trouble(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+
+    async def handle(_: Job) -> Outcome:
+        other.execute("BEGIN EXCLUSIVE")
+        return done()
+
+    await workshop.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=5"))
+    await queue(workshop.store, job("a"))
+    with capture_logs() as told:
+        draining = asyncio.create_task(workshop.worker(handle).drain())
+        await until(lambda: any(entry["event"] == "the outcome of a job waits for the store" for entry in told))
+    other.close()
+    await draining
+    assert workshop.ran == ["a"]
+    assert await states(workshop.store) == {"a": State.DONE}
 
 
 async def test_a_job_runs_when_its_time_comes_and_not_before(workshop: Workshop) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,13 +12,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from receiver.channels.pagerduty import ACTIONS
+from receiver.messages import Event, IncidentView, identity
+from receiver.rendering import dedup_key
 from receiver.store import Store
 from receiver.store.schema import alerts, incidents, jobs, rollbacks, timeline
+from tests.support import arrivals
+from tests.support.arrivals import Arrivals, Page
 from tests.support.storm import Sent
 
 Row = Mapping[str, Any]
-Told = tuple[int, str, datetime, str]
-"""A message: incident, event, when it was queued, channel."""
+PAGER = "pager"
+"""The channel that is PagerDuty."""
 
 _SOON = timedelta(minutes=1)
 """What is to be done later, such as a reminder that a review is due, is no part of a storm."""
@@ -27,7 +31,7 @@ _SOON = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Everything in the store that counts, and what arrived in each channel's inbox and from the rollback command."""
+    """Everything in the store that counts, what arrived at whom, and what the rollback command did."""
 
     alerts: Sequence[Row]
     incidents: Sequence[Row]
@@ -35,7 +39,7 @@ class Books:
     rollbacks: Sequence[Row]
     timeline: Sequence[Row]
     at: datetime
-    told: Mapping[Told, int] = field(default_factory=dict)
+    arrived: Arrivals = field(default_factory=Arrivals)
     commands: Sequence[str] = ()
 
     @property
@@ -49,20 +53,13 @@ class Books:
         ]
 
     @property
-    def tries(self) -> Mapping[Told, tuple[int, int]]:
-        """Of each message how many were to be told, and how often that was tried."""
-        found: dict[Told, tuple[int, int]] = {}
-        for job in self.jobs:
-            if job["kind"] == "deliver":
-                told = job["payload"]
-                key = (job["incident_id"], told["event"], datetime.fromisoformat(told["at"]), told["channel"])
-                wanted, tried = found.get(key, (0, 0))
-                found[key] = (wanted + 1, tried + job["attempts"])
-        return found
+    def deliveries(self) -> list[Row]:
+        """The jobs that tell somebody."""
+        return [job for job in self.jobs if job["kind"] == "deliver"]
 
 
-def read(url: str, inboxes: Mapping[str, Path], commands: Path) -> Books:
-    """Read the books; `inboxes` are the files of messages by channel, `commands` what rollbacks wrote, line by line."""
+def read(url: str, inbox: Path, commands: Path) -> Books:
+    """Read the books; `inbox` is the file of what arrived, `commands` of what rollbacks wrote, line by line."""
 
     async def look() -> Books:
         store = Store(url)
@@ -72,8 +69,8 @@ def read(url: str, inboxes: Mapping[str, Path], commands: Path) -> Books:
             await store.close()
 
     stored = asyncio.run(look())
-    told = Counter(key for channel, file in inboxes.items() for key in _messages(channel, file))
-    return replace(stored, told=told, commands=_lines(commands))
+    ran = commands.read_text().splitlines() if commands.exists() else []
+    return replace(stored, arrived=arrivals.read(inbox), commands=ran)
 
 
 def _rows(connection: Connection) -> Books:
@@ -81,16 +78,6 @@ def _rows(connection: Connection) -> Books:
         return [dict(row) for row in connection.execute(select(table)).mappings()]
 
     return Books(every(alerts), every(incidents), every(jobs), every(rollbacks), every(timeline), datetime.now(UTC))
-
-
-def _messages(channel: str, file: Path) -> Iterator[Told]:
-    for line in _lines(file):
-        raw = json.loads(line)["raw"]
-        yield raw["incident"]["id"], raw["event"], datetime.fromisoformat(raw["at"]), channel
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
 
 
 def faults(books: Books, sent: Iterable[Sent]) -> list[str]:
@@ -154,14 +141,26 @@ def _rolled_back_twice(books: Books) -> Iterator[str]:
 
 
 def _untold(books: Books) -> Iterator[str]:
-    """Each message at least once, and no more often than it was tried: once, and once more for each interruption."""
-    tries = books.tries
-    for key, (wanted, tried) in tries.items():
-        count = books.told.get(key, 0)
-        if not wanted <= count <= tried:
-            yield f"{key}: wanted {wanted}, arrived {count} times, tried {tried} times"
-    yield from (f"{key}: arrived and was never queued" for key in books.told.keys() - tries.keys())
-    events = {(incident, event) for incident, event, _, _ in tries}
+    """Each message at least once and at most twice, each event to PagerDuty at least once, nothing else."""
+    keys = {row["id"]: _dedup_key(row) for row in books.incidents}
+    names = set()
+    for job in books.deliveries:
+        told, key = job["payload"], keys[job["incident_id"]]
+        if told["channel"] == PAGER:
+            page = _page(told["event"], told["at"])
+            if page and page not in books.arrived.pages.get(key, ()):
+                yield f"{job['key']}: PagerDuty never heard of it"
+            continue
+        names.add(name := identity(key, job["key"]))
+        count = books.arrived.count(name)
+        if not 1 <= count <= 2:
+            yield f"{job['key']}: arrived {count} times, tried {job['attempts']} times, {job['note']}"
+    yield from (f"message {name} arrived and was never queued" for name in books.arrived.names - names)
+    yield from (f"PagerDuty has an alert of its own: {key}" for key in books.arrived.pages.keys() - set(keys.values()))
+
+
+def _unqueued(books: Books) -> Iterator[str]:
+    events = {(job["incident_id"], job["payload"]["event"]) for job in books.deliveries}
     for row in books.incidents:
         for event in ("opened", "resolved") if row["resolved_at"] else ("opened",):
             if (row["id"], event) not in events:
@@ -170,10 +169,37 @@ def _untold(books: Books) -> Iterator[str]:
     yield from (f"incident {n}: unknown, untold" for n in unknown if (n, "rollback_unknown") not in events)
 
 
+def _paged_late(books: Books) -> Iterator[str]:
+    """What PagerDuty heard last of an incident is what was queued last; later repetitions would open an alert anew."""
+    last: dict[int, Page] = {}
+    for job in sorted(books.deliveries, key=lambda job: job["id"]):
+        page = _page(job["payload"]["event"], job["payload"]["at"])
+        if job["payload"]["channel"] == PAGER and page:
+            last[job["incident_id"]] = page
+    for row in books.incidents:
+        pages = books.arrived.pages.get(_dedup_key(row), ())
+        if row["id"] in last and pages and pages[-1] != last[row["id"]]:
+            yield f"incident {row['id']}: PagerDuty was told last to {pages[-1]}, not {last[row['id']]}"
+
+
+def _dedup_key(row: Row) -> str:
+    return dedup_key(IncidentView(row["id"], row["service"], row["environment"], "", "", "", "", row["opened_at"]))
+
+
+def _page(event: str, at: str) -> Page | None:
+    """How PagerDuty is told of an event; None when it is not."""
+    action = ACTIONS[Event(event)]
+    if action is None:
+        return None
+    return Page(action, event, arrivals.parsed(at)) if action == "trigger" else Page(action)
+
+
 def _noted_twice(books: Books) -> Iterator[str]:
     """What was done has one line on the timeline, however often it was begun."""
     noted = Counter(row["incident_id"] for row in books.timeline if row["kind"] == "told")
-    done = Counter(row["incident_id"] for row in books.jobs if row["kind"] == "deliver" and row["state"] == "done")
+    done = Counter(
+        job["incident_id"] for job in books.deliveries if job["state"] == "done" and "does not tell" not in job["note"]
+    )
     for number in noted.keys() | done.keys():
         if noted[number] != done[number]:
             yield f"incident {number}: {done[number]} messages done, {noted[number]} on the timeline"
@@ -188,6 +214,8 @@ _CHECKS: tuple[Callable[[Books], Iterator[str]], ...] = (
     _overlapping,
     _rolled_back_twice,
     _untold,
+    _unqueued,
+    _paged_late,
     _noted_twice,
     _left_over,
 )
@@ -195,11 +223,11 @@ _CHECKS: tuple[Callable[[Books], Iterator[str]], ...] = (
 
 def summary(books: Books) -> str:
     """The counts in one line."""
-    arrived = Counter(min(count, 3) for count in books.told.values())
     unknown = sum(row["kind"] == "rollback_unknown" for row in books.timeline)
+    healed = sum(row["kind"] == "healed" for row in books.timeline)
     return (
         f"{len(books.alerts)} episodes, {len(books.incidents)} incidents, "
         f"{len(books.rollbacks)} rollbacks ({len(books.commands)} commands ran, {unknown} unknown for a while), "
-        f"{sum(books.told.values())} messages (once {arrived[1]}, twice {arrived[2]}, more often {arrived[3]}), "
-        f"{sum(job['attempts'] > 1 for job in books.jobs)} jobs taken up again"
+        f"{healed} alerts healed, {sum(job['doubts'] > 0 for job in books.deliveries)} messages were in doubt; "
+        f"arrived: {books.arrived}"
     )

@@ -1,4 +1,4 @@
-"""Where a storm strikes: receivers on one store, an inbox for each channel, a rollback command that writes a line."""
+"""Where a storm strikes: receivers on one store, channels of every kind, a rollback command that writes a line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from typing import Any
 from deploywatch.demo.processes import Processes
 from tests.receiver.process import Inbox, RealReceiver, ask, healthy_service, start_inbox
 from tests.support import books
-from tests.support.books import Books
+from tests.support.books import PAGER, Books
 from tests.support.processes import poll
-from tests.support.storm import ENVIRONMENT, Storm, cluster
+from tests.support.storm import ENVIRONMENT, SLACK_CHANNELS, Storm, cluster
 
-CHANNELS = ("team", "pager")
 _PATH = "/webhook/alertmanager"
 # The line is written at once; then the command takes its time, so that a kill often strikes while it runs.
 _COMMAND = ("sh", "-c", 'echo "$1 $2" >> "$3"; sleep 0.2', "rollback", "{service}", "{from_version}")
@@ -31,12 +30,12 @@ _HEALING = {"every": "3s", "settle": "3s"}
 
 @dataclass(slots=True)
 class Ground:
-    """The receivers (not started yet), what blows at them, and what came of it."""
+    """The receivers (not started yet), what blows at them, and where it is told."""
 
     folder: Path
     database: str
     receivers: Sequence[RealReceiver]
-    inboxes: Mapping[str, Inbox]
+    inbox: Inbox
     dice: Random
     storm: Storm
     versions: dict[str, int] = field(default_factory=dict)
@@ -48,8 +47,7 @@ class Ground:
 
     def books(self) -> Books:
         """The store and the inboxes as they are now."""
-        files = {name: inbox.file for name, inbox in self.inboxes.items()}
-        return books.read(self.database, files, self.commands)
+        return books.read(self.database, self.inbox.file, self.commands)
 
     def deploy(self, receiver: RealReceiver, service: str) -> None:
         """Record the next version of a service as deployed; it is no fault when the receiver dies meanwhile."""
@@ -76,7 +74,7 @@ class Ground:
 
         poll(look, within=within, what="every alert is as it was sent last")
 
-    def settle(self, within: float = 90.0) -> Books:
+    def settle(self, within: float = 150.0) -> Books:
         """Let every alert resolve, and wait until nothing is left to do; the books as they are then."""
         self.until_taken_in(within)
         self.storm.resolve_all()
@@ -99,10 +97,10 @@ def ground(
 ) -> Iterator[Ground]:
     """Set it up, with a SQLite store unless `database` names another; each Alertmanager delivers to every replica."""
     folder.mkdir(parents=True, exist_ok=True)
-    inboxes = {name: start_inbox(processes, folder / name) for name in CHANNELS}
+    inbox = start_inbox(processes, folder / "inbox")
     database = database or f"sqlite:///{folder / 'store.db'}"
     with healthy_service("") as health:
-        config = _config(folder, database, inboxes, health)
+        config = _config(folder, database, inbox, health)
         receivers = [_receiver(processes, folder / f"receiver-{number}", config) for number in range(replicas)]
         if database.startswith("postgresql"):
             _migrate(receivers[0])
@@ -112,7 +110,7 @@ def ground(
             receiver.configure(upstream={"alertmanagers": [one.url for one in running], "reconcile": _HEALING})
         names = [f"service-{number:02}" for number in range(services)]
         storm = Storm([one.url for one in running], names, dice)
-        yield Ground(folder, database, receivers, inboxes, dice, storm)
+        yield Ground(folder, database, receivers, inbox, dice, storm)
 
 
 def _migrate(receiver: RealReceiver) -> None:
@@ -127,11 +125,22 @@ def _receiver(processes: Processes, folder: Path, config: Mapping[str, Any]) -> 
     return receiver
 
 
-def _config(folder: Path, database: str, inboxes: Mapping[str, Inbox], health: str) -> dict[str, Any]:
-    channels = {
-        name: {"kind": "webhook", "url": f"{inbox.url}/webhook", "secret": "of-no-importance-here"}
-        for name, inbox in inboxes.items()
+def _channels(inbox: Inbox) -> dict[str, Any]:
+    """One of each kind, and several of Slack's, each of which takes a message a second."""
+    mail = {"sender": "deploywatch@example.com", "recipients": ["ops@example.com"]}
+    slack = {
+        name: {"kind": "slack", "token": "xoxb-1", "channel": f"C000{number:06}", "base_url": f"{inbox.url}/api/"}
+        for number, name in enumerate(SLACK_CHANNELS)
     }
+    return {
+        **slack,
+        PAGER: {"kind": "pagerduty", "routing_key": "0" * 32, "url": inbox.url, "changes": False},
+        "tools": {"kind": "webhook", "url": f"{inbox.url}/webhook", "secret": "of-no-importance-here"},
+        "mail": {"kind": "email", "smtp": inbox.smtp, "security": "none", **mail},
+    }
+
+
+def _config(folder: Path, database: str, inbox: Inbox, health: str) -> dict[str, Any]:
     target = {
         "command": [*_COMMAND, str(folder / "commands")],
         "verify": {"url": health, "healthy_for": "0s", "within": "10s", "interval": "100ms"},
@@ -142,6 +151,7 @@ def _config(folder: Path, database: str, inboxes: Mapping[str, Inbox], health: s
         "database": database,
         "quiet_time": "1s",
         "damping": {"quiet_time": "1s"},
-        "channels": channels,
+        "channels": _channels(inbox),
+        "escalation": {"channels": [PAGER, "mail"]},
         "rollback": rollback | {"targets": [target]},
     }

@@ -21,6 +21,7 @@ from tests.support.processes import fetch, poll
 ENVIRONMENT = "production"
 KINDS = {"Errors": ("critical", "rollback"), "Latency": ("high", ""), "Backlog": ("medium", ""), "Disk": ("medium", "")}
 """Each service's alerts: severity, and the action that it asks for."""
+SLACK_CHANNELS = tuple(f"team-{number:02}" for number in range(12))
 _STEP = timedelta(milliseconds=1)
 
 
@@ -82,10 +83,15 @@ class Sent:
         ends = {} if self.ends_at is None else {"endsAt": self.ends_at.isoformat()}
         return {
             "labels": labels | ({"action": action} if action else {}),
-            "annotations": {"summary": f"{self.name} of {self.service}"},
+            "annotations": {"summary": f"{self.name} of {self.service}", "channels": ",".join(_channels(self.service))},
             "startsAt": self.starts_at.isoformat(),
             **ends,
         }
+
+
+def _channels(service: str) -> tuple[str, ...]:
+    """Who is told of it: one of Slack's channels, and all the others."""
+    return (SLACK_CHANNELS[int(service[-2:]) % len(SLACK_CHANNELS)], "pager", "tools", "mail")
 
 
 @dataclass(slots=True)

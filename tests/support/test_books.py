@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from receiver.messages import identity
+from tests.support.arrivals import Arrivals, Page
 from tests.support.books import Books, faults
 from tests.support.storm import Sent
 
@@ -25,22 +28,38 @@ ALERT = {
 }
 INCIDENT = {"id": 1, "service": "shop", "environment": "production", "opened_at": NOON, "resolved_at": LATER}
 ROLLBACK = {"incident_id": 1, "service": "shop", "from_version": "2", "state": "verified", "detail": ""}
-LINES = [{"incident_id": 1, "kind": kind} for kind in ("opened", "resolved", "rollback_started", "told", "told")]
+LINES = [{"incident_id": 1, "kind": kind} for kind in ("opened", "resolved", "rollback_started", *["told"] * 4)]
 
 
 def _job(event: str, **changes: Any) -> dict[str, Any]:
     payload = {"event": event, "at": NOON.isoformat(), "channel": "team"}
     plain = {"key": event, "kind": "deliver", "incident_id": 1, "payload": payload, "state": "done", "attempts": 1}
-    return plain | {"run_at": NOON, "note": ""} | changes
+    return plain | {"id": 1 if event == "opened" else 2, "run_at": NOON, "note": "", "doubts": 0} | changes
 
 
-JOBS = [_job("opened"), _job("resolved")]
-TOLD = {(1, event, NOON, "team"): 1 for event in ("opened", "resolved")}
-GOOD = Books([ALERT], [INCIDENT], JOBS, [ROLLBACK], LINES, LATER, TOLD, ["shop 2"])
+def _paged(event: str) -> dict[str, Any]:
+    return _job(event, key=f"{event}:pager", payload={"event": event, "at": NOON.isoformat(), "channel": "pager"})
+
+
+JOBS = [_job("opened"), _job("resolved"), _paged("opened"), _paged("resolved")]
+KEY = f"deploywatch/production/shop/1/{int(NOON.timestamp())}"
+NAMES = [identity(KEY, event) for event in ("opened", "resolved")]
+PAGES = [Page("trigger", "opened", NOON), Page("resolve")]
+ARRIVED = Arrivals({"slack": Counter(NAMES)}, {KEY: PAGES})
+GOOD = Books([ALERT], [INCIDENT], JOBS, [ROLLBACK], LINES, LATER, ARRIVED, ["shop 2"])
 
 
 def test_books_that_balance_have_no_fault() -> None:
     assert faults(GOOD, [SENT]) == []
+
+
+def _arrived(pages: dict[str, list[Page]] | None = None, **names: list[str]) -> dict[str, Any]:
+    messages = {kind: Counter(found) for kind, found in names.items()}
+    return {"arrived": Arrivals(messages, {KEY: PAGES} if pages is None else pages)}
+
+
+def test_a_message_that_came_twice_is_no_fault() -> None:
+    assert faults(replace(GOOD, **_arrived(slack=NAMES * 2)), [SENT]) == []
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -52,11 +71,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a rollback that ran twice": ({"commands": ["shop 2", "shop 2"]}, "rolled back 2 times"),
     "a rollback that ran unknown": ({"commands": ["shop 2", "cart 1"]}, "without a word: cart 1"),
     "a rollback that never ran": ({"commands": []}, "nobody was told that this is unknown"),
-    "a message that never came": ({"told": {}}, "arrived 0 times"),
-    "a message that came too often": ({"told": dict.fromkeys(TOLD, 2)}, "arrived 2 times, tried 1 times"),
-    "a message of nowhere": ({"told": TOLD | {(7, "opened", NOON, "team"): 1}}, "was never queued"),
-    "a message that was forgotten": ({"jobs": JOBS[:1], "timeline": LINES[:-1]}, "told that it resolved"),
-    "a message noted twice": ({"timeline": [*LINES, LINES[-1]]}, "2 messages done, 3 on the timeline"),
+    "a message that never came": ({"arrived": Arrivals()}, "arrived 0 times"),
+    "a message that came three times": (_arrived(slack=NAMES * 3), "arrived 3 times"),
+    "a message that came by two ways": (_arrived(slack=NAMES * 2, email=NAMES), "arrived 3 times"),
+    "a message of nowhere": (_arrived(slack=[*NAMES, "nobody's"]), "was never queued"),
+    "a message that was forgotten": ({"jobs": JOBS[:1], "timeline": LINES[:-3]}, "told that it resolved"),
+    "a message noted twice": ({"timeline": [*LINES, LINES[-1]]}, "4 messages done, 5 on the timeline"),
+    "a page that never came": (_arrived(slack=NAMES, pages={KEY: PAGES[1:]}), "opened:pager: PagerDuty never heard"),
+    "a page after the end": (_arrived(slack=NAMES, pages={KEY: PAGES[::-1]}), "told last to Page(action='trigger'"),
+    "a page of nowhere": (_arrived(slack=NAMES, pages={KEY: PAGES, "else": PAGES}), "an alert of its own: else"),
     "a job that waits": ({"jobs": [*JOBS, _job("late", kind="settle", state="ready")]}, "the job late waits"),
     "a job that failed": ({"jobs": [*JOBS, _job("bad", kind="settle", state="failed")]}, "the job bad failed"),
 }

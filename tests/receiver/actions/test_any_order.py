@@ -32,10 +32,11 @@ from receiver.actions.verify import Health
 from receiver.app import HANDLERS
 from receiver.deployments import ledger
 from receiver.desk import Desk
-from receiver.jobs import LEASE, Worker, claim
+from receiver.jobs import LEASE, claim
 from receiver.rendering import Templates
 from receiver.store import Store
 from receiver.store.schema import deployments, incidents, jobs, rollbacks, timeline
+from receiver.worker import Worker
 from tests.receiver import scene as setting
 from tests.receiver.scene import HOUR, MINUTE, MovingClock, RecordedChannel, Scene, alert, ended
 

@@ -10,8 +10,8 @@ import pytest
 
 from deploywatch.demo.servers import Running
 from receiver.actions import record
-from receiver.jobs import Worker
 from receiver.store import Store
+from receiver.worker import Worker
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import NOON, alert
 

@@ -26,7 +26,16 @@ from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_
 from tests.receiver.channels.stories import message
 
 DOCS = Path(__file__).parents[3] / "docs" / "channels"
-SHARED = {"answers", "lifetime", "pacing", "pagerduty_events", "slack_answers", "slack_blocks", "slack_requests"}
+SHARED = {
+    "answers",
+    "lifetime",
+    "pacing",
+    "pagerduty_events",
+    "slack_answers",
+    "slack_blocks",
+    "slack_requests",
+    "slack_search",
+}
 SECRETS = {
     "slack-token": SLACK_TOKEN,
     "slack-signing-secret": SIGNING_SECRET,
