@@ -9,8 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -165,16 +165,13 @@ def test_a_level_is_checked_and_told_to_ci(write: Write) -> None:
 
 async def test_a_watch_checks_until_it_is_interrupted(web: Web, write: Write) -> None:
     path = write(f"services: {{shop: {{probes: {{api: {{kind: http, url: '{web.say('/', 'hello')}'}}}}}}}}")
-    command = [sys.executable, "-m", "deploywatch", "check", "--config.file", str(path), "--watch", "50ms"]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    await eventually(lambda: len(web.requests) >= 3, within=30)
-    web.say("/", status=500)
-    seen = len(web.requests)
-    await eventually(lambda: len(web.requests) >= seen + 3)
-    process.send_signal(signal.SIGINT)
-    output, errors = await process.communicate()
+    async with running("--config.file", str(path), "--watch", "50ms") as (process, told):
+        await eventually(lambda: len(web.requests) >= 3)
+        web.say("/", status=500)
+        seen = len(web.requests)
+        await eventually(lambda: len(web.requests) >= seen + 3)
+        process.send_signal(signal.SIGINT)
+        output, errors = await told
     assert process.returncode == 1
     assert output.count(b"1 of 1 probes succeeded") >= 3
     assert errors.decode() == "\ashop/default/api fails: status: status 500, not 2xx\n"
@@ -189,27 +186,40 @@ async def test_on_a_terminal_a_bar_shows_how_far_it_is_and_leaves_nothing_behind
 
     urls = {"fast": web.say("/fast"), "slow": web.on("/slow", slow)}
     probes = ", ".join(f"{name}: {{kind: http, url: '{url}'}}" for name, url in urls.items())
-    command = [sys.executable, "-m", "deploywatch", "check", "--config.file"]
+    path = write(f"services: {{shop: {{probes: {{{probes}}}}}}}")
     with terminal() as (end, shown):
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            write(f"services: {{shop: {{probes: {{{probes}}}}}}}"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=end,
-            env={**os.environ, "TERM": "xterm"},
-        )
-        await eventually(lambda: b"1/2" in shown(), within=30)
-        released.set()
-        ending = asyncio.create_task(process.communicate())
-        # The terminal has to be read until then, lest it be full.
-        await eventually(lambda: bool(shown()) and ending.done(), within=30)
-        output, _ = await ending
+        async with running("--config.file", str(path), errors=end) as (process, told):
+            await eventually(lambda: b"1/2" in shown())
+            released.set()
+            # The terminal has to be read until then, lest it be full.
+            await eventually(lambda: bool(shown()) and told.done())
+            output, _ = await told
         assert process.returncode == 0
         assert b"2 of 2 probes succeeded" in output
         assert b"probing" not in output
         _, erased, rest = shown().rpartition(b"\x1b[2K")
         assert erased
         assert b"probing" not in rest
+
+
+@asynccontextmanager
+async def running(
+    *arguments: str, errors: int = asyncio.subprocess.PIPE
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.Task[tuple[bytes, bytes]]]]:
+    """A check under way, and what it says until its end; it does not outlive the test."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploywatch", "check", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=errors,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    told = asyncio.create_task(process.communicate())
+    try:
+        yield process, told
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await told
 
 
 @contextmanager
