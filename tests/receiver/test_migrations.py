@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, insert, select, text
 
@@ -26,8 +27,8 @@ from receiver.store.schema import incidents
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
 _NUMBERS = count(1)
-HEAD = "0004"
 FOLDER = Path(receiver.store.__file__).parent / "migrations"
+HEAD = ScriptDirectory(str(FOLDER)).get_current_head()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
