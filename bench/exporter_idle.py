@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from exporter.clock import SystemClock
+from deploywatch.clock import SystemClock
 from exporter.measure.lag import LOOP_BOUNDS, Lags, watch_loop
 
 LATE = 0.05

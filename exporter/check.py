@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
-from exporter.clock import Clock
 from exporter.config import ExporterSettings, ServiceKey
 from exporter.discovery import TargetFiles, together
 from exporter.health import ProbeHealth, ServiceHealth, Status, services

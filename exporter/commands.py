@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploywatch import logs, options
+from deploywatch.clock import SystemClock
 from deploywatch.config import nearest
 from deploywatch.conventions import EXPORTER_PORT
 from deploywatch.quantity import parse_duration
@@ -21,7 +22,6 @@ from exporter import config, garbage
 from exporter.app import make_server
 from exporter.check import Checked, NothingError, Wanted, all_targets
 from exporter.check import check as check_all
-from exporter.clock import SystemClock
 from exporter.config import ExporterSettings
 from exporter.exporter import Exporter
 from exporter.reports import FORMATS

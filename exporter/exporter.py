@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploywatch import logs
+from deploywatch.clock import Clock, SystemClock
 from exporter import config, garbage
-from exporter.clock import Clock, SystemClock
 from exporter.config import ExporterSettings
 from exporter.discovery import TargetFiles, together
 from exporter.measure.board import Board

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from deploywatch import logs
+from deploywatch.clock import Clock
 from deploywatch.config import Settings
-from exporter.clock import Clock
 from exporter.results import Application, Failed, Family, Reason, Result, Sample
 
 log = logs.get("exporter")

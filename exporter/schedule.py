@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from deploywatch import logs
+from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
-from exporter.clock import Clock
 from exporter.lane import Lane, Slots
 from exporter.measure.lag import START_BOUNDS, Lags
 from exporter.probing import run

@@ -24,12 +24,12 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from deploywatch import config, logs
+from deploywatch.clock import utc_now
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 from receiver import api, retention, slack_buttons, webhook
 from receiver.actions import approval, handlers, notify
 from receiver.channels import connect
-from receiver.clock import utc_now
 from receiver.config import ReceiverConfig, load
 from receiver.deployments import announce
 from receiver.desk import Desk

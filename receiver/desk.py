@@ -9,7 +9,7 @@ from datetime import datetime
 
 import aiohttp
 
-from receiver.clock import Clock, Sleep, utc_now
+from deploywatch.clock import Now, Sleep, utc_now
 from receiver.config import ReceiverConfig
 from receiver.messages import Channel
 from receiver.rendering import Templates
@@ -25,7 +25,7 @@ class Desk:
     templates: Templates
     channels: Mapping[str, Channel]
     http: aiohttp.ClientSession
-    clock: Clock = utc_now
+    clock: Now = utc_now
     sleep: Sleep = asyncio.sleep
     started_at: datetime = field(init=False)
 

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from deploywatch.clock import UtcTime, in_utc
 from receiver import bodies
 from receiver.bodies import BodyError
-from receiver.clock import UtcTime, in_utc
 from receiver.incidents.ingest import Delivery
 from receiver.incidents.rules import Alert
 

@@ -11,7 +11,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from deploywatch import logs
-from receiver.clock import Clock, Sleep
+from deploywatch.clock import Now, Sleep
 from receiver.jobs import LEASE, Handler, Job, Outcome, again, backoff, claim, extend, finish, next_due
 from receiver.store import Store, StoreError
 
@@ -41,7 +41,7 @@ class Worker:
         handlers: Mapping[str, Handler],
         *,
         owner: str,
-        clock: Clock,
+        clock: Now,
         concurrency: int = CONCURRENCY,
         fenced: Collection[str] = (),
         lease_sleep: Sleep = asyncio.sleep,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from deploywatch import conventions, logs
-from exporter.clock import Clock
+from deploywatch.clock import Clock
 from exporter.config import ServiceKey
 from exporter.exposition import Exposition, Format, Page
 from exporter.measure import families

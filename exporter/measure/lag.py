@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.core import HistogramMetricFamily
 
-from exporter.clock import Clock
+from deploywatch.clock import Clock
 
 START_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds for the delays of runs, in seconds."""

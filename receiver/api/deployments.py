@@ -10,12 +10,12 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection
 
+from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from receiver.actions import reconsider
 from receiver.api.answers import DeploymentAnswer
 from receiver.api.auditing import audited
 from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
-from receiver.clock import UtcTime
 from receiver.deployments import announce, ledger
 from receiver.desk import Desk
 

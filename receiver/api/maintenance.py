@@ -10,12 +10,12 @@ from aiohttp import web
 from pydantic import Field, model_validator
 from sqlalchemy import Connection
 
+from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
 from receiver.api.answers import WindowAnswer
 from receiver.api.auditing import audited
 from receiver.api.routing import Name, Remark, Route, not_found, number, read_body
-from receiver.clock import UtcTime
 from receiver.desk import Desk
 from receiver.people import holding, maintenance
 from receiver.people.windows import Window

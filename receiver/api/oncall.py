@@ -7,9 +7,9 @@ from datetime import datetime
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from deploywatch.clock import UtcTime
 from receiver.api.answers import DutyAnswer, OnCallAnswer
 from receiver.api.routing import Route
-from receiver.clock import UtcTime
 from receiver.desk import Desk
 from receiver.people.roster import Schedule
 from receiver.people.schedule import Duty, on_call

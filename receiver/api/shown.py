@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
+from deploywatch.clock import Now
 from receiver.api.answers import CheckAnswer, HoldAnswer, IncidentAnswer, WholeIncidentAnswer
 from receiver.api.routing import iso
-from receiver.clock import Clock
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
@@ -50,9 +50,7 @@ def incident_json(settings: ReceiverConfig, incident: Incident) -> IncidentAnswe
     }
 
 
-def whole_json(
-    connection: Connection, settings: ReceiverConfig, wanted: int, clock: Clock
-) -> WholeIncidentAnswer | None:
+def whole_json(connection: Connection, settings: ReceiverConfig, wanted: int, clock: Now) -> WholeIncidentAnswer | None:
     """An incident with its alerts, rollbacks, checklist and timeline; None when there is none of this number."""
     incident = book.find(connection, wanted)
     if incident is None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from deploywatch import logs, options
+from deploywatch.clock import utc_now
 from deploywatch.conventions import RECEIVER_PORT
-from receiver.clock import utc_now
 from receiver.messages import Event
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import aiohttp
 import msgspec
 
+from deploywatch.clock import in_utc
 from deploywatch.errors import UnreachableError
 from deploywatch.secrets import redact_url
-from receiver.clock import in_utc
 from receiver.incidents.rules import Alert
 
 _SECONDS = aiohttp.ClientTimeout(total=30)

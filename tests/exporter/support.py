@@ -15,7 +15,7 @@ from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 from pydantic import TypeAdapter
 
-from exporter.clock import SystemClock
+from deploywatch.clock import SystemClock
 from exporter.probes import AnyProbe
 from exporter.probes.port import Entry, PortSettings, Registry
 from exporter.probing import ProbeSettings, run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.clock import ManualClock
+from deploywatch.clock import ManualClock
 from exporter.config import ServiceKey
 from exporter.measure import families
 from exporter.measure.board import Board

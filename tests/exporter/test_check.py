@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from deploywatch.clock import SystemClock
 from exporter import config
 from exporter.check import Checked, Wanted, all_targets, check
-from exporter.clock import SystemClock
 from exporter.commands import changes
 from exporter.health import ProbeHealth
 from exporter.reports import junit, plain, table

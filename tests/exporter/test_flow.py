@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from deploywatch.clock import SystemClock
 from exporter import config
-from exporter.clock import SystemClock
 from exporter.net.filling import fill, fill_body, fill_url, masked, names
 from exporter.probes.flow import FlowSettings
 from exporter.probing import run

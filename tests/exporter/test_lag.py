@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from exporter.clock import SystemClock
+from deploywatch.clock import SystemClock
 from exporter.measure.lag import LOOP_BOUNDS, Lags, watch_loop
 from tests.exporter.support import eventually
 

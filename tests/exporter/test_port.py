@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from deploywatch.clock import SystemClock
 from deploywatch.demo.servers import Running
 from exporter import config
-from exporter.clock import SystemClock
 from exporter.probes.port import Entry, PortSettings
 from exporter.probing import run
 from exporter.results import Reason, Result

@@ -15,10 +15,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from deploywatch.clock import SystemClock
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import PASSWORD, Running
-from exporter.clock import SystemClock
 from exporter.net.dial import Route
 from exporter.net.resolve import Address
 from exporter.probes.postgres import PostgresProbe, PostgresSettings

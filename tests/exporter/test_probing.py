@@ -10,7 +10,7 @@ import ssl
 
 import pytest
 
-from exporter.clock import SystemClock
+from deploywatch.clock import SystemClock
 from exporter.measure import families
 from exporter.net.resolve import Resolver
 from exporter.probing import DETAIL_LIMIT, Findings, from_os_error, run

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from exporter.clock import SystemClock
+from deploywatch.clock import SystemClock
 from exporter.net.dial import Route
 from exporter.probes import AnyProbe
 from exporter.probing import ProbeSettings, run

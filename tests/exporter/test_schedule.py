@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.clock import ManualClock
+from deploywatch.clock import ManualClock
 from exporter.probes.redis import RedisSettings
 from exporter.probing import Findings
 from exporter.results import Failed, Reason, Result

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import aiohttp
 
-from receiver.clock import Clock, Sleep
+from deploywatch.clock import Now, Sleep
 
 Values = Mapping[str, str]
 """What placeholders stand for; each value is checked before it goes anywhere."""
@@ -20,7 +20,7 @@ class Means:
     """What plans are carried out with."""
 
     http: aiohttp.ClientSession
-    clock: Clock
+    clock: Now
     sleep: Sleep
 
 

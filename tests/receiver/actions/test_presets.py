@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from deploywatch.clock import utc_now
 from receiver.actions.executors.choice import RollbackChoice, ScaleChoice
 from receiver.actions.executors.plan import Means, Result
-from receiver.clock import utc_now
 from tests.receiver.scene import MINUTE, until
 
 VALUES = {

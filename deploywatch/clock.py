@@ -6,13 +6,40 @@ import asyncio
 import heapq
 import itertools
 import time
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, AwareDatetime
 
 _TURNS = 50
 
+Now = Callable[[], datetime]
+"""Gives the time, in UTC; for decisions that need nothing else."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Returns after so many seconds."""
+
+
+def in_utc(value: datetime) -> datetime:
+    """The same moment in UTC; ValueError when that has no year from 1 to 9999."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is no time in UTC: the year must be from 1 to 9999 there") from error
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(in_utc)]
+"""A field for a time with its zone, taken over as UTC."""
+
+
+def utc_now() -> datetime:
+    """The real time, in UTC."""
+    return datetime.now(UTC)
+
 
 class Clock(Protocol):
-    """Where the exporter takes its time from; all in seconds."""
+    """Time and waiting together; all in seconds."""
 
     def now(self) -> float:
         """Unix time."""
