@@ -126,7 +126,7 @@ async def _scan(talk: Conversation, name: str, gauge: KeyGauge) -> list[bytes]:
             raise Failed(Reason.TOO_LARGE, f"gauge {name}: more than {most} keys match {gauge.key}")
         if int(cursor) == 0:
             return sorted(keys)
-    raise Failed(Reason.TOO_LARGE, f"gauge {name}: more than {_SCAN_CALLS * _SCAN_COUNT} keys would have to be scanned")
+    raise Failed(Reason.TOO_LARGE, f"gauge {name}: more than {_SCAN_CALLS} calls of SCAN would be needed")
 
 
 async def _numbers(talk: Conversation, keys: Sequence[bytes], gauge: KeyGauge) -> list[float | None]:

@@ -341,14 +341,14 @@ async def test_when_a_server_hangs_up_on_what_was_waited_for_the_next_run_connec
         await silent(reader, writer)
 
     target = probing(dsn=f"postgresql://ann:x@127.0.0.1:{await tcp(talk)}/shop")
-    await run(target, limit=0.05, clock=SystemClock())
-    callers[0].transport.abort()
 
-    async def anew() -> bool:
+    async def called(times: int) -> bool:
         await run(target, limit=0.05, clock=SystemClock())
-        return len(callers) == 2
+        return len(callers) == times
 
-    await eventually(anew)
+    await eventually(lambda: called(1))
+    callers[0].transport.abort()
+    await eventually(lambda: called(2))
 
 
 async def _alone(database: Any) -> bool:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes, wait_until
 from deploywatch.demo.servers import Running
+from exporter.net import keys
 from exporter.results import Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.support import eventually, measured, probe
@@ -98,14 +99,17 @@ async def test_more_keys_than_allowed_are_the_reason(any_redis: Running, client:
     )
 
 
-async def test_a_scan_ends_where_it_would_load_the_server(any_redis: Running, client: Any) -> None:
-    fill = "for n = 1, 200500 do redis.call('SET', 'session:' .. n, '') end"
+async def test_a_scan_ends_where_it_would_load_the_server(
+    any_redis: Running, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_SCAN_CALLS", 10)
+    fill = "for n = 1, 150000 do redis.call('SET', 'session:' .. n, '') end"
     await client.eval(fill, 0)
     result = await gauged(any_redis, key="queue:*", label="queue_id")
     await client.flushdb()
     assert (result.reason, result.detail) == (
         Reason.TOO_LARGE,
-        "gauge queue_length: more than 200000 keys would have to be scanned",
+        "gauge queue_length: more than 10 calls of SCAN would be needed",
     )
 
 
