@@ -22,6 +22,7 @@ from bench.receiver_actions_sides import TEAMS, Sides, Told
 from bench.receiver_servers import Place
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
+from receiver.store import Store
 
 RATE, SECONDS, ROUNDS = 50.0, 20.0, 5
 CHANNELS = ("slack", "pagerduty", "email", "webhook")
@@ -88,13 +89,10 @@ def in_turns(console: Console, place: Place, name: str, database: Callable[[str]
             told = once(
                 place, f"{name}-{turn}-{kind}", database(f"{name.lower()}_{turn}_{kind}"), hangs=kind == "hangs"
             )
-            state = (
-                f"{told.bad} webhooks not answered with 200, {told.missing} messages missing, {told.fifth} begun there"
-            )
+            whole = f"99 of 100 after {p99(_of(told.after_commit, 'all four')):.0f} ms, {told.fifth} begun on the fifth"
+            bad = f"{told.bad} webhooks not answered with 200, {told.missing} messages missing"
             load = os.getloadavg()[0]
-            console.print(
-                f"{name}, round {turn}, the fifth channel {kind}: {state}; load average {load:.1f}", style="dim"
-            )
+            console.print(f"{name} {turn}, the fifth {kind}: {whole}; {bad}; load average {load:.1f}", style="dim")
             seen.append(told)
     return rounds
 
@@ -147,6 +145,9 @@ async def _create(url: str, name: str) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute(f'create database "{name}"')
     await connection.close()
+    store = Store(f"{url.rpartition('/')[0]}/{name}")
+    await store.migrate()
+    await store.close()
 
 
 def main() -> None:
