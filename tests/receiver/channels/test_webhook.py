@@ -12,6 +12,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
 
 from deploywatch.demo.inbox import Answer, Inbox, Serving
 from deploywatch.secrets import Masked
@@ -105,6 +108,23 @@ def test_a_message_sent_again_bears_the_same_id_and_another_another() -> None:
     later = TEMPLATES.render(replace(story(Event.OPENED), at=NOW + timedelta(seconds=1)))
     others = [message(event) for event in Event if event is not Event.OPENED]
     assert message().id not in {one.id for one in (later, *others)}
+
+
+async def test_two_headers_bear_the_id_too() -> None:
+    headers: list[CIMultiDictProxy[str]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        headers.append(request.headers)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    async with TestServer(app) as server:
+        settings = {"kind": "webhook", "url": str(server.make_url("/")), "secret": WEBHOOK_SECRET}
+        channel = WebhookChannel("tools", WebhookSettings.model_validate(settings))
+        await channel.send(message(), None)
+        await channel.close()
+    assert {headers[0][name] for name in ("Deploywatch-Delivery", "Idempotency-Key")} == {message().id}
 
 
 @pytest.mark.parametrize(
