@@ -125,7 +125,7 @@ class SlackChannel:
                 return await self._post(message, None)
 
     async def find(self, message: Message, reference: str | None) -> str | None:
-        """Look for the message in its thread, or in the channel; Raises DeliveryError.
+        """Look for the message in its thread, else in the channel. Raises DeliveryError.
 
         That needs the channel's ID, which a reference bears and a setting may, and a scope to read.
         """
