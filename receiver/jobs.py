@@ -17,7 +17,7 @@ from receiver.store.schema import jobs
 
 LEASE = timedelta(seconds=20)
 """For how long a job is its worker's, unless renewed; then others take it over."""
-QUEUE_LIMIT = 8
+QUEUE_LIMIT = 16
 """Jobs of one queue that a worker runs at a time."""
 _MAX_BACKOFF = timedelta(minutes=5)
 _NAME_LIMIT = 200

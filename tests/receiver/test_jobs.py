@@ -109,8 +109,8 @@ async def test_names_of_any_length_are_queued_and_stay_distinct(store: Store) ->
 
 
 async def test_two_owners_never_hold_the_same_job(store: Store) -> None:
-    await queue(store, *(job(str(number)) for number in range(20)))
-    both = await asyncio.gather(*(claimed(store, owner=owner, limit=15) for owner in ("one", "two")))
+    await queue(store, *(job(str(number)) for number in range(40)))
+    both = await asyncio.gather(*(claimed(store, owner=owner, limit=20) for owner in ("one", "two")))
     assert [len(found) for found in both] == [QUEUE_LIMIT, QUEUE_LIMIT]
     assert len({one.id for found in both for one in found}) == 2 * QUEUE_LIMIT
 
