@@ -51,6 +51,7 @@ def preview(event: Event, file: Path, settings: ReceiverConfig, now: datetime) -
         approve_url=f"{url}/approval?an-example" if asks else "",
         reject_url=f"{url}/approval?an-example" if asks else "",
         deployment=_deployment(incident),
+        bridge=settings.response.bridge_of(incident.id),
     )
     return Templates(settings.templates).render(story)
 

@@ -57,7 +57,7 @@ LINKS_OF_A_KIND: Final = 3
 POSTMORTEM: Final = "postmortem.md.j2"
 MESSAGE_VARIABLES: Final = (
     *("event", "at", "incident", "alerts", "firing", "lead", "rollback", "note", "next_update", "eta", "expires"),
-    *("approve_url", "reject_url", "degradation", "cause", "prevention", "deployment"),
+    *("approve_url", "reject_url", "degradation", "cause", "prevention", "deployment", "bridge"),
 )
 CHANGES_STATE: Final = frozenset({Event.ACKNOWLEDGED, Event.WORSENED, Event.UPDATE, Event.RESOLVED})
 """Events after which the incident's first message is out of date."""
@@ -286,6 +286,7 @@ def _links(story: Story) -> Iterator[tuple[str, str]]:
         yield from ((name, link) for name, link in decisions if link)
     kinds = {
         "Incident": [story.incident.url],
+        "Bridge": [] if story.incident.resolved_at else [story.bridge],
         "Runbook": [alert.runbook_url for alert in alerts],
         "Dashboard": [alert.dashboard_url for alert in alerts],
     }

@@ -180,6 +180,7 @@ def _compose(connection: Connection, desk: Desk, job: Job) -> tuple[Message, str
         deployment=_deployed(connection, incident),
         rollback=_unpack(job.payload["rollback"]),
         note=job.payload["note"],
+        bridge=desk.settings.response.bridge_of(incident.id),
         **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
     message = desk.templates.render(story)

@@ -115,7 +115,7 @@ def _remind(
     book.save(connection, incident)
     names = ", ".join(told) or "nobody: no channel has heard of it, and nobody is on call"
     book.write_line(connection, incident.id, now, "reminded", f"reminded {names}: {text}")
-    note = with_context(desk.settings, incident, text)
+    note = with_context(incident, text)
     tell(
         connection,
         desk.settings,

@@ -50,7 +50,7 @@ def _decide(connection: Connection, desk: Desk, job: Job, incident: Incident) ->
             return
         after = format_duration(timedelta(seconds=step["after"]))
         called = f"; {', '.join(reached.names)} called" if reached.names else ""
-        why = with_context(settings, fresh, f"nobody acknowledged it within {after}{called}")
+        why = with_context(fresh, f"nobody acknowledged it within {after}{called}")
         once = f"step:{step['severity']}:{step['number']}"
         escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
 

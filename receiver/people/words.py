@@ -1,17 +1,13 @@
-"""What a message to people adds to its reason: the probable cause, and where they meet."""
+"""What a message to people adds to its reason: the probable cause."""
 
 from __future__ import annotations
 
-from receiver.config import ReceiverConfig
 from receiver.incidents.book import Incident
 from receiver.people.causes import Cause
 
 
-def with_context(settings: ReceiverConfig, incident: Incident, why: str) -> str:
-    """The reason, with the probable cause where there is one, and with the bridge where one is configured."""
-    parts = [why]
-    if incident.cause and incident.cause != Cause.UNKNOWN:
-        parts.append(f"probable cause: {incident.cause} ({incident.cause_why})")
-    if bridge := settings.response.bridge_of(incident.id):
-        parts.append(f"bridge: {bridge}")
-    return "; ".join(parts)
+def with_context(incident: Incident, why: str) -> str:
+    """The reason, with the probable cause where there is one."""
+    if not incident.cause or incident.cause == Cause.UNKNOWN:
+        return why
+    return f"{why}; probable cause: {incident.cause} ({incident.cause_why})"

@@ -220,6 +220,15 @@ def test_what_changes_the_state_tells_how_the_first_message_should_read(event: E
         assert ("Next: acknowledge it" in told.standing.body) is (event is Event.WORSENED)
 
 
+@pytest.mark.parametrize("event", Event)
+def test_every_message_says_where_people_meet_until_it_is_over(event: Event) -> None:
+    told = replace(story(event), bridge="https://meet.example/1")
+    over = replace(told, incident=replace(told.incident, resolved_at=NOW))
+    going_on = replace(told, incident=replace(told.incident, resolved_at=None))
+    assert dict(TEMPLATES.render(going_on).links)["Bridge"] == "https://meet.example/1"
+    assert "Bridge" not in dict(TEMPLATES.render(over).links)
+
+
 def test_only_an_approval_bears_links_to_decide_and_its_time() -> None:
     asked = story(Event.APPROVAL_WANTED)
     told = TEMPLATES.render(asked)
