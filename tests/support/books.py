@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table, select
 
 from receiver.channels.pagerduty import ACTIONS
 from receiver.messages import Event, IncidentView, identity
+from receiver.people.agenda import REMINDERS
 from receiver.rendering import dedup_key
 from receiver.store import Store
 from receiver.store.schema import alerts, incidents, jobs, rollbacks, timeline
@@ -25,6 +26,8 @@ Row = Mapping[str, Any]
 PAGER = "pager"
 """The channel that is PagerDuty."""
 
+_MOOT = REMINDERS | {"joined", "outlived"}
+"""Kinds of jobs that find nothing to do once the incident is resolved."""
 _SOON = timedelta(minutes=1)
 """What is to be done later, such as a reminder that a review is due, is no part of a storm."""
 
@@ -44,12 +47,14 @@ class Books:
 
     @property
     def waiting(self) -> list[str]:
-        """The jobs that run, or are to run soon."""
-        soon = self.at + _SOON
+        """The jobs that run, or are to run soon; not those that find their incident over."""
+        soon, over = self.at + _SOON, {row["id"] for row in self.incidents if row["resolved_at"]}
+        moot = [job["key"] for job in self.jobs if job["kind"] in _MOOT and job["incident_id"] in over]
         return [
             job["key"]
             for job in self.jobs
-            if job["state"] == "running" or (job["state"] == "ready" and job["run_at"] <= soon)
+            if job["state"] == "running"
+            or (job["state"] == "ready" and job["run_at"] <= soon and job["key"] not in moot)
         ]
 
     @property

@@ -91,6 +91,13 @@ def test_what_does_not_fit_together_is_told(name: str) -> None:
     assert any(fault in found for found in faults(replace(GOOD, **changes), [SENT]))
 
 
+def test_a_reminder_of_what_is_over_is_not_waited_for_and_one_of_what_goes_on_is() -> None:
+    reminder = _job("reminder", kind="reminder", state="ready", run_at=LATER)
+    assert faults(replace(GOOD, jobs=[*JOBS, reminder]), [SENT]) == []
+    going_on = replace(GOOD, jobs=[*JOBS, reminder], incidents=[{**INCIDENT, "resolved_at": None}])
+    assert "the job reminder waits" in faults(going_on, [SENT])
+
+
 def test_what_is_due_in_days_is_no_part_of_a_storm() -> None:
     review = _job("review", kind="review_due", state="ready", run_at=LATER + timedelta(days=2))
     assert faults(replace(GOOD, jobs=[*JOBS, review]), [SENT]) == []
