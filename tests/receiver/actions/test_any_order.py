@@ -1,282 +1,399 @@
-"""Whatever happens in whatever order: at most one rollback a deployment, only of a recent one, never a silent refusal.
+"""Whatever happens in whatever order: no rollback that a brake forbids, and never a silent refusal.
 
-Alerts, deployments, answers of people, crashes at every point and the passing of time are drawn at random, on a real
-store with a clock that is moved. The command is a plan that notes what it would do.
+Alerts, deployments, answers of people, windows, crashes at every point, a second replica and a clock that jumps are
+drawn at random, on a real store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import aiohttp
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from receiver.actions import approval, rollback, verify
+from receiver.actions import approval, reconsider, rollback, verify
+from receiver.actions.brakes import ADVICE, Refusal
 from receiver.actions.executors.choice import RollbackChoice
-from receiver.actions.executors.plan import Means, Result, Values
-from receiver.actions.settings.rollback import Decide
+from receiver.actions.executors.plan import Result, Values
 from receiver.actions.verify import Health
 from receiver.app import HANDLERS
 from receiver.deployments import ledger
 from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.rules import Effect
 from receiver.jobs import LEASE, claim
+from receiver.people import holding, maintenance
+from receiver.people.windows import Window
 from receiver.rendering import Templates
 from receiver.store import Store
-from receiver.store.schema import deployments, incidents, jobs, rollbacks, timeline
+from receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline
 from receiver.worker import Worker
 from tests.receiver import scene as setting
-from tests.receiver.scene import HOUR, MINUTE, MovingClock, RecordedChannel, Scene, alert, ended
+from tests.receiver.actions.outside import GOOD, Deployed, Limits, NotedPlan, Outside
+from tests.receiver.scene import HOUR, MINUTE, SECOND, MovingClock, Scene, alert, ended
 
-RECENT = 2 * HOUR
-ANSWERS = {"rollback_refused", "rollback_started", "rollback_dry_run", "approval_wanted", "rollback_unknown"}
-NAMES = ("HighErrorRate", "ServiceDown")
+ANSWERS = {"rollback_refused", "rollback_started", "rollback_dry_run", "approval_wanted"}
+REFUSED = re.compile(r"rollback refused \((\w+)\): .+; asked for by .+", re.DOTALL)
+FAILING = Result(good=False, detail="no")
+SETUPS = {
+    "it acts by itself, and not again for an hour": Limits(cooldown=HOUR),
+    "rollbacks fail": Limits(result=FAILING),
+    "a person decides": Limits(mode="approve"),
+    "one an hour for a target": Limits(of_target=1),
+    "one an hour in all": Limits(in_all=1),
+    "it waits, and wants two alerts": Limits(issues=2, delay=5 * MINUTE),
+}
+CLOSED = {"verified", "not_verified", "failed", "unproven"}
 
-
-@dataclass(slots=True)
-class World:
-    """What happens outside: which rollbacks were really carried out, and how they and their checks go."""
-
-    ran: list[tuple[str, str]] = field(default_factory=list)
-    result: Result = field(default_factory=lambda: Result(good=True, detail="done"))
-    healthy: bool = True
-    dies: bool = False
-
-    def reset(self) -> None:
-        """All is well again, and nothing has happened."""
-        fresh = World()
-        self.ran, self.result, self.healthy, self.dies = fresh.ran, fresh.result, fresh.healthy, fresh.dies
-
-
-WORLD = World()
-
-
-@dataclass(frozen=True, slots=True)
-class NotedPlan:
-    """A plan that notes in the world that it was carried out, and may take the receiver down with it."""
-
-    values: tuple[str, str]
-    programs: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return " ".join(self.values)
-
-    async def perform(self, means: Means, limit: timedelta) -> Result:
-        """Note it."""
-        WORLD.ran.append(self.values)
-        if WORLD.dies:
-            raise asyncio.CancelledError
-        return WORLD.result
+SERVICES, NAMES = st.sampled_from(["shop", "shop", "search"]), st.sampled_from(["HighErrorRate", "ServiceDown"])
+AGES = st.sampled_from([MINUTE, MINUTE, HOUR, 3 * HOUR])
+WORLDS = st.sampled_from([GOOD, GOOD, FAILING, Result(good=False, detail="?", known=False)])
+QUIET = st.sampled_from([11 * MINUTE, 11 * MINUTE, 31 * MINUTE, 3 * HOUR])
+SAID = st.sampled_from(["yes", "yes", "no", "late", ""])
+Then = Literal["work", "replicas", "abandon", "before", "meanwhile", "window"]
+THEN = st.sampled_from(["work", "work", "work", "replicas", "abandon", "before", "meanwhile", "window"])
 
 
 class Receiver(RuleBasedStateMachine):
     """One receiver, and what happens to it; `store_file` is copied for each course of events."""
 
-    store_file: Path
-    templates: Templates
+    store_file: ClassVar[Path]
+    templates: ClassVar[Templates]
+    limits: ClassVar[Limits]
+    outside: ClassVar[Outside]
+    carried_out: ClassVar[int]
 
     def __init__(self) -> None:
         super().__init__()
-        WORLD.reset()
         self.loop = asyncio.new_event_loop()
-        self.folder = Path(tempfile.mkdtemp())
+        memory = Path("/dev/shm")
+        self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         shutil.copy(self.store_file, self.folder / "store.db")
         self.clock = MovingClock()
-        self.versions = 0
-        self.firing: dict[str, Any] = {}
-        self.scene = self.run(self.open())
 
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
 
-    async def open(self) -> Scene:
-        target = {"command": ["x"], "verify": {"url": "http://x/", "within": "1m", "interval": "20s"}}
-        brakes = {"recent": "2h", "cooldown": "10m", "breaker": 3, "targets": [target]}
-        config = setting.settings(rollback={"mode": "auto", "approval": {"within": "10m"}, **brakes})
+    def write(self, work: Any) -> Any:
+        return self.run(self.scene.desk.store.write(work))
+
+    def read(self, query: Any) -> list[Any]:
+        """Every row that is found."""
+        return list(self.run(self.scene.read(lambda c: c.execute(query).all())))
+
+    @initialize()
+    def begin(self) -> None:
+        """Two deployments of each service went well."""
+        type(self).outside = Outside(self.clock, self.limits, result=self.limits.result)
+        config = setting.settings(**self.limits.config()).model_copy(update={"channels": {}})
+        self.scene = self.run(self.open(config))
+        for service in ("shop", "search"):
+            self.deploy(service, HOUR, "succeeded")
+            self.deploy(service, MINUTE, "succeeded")
+
+    async def open(self, config: Any) -> Scene:
         store = Store(f"sqlite:///{self.folder}/store.db")
         await store.open()
-        channels = {"team": RecordedChannel()}
-        http = aiohttp.ClientSession()
-        desk = Desk(config, store, self.templates, channels, http, clock=self.clock, sleep=self.clock.sleep)
+        desk = Desk(config, store, self.templates, {}, aiohttp.ClientSession(), self.clock, self.clock.sleep)
         handlers = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
-        return Scene(desk, self.clock, Worker(store, handlers, owner="a", clock=self.clock), channels)
+        self.replica = Worker(store, handlers, owner="b", clock=self.clock)
+        return Scene(desk, self.clock, Worker(store, handlers, owner="a", clock=self.clock))
 
     def teardown(self) -> None:
-        self.run(self.scene.desk.http.close())
-        self.run(self.scene.desk.store.close())
-        self.loop.close()
-        shutil.rmtree(self.folder)
+        try:
+            self.nothing_is_left_in_between()
+        finally:
+            self.run(self.scene.desk.http.close())
+            self.run(self.scene.desk.store.close())
+            self.loop.close()
+            shutil.rmtree(self.folder)
 
-    @initialize(mode=st.sampled_from(["auto", "auto", "approve"]), gate=st.booleans())
-    def configure(self, mode: str, gate: bool) -> None:
-        """Choose how careful it is."""
-        desk = self.scene.desk
-        gated = Decide(issues=1, confidence=0.3) if gate else None
-        chosen = desk.settings.rollback.model_copy(update={"mode": mode, "decide": gated})
-        desk.settings = desk.settings.model_copy(update={"rollback": chosen})
-        self.deploy(good=True, ago=HOUR)
-        self.deploy(good=True, ago=MINUTE)
-
-    @rule(good=st.booleans(), ago=st.sampled_from([MINUTE, HOUR, 3 * HOUR]))
-    def deploy(self, good: bool, ago: timedelta) -> None:
+    @rule(service=SERVICES, ago=AGES, status=st.sampled_from(["succeeded", "succeeded", "failed", "running"]))
+    def deploy(self, service: str, ago: timedelta, status: Literal["running", "succeeded", "failed"]) -> None:
         """A pipeline tells of a deployment."""
-        self.versions += 1
-        self.run(self.scene.deployed(f"1.{self.versions}", ago=ago, good=good))
+        version, began = f"1.{len(self.outside.deployed)}", self.clock.now - ago
 
-    @rule()
-    def begin_to_deploy(self) -> None:
-        """A pipeline begins to deploy, and does not end."""
-        self.versions += 1
-        version, now = f"1.{self.versions}", self.clock.now
-        self.run(
-            self.scene.desk.store.write(
-                lambda c: ledger.start(c, service="shop", environment="production", version=version, started_at=now)
-            )
-        )
+        def write(connection: Connection) -> int:
+            new = ledger.start(connection, service=service, environment="production", version=version, started_at=began)
+            if status != "running":
+                ledger.finish(connection, new.id, ledger.Status(status), began)
+            return new.id
 
-    @rule(name=st.sampled_from(NAMES))
-    def fire(self, name: str) -> None:
+        self.outside.deployed.append(Deployed(self.write(write), service, version, began, status))
+
+    @rule(good=st.booleans(), told=st.booleans())
+    def finish(self, good: bool, told: bool) -> None:
+        """Every deployment that runs ends; its end may be told to those who wait for it, or found out by them."""
+        for one in self.outside.running():
+            one.status, now = "succeeded" if good else "failed", self.clock.now
+
+            def write(connection: Connection, one: Deployed = one, now: Any = now) -> None:
+                new = ledger.finish(connection, one.id, ledger.Status(one.status), now)
+                if new and told:
+                    reconsider.has_ended(connection, new, now)
+
+            self.write(write)
+
+    @rule(service=SERVICES, name=NAMES)
+    def fire(self, service: str, name: str) -> None:
         """An alert fires."""
         starts = self.clock.now - setting.NOON
-        fired = alert(name, starts=starts, severity="critical", action="rollback")
-        self.firing[name] = fired
-        self.run(self.scene.take(fired))
+        fired = alert(name, starts=starts, severity="critical", action="rollback", service=service)
+        effects = self.run(self.scene.take(fired))
+        if not any(effect is Effect.IGNORE for effect, _ in effects):
+            self.outside.firing[service, name] = fired
+
+    @rule(service=SERVICES, name=NAMES)
+    def resolve(self, service: str, name: str) -> None:
+        """An alert resolves."""
+        if fired := self.outside.firing.pop((service, name), None):
+            self.run(self.scene.take(ended(fired)))
+
+    @rule(service=SERVICES, several=st.booleans(), quiet=QUIET, then=THEN, said=SAID)
+    def a_deployment_breaks_it(self, service: str, several: bool, quiet: timedelta, then: Then, said: str) -> None:
+        """After a quiet time and a deployment alerts fire; the receiver works or dies meanwhile, a person answers."""
+        self.goes_quiet(service, quiet)
+        self.deploy(service, MINUTE, "succeeded")
+        self.goes_wrong(service, several, then)
+        self.answered(service, said)
+
+    @rule(service=SERVICES, several=st.booleans(), told=st.booleans(), quiet=QUIET, then=THEN, said=SAID)
+    def it_breaks_while_deploying(
+        self, service: str, several: bool, told: bool, quiet: timedelta, then: Then, said: str
+    ) -> None:
+        """The deployment is still running when alerts fire, and ends later."""
+        self.goes_quiet(service, quiet)
+        self.deploy(service, MINUTE, "running")
+        self.goes_wrong(service, several, then)
+        self.finish(good=several, told=told)
+        self.wait(5 * MINUTE)
+        self.answered(service, said)
 
     @rule(
-        name=st.sampled_from(NAMES),
-        then=st.sampled_from(["work", "die", "abandon", "nothing"]),
-        quiet=st.sampled_from([11 * MINUTE, 3 * HOUR]),
-        deployed=st.booleans(),
+        service=SERVICES,
+        mended=st.booleans(),
+        quiet=st.sampled_from([31 * MINUTE, 3 * HOUR, 3 * HOUR]),
+        then=THEN,
+        said=SAID,
     )
-    def go_wrong(self, name: str, then: str, quiet: timedelta, deployed: bool) -> None:
-        """After a quiet time something goes wrong, and the receiver works, or dies before it does or meanwhile."""
-        for firing in list(self.firing):
-            self.resolve(firing)
+    def it_breaks_by_itself(self, service: str, mended: bool, quiet: timedelta, then: Then, said: str) -> None:
+        """Nothing was deployed before; perhaps something that mends it is deployed afterwards."""
+        self.goes_quiet(service, quiet)
+        self.fire(service, "HighErrorRate")
+        if mended:
+            self.clock.advance(SECOND)
+            self.deploy(service, timedelta(), "succeeded")
+        self.goes_wrong(service, False, then)
+        self.answered(service, said)
+
+    def goes_quiet(self, service: str, quiet: timedelta) -> None:
+        for where, name in list(self.outside.firing):
+            if where == service:
+                self.resolve(where, name)
         self.wait(quiet)
-        if deployed:
-            self.deploy(good=True, ago=MINUTE)
-        self.fire(name)
-        {"nothing": lambda: None, "work": self.work, "abandon": self.abandon, "die": self.die_while_it_runs}[then]()
 
-    @rule(name=st.sampled_from(NAMES))
-    def resolve(self, name: str) -> None:
-        """An alert resolves."""
-        if name in self.firing:
-            self.run(self.scene.take(ended(self.firing.pop(name))))
+    def goes_wrong(self, service: str, several: bool, then: Then) -> None:
+        self.fire(service, "HighErrorRate")
+        if several:
+            self.fire(service, "ServiceDown")
+        if then == "window":
+            self.a_window_opens(service, 20 * MINUTE)
+        self.go_on(then)
 
-    @rule()
-    def work(self) -> None:
-        """Do what is due."""
-        self.run(self.scene.drain())
+    def answered(self, service: str, said: str) -> None:
+        if said:
+            self.answer(said != "no", 12 * MINUTE if said == "late" else timedelta())
+            self.wait(SECOND)
+        self.a_person_asks(service)
+        self.wait(2 * MINUTE)
 
-    @rule(by=st.sampled_from([timedelta(seconds=1), MINUTE, 11 * MINUTE, HOUR]))
-    def wait(self, by: timedelta) -> None:
-        """Time passes, and what is due is done."""
-        self.run(self.scene.after(by))
+    @rule(then=THEN)
+    def go_on(self, then: Then) -> None:
+        """Do what is due; or a process takes jobs and dies before their commands run, or while they do."""
+        match then:
+            case "work" | "window":
+                self.run(self.scene.drain())
+            case "replicas":
+                self.run(self.both())
+            case "abandon":
+                self.claim()
+                self.clock.advance(LEASE + SECOND)
+            case "before" | "meanwhile":
+                self.outside.dies = then
+                self.run(self.die())
+                self.outside.dies = ""
+                self.clock.advance(LEASE + SECOND)
 
-    @rule()
-    def abandon(self) -> None:
-        """A process takes jobs and dies before it does anything."""
+    async def both(self) -> None:
+        await asyncio.gather(self.scene.drain(), self.replica.drain())
+
+    def claim(self) -> list[Any]:
         now = self.clock.now
-        self.run(self.scene.desk.store.write(lambda c: claim(c, now, "one that dies", 9)))
-        self.clock.advance(LEASE + timedelta(seconds=1))
+        return list(self.write(lambda c: claim(c, now, "one that dies", 9)))
 
-    @rule()
-    def die_while_it_runs(self) -> None:
-        """A process takes jobs and dies while its command runs."""
-        WORLD.dies = True
-        with contextlib.suppress(asyncio.CancelledError):
-            self.run(self._die())
-        WORLD.dies = False
-        self.clock.advance(LEASE + timedelta(seconds=1))
-
-    async def _die(self) -> None:
+    async def die(self) -> None:
         desk, now = self.scene.desk, self.clock.now
         for job in await desk.store.write(lambda c: claim(c, now, "one that dies", 9)):
             if job.kind == rollback.KIND:
                 with contextlib.suppress(asyncio.CancelledError):
                     await rollback.handle(desk, job)
 
-    @rule(yes=st.booleans())
-    def answer(self, yes: bool) -> None:
-        """A person says yes or no, whether or not anybody asked."""
-        now = self.clock.now
+    @rule(by=st.sampled_from([SECOND, MINUTE, 5 * MINUTE, 11 * MINUTE, 30 * MINUTE, HOUR]))
+    def wait(self, by: timedelta) -> None:
+        """Time passes, and what is due is done."""
+        self.run(self.scene.after(by))
 
-        def write(connection: Any) -> None:
+    @rule(by=st.sampled_from([-HOUR, -10 * MINUTE, 10 * MINUTE, HOUR]))
+    def the_clock_jumps(self, by: timedelta) -> None:
+        """Forwards or backwards."""
+        self.clock.advance(by)
+
+    @rule(yes=st.sampled_from([True, True, False]), after=st.sampled_from([timedelta(), timedelta(), 12 * MINUTE]))
+    def answer(self, yes: bool, after: timedelta) -> None:
+        """A person says yes or no to what was asked last, perhaps too late, while the receiver does nothing."""
+        self.clock.advance(after)
+        now = self.clock.now
+        versions = {one.id: one.version for one in self.outside.deployed}
+
+        def write(connection: Connection) -> None:
             for number in connection.execute(select(incidents.c.id)).scalars().all():
                 asked = approval.latest(connection, number)
-                if asked is not None:
-                    approval.answer(connection, asked, yes=yes, by="ann", note="", now=now)
+                if asked is None:
+                    continue
+                if yes and asked.state == "waiting" and now < asked.expires_at:
+                    self.outside.said_yes.add(versions[asked.deployment_id])
+                approval.answer(connection, asked, yes=yes, by="ann", note="", now=now)
 
-        self.run(self.scene.desk.store.write(write))
+        self.write(write)
 
-    @rule(good=st.booleans(), known=st.booleans(), healthy=st.booleans())
-    def change_the_world(self, good: bool, known: bool, healthy: bool) -> None:
+    @rule(service=SERVICES)
+    def a_person_asks(self, service: str) -> None:
+        """A person asks for a rollback of what has an open incident."""
+        now, key = self.clock.now, book.open_key(service, "production")
+
+        def write(connection: Connection) -> None:
+            if found := book.open_by_key(connection, [key]).get(key):
+                rollback.queue_for(connection, found, "ann", now)
+
+        self.write(write)
+
+    @rule(service=SERVICES, lasts=st.sampled_from([20 * MINUTE, 2 * HOUR]))
+    def a_window_opens(self, service: str, lasts: timedelta) -> None:
+        """Maintenance begins, unless there is some."""
+        now = self.clock.now
+        if self.outside.windows.get(service, now) <= now:
+            self.outside.windows[service] = now + lasts
+            window = Window(service, "production", now, now + lasts, tell=False, reason="we move")
+            self.write(lambda c: maintenance.start(c, window, now))
+
+    @rule()
+    def windows_end(self) -> None:
+        """Maintenance ends early."""
+        now = self.clock.now
+        self.outside.windows.clear()
+
+        def write(connection: Connection) -> None:
+            for one in maintenance.upcoming(connection, (), now):
+                maintenance.end(connection, one.id or 0, max(now, one.starts_at), "ann")
+            holding.look_again(connection, now)
+
+        self.write(write)
+
+    @rule(result=WORLDS, healthy=st.booleans())
+    def the_world_changes(self, result: Result, healthy: bool) -> None:
         """From now on rollbacks go well or not, and the service is healthy or not."""
-        WORLD.result = Result(good, "as the world is", known=good or known)
-        WORLD.healthy = healthy
+        self.outside.result, self.outside.healthy = result, healthy
 
     @invariant()
-    def no_deployment_is_rolled_back_twice(self) -> None:
-        """Not even after a crash."""
-        counted = Counter(WORLD.ran)
-        assert not [what for what, times in counted.items() if times > 1]
+    def nobody_outside_objects(self) -> None:
+        """Every rollback that was carried out was allowed to be."""
+        assert self.outside.objections == []
 
     @invariant()
-    def only_recent_deployments_are_rolled_back(self) -> None:
-        """Neither an old one, nor one that began after its incident had opened."""
-        query = select(rollbacks.c.started_at, deployments.c.started_at, incidents.c.opened_at).select_from(
-            rollbacks.join(deployments, rollbacks.c.deployment_id == deployments.c.id).join(
-                incidents, rollbacks.c.incident_id == incidents.c.id
-            )
+    def rollbacks_keep_their_distance(self) -> None:
+        """Each is of a recent deployment that began before its incident, after the cooldown, and within the caps."""
+        query = (
+            select(rollbacks.c.service, rollbacks.c.started_at, deployments.c.started_at, incidents.c.opened_at)
+            .select_from(rollbacks.join(deployments, rollbacks.c.deployment_id == deployments.c.id).join(incidents))
+            .order_by(rollbacks.c.id)
         )
-        for began, deployed, opened in self.run(self.scene.read(lambda c: c.execute(query).all())):
-            assert began - deployed <= RECENT
+        limits, earlier = self.outside.limits, list[tuple[str, Any]]()
+        for service, began, deployed, opened in self.read(query):
+            assert began - deployed <= limits.recent
             assert deployed <= opened
+            within = [where for where, at in earlier if at > began - HOUR]
+            assert within.count(service) < limits.of_target
+            assert len(within) < limits.in_all
+            assert all(began >= at + limits.cooldown for where, at in earlier if where == service)
+            earlier.append((service, began))
 
     @invariant()
     def nothing_that_was_asked_for_ends_in_silence(self) -> None:
-        """Each finished decision has its own line on the timeline."""
-        asked = select(jobs.c.incident_id).where(jobs.c.kind == rollback.KIND, jobs.c.state != "ready")
-        done = asked.where(jobs.c.state.in_(("done", "failed")))
-        lines = select(timeline.c.incident_id).where(timeline.c.kind.in_(ANSWERS - {"rollback_unknown"}))
-        finished = Counter(self.run(self.scene.read(lambda c: c.execute(done).scalars().all())))
-        told = Counter(self.run(self.scene.read(lambda c: c.execute(lines).scalars().all())))
+        """Each finished decision has its own line, a refusal with its reason and what to do; no job broke."""
+        columns = (jobs.c.incident_id, jobs.c.state, jobs.c.attempts, jobs.c.note)
+        asked = self.read(select(*columns).where(jobs.c.kind == rollback.KIND))
+        assert not [
+            note for _, state, attempts, note in asked if state == "ready" and attempts
+        ]  # it never says "again"
+        finished = Counter(number for number, state, *_ in asked if state in ("done", "failed"))
+        held = select(jobs.c.incident_id).where(jobs.c.kind == holding.KIND, jobs.c.key.like("%:job:%"))
+        told = Counter[int](number for (number,) in self.read(held))
+        for number, kind, text in self.read(select(timeline.c.incident_id, timeline.c.kind, timeline.c.text)):
+            told[number] += kind in ANSWERS
+            if kind == "rollback_refused":
+                found = REFUSED.fullmatch(text)
+                assert found, text
+                assert ADVICE[Refusal(found[1])] in text
         assert not [number for number, count in finished.items() if told[number] < count]
 
+    def nothing_is_left_in_between(self) -> None:
+        """When all is well again and time has passed, every rollback has an end, and no target is locked."""
+        self.outside.result, self.outside.healthy = GOOD, True
+        for _ in range(2):
+            self.wait(4 * HOUR)
+        self.nobody_outside_objects()
+        type(self).carried_out += len(self.outside.ran)
+        assert {state for (state,) in self.read(select(rollbacks.c.state))} <= CLOSED
+        assert self.read(select(target_locks.c.holder)) == []
 
+
+@pytest.mark.parametrize("setup", SETUPS)
 def test_no_order_of_events_gets_past_the_brakes(
-    empty_store: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch
+    setup: str, empty_store: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def plan(_: RollbackChoice, values: Values) -> NotedPlan:
-        return NotedPlan((values["service"], values["from_version"]))
+        return NotedPlan(Receiver.outside, values)
 
     async def look(*_: Any) -> Health:
-        return Health(WORLD.healthy, "as the world is")
+        return Health(Receiver.outside.healthy, "as the world is")
 
     monkeypatch.setattr(RollbackChoice, "plan", plan)
     monkeypatch.setattr(verify, "look", look)
     monkeypatch.setattr(Receiver, "store_file", empty_store, raising=False)
     monkeypatch.setattr(Receiver, "templates", templates, raising=False)
+    monkeypatch.setattr(Receiver, "limits", SETUPS[setup], raising=False)
+    monkeypatch.setattr(Receiver, "carried_out", 0, raising=False)
     run_state_machine_as_test(
         Receiver,
         settings=settings(
-            max_examples=50,
-            stateful_step_count=25,
+            max_examples=14,
+            stateful_step_count=15,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert Receiver.carried_out  # or nothing was tried
