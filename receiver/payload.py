@@ -62,6 +62,7 @@ class _QuickPayload(msgspec.Struct, gc=False):
 
     version: Literal["4"]
     alerts: list[msgspec.Raw]
+    truncated_alerts: int = msgspec.field(name="truncatedAlerts", default=0)
 
 
 _QUICK_ALERT = msgspec.json.Decoder(_QuickAlert)
@@ -76,16 +77,19 @@ class RejectedError(Exception):
 def understand(body: bytes, received_at: datetime) -> Delivery:
     """Read a body; RejectedError says with JSON paths what is wrong."""
     try:
-        return Delivery(received_at, body, _read_all(_QUICK.decode(body).alerts))
+        quick = _QUICK.decode(body)
+        return Delivery(received_at, body, _read_all(quick.alerts), quick.truncated_alerts)
     except _UNREADABLE as first:
         # The quick reader stops at the first fault; the other finds all of them, each of which costs a kilobyte.
         if len(body) > _FAULTS_LIMIT:
             raise RejectedError(f"not an Alertmanager webhook of version 4: {_told(first)}") from first
         try:
-            found = bodies.read(body, Payload).alerts
+            whole = bodies.read(body, Payload)
         except BodyError as error:
             raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
-        return Delivery(received_at, body, tuple(_without_nul(_alert(one)) for one in found))
+        return Delivery(
+            received_at, body, tuple(_without_nul(_alert(one)) for one in whole.alerts), whole.truncated_alerts
+        )
 
 
 def _read_all(raws: Iterable[msgspec.Raw]) -> tuple[Alert, ...]:

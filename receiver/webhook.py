@@ -35,7 +35,7 @@ class Intake:
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
         # Several replicas write to one PostgreSQL, so that there only the store knows.
-        self._recall = Recall() if desk.store.is_sqlite else None
+        self._recall = Recall(alone=desk.store.is_sqlite)
         self._closed = False
 
     @property
@@ -75,8 +75,7 @@ class Intake:
 
     def forget(self) -> None:
         """Remember no alert, in the transaction that deletes some: what is remembered must be in the store."""
-        if self._recall:
-            self._recall.forget()
+        self._recall.forget()
 
     async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         deliveries = [delivery for delivery, _ in batch]
@@ -85,14 +84,12 @@ class Intake:
                 lambda connection: ingest(connection, self._desk.settings, deliveries, self._desk.clock(), self._recall)
             )
         except BaseException as error:
-            if self._recall:
-                self._recall.forget()
+            self._recall.forget()
             if not isinstance(error, Exception):
                 raise
             await self._recover(batch, error)
             return
-        if self._recall:
-            self._recall.forget(beyond=REMEMBERED)
+        self._recall.forget(beyond=REMEMBERED)
         for _, future in batch:
             _answer(future, None)
         self._committed(taken)

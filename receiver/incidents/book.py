@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, exists, func, or_, select, update
 
@@ -18,6 +18,8 @@ from receiver.messages import AlertView, IncidentView, TimelineEntryView
 from receiver.store import insert_all, insert_id, tallies, upsert
 from receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline
 from receiver.strategy import Severity
+
+K = TypeVar("K", int, str)
 
 SYSTEM = "deploywatch"
 _CHUNK = 500
@@ -201,6 +203,16 @@ def timeline_of(connection: Connection, incident_id: int) -> list[TimelineEntryV
     ]
 
 
+def kinds(connection: Connection, incident_ids: Iterable[int]) -> set[tuple[int, str]]:
+    """Which kinds of lines are on these incidents' timelines."""
+    query = select(timeline.c.incident_id, timeline.c.kind).distinct()
+    return {
+        (incident_id, kind)
+        for chunk in _chunks(incident_ids)
+        for incident_id, kind in connection.execute(query.where(timeline.c.incident_id.in_(chunk)))
+    }
+
+
 def moments(connection: Connection, incident_id: int, kind: str) -> list[datetime]:
     """When lines of one kind were written to the incident's timeline, oldest first."""
     query = select(timeline.c.at).where(timeline.c.incident_id == incident_id, timeline.c.kind == kind)
@@ -344,7 +356,7 @@ def _alert(row: RowMapping) -> Alert:
     )
 
 
-def _chunks(items: Iterable[str]) -> Iterable[list[str]]:
+def _chunks(items: Iterable[K]) -> Iterable[list[K]]:
     """SQLite takes a bounded number of values in one statement."""
     whole = sorted(set(items))
     return (whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))

@@ -19,6 +19,7 @@ from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.incidents.dependencies import causes
+from receiver.incidents.remarks import Remarks, Said
 from receiver.incidents.resolution import watch_quiet
 from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide, decide_repeated
 from receiver.messages import Event
@@ -36,27 +37,32 @@ Known = dict[str, tuple[Episode, int | None]]
 """The current episode of each fingerprint, with the incident that it belongs to."""
 _UNKNOWN = (None, None)
 _HEARD = Decision(Effect.RECORD, Reason.WATCHDOG_HEARD)
+_TRUNCATED = Decision(Effect.RECORD, Reason.TRUNCATED)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook that has been understood: its body as it came, and its alerts."""
+    """One webhook that has been understood: its body as it came, its alerts, and how many were left out of it."""
 
     received_at: datetime
     body: bytes
     alerts: tuple[Alert, ...]
+    truncated: int = 0
 
 
 @dataclass(slots=True)
 class Recall:
-    """Remembers alerts between transactions, where one process alone writes to the store."""
+    """Remembers between transactions: remarks, and alerts where one process `alone` writes to the store."""
 
+    alone: bool = True
     episodes: Known = field(default_factory=dict)
+    said: Said = field(default_factory=set)
 
     def forget(self, *, beyond: int = 0) -> None:
-        """Forget everything, if more than `beyond` alerts are remembered."""
-        if len(self.episodes) > beyond:
+        """Forget everything, if more than `beyond` alerts or remarks are remembered."""
+        if max(len(self.episodes), len(self.said)) > beyond:
             self.episodes.clear()
+            self.said.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class Ingest:
     now: datetime
     known: Known
     open: dict[str, Incident]
+    remarks: Remarks
     changed: dict[tuple[str, datetime], tuple[Alert, str, int | None]] = field(default_factory=dict)
     joined: dict[str, Incident] = field(default_factory=dict)
     overtaken: set[str] = field(default_factory=set)
@@ -96,6 +103,7 @@ class Ingest:
         repeated = decide_repeated(alert, known) if known else None
         if repeated and repeated.effect is Effect.IGNORE:
             self.reasons[repeated] += 1
+            self.remarks.add(incident_id, repeated.reason, alert.name)
             return
         key = book.open_key(*target(alert))
         severity = self.settings.strategy.severity(alert)
@@ -116,10 +124,16 @@ class Ingest:
             case Effect.RESOLVE if incident_id is not None:
                 self._gather(incident_id, "alert_resolved", alert.name)
                 self.resolved.add(incident_id)
+            case Effect.REFRESH:
+                self.remarks.add(incident_id, decision.reason, alert.name)
+            case Effect.RECORD if incident is not None:
+                self.remarks.add(incident.id, decision.reason, alert.name)
             case _:
                 pass
         if known and known.starts_at < alert.starts_at:
             self.overtaken.add(alert.fingerprint)
+            if known.firing and alert.firing:
+                self.remarks.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
 
@@ -127,6 +141,14 @@ class Ingest:
         """Note a watchdog, which belongs to no incident."""
         self.reasons[_HEARD] += 1
         book.hear(self.connection, alert, self.now)
+
+    def miss(self, delivery: Delivery) -> None:
+        """Note the alerts that Alertmanager left out of a webhook, on the incidents of those that it sent."""
+        self.reasons[_TRUNCATED] += delivery.truncated
+        count = "1 alert" if delivery.truncated == 1 else f"{delivery.truncated} alerts"
+        for alert in delivery.alerts:
+            _, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
+            self.remarks.add(incident_id, Reason.TRUNCATED, count)
 
     def _cause(self, alert: Alert) -> Incident | None:
         """The open incident of the nearest service that the alert's service depends on."""
@@ -137,6 +159,7 @@ class Ingest:
     def settle(self) -> None:
         """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
         self._write_gathered()
+        self.remarks.write(self.connection, self.now)
         for incident in self.joined.values():
             book.save(self.connection, incident)
         book.save_alerts(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
@@ -287,7 +310,7 @@ def ingest(
 ) -> Taken:
     """Store the deliveries and all that follows from them.
 
-    `recall` saves looking up alerts that are remembered; the caller makes it forget when the transaction fails.
+    `recall` saves looking up what is remembered; the caller makes it forget when the transaction fails.
     """
     insert_all(
         connection,
@@ -295,7 +318,7 @@ def ingest(
         [{"received_at": one.received_at, "alerts": len(one.alerts), "body": one.body} for one in batch],
     )
     alerts = [alert for delivery in batch for alert in delivery.alerts]
-    known = recall.episodes if recall else {}
+    known = recall.episodes if recall and recall.alone else {}
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
         known.update(book.episodes(connection, unknown))
     state = Ingest(
@@ -305,6 +328,7 @@ def ingest(
         known=known,
         # Only a new episode asks whether an incident is open.
         open=book.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
+        remarks=Remarks(recall.said if recall else set()),
     )
     watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
     for alert in alerts:
@@ -312,5 +336,8 @@ def ingest(
             state.hear(alert)
         else:
             state.take(alert)
+    for delivery in batch:
+        if delivery.truncated > 0:
+            state.miss(delivery)
     state.settle()
     return Taken(state.reasons, state.queued)

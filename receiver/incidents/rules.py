@@ -57,6 +57,7 @@ class Reason(StrEnum):
 
     FIRST_ALERT = "first_alert"
     INCIDENT_IS_OPEN = "incident_is_open"
+    RESOLVE_MISSED = "resolve_missed"
     MORE_SEVERE = "more_severe"
     ALERT_RESOLVED = "alert_resolved"
     RESOLVED_BEFORE_FIRING = "resolved_before_firing"
@@ -66,6 +67,7 @@ class Reason(StrEnum):
     EPISODE_IS_OVER = "episode_is_over"
     VICTIM_OF_DEPENDENCY = "victim_of_dependency"
     WATCHDOG_HEARD = "watchdog_heard"
+    TRUNCATED = "truncated"
 
 
 class Decision(NamedTuple):
@@ -99,6 +101,8 @@ def decide(
         return Decision(Effect.OPEN, Reason.FIRST_ALERT)
     if worse(severity, open_severity):
         return Decision(Effect.WORSEN, Reason.MORE_SEVERE)
+    if known is not None and known.firing:
+        return Decision(Effect.JOIN, Reason.RESOLVE_MISSED)
     return Decision(Effect.JOIN, Reason.INCIDENT_IS_OPEN)
 
 

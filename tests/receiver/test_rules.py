@@ -33,7 +33,9 @@ TABLE = {
     "older resolved": (ended(FIRING), NEW_FIRES, "high", "high", Effect.IGNORE, Reason.OLDER_EPISODE),
     "fires again": (LATER, OVER, "high", None, Effect.OPEN, Reason.FIRST_ALERT),
     "fires again within the quiet time": (LATER, OVER, "high", "high", Effect.JOIN, Reason.INCIDENT_IS_OPEN),
-    "later start without resolve": (LATER, FIRES, "high", "high", Effect.JOIN, Reason.INCIDENT_IS_OPEN),
+    "later start without resolve": (LATER, FIRES, "high", "high", Effect.JOIN, Reason.RESOLVE_MISSED),
+    "later start without resolve, worse": (LATER, FIRES, "critical", "high", Effect.WORSEN, Reason.MORE_SEVERE),
+    "later start after a person's resolve": (LATER, FIRES, "high", None, Effect.OPEN, Reason.FIRST_ALERT),
     "later resolve of what fires": (ended(LATER), FIRES, "high", "high", Effect.RESOLVE, Reason.ALERT_RESOLVED),
     "later resolve of what is over": (ended(LATER), OVER, "high", None, Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING),
 }
