@@ -97,11 +97,22 @@ async def test_a_webhook_is_answered_after_its_commit(running: Front) -> None:
     assert (await running.scene.incident()).service == "shop"
 
 
-async def test_unknown_fields_of_later_versions_are_ignored(running: Front) -> None:
-    later = {**alert_json(alert()), "annotationsExtra": {"deep": [1, 2]}, "silencedBy": ["x"]}
-    status, _ = await running.post(body(alerts=[later], notificationReason="repeat", routeID="{}/1", truncatedAlerts=3))
+# What a version's webhook has beyond `truncatedAlerts` and the fields before it, which are all that 0.25 has.
+FIELDS_SINCE: dict[str, dict[str, Any]] = {
+    "0.25": {},
+    "0.32": {"notification_reason": "repeat interval elapsed"},
+    "0.34": {"notification_reason": "repeat interval elapsed", "routeLabels": {"team": "shop"}},
+    "a later one": {"notification_reason": 7, "routeLabels": None, "more": [{"deep": [1, 2]}]},
+}
+
+
+@pytest.mark.parametrize("version", FIELDS_SINCE)
+async def test_the_fields_of_every_version_are_taken(running: Front, version: str) -> None:
+    later = {**alert_json(alert()), **({"silencedBy": ["x"]} if version == "a later one" else {})}
+    status, _ = await running.post(body(alerts=[later], truncatedAlerts=3, **FIELDS_SINCE[version]))
     assert status == 200
-    await running.scene.incident()
+    assert (await running.scene.incident()).service == "shop"
+    assert running.commits == [{(Effect.OPEN, Reason.FIRST_ALERT): 1, (Effect.RECORD, Reason.TRUNCATED): 3}]
 
 
 async def test_a_payload_of_alertmanager_0_25_is_taken(running: Front) -> None:
