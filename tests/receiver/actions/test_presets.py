@@ -90,6 +90,10 @@ SCALES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["az appservice plan update --resource-group shops --name plan --number-of-workers 6"],
     ),
 }
+PRESETS: dict[str, tuple[RollbackChoice | ScaleChoice, list[str]]] = {
+    **{f"rollback by {name}": (RollbackChoice.model_validate(one), calls) for name, (one, calls) in ROLLBACKS.items()},
+    **{f"scale by {name}": (ScaleChoice.model_validate(one), calls) for name, (one, calls) in SCALES.items()},
+}
 RECORD = """#!{python} -S
 import json, os, sys
 with open({file!r}, "a") as record:
@@ -165,13 +169,13 @@ async def test_a_scale_preset_calls_its_tool_so(tools: Tools, name: str) -> None
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-@pytest.mark.parametrize("name", ROLLBACKS)
+@pytest.mark.parametrize("name", PRESETS)
 async def test_what_a_tool_does_is_told_and_later_steps_are_not_run(tools: Tools, name: str, behaviour: str) -> None:
-    written, commands = ROLLBACKS[name]
+    choice, commands = PRESETS[name]
     then, said = BEHAVIOURS[behaviour]
     tools.behave(then)
     limit = timedelta(seconds=1.5) if behaviour == "hangs" else MINUTE
-    result = await perform(RollbackChoice.model_validate(written), limit)
+    result = await perform(choice, limit)
     where = "step 1 of 2, kubectl: " if len(commands) > 1 else ""
     assert not result.good
     assert result.known
@@ -181,9 +185,10 @@ async def test_what_a_tool_does_is_told_and_later_steps_are_not_run(tools: Tools
     await until(lambda: not _alive(group))
 
 
-async def test_of_100_mb_of_output_the_end_is_kept(tools: Tools) -> None:
+@pytest.mark.parametrize("name", PRESETS)
+async def test_of_100_mb_of_output_the_end_is_kept(tools: Tools, name: str) -> None:
     tools.behave("for _ in range(100): os.write(1, b'x' * 1_000_000)\nprint('\\nthe end')")
-    result = await perform(RollbackChoice.model_validate({"azure_slot_swap": SWAP}))
+    result = await perform(PRESETS[name][0])
     assert result.good
     assert result.detail.endswith("the end")
     assert len(result.detail) < 70_000
