@@ -50,7 +50,7 @@ REFUSED = re.compile(r"rollback refused \((\w+)\): .+; asked for by .+", re.DOTA
 FAILING = Result(good=False, detail="no")
 SETUPS = {
     "it acts by itself, and not again for an hour": Limits(cooldown=HOUR),
-    "rollbacks fail": Limits(result=FAILING),
+    "rollbacks fail": Limits(result=FAILING, breaker=1),
     "a person decides": Limits(mode="approve"),
     "one an hour for a target": Limits(of_target=1),
     "one an hour in all": Limits(in_all=1),
@@ -64,7 +64,7 @@ WORLDS = st.sampled_from([GOOD, GOOD, FAILING, Result(good=False, detail="?", kn
 QUIET = st.sampled_from([11 * MINUTE, 11 * MINUTE, 31 * MINUTE, 3 * HOUR])
 SAID = st.sampled_from(["yes", "yes", "no", "late", ""])
 Then = Literal["work", "replicas", "abandon", "before", "meanwhile", "window"]
-THEN = st.sampled_from(["work", "work", "work", "replicas", "abandon", "before", "meanwhile", "window"])
+THEN = st.sampled_from(["work", "work", "replicas", "window", "abandon", "before", "meanwhile", "window"])
 
 
 class Receiver(RuleBasedStateMachine):

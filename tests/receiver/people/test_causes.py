@@ -138,6 +138,19 @@ async def test_a_rollback_for_its_cause_goes_through_the_brakes(make_scene: Make
     assert refused.startswith("rollback refused (no_target)")
 
 
+async def test_a_lack_of_resources_is_answered_by_scaling(make_scene: MakeScene) -> None:
+    target = {"service": "shop", "replicas": 6, "command": ["true"]}
+    scene = make_scene(
+        settings(causes={"actions": {"resource": ["scale"]}}, scale={"mode": "auto", "targets": [target]})
+    )
+    await scene.take(alert("HighCpu", incident_type="resource_utilization"))
+    await scene.drain()
+    assert await scene.lines("scale_good") == ["scaling shop in production to 6: done after 0s: exit code 0"]
+    await scene.take(alert("HighMemory", incident_type="resource_utilization"))
+    await scene.drain()
+    assert len(await scene.lines("scale_started")) == 1
+
+
 OWNED: dict[str, Any] = {
     "causes": {"actions": {"dependency": ["tell_owner"]}, "owners": {"redis": "hosting"}},
     "oncall": {"contacts": {"hosting": {"channels": ["hosting"]}}},

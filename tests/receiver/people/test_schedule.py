@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from deploywatch import config
 from receiver.people.roster import Schedule
 from receiver.people.schedule import on_call, reach, turn
-from tests.receiver.scene import HOUR, MINUTE
+from tests.receiver.scene import HOUR, MINUTE, SECOND
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PEOPLE = {name: {"channels": [f"{name}-chat"]} for name in ("ann", "bob", "cid")}
@@ -67,6 +67,18 @@ def test_who_stands_in_is_on_call_until_the_override_ends() -> None:
     assert turn(one, "shop", datetime(2026, 1, 6, tzinfo=UTC)).stands_in
     assert who(one, datetime(2026, 1, 6, 23, 59, tzinfo=UTC)) == "cid"
     assert who(one, datetime(2026, 1, 7, tzinfo=UTC)) == "ann"
+
+
+@pytest.mark.parametrize("changed", [date(2026, 3, 29), date(2026, 10, 25)])
+def test_who_stands_in_while_the_clock_is_changed_does_so_from_and_until_the_times_on_the_wall(changed: date) -> None:
+    nine = datetime(changed.year, changed.month, changed.day, 9, tzinfo=BERLIN)
+    day_before = nine - timedelta(days=1)  # on the wall: 23 or 25 hours
+    override = {"rotation": "shop", "who": "cid", "from": day_before.isoformat(), "until": nine.isoformat()}
+    one = schedule({"every": "1d"}, overrides=[override])
+    inside = [day_before, day_before.astimezone(UTC) + 22 * HOUR, nine.astimezone(UTC) - SECOND]
+    assert {who(one, at) for at in inside} == {"cid"}
+    outside = [day_before.astimezone(UTC) - SECOND, nine.astimezone(UTC)]
+    assert not [at for at in outside if turn(one, "shop", at).stands_in]
 
 
 def test_of_several_overrides_the_last_one_written_counts() -> None:
