@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from sys import intern
 from typing import Annotated, Literal
 
 import msgspec
@@ -126,8 +127,19 @@ def _alert(one: _AlertPayload | _QuickAlert) -> Alert:
     firing = one.status == "firing"
     ended = not firing and ends_at is not None and ends_at.year > _NEVER
     return Alert(
-        one.fingerprint, firing, starts_at, ends_at if ended else None, one.labels, one.annotations, one.generator_url
+        one.fingerprint,
+        firing,
+        starts_at,
+        ends_at if ended else None,
+        _shared(one.labels),
+        _shared(one.annotations),
+        intern(one.generator_url),
     )
+
+
+def _shared(texts: dict[str, str]) -> dict[str, str]:
+    """With each text in memory once, however many alerts of a storm have it."""
+    return {name: intern(text) for name, text in texts.items()}
 
 
 def _without_nul(alert: Alert) -> Alert:

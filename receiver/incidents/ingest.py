@@ -30,6 +30,7 @@ from receiver.strategy import Severity, incident_type, target
 
 _TITLE_LIMIT = 300
 _NAMED = 5
+_HELD = 5_000  # alerts to be written that are held in memory
 REMEMBERED = 50_000
 """Alerts that a receiver keeps in memory between transactions; some 50 MB."""
 
@@ -134,8 +135,13 @@ class Ingest:
             self.overtaken.add(alert.fingerprint)
             if known.firing and alert.firing:
                 self.remarks.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
+        self._keep(alert, severity, incident_id)
+
+    def _keep(self, alert: Alert, severity: Severity, incident_id: int | None) -> None:
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
+        if len(self.changed) >= _HELD:
+            self._save_alerts()
 
     def hear(self, alert: Alert) -> None:
         """Note a watchdog, which belongs to no incident."""
@@ -162,12 +168,17 @@ class Ingest:
         self.remarks.write(self.connection, self.now)
         for incident in self.joined.values():
             book.save(self.connection, incident)
-        book.save_alerts(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
+        self._save_alerts()
         for incident_id in self.resolved:
             incident = book.get(self.connection, incident_id)
             if not incident.resolved_at and not incident.quiet_since and book.is_quiet(self.connection, incident_id):
                 self.queued = True
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
+
+    def _save_alerts(self) -> None:
+        book.save_alerts(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
+        self.changed.clear()
+        self.overtaken.clear()
 
     def _open(self, alert: Alert, severity: Severity, key: str) -> int:
         service, environment = target(alert)
@@ -202,8 +213,9 @@ class Ingest:
             self._worsen(alert, severity, key, incident)
             return incident.id
         # What the severity asks for is under way; whether to roll back is decided for each alert that asks.
-        under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"rollback"}
-        self._act(incident, alert, key, Event.OPENED, [a for a in strategy.asked(alert) if a not in under_way])
+        under_way = self.settings.strategy.of(incident.severity).immediate
+        wanted = [action for action in strategy.asked(alert) if action == "rollback" or action not in under_way]
+        self._act(incident, alert, key, Event.OPENED, wanted)
         if new and "notify" in self.settings.strategy.of(severity).immediate:
             self.queued = True
             summary = alert.annotations.get(AlertAnnotation.SUMMARY, "")

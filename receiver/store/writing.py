@@ -79,6 +79,7 @@ def _binder(dialect: Dialect, kind: TypeEngine[Any]) -> Callable[[Any], Any]:
     return kind.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
 
 
+@lru_cache(maxsize=1024)
 def _moment(value: datetime | None) -> str | None:
     """The text that SQLAlchemy gives SQLite for a time, at a fifth of the cost."""
     return value.astimezone(UTC).isoformat(" ", "microseconds")[:_MOMENT_LENGTH] if value else None

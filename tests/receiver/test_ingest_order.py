@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
@@ -73,6 +74,15 @@ def test_any_order_and_repetition_of_the_same_deliveries_ends_the_same(sent: lis
 def test_one_webhook_ends_as_many_do(sent: list[Alert], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(sent)))
     assert _end([sent[:cut], sent[cut:]]) == _end([[one] for one in sent])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(anything, min_size=1, max_size=10), st.integers(1, 4))
+def test_a_webhook_that_is_written_piece_by_piece_ends_as_one_that_is_not(sent: list[Alert], held: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("receiver.incidents.ingest._HELD", held)
+        in_pieces = _end([sent])
+    assert in_pieces == _end([[one] for one in sent])
 
 
 @settings(max_examples=40, deadline=None)
