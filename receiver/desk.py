@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import aiohttp
 
@@ -18,7 +19,10 @@ from receiver.store import Store
 
 @dataclass(slots=True)
 class Desk:
-    """One for a receiver; a reload replaces settings, templates and channels."""
+    """One for a receiver; a reload replaces settings, templates and channels.
+
+    `composing` is what is being put into words, by incident and event.
+    """
 
     settings: ReceiverConfig
     store: Store
@@ -27,6 +31,7 @@ class Desk:
     http: aiohttp.ClientSession
     clock: Now = utc_now
     sleep: Sleep = asyncio.sleep
+    composing: dict[tuple[int, bytes], asyncio.Task[Any]] = field(default_factory=dict)
     started_at: datetime = field(init=False)
 
     def __post_init__(self) -> None:

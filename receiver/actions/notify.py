@@ -7,30 +7,23 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from deploywatch import logs
+from receiver.actions import wording
 from receiver.actions.doubts import PATIENCE, Step, decide
 from receiver.config import ReceiverConfig
-from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, doubt, enqueue, failed
-from receiver.messages import Channel, DeliveryError, DeploymentView, Event, Message, RollbackView, Story, identity
+from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, identity
 from receiver.people import holding
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 
 KIND = "deliver"
-_RECENT = timedelta(hours=24)
-_TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
 _SOONEST = timedelta(seconds=1)
-# Built once, because every message needs it.
-_REFERENCE = select(threads.c.reference).where(
-    threads.c.incident_id == bindparam("incident"), threads.c.channel == bindparam("of")
-)
-
 log = logs.get("notify")
 
 
@@ -96,7 +89,9 @@ async def handle(desk: Desk, job: Job) -> Outcome:
         return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
     if not channel.wants(Event(job.payload["event"])):
         return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
-    message, reference = await desk.store.read(lambda connection: _compose(connection, desk, job))
+    told = await wording.of(desk, job)
+    # Words and state may change from try to try; the message's name must not.
+    message, reference = replace(told.message, id=identity(told.message.dedup_key, job.key)), told.references.get(name)
     try:
         if job.doubts and (outcome := await _in_doubt(desk, job, channel, message, reference)):
             return outcome
@@ -170,32 +165,6 @@ def _lane(incident_id: int, channel: str) -> str:
     return f"deliver:{incident_id}:{channel}"
 
 
-def _compose(connection: Connection, desk: Desk, job: Job) -> tuple[Message, str | None]:
-    incident = book.get(connection, job.incident_id)
-    story = Story(
-        event=Event(job.payload["event"]),
-        at=datetime.fromisoformat(job.payload["at"]),
-        incident=incident.view(desk.settings.external_url),
-        alerts=book.alerts_of(connection, incident.id),
-        deployment=_deployed(connection, incident),
-        rollback=_unpack(job.payload["rollback"]),
-        note=job.payload["note"],
-        bridge=desk.settings.response.bridge_of(incident.id),
-        **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
-    )
-    message = desk.templates.render(story)
-    # Words and state may change from try to try; its name must not.
-    message = replace(message, id=identity(message.dedup_key, job.key))
-    whose = {"incident": incident.id, "of": job.payload["channel"]}
-    return message, connection.execute(_REFERENCE, whose).scalar()
-
-
-def _deployed(connection: Connection, incident: Incident) -> DeploymentView | None:
-    """The last deployment before the incident, where it was recent enough to be at fault."""
-    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
-    return found.view() if found and incident.opened_at - found.started_at < _RECENT else None
-
-
 def _delivered(
     desk: Desk, job: Job, message: Message, reference: str | None, sent: str | None, *, how: str = ""
 ) -> Any:
@@ -246,13 +215,6 @@ def _plain(value: datetime | timedelta | str | None) -> str | float | None:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _field(name: str, value: Any) -> Any:
-    """A further field of the Story, as it was before it was packed."""
-    if name in _TIMES and value is not None:
-        return datetime.fromisoformat(value)
-    return timedelta(seconds=value) if name in _SPANS and value is not None else value
-
-
 def _pack(rollback: RollbackView | None) -> dict[str, Any] | None:
     if rollback is None:
         return None
@@ -264,10 +226,3 @@ def _pack(rollback: RollbackView | None) -> dict[str, Any] | None:
         "detail": rollback.detail,
         "duration": seconds,
     }
-
-
-def _unpack(packed: dict[str, Any] | None) -> RollbackView | None:
-    if packed is None:
-        return None
-    seconds = packed["duration"]
-    return RollbackView(**{**packed, "duration": timedelta(seconds=seconds) if seconds is not None else None})

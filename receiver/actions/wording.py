@@ -1,0 +1,87 @@
+"""Puts an event into words once for all the channels that ask at the same time: most are told of it together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select
+
+from receiver.deployments import ledger
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.jobs import Job
+from receiver.messages import DeploymentView, Event, Message, RollbackView, Story
+from receiver.store.schema import threads
+
+_RECENT = timedelta(hours=24)
+_TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
+_ONE_CHANNELS = frozenset({"channel", "instead_of"})
+# Built once, because every message needs it.
+_REFERENCES = select(threads.c.channel, threads.c.reference).where(threads.c.incident_id == bindparam("incident"))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The message, and by channel what the incident's first message there returned."""
+
+    message: Message
+    references: Mapping[str, str]
+
+
+async def of(desk: Desk, job: Job) -> Told:
+    """What the job tells, read no earlier than it is asked for."""
+    event = msgspec.json.encode({name: value for name, value in job.payload.items() if name not in _ONE_CHANNELS})
+    asked = (job.incident_id, event)
+    if asked not in desk.composing:
+        desk.composing[asked] = asyncio.create_task(_read(desk, job, asked), name="compose")
+    told: Told = await asyncio.shield(desk.composing[asked])
+    return told
+
+
+async def _read(desk: Desk, job: Job, asked: tuple[int, bytes]) -> Told:
+    """Begins after all that begin with the job have asked; who asks later may have to know more."""
+    del desk.composing[asked]
+    return await desk.store.read(lambda connection: _compose(connection, desk, job))
+
+
+def _compose(connection: Connection, desk: Desk, job: Job) -> Told:
+    incident = book.get(connection, job.incident_id)
+    story = Story(
+        event=Event(job.payload["event"]),
+        at=datetime.fromisoformat(job.payload["at"]),
+        incident=incident.view(desk.settings.external_url),
+        alerts=book.alerts_of(connection, incident.id),
+        deployment=_deployed(connection, incident),
+        rollback=_unpack(job.payload["rollback"]),
+        note=job.payload["note"],
+        bridge=desk.settings.response.bridge_of(incident.id),
+        **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
+    )
+    references = {row.channel: row.reference for row in connection.execute(_REFERENCES, {"incident": incident.id})}
+    return Told(desk.templates.render(story), references)
+
+
+def _deployed(connection: Connection, incident: Incident) -> DeploymentView | None:
+    """The last deployment before the incident, where it was recent enough to be at fault."""
+    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
+    return found.view() if found and incident.opened_at - found.started_at < _RECENT else None
+
+
+def _field(name: str, value: Any) -> Any:
+    """A further field of the Story, as it was before it was packed."""
+    if name in _TIMES and value is not None:
+        return datetime.fromisoformat(value)
+    return timedelta(seconds=value) if name in _SPANS and value is not None else value
+
+
+def _unpack(packed: dict[str, Any] | None) -> RollbackView | None:
+    if packed is None:
+        return None
+    seconds = packed["duration"]
+    return RollbackView(**{**packed, "duration": timedelta(seconds=seconds) if seconds is not None else None})
