@@ -13,8 +13,8 @@ from email import policy
 from email.errors import MessageError
 from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
 from email.message import EmailMessage
-from email.utils import format_datetime
-from typing import Annotated, Final, Literal, Self
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, Self
 
 import aiosmtplib
 from pydantic import AfterValidator, Field, model_validator
@@ -24,6 +24,8 @@ from deploywatch.config import RelativePath, Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import Secret
 from receiver.channels import answers
+from receiver.channels.email_connections import Connections
+from receiver.channels.lifetime import Lifetime
 from receiver.messages import DeliveryError, Event, IncidentView, Message
 from receiver.templates.filters import cut, line
 
@@ -114,6 +116,9 @@ class EmailChannel:
         self.name = name
         self._settings = settings
         self._clock = clock
+        self._lifetime = Lifetime()
+        self._connections = Connections(self._new)
+        self._context: ssl.SSLContext | None = None  # made once: that reads every authority of this machine
 
     def wants(self, event: Event) -> bool:
         """Every event is told."""
@@ -127,8 +132,8 @@ class EmailChannel:
         """
         mail = compose(message, self._settings, reference=reference, at=self._clock())
         try:
-            async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                refused = await self._deliver(mail)
+            async with self._lifetime.message(), asyncio.timeout(self._settings.timeout.total_seconds()):
+                refused = await self._connections.send(mail)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             # Not from the error: its text is what the server said, and that is not masked.
             raise _failure(error, self._settings) from None
@@ -141,14 +146,15 @@ class EmailChannel:
         raise answers.unknowable("a mail server cannot be asked what arrived")
 
     async def close(self) -> None:
-        """Nothing is kept open between mails."""
+        """Leave the mail server."""
+        await self._lifetime.end()
+        await self._connections.close()
 
-    async def _deliver(self, mail: EmailMessage) -> dict[str, aiosmtplib.SMTPResponse]:
+    def _new(self) -> aiosmtplib.SMTP:
         settings = self._settings
-        secured = settings.security != "none"
-        context = ssl.create_default_context(cafile=settings.ca_file) if secured else None
-        refused, _ = await aiosmtplib.send(
-            mail,
+        if self._context is None and settings.security != "none":
+            self._context = ssl.create_default_context(cafile=settings.ca_file)
+        return aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
             username=settings.username,
@@ -157,9 +163,8 @@ class EmailChannel:
             timeout=settings.timeout.total_seconds(),
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
-            tls_context=context,
+            tls_context=self._context,
         )
-        return refused
 
 
 def compose(message: Message, settings: EmailSettings, *, reference: str | None, at: datetime) -> EmailMessage:
@@ -170,9 +175,9 @@ def compose(message: Message, settings: EmailSettings, *, reference: str | None,
     mail = EmailMessage(policy=_POLICY)
     severity = line(message.incident.severity, 20)
     mail["Subject"] = cut(f"[{severity}] {line(message.title, SUBJECT_LIMIT)}", SUBJECT_LIMIT)
-    mail["From"] = _address(settings.sender)
-    mail["To"] = tuple(_address(recipient) for recipient in settings.recipients)
-    mail["Date"] = format_datetime(at)
+    mail["From"] = _people("From", settings.sender)
+    mail["To"] = _people("To", *settings.recipients)
+    mail["Date"] = at
     mail["Message-ID"] = f"<{message.id}@{_address(settings.sender).domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     if reference and _MESSAGE_ID.fullmatch(reference):
@@ -183,6 +188,13 @@ def compose(message: Message, settings: EmailSettings, *, reference: str | None,
     return mail
 
 
+@lru_cache
+def _people(name: str, *mailboxes: str) -> Any:
+    """The header with these addresses, which are parsed once."""
+    return _POLICY.header_factory(name, [_address(one) for one in mailboxes])
+
+
+@lru_cache
 def _address(mailbox: str) -> Address:
     match = _MAILBOX.fullmatch(mailbox)
     name, address = (match["name"] or "", match["bare"] or match["named"]) if match else ("", mailbox)

@@ -28,6 +28,7 @@ from tests.receiver.channels.stories import message
 DOCS = Path(__file__).parents[3] / "docs" / "channels"
 SHARED = {
     "answers",
+    "email_connections",
     "lifetime",
     "pacing",
     "pagerduty_events",
