@@ -8,11 +8,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from receiver.messages import DeploymentView
 from receiver.store import insert_id
 from receiver.store.schema import deployments
+
+# Built once, because every message needs it.
+_BEFORE = (
+    select(deployments)
+    .where(
+        deployments.c.service == bindparam("of_service"),
+        deployments.c.environment == bindparam("of_environment"),
+        deployments.c.started_at <= bindparam("moment"),
+        deployments.c.rollback_of.is_(None),
+    )
+    .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
+    .limit(1)
+)
 
 
 class Status(StrEnum):
@@ -158,14 +171,8 @@ def latest(connection: Connection, service: str, environment: str) -> Deployment
 
 def before(connection: Connection, service: str, environment: str, moment: datetime) -> Deployment | None:
     """The target's last deployment that had begun by then and is no rollback: what may be at fault."""
-    query = select(deployments).where(
-        deployments.c.service == service,
-        deployments.c.environment == environment,
-        deployments.c.started_at <= moment,
-        deployments.c.rollback_of.is_(None),
-    )
-    newest = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(1)
-    row = connection.execute(newest).mappings().first()
+    target = {"of_service": service, "of_environment": environment, "moment": moment}
+    row = connection.execute(_BEFORE, target).mappings().first()
     return _deployment(row) if row else None
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, exists, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, exists, func, or_, select, update
 
 from deploywatch.conventions import AlertAnnotation, IncidentMetric
 from receiver.incidents.outcomes import outcome
@@ -104,6 +104,15 @@ _ACTED = or_(
     exists().where(action_runs.c.incident_id == incidents.c.id, action_runs.c.state == "running"),
 )
 _INCIDENTS = select(incidents, _ACTED.label("mitigation"))
+_OWN = tuple(column.name for column in incidents.columns if column.name not in ("id", "open_key"))
+# Built once, because every action and message needs them.
+_ONE = _INCIDENTS.where(incidents.c.id == bindparam("which"))
+_SAVE = update(incidents).where(incidents.c.id == bindparam("which"))
+_ALERTS_OF = (
+    select(alerts)
+    .where(alerts.c.incident_id == bindparam("incident"))
+    .order_by(alerts.c.starts_at, alerts.c.fingerprint)
+)
 
 
 def open_key(service: str, environment: str) -> str:
@@ -113,13 +122,13 @@ def open_key(service: str, environment: str) -> str:
 
 def find(connection: Connection, incident_id: int) -> Incident | None:
     """One incident, or None."""
-    row = connection.execute(_INCIDENTS.where(incidents.c.id == incident_id)).mappings().one_or_none()
+    row = connection.execute(_ONE, {"which": incident_id}).mappings().one_or_none()
     return _incident(row) if row else None
 
 
 def get(connection: Connection, incident_id: int) -> Incident:
     """One incident that must be there."""
-    row = connection.execute(_INCIDENTS.where(incidents.c.id == incident_id)).mappings().one()
+    row = connection.execute(_ONE, {"which": incident_id}).mappings().one()
     return _incident(row)
 
 
@@ -171,7 +180,7 @@ def save(connection: Connection, incident: Incident) -> None:
     values = _columns(incident)
     if incident.resolved_at:
         values["open_key"] = None
-    connection.execute(update(incidents).where(incidents.c.id == incident.id).values(**values))
+    connection.execute(_SAVE, {"which": incident.id, **values})
 
 
 def write_line(
@@ -292,8 +301,8 @@ def is_quiet(connection: Connection, incident_id: int) -> bool:
 
 def alerts_of(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
     """The incident's alerts as templates see them, in the order in which they began."""
-    query = select(alerts).where(alerts.c.incident_id == incident_id).order_by(alerts.c.starts_at, alerts.c.fingerprint)
-    return tuple(alert_view(_alert(row), row["severity"]) for row in connection.execute(query).mappings())
+    rows = connection.execute(_ALERTS_OF, {"incident": incident_id}).mappings()
+    return tuple(alert_view(_alert(row), row["severity"]) for row in rows)
 
 
 def _incident(row: RowMapping) -> Incident:
@@ -303,8 +312,7 @@ def _incident(row: RowMapping) -> Incident:
 
 
 def _columns(incident: Incident) -> dict[str, Any]:
-    names = [column.name for column in incidents.columns if column.name not in ("id", "open_key")]
-    return {name: getattr(incident, name) for name in names} | {"channels": list(incident.channels)}
+    return {name: getattr(incident, name) for name in _OWN} | {"channels": list(incident.channels)}
 
 
 def _alert_row(

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select, update
+from functools import lru_cache
+
+from sqlalchemy import Connection, Dialect, Insert, select
 
 from receiver.store.schema import tallies
+from receiver.store.writing import insert_into
 
 _SEPARATOR = "\x1f"  # cannot be in a label
 
 
 def add(connection: Connection, name: str, *labels: str, by: float = 1) -> None:
     """Add to a counter, in the transaction that does what is counted."""
-    key = _SEPARATOR.join(labels)
-    row = (tallies.c.name == name, tallies.c.labels == key)
-    # Writers wait for each other, so that nobody comes between these two.
-    if not connection.execute(update(tallies).where(*row).values(value=tallies.c.value + by)).rowcount:
-        connection.execute(insert(tallies).values(name=name, labels=key, value=by))
+    row = {"name": name, "labels": _SEPARATOR.join(labels), "value": by}
+    connection.execute(_adding(connection.dialect), row)
+
+
+@lru_cache
+def _adding(dialect: Dialect) -> Insert:
+    new = insert_into(dialect, tallies)
+    return new.on_conflict_do_update(
+        index_elements=list(tallies.primary_key), set_={"value": tallies.c.value + new.excluded.value}
+    )
 
 
 def read(connection: Connection, name: str) -> dict[tuple[str, ...], float]:

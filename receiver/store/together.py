@@ -95,15 +95,18 @@ class Together:
                 future.set_result(result)
 
     def _each(self, connection: Connection, works: Sequence[Work[Any]]) -> list[Any]:
+        """By hand, because SQLAlchemy's own savepoints cost four times as much, and have a new name each."""
         results: list[Any] = []
         for work in works:
+            connection.exec_driver_sql("SAVEPOINT work")
             try:
-                with connection.begin_nested():
-                    results.append(work(connection))
+                results.append(work(connection))
             except Exception as error:
                 if not _lives(connection):
                     raise
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
                 results.append(_Failed(self._translate(error)))
+            connection.exec_driver_sql("RELEASE SAVEPOINT work")
         return results
 
 
