@@ -98,7 +98,8 @@ def _read_all(raws: Iterable[msgspec.Raw]) -> tuple[Alert, ...]:
     try:
         found.extend(remembered(raw) if len(raw) <= _SHORT else _read(raw) for raw in map(bytes, raws))
     except _UNREADABLE as error:
-        raise ValueError(f"$.alerts[{len(found)}]: {error}") from error
+        fault, at, path = str(error).partition(" - at `$")
+        raise ValueError(f"{fault} - at `$.alerts[{len(found)}]{path if at else '`'}") from error
     return tuple(found)
 
 
