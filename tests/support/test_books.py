@@ -62,6 +62,17 @@ def test_a_message_that_came_twice_is_no_fault() -> None:
     assert faults(replace(GOOD, **_arrived(slack=NAMES * 2)), [SENT]) == []
 
 
+STRUCK = _job("opened", state="failed", doubts=2, note="whether team was told is unknown")
+INSTEAD = _job("opened", key="opened:instead:mail")
+
+
+@pytest.mark.parametrize("arrived", [0, 1, 2])
+def test_a_message_that_its_stand_in_took_over_may_have_come_or_not(arrived: int) -> None:
+    names = [NAMES[0]] * arrived + [NAMES[1], identity(KEY, INSTEAD["key"])]
+    jobs = [STRUCK, INSTEAD, *JOBS[1:]]
+    assert faults(replace(GOOD, jobs=jobs, **_arrived(slack=names)), [SENT]) == []
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an alert that is not there": ({"alerts": [{**ALERT, "current": False}]}, "0 current episodes"),
     "an alert that fires still": ({"alerts": [{**ALERT, "status": "firing"}]}, "is firing"),
@@ -73,6 +84,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a rollback that never ran": ({"commands": []}, "nobody was told that this is unknown"),
     "a message that never came": ({"arrived": Arrivals()}, "arrived 0 times"),
     "a message that came three times": (_arrived(slack=NAMES * 3), "arrived 3 times"),
+    "a message that nobody took over": ({"jobs": [STRUCK, *JOBS[1:]], "timeline": LINES[:-1]}, "the job opened failed"),
+    "a stand-in that never came": ({"jobs": [STRUCK, INSTEAD, *JOBS[1:]]}, "opened:instead:mail: arrived 0 times"),
     "a message that came by two ways": (_arrived(slack=NAMES * 2, email=NAMES), "arrived 3 times"),
     "a message of nowhere": (_arrived(slack=[*NAMES, "nobody's"]), "was never queued"),
     "a message that was forgotten": ({"jobs": JOBS[:1], "timeline": LINES[:-3]}, "told that it resolved"),
