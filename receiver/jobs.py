@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, func, or_, select, update
 
 from receiver.store import insert_new
 from receiver.store.schema import jobs
@@ -105,12 +105,33 @@ def backoff(attempts: int) -> timedelta:
 
 
 _earlier = jobs.alias("earlier")
-# Whether an earlier job of the lane is not over; built once, because every look at the queue asks it.
+# What a look at the queue needs is built once; this is whether an earlier job of the lane is not over.
 _BLOCKED = exists().where(
     _earlier.c.lane == jobs.c.lane,
     _earlier.c.id < jobs.c.id,
     _earlier.c.state.in_((State.READY, State.RUNNING)),
 )
+
+_HAS_ROOM = jobs.c.queue.not_in(bindparam("full", expanding=True))
+_DUE = (
+    select(jobs)
+    .where(
+        or_(
+            and_(jobs.c.state == State.READY, jobs.c.run_at <= bindparam("now")),
+            and_(
+                jobs.c.state == State.RUNNING,
+                jobs.c.leased_until < bindparam("now"),
+                jobs.c.id.not_in(bindparam("held", expanding=True)),
+            ),
+        ),
+        _HAS_ROOM,
+        ~_BLOCKED,
+    )
+    .order_by(jobs.c.run_at, jobs.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_NEXT = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, _HAS_ROOM, ~_BLOCKED)
 
 # An attempt whose end was not seen is in doubt, unless it said so itself (`doubt`).
 _DOUBTS = case((and_(jobs.c.state == State.RUNNING, jobs.c.doubts == 0), 1), else_=jobs.c.doubts)
@@ -165,13 +186,9 @@ def claim(
     """
     held = running or {}
     busy = Counter(job.queue for job in held.values())
-    due = or_(
-        and_(jobs.c.state == State.READY, jobs.c.run_at <= now),
-        and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < now, jobs.c.id.not_in(held)),
-    )
-    query = select(jobs).where(due, _has_room(held.values()), ~_BLOCKED).order_by(jobs.c.run_at, jobs.c.id)
+    asked = {"now": now, "held": list(held), "full": _full(busy), "most": 2 * limit}
     rows: list[RowMapping] = []
-    for row in connection.execute(query.limit(2 * limit).with_for_update(skip_locked=True)).mappings():
+    for row in connection.execute(_DUE, asked).mappings():
         if busy[row["queue"]] < QUEUE_LIMIT and len(rows) < limit:
             busy[row["queue"]] += 1
             rows.append(row)
@@ -213,10 +230,9 @@ def doubt(connection: Connection, job: Job, doubts: int) -> bool:
     return changed.rowcount == 1
 
 
-def _has_room(running: Iterable[Job]) -> ColumnElement[bool]:
-    """That the queue is not at its limit, with these running."""
-    busy = Counter(job.queue for job in running)
-    return jobs.c.queue.not_in([queue for queue, count in busy.items() if count >= QUEUE_LIMIT])
+def _full(busy: Mapping[str, int]) -> list[str]:
+    """The queues at their limit, with so many running."""
+    return [queue for queue, count in busy.items() if count >= QUEUE_LIMIT]
 
 
 # Built once, because every job needs it.
@@ -259,6 +275,6 @@ def extend(connection: Connection, *, owner: str, held: Collection[int], until: 
 
 def next_due(connection: Connection, running: Iterable[Job] = ()) -> datetime | None:
     """When the earliest job is due that waits for nothing but its time: not for its lane, nor for what is `running`."""
-    query = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, _has_room(running), ~_BLOCKED)
-    found: datetime | None = connection.execute(query).scalar()
+    full = _full(Counter(job.queue for job in running))
+    found: datetime | None = connection.execute(_NEXT, {"full": full}).scalar()
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -15,13 +16,16 @@ from receiver.actions.case import Case
 from receiver.actions.settings.investigate import Log
 from receiver.actions.verify import look
 from receiver.deployments import ledger
+from receiver.deployments.ledger import Deployment
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
+from receiver.messages import AlertView
 
 KIND = "investigate"
 _DEPLOYMENTS = 10
+_NAMED = 3
 
 
 def queue(case: Case) -> None:
@@ -38,9 +42,13 @@ async def handle(desk: Desk, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         now = desk.clock()
-        found = (*_facts(connection, incident), *signals, *logs)
+        alerts = [alert for alert in book.alerts_of(connection, incident.id) if alert.firing]
+        deployed = ledger.recent(
+            connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment
+        )
+        found = (*_facts(alerts, deployed), *signals, *logs)
         kept = [f"{one.name} ({attachments.keep(connection, incident.id, one, now)})" for one in found]
-        text = "; ".join((*_findings(connection, incident), f"health: {health}", f"kept: {', '.join(kept)}"))
+        text = "; ".join((*_findings(alerts, deployed), f"health: {health}", f"kept: {', '.join(kept)}"))
         book.write_line(connection, incident.id, now, "investigated", text)
 
     return done(record=record)
@@ -84,7 +92,7 @@ async def _log(log: Log, incident: Incident) -> Found:
     return Found(log.name, ran.output + ended)
 
 
-def _facts(connection: Connection, incident: Incident) -> tuple[Found, Found]:
+def _facts(firing: Sequence[AlertView], deployed: Sequence[Deployment]) -> tuple[Found, Found]:
     alerts = [
         {
             "name": alert.name,
@@ -93,28 +101,18 @@ def _facts(connection: Connection, incident: Incident) -> tuple[Found, Found]:
             "labels": dict(alert.labels),
             "annotations": dict(alert.annotations),
         }
-        for alert in book.alerts_of(connection, incident.id)
-        if alert.firing
+        for alert in firing
     ]
-    deployments = [one.to_json() for one in _recent(connection, incident, _DEPLOYMENTS)]
-    return _json("alerts", alerts), _json("deployments", deployments)
+    return _json("alerts", alerts), _json("deployments", [one.to_json() for one in deployed])
 
 
 def _json(name: str, value: object) -> Found:
     return Found(name, json.dumps(value, indent=2, default=datetime.isoformat) + "\n", "application/json")
 
 
-def _findings(connection: Connection, incident: Incident) -> list[str]:
-    firing = [alert.name for alert in book.alerts_of(connection, incident.id) if alert.firing]
-    deployed = [
-        f"{one.version} ({one.status}, began {one.started_at:%Y-%m-%d %H:%M:%S} UTC)"
-        for one in _recent(connection, incident, 3)
-    ]
+def _findings(firing: Sequence[AlertView], deployed: Sequence[Deployment]) -> list[str]:
+    last = [f"{one.version} ({one.status}, began {one.started_at:%Y-%m-%d %H:%M:%S} UTC)" for one in deployed[:_NAMED]]
     return [
-        f"firing: {', '.join(firing) or 'nothing'}",
-        f"last deployments: {', '.join(deployed) or 'none known'}",
+        f"firing: {', '.join(alert.name for alert in firing) or 'nothing'}",
+        f"last deployments: {', '.join(last) or 'none known'}",
     ]
-
-
-def _recent(connection: Connection, incident: Incident, limit: int) -> list[ledger.Deployment]:
-    return ledger.recent(connection, limit=limit, service=incident.service, environment=incident.environment)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, select, update
 
 from receiver.messages import DeploymentView
 from receiver.store import insert_id
@@ -180,12 +181,17 @@ def recent(
     connection: Connection, *, limit: int, service: str | None = None, environment: str | None = None
 ) -> list[Deployment]:
     """The deployments that began last, the newest first."""
-    query = select(deployments).order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(limit)
-    if service is not None:
-        query = query.where(deployments.c.service == service)
-    if environment is not None:
-        query = query.where(deployments.c.environment == environment)
-    return [_deployment(row) for row in connection.execute(query).mappings()]
+    wanted = {"service": service, "environment": environment}
+    given = {f"of_{name}": value for name, value in wanted.items() if value is not None}
+    rows = connection.execute(_recent(tuple(given)), {"most": limit, **given}).mappings()
+    return [_deployment(row) for row in rows]
+
+
+@lru_cache
+def _recent(given: tuple[str, ...]) -> Select[Any]:
+    columns = {"of_service": deployments.c.service, "of_environment": deployments.c.environment}
+    query = select(deployments).where(*(columns[name] == bindparam(name) for name in given))
+    return query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(bindparam("most"))
 
 
 def newest_of_each(connection: Connection, versions: int) -> list[Deployment]:

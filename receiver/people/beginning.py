@@ -60,8 +60,7 @@ def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident
     if TELL_OWNER in actions:
         _tell_owner(connection, settings, book.get(connection, incident.id), found, now)
     others = [action for action in actions if action != TELL_OWNER]
-    alert = stored.leading(connection, incident.id)
-    if others and alert:
+    if others and (alert := stored.leading(connection, incident.id)):
         case = Case(connection, settings, book.get(connection, incident.id), alert, Event.OPENED, now)
         queue_all(case, others)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from receiver.store import insert_all
 from receiver.store.schema import checklist
 from receiver.strategy import Strategy
 
+_OF = select(checklist).where(checklist.c.incident_id == bindparam("incident")).order_by(checklist.c.item)
 PHASES = ("monitoring", "resolution")
 
 
@@ -34,15 +36,14 @@ def add(connection: Connection, incident_id: int, strategy: Strategy) -> None:
         for count, one in enumerate(new, start=1)
     ]
     if rows:
-        connection.execute(insert(checklist), rows)
+        insert_all(connection, checklist, rows)
 
 
 def checks(connection: Connection, incident_id: int) -> list[Check]:
     """The items, in their order."""
-    query = select(checklist).where(checklist.c.incident_id == incident_id).order_by(checklist.c.item)
     return [
         Check(row["item"], row["phase"], row["text"], row["done_at"], row["done_by"])
-        for row in connection.execute(query).mappings()
+        for row in connection.execute(_OF, {"incident": incident_id}).mappings()
     ]
 
 

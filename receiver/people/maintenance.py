@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from receiver.people import windows
 from receiver.people.windows import Hold, RecurringWindow, Window
@@ -14,6 +14,8 @@ from receiver.store import insert_id
 from receiver.store.schema import maintenance
 
 _SHOWN = 1000
+# Built once, because every action needs it.
+_OPEN = select(maintenance).where(maintenance.c.ends_at > bindparam("now"), maintenance.c.starts_at <= bindparam("now"))
 
 
 def start(connection: Connection, window: Window, now: datetime) -> Window:
@@ -52,8 +54,7 @@ def hold(
     connection: Connection, recurring: Sequence[RecurringWindow], service: str, environment: str, now: datetime
 ) -> Hold | None:
     """What holds actions for this service back now, or None."""
-    query = select(maintenance).where(maintenance.c.ends_at > now, maintenance.c.starts_at <= now)
-    stored = [_window(row) for row in connection.execute(query).mappings()]
+    stored = [_window(row) for row in connection.execute(_OPEN, {"now": now}).mappings()]
     return windows.hold([*_recurring(recurring, now), *stored], service, environment, now)
 
 
