@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+import pytest
 from sqlalchemy import select
 
 from receiver.actions import notify
 from receiver.actions.notify import tell
 from receiver.jobs import claim, release_all
-from receiver.messages import DeliveryError, Event
+from receiver.messages import DeliveryError, Event, Message, Story
+from receiver.rendering import Templates
 from receiver.store.schema import jobs
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, RecordedChannel, Scene, alert, ended, settings
@@ -28,6 +30,27 @@ async def test_every_channel_gets_the_message(make_scene: MakeScene) -> None:
     await scene.take(alert())
     await scene.drain()
     assert [channel.events for channel in scene.channels.values()] == [[Event.OPENED]] * 3
+
+
+async def test_channels_told_together_share_the_words_but_not_the_messages_name(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene(settings("slack", "mail", "pager"))
+    rendered: list[Story] = []
+    render = Templates.render
+
+    def counted(templates: Templates, story: Story) -> Message:
+        rendered.append(story)
+        return render(templates, story)
+
+    monkeypatch.setattr(Templates, "render", counted)
+    await scene.take(alert())
+    await scene.drain()
+    (slack,), (mail,), (pager,) = (channel.messages for channel in scene.channels.values())
+    assert [story.event for story in rendered] == [Event.OPENED]
+    assert slack.body == mail.body == pager.body
+    assert len({slack.id, mail.id, pager.id}) == 3
+    assert not scene.desk.composing
 
 
 async def test_the_alert_chooses_its_channels_and_unknown_ones_are_left_out(make_scene: MakeScene) -> None:
