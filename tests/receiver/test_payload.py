@@ -45,5 +45,5 @@ def test_a_fault_in_a_large_body_is_told_with_the_alert_that_has_it() -> None:
     alerts = [alert_json(alert(pod=str(number))) for number in range(500)]
     alerts[321]["labels"] = []
     data = json.dumps({"version": "4", "alerts": alerts}).encode()
-    with pytest.raises(RejectedError, match=r"\$\.alerts\[321\]: .*labels"):
+    with pytest.raises(RejectedError, match=r"\$\.alerts\[321\]\.labels"):
         understand(data, NOON)
