@@ -126,6 +126,10 @@ def _spread(values: Sequence[float]) -> str:
     return f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
 
 
+def _tenths(values: Sequence[float]) -> str:
+    return f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
 def _stores(place: Place) -> dict[str, tuple[str, Callable[[], Callable[[str], str]]]]:
     """The stores by name: how each is shown, and what makes a new database there and gives its URL."""
 
@@ -165,8 +169,10 @@ def main() -> None:
                 shown, databases = _stores(place)[kind]
                 rounds = in_turns(console, place, shown, databases())
                 console.print(table(shown, rounds))
-                cpu = [1000 * told.cpu / (RATE * SECONDS) for told in rounds.answers]
-                console.print(f"{shown}: processor time of the receiver for each incident: {_spread(cpu)} ms")
+                for whose in ("cpu", "sides"):
+                    cpu = [1000 * getattr(told, whose) / (RATE * SECONDS) for told in rounds.answers]
+                    who = "the receiver" if whose == "cpu" else "both sides"
+                    console.print(f"{shown}: processor time of {who} for each incident: {_tenths(cpu)} ms")
     console.print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 

@@ -45,7 +45,7 @@ class Told:
 
     `after_commit` counts from the 200 with which the receiver answers what it has committed, `in_all` from the moment
     at which the webhook was due. `missing` counts incidents of which a channel never heard, `fifth` the messages that
-    began on the fifth channel.
+    began on the fifth channel. `cpu` and `sides` are processor seconds, of the receiver and of both sides.
     """
 
     after_commit: dict[str, list[float]] = field(default_factory=dict)
@@ -54,6 +54,7 @@ class Told:
     fifth: int = 0
     bad: int = 0
     cpu: float = 0.0
+    sides: float = 0.0
 
 
 class _Alertmanager:
@@ -130,6 +131,7 @@ async def _run(sides: Sides) -> Told:
         for (channel, number), at in arrivals(inbox).items():
             told.after_commit.setdefault(channel, []).append(at - alertmanager.committed[number])
             told.in_all.setdefault(channel, []).append(at - alertmanager.due[number])
+        told.sides = time.process_time()
         told.missing, told.bad = expected - len(arrivals(inbox)), alertmanager.bad
     return told
 
