@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -12,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from deploywatch import config
 from deploywatch.config import RelativePath, Settings
+from deploywatch.conventions import AlertLabel
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.secrets import SecretUrl
 from receiver.actions.settings import ActionSettings
@@ -21,6 +24,8 @@ from receiver.strategy import Severity, StrategyTable
 from receiver.upstream.settings import Upstream
 
 _NAME_LIMIT = 100
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+TARGET_LABELS: tuple[str, ...] = (AlertLabel.SERVICE, AlertLabel.ENVIRONMENT)
 
 
 def _duration(text: str) -> Duration:
@@ -34,6 +39,20 @@ def _channel_name(name: str) -> str:
             "because alerts name channels in a list"
         )
     return name
+
+
+def _labels(names: tuple[str, ...]) -> tuple[str, ...]:
+    if lacking := [name for name in TARGET_LABELS if name not in names]:
+        raise ValueError(
+            f"add {' and '.join(lacking)}: deployments, rollbacks, victims and who is on call are found by "
+            "service and environment"
+        )
+    for name in names:
+        if not _LABEL.fullmatch(name):
+            raise ValueError(f"{name!r} is not a label's name: it has letters, digits and _, and no digit first")
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is named twice")
+    return names
 
 
 ChannelName = Annotated[str, AfterValidator(_channel_name)]
@@ -57,6 +76,8 @@ class ReceiverConfig(ActionSettings, PeopleSettings):
     database: SecretUrl = Field(default="sqlite:///deploywatch.db", validate_default=True)
     external_url: str = ""
     quiet_time: Duration = _duration("5m")
+    # Alerts with the same values of these labels belong to one incident.
+    correlate_by: Annotated[tuple[str, ...], AfterValidator(_labels)] = TARGET_LABELS
     strategy: StrategyTable = StrategyTable()
     channels: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
     notify: Notify = Notify()
@@ -69,6 +90,11 @@ class ReceiverConfig(ActionSettings, PeopleSettings):
     keep_deliveries: Duration = _duration("14d")
     # Counted from an incident's end.
     keep_incidents: Duration = _duration("365d")
+
+    @cached_property
+    def further_labels(self) -> tuple[str, ...]:
+        """The labels beside service and environment that incidents are told apart by."""
+        return tuple(name for name in self.correlate_by if name not in TARGET_LABELS)
 
     @field_validator("database")
     @classmethod

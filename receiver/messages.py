@@ -56,7 +56,10 @@ class AlertView:
 
 @dataclass(frozen=True, slots=True)
 class IncidentView:
-    """The incident as templates see it; times are UTC, `url` is empty when no external URL is configured."""
+    """The incident as templates see it; times are UTC, `url` is empty when no external URL is configured.
+
+    `correlation` has the values of the further labels that tell it from others of its service and environment.
+    """
 
     id: int
     service: str
@@ -70,6 +73,7 @@ class IncidentView:
     acknowledged_by: str = ""
     resolved_at: datetime | None = None
     url: str = ""
+    correlation: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def duration(self) -> timedelta | None:

@@ -21,7 +21,7 @@ from receiver.messages import (
 )
 from receiver.payload import RejectedError, understand
 from receiver.rendering import Templates
-from receiver.strategy import incident_type, target
+from receiver.strategy import correlation, incident_type, target
 
 POSTMORTEM = "postmortem"
 """The name of the one that is no message."""
@@ -82,6 +82,7 @@ def _opened(file: Path, settings: ReceiverConfig, now: datetime) -> tuple[Incide
         title=first.annotations.get("summary") or first.name,
         channels=tuple(settings.channels),
         opened_at=min(now, first.starts_at),
+        correlation=correlation(first, settings.further_labels),
     )
     return incident, tuple(alert_view(alert, settings.strategy.severity(alert)) for alert in alerts)
 

@@ -144,6 +144,11 @@ def target(alert: Alert) -> tuple[str, str]:
     return service[:_NAME_LIMIT], environment[:_NAME_LIMIT]
 
 
+def correlation(alert: Alert, further: Iterable[str]) -> dict[str, str]:
+    """The values that the alert has of these further labels, cut to a sane length; what it lacks is left out."""
+    return {name: value[:_NAME_LIMIT] for name in further if (value := alert.labels.get(name))}
+
+
 def channels(
     alert: Alert, by_severity: Mapping[Severity, Iterable[str]], severity: Severity, known: Iterable[str]
 ) -> tuple[str, ...]:

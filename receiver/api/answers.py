@@ -25,11 +25,15 @@ class CauseAnswer(TypedDict):
 
 
 class IncidentAnswer(TypedDict):
-    """An incident; `bridge` is where people meet about it, empty when none is configured."""
+    """An incident; `bridge` is where people meet about it, empty when none is configured.
+
+    `correlation` has the values of further labels that tell it from others of its service and environment.
+    """
 
     id: int
     service: str
     environment: str
+    correlation: dict[str, str]
     severity: Severity
     status: Status
     type: str

@@ -27,6 +27,7 @@ def incident_json(settings: ReceiverConfig, incident: Incident) -> IncidentAnswe
         "id": incident.id,
         "service": incident.service,
         "environment": incident.environment,
+        "correlation": dict(incident.correlation),
         "severity": incident.severity,
         "status": incident.status.value,
         "type": incident.type,

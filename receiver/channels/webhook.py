@@ -157,6 +157,7 @@ def _incident(incident: IncidentView) -> dict[str, Any]:
         "id": incident.id,
         "service": line(incident.service, FIELD_LIMIT),
         "environment": line(incident.environment, FIELD_LIMIT),
+        "correlation": {name: line(value, FIELD_LIMIT) for name, value in incident.correlation.items()},
         "severity": line(incident.severity, FIELD_LIMIT),
         "status": line(incident.status, FIELD_LIMIT),
         "type": line(incident.type, FIELD_LIMIT),

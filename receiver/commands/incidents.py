@@ -45,7 +45,8 @@ def show(client: Client, number: int, form: str) -> None:
         click.echo(json.dumps(incident, indent=2))
         return
     head = f"#{incident['id']} {incident['title']}: {incident['severity']}, {incident['status']}"
-    click.echo(f"{head}, {incident['service']} in {incident['environment']}")
+    further = "".join(f", {name}={value}" for name, value in incident["correlation"].items())
+    click.echo(f"{head}, {incident['service']} in {incident['environment']}{further}")
     for name in ("commander", "bridge"):
         if incident[name]:
             click.echo(f"  {name}: {incident[name]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, exists, func, or_, sel
 from deploywatch.conventions import AlertAnnotation, IncidentMetric
 from receiver.incidents.outcomes import outcome
 from receiver.incidents.rules import Alert, Episode
-from receiver.messages import AlertView, IncidentView, TimelineEntryView
+from receiver.messages import AlertView, IncidentView, TimelineEntryView, identity
 from receiver.store import insert_all, insert_id, tallies, upsert
 from receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline
 from receiver.strategy import Severity
@@ -40,6 +40,7 @@ class Status(StrEnum):
 class Incident:
     """One row of the incidents; `quiet_since` is when its last alert resolved.
 
+    `correlation` has the values of the further labels that tell it from others of its service and environment.
     `mitigating_since` is a person's word that something is being done, `mitigation` says that a rollback or another
     action is under way; it is read from theirs and not stored.
     """
@@ -63,6 +64,7 @@ class Incident:
     cause_why: str | None = None
     reviewed_at: datetime | None = None
     reviewed_by: str | None = None
+    correlation: Mapping[str, str] = field(default_factory=dict)
     mitigation: bool = False
 
     @property
@@ -91,6 +93,7 @@ class Incident:
             status=self.status,
             title=self.title,
             type=self.type,
+            correlation=self.correlation,
             opened_at=self.opened_at,
             acknowledged_at=self.acknowledged_at,
             acknowledged_by=self.acknowledged_by or "",
@@ -115,9 +118,15 @@ _ALERTS_OF = (
 )
 
 
-def open_key(service: str, environment: str) -> str:
-    """What makes one open incident a service and environment; the separator cannot be in a label."""
-    return f"{service}\x1f{environment}"
+def open_key(service: str, environment: str, correlation: Mapping[str, str] | None = None) -> str:
+    """What makes one open incident a service, environment and further values; the separator cannot be in a label.
+
+    However many and long the further values are, the key stays short enough to be indexed; their order is all one.
+    """
+    key = f"{service}\x1f{environment}"
+    if not correlation:
+        return key
+    return f"{key}\x1f{identity(*(part for pair in sorted(correlation.items()) for part in pair))}"
 
 
 def find(connection: Connection, incident_id: int) -> Incident | None:
@@ -171,7 +180,7 @@ def unresolved(connection: Connection) -> list[Incident]:
 
 def add(connection: Connection, incident: Incident) -> Incident:
     """Store a new incident; it comes back with its number."""
-    values = {**_columns(incident), "open_key": open_key(incident.service, incident.environment)}
+    values = {**_columns(incident), "open_key": open_key(incident.service, incident.environment, incident.correlation)}
     return replace(incident, id=insert_id(connection, incidents, values))
 
 

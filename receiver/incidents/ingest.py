@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -26,7 +26,7 @@ from receiver.messages import Event
 from receiver.people import measures
 from receiver.store import insert_all
 from receiver.store.schema import deliveries
-from receiver.strategy import Severity, incident_type, target
+from receiver.strategy import Severity, correlation, incident_type, target
 
 _TITLE_LIMIT = 300
 _NAMED = 5
@@ -106,7 +106,7 @@ class Ingest:
             self.reasons[repeated] += 1
             self.remarks.add(incident_id, repeated.reason, alert.name)
             return
-        key = book.open_key(*target(alert))
+        key = _key(alert, self.settings)
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
         cause = self._cause(alert) if self.settings.dependencies and not incident else None
@@ -158,9 +158,7 @@ class Ingest:
 
     def _cause(self, alert: Alert) -> Incident | None:
         """The open incident of the nearest service that the alert's service depends on."""
-        service, environment = target(alert)
-        keys = (book.open_key(one, environment) for one in causes(service, self.settings.dependencies))
-        return next((self.open[key] for key in keys if key in self.open), None)
+        return next((self.open[key] for key in _cause_keys(alert, self.settings) if key in self.open), None)
 
     def settle(self) -> None:
         """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
@@ -194,10 +192,12 @@ class Ingest:
                 title=title[:_TITLE_LIMIT],
                 channels=self._channels(alert, severity),
                 opened_at=self.now,
+                correlation=correlation(alert, self.settings.further_labels),
             ),
         )
         measures.opened(self.connection, incident)
-        self._line(incident.id, "opened", f"opened by {alert.name}: {severity}, {incident.type}")
+        facts = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
+        self._line(incident.id, "opened", f"opened by {alert.name}: {', '.join(facts)}")
         self._act(incident, alert, key, Event.OPENED, self.settings.strategy.immediate(severity, alert))
         return incident.id
 
@@ -299,13 +299,30 @@ def _summed(tally: Counter[str], did: str) -> str:
     return f"{tally.total()} alerts {did}: {', '.join(named)}{f' and {more} others' if more else ''}"
 
 
+def _key(alert: Alert, settings: ReceiverConfig) -> str:
+    """Where the alert belongs."""
+    return book.open_key(*target(alert), correlation(alert, settings.further_labels))
+
+
+def _cause_keys(alert: Alert, settings: ReceiverConfig) -> Iterator[str]:
+    """Where the alert may belong as a victim, the nearest service first.
+
+    Of one service the incident with the alert's own further values, then the one that has none: it is about all of
+    them. One with other values is another matter.
+    """
+    (service, environment), own = target(alert), correlation(alert, settings.further_labels)
+    for one in causes(service, settings.dependencies):
+        if own:
+            yield book.open_key(one, environment, own)
+        yield book.open_key(one, environment)
+
+
 def _keys(alerts: Iterable[Alert], settings: ReceiverConfig) -> set[str]:
     """Where these alerts may belong: to their service's incident, or to that of a service that it depends on."""
-    keys = set()
-    for service, environment in {target(alert) for alert in alerts}:
-        keys.add(book.open_key(service, environment))
-        keys.update(book.open_key(one, environment) for one in causes(service, settings.dependencies))
-    return keys
+    keys = {_key(alert, settings): alert for alert in alerts}
+    if not settings.dependencies:
+        return set(keys)
+    return {*keys, *(key for alert in keys.values() for key in _cause_keys(alert, settings))}
 
 
 def _is_new(alert: Alert, known: Known) -> bool:

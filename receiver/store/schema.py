@@ -87,7 +87,7 @@ incidents = _table(
     _id(),
     Column("service", Text, nullable=False),
     Column("environment", Text, nullable=False),
-    # What makes one open incident a service and environment: set while it is open, NULL once it is resolved.
+    # What makes one open incident a service, environment and further values: set while it is open, NULL afterwards.
     Column("open_key", Text, unique=True),
     Column("severity", String(20), nullable=False),
     Column("type", Text, nullable=False),
@@ -106,6 +106,8 @@ incidents = _table(
     Column("cause_why", Text),
     Column("reviewed_at", Moment),
     Column("reviewed_by", Text),
+    # The values of further labels, by name, that tell it from others of its service and environment.
+    Column("correlation", JSON, nullable=False, server_default="{}"),
     # What is open is found without a look at the rest.
     Index(
         "ix_incidents_open",

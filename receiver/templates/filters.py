@@ -80,10 +80,11 @@ def until(moment: datetime | None, at: datetime) -> str:
 
 
 def where(incident: IncidentView) -> str:
-    """`shop in production`."""
+    """`shop in production`, or `shop in production, region=eu` where incidents are told apart by more."""
     service = line(incident.service, 100) or "unknown service"
     environment = line(incident.environment, 60)
-    return f"{service} in {environment}" if environment else service
+    place = f"{service} in {environment}" if environment else service
+    return ", ".join((place, *(_value(*pair) for pair in incident.correlation.items())))
 
 
 def subject(incident: IncidentView) -> str:
@@ -96,7 +97,13 @@ def subject(incident: IncidentView) -> str:
         return where(incident)
     if not _names(title, incident.service):
         return f"{title} ({cut(where(incident), PLACE_LIMIT)})"
-    return title if not environment or _names(title, environment) else f"{title} ({environment})"
+    unsaid = [environment] if environment and not _names(title, environment) else []
+    unsaid += [_value(name, value) for name, value in incident.correlation.items() if not _names(title, value)]
+    return f"{title} ({cut(', '.join(unsaid), PLACE_LIMIT)})" if unsaid else title
+
+
+def _value(name: str, value: str) -> str:
+    return f"{line(name, 60)}={line(value, 60)}"
 
 
 def measured(alert: AlertView | None) -> str:

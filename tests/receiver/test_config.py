@@ -49,6 +49,12 @@ def test_a_sqlite_file_is_taken_from_the_config_files_folder(tmp_path: Path, wri
     assert settings.database.get_secret_value() == database.format(folder=tmp_path)
 
 
+def test_incidents_are_told_apart_by_service_and_environment_and_by_more_when_it_is_said(tmp_path: Path) -> None:
+    assert load(_written(tmp_path, "")).further_labels == ()
+    more = "correlate_by: [cluster, environment, service, region]\n"
+    assert load(_written(tmp_path, more)).further_labels == ("cluster", "region")
+
+
 def test_folders_are_taken_from_the_config_files_folder(tmp_path: Path) -> None:
     settings = load(_written(tmp_path, "postmortems: reviews\ntemplates: /etc/templates\n"))
     assert settings.postmortems == tmp_path / "reviews"
@@ -71,6 +77,22 @@ BAD = {
     "another database": ("database: mysql://u@h/n\n", "receiver.yml:1:1: database: mysql is not supported; write sqli"),
     "a database in memory": ("database: 'sqlite://'\n", "receiver.yml:1:1: database: SQLite needs a file, because"),
     "a database named memory": ("database: 'sqlite:///:memory:'\n", "receiver.yml:1:1: database: SQLite needs a file"),
+    "correlated by too little": (
+        "correlate_by: [service, region]\n",
+        "receiver.yml:1:1: correlate_by: add environment: deployments, rollbacks, victims and who is on call are found",
+    ),
+    "correlated by nothing": (
+        "correlate_by: []\n",
+        "receiver.yml:1:1: correlate_by: add service and environment: depl",
+    ),
+    "correlated by what is no label": (
+        "correlate_by: [service, environment, data-center]\n",
+        "receiver.yml:1:1: correlate_by: 'data-center' is not a label's name: it has letters, digits and _, and no dig",
+    ),
+    "correlated by a label twice": (
+        "correlate_by: [service, environment, region, region]\n",
+        "receiver.yml:1:1: correlate_by: 'region' is named twice",
+    ),
     "no room for bodies": ("max_body: 0\n", "receiver.yml:1:1: max_body: input should be greater than 0"),
     "unknown severity": (
         "strategy: {severities: {urgent: {immediate: [log]}}}\n",

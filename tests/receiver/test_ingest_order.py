@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
+from receiver.config import ReceiverConfig
 from receiver.incidents.ingest import Delivery, Recall, ingest
 from receiver.incidents.rules import Alert
 from receiver.payload import remembered, understand
@@ -20,13 +21,14 @@ from tests.receiver import scene
 from tests.receiver.scene import MINUTE, NOON, alert, body, ended
 
 CONFIG = scene.settings(quiet_time="5m")
+APART = scene.settings(quiet_time="5m", correlate_by=["service", "environment", "alertname"])
 KINDS: tuple[dict[str, Any], ...] = (
     {},
     {"name": "HighLatency"},
     {"service": "search"},
     {"name": "Down", "service": "search"},
 )
-End = tuple[set[tuple[str, str]], set[tuple[str, timedelta, str]]]
+End = tuple[set[tuple[str, ...]], set[tuple[str, timedelta, str]]]
 
 
 def _alert(kind: int, episode: int, over: bool) -> Alert:
@@ -48,17 +50,19 @@ def _empty() -> Iterator[Connection]:
         engine.dispose()
 
 
-def _end(batches: Sequence[Sequence[Alert]], recall: Recall | None = None) -> End:
+def _end(batches: Sequence[Sequence[Alert]], recall: Recall | None = None, config: ReceiverConfig = CONFIG) -> End:
     """The incidents that fire, and every fingerprint's newest episode, after these deliveries."""
     with _empty() as connection:
         for number, batch in enumerate(batches):
             now = NOON + number * timedelta(seconds=1)
-            ingest(connection, CONFIG, [Delivery(now, b"", tuple(batch))], now, recall)
+            ingest(connection, config, [Delivery(now, b"", tuple(batch))], now, recall)
         fires = incidents.c.open_key.is_not(None) & incidents.c.quiet_since.is_(None)
-        open_now = connection.execute(select(incidents.c.service, incidents.c.environment).where(fires)).all()
+        open_now = connection.execute(select(incidents).where(fires)).all()
         current = select(alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status).where(alerts.c.current)
         rows = connection.execute(current).all()
-        return {(s, e) for s, e in open_now}, {(f, at - NOON, status) for f, at, status in rows}
+        return {(one.service, *one.correlation.values()) for one in open_now}, {
+            (f, at - NOON, status) for f, at, status in rows
+        }
 
 
 @settings(max_examples=60, deadline=None)
@@ -115,7 +119,20 @@ def _read_anew(posted: bytes) -> tuple[Alert, ...]:
 @given(st.lists(anything, max_size=12))
 def test_an_incident_fires_exactly_while_one_of_its_alerts_does(sent: list[Alert]) -> None:
     open_now, episodes = _end([[one] for one in sent])
-    targets = {one.fingerprint: (one.labels["service"], one.labels["environment"]) for one in sent}
+    targets = {one.fingerprint: (one.labels["service"],) for one in sent}
+    assert open_now == {targets[fingerprint] for fingerprint, _, status in episodes if status == "firing"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(anything, min_size=1, max_size=10), st.data())
+def test_incidents_that_are_told_apart_by_more_end_the_same_in_any_order(
+    sent: list[Alert], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations([*sent, *data.draw(st.lists(st.sampled_from(sent), max_size=6))]))
+    open_now, episodes = end = _end([[one] for one in sent], config=APART)
+    assert _end([[one] for one in shuffled], config=APART) == end
+    assert _end([shuffled], config=APART) == end
+    targets = {one.fingerprint: (one.labels["service"], one.name) for one in sent}
     assert open_now == {targets[fingerprint] for fingerprint, _, status in episodes if status == "firing"}
 
 

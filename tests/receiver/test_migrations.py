@@ -20,6 +20,7 @@ from sqlalchemy import Connection, insert, select, text
 
 import receiver.store
 from deploywatch.demo.servers import Running
+from receiver.incidents import book
 from receiver.metrics import snapshot
 from receiver.store import SchemaError, Store
 from receiver.store.revisions import current
@@ -97,6 +98,22 @@ async def test_what_was_stored_before_there_were_counters_is_counted(store: Stor
     assert value(f"{resolve}_bucket", severity="high", le="86400.0") == 1
     assert value(f"{resolve}_count", severity="high") == 2
     assert value(f"{resolve}_sum", severity="high") == 25 * 3600 + 0.5
+
+
+async def test_incidents_of_before_are_told_apart_as_they_were(store: Store) -> None:
+    key = "search\x1fproduction"
+
+    def old(connection: Connection) -> None:
+        upgrade(connection, "0005")
+        connection.execute(insert(incidents).values(**_incident(1, "search", open_key=key)))
+
+    await store.write(old)
+    await store.migrate()
+    # A replica of the version before, which knows nothing of it, may still write.
+    other = "shop\x1fproduction"
+    await store.write(lambda c: c.execute(insert(incidents).values(**_incident(2, "shop", open_key=other))))
+    found = await store.read(lambda c: book.open_by_key(c, [key, other]))
+    assert [found[one].correlation for one in (key, other)] == [{}, {}]
 
 
 async def test_a_schema_of_old_is_migrated_at_start_on_sqlite_and_refused_on_postgresql(store: Store) -> None:

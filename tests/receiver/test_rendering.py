@@ -205,6 +205,22 @@ def test_titles_name_service_and_environment_exactly_once(title: str, subject: s
     assert escalated.title == f"Escalated: {subject}"
 
 
+@pytest.mark.parametrize(
+    ("title", "subject"),
+    [
+        ("HighErrorRate", "HighErrorRate (shop in production, region=eu, cluster=c1)"),
+        ("The shop fails", "The shop fails (production, region=eu, cluster=c1)"),
+        ("The shop in production fails in eu", "The shop in production fails in eu (cluster=c1)"),
+    ],
+)
+def test_titles_and_places_name_what_else_tells_incidents_apart(title: str, subject: str) -> None:
+    apart = {"region": "eu", "cluster": "c1"}
+    incident = replace(story(Event.OPENED).incident, title=title, correlation=apart)
+    told = TEMPLATES.render(replace(story(Event.OPENED), incident=incident))
+    assert told.title == subject
+    assert "Where: shop in production, region=eu, cluster=c1\n" in told.body
+
+
 def test_without_an_environment_the_service_alone_is_named() -> None:
     bare = replace(story(Event.OPENED), incident=replace(INCIDENT, environment=""))
     assert TEMPLATES.render(bare).title == "HighErrorRate (shop)"

@@ -67,3 +67,30 @@ async def test_the_incident_lasts_as_long_as_its_victims(scene: Scene) -> None:
 async def test_without_its_cause_it_opens_an_incident(scene: Scene) -> None:
     await scene.take(VICTIM)
     assert (await scene.incident()).service == "shop"
+
+
+@pytest.mark.parametrize(
+    ("cause", "victim", "attached"),
+    [
+        ("eu", "eu", True),
+        ("", "eu", True),
+        ("us", "eu", False),
+        ("eu", "", False),
+    ],
+)
+async def test_a_victim_belongs_to_a_cause_with_its_further_values_or_with_none(
+    make_scene: MakeScene, cause: str, victim: str, attached: bool
+) -> None:
+    apart = ["service", "environment", "region"]
+    scene = make_scene(settings(dependencies={"shop": ["database"]}, correlate_by=apart))
+    await scene.take(alert(service="database", region=cause))
+    await scene.take(alert(service="shop", region=victim))
+    assert len(await scene.incidents()) == (1 if attached else 2)
+
+
+async def test_a_cause_with_a_victims_own_further_values_comes_before_one_without(make_scene: MakeScene) -> None:
+    apart = ["service", "environment", "region"]
+    scene = make_scene(settings(dependencies={"shop": ["database"]}, correlate_by=apart))
+    await scene.take(alert(service="database"), alert(service="database", region="eu"))
+    await scene.take(alert(service="shop", region="eu"))
+    assert await scene.lines("victim", incident=2) == ["HighErrorRate of shop counted as a victim"]

@@ -70,6 +70,17 @@ async def test_three_alerts_that_ask_for_it_run_it_once(ground: Ground) -> None:
     assert Event.ROLLBACK_REFUSED not in scene.channels["team"].events
 
 
+async def test_two_incidents_of_one_service_do_not_roll_it_back_twice(ground: Ground) -> None:
+    scene = await ground.scene(beside={"correlate_by": ["service", "environment", "region"]})
+    await scene.take(*(alert(severity="critical", region=region) for region in ("eu", "us")))
+    await scene.after(HOUR)
+    assert [one.correlation for one in await scene.incidents()] == [{"region": "eu"}, {"region": "us"}]
+    assert ground.ran == ["1.2.2 shop"]
+    assert len(await scene.rollbacks()) == 1
+    (refused,) = await scene.lines("rollback_refused", incident=2)
+    assert "already_rolled_back" in refused
+
+
 async def test_the_next_incident_of_the_same_deployment_does_not_roll_back_again(ground: Ground) -> None:
     scene = await ground.scene()
     await scene.take(critical())

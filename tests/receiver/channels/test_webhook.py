@@ -78,6 +78,12 @@ def test_the_page_shows_what_is_sent() -> None:
     assert [key for key in keys if f"`{key}`" not in PAGE.read_text()] == []
 
 
+def test_what_else_tells_incidents_apart_is_sent_by_name() -> None:
+    opened = message(Event.OPENED)
+    told = replace(opened, incident=replace(opened.incident, correlation={"region": "eu\x07\nwest"}))
+    assert json.loads(webhook.encode(told))["incident"]["correlation"] == {"region": "eu west"}
+
+
 def test_the_signature_is_over_time_and_body_with_each_secret() -> None:
     def expected(secret: str) -> str:
         return hmac.new(secret.encode(), b"1777644310.body", hashlib.sha256).hexdigest()
