@@ -16,7 +16,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, bring_forward, done, enqueue
 from receiver.messages import Event
-from receiver.people import holding
+from receiver.people import holding, silenced
 from receiver.store.schema import jobs
 
 KIND = "escalate"
@@ -74,6 +74,8 @@ async def handle(desk: Desk, job: Job) -> Outcome:
         return again(str(hold), max(hold.until - now, _SOONEST))
     if found.status is book.Status.MONITORING and not found.acknowledged_at:
         return again("every alert is quiet just now", max(desk.settings.quiet_time, _SOONEST))
+    if found.waits_for_somebody and (pause := await silenced.pause(desk, found)):
+        return again("silenced", pause)
 
     def record(connection: Connection) -> None:
         incident = book.get(connection, job.incident_id)

@@ -12,7 +12,7 @@ from receiver.actions.case import Case
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue
-from receiver.people import holding
+from receiver.people import holding, silenced
 
 KIND = "outlived"
 _SOONEST = timedelta(seconds=1)
@@ -36,7 +36,7 @@ def watch(case: Case) -> None:
 
 
 async def handle(desk: Desk, job: Job) -> Outcome:
-    """Escalate what still goes on; what is quiet, or under maintenance, is looked at again."""
+    """Escalate what still goes on; what is quiet, under maintenance or silenced is looked at again."""
     now = desk.clock()
     incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
     due = await desk.store.read(lambda connection: escalate.due_at(connection, job))
@@ -47,6 +47,8 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     hold = await desk.store.read(lambda connection: holding.current(connection, desk.settings, incident, now))
     if hold and not hold.tell:
         return again(str(hold), max(hold.until - now, _SOONEST))
+    if pause := await silenced.pause(desk, incident):
+        return again("silenced", pause)
     why = f"it has lived longer than {format_duration(timedelta(seconds=job.payload['longest']))}"
 
     def record(connection: Connection) -> None:

@@ -22,7 +22,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, done, enqueue
 from receiver.messages import Event, RollbackView
-from receiver.people import holding
+from receiver.people import holding, silenced
 from receiver.store import insert_id
 from receiver.store.schema import rollbacks
 
@@ -80,6 +80,8 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     if interrupted is not None:
         number, why = interrupted["id"], "the receiver stopped while it ran"
         return done("unknown after a crash", lambda connection: _unknown(connection, desk, number, why))
+    if held := await silenced.hold_back(desk, job):
+        return held
     begun = await desk.store.write(lambda connection: _begin(connection, desk, job))
     if begun is None:
         return done()

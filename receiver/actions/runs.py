@@ -18,6 +18,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
 from receiver.messages import Event
+from receiver.people import silenced
 from receiver.store import insert_id
 from receiver.store.schema import action_runs
 
@@ -60,12 +61,14 @@ def begin(
 
 
 async def carry_out(desk: Desk, job: Job, begin: Begin, after: After | None = None) -> Outcome:
-    """Begin and carry out once; a run that was interrupted is not repeated, and people are told."""
+    """Begin and carry out once, unless silenced; a run that was interrupted is not repeated, and people are told."""
     interrupted = await desk.store.read(lambda connection: _interrupted(connection, job))
     if interrupted is not None:
         number = interrupted
         lost = Result(good=False, detail="the receiver stopped while it ran; it is not run again", known=False)
         return done(lost.detail, lambda c: _close(c, desk, job, number, lost, what=job.kind, after=after))
+    if held := await silenced.hold_back(desk, job):
+        return held
     begun = await desk.store.write(begin)
     if begun is None:
         return done()

@@ -1,4 +1,4 @@
-"""Holds back what an incident would do during maintenance: a line says so, and a job remembers it until the end."""
+"""Holds back what an incident would do in a window or a silence: a line says so, and a job remembers it."""
 
 from __future__ import annotations
 
@@ -89,8 +89,16 @@ def keep_message(
 
 def keep_job(connection: Connection, hold: Hold, incident: Incident, now: datetime, *, job: Job, lane: str) -> None:
     """Do this job when the window ends, if the incident still goes on then: it came due while one was open."""
-    again = {"kind": job.kind, "lane": lane, "payload": dict(job.payload)}
-    _keep(connection, hold, incident, now, what=job.kind, key=f"job:{job.id}", payload={"job": again})
+    payload = {"job": _again(job, lane)}
+    _keep(connection, hold, incident, now, what=job.kind, key=f"job:{job.id}", payload=payload)
+
+
+def keep_silenced(
+    connection: Connection, hold: Hold, incident: Incident, now: datetime, *, job: Job, lane: str, look: datetime
+) -> None:
+    """Do this job when its incident is not silenced any more, if it still goes on then; look first at `look`."""
+    payload = {"job": _again(job, lane), "silenced_until": hold.until.isoformat()}
+    _keep(connection, hold, incident, now, what=job.kind, key=f"job:{job.id}", payload=payload, look=look)
 
 
 def look_again(connection: Connection, now: datetime) -> None:
@@ -98,6 +106,10 @@ def look_again(connection: Connection, now: datetime) -> None:
     connection.execute(
         update(jobs).where(jobs.c.kind == KIND, jobs.c.state == State.READY, jobs.c.run_at > now).values(run_at=now)
     )
+
+
+def _again(job: Job, lane: str) -> dict[str, Any]:
+    return {"kind": job.kind, "lane": lane, "payload": dict(job.payload)}
 
 
 def _keep(
@@ -109,13 +121,14 @@ def _keep(
     what: str,
     key: str,
     payload: Mapping[str, Any],
+    look: datetime | None = None,
 ) -> None:
     book.write_line(connection, incident.id, now, "action_held", f"{what}: {hold}")
     job = NewJob(
         kind=KIND,
         key=f"held:{incident.id}:{key}",
         lane=f"held:{incident.id}",
-        run_at=hold.until,
+        run_at=look or hold.until,
         incident_id=incident.id,
         payload=payload,
     )

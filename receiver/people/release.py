@@ -1,4 +1,4 @@
-"""When maintenance ends: does what was held back, if its incident still goes on."""
+"""When maintenance or a silence ends: does what was held back, if its incident still goes on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue
 from receiver.messages import Event
-from receiver.people import holding, stored
+from receiver.people import holding, silenced, stored
 
 _SOONEST = timedelta(seconds=1)
 
 
 async def handle(desk: Desk, job: Job) -> Outcome:
-    """Do what was held, leave it when the incident is over; look again while a window is open or all is quiet."""
+    """Do what was held, leave it when the incident is over; look again while it is held or all is quiet."""
     now = desk.clock()
     incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
     hold = await desk.store.read(lambda connection: holding.current(connection, desk.settings, incident, now))
@@ -28,12 +28,17 @@ async def handle(desk: Desk, job: Job) -> Outcome:
         return again(str(hold), max(hold.until - now, _SOONEST))
     if incident.quiet_since:
         return again("every alert is quiet just now", max(desk.settings.quiet_time, _SOONEST))
+    if (end := job.payload.get("silenced_until")) and (
+        pause := await silenced.pause(desk, incident, known_until=datetime.fromisoformat(end))
+    ):
+        return again("silenced", pause)
     return done("released", lambda connection: _release(connection, desk, job))
 
 
 def _release(connection: Connection, desk: Desk, job: Job) -> None:
     now, incident, held = desk.clock(), book.get(connection, job.incident_id), job.payload
-    book.write_line(connection, incident.id, now, "action_released", f"maintenance is over: {_what(job)}")
+    over = "not silenced any more" if "silenced_until" in held else "maintenance is over"
+    book.write_line(connection, incident.id, now, "action_released", f"{over}: {_what(job)}")
     if "job" in held:
         enqueue(connection, now, NewJob(**held["job"], key=f"{job.key}:released", run_at=now, incident_id=incident.id))
         return

@@ -15,7 +15,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, State, again, done
 from receiver.messages import Event
-from receiver.people import holding
+from receiver.people import holding, silenced
 from receiver.people.response import Verdict, judge
 from receiver.people.roster import PRIMARY, TEAM_LEAD
 from receiver.people.schedule import reach
@@ -33,8 +33,8 @@ async def respond(desk: Desk, job: Job) -> Outcome:
         return again(verdict, max(desk.settings.quiet_time, _SOONEST))
     if verdict is not Verdict.DUE:
         return done(verdict)
-    if hold:
-        return again("maintenance", hold)
+    if hold := hold or await silenced.pause(desk, incident):
+        return again("held back", hold)
 
     def record(connection: Connection) -> None:
         fresh, now = book.get(connection, job.incident_id), desk.clock()
@@ -60,6 +60,8 @@ async def update(desk: Desk, job: Job) -> Outcome:
         return again(Verdict.NOT_YET, last + every - now)
     if incident.quiet_since:
         return again(Verdict.QUIET, every)
+    if pause := await silenced.pause(desk, incident):
+        return again("silenced", pause)
 
     def record(connection: Connection) -> None:
         text = f"a status update was due at {last + every:%H:%M} UTC"

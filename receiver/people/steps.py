@@ -14,7 +14,7 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, again, done
-from receiver.people import holding
+from receiver.people import holding, silenced
 from receiver.people.response import Verdict, judge
 from receiver.people.schedule import Reached, reach
 from receiver.people.words import with_context
@@ -23,13 +23,15 @@ _SOONEST = timedelta(seconds=1)
 
 
 async def handle(desk: Desk, job: Job) -> Outcome:
-    """Escalate, once; a quiet incident or one under maintenance is looked at again."""
+    """Escalate, once; an incident that is quiet, under maintenance or silenced is looked at again."""
     incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
     verdict = judge(incident, job.payload["severity"])
     if verdict is Verdict.QUIET:
         return again(verdict, max(desk.settings.quiet_time, _SOONEST))
     if verdict is not Verdict.DUE:
         return done(verdict)
+    if pause := await silenced.pause(desk, incident):
+        return again("silenced", pause)
     return await desk.store.read(lambda connection: _decide(connection, desk, job, incident))
 
 

@@ -16,6 +16,14 @@ def alert(connection: Connection, fingerprint: str, starts_at: datetime) -> Aler
     return _alert(connection.execute(query).mappings().one())
 
 
+def firing(connection: Connection, incident_id: int) -> frozenset[str]:
+    """The fingerprints of an incident's alerts that fire."""
+    query = select(alerts.c.fingerprint).where(
+        alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing"
+    )
+    return frozenset(connection.execute(query).scalars())
+
+
 def leading(connection: Connection, incident_id: int) -> Alert | None:
     """The alert of an incident that has fired for longest, of those that fire still."""
     query = (

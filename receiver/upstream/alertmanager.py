@@ -1,7 +1,8 @@
-"""A thin client of Alertmanager's API: its alerts, and for how long it has been up."""
+"""A thin client of Alertmanager's API: its alerts, its silences, and for how long it has been up."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +15,10 @@ from deploywatch.errors import UnreachableError
 from deploywatch.secrets import redact_url
 from receiver.incidents.rules import Alert
 
-_SECONDS = aiohttp.ClientTimeout(total=30)
+_SECONDS = 30.0
+# Shorter, because an action waits for the answer.
+_SECONDS_FOR_SILENCES = 5.0
+_SILENCED = {"silenced": "true", "inhibited": "true", "active": "false", "unprocessed": "false"}
 
 
 class _Listed(msgspec.Struct):
@@ -29,12 +33,46 @@ class _Status(msgspec.Struct):
     uptime: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+class _AlertStatus(msgspec.Struct):
+    silenced_by: list[str] = msgspec.field(name="silencedBy", default_factory=list)
+
+
+class _SilencedAlert(msgspec.Struct):
+    fingerprint: str
+    status: _AlertStatus
+
+
+class _Silence(msgspec.Struct):
+    id: str
+    ends_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="endsAt")
+    created_by: str = msgspec.field(name="createdBy", default="")
+    comment: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What one Alertmanager has: its firing alerts for our receivers, and since when it runs."""
 
     alerts: tuple[Alert, ...]
     up_since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """One silence, as somebody set it."""
+
+    id: str
+    ends_at: datetime
+    created_by: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """What one Alertmanager silences: by fingerprint the numbers of the silences, and the silences themselves."""
+
+    alerts: Mapping[str, tuple[str, ...]]
+    silences: Mapping[str, Silence]
 
 
 async def look(http: aiohttp.ClientSession, url: str, receiver: str) -> Seen:
@@ -47,14 +85,35 @@ async def look(http: aiohttp.ClientSession, url: str, receiver: str) -> Seen:
     return Seen(tuple(_alert(one) for one in alerts), in_utc(status.uptime))
 
 
+async def silenced(http: aiohttp.ClientSession, url: str) -> Silenced:
+    """Ask one Alertmanager which alerts it silences, and why; UnreachableError when it gives no good answer."""
+    seconds = _SECONDS_FOR_SILENCES
+    listed = await _get(http, url, "/api/v2/alerts", list[_SilencedAlert], _SILENCED, seconds=seconds)
+    by_alert = {one.fingerprint: tuple(one.status.silenced_by) for one in listed if one.status.silenced_by}
+    found = await _get(http, url, "/api/v2/silences", list[_Silence], {}, seconds=seconds) if by_alert else []
+    return Silenced(by_alert, {one.id: _silence(one) for one in found})
+
+
+def _silence(one: _Silence) -> Silence:
+    return Silence(one.id, in_utc(one.ends_at), one.created_by, one.comment)
+
+
 def _alert(one: _Listed) -> Alert:
     return Alert(one.fingerprint, True, in_utc(one.starts_at), None, one.labels, one.annotations, one.generator_url)
 
 
-async def _get(http: aiohttp.ClientSession, url: str, path: str, kind: Any, query: dict[str, str]) -> Any:
-    where = f"Alertmanager at {redact_url(url)}"
+async def _get(
+    http: aiohttp.ClientSession,
+    url: str,
+    path: str,
+    kind: Any,
+    query: dict[str, str],
+    *,
+    seconds: float = _SECONDS,
+) -> Any:
+    where, limit = f"Alertmanager at {redact_url(url)}", aiohttp.ClientTimeout(seconds)
     try:
-        async with http.get(f"{url.rstrip('/')}{path}", params=query, timeout=_SECONDS) as response:
+        async with http.get(f"{url.rstrip('/')}{path}", params=query, timeout=limit) as response:
             body = await response.read()
             if response.status != 200:
                 raise UnreachableError(f"{where} answered {path} with {response.status}")
