@@ -150,6 +150,7 @@ async def test_a_silence_that_is_set_during_a_rollbacks_delay_holds_it(ground: G
 async def test_a_silence_that_is_expired_early_lets_go_within_a_minute(ground: Ground) -> None:
     scene = await _taken(ground, "rollback")
     await scene.after(10 * MINUTE)
+    assert ground.done == []
     ground.alertmanager.expire()
     await scene.after(MINUTE)
     assert ground.done == ["rollback"]
@@ -167,6 +168,7 @@ async def test_a_silence_that_is_prolonged_holds_on_without_another_line(ground:
 
 async def test_an_alert_that_joins_and_is_not_silenced_lets_go(ground: Ground) -> None:
     scene = await _taken(ground, "rollback")
+    assert ground.done == []
     await scene.take(OTHER)
     await scene.after(MINUTE)
     assert ground.done == ["rollback"]
