@@ -28,7 +28,9 @@ from deploywatch.clock import utc_now
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 from receiver import api, retention, slack_buttons, webhook
-from receiver.actions import approval, handlers, notify
+from receiver.actions import handlers
+from receiver.actions.rollback import approval
+from receiver.actions.telling import notify
 from receiver.channels import connect
 from receiver.config import ReceiverConfig, load
 from receiver.deployments import announce

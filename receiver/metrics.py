@@ -19,7 +19,7 @@ from deploywatch.conventions import (
     IncidentMetric,
     ReceiverMetric,
 )
-from receiver.actions import notify
+from receiver.actions.telling import notify
 from receiver.deployments import ledger
 from receiver.incidents import book
 from receiver.incidents.book import Incident

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from deploywatch import logs
 from deploywatch.secrets import Masked
-from receiver.actions import approval
+from receiver.actions.rollback import approval
 from receiver.channels.slack import SlackSettings
 from receiver.channels.slack_requests import BODY_LIMIT, Action, Interaction, SlackRequestError, parse, verify
 from receiver.desk import Desk

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from receiver.actions import (
-    approval,
-    escalate,
-    investigate,
-    joined,
-    notify,
-    outlived,
-    reconsider,
-    rollback,
-    run,
-    scale,
-    status_page,
-    ticket,
-    verify,
-)
+from receiver.actions import investigate, run, scale, status_page, ticket
+from receiver.actions.rollback import approval, reconsider, rollback, verify
+from receiver.actions.telling import escalate, joined, notify, outlived
 from receiver.desk import Desk
 from receiver.jobs import Job, Outcome
 

@@ -10,11 +10,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.errors import UnreachableError
-from receiver.actions import attachments, command, readings
+from receiver.actions import attachments, command
 from receiver.actions.attachments import Found
 from receiver.actions.case import Case
+from receiver.actions.rollback import readings
+from receiver.actions.rollback.verify import look
 from receiver.actions.settings.investigate import Log
-from receiver.actions.verify import look
 from receiver.deployments import ledger
 from receiver.deployments.ledger import Deployment
 from receiver.desk import Desk

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from deploywatch.config import nearest
-from receiver.actions import escalate, investigate, joined, log, outlived, rollback, run, scale, status_page, ticket
+from receiver.actions import investigate, log, run, scale, status_page, ticket
 from receiver.actions.case import Case
-from receiver.actions.notify import tell
+from receiver.actions.rollback import rollback
+from receiver.actions.telling import escalate, joined, outlived
+from receiver.actions.telling.notify import tell
 from receiver.people import agenda, holding
 from receiver.strategy import ActionName
 

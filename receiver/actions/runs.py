@@ -10,9 +10,9 @@ from sqlalchemy import Connection, func, select, update
 
 from deploywatch import logs
 from deploywatch.quantity import format_duration
-from receiver.actions import escalate
 from receiver.actions.executors.plan import Means, Plan, Result
-from receiver.actions.notify import tell
+from receiver.actions.telling import escalate
+from receiver.actions.telling.notify import tell
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident

@@ -9,9 +9,10 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from receiver.actions import record, runs
-from receiver.actions.brakes import HOUR
+from receiver.actions import runs
 from receiver.actions.case import Case
+from receiver.actions.rollback import record
+from receiver.actions.rollback.brakes import HOUR
 from receiver.actions.runs import Begun
 from receiver.actions.settings.scale import Scale, ScaleTarget
 from receiver.desk import Desk

@@ -10,8 +10,8 @@ from aiohttp import web
 from sqlalchemy import Connection, select
 
 from deploywatch.config import Settings
-from receiver.actions import approval, record, rollback
-from receiver.actions.approval import NO, YES, Approval
+from receiver.actions.rollback import approval, record, rollback
+from receiver.actions.rollback.approval import NO, YES, Approval
 from receiver.api.answers import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
 from receiver.api.auditing import audited
 from receiver.api.routing import PREFIX, Name, Remark, Route, iso, not_found, number, read_body

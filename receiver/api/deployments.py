@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
-from receiver.actions import reconsider
+from receiver.actions.rollback import reconsider
 from receiver.api.answers import DeploymentAnswer
 from receiver.api.auditing import audited
 from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.quantity import parse_duration
 from receiver import strategy
-from receiver.actions import escalate
-from receiver.actions.notify import tell
 from receiver.actions.queueing import Case, queue_all
+from receiver.actions.telling import escalate
+from receiver.actions.telling.notify import tell
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident

@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from deploywatch.quantity import format_duration
-from receiver.actions.notify import heard, tell
 from receiver.actions.posting import queue_ends
+from receiver.actions.telling.notify import heard, tell
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk

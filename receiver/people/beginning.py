@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from receiver.actions import escalate
 from receiver.actions.queueing import Case, queue_all
+from receiver.actions.telling import escalate
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk

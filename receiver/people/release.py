@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from receiver.actions.notify import tell
 from receiver.actions.queueing import Case, queue_all
+from receiver.actions.telling.notify import tell
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
-from receiver.actions.notify import heard, tell
+from receiver.actions.telling.notify import heard, tell
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident

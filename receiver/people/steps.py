@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
-from receiver.actions import escalate
+from receiver.actions.telling import escalate
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book

@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 from sqlalchemy import select
 
-from receiver.actions import notify
-from receiver.actions.notify import tell
+from receiver.actions.telling import notify
+from receiver.actions.telling.notify import tell
 from receiver.jobs import claim, release_all
 from receiver.messages import DeliveryError, Event, Message, Story
 from receiver.rendering import Templates

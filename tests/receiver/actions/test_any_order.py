@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, select
 
-from receiver.actions import approval, reconsider, rollback, verify
-from receiver.actions.brakes import ADVICE, Refusal
 from receiver.actions.executors.choice import RollbackChoice
 from receiver.actions.executors.plan import Result, Values
-from receiver.actions.verify import Health
+from receiver.actions.rollback import approval, reconsider, rollback, verify
+from receiver.actions.rollback.brakes import ADVICE, Refusal
+from receiver.actions.rollback.verify import Health
 from receiver.app import HANDLERS
 from receiver.deployments import ledger
 from receiver.desk import Desk

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from receiver.actions import approval
+from receiver.actions.rollback import approval
 from receiver.api import add_to
 from receiver.messages import Event, Message
 from tests.receiver.actions.ground import Ground, critical

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.actions.brakes import ADVICE, Go, Refusal, Refused, Situation, Word, decide
+from receiver.actions.rollback.brakes import ADVICE, Go, Refusal, Refused, Situation, Word, decide
 from receiver.actions.settings.rollback import Rollback
 from receiver.deployments.ledger import Deployment, Status
 from tests.receiver.scene import HOUR, MINUTE, NOON

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.actions.doubts import PATIENCE, STOOD, STOOD_AGAIN, Step, Verdict, decide
+from receiver.actions.telling.doubts import PATIENCE, STOOD, STOOD_AGAIN, Step, Verdict, decide
 from tests.receiver.scene import HOUR, MINUTE, SECOND
 
 NOTHING = timedelta()

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from deploywatch.demo.servers import Running
-from receiver.actions import record
+from receiver.actions.rollback import record
 from receiver.store import Store
 from receiver.worker import Worker
 from tests.receiver.actions.ground import Ground, critical

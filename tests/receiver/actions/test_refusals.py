@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, update
 
-from receiver.actions import record
-from receiver.actions.brakes import ADVICE, Refusal
+from receiver.actions.rollback import record
+from receiver.actions.rollback.brakes import ADVICE, Refusal
 from receiver.api import add_to
 from receiver.deployments import ledger
 from receiver.messages import Event

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from receiver.actions import rollback
+from receiver.actions.rollback import rollback
 from receiver.deployments import ledger
 from receiver.incidents.book import Status
 from receiver.jobs import NewJob, claim, enqueue

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from receiver.actions import record, scale
+from receiver.actions import scale
+from receiver.actions.rollback import record
 from receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
 from receiver.actions.settings.scale import Scale
 from receiver.jobs import claim

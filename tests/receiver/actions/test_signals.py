@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.actions.readings import Reading, State, Streak
+from receiver.actions.rollback.readings import Reading, State, Streak
 from receiver.actions.settings.prometheus import Query, Signal
 from receiver.messages import Event
 from tests.receiver.actions.ground import Ground, critical

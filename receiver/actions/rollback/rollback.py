@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
-from receiver.actions import approval, brakes, escalate, reconsider
-from receiver.actions.brakes import Go, Refusal, Refused
 from receiver.actions.case import Case
 from receiver.actions.executors.plan import Means, Plan
-from receiver.actions.notify import tell
-from receiver.actions.record import ROLLBACK, give_back, holder, lane, situation, take, usual_duration
+from receiver.actions.rollback import approval, brakes, reconsider
+from receiver.actions.rollback.brakes import Go, Refusal, Refused
+from receiver.actions.rollback.record import ROLLBACK, give_back, holder, lane, situation, take, usual_duration
 from receiver.actions.settings.rollback import RollbackTarget
+from receiver.actions.telling import escalate
+from receiver.actions.telling.notify import tell
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from deploywatch import logs
-from receiver.actions import wording
-from receiver.actions.doubts import PATIENCE, Step, decide
+from receiver.actions.telling import wording
+from receiver.actions.telling.doubts import PATIENCE, Step, decide
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book

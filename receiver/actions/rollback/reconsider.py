@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, update
 
-from receiver.actions.record import ROLLBACK, lane
+from receiver.actions.rollback.record import ROLLBACK, lane
 from receiver.deployments import ledger
 from receiver.deployments.ledger import Deployment, Status
 from receiver.desk import Desk

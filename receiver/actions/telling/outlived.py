@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
-from receiver.actions import escalate
 from receiver.actions.case import Case
+from receiver.actions.telling import escalate
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue

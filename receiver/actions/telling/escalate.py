@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from receiver.actions import notify
-from receiver.actions.notify import tell
+from receiver.actions.telling import notify
+from receiver.actions.telling.notify import tell
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch.secrets import Masked
-from receiver.actions.brakes import Go, Word
-from receiver.actions.notify import tell
-from receiver.actions.record import ROLLBACK, lane, usual_duration
+from receiver.actions.rollback.brakes import Go, Word
+from receiver.actions.rollback.record import ROLLBACK, lane, usual_duration
+from receiver.actions.telling.notify import tell
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.incidents import book

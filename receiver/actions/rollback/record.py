@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from receiver.actions.brakes import HOUR, Situation, Word
+from receiver.actions.rollback.brakes import HOUR, Situation, Word
 from receiver.deployments import ledger
 from receiver.incidents import book
 from receiver.incidents.book import Incident

@@ -11,11 +11,12 @@ import aiohttp
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch.quantity import format_duration
-from receiver.actions import escalate, readings
-from receiver.actions.notify import tell
-from receiver.actions.readings import Reading, Streak
-from receiver.actions.record import give_back, holder
+from receiver.actions.rollback import readings
+from receiver.actions.rollback.readings import Reading, Streak
+from receiver.actions.rollback.record import give_back, holder
 from receiver.actions.settings.rollback import Verification
+from receiver.actions.telling import escalate
+from receiver.actions.telling.notify import tell
 from receiver.deployments import ledger
 from receiver.desk import Desk
 from receiver.incidents import book

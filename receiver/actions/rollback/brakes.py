@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from deploywatch.quantity import format_duration
-from receiver.actions.evidence import Advice, weigh
+from receiver.actions.rollback.evidence import Advice, weigh
 from receiver.actions.settings.rollback import Mode, Rollback, RollbackTarget
 from receiver.deployments.ledger import Deployment, Status
 

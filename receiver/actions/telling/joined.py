@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from receiver.actions.case import Case
-from receiver.actions.notify import heard, tell
+from receiver.actions.telling.notify import heard, tell
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.jobs import Job, NewJob, Outcome, State, again, done, enqueue
