@@ -31,16 +31,11 @@ _numbers = count(step=10_000_000)
 
 def throughput(console: Console, place: Place, inbox: Running) -> None:
     """(a) Durable webhooks against a handler that stores nothing, in turns."""
-    bare = place.bare()
-    sqlite = place.receiver("receiver", place.database("receiver"), inbox)
-    postgres = place.receiver("receiver-postgres", place.postgres(), inbox)
-    rows = {
-        "parses JSON, stores nothing": (bare, False),
-        "SQLite, alerts that are known": (sqlite, False),
-        "SQLite, alerts never seen before": (sqlite, True),
-        "PostgreSQL, alerts that are known": (postgres, False),
-        "PostgreSQL, alerts never seen before": (postgres, True),
-    }
+    rows = {"parses JSON, stores nothing": (place.bare(), False)}
+    for new, which in ((False, "that are known"), (True, "never seen before")):
+        for store, database in (("SQLite", place.database), ("PostgreSQL", place.postgres)):
+            name = f"{store}-{'new' if new else 'known'}"
+            rows[f"{store}, alerts {which}"] = place.receiver(name, database(name), inbox), new
     found = _in_turns(console, {name: _poster(server, new=new) for name, (server, new) in rows.items()})
     console.print(_rates(f"{ALERTS} alerts a webhook, {CONNECTIONS} connections", found, next(iter(rows)), goal="0.50"))
 

@@ -134,7 +134,7 @@ def _stores(place: Place) -> dict[str, tuple[str, Callable[[], Callable[[str], s
     """The stores by name: how each is shown, and what makes a new database there and gives its URL."""
 
     def postgresql() -> Callable[[str], str]:
-        url = place.postgres()
+        url = place.postgres("postgres")
 
         def make(name: str) -> str:
             asyncio.run(_create(url, name))

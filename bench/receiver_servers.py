@@ -46,9 +46,9 @@ class Place:
         command = [sys.executable, "-m", "deploywatch.demo.inbox", "--http", f"127.0.0.1:{port}"]
         return servers.python_part(self.processes, "inbox", command, port=port, ready="/")
 
-    def postgres(self) -> str:
+    def postgres(self, name: str) -> str:
         """A PostgreSQL that syncs its commits; the URL of its database."""
-        url = servers.postgres(self.processes, self.folder / "postgres", options=["fsync=on"]).url
+        url = servers.postgres(self.processes, self.folder / name, options=["fsync=on"]).url
         asyncio.run(_migrate(url))
         return url
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from sys import intern
 from typing import Annotated, Literal
 
@@ -20,9 +21,10 @@ from receiver.incidents.rules import Alert
 _FAULTS_LIMIT = 64 * 1024
 _FAULT_LENGTH = 500
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_REMEMBERED = 10_000
-"""Alerts whose reading is remembered, none longer than the next number of bytes; some 20 MB."""
-_SHORT = 2048
+_REMEMBERED_ALERTS, _SHORT_ALERT = 10_000, 2048
+"""Alerts whose reading is remembered, and the bytes of the longest of them; some 20 MB."""
+_REMEMBERED_BODIES, _SHORT_BODY = 1000, 16 * 1024
+"""The same of whole bodies; 16 MB at most."""
 _NEVER = 1  # the year of Alertmanager's "no end yet"
 
 
@@ -77,9 +79,22 @@ class RejectedError(Exception):
 
 def understand(body: bytes, received_at: datetime) -> Delivery:
     """Read a body; RejectedError says with JSON paths what is wrong."""
+    alerts, truncated, digest = repeated(body) if len(body) <= _SHORT_BODY else _understood(body)
+    return Delivery(received_at, body, alerts, truncated, digest)
+
+
+@lru_cache(maxsize=_REMEMBERED_BODIES)
+def repeated(body: bytes) -> tuple[tuple[Alert, ...], int, bytes]:
+    """A body, read once: Alertmanager repeats a group byte by byte until something changes."""
+    return _understood(body)
+
+
+def _understood(body: bytes) -> tuple[tuple[Alert, ...], int, bytes]:
+    """The alerts, how many were left out, and the body's digest."""
+    digest = sha256(body, usedforsecurity=False).digest()
     try:
         quick = _QUICK.decode(body)
-        return Delivery(received_at, body, _read_all(quick.alerts), quick.truncated_alerts)
+        return _read_all(quick.alerts), quick.truncated_alerts, digest
     except _UNREADABLE as first:
         # The quick reader stops at the first fault; the other finds all of them, each of which costs a kilobyte.
         if len(body) > _FAULTS_LIMIT:
@@ -88,15 +103,13 @@ def understand(body: bytes, received_at: datetime) -> Delivery:
             whole = bodies.read(body, Payload)
         except BodyError as error:
             raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
-        return Delivery(
-            received_at, body, tuple(_without_nul(_alert(one)) for one in whole.alerts), whole.truncated_alerts
-        )
+        return tuple(_without_nul(_alert(one)) for one in whole.alerts), whole.truncated_alerts, digest
 
 
 def _read_all(raws: Iterable[msgspec.Raw]) -> tuple[Alert, ...]:
     found: list[Alert] = []
     try:
-        found.extend(remembered(raw) if len(raw) <= _SHORT else _read(raw) for raw in map(bytes, raws))
+        found.extend(remembered(raw) if len(raw) <= _SHORT_ALERT else _read(raw) for raw in map(bytes, raws))
     except _UNREADABLE as error:
         fault, at, path = str(error).partition(" - at `$")
         raise ValueError(f"{fault} - at `$.alerts[{len(found)}]{path if at else '`'}") from error
@@ -108,7 +121,7 @@ def _read(raw: bytes) -> Alert:
     return _without_nul(alert) if b"\\u0000" in raw else alert
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED_ALERTS)
 def remembered(raw: bytes) -> Alert:
     """One alert, read once: Alertmanager sends a group's alerts again, byte by byte, whenever one of them changes."""
     return _read(raw)

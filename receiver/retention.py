@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Table, and_, delete, exists, select
 
 from deploywatch import logs
 from receiver.desk import Desk
+from receiver.incidents.ingest import BODY_STANDS
 from receiver.jobs import State
 from receiver.store import StoreError
 from receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
@@ -46,7 +47,7 @@ async def prune(desk: Desk, *, forgot: Callable[[], None] = lambda: None, at_onc
     StoreError when the store fails; what was forgotten until then stays so.
     """
     now, settings = desk.clock(), desk.settings
-    received = await desk.store.write(partial(_deliveries, before=now - settings.keep_deliveries))
+    received = await desk.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
 
     def some(connection: Connection) -> int:

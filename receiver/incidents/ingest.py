@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -34,6 +34,9 @@ _HELD = 5_000  # alerts to be written that are held in memory
 REMEMBERED = 50_000
 """Alerts that a receiver keeps in memory between transactions; some 50 MB."""
 
+BODY_STANDS = timedelta(days=1)
+"""How long a stored body stands for those that come after it and are the same."""
+
 Known = dict[str, tuple[Episode, int | None]]
 """The current episode of each fingerprint, with the incident that it belongs to."""
 _UNKNOWN = (None, None)
@@ -43,27 +46,46 @@ _TRUNCATED = Decision(Effect.RECORD, Reason.TRUNCATED)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook that has been understood: its body as it came, its alerts, and how many were left out of it."""
+    """One webhook that has been understood: its body as it came, its alerts, and how many were left out of it.
+
+    `digest` names the body, so that it is stored once for the same ones; without it each is.
+    """
 
     received_at: datetime
     body: bytes
     alerts: tuple[Alert, ...]
     truncated: int = 0
+    digest: bytes = b""
 
 
 @dataclass(slots=True)
 class Recall:
-    """Remembers between transactions: remarks, and alerts where one process `alone` writes to the store."""
+    """Remembers between transactions: remarks, when which body was stored, and the alerts.
+
+    These only where one process `alone` writes to the store.
+    """
 
     alone: bool = True
     episodes: Known = field(default_factory=dict)
     said: Said = field(default_factory=set)
+    bodies: dict[bytes, datetime] = field(default_factory=dict)
 
     def forget(self, *, beyond: int = 0) -> None:
-        """Forget everything, if more than `beyond` alerts or remarks are remembered."""
-        if max(len(self.episodes), len(self.said)) > beyond:
+        """Forget everything, if more than `beyond` alerts, remarks or bodies are remembered."""
+        if max(len(self.episodes), len(self.said), len(self.bodies)) > beyond:
             self.episodes.clear()
             self.said.clear()
+            self.bodies.clear()
+
+    def body(self, delivery: Delivery) -> bytes:
+        """The body that is to be stored: none while one that is the same stands for it."""
+        if not delivery.digest:
+            return delivery.body
+        stored_at = self.bodies.get(delivery.digest)
+        if stored_at and stored_at <= delivery.received_at < stored_at + BODY_STANDS:
+            return b""
+        self.bodies[delivery.digest] = delivery.received_at
+        return delivery.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +352,15 @@ def _is_new(alert: Alert, known: Known) -> bool:
     return episode is None or alert.starts_at > episode.starts_at
 
 
+def _row(one: Delivery, recall: Recall) -> dict[str, object]:
+    return {
+        "received_at": one.received_at,
+        "alerts": len(one.alerts),
+        "digest": one.digest,
+        "body": recall.body(one),
+    }
+
+
 def ingest(
     connection: Connection,
     settings: ReceiverConfig,
@@ -341,13 +372,10 @@ def ingest(
 
     `recall` saves looking up what is remembered; the caller makes it forget when the transaction fails.
     """
-    insert_all(
-        connection,
-        deliveries,
-        [{"received_at": one.received_at, "alerts": len(one.alerts), "body": one.body} for one in batch],
-    )
+    recall = recall or Recall(alone=False)
+    insert_all(connection, deliveries, [_row(one, recall) for one in batch])
     alerts = [alert for delivery in batch for alert in delivery.alerts]
-    known = recall.episodes if recall and recall.alone else {}
+    known = recall.episodes if recall.alone else {}
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
         known.update(book.episodes(connection, unknown))
     state = Ingest(
@@ -357,7 +385,7 @@ def ingest(
         known=known,
         # Only a new episode asks whether an incident is open.
         open=book.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
-        remarks=Remarks(recall.said if recall else set()),
+        remarks=Remarks(recall.said),
     )
     watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
     for alert in alerts:

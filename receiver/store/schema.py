@@ -70,6 +70,8 @@ deliveries = _table(
     _id(),
     Column("received_at", Moment, nullable=False, index=True),
     Column("alerts", Integer, nullable=False),
+    # The SHA-256 of the body, which is empty where a delivery of the day before has the same.
+    Column("digest", LargeBinary, nullable=False, server_default=""),
     Column("body", LargeBinary, nullable=False),
 )
 

@@ -6,12 +6,17 @@ import json
 
 import pytest
 
-from receiver.payload import RejectedError, remembered, understand
-from tests.receiver.scene import NOON, alert, alert_json, body, ended
+from receiver.payload import RejectedError, remembered, repeated, understand
+from tests.receiver.scene import MINUTE, NOON, alert, alert_json, body, ended
+
+
+def _forget() -> None:
+    remembered.cache_clear()
+    repeated.cache_clear()
 
 
 def test_an_alert_that_comes_again_in_another_group_is_not_read_again() -> None:
-    remembered.cache_clear()
+    _forget()
     (first,) = understand(body(alert()), NOON).alerts
     again, other = understand(body(alert(), alert("HighLatency"), externalURL="http://the-other:9093"), NOON).alerts
     assert again is first
@@ -25,13 +30,26 @@ def test_an_alert_that_differs_in_anything_is_read_anew() -> None:
 
 
 def test_a_long_alert_is_not_remembered() -> None:
-    remembered.cache_clear()
+    _forget()
     understand(body(alert(annotations={"description": "x" * 10_000})), NOON)
     assert remembered.cache_info().currsize == 0
 
 
-def test_how_many_alerts_are_remembered_is_bounded() -> None:
-    assert remembered.cache_info().maxsize == 10_000
+def test_a_body_that_comes_again_is_not_read_again() -> None:
+    _forget()
+    first, again = (understand(body(alert(), truncatedAlerts=3), NOON + n * MINUTE) for n in range(2))
+    assert again.alerts is first.alerts
+    assert (again.received_at, again.truncated) == (NOON + MINUTE, 3)
+
+
+def test_a_long_body_is_not_remembered() -> None:
+    _forget()
+    understand(body(*(alert(pod=str(number)) for number in range(500))), NOON)
+    assert repeated.cache_info().currsize == 0
+
+
+def test_how_much_is_remembered_is_bounded() -> None:
+    assert (remembered.cache_info().maxsize, repeated.cache_info().maxsize) == (10_000, 1000)
 
 
 def test_a_nul_is_replaced_however_often_the_alert_comes() -> None:

@@ -40,7 +40,7 @@ async def _over(scene: Scene, service: str = "shop") -> None:
     await scene.drain()
     await scene.take(ended(fired))
     await scene.after(HOUR)
-    await scene.after(2 * DAY)  # reminders of its review
+    await scene.after(3 * DAY)  # reminders of its review
 
 
 async def test_an_old_incident_goes_with_all_that_belongs_to_it(scene: Scene) -> None:
@@ -174,5 +174,7 @@ async def test_deliveries_and_what_was_refused_go_first(scene: Scene) -> None:
     row = {"received_at": NOON, "reason": "", "remote": "", "body": b""}
     await scene.desk.store.write(lambda c: c.execute(insert(quarantine).values(**row)))
     scene.clock.advance(3 * DAY)
+    assert await retention.prune(scene.desk) == Pruned(0, 0)
+    scene.clock.advance(MINUTE)
     assert await retention.prune(scene.desk) == Pruned(2, 0)
     assert (await _count(scene, deliveries), await _count(scene, quarantine)) == (0, 0)
