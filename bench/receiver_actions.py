@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -24,7 +25,7 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from receiver.store import Store
 
-RATE, SECONDS, ROUNDS = 50.0, 20.0, 5
+RATE, SECONDS, ROUNDS = 50.0, 20.0, 6
 CHANNELS = ("slack", "pagerduty", "email", "webhook")
 _SECRET = "of-no-importance-here"  # noqa: S105 - it is not
 
@@ -85,7 +86,8 @@ def in_turns(console: Console, place: Place, name: str, database: Callable[[str]
     """All rounds on one kind of store, each on a new database."""
     rounds = Rounds()
     for turn in range(1, ROUNDS + 1):
-        for kind, seen in (("answers", rounds.answers), ("hangs", rounds.hangs)):
+        kinds = [("answers", rounds.answers), ("hangs", rounds.hangs)]
+        for kind, seen in kinds if turn % 2 else reversed(kinds):
             told = once(
                 place, f"{name}-{turn}-{kind}", database(f"{name.lower()}_{turn}_{kind}"), hangs=kind == "hangs"
             )
@@ -111,11 +113,18 @@ def table(name: str, rounds: Rounds) -> Table:
         before = [_of(told.after_commit, channel) for told in rounds.answers]
         in_all = [_of(told.in_all, channel) for told in rounds.answers]
         beside = [_of(told.after_commit, channel) for told in rounds.hangs]
-        changes = [100 * (p99(b) / p99(a) - 1) for a, b in zip(before, beside, strict=True)]
+        changes = [_change(a, b) for a, b in zip(before, beside, strict=True)]
+        together = _change(*(list(chain.from_iterable(rounds)) for rounds in (before, beside)))
         middle = [median(one) * 1000 for one in before]
         columns = (middle, [p99(one) for one in before], [p99(one) for one in in_all], [p99(one) for one in beside])
-        found.add_row(channel, *map(_spread, columns), f"{_spread(changes)} %")
+        change = f"{together:.0f} % ({min(changes):.0f} to {max(changes):.0f})"
+        found.add_row(channel, *map(_spread, columns), change)
     return found
+
+
+def _change(before: Sequence[float], beside: Sequence[float]) -> float:
+    """By how many per cent the 99th of 100 is later."""
+    return 100 * (p99(beside) / p99(before) - 1)
 
 
 def _of(times: dict[str, list[float]], channel: str) -> list[float]:

@@ -13,12 +13,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploywatch import logs, options
+from deploywatch import garbage, logs, options
 from deploywatch.clock import SystemClock
 from deploywatch.config import nearest
 from deploywatch.conventions import EXPORTER_PORT
 from deploywatch.quantity import parse_duration
-from exporter import config, garbage
+from exporter import config
 from exporter.app import make_server
 from exporter.check import Checked, NothingError, Wanted, all_targets
 from exporter.check import check as check_all

@@ -9,9 +9,9 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploywatch import logs
+from deploywatch import garbage, logs
 from deploywatch.clock import Clock, SystemClock
-from exporter import config, garbage
+from exporter import config
 from exporter.config import ExporterSettings
 from exporter.discovery import TargetFiles, together
 from exporter.measure.board import Board

@@ -23,7 +23,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from deploywatch import config, logs
+from deploywatch import config, garbage, logs
 from deploywatch.clock import utc_now
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
@@ -118,6 +118,7 @@ class Receiver:
         runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning, *self._rounds())
         tasks = [asyncio.create_task(run) for run in runs]
         self._ready = ""
+        garbage.put_aside()
         yield
         await self.worker.stop(_STOP_SECONDS)
         for task in tasks:

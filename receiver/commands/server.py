@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from deploywatch import logs, options
+from deploywatch import garbage, logs, options
 from deploywatch.clock import utc_now
 from deploywatch.conventions import RECEIVER_PORT
 from receiver.messages import Event
@@ -32,6 +32,7 @@ def receiver(
         return
     from receiver import app  # noqa: PLC0415 - the servers' libraries load only for the server
 
+    garbage.tune()
     asyncio.run(app.run(config_file, listen, web_config))
 
 
