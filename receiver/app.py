@@ -40,6 +40,7 @@ from receiver.incidents.ingest import Taken
 from receiver.jobs import Handler, Job, Outcome, release_all
 from receiver.messages import Channel
 from receiver.metrics import Counters, snapshot
+from receiver.pages import Pages
 from receiver.people import handlers as people
 from receiver.rendering import Templates
 from receiver.slack_buttons import SlackButtons
@@ -104,7 +105,7 @@ class Receiver:
         app.router.add_post("/webhook/alertmanager", endpoint.__call__)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config", self._config)
-        app.router.add_get("/", _landing)
+        Pages(self._desk).add_to(app)
         app.router.add_post(slack_buttons.PATH, SlackButtons(self._desk, queued=self.worker.wake).__call__)
         api.add_to(app, self._desk, queued=self.worker.wake)
 
@@ -193,11 +194,3 @@ async def run(file: Path, listen: str, web_config: Path | None) -> None:
         await Receiver(file, settings, desk).serve(listen, access)
     finally:
         await desk.http.close()
-
-
-async def _landing(_: web.Request) -> web.Response:
-    api_links = (f"/api/v1/{name}" for name in ("incidents", "deployments", "maintenance", "oncall", "openapi.json"))
-    links = (*api_links, "/metrics", "/config", "/-/healthy", "/-/ready")
-    items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
-    page = f"<!doctype html><title>deploywatch receiver</title><h1>deploywatch receiver</h1><ul>{items}</ul>"
-    return web.Response(text=page, content_type="text/html")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from deploywatch.clock import UtcTime, in_utc
 from receiver import bodies
 from receiver.bodies import BodyError
-from receiver.incidents.ingest import Delivery
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.rules import Alert
 
 _FAULTS_LIMIT = 64 * 1024

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Table, and_, delete, exists, select
 
 from deploywatch import logs
 from receiver.desk import Desk
-from receiver.incidents.ingest import BODY_STANDS
+from receiver.incidents.delivery import BODY_STANDS
 from receiver.jobs import State
 from receiver.store import StoreError
 from receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks

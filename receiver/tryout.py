@@ -78,7 +78,7 @@ def _incident(opened_at: datetime, event: Event, *, over: datetime | None = None
         acknowledged_at=over,
         acknowledged_by="ann" if over else "",
         resolved_at=resolved_at,
-        url="https://example.com/api/v1/incidents/1" if over else "",
+        url="https://example.com/incidents/1" if over else "",
     )
 
 

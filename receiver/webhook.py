@@ -12,7 +12,8 @@ from sqlalchemy import insert
 
 from deploywatch import logs
 from receiver.desk import Desk
-from receiver.incidents.ingest import REMEMBERED, Delivery, Recall, Taken, ingest
+from receiver.incidents.delivery import REMEMBERED, Delivery, Recall
+from receiver.incidents.ingest import Taken, ingest
 from receiver.incoming import Bodies, TooLargeError, TooMuchError
 from receiver.metrics import Counters
 from receiver.payload import RejectedError, understand

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from deploywatch import __version__
+from deploywatch import __version__, html
+from deploywatch.html import Markup, Text
 from exporter import health
 from exporter.exporter import Exporter
 from exporter.health import ProbeHealth, Status
 from exporter.measure.history import Entry
-from exporter.surface import html
-from exporter.surface.html import Markup, Text
 from exporter.surface.probe_route import told
 
 MOST_ROWS = 500

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection, select
 
+from deploywatch import html
 from deploywatch.config import Settings
+from deploywatch.html import Markup
 from receiver.actions.rollback import approval, record, rollback
 from receiver.actions.rollback.approval import NO, YES, Approval
 from receiver.api.answers import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
 from receiver.api.auditing import audited
-from receiver.api.routing import PREFIX, Name, Remark, Route, iso, not_found, number, read_body
+from receiver.api.routing import PREFIX, Name, Remark, Route, not_found, number, read_body
+from receiver.api.shown import actions_json, approval_json
 from receiver.desk import Desk
 from receiver.incidents import book
-from receiver.store.schema import action_runs, attachments
+from receiver.store.schema import attachments
 
 _NAME_LIMIT = 200
-_FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><title>deploywatch: {title}</title>
-<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">
-<h1>{title}</h1><p>{text}</p>{form}</html>
-"""
 
 
 class Answer(Settings):
@@ -87,7 +84,7 @@ class Approvals:
     async def actions(self, request: web.Request) -> web.Response:
         """What was asked, run and found for an incident: approvals, runs and attachments."""
         wanted = number(request)
-        whole = await self._desk.store.read(lambda c: _whole(c, wanted))
+        whole = await self._desk.store.read(lambda c: actions_json(c, wanted))
         return web.json_response(whole) if whole is not None else not_found("incident", wanted)
 
     async def attachment(self, request: web.Request) -> web.Response:
@@ -120,10 +117,10 @@ class Approvals:
         if refused or asked is None:
             return _page("This link cannot be used", refused, status=403)
         said = "Approve" if query.get("answer") == YES else "Reject"
-        form = (
-            f'<form method="post"><p><label>Your name <input name="by" required maxlength="{_NAME_LIMIT}"></label></p>'
-            f'<p><label>Note <input name="note"></label></p><p><button>{said}</button></p></form>'
-        )
+        name = html.element("input", name="by", required="", maxlength=str(_NAME_LIMIT))
+        note = html.element("input", name="note")
+        labels = html.element("label", "Your name ", name), html.element("label", "Note ", note)
+        form = html.element("form", *labels, html.element("button", said), method="post")
         return _page(f"{said} the rollback?", f"Incident {asked.incident_id}: to {asked.to_version}", form)
 
     async def answer_page(self, request: web.Request) -> web.Response:
@@ -166,22 +163,6 @@ class Approvals:
         return web.Response(status=409, text=f"{refused}\n") if refused else web.json_response(approval_json(asked))
 
 
-def approval_json(asked: Approval) -> dict[str, Any]:
-    """A question as the API gives it, without what makes its links valid."""
-    return {
-        "id": asked.id,
-        "incident": asked.incident_id,
-        "deployment": asked.deployment_id,
-        "to_version": asked.to_version,
-        "state": asked.state,
-        "asked_at": iso(asked.asked_at),
-        "expires_at": iso(asked.expires_at),
-        "decided_at": iso(asked.decided_at),
-        "decided_by": asked.decided_by,
-        "note": asked.note,
-    }
-
-
 def _taken(result: tuple[Approval | None, str]) -> bool:
     """Whether an answer was taken."""
     asked, refused = result
@@ -194,31 +175,6 @@ def _asked(connection: Connection, query: Mapping[str, str]) -> Approval | None:
     return approval.find(connection, int(text)) if known else None
 
 
-def _whole(connection: Connection, wanted: int) -> dict[str, Any] | None:
-    if book.find(connection, wanted) is None:
-        return None
-    runs = select(action_runs).where(action_runs.c.incident_id == wanted).order_by(action_runs.c.id)
-    kept = [column for column in attachments.c if column.name != "body"]
-    found = select(*kept).where(attachments.c.incident_id == wanted).order_by(attachments.c.id)
-    return {
-        "approvals": [approval_json(one) for one in approval.of_incident(connection, wanted)],
-        "runs": [
-            {**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])}
-            for row in connection.execute(runs).mappings()
-        ],
-        "attachments": [
-            {**row, "created_at": iso(row["created_at"]), "url": f"{PREFIX}/attachments/{row['id']}"}
-            for row in connection.execute(found).mappings()
-        ],
-    }
-
-
-def _page(title: str, text: str, form: str = "", *, status: int = 200) -> web.Response:
-    whole = _FORM.format(title=html.escape(title), text=html.escape(text), form=form)
-    headers = {
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
-    }
-    return web.Response(text=whole, content_type="text/html", status=status, headers=headers)
+def _page(title: str, text: str, *form: Markup, status: int = 200) -> web.Response:
+    parts = html.element("h1", title), html.element("p", text), *form
+    return html.page(f"deploywatch: {title}", *parts, status=status)

@@ -49,7 +49,7 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
     """Register the routes; store trouble is 503, values that cannot be stored are 400."""
     for route in routes:
         path = PREFIX + route.path.replace("{id}", r"{id:\d+}")
-        app.router.add_route(route.method, path, _guarded(route.handler))
+        app.router.add_route(route.method, path, guarded(route.handler))
 
 
 async def read_body(request: web.Request, model: type[B]) -> B:
@@ -86,8 +86,10 @@ def iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-def _guarded(handler: Handler) -> Handler:
-    async def guarded(request: web.Request) -> web.Response:
+def guarded(handler: Handler) -> Handler:
+    """The handler, with 503 for trouble of the store and 400 for values that cannot be stored."""
+
+    async def answer(request: web.Request) -> web.Response:
         try:
             return await handler(request)
         except StoreError as error:
@@ -95,4 +97,4 @@ def _guarded(handler: Handler) -> Handler:
         except UnfitError as error:
             return web.Response(status=400, text=f"{error}\n")
 
-    return guarded
+    return answer

@@ -7,8 +7,17 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, select
 
 from deploywatch.clock import Now
-from receiver.api.answers import CheckAnswer, HoldAnswer, IncidentAnswer, WholeIncidentAnswer
-from receiver.api.routing import iso
+from receiver.actions.rollback import approval
+from receiver.actions.rollback.approval import Approval
+from receiver.api.answers import (
+    ActionsAnswer,
+    ApprovalAnswer,
+    CheckAnswer,
+    HoldAnswer,
+    IncidentAnswer,
+    WholeIncidentAnswer,
+)
+from receiver.api.routing import PREFIX, iso
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
@@ -16,7 +25,7 @@ from receiver.people import checks, holding
 from receiver.people.causes import ANSWERS, Cause
 from receiver.people.checks import Check
 from receiver.people.windows import Hold
-from receiver.store.schema import rollbacks
+from receiver.store.schema import action_runs, attachments, rollbacks
 
 
 def incident_json(settings: ReceiverConfig, incident: Incident) -> IncidentAnswer:
@@ -83,6 +92,40 @@ def whole_json(connection: Connection, settings: ReceiverConfig, wanted: int, cl
             {"at": entry.at.isoformat(), "kind": entry.kind, "actor": entry.actor, "text": entry.text}
             for entry in book.timeline_of(connection, wanted)
         ],
+    }
+
+
+def actions_json(connection: Connection, wanted: int) -> ActionsAnswer | None:
+    """What was asked, run and found for an incident; None when there is none of this number."""
+    if book.find(connection, wanted) is None:
+        return None
+    runs = select(action_runs).where(action_runs.c.incident_id == wanted).order_by(action_runs.c.id)
+    kept = [column for column in attachments.c if column.name != "body"]
+    found = select(*kept).where(attachments.c.incident_id == wanted).order_by(attachments.c.id)
+    ran = connection.execute(runs).mappings()
+    return ActionsAnswer(
+        approvals=[approval_json(one) for one in approval.of_incident(connection, wanted)],
+        runs=[{**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])} for row in ran],
+        attachments=[
+            {**row, "created_at": iso(row["created_at"]), "url": f"{PREFIX}/attachments/{row['id']}"}
+            for row in connection.execute(found).mappings()
+        ],
+    )
+
+
+def approval_json(asked: Approval) -> ApprovalAnswer:
+    """A question as the API gives it, without what makes its links valid."""
+    return {
+        "id": asked.id,
+        "incident": asked.incident_id,
+        "deployment": asked.deployment_id,
+        "to_version": asked.to_version,
+        "state": asked.state,
+        "asked_at": iso(asked.asked_at),
+        "expires_at": iso(asked.expires_at),
+        "decided_at": iso(asked.decided_at),
+        "decided_by": asked.decided_by,
+        "note": asked.note,
     }
 
 

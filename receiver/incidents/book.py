@@ -22,6 +22,8 @@ from receiver.strategy import Severity
 K = TypeVar("K", int, str)
 
 SYSTEM = "deploywatch"
+PAGE = "/incidents/{id}"
+"""Where a person sees an incident in a browser."""
 _CHUNK = 500
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -98,7 +100,7 @@ class Incident:
             acknowledged_at=self.acknowledged_at,
             acknowledged_by=self.acknowledged_by or "",
             resolved_at=self.resolved_at,
-            url=f"{external_url.rstrip('/')}/api/v1/incidents/{self.id}" if external_url else "",
+            url=external_url.rstrip("/") + PAGE.format(id=self.id) if external_url else "",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -18,8 +18,9 @@ from receiver.actions.telling.notify import tell
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
+from receiver.incidents.delivery import Delivery, Known, Recall
 from receiver.incidents.dependencies import causes
-from receiver.incidents.remarks import Remarks, Said
+from receiver.incidents.remarks import Remarks
 from receiver.incidents.resolution import watch_quiet
 from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide, decide_repeated
 from receiver.messages import Event
@@ -31,61 +32,9 @@ from receiver.strategy import Severity, correlation, incident_type, target
 _TITLE_LIMIT = 300
 _NAMED = 5
 _HELD = 5_000  # alerts to be written that are held in memory
-REMEMBERED = 50_000
-"""Alerts that a receiver keeps in memory between transactions; some 50 MB."""
-
-BODY_STANDS = timedelta(days=1)
-"""How long a stored body stands for those that come after it and are the same."""
-
-Known = dict[str, tuple[Episode, int | None]]
-"""The current episode of each fingerprint, with the incident that it belongs to."""
 _UNKNOWN = (None, None)
 _HEARD = Decision(Effect.RECORD, Reason.WATCHDOG_HEARD)
 _TRUNCATED = Decision(Effect.RECORD, Reason.TRUNCATED)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One webhook that has been understood: its body as it came, its alerts, and how many were left out of it.
-
-    `digest` names the body, so that it is stored once for the same ones; without it each is.
-    """
-
-    received_at: datetime
-    body: bytes
-    alerts: tuple[Alert, ...]
-    truncated: int = 0
-    digest: bytes = b""
-
-
-@dataclass(slots=True)
-class Recall:
-    """Remembers between transactions: remarks, when which body was stored, and the alerts.
-
-    These only where one process `alone` writes to the store.
-    """
-
-    alone: bool = True
-    episodes: Known = field(default_factory=dict)
-    said: Said = field(default_factory=set)
-    bodies: dict[bytes, datetime] = field(default_factory=dict)
-
-    def forget(self, *, beyond: int = 0) -> None:
-        """Forget everything, if more than `beyond` alerts, remarks or bodies are remembered."""
-        if max(len(self.episodes), len(self.said), len(self.bodies)) > beyond:
-            self.episodes.clear()
-            self.said.clear()
-            self.bodies.clear()
-
-    def body(self, delivery: Delivery) -> bytes:
-        """The body that is to be stored: none while one that is the same stands for it."""
-        if not delivery.digest:
-            return delivery.body
-        stored_at = self.bodies.get(delivery.digest)
-        if stored_at and stored_at <= delivery.received_at < stored_at + BODY_STANDS:
-            return b""
-        self.bodies[delivery.digest] = delivery.received_at
-        return delivery.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +56,7 @@ class Ingest:
     connection: Connection
     settings: ReceiverConfig
     now: datetime
+    recall: Recall
     known: Known
     open: dict[str, Incident]
     remarks: Remarks
@@ -120,14 +70,26 @@ class Ingest:
     heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
     queued: bool = False
 
-    def take(self, alert: Alert) -> None:
+    def take_all(self, delivery: Delivery, watchdog: str | None) -> None:
+        """Take the alerts of a delivery, unless it is one that changed nothing and would change nothing again."""
+        asked = delivery.digest, watchdog
+        if again := self.recall.settled(asked):
+            self.reasons.update(again)
+            return
+        made = Counter(self.hear(one) if one.name == watchdog else self.take(one) for one in delivery.alerts)
+        self.reasons.update(made)
+        if delivery.truncated > 0:
+            self.miss(delivery)
+        elif all(effect is Effect.IGNORE for effect, _ in made):
+            self.recall.settle(asked, made)
+
+    def take(self, alert: Alert) -> Decision:
         """Decide about one alert and apply the decision."""
         known, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
         repeated = decide_repeated(alert, known) if known else None
         if repeated and repeated.effect is Effect.IGNORE:
-            self.reasons[repeated] += 1
             self.remarks.add(incident_id, repeated.reason, alert.name)
-            return
+            return repeated
         key = _key(alert, self.settings)
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
@@ -135,7 +97,6 @@ class Ingest:
         decision = repeated or decide(
             alert, known, severity, incident.severity if incident else None, cause_is_open=cause is not None
         )
-        self.reasons[decision] += 1
         match decision.effect:
             case Effect.OPEN:
                 incident_id = self._open(alert, severity, key)
@@ -158,17 +119,19 @@ class Ingest:
             if known.firing and alert.firing:
                 self.remarks.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
         self._keep(alert, severity, incident_id)
+        return decision
 
     def _keep(self, alert: Alert, severity: Severity, incident_id: int | None) -> None:
+        self.recall.changes += 1
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
         if len(self.changed) >= _HELD:
             self._save_alerts()
 
-    def hear(self, alert: Alert) -> None:
+    def hear(self, alert: Alert) -> Decision:
         """Note a watchdog, which belongs to no incident."""
-        self.reasons[_HEARD] += 1
         book.hear(self.connection, alert, self.now)
+        return _HEARD
 
     def miss(self, delivery: Delivery) -> None:
         """Note the alerts that Alertmanager left out of a webhook, on the incidents of those that it sent."""
@@ -374,7 +337,9 @@ def ingest(
     """
     recall = recall or Recall(alone=False)
     insert_all(connection, deliveries, [_row(one, recall) for one in batch])
-    alerts = [alert for delivery in batch for alert in delivery.alerts]
+    watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
+    new = [delivery for delivery in batch if not recall.settled((delivery.digest, watchdog))]
+    alerts = [alert for delivery in new for alert in delivery.alerts]
     known = recall.episodes if recall.alone else {}
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
         known.update(book.episodes(connection, unknown))
@@ -382,19 +347,13 @@ def ingest(
         connection,
         settings,
         now,
+        recall,
         known=known,
         # Only a new episode asks whether an incident is open.
         open=book.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
         remarks=Remarks(recall.said),
     )
-    watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
-    for alert in alerts:
-        if watchdog and alert.name == watchdog:
-            state.hear(alert)
-        else:
-            state.take(alert)
     for delivery in batch:
-        if delivery.truncated > 0:
-            state.miss(delivery)
+        state.take_all(delivery, watchdog)
     state.settle()
     return Taken(state.reasons, state.queued)

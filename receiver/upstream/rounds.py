@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from deploywatch import logs
 from receiver.desk import Desk
-from receiver.incidents.ingest import Delivery
+from receiver.incidents.delivery import Delivery
 from receiver.store import StoreError, UnfitError
 from receiver.upstream.reconcile import Healing, Lost, Reconciler, note
 from receiver.upstream.watchdog import verdict

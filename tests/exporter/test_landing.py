@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from exporter import config
 from exporter.app import make_server
@@ -17,22 +16,16 @@ from exporter.exporter import Exporter
 from exporter.measure.history import LIMIT
 from exporter.surface.landing import MOST_ROWS
 from tests.exporter.support import Web, eventually
+from tests.support.browser import cells, new_page
 
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-extensions"]
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
 
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
     """A page of the machine's Chromium."""
-    async with async_playwright() as driver:
-        found = shutil.which("chromium")
-        assert found, "chromium is not on the PATH; scripts/test installs it"
-        browser = await driver.chromium.launch(executable_path=found, args=ARGUMENTS)
-        shown = await browser.new_page()
-        shown.set_default_timeout(60_000)
+    async with new_page() as shown:
         yield shown
-        await browser.close()
 
 
 @pytest.fixture
@@ -59,14 +52,6 @@ services:
     async with server:
         await eventually(lambda: running.not_ready() is None)
         yield running, str(server.make_url("/")).rstrip("/")
-
-
-async def cells(page: Page, table: str) -> list[list[str]]:
-    """The texts of a table's rows."""
-    return [
-        [text.strip() for text in await row.locator("td").all_inner_texts()]
-        for row in await page.locator(f"#{table} tbody tr").all()
-    ]
 
 
 async def test_every_probe_is_shown_what_fails_first_and_why(page: Page, exporter: tuple[Exporter, str]) -> None:

@@ -20,7 +20,8 @@ from receiver.deployments.ledger import Deployment
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.incidents.ingest import Delivery, ingest
+from receiver.incidents.delivery import Delivery
+from receiver.incidents.ingest import ingest
 from receiver.incidents.rules import Alert, Effect, Reason
 from receiver.messages import DeliveryError, Event, Message
 from receiver.store.schema import rollbacks

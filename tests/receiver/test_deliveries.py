@@ -11,12 +11,15 @@ import pytest
 from sqlalchemy import select
 
 from receiver import retention
-from receiver.incidents.ingest import BODY_STANDS, Delivery, Recall, ingest
+from receiver.incidents import book
+from receiver.incidents.delivery import BODY_STANDS, Delivery, Recall
+from receiver.incidents.ingest import ingest
 from receiver.payload import understand
 from receiver.store import UnfitError
 from receiver.store.schema import deliveries
 from receiver.webhook import Intake
-from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, body, ended
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, body, ended, settings
 
 
 async def _bodies(scene: Scene, recall: Recall, *bodies: bytes) -> list[bytes]:
@@ -37,6 +40,15 @@ async def test_a_body_that_comes_again_within_a_day_is_stored_once(scene: Scene,
     assert await _bodies(scene, recall, same, same) == [same, b""]
     found = await scene.read(lambda c: c.execute(select(deliveries.c.digest).distinct()).scalars().all())
     assert set(found) == {hashlib.sha256(one).digest() for one in (same, other)}
+
+
+async def test_a_body_that_comes_again_is_a_sign_of_life_once_its_alert_is_the_watchdog(make_scene: MakeScene) -> None:
+    scene, recall, same = make_scene(settings()), Recall(), body(alert("Watchdog"))
+    for _ in range(3):
+        await _bodies(scene, recall, same)
+    scene.desk.settings = settings(upstream={"watchdog": {"alert": "Watchdog", "within": "15m"}})  # a reload
+    await _bodies(scene, recall, same)
+    assert await scene.read(lambda c: book.last_update(c, "Watchdog")) == NOON
 
 
 async def test_a_body_is_stored_again_when_the_clock_was_put_back(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
 from receiver.config import ReceiverConfig
-from receiver.incidents.ingest import Delivery, Recall, ingest
-from receiver.incidents.rules import Alert
-from receiver.payload import remembered, understand
+from receiver.incidents.delivery import Delivery, Recall
+from receiver.incidents.ingest import ingest
+from receiver.incidents.rules import Alert, Effect, Reason
+from receiver.payload import remembered, repeated, understand
 from receiver.store.schema import alerts, incidents, metadata
 from tests.receiver import scene
 from tests.receiver.scene import MINUTE, NOON, alert, body, ended
@@ -110,8 +112,29 @@ def test_bodies_that_were_read_before_lead_to_the_same_as_those_that_were_not(
     assert _end(warm, Recall() if recalling else None) == _end(cold)
 
 
+def _decided(sent: Sequence[Sequence[Alert]], recall: Recall | None) -> list[Counter[tuple[Effect, Reason]]]:
+    """What each of these webhooks was found to be, one after another."""
+    with _empty() as connection:
+        return [
+            ingest(
+                connection, CONFIG, [Delivery(NOON, b"", tuple(one), digest=repr(one).encode())], NOON, recall
+            ).reasons
+            for one in sent
+        ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(anything, min_size=1, max_size=3), min_size=1, max_size=4), st.data())
+def test_a_body_that_comes_again_is_decided_as_if_it_were_read_anew(
+    sent: list[list[Alert]], data: st.DataObject
+) -> None:
+    again = data.draw(st.lists(st.sampled_from(sent), min_size=1, max_size=12))
+    assert _decided([*sent, *again], Recall()) == _decided([*sent, *again], None)
+
+
 def _read_anew(posted: bytes) -> tuple[Alert, ...]:
     remembered.cache_clear()
+    repeated.cache_clear()
     return understand(posted, NOON).alerts
 
 

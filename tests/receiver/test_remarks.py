@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from receiver.incidents.ingest import Delivery, Recall, ingest
+from receiver.incidents.delivery import Delivery, Recall
+from receiver.incidents.ingest import ingest
 from receiver.incidents.rules import Alert, Effect, Reason
 from receiver.payload import understand
 from receiver.store.schema import timeline

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from receiver import retention
 from receiver.incidents import book, resolution
-from receiver.incidents.ingest import Delivery, Recall, ingest
+from receiver.incidents.delivery import Delivery, Recall
+from receiver.incidents.ingest import ingest
 from receiver.jobs import NewJob, enqueue
 from receiver.retention import Pruned
 from receiver.store.schema import alerts, attachments, deliveries, incidents, jobs, metadata, quarantine, rollbacks

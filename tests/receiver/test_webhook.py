@@ -22,7 +22,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event, select
 
-from receiver.incidents.ingest import Delivery
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.rules import Effect, Reason
 from receiver.metrics import Counters
 from receiver.store import UnfitError

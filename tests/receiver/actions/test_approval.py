@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from receiver.actions.rollback import approval
 from receiver.api import add_to
 from receiver.messages import Event, Message
+from receiver.pages import Pages
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended
 
@@ -29,6 +30,7 @@ async def serve() -> AsyncIterator[Serve]:
     async def served(scene: Scene) -> TestClient[web.Request, web.Application]:
         app = web.Application()
         add_to(app, scene.desk, queued=lambda: None)
+        Pages(scene.desk).add_to(app)
         client = TestClient(TestServer(app))
         await client.start_server()
         clients.append(client)
@@ -78,6 +80,17 @@ async def test_after_a_yes_it_runs_and_the_timeline_says_whose(ground: Ground, s
     await scene.drain()
     assert ground.ran == ["1.2.2 shop"]
     assert await scene.lines("rollback_approved") == ["approved the rollback to 1.2.2: errors are real"]
+
+
+async def test_the_incidents_page_has_the_question_its_answer_and_the_rollback(ground: Ground, serve: Serve) -> None:
+    scene = await asking(ground)
+    api = await serve(scene)
+    assert "ask for a rollback to 1.2.2</td><td>waiting" in await (await api.get("/incidents/1")).text()
+    await api.post("/api/v1/incidents/1/approve", json={"by": "ann", "note": "errors are real"})
+    await scene.drain()
+    page = await (await api.get("/incidents/1")).text()
+    assert "by ann errors are real" in page
+    assert "rollback from 1.2.3 to 1.2.2</td><td>" in page
 
 
 async def test_after_a_no_it_does_not_run_and_is_refused_by_name_when_asked_again(ground: Ground, serve: Serve) -> None:

@@ -21,10 +21,12 @@ nav a, form * {{ margin-right: .75rem }}
 table {{ border-collapse: collapse }}
 td, th {{ padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884 }}
 td {{ overflow-wrap: anywhere }}
+th {{ min-width: 5.5rem }}
 pre {{ overflow-x: auto; padding: 1rem; border: 1px solid #8884 }}
 .healthy {{ color: light-dark(#176f2c, #6fcf86) }}
 .unhealthy {{ color: light-dark(#b3261e, #ff8a80); font-weight: bold }}
 .unknown {{ color: light-dark(#595959, #b0b0b0) }}
+.said {{ white-space: pre-wrap }}
 </style>
 </head>
 <body>
@@ -34,10 +36,13 @@ pre {{ overflow-x: auto; padding: 1rem; border: 1px solid #8884 }}
 """
 # Nothing is loaded from anywhere, no script runs, even should something slip through unescaped.
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+_WITHOUT_END = frozenset({"input"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +65,12 @@ def page(title: str, *parts: Markup, status: int = 200) -> web.Response:
 def element(name: str, /, *inside: Text, **attributes: str) -> Markup:
     """An element; `class_` stands for the attribute class."""
     given = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
-    return Markup(f"<{name}{given}>{''.join(_shown(one) for one in inside)}</{name}>")
+    end = "" if name in _WITHOUT_END else f"</{name}>"
+    return Markup(f"<{name}{given}>{''.join(_shown(one) for one in inside)}{end}")
 
 
 def link(path: str, text: str) -> Markup:
-    """A link within the exporter."""
+    """A link within the server."""
     return element("a", text, href=path)
 
 

@@ -1,0 +1,32 @@
+"""The machine's Chromium, for pages as people see them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Page, async_playwright
+
+_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-extensions"]
+
+
+@asynccontextmanager
+async def new_page() -> AsyncIterator[Page]:
+    """An empty page."""
+    async with async_playwright() as driver:
+        found = shutil.which("chromium")
+        assert found, "chromium is not on the PATH; scripts/test installs it"
+        browser = await driver.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        shown = await browser.new_page()
+        shown.set_default_timeout(60_000)
+        yield shown
+        await browser.close()
+
+
+async def cells(page: Page, table: str) -> list[list[str]]:
+    """The texts of a table's rows."""
+    return [
+        [text.strip() for text in await row.locator("td").all_inner_texts()]
+        for row in await page.locator(f"#{table} tbody tr").all()
+    ]
