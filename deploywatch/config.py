@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from deploywatch import document
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
-from deploywatch.secrets import Masked, Unreadable
+from deploywatch.secrets import Masked, Unreadable, is_url, redact_url
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -100,8 +100,20 @@ def build(found: Document, model: type[M], *, base: Path | None = None) -> M:
 
 
 def redacted(settings: BaseModel) -> dict[str, Any]:
-    """The settings as plain data with every secret masked, fit to be shown."""
-    return settings.model_dump(mode="json", by_alias=True)
+    """The settings as plain data with every secret masked, fit to be shown; also those in a URL that is no secret."""
+    shown: dict[str, Any] = _without_credentials(settings.model_dump(mode="json", by_alias=True))
+    return shown
+
+
+def _without_credentials(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_credentials(one) for key, one in value.items()}
+        case list():
+            return [_without_credentials(one) for one in value]
+        case str() if is_url(value):
+            return redact_url(value)
+    return value
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
-from pydantic import BeforeValidator, PlainSerializer, SecretStr
+from pydantic import BaseModel, BeforeValidator, PlainSerializer, SecretStr
 
 MASK = "***"
+_SHORTEST = 6
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_PARAMETER = re.compile(
     r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|signature)[^=&;]*=)[^&;]*", re.IGNORECASE
 )
@@ -33,6 +36,11 @@ def _refuse_unreadable(value: object) -> object:
     if isinstance(value, Unreadable):
         raise ValueError(value.message)  # noqa: TRY004 - pydantic reports ValueError
     return value
+
+
+def is_url(text: str) -> bool:
+    """Whether it begins as a URL with a host does."""
+    return _URL.match(text) is not None
 
 
 def redact_url(url: str) -> str:
@@ -67,6 +75,38 @@ def with_password(url: str, password: str) -> str:
     credentials, _, host = parts.netloc.rpartition("@")
     user = credentials.partition(":")[0]
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+
+
+def found_in(settings: object) -> Iterator[str]:
+    """Every secret that a model of settings has, however deep, and of a URL its password too."""
+    match settings:
+        case Masked():
+            secret = settings.get_secret_value()
+            yield secret
+            yield from _password(secret)
+        case str():
+            yield from _password(settings)
+        case BaseModel():
+            yield from found_in(settings.__dict__)
+        case Mapping():
+            yield from found_in(list(settings.values()))
+        case list() | tuple() | set() | frozenset():
+            for one in settings:
+                yield from found_in(one)
+
+
+def _password(url: str) -> Iterator[str]:
+    parts = _split(url) if is_url(url) else None
+    if parts and parts.password:
+        yield from (parts.password, unquote(parts.password))
+
+
+def conceal(text: str, settings: object) -> str:
+    """The text without the secrets of these settings; what is shorter than six characters may be any word and stays."""
+    for secret in sorted(set(found_in(settings)), key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, MASK)
+    return text
 
 
 Secret = Annotated[Masked, BeforeValidator(_refuse_unreadable), PlainSerializer(lambda _: MASK, return_type=str)]

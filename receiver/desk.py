@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from deploywatch import secrets
 from deploywatch.clock import Now, Sleep, utc_now
 from receiver.config import ReceiverConfig
 from receiver.messages import Channel
@@ -37,3 +38,7 @@ class Desk:
     def __post_init__(self) -> None:
         """It stands from now on."""
         self.started_at = self.clock()
+
+    def conceal(self, text: str) -> str:
+        """What a program or a server said, without the secrets of our configuration, which it may have been given."""
+        return secrets.conceal(text, self.settings)

@@ -79,10 +79,10 @@ async def _signals(desk: Desk, incident: Incident) -> list[Found]:
 
 async def _logs(desk: Desk, incident: Incident) -> list[Found]:
     fitting = [log for log in desk.settings.investigate.logs if log.covers(incident.service, incident.environment)]
-    return list(await asyncio.gather(*(_log(log, incident) for log in fitting)))
+    return list(await asyncio.gather(*(_log(desk, log, incident) for log in fitting)))
 
 
-async def _log(log: Log, incident: Incident) -> Found:
+async def _log(desk: Desk, log: Log, incident: Incident) -> Found:
     values = {"service": incident.service, "environment": incident.environment}
     try:
         argv = command.fill(log.command or (), values)
@@ -90,7 +90,7 @@ async def _log(log: Log, incident: Incident) -> Found:
         return Found(log.name, f"not fetched: {error}\n")
     ran = await command.run(argv, log.timeout)
     ended = "" if ran.good else f"{'' if ran.output.endswith(chr(10)) else chr(10)}[the command {ran.end}]\n"
-    return Found(log.name, ran.output + ended)
+    return Found(log.name, desk.conceal(ran.output) + ended)
 
 
 def _facts(firing: Sequence[AlertView], deployed: Sequence[Deployment]) -> tuple[Found, Found]:

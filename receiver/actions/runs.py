@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select, update
@@ -60,6 +60,12 @@ def begin(
     return Begun(number, job.kind, what, plan, limit, now)
 
 
+async def perform(desk: Desk, plan: Plan, limit: timedelta) -> Result:
+    """Carry it out; how it went is told without secrets."""
+    result = await plan.perform(Means(desk.http, desk.clock, desk.sleep), limit)
+    return replace(result, detail=desk.conceal(result.detail))
+
+
 async def carry_out(desk: Desk, job: Job, begin: Begin, after: After | None = None) -> Outcome:
     """Begin and carry out once, unless silenced; a run that was interrupted is not repeated, and people are told."""
     interrupted = await desk.store.read(lambda connection: _interrupted(connection, job))
@@ -73,7 +79,7 @@ async def carry_out(desk: Desk, job: Job, begin: Begin, after: After | None = No
     if begun is None:
         return done()
     log.info("an action begins", action=begun.action, incident=job.incident_id, plan=str(begun.plan))
-    result = await begun.plan.perform(Means(desk.http, desk.clock, desk.sleep), begun.limit)
+    result = await perform(desk, begun.plan, begun.limit)
     log.info("an action ended", action=begun.action, incident=job.incident_id, good=result.good, result=result.detail)
     return done(result.detail, lambda c: _close(c, desk, job, begun.id, result, what=begun.what, after=after))
 

@@ -7,9 +7,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from deploywatch.config import Settings, redacted
-from deploywatch.secrets import Masked, Secret, SecretUrl, redact_url, with_password
+from deploywatch.secrets import Masked, Secret, SecretUrl, conceal, redact_url, with_password
 
 
 class Example(Settings):
@@ -23,6 +24,23 @@ def test_a_secret_is_masked_however_it_is_shown() -> None:
     secret = Masked("hunter2")
     assert [str(secret), f"{secret}", f"{secret!r}"] == ["***", "***", "Masked('***')"]
     assert secret.get_secret_value() == "hunter2"
+
+
+class Deep(Settings):
+    examples: dict[str, tuple[Example, ...]] = Field(default_factory=dict)
+    plain: str = ""
+
+
+def test_a_text_is_told_without_the_secrets_of_the_settings_and_of_their_urls() -> None:
+    example = {"token": "hunter2", "tokens": ["hunter2-longer"], "url": "redis://u:p%40ssword@cache/0", "other": "ab"}
+    deep = Deep.model_validate({"examples": {"one": [example]}, "plain": "http://u:plain-one@host/"})
+    said = "hunter2-longer hunter2 redis://u:p%40ssword@cache/0 p@ssword p%40ssword plain-one host ab"
+    assert conceal(said, deep) == "*** *** *** *** *** *** host ab"
+
+
+def test_a_url_that_is_no_secret_is_shown_without_credentials() -> None:
+    deep = Deep.model_validate({"plain": "http://u:plain-one@host/{service}?q=1"})
+    assert redacted(deep)["plain"] == "http://u:***@host/{service}?q=1"
 
 
 def test_a_model_is_shown_without_its_secrets() -> None:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
 from receiver.actions.case import Case
-from receiver.actions.executors.plan import Means, Plan
+from receiver.actions.executors.plan import Plan
 from receiver.actions.rollback import approval, brakes, reconsider
 from receiver.actions.rollback.brakes import Go, Refusal, Refused
 from receiver.actions.rollback.record import ROLLBACK, give_back, holder, lane, situation, take, usual_duration
+from receiver.actions.runs import perform
 from receiver.actions.settings.rollback import RollbackTarget
 from receiver.actions.telling import escalate
 from receiver.actions.telling.notify import tell
@@ -87,7 +88,7 @@ async def handle(desk: Desk, job: Job) -> Outcome:
     if begun is None:
         return done()
     log.info("rollback begins", incident=job.incident_id, plan=str(begun.plan))
-    result = await begun.plan.perform(Means(desk.http, desk.clock, desk.sleep), begun.target.timeout)
+    result = await perform(desk, begun.plan, begun.target.timeout)
     log.info("rollback ended", incident=job.incident_id, good=result.good, result=result.detail)
     if result.good:
         return done(result.detail, lambda connection: _succeeded(connection, desk, job, begun))

@@ -45,6 +45,24 @@ async def test_alerts_and_deployments_are_kept_and_named(scene: Scene) -> None:
     )
 
 
+async def test_a_secret_of_ours_is_not_kept_with_a_log(make_scene: MakeScene) -> None:
+    printed = ["sh", "-c", "echo token=xoxb-very-secret; echo postgresql://shop:p%40ss-word@db/x p@ss-word"]
+    scene = make_scene(
+        settings(
+            investigate={"logs": [{"name": "env", "command": printed}]},
+            ticket={
+                "url": "https://tickets.example",
+                "headers": {"Authorization": "xoxb-very-secret"},
+                "body": {"title": "{title}"},
+            },
+            upstream={"alertmanagers": ["http://am:p%40ss-word@am:9093"]},
+        )
+    )
+    await scene.take(alert())
+    await scene.drain()
+    assert (await read(scene))["env"]["text"] == "token=***\npostgresql://shop:***@db/x ***\n"
+
+
 async def test_logs_are_fetched_by_commands_and_their_end_is_kept(make_scene: MakeScene, tmp_path: Path) -> None:
     logs = [
         {"name": "short", "command": ["echo", "log of {service}"]},

@@ -14,7 +14,7 @@ from receiver.incidents.book import Status
 from receiver.jobs import NewJob, claim, enqueue
 from receiver.messages import Event
 from receiver.store.schema import jobs as job_table
-from receiver.store.schema import rollbacks
+from receiver.store.schema import rollbacks, timeline
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, MovingClock, Scene, alert, ended, settings
@@ -295,3 +295,19 @@ async def test_the_row_is_written_before_the_command_runs(ground: Ground, tmp_pa
     assert ground.ran == ["running"]
     states = await scene.read(lambda c: c.execute(select(rollbacks.c.state)).scalars().all())
     assert states == ["verified"]
+
+
+async def test_a_secret_that_the_command_prints_is_told_to_nobody(ground: Ground) -> None:
+    (ground.runs.parent / "said").write_text("denied for very-secret")
+    headers = {"Authorization": "very-secret"}
+    ticket = {"url": "https://tickets.example", "headers": headers, "body": {"title": "{title}"}}
+    command = ("sh", "-c", f"cat {ground.runs.parent / 'said'}; exit 1")
+    scene = await ground.scene(*command, beside={"ticket": ticket})
+    await scene.take(critical())
+    await scene.drain()
+    told = "".join(str(message) for message in scene.channels["team"].messages)
+    lines = await scene.read(lambda c: c.execute(select(timeline.c.text)).scalars().all())
+    kept = await scene.read(lambda c: c.execute(select(rollbacks.c.detail)).scalars().all())
+    for text in (told, " ".join(lines), " ".join(kept)):
+        assert "denied for ***" in text
+        assert "very-secret" not in text
