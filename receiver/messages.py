@@ -141,7 +141,8 @@ class Story:
     `next_update` is when people hear again at the latest, `eta` how long a rollback is expected to take, `expires`
     until when an approval is waited for; `approve_url` and `reject_url` must lead to a page that asks, because mail
     scanners and link previews open links. `cause` and `prevention` are what a resolution knows of both. `deployment` is
-    the last before the incident, where it was recent. `bridge` is where people meet about it.
+    the last before the incident, where it was recent. `bridge` is where people meet about it. `rollback_said` is what
+    the timeline last said of a rollback, for the incident's first message.
     """
 
     event: Event
@@ -160,6 +161,7 @@ class Story:
     prevention: str = ""
     deployment: DeploymentView | None = None
     bridge: str = ""
+    rollback_said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

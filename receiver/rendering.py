@@ -59,7 +59,12 @@ MESSAGE_VARIABLES: Final = (
     *("event", "at", "incident", "alerts", "firing", "lead", "rollback", "note", "next_update", "eta", "expires"),
     *("approve_url", "reject_url", "degradation", "cause", "prevention", "deployment", "bridge"),
 )
-CHANGES_STATE: Final = frozenset({Event.ACKNOWLEDGED, Event.WORSENED, Event.UPDATE, Event.RESOLVED})
+CHANGES_STATE: Final = frozenset(
+    {
+        *(Event.ACKNOWLEDGED, Event.WORSENED, Event.UPDATE, Event.RESOLVED),
+        *(event for event in Event if event.startswith(("rollback_", "approval_"))),
+    }
+)
 """Events after which the incident's first message is out of date."""
 POSTMORTEM_VARIABLES: Final = ("incident", "alerts", "timeline", "rollback", "deployment", "lead", "duration")
 
@@ -105,7 +110,7 @@ class Templates:
 
     def _standing(self, story: Story) -> Standing:
         """The opening told again, of the incident as it is now."""
-        return Standing(*self._words(replace(story, event=Event.OPENED, rollback=None, note="")))
+        return Standing(*self._words(replace(story, event=Event.OPENED, rollback=None, note=story.rollback_said)))
 
     def _words(self, story: Story) -> tuple[str, str]:
         template = self._events[story.event]

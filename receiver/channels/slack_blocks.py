@@ -56,7 +56,8 @@ def blocks(message: Message, *, interactive: bool) -> list[Block]:
 
 def now_reads(message: Message, standing: Standing) -> Message:
     """The incident's first message as it should read by now."""
-    return replace(message, event=Event.OPENED, title=standing.title, body=standing.body, expires=None)
+    links = tuple(link for link in message.links if link[0] not in (APPROVE, REJECT))
+    return replace(message, event=Event.OPENED, title=standing.title, body=standing.body, links=links, expires=None)
 
 
 def characters(value: object) -> int:

@@ -233,6 +233,13 @@ def kinds(connection: Connection, incident_ids: Iterable[int]) -> set[tuple[int,
     }
 
 
+def rollback_said(connection: Connection, incident_id: int) -> str:
+    """What the incident's timeline last said of a rollback; an empty text when it never did."""
+    of_rollbacks = or_(timeline.c.kind.startswith("rollback_"), timeline.c.kind.startswith("approval_"))
+    query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, of_rollbacks)
+    return connection.execute(query.order_by(timeline.c.id.desc()).limit(1)).scalar() or ""
+
+
 def moments(connection: Connection, incident_id: int, kind: str) -> list[datetime]:
     """When lines of one kind were written to the incident's timeline, oldest first."""
     query = select(timeline.c.at).where(timeline.c.incident_id == incident_id, timeline.c.kind == kind)

@@ -232,8 +232,10 @@ def test_what_changes_the_state_tells_how_the_first_message_should_read(event: E
     assert (told.standing is not None) is (event in rendering.CHANGES_STATE)
     if told.standing:
         assert told.standing.title == message(Event.OPENED).title
-        assert ("Status: " in told.standing.body) is (event is not Event.WORSENED)
-        assert ("Next: acknowledge it" in told.standing.body) is (event is Event.WORSENED)
+        taken = event in {Event.ACKNOWLEDGED, Event.UPDATE, Event.RESOLVED}
+        assert ("Status: " in told.standing.body) is taken
+        assert ("Next: acknowledge it" in told.standing.body) is not taken
+        assert ("Now: what was said of " in told.standing.body) is event.startswith(("rollback_", "approval_"))
 
 
 @pytest.mark.parametrize("event", Event)

@@ -17,6 +17,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job
 from receiver.messages import DeploymentView, Event, Message, RollbackView, Story
+from receiver.rendering import CHANGES_STATE
 from receiver.store.schema import threads
 
 _RECENT = timedelta(hours=24)
@@ -52,8 +53,9 @@ async def _read(desk: Desk, job: Job, asked: tuple[int, bytes]) -> Told:
 
 def _compose(connection: Connection, desk: Desk, job: Job) -> Told:
     incident = book.get(connection, job.incident_id)
+    event = Event(job.payload["event"])
     story = Story(
-        event=Event(job.payload["event"]),
+        event=event,
         at=datetime.fromisoformat(job.payload["at"]),
         incident=incident.view(desk.settings.external_url),
         alerts=book.alerts_of(connection, incident.id),
@@ -61,6 +63,7 @@ def _compose(connection: Connection, desk: Desk, job: Job) -> Told:
         rollback=_unpack(job.payload["rollback"]),
         note=job.payload["note"],
         bridge=desk.settings.response.bridge_of(incident.id),
+        rollback_said=book.rollback_said(connection, incident.id) if event in CHANGES_STATE else "",
         **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
     references = {row.channel: row.reference for row in connection.execute(_REFERENCES, {"incident": incident.id})}

@@ -311,3 +311,28 @@ async def test_a_secret_that_the_command_prints_is_told_to_nobody(ground: Ground
     for text in (told, " ".join(lines), " ".join(kept)):
         assert "denied for ***" in text
         assert "very-secret" not in text
+
+
+async def test_slacks_first_message_says_how_the_rollback_went(ground: Ground) -> None:
+    scene = await ground.scene("false")
+    await scene.take(critical())
+    await scene.drain()
+    by_event = {one.event: one.standing for one in scene.channels["team"].messages}
+    started, failed = by_event[Event.ROLLBACK_STARTED], by_event[Event.ROLLBACK_FAILED]
+    assert started
+    assert failed
+    assert "Now: rollback failed: exit code 1" in failed.body
+    await scene.take(ended(critical()))
+    await scene.after(HOUR)
+    resolved = scene.channels["team"].messages[-1].standing
+    assert resolved
+    assert "Now: rollback failed: exit code 1" in resolved.body
+
+
+async def test_slacks_first_message_says_why_there_was_no_rollback(make_scene: MakeScene) -> None:
+    scene = make_scene(settings())
+    await scene.take(alert(action="rollback"))
+    await scene.drain()
+    (refused,) = (one for one in scene.channels["team"].messages if one.event is Event.ROLLBACK_REFUSED)
+    assert refused.standing
+    assert "Now: rollback refused (" in refused.standing.body

@@ -149,6 +149,8 @@ def story(event: Event) -> Story:
         ),
         Event.REMINDER: Story(event, SOON, INCIDENT, (ALERT,), note="critical incidents are taken within 5m"),
     }
+    if event.startswith(("rollback_", "approval_")):
+        return replace(told[event], rollback_said=f"what was said of {event.replace('_', ' ')}")
     return told[event]
 
 

@@ -13,6 +13,7 @@ import pytest
 from receiver.channels import slack_blocks
 from receiver.channels.slack_blocks import Block
 from receiver.messages import Event, Message
+from receiver.rendering import CHANGES_STATE
 from tests.receiver.channels.limits import check_slack
 from tests.receiver.channels.stories import AWKWARD, INCIDENT, NOW, SOON, TEMPLATES, file_name, message, same_as_golden
 
@@ -41,7 +42,7 @@ def test_awkward_messages_read_as_committed(name: str) -> None:
     same_as_golden(GOLDEN / "awkward" / file_name(name, ".json"), _written(TEMPLATES.render(AWKWARD[name])))
 
 
-@pytest.mark.parametrize("event", [Event.ACKNOWLEDGED, Event.WORSENED, Event.UPDATE, Event.RESOLVED])
+@pytest.mark.parametrize("event", sorted(CHANGES_STATE))
 def test_the_first_message_reads_as_committed_after_each_change(event: Event) -> None:
     told = message(event)
     assert told.standing
