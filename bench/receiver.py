@@ -63,17 +63,19 @@ def _in_turns(console: Console, posters: Mapping[str, Callable[[], Seen]]) -> di
 
 
 def _rates(title: str, found: Mapping[str, list[Seen]], peer: str, *, goal: str) -> Table:
-    rates_heads = ("webhooks/s: min", "median", "max", "of the first")
+    rates_heads = ("webhooks/s: min", "median", "max", "of the first, round by round")
     heads = ("", *rates_heads, "CPU for each", "first's CPU / it", "answered in: median", "99 of 100")
     table = Table(*heads, title=title, caption=f"goal: at least {goal} of the first; {ROUNDS} rounds of {SECONDS:g} s")
-    usual, usual_cpu = median(seen.rate for seen in found[peer]), median(seen.cpu / seen.good for seen in found[peer])
+    usual_cpu = median(seen.cpu / seen.good for seen in found[peer])
     for name, many in found.items():
         rates = [seen.rate for seen in many]
         shown = [f"{rate:.0f}" for rate in (min(rates), median(rates), max(rates))]
+        ratios = [rate / usual.rate for rate, usual in zip(rates, found[peer], strict=True)]
+        ratio = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         times = [f"{median(seen.quantile(at) for seen in many) * 1000:.1f} ms" for at in (50, 99)]
         cpu = median(seen.cpu / seen.good for seen in many)
         costs = f"{cpu * 1e6:.0f} µs", f"{usual_cpu / cpu:.2f}"
-        table.add_row(name, *shown, f"{median(rates) / usual:.2f}", *costs, *times)
+        table.add_row(name, *shown, ratio, *costs, *times)
     return table
 
 
@@ -152,7 +154,7 @@ def _get(server: Running, path: str) -> str:
 
 def main() -> None:
     """Run all of it, or the parts that are named: throughput, steady, storm, history."""
-    console = Console(width=160)
+    console = Console(width=190)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # everything here is on this machine
     wanted = sys.argv[1:]

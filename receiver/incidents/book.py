@@ -119,6 +119,10 @@ _ALERTS_OF = (
     .order_by(alerts.c.starts_at, alerts.c.fingerprint)
 )
 
+_EPISODES = select(
+    alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status, alerts.c.annotations, alerts.c.incident_id
+).where(alerts.c.current, alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+
 
 def open_key(service: str, environment: str, correlation: Mapping[str, str] | None = None) -> str:
     """What makes one open incident a service, environment and further values; the separator cannot be in a label.
@@ -248,13 +252,13 @@ def moments(connection: Connection, incident_id: int, kind: str) -> list[datetim
 
 def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
     """The current episode of each fingerprint that is known, with the incident that it belongs to."""
-    found = {}
-    for chunk in _chunks(fingerprints):
-        query = select(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk))
-        for row in connection.execute(query).mappings():
-            episode = Episode(row["starts_at"], row["status"] == "firing", row["annotations"])
-            found[row["fingerprint"]] = (episode, row["incident_id"])
-    return found
+    return {
+        fingerprint: (Episode(starts_at, status == "firing", annotations), incident_id)
+        for chunk in _chunks(fingerprints)
+        for fingerprint, starts_at, status, annotations, incident_id in connection.execute(
+            _EPISODES, {"fingerprints": chunk}
+        )
+    }
 
 
 def save_alerts(
