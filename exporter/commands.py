@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from exporter.check import Checked, NothingError, Wanted, all_targets
 from exporter.check import check as check_all
 from exporter.config import ExporterSettings
 from exporter.exporter import Exporter
-from exporter.reports import FORMATS
+from exporter.reports import FORMATS, Show
 from exporter.settings.selection import Selection
 from exporter.targets import Target
 
@@ -78,10 +78,7 @@ def check(  # noqa: PLR0917 - click passes the options by name
     selections = (*_named("level", level, settings.all_levels()), *_named("smoke", smoke, settings.all_smoke()))
     chosen = _chosen(settings, Wanted(service, environment, selections))
     logs.configure(level="error")
-    checked = _once(chosen, settings)
-    FORMATS[form](checked)
-    if watch is not None:
-        checked = _watch(checked, watch, form, lambda: _once(chosen, settings))
+    checked = asyncio.run(_checks(lambda: _once(chosen, settings), FORMATS[form], watch))
     return 0 if checked.well else 1
 
 
@@ -106,29 +103,37 @@ def _chosen(settings: ExporterSettings, wanted: Wanted) -> list[Target]:
     raise NothingError(f"nothing to check: no probe has {asked}; write layer: or tags: at the probes that are meant")
 
 
-def _once(chosen: list[Target], settings: ExporterSettings) -> Checked:
+async def _once(chosen: list[Target], settings: ExporterSettings) -> Checked:
     """One check, with a bar on standard error where that is a terminal."""
     columns = (TextColumn("probing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(chosen))
-        return asyncio.run(check_all(chosen, settings, clock=SystemClock(), done=lambda _: bar.advance(task)))
+        return await check_all(chosen, settings, clock=SystemClock(), done=lambda _: bar.advance(task))
 
 
-def _watch(checked: Checked, every: timedelta, form: str, again: Callable[[], Checked]) -> Checked:
-    """Check until Ctrl-C; what has become better or worse is said on standard error. The last check."""
-    try:
-        while True:
-            time.sleep(every.total_seconds())
-            before, checked = checked, again()
-            if sys.stdout.isatty():
-                click.clear()
-            FORMATS[form](checked)
-            sys.stdout.flush()
-            for line in changes(before, checked):
-                click.echo(line, err=True)
-    except KeyboardInterrupt:
+async def _checks(again: Callable[[], Awaitable[Checked]], show: Show, watch: timedelta | None) -> Checked:
+    """One check, or one after the other until Ctrl-C, which cancels this task; the last one."""
+    checked = await again()
+    show(checked)
+    if watch is None:
         return checked
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(watch.total_seconds())
+            before, checked = checked, await again()
+            _show_again(before, checked, show)
+    return checked
+
+
+def _show_again(before: Checked, now: Checked, show: Show) -> None:
+    """The whole table anew; what has become better or worse is said on standard error."""
+    if sys.stdout.isatty():
+        click.clear()
+    show(now)
+    sys.stdout.flush()
+    for line in changes(before, now):
+        click.echo(line, err=True)
 
 
 def changes(before: Checked, now: Checked) -> list[str]:

@@ -27,7 +27,7 @@ from deploywatch import config, garbage, logs
 from deploywatch.clock import utc_now
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
-from receiver import api, retention, slack_buttons, webhook
+from receiver import api, retention
 from receiver.actions import handlers
 from receiver.actions.rollback import approval
 from receiver.actions.telling import notify
@@ -37,13 +37,14 @@ from receiver.deployments import announce
 from receiver.desk import Desk
 from receiver.incidents import resolution
 from receiver.incidents.ingest import Taken
+from receiver.intake import slack_buttons, webhook
+from receiver.intake.slack_buttons import SlackButtons
 from receiver.jobs import Handler, Job, Outcome, release_all
 from receiver.messages import Channel
 from receiver.metrics import Counters, snapshot
 from receiver.pages import Pages
 from receiver.people import handlers as people
-from receiver.rendering import Templates
-from receiver.slack_buttons import SlackButtons
+from receiver.rendering.templates import Templates
 from receiver.store import Store, StoreError
 from receiver.upstream.reconcile import Lost
 from receiver.upstream.rounds import compare_for_ever, listen_for_ever

@@ -14,7 +14,7 @@ from deploywatch import secrets
 from deploywatch.clock import Now, Sleep, utc_now
 from receiver.config import ReceiverConfig
 from receiver.messages import Channel
-from receiver.rendering import Templates
+from receiver.rendering.templates import Templates
 from receiver.store import Store
 
 

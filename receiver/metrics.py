@@ -25,9 +25,9 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.incidents.rules import Effect, Reason
 from receiver.jobs import Job, Outcome, State
-from receiver.people.agenda import REMINDERS
+from receiver.people.deadlines.agenda import REMINDERS
+from receiver.people.deadlines.response import Verdict
 from receiver.people.measures import measures
-from receiver.people.response import Verdict
 from receiver.store import tallies
 from receiver.store.schema import jobs
 from receiver.upstream.reconcile import Lost

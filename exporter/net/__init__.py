@@ -1,1 +1,1 @@
-"""Reaching a server: names to addresses, connections, TLS, HTTP, and what a JSON body says."""
+"""Reaching a server: names to addresses, connections, TLS, and which service answers."""

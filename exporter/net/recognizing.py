@@ -8,11 +8,11 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from deploywatch.config import Settings
-from exporter.net.asking import Ask, HeaderName, Trail, follow
 from exporter.net.channel import Channel
 from exporter.net.dial import Route, connect
-from exporter.net.exchange import Phases
-from exporter.net.judging import Expect, Status, judge
+from exporter.net.http.asking import Ask, HeaderName, Trail, follow
+from exporter.net.http.exchange import Phases
+from exporter.net.http.judging import Expect, Status, judge
 from exporter.net.lines import Lines
 from exporter.net.opening import Place
 from exporter.net.pattern import Pattern, search

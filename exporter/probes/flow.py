@@ -10,10 +10,10 @@ from pydantic import Field, field_validator, model_validator
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Secret, SecretUrl
 from exporter.measure import families
-from exporter.net.asking import Ask, Trail, follow, http_url
-from exporter.net.exchange import Phases, Request
-from exporter.net.filling import Save, ValueName, fill_body, fill_header, fill_url, masked, names
-from exporter.net.judging import Expect, judge
+from exporter.net.http.asking import Ask, Trail, follow, http_url
+from exporter.net.http.exchange import Phases, Request
+from exporter.net.http.filling import Save, ValueName, fill_body, fill_header, fill_url, masked, names
+from exporter.net.http.judging import Expect, judge
 from exporter.probes.http import OVERDUE
 from exporter.probing import Findings, ProbeSettings, from_os_error
 from exporter.results import Failed, Reason

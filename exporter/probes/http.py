@@ -11,12 +11,13 @@ from pydantic import Field, field_validator
 
 from deploywatch.secrets import SecretUrl
 from exporter.measure import families
-from exporter.net import body, certificates
-from exporter.net.asking import Ask, Trail, follow, http_url
-from exporter.net.exchange import PHASES, Phases
-from exporter.net.judging import Expect, Gauges, judge
+from exporter.net import certificates
+from exporter.net.http import body
+from exporter.net.http.asking import Ask, Trail, follow, http_url
+from exporter.net.http.exchange import PHASES, Phases
+from exporter.net.http.judging import Expect, Gauges, judge
+from exporter.net.http.wire import Response
 from exporter.net.resolve import note_address
-from exporter.net.wire import Response
 from exporter.probing import Findings, ProbeSettings
 from exporter.results import Family, Reason
 

@@ -13,9 +13,9 @@ from deploywatch.secrets import Secret, SecretUrl, with_password
 from exporter.measure import families
 from exporter.measure.gauges import LABEL_LIMIT, Gauge, GaugeName, gauge_name, is_label
 from exporter.net import certificates
+from exporter.net.databases.session import session_for
+from exporter.net.databases.statistics import NOTE, SQL, Statistics
 from exporter.net.resolve import note_address
-from exporter.net.session import session_for
-from exporter.net.statistics import NOTE, SQL, Statistics
 from exporter.net.tls import TlsClient
 from exporter.probing import Findings, ProbeSettings
 from exporter.results import Failed, Family, Reason

@@ -18,8 +18,8 @@ from deploywatch.secrets import Secret, SecretUrl
 from exporter.measure import families
 from exporter.measure.gauges import GaugeName
 from exporter.net import certificates
+from exporter.net.databases.keys import Conversation, KeyGauge, Statistics, note_info, note_keys
 from exporter.net.dial import Route, connect
-from exporter.net.keys import Conversation, KeyGauge, Statistics, note_info, note_keys
 from exporter.net.resolve import Address, note_address
 from exporter.net.tls import TlsClient, context_for
 from exporter.probing import Findings, ProbeSettings, from_os_error

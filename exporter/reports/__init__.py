@@ -11,6 +11,7 @@ from rich.console import Console
 from exporter.check import Checked
 from exporter.reports import junit, plain, table
 
+Show = Callable[[Checked], None]
 _PIPED_WIDTH = 200
 
 
@@ -18,7 +19,7 @@ def _table(checked: Checked) -> None:
     table.show(checked, Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPED_WIDTH))
 
 
-FORMATS: Final[dict[str, Callable[[Checked], None]]] = {
+FORMATS: Final[dict[str, Show]] = {
     "table": _table,
     "json": lambda checked: print(plain.text(checked)),  # noqa: T201 - the report is what was asked for
     "junit": lambda checked: print(junit.text(checked)),  # noqa: T201

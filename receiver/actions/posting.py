@@ -21,9 +21,9 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
 from receiver.messages import DeliveryError
+from receiver.rendering.filters import clean, lasting, line, web_link
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
-from receiver.templates.filters import clean, lasting, line, web_link
 
 _ANSWER_LIMIT = 1024**2
 _TEXT_LIMIT = 2000

@@ -18,7 +18,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
 from receiver.messages import Event
-from receiver.people import silenced
+from receiver.people.held import silenced
 from receiver.store import insert_id
 from receiver.store.schema import action_runs
 

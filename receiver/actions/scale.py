@@ -19,7 +19,7 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome
-from receiver.people import holding
+from receiver.people.held import holding
 
 KIND = "scale"
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, StringConstraints
 
-from receiver import bodies
-from receiver.bodies import BodyError
+from receiver.intake import bodies
+from receiver.intake.bodies import BodyError
 from receiver.store import StoreError, UnfitError
 
 B = TypeVar("B", bound=BaseModel)

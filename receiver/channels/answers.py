@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 
 from deploywatch.secrets import MASK, Masked, Secret
 from receiver.messages import DeliveryError
-from receiver.templates.filters import line
+from receiver.rendering.filters import line
 
 DETAIL_LIMIT = 300
 MOST_WAITING = timedelta(hours=1)

@@ -29,7 +29,7 @@ from receiver.channels import answers
 from receiver.channels.email_connections import Connections
 from receiver.channels.lifetime import Lifetime
 from receiver.messages import DeliveryError, Event, IncidentView, Message
-from receiver.templates.filters import cut, line
+from receiver.rendering.filters import cut, line
 
 SUBJECT_LIMIT: Final = 200
 BODY_LIMIT: Final = 12_000

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from receiver.messages import DeploymentView, Message
-from receiver.templates.filters import cut, lasting, line, utc
+from receiver.rendering.filters import cut, lasting, line, utc
 
 LIMIT: Final = 512 * 1024
 """Bytes of an event."""

@@ -19,7 +19,7 @@ from receiver.channels import answers
 from receiver.channels.answers import SecretHttpUrl, Token
 from receiver.channels.lifetime import Lifetime
 from receiver.messages import DeliveryError, Event, IncidentView, Message
-from receiver.templates.filters import line, web_link
+from receiver.rendering.filters import line, web_link
 
 VERSION: Final = 1
 """Of the body; a key is added without a new version, none is taken away or changes its meaning."""

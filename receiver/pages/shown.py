@@ -6,7 +6,7 @@ from datetime import datetime
 
 from deploywatch import html
 from deploywatch.html import Text
-from receiver.templates.filters import web_link
+from receiver.rendering.filters import web_link
 
 
 def moment(iso: str | None) -> str:

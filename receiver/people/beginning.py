@@ -16,9 +16,11 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
 from receiver.messages import Event
-from receiver.people import agenda, causes, checks, holding, stored
+from receiver.people import causes, checks
 from receiver.people.causes import TELL_OWNER, Hint
-from receiver.people.schedule import reach
+from receiver.people.deadlines import agenda
+from receiver.people.held import holding, stored
+from receiver.people.oncall.schedule import reach
 
 _DEPLOYMENTS = 20
 

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from receiver.desk import Desk
 from receiver.jobs import Job, Outcome
-from receiver.people import agenda, beginning, holding, release, reminders, steps
+from receiver.people import beginning
+from receiver.people.deadlines import agenda, reminders, steps
+from receiver.people.held import holding, release
 
 HANDLERS: Mapping[str, Callable[[Desk, Job], Awaitable[Outcome]]] = {
     agenda.BEGIN: beginning.handle,

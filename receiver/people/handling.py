@@ -12,9 +12,10 @@ from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.messages import Event
-from receiver.people import agenda, checks, measures
+from receiver.people import checks, measures
 from receiver.people.checks import Check
-from receiver.people.reminders import UPDATE_LINE
+from receiver.people.deadlines import agenda
+from receiver.people.deadlines.reminders import UPDATE_LINE
 
 
 def acknowledge(

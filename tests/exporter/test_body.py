@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from exporter.net import body
+from exporter.net.http import body
 from exporter.results import Failed, Reason
 from tests.exporter.support import Web, measured, probe
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from deploywatch.clock import SystemClock
 from exporter import config
-from exporter.net.filling import fill, fill_body, fill_url, masked, names
+from exporter.net.http.filling import fill, fill_body, fill_url, masked, names
 from exporter.probes.flow import FlowSettings
 from exporter.probing import run
 from exporter.results import Reason, Result

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.net.assertions import Assertion, parse_assertion
-from exporter.net.encoding import Coding, decode
-from exporter.net.wire import read_response
+from exporter.net.http.assertions import Assertion, parse_assertion
+from exporter.net.http.encoding import Coding, decode
+from exporter.net.http.wire import read_response
 from exporter.results import Failed, Reason
 from tests.exporter.support import Talk, Web, measured, probe
 

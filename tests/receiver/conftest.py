@@ -18,7 +18,7 @@ from deploywatch.demo.servers import Running
 from receiver.app import HANDLERS
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
-from receiver.rendering import Templates
+from receiver.rendering.templates import Templates
 from receiver.store import Store
 from receiver.worker import Worker
 from tests.receiver.front import Front, front_of

@@ -14,10 +14,10 @@ from receiver import retention
 from receiver.incidents import book
 from receiver.incidents.delivery import BODY_STANDS, Delivery, Recall
 from receiver.incidents.ingest import ingest
-from receiver.payload import understand
+from receiver.intake.payload import understand
+from receiver.intake.webhook import Intake
 from receiver.store import UnfitError
 from receiver.store.schema import deliveries
-from receiver.webhook import Intake
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, body, ended, settings
 

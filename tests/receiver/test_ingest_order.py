@@ -17,7 +17,7 @@ from receiver.config import ReceiverConfig
 from receiver.incidents.delivery import Delivery, Recall
 from receiver.incidents.ingest import ingest
 from receiver.incidents.rules import Alert, Effect, Reason
-from receiver.payload import remembered, repeated, understand
+from receiver.intake.payload import remembered, repeated, understand
 from receiver.store.schema import alerts, incidents, metadata
 from tests.receiver import scene
 from tests.receiver.scene import MINUTE, NOON, alert, body, ended

@@ -13,7 +13,7 @@ from receiver.actions.telling import notify
 from receiver.actions.telling.notify import tell
 from receiver.jobs import claim, release_all
 from receiver.messages import DeliveryError, Event, Message, Story
-from receiver.rendering import Templates
+from receiver.rendering.templates import Templates
 from receiver.store.schema import jobs
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, RecordedChannel, Scene, alert, ended, settings

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from receiver.incidents.delivery import Delivery, Recall
 from receiver.incidents.ingest import ingest
 from receiver.incidents.rules import Alert, Effect, Reason
-from receiver.payload import understand
+from receiver.intake.payload import understand
 from receiver.store.schema import timeline
 from tests.receiver.scene import HOUR, NOON, Scene, alert, body, ended
 

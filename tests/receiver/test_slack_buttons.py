@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from deploywatch.demo.inbox_slack import signed
-from receiver.slack_buttons import PATH, SlackButtons
+from receiver.intake.slack_buttons import PATH, SlackButtons
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, Scene, alert, settings
 

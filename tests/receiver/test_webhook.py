@@ -24,10 +24,10 @@ from sqlalchemy import Engine, event, select
 
 from receiver.incidents.delivery import Delivery
 from receiver.incidents.rules import Effect, Reason
+from receiver.intake.webhook import Endpoint, Intake
 from receiver.metrics import Counters
 from receiver.store import UnfitError
 from receiver.store.schema import alerts, quarantine
-from receiver.webhook import Endpoint, Intake
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import NOON, Scene, alert, alert_json, body, ended, settings, until
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Table, select
 
 from receiver.channels.pagerduty import ACTIONS
 from receiver.messages import Event, IncidentView, identity
-from receiver.people.agenda import REMINDERS
-from receiver.rendering import dedup_key
+from receiver.people.deadlines.agenda import REMINDERS
+from receiver.rendering.templates import dedup_key
 from receiver.store import Store
 from receiver.store.schema import alerts, incidents, jobs, rollbacks, timeline
 from tests.support import arrivals

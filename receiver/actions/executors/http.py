@@ -18,7 +18,7 @@ from deploywatch.quantity import Duration, parse_duration
 from receiver.actions import command
 from receiver.actions.executors.plan import Means, Result, Values
 from receiver.channels.answers import Token, scrub, told
-from receiver.templates.filters import line
+from receiver.rendering.filters import line
 
 _ANSWER_LIMIT = 4 * 1024**2
 _ANSWER_SECONDS = 30.0

@@ -24,7 +24,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, done, enqueue
 from receiver.messages import Event, RollbackView
-from receiver.people import holding, silenced
+from receiver.people.held import holding, silenced
 from receiver.store import insert_id
 from receiver.store.schema import rollbacks
 

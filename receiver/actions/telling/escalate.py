@@ -16,7 +16,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, bring_forward, done, enqueue
 from receiver.messages import Event
-from receiver.people import holding, silenced
+from receiver.people.held import holding, silenced
 from receiver.store.schema import jobs
 
 KIND = "escalate"

@@ -18,7 +18,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, doubt, enqueue, failed
 from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, identity
-from receiver.people import holding
+from receiver.people.held import holding
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 

@@ -12,7 +12,7 @@ from receiver.actions.telling import escalate
 from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue
-from receiver.people import holding, silenced
+from receiver.people.held import holding, silenced
 
 KIND = "outlived"
 _SOONEST = timedelta(seconds=1)

@@ -17,7 +17,7 @@ from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job
 from receiver.messages import DeploymentView, Event, Message, RollbackView, Story
-from receiver.rendering import CHANGES_STATE
+from receiver.rendering.templates import CHANGES_STATE
 from receiver.store.schema import threads
 
 _RECENT = timedelta(hours=24)

@@ -35,9 +35,9 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.rules import Effect
 from receiver.jobs import LEASE, claim
-from receiver.people import holding, maintenance
-from receiver.people.windows import Window
-from receiver.rendering import Templates
+from receiver.people.held import holding, maintenance
+from receiver.people.held.windows import Window
+from receiver.rendering.templates import Templates
 from receiver.store import Store
 from receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline
 from receiver.worker import Worker

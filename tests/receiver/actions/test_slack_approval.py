@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from deploywatch.demo.inbox_slack import signed
+from receiver.intake.slack_buttons import PATH, SlackButtons
 from receiver.messages import Event
-from receiver.slack_buttons import PATH, SlackButtons
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import MINUTE, Scene
 

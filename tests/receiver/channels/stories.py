@@ -17,7 +17,7 @@ from receiver.messages import (
     RollbackView,
     Story,
 )
-from receiver.rendering import Templates
+from receiver.rendering.templates import Templates
 
 OPENED = datetime(2026, 5, 1, 14, 3, 5, tzinfo=UTC)
 NOW = OPENED + timedelta(minutes=2, seconds=5)

@@ -13,7 +13,7 @@ import pytest
 from receiver.channels import slack_blocks
 from receiver.channels.slack_blocks import Block
 from receiver.messages import Event, Message
-from receiver.rendering import CHANGES_STATE
+from receiver.rendering.templates import CHANGES_STATE
 from tests.receiver.channels.limits import check_slack
 from tests.receiver.channels.stories import AWKWARD, INCIDENT, NOW, SOON, TEMPLATES, file_name, message, same_as_golden
 

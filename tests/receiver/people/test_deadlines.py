@@ -11,8 +11,8 @@ import pytest
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.messages import Event
-from receiver.people import agenda
-from receiver.people.response import DEADLINES, UPDATES, Response, Verdict, judge
+from receiver.people.deadlines import agenda
+from receiver.people.deadlines.response import DEADLINES, UPDATES, Response, Verdict, judge
 from receiver.strategy import STRATEGIES, Severity
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings

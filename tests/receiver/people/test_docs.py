@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from deploywatch import config
 from deploywatch.cli import cli
 from receiver.config import ReceiverConfig
-from receiver.people.response import DEADLINES
+from receiver.people.deadlines.response import DEADLINES
 from tests.receiver.scene import MINUTE
 
 DOCS = Path(__file__).parents[3] / "docs"

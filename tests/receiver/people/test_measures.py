@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry
 
 from receiver.jobs import Job, Outcome, State, again, done
 from receiver.metrics import Counters, snapshot
-from receiver.people import agenda
-from receiver.people.response import Verdict
+from receiver.people.deadlines import agenda
+from receiver.people.deadlines.response import Verdict
 from tests.receiver.front import Front
 from tests.receiver.scene import MINUTE, NOON, SECOND, Scene, alert
 

@@ -1,0 +1,140 @@
+"""The exporter's benchmark, with its peers side by side in one run: python -m bench.exporter [--minutes N] [--only …].
+
+Machines differ and are shared: what counts are ratios. Each figure is the median of several rounds, with the least and
+the most beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import trustme
+
+from bench.exporter import cpu, lock, metrics, schedule
+from bench.exporter.cpu import Setting, addresses
+from deploywatch.demo.processes import Processes
+
+PARTS = ("http", "tls", "metrics", "schedule", "lock")
+_TARGETS = 1000
+
+
+def spread(values: list[float], unit: str, factor: float = 1.0) -> str:
+    """Median, least and most."""
+    low, middle, high = (factor * value for value in (min(values), statistics.median(values), max(values)))
+    return f"{middle:.4g} {unit} ({low:.4g} to {high:.4g})"
+
+
+def ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    """Ours by theirs, round by round."""
+    return [one / other for one, other in zip(ours, theirs, strict=True)]
+
+
+def verdict(value: float, goal: float) -> str:
+    """Whether a figure is as it should be."""
+    return f"goal at most {goal:g}: {'met' if value <= goal else 'MISSED'}"
+
+
+class Bench:
+    """Runs the parts and prints what they found."""
+
+    def __init__(self, processes: Processes, folder: Path, minutes: float, rounds: int) -> None:
+        self._processes, self._folder, self._minutes, self._rounds = processes, folder, minutes, rounds
+        self._http, self._tls, self._hang, self._refused = (processes.free_port() for _ in range(4))
+        authority = trustme.CA()
+        self._authority, certificate = folder / "ca.pem", folder / "certificate.pem"
+        authority.cert_pem.write_to_path(str(self._authority))
+        authority.issue_cert("bench.example").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+        ports = ["--http", self._http, "--tls", self._tls, "--hang", self._hang, "--certificate", certificate]
+        processes.start("target", [sys.executable, "-m", "bench.exporter.target", *map(str, ports)])
+
+    async def http(self) -> None:
+        """CPU for a plain probe."""
+        urls = tuple(f"http://{address}:{self._http}/" for address in addresses(_TARGETS))
+        await self._cpu("HTTP", Setting(urls, None, 2.0, 6.0), 0.6)
+
+    async def tls(self) -> None:
+        """CPU for a probe over TLS."""
+        urls = tuple(f"https://{address}:{self._tls}/" for address in addresses(_TARGETS))
+        await self._cpu("HTTPS", Setting(urls, self._authority, 6.0, 6.0), 1.0)
+
+    async def _cpu(self, name: str, setting: Setting, goal: float) -> None:
+        ours, theirs = await cpu.compare(self._processes, self._folder / name, setting, self._rounds)
+        found = ratios(ours, theirs)
+        print(f"CPU for each {name} probe, {len(setting.urls)} targets, fresh connections, scraped with gzip")
+        print(f"  deploywatch        {spread(ours, 'us', 1e6)}")
+        print(f"  blackbox_exporter  {spread(theirs, 'us', 1e6)}")
+        print(f"  ratio              {spread(found, '')}; {verdict(statistics.median(found), goal)}")
+
+    async def metrics(self) -> None:
+        """The time of /metrics."""
+        times = await asyncio.to_thread(metrics.compare, 7)
+        found = ratios(times.ours, times.theirs)
+        print(f"/metrics of {metrics.TARGETS * metrics.FAMILIES} series, equal after parsing")
+        print(f"  deploywatch        {spread(times.ours, 'ms', 1e3)}")
+        print(f"  generate_latest    {spread(times.theirs, 'ms', 1e3)}")
+        print(f"  ratio              {spread(found, '')}; {verdict(statistics.median(found), 0.2)}")
+        print(f"  rendering all targets anew, which runs do one by one: {spread(times.rendering, 'ms', 1e3)}")
+
+    async def schedule(self) -> None:
+        """Punctuality with thousands of targets."""
+        config = schedule.exporter_config(self._http, self._hang, self._refused)
+        folder = self._folder / "schedule"
+        seen = await schedule.watch(self._processes, folder, config, seconds=60 * self._minutes)
+        half, over = len(seen.memory) // 2, seen.loop_over_50ms
+        first, last = (statistics.median(part) / 2**20 for part in (seen.memory[:half], seen.memory[half:]))
+        most = max(seen.memory) / 2**20
+        print(f"{schedule.TARGETS} targets every 15 s for {seen.seconds:.0f} s, 5 % hanging, 5 % refusing")
+        print(f"  runs {seen.runs:.0f}, failed {seen.failed:.0f}, missed {seen.missed:.0f}")
+        print(f"  CPU: {seen.cpu / seen.seconds:.0%} of one processor")
+        print(f"  start-time error, p99: at most {seen.start_p99 * 1000:g} ms; {verdict(seen.start_p99, 0.25)}")
+        print(f"  memory: {first:.0f} MiB in the first half, {last:.0f} in the second, {most:.0f} at most;", end=" ")
+        print(verdict(most, 286))
+        print(f"  event loop: blocked over 50 ms {over:.0f} times in {seen.loop_looks:.0f} looks,", end=" ")
+        print(
+            f"p99.9 at most {seen.loop_p999 * 1000:g} ms, longest since the start {seen.loop_longest * 1000:.0f} ms;",
+            end=" ",
+        )
+        print(verdict(over, 0))
+        print(
+            f"    an idle loop beside it, for the machine's part: {seen.idle_over_50ms} times in {seen.idle_looks},",
+            end=" ",
+        )
+        print(f"longest {seen.idle_longest * 1000:.0f} ms")
+        print(f"  /metrics: {seen.text_bytes / 1e6:.1f} MB, answered in {spread(seen.scrape_seconds, 'ms', 1e3)}")
+
+    async def lock(self) -> None:
+        """Sessions on a locked database."""
+        found = await lock.watch(self._processes, self._folder, seconds=15)
+        print("A database under lock, probed every second for 15 s")
+        print(f"  sessions of ours: at most {found.most} in {found.looks} looks, {found.left} at the end;", end=" ")
+        print(verdict(found.most, 1))
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    """Run what was asked for."""
+    with tempfile.TemporaryDirectory(prefix="deploywatch-bench-") as name, Processes(Path(name) / "logs") as processes:
+        bench = Bench(processes, Path(name), arguments.minutes, arguments.rounds)
+        await asyncio.sleep(1)
+        for part in arguments.only or PARTS:
+            await getattr(bench, part)()
+            sys.stdout.flush()
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description="The exporter beside its peers.")
+    parser.add_argument(
+        "--minutes", type=float, default=1.0, help="how long the 5,000 targets are watched; 5 for all of it"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison of CPU")
+    parser.add_argument("--only", nargs="*", choices=PARTS, help="these parts alone")
+    asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

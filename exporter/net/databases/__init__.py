@@ -1,0 +1,1 @@
+"""What PostgreSQL and Redis tell of themselves, and how few connections it takes to ask."""

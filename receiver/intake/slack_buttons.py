@@ -1,0 +1,87 @@
+"""`POST /webhook/slack`: a press of a button in Slack, verified by its signature, done as by a person's own hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from deploywatch import logs
+from deploywatch.secrets import Masked
+from receiver.actions.rollback import approval
+from receiver.channels.slack import SlackSettings
+from receiver.channels.slack_requests import BODY_LIMIT, Action, Interaction, SlackRequestError, parse, verify
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
+from receiver.people import handling
+from receiver.store import StoreError
+
+PATH = "/webhook/slack"
+
+log = logs.get("slack")
+
+
+class SlackButtons:
+    """Needs no credentials: Slack signs its requests with a secret that only the two of us know."""
+
+    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
+        self._desk = desk
+        self._queued = queued
+        self._bodies = Bodies()
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """200 once it is done, or when there was nothing to do; 401 for a forged request, 400 for a malformed one."""
+        desk, now = self._desk, self._desk.clock()
+        try:
+            async with self._bodies.read(request, limit=BODY_LIMIT) as body:
+                verify(request.headers, body, self._secrets(), now)
+                pressed = parse(body)
+        except SlackRequestError as error:
+            log.warning("a request that is not Slack's", reason=error.reason, remote=request.remote)
+            return web.Response(status=400 if error.reason == "malformed" else 401, text=f"{error}\n")
+        except (TooLargeError, TooMuchError) as error:
+            return web.Response(status=400, text=f"{error}\n")
+        if pressed is None:
+            return web.Response()
+        try:
+            refused = await desk.store.write(lambda connection: self._do(connection, pressed, now))
+        except StoreError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        self._queued()
+        what, who = pressed.action, pressed.who
+        log.info("a button was pressed", action=what, incident=pressed.incident, by=who, refused=refused)
+        return web.Response()
+
+    def _secrets(self) -> list[Masked]:
+        """Those of every Slack channel: a request does not say which one it is about before it is verified."""
+        channels = self._desk.settings.channels.values()
+        return [secret for one in channels if isinstance(one, SlackSettings) for secret in one.signing_secrets]
+
+    def _do(self, connection: Connection, pressed: Interaction, now: datetime) -> str:
+        """Do what was asked; the sentence why it does not count, which is also on the timeline, or empty."""
+        incident = book.find(connection, pressed.incident)
+        if incident is None:
+            return f"there is no incident {pressed.incident}"
+        if pressed.action is Action.ACKNOWLEDGE:
+            handling.acknowledge(connection, self._desk.settings, incident, now, by=pressed.who, note="")
+            return ""
+        refused = _answer(connection, pressed, now)
+        if refused:
+            book.write_line(connection, incident.id, now, "action_refused", refused, actor=pressed.who)
+        return refused
+
+
+def _answer(connection: Connection, pressed: Interaction, now: datetime) -> str:
+    """A button decides the question that it was sent with, and no later one."""
+    asked = [
+        one
+        for one in approval.of_incident(connection, pressed.incident)
+        if pressed.expires and int(one.expires_at.timestamp()) == int(pressed.expires.timestamp())
+    ]
+    if not asked:
+        return "the button is of a question that nobody asks any more"
+    yes = pressed.action is Action.APPROVE
+    return approval.answer(connection, asked[-1], yes=yes, by=pressed.who, note="", now=now)

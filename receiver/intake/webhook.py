@@ -1,0 +1,170 @@
+"""Alertmanager's webhook, version 4: understood, committed together with what came at the same time, then answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+from sqlalchemy import insert
+
+from deploywatch import logs
+from receiver.desk import Desk
+from receiver.incidents.delivery import REMEMBERED, Delivery, Recall
+from receiver.incidents.ingest import Taken, ingest
+from receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
+from receiver.intake.payload import RejectedError, understand
+from receiver.metrics import Counters
+from receiver.store import StoreError, UnfitError
+from receiver.store.schema import quarantine
+
+log = logs.get("webhook")
+
+_BATCH = 64
+_BACKLOG = 2000
+_QUARANTINE_LIMIT = 1024**2
+
+
+class Intake:
+    """Commits deliveries, as many together as are waiting, and answers each one once it is safe."""
+
+    def __init__(self, desk: Desk, *, committed: Callable[[Taken], None]) -> None:
+        self._desk = desk
+        self._committed = committed
+        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._came = asyncio.Event()
+        # Several replicas write to one PostgreSQL, so that there only the store knows.
+        self._recall = Recall(alone=desk.store.is_sqlite)
+        self._closed = False
+
+    @property
+    def backlog(self) -> int:
+        """How many deliveries wait for their commit."""
+        return len(self._waiting)
+
+    async def accept(self, delivery: Delivery) -> None:
+        """Return once the delivery and all that follows from it are committed.
+
+        StoreError when they are not, just now; UnfitError when they can never be.
+        """
+        if self._closed:
+            raise StoreError("shutting down")
+        if self.backlog >= _BACKLOG:
+            raise StoreError(f"{self.backlog} webhooks are waiting already")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, future))
+        self._came.set()
+        await future
+
+    async def run(self) -> None:
+        """Commit what comes, until cancelled; whoever still waits then is told to try again."""
+        batch: list[tuple[Delivery, asyncio.Future[None]]] = []
+        try:
+            while True:
+                await self._came.wait()
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                if not self._waiting:
+                    self._came.clear()
+                await self._commit(batch)
+        finally:
+            self._closed = True
+            for _, future in (*batch, *self._waiting):
+                _answer(future, StoreError("shutting down"))
+            self._waiting.clear()
+
+    def forget(self) -> None:
+        """Remember no alert, in the transaction that deletes some: what is remembered must be in the store."""
+        self._recall.forget()
+
+    async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
+        deliveries = [delivery for delivery, _ in batch]
+        try:
+            taken = await self._desk.store.write(
+                lambda connection: ingest(connection, self._desk.settings, deliveries, self._desk.clock(), self._recall)
+            )
+        except BaseException as error:
+            self._recall.forget()
+            if not isinstance(error, Exception):
+                raise
+            await self._recover(batch, error)
+            return
+        self._recall.forget(beyond=REMEMBERED)
+        for _, future in batch:
+            _answer(future, None)
+        self._committed(taken)
+
+    async def _recover(self, batch: list[tuple[Delivery, asyncio.Future[None]]], error: Exception) -> None:
+        """One bad delivery must not take the others with it: alone, each succeeds or fails for itself."""
+        if len(batch) > 1 and not isinstance(error, StoreError):
+            for one in batch:
+                await self._commit([one])
+            return
+        if not isinstance(error, StoreError):
+            log.exception("a delivery could not be taken in", exc_info=error)
+        for _, future in batch:
+            _answer(future, error)
+
+
+def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+class Endpoint:
+    """`POST /webhook/alertmanager`: 200 once committed, 400 for what can never be right, 503 to try again."""
+
+    def __init__(self, desk: Desk, intake: Intake, counters: Counters) -> None:
+        self._desk = desk
+        self._intake = intake
+        self._counters = counters
+        self._bodies = Bodies()
+        self._accepted = counters.webhooks.labels("accepted")
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Answer one webhook."""
+        try:
+            async with self._bodies.read(request, limit=self._desk.settings.max_body) as body:
+                return await self._take(request, body)
+        except TooLargeError as error:
+            return await self._reject(request, b"", str(error))
+        except TooMuchError as error:
+            return self._later(str(error))
+
+    async def _take(self, request: web.Request, body: bytes) -> web.Response:
+        try:
+            begun = time.perf_counter()
+            await self._intake.accept(understand(body, self._desk.clock()))
+            self._counters.commit_seconds.observe(time.perf_counter() - begun)
+        except (RejectedError, UnfitError) as error:
+            return await self._reject(request, body, str(error))
+        except StoreError as error:
+            return self._later(str(error))
+        except Exception:
+            self._counters.answered("broken")
+            raise  # answered with 500, so that Alertmanager sends it again
+        self._accepted.inc()
+        return web.Response(body=b"committed\n", content_type="text/plain")
+
+    def _later(self, reason: str) -> web.Response:
+        self._counters.answered("unavailable")
+        log.error("a webhook could not be stored; Alertmanager will send it again", reason=reason)
+        return web.Response(status=503, text=f"not stored, send it again: {reason}\n", headers={"Retry-After": "5"})
+
+    async def _reject(self, request: web.Request, body: bytes, reason: str) -> web.Response:
+        self._counters.answered("rejected")
+        log.warning("a webhook was rejected", reason=reason, remote=request.remote)
+        row = {
+            "received_at": self._desk.clock(),
+            "reason": reason,
+            "remote": request.remote or "",
+            "body": body[:_QUARANTINE_LIMIT],
+        }
+        with contextlib.suppress(StoreError, UnfitError):  # the answer says what is wrong even when it cannot be kept
+            await self._desk.store.write(lambda connection: connection.execute(insert(quarantine), [row]))
+        return web.Response(status=400, text=f"{reason}\n")

@@ -1,0 +1,77 @@
+"""One escalation step: calls those whose turn it is, while nobody has acknowledged."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from deploywatch.quantity import format_duration
+from receiver.actions.telling import escalate
+from receiver.config import ReceiverConfig
+from receiver.desk import Desk
+from receiver.incidents import book
+from receiver.incidents.book import Incident
+from receiver.jobs import Job, Outcome, again, done
+from receiver.people.deadlines.response import Verdict, judge
+from receiver.people.held import holding, silenced
+from receiver.people.oncall.schedule import Reached, reach
+from receiver.people.words import with_context
+
+_SOONEST = timedelta(seconds=1)
+
+
+async def handle(desk: Desk, job: Job) -> Outcome:
+    """Escalate, once; an incident that is quiet, under maintenance or silenced is looked at again."""
+    incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    verdict = judge(incident, job.payload["severity"])
+    if verdict is Verdict.QUIET:
+        return again(verdict, max(desk.settings.quiet_time, _SOONEST))
+    if verdict is not Verdict.DUE:
+        return done(verdict)
+    if pause := await silenced.pause(desk, incident):
+        return again("silenced", pause)
+    return await desk.store.read(lambda connection: _decide(connection, desk, job, incident))
+
+
+def _decide(connection: Connection, desk: Desk, job: Job, incident: Incident) -> Outcome:
+    settings, now, step = desk.settings, desk.clock(), job.payload
+    hold = holding.current(connection, settings, incident, now)
+    if hold and not hold.tell:
+        return again(str(hold), max(hold.until - now, _SOONEST))
+    due = escalate.due_at(connection, job)
+    if not _reached(connection, settings, incident, step, now, due=due).channels:
+        return done(Verdict.NOBODY_NEW)
+
+    def record(connection: Connection) -> None:
+        fresh = book.get(connection, job.incident_id)
+        # Asked again, because another escalation may have been due at the same time.
+        reached = _reached(connection, settings, fresh, step, now, due=due)
+        if judge(fresh, step["severity"]) is not Verdict.DUE or not reached.channels:
+            return
+        after = format_duration(timedelta(seconds=step["after"]))
+        called = f"; {', '.join(reached.names)} called" if reached.names else ""
+        why = with_context(fresh, f"nobody acknowledged it within {after}{called}")
+        once = f"step:{step['severity']}:{step['number']}"
+        escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
+
+    return done(Verdict.SENT, record)
+
+
+def _reached(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, step: Any, now: datetime, *, due: datetime
+) -> Reached:
+    """Whom the step reaches: who heard another escalation since it was due is not told twice.
+
+    One of the sources' steps reaches only those who were never escalated to before.
+    """
+    found = reach(settings.oncall, step["who"], incident.service, now)
+    channels = tuple(dict.fromkeys((*found.channels, *step["channels"])))
+    if not channels and step["falls_back"]:
+        channels = escalate.wanted(settings)
+    channels = escalate.unheard(connection, incident, channels, due)
+    if not step["repeats"]:
+        before = escalate.reached(connection, incident.id)
+        channels = tuple(name for name in channels if name not in before)
+    return Reached(found.names, tuple(name for name in channels if name in settings.channels))
