@@ -19,7 +19,7 @@ from exporter import config
 from exporter.measure import families
 from exporter.probes import KINDS
 from tests.exporter.certs import Certs
-from tests.exporter.stages import PAGES, STAGES, House
+from tests.exporter.probes.stages import PAGES, STAGES, House
 from tests.exporter.support import eventually
 
 # Those that metrics.md has for all kinds.

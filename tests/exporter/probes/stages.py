@@ -20,7 +20,7 @@ from deploywatch.demo.servers import Running
 from tests.exporter.certs import Certs
 from tests.exporter.support import Tcp, Web, mail, scripted, silent, upgrading
 
-PAGES = Path(__file__).parents[2] / "docs" / "probes"
+PAGES = Path(__file__).parents[3] / "docs" / "probes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from receiver.store import Store
 from receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline
 from receiver.worker import Worker
 from tests.receiver import scene as setting
-from tests.receiver.actions.outside import GOOD, Deployed, Limits, NotedPlan, Outside
+from tests.receiver.actions.rollback.outside import GOOD, Deployed, Limits, NotedPlan, Outside
 from tests.receiver.scene import HOUR, MINUTE, SECOND, MovingClock, Scene, alert, ended
 
 ANSWERS = {"rollback_refused", "rollback_started", "rollback_dry_run", "approval_wanted"}

@@ -17,7 +17,7 @@ from exporter.settings import schema
 
 Write = Callable[[str], Path]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = sorted([*(ROOT / "docs" / "probes").glob("*.md"), *(ROOT / "docs" / "exporter").glob("*.md")])
 EXAMPLES = [ROOT / "examples" / "exporter.yml", ROOT / "examples" / "demo" / "exporter.yml"]
 VALIDATOR = Draft202012Validator(schema.schema())

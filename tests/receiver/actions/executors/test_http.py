@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from receiver.actions.executors.choice import RollbackChoice
 from receiver.actions.executors.plan import Means, Result
-from tests.receiver.actions.test_presets import VALUES
+from tests.receiver.actions.executors.test_presets import VALUES
 from tests.receiver.scene import MINUTE, MovingClock
 
 TOKEN = "ghp_very-secret"

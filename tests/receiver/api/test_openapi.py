@@ -14,7 +14,7 @@ from receiver import api as rooms
 from tests.receiver.front import Front
 from tests.receiver.scene import MINUTE, alert, ended
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 ANN = {"by": "ann"}
 NEW = {"service": "shop", "environment": "production", "version": "1.2.4"}
 

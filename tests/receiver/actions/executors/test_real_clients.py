@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from receiver.actions.executors.choice import RollbackChoice, ScaleChoice
-from tests.receiver.actions.test_presets import perform
+from tests.receiver.actions.executors.test_presets import perform
 
 APPS = "/apis/apps/v1"
 SHOP = f"{APPS}/namespaces/shops/deployments"

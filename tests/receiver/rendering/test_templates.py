@@ -29,7 +29,7 @@ from tests.receiver.channels.stories import (
     story,
 )
 
-GOLDEN = Path(__file__).parent / "channels" / "golden"
+GOLDEN = Path(__file__).parents[1] / "channels" / "golden"
 TIMELINE = (
     TimelineEntryView(OPENED, "opened", "deploywatch", "HighErrorRate fires"),
     TimelineEntryView(NOW, "acknowledged", "ann", "on my way"),
@@ -272,7 +272,7 @@ def test_a_note_that_says_what_happened_once_more_is_left_out() -> None:
 
 
 def test_every_event_and_every_variable_is_on_the_page() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "channels" / "messages.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "channels" / "messages.md").read_text()
     assert [name for name in (*Event, *rendering.MESSAGE_VARIABLES) if f"`{name}`" not in page] == []
     assert [name for name in FILTERS if f"`{name}`" not in page] == []
 

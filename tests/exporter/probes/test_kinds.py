@@ -12,7 +12,7 @@ from exporter.probes import KINDS
 from exporter.probing import ProbeSettings
 from exporter.results import Reason
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "probes"
 
 

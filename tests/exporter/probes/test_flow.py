@@ -21,7 +21,7 @@ from exporter.net.http.filling import fill, fill_body, fill_url, masked, names
 from exporter.probes.flow import FlowSettings
 from exporter.probing import run
 from exporter.results import Reason, Result
-from tests.exporter.stages import PAGES, serve_smoke
+from tests.exporter.probes.stages import PAGES, serve_smoke
 from tests.exporter.support import Talk, Web, measured, probe, silent
 
 TOKEN = 't0k/en"é'

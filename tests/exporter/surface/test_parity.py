@@ -28,7 +28,7 @@ from exporter.app import make_server
 from exporter.exporter import Exporter
 from tests.exporter.support import Talk, Web, silent
 
-PAGE = Path(__file__).parents[2] / "docs" / "exporter" / "probe.md"
+PAGE = Path(__file__).parents[3] / "docs" / "exporter" / "probe.md"
 
 PACK: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
