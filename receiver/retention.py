@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Table, and_, delete, exists, select
 
 from deploywatch import logs
 from receiver.desk import Desk
-from receiver.incidents.delivery import BODY_STANDS
+from receiver.incidents.recall import BODY_STANDS, alerts_changed
 from receiver.jobs import State
 from receiver.store import StoreError
 from receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
@@ -41,30 +41,25 @@ class Pruned:
     incidents: int = 0
 
 
-async def prune(desk: Desk, *, forgot: Callable[[], None] = lambda: None, at_once: int = AT_ONCE) -> Pruned:
-    """Forget what is older than the configuration says; `forgot` is called in each transaction that forgets alerts.
+async def prune(desk: Desk, *, at_once: int = AT_ONCE) -> Pruned:
+    """Forget what is older than the configuration says.
 
     StoreError when the store fails; what was forgotten until then stays so.
     """
     now, settings = desk.clock(), desk.settings
     received = await desk.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
-
-    def some(connection: Connection) -> int:
-        forgot()
-        return _incidents(connection, before, at_once)
-
-    while found := await desk.store.write(some):
+    while found := await desk.store.write(partial(_incidents, before=before, at_once=at_once)):
         count += found
         await desk.sleep(_PAUSE_SECONDS)  # others write in between
     return Pruned(received, count)
 
 
-async def prune_for_ever(desk: Desk, *, forgot: Callable[[], None]) -> None:
+async def prune_for_ever(desk: Desk) -> None:
     """Do so once an hour, until cancelled."""
     while True:
         try:
-            pruned = await prune(desk, forgot=forgot)
+            pruned = await prune(desk)
         except StoreError as error:
             log.error("nothing could be forgotten", reason=str(error))
         else:
@@ -79,6 +74,7 @@ def _deliveries(connection: Connection, before: datetime) -> int:
 
 def _incidents(connection: Connection, before: datetime, at_once: int) -> int:
     """Forget some incidents; and with the last of them what belongs to none."""
+    alerts_changed(connection)
     prunable = select(incidents.c.id).where(
         incidents.c.resolved_at < before,
         # What still fires would open an incident anew.

@@ -18,8 +18,9 @@ from receiver.actions.telling.notify import tell
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.incidents.delivery import Delivery, Known, Recall
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.dependencies import causes
+from receiver.incidents.recall import Known, Recall
 from receiver.incidents.remarks import Remarks
 from receiver.incidents.resolution import watch_quiet
 from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide, decide_repeated
@@ -335,12 +336,13 @@ def ingest(
 
     `recall` saves looking up what is remembered; the caller makes it forget when the transaction fails.
     """
-    recall = recall or Recall(alone=False)
+    recall = recall or Recall()
+    recall.catch_up(connection)
     insert_all(connection, deliveries, [_row(one, recall) for one in batch])
     watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
     new = [delivery for delivery in batch if not recall.settled((delivery.digest, watchdog))]
     alerts = [alert for delivery in new for alert in delivery.alerts]
-    known = recall.episodes if recall.alone else {}
+    known, changes = recall.episodes, recall.changes
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
         known.update(book.episodes(connection, unknown))
     state = Ingest(
@@ -356,4 +358,6 @@ def ingest(
     for delivery in batch:
         state.take_all(delivery, watchdog)
     state.settle()
+    if recall.changes != changes:
+        recall.tell(connection)
     return Taken(state.reasons, state.queued)

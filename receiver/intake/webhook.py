@@ -12,8 +12,9 @@ from sqlalchemy import insert
 
 from deploywatch import logs
 from receiver.desk import Desk
-from receiver.incidents.delivery import REMEMBERED, Delivery, Recall
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.ingest import Taken, ingest
+from receiver.incidents.recall import REMEMBERED, Recall
 from receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
 from receiver.intake.payload import RejectedError, understand
 from receiver.metrics import Counters
@@ -35,8 +36,7 @@ class Intake:
         self._committed = committed
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
-        # Several replicas write to one PostgreSQL, so that there only the store knows.
-        self._recall = Recall(alone=desk.store.is_sqlite)
+        self._recall = Recall()
         self._closed = False
 
     @property
@@ -73,10 +73,6 @@ class Intake:
             for _, future in (*batch, *self._waiting):
                 _answer(future, StoreError("shutting down"))
             self._waiting.clear()
-
-    def forget(self) -> None:
-        """Remember no alert, in the transaction that deletes some: what is remembered must be in the store."""
-        self._recall.forget()
 
     async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         deliveries = [delivery for delivery, _ in batch]

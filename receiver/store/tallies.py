@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sqlalchemy import Connection, Dialect, Insert, select
+from sqlalchemy import Connection, Dialect, Insert, bindparam, select
 
 from receiver.store.schema import tallies
 from receiver.store.writing import insert_into
 
 _SEPARATOR = "\x1f"  # cannot be in a label
+_VALUE = select(tallies.c.value).where(tallies.c.name == bindparam("which"), tallies.c.labels == "")
 
 
 def add(connection: Connection, name: str, *labels: str, by: float = 1) -> None:
@@ -30,3 +31,8 @@ def read(connection: Connection, name: str) -> dict[tuple[str, ...], float]:
     """Every value of a counter, by its labels' values."""
     rows = connection.execute(select(tallies.c.labels, tallies.c.value).where(tallies.c.name == name))
     return {tuple(labels.split(_SEPARATOR)): value for labels, value in rows}
+
+
+def value(connection: Connection, name: str) -> float:
+    """The value of a counter that has no labels; 0 before anything was counted."""
+    return connection.execute(_VALUE, {"which": name}).scalar() or 0.0

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from receiver import retention
 from receiver.incidents import book, resolution
-from receiver.incidents.delivery import Delivery, Recall
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.ingest import ingest
+from receiver.incidents.recall import Recall
 from receiver.jobs import NewJob, enqueue
 from receiver.retention import Pruned
 from receiver.store.schema import alerts, attachments, deliveries, incidents, jobs, metadata, quarantine, rollbacks
@@ -122,10 +123,14 @@ async def test_many_go_in_steps_and_the_others_write_in_between(scene: Scene) ->
     for number in range(7):
         await _over(scene, f"s{number}")
     await scene.after(40 * DAY)
-    taken: list[int] = []
-    pruned = await retention.prune(scene.desk, forgot=lambda: taken.append(1), at_once=3)
-    assert pruned.incidents == 7
-    assert len(taken) == 4
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    scene.desk.sleep = pause
+    assert (await retention.prune(scene.desk, at_once=3)).incidents == 7
+    assert len(pauses) == 3
 
 
 async def test_alerts_and_jobs_of_no_incident_go_too(scene: Scene) -> None:
@@ -164,7 +169,7 @@ async def test_an_alert_that_was_forgotten_may_fire_again(scene: Scene) -> None:
     await scene.drain()
     await scene.after(HOUR)
     await scene.after(40 * DAY)
-    assert (await retention.prune(scene.desk, forgot=recall.forget)).incidents == 1
+    assert (await retention.prune(scene.desk)).incidents == 1
     again = alert(starts=40 * DAY)
     await scene.desk.store.write(lambda c: take(c, ended(fired), again))
     assert [one.id for one in await scene.incidents()] == [2]

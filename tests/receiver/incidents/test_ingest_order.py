@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
 from receiver.config import ReceiverConfig
-from receiver.incidents.delivery import Delivery, Recall
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.ingest import ingest
+from receiver.incidents.recall import Recall
 from receiver.incidents.rules import Alert, Effect, Reason
 from receiver.intake.payload import remembered, repeated, understand
 from receiver.store.schema import alerts, incidents, metadata
@@ -112,24 +113,26 @@ def test_bodies_that_were_read_before_lead_to_the_same_as_those_that_were_not(
     assert _end(warm, Recall() if recalling else None) == _end(cold)
 
 
-def _decided(sent: Sequence[Sequence[Alert]], recall: Recall | None) -> list[Counter[tuple[Effect, Reason]]]:
-    """What each of these webhooks was found to be, one after another."""
+def _decided(sent: Sequence[Sequence[Alert]], recalls: Sequence[Recall | None]) -> list[Counter[tuple[Effect, Reason]]]:
+    """What each of these webhooks was found to be, one after another, by a replica that remembers this."""
     with _empty() as connection:
         return [
             ingest(
                 connection, CONFIG, [Delivery(NOON, b"", tuple(one), digest=repr(one).encode())], NOON, recall
             ).reasons
-            for one in sent
+            for one, recall in zip(sent, recalls, strict=True)
         ]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(anything, min_size=1, max_size=3), min_size=1, max_size=4), st.data())
-def test_a_body_that_comes_again_is_decided_as_if_it_were_read_anew(
-    sent: list[list[Alert]], data: st.DataObject
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(anything, min_size=1, max_size=3), min_size=1, max_size=4), st.integers(1, 3), st.data())
+def test_a_body_that_comes_again_to_any_replica_is_decided_as_if_nothing_were_remembered(
+    sent: list[list[Alert]], replicas: int, data: st.DataObject
 ) -> None:
-    again = data.draw(st.lists(st.sampled_from(sent), min_size=1, max_size=12))
-    assert _decided([*sent, *again], Recall()) == _decided([*sent, *again], None)
+    all_sent = [*sent, *data.draw(st.lists(st.sampled_from(sent), min_size=1, max_size=12))]
+    recalls = [Recall() for _ in range(replicas)]
+    taken_by = [recalls[data.draw(st.integers(0, replicas - 1))] for _ in all_sent]
+    assert _decided(all_sent, taken_by) == _decided(all_sent, [None] * len(all_sent))
 
 
 def _read_anew(posted: bytes) -> tuple[Alert, ...]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from receiver.incidents.delivery import Delivery, Recall
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.ingest import ingest
+from receiver.incidents.recall import Recall
 from receiver.incidents.rules import Alert, Effect, Reason
 from receiver.intake.payload import understand
 from receiver.store.schema import timeline
@@ -67,7 +68,7 @@ async def test_it_is_counted_and_said_on_the_timeline(scene: Scene, case: str) -
     assert await scene.lines(reason) == [line]
 
 
-@pytest.mark.parametrize("recall", [None, Recall, lambda: Recall(alone=False)])
+@pytest.mark.parametrize("recall", [None, Recall])
 async def test_it_is_said_once_however_often_it_comes(scene: Scene, recall: Callable[[], Recall] | None) -> None:
     kept = recall() if recall else None
     for _ in range(4):

@@ -7,13 +7,13 @@ import hashlib
 from datetime import datetime, timedelta, timezone
 
 import msgspec
-import pytest
 from sqlalchemy import select
 
 from receiver import retention
 from receiver.incidents import book
-from receiver.incidents.delivery import BODY_STANDS, Delivery, Recall
+from receiver.incidents.delivery import Delivery
 from receiver.incidents.ingest import ingest
+from receiver.incidents.recall import BODY_STANDS, Recall
 from receiver.intake.payload import understand
 from receiver.intake.webhook import Intake
 from receiver.store import UnfitError
@@ -30,9 +30,8 @@ async def _bodies(scene: Scene, recall: Recall, *bodies: bytes) -> list[bytes]:
     return list(reversed(await scene.read(lambda c: c.execute(newest).scalars().all())))
 
 
-@pytest.mark.parametrize("alone", [True, False])
-async def test_a_body_that_comes_again_within_a_day_is_stored_once(scene: Scene, alone: bool) -> None:
-    recall, same, other = Recall(alone=alone), body(alert()), body(ended(alert()))
+async def test_a_body_that_comes_again_within_a_day_is_stored_once(scene: Scene) -> None:
+    recall, same, other = Recall(), body(alert()), body(ended(alert()))
     assert await _bodies(scene, recall, same, same, other) == [same, b"", other]
     scene.clock.advance(BODY_STANDS - MINUTE)
     assert await _bodies(scene, recall, same) == [b""]
