@@ -116,7 +116,7 @@ class Receiver:
         await desk.store.open()
         if desk.store.is_sqlite:
             await desk.store.write(lambda connection: release_all(connection, desk.clock()))
-        pruning = retention.prune_for_ever(desk)
+        pruning = retention.prune_for_ever(desk, lost=self.intake.recall.lose)
         runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning, *self._rounds())
         tasks = [asyncio.create_task(run) for run in runs]
         self._ready = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,13 +11,14 @@ from sqlalchemy import Column, Connection, Table, and_, delete, exists, select
 
 from deploywatch import logs
 from receiver.desk import Desk
-from receiver.incidents.recall import BODY_STANDS, alerts_changed
+from receiver.incidents.recall import BODY_STANDS
 from receiver.jobs import State
 from receiver.store import StoreError
 from receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
 
 log = logs.get("retention")
 
+Lost = Callable[[Connection], None]
 EVERY = timedelta(hours=1)
 AT_ONCE = 200
 """Incidents that one transaction forgets."""
@@ -41,25 +42,25 @@ class Pruned:
     incidents: int = 0
 
 
-async def prune(desk: Desk, *, at_once: int = AT_ONCE) -> Pruned:
-    """Forget what is older than the configuration says.
+async def prune(desk: Desk, *, lost: Lost = lambda _: None, at_once: int = AT_ONCE) -> Pruned:
+    """Forget what is older than the configuration says; `lost` is called in each transaction that deletes alerts.
 
     StoreError when the store fails; what was forgotten until then stays so.
     """
     now, settings = desk.clock(), desk.settings
     received = await desk.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
-    while found := await desk.store.write(partial(_incidents, before=before, at_once=at_once)):
+    while found := await desk.store.write(partial(_incidents, before=before, at_once=at_once, lost=lost)):
         count += found
         await desk.sleep(_PAUSE_SECONDS)  # others write in between
     return Pruned(received, count)
 
 
-async def prune_for_ever(desk: Desk) -> None:
+async def prune_for_ever(desk: Desk, *, lost: Lost) -> None:
     """Do so once an hour, until cancelled."""
     while True:
         try:
-            pruned = await prune(desk)
+            pruned = await prune(desk, lost=lost)
         except StoreError as error:
             log.error("nothing could be forgotten", reason=str(error))
         else:
@@ -72,9 +73,9 @@ def _deliveries(connection: Connection, before: datetime) -> int:
     return sum(connection.execute(one).rowcount for one in old)
 
 
-def _incidents(connection: Connection, before: datetime, at_once: int) -> int:
+def _incidents(connection: Connection, before: datetime, at_once: int, lost: Lost) -> int:
     """Forget some incidents; and with the last of them what belongs to none."""
-    alerts_changed(connection)
+    lost(connection)
     prunable = select(incidents.c.id).where(
         incidents.c.resolved_at < before,
         # What still fires would open an incident anew.

@@ -1,7 +1,7 @@
 """What a receiver remembers from one transaction to the next, so that it need not ask the store again.
 
-The store counts how often alerts were changed, by whichever replica; what is remembered of them holds while that count
-is the one that it was.
+Where several replicas write to one store, it counts how often alerts were changed, by whichever of them; what is
+remembered of alerts holds while that count is the one that it was.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ _CHANGES: Final = "alert_changes"
 _UNSETTLED: tuple[int, Made | None] = (-1, None)
 
 
-def alerts_changed(connection: Connection) -> None:
-    """Count that this transaction changes alerts; whoever remembers some forgets them."""
-    tallies.add(connection, _CHANGES)
-
-
 @dataclass(slots=True)
 class Recall:
-    """Remarks, when which body was stored, and the alerts as they were after `as_of` changes of the store's."""
+    """Remarks, when which body was stored, and the alerts as they were after `as_of` changes that the store counts.
 
+    It counts none unless the store is `shared`: one process that is alone knows of each.
+    """
+
+    shared: bool = True
     episodes: Known = field(default_factory=dict)
     said: Said = field(default_factory=set)
     bodies: dict[bytes, datetime] = field(default_factory=dict)
@@ -52,16 +51,21 @@ class Recall:
     _settled: dict[Asked, tuple[int, Made]] = field(default_factory=dict)
 
     def catch_up(self, connection: Connection) -> None:
-        """Forget the alerts if others have changed any: another replica, or retention."""
-        stored = tallies.value(connection, _CHANGES)
-        if stored != self.as_of:
+        """Forget the alerts if another replica has changed any."""
+        if self.shared and (stored := tallies.value(connection, _CHANGES)) != self.as_of:
             self._forget_alerts()
             self.as_of = stored
 
     def tell(self, connection: Connection) -> None:
-        """Let others forget the alerts, which we have changed."""
-        alerts_changed(connection)
-        self.as_of += 1
+        """Let the other replicas forget the alerts, as this transaction changes some and we remember how."""
+        if self.shared:
+            tallies.add(connection, _CHANGES)
+            self.as_of += 1
+
+    def lose(self, connection: Connection) -> None:
+        """Forget the alerts and let the other replicas forget them, as this transaction deletes some."""
+        self.tell(connection)
+        self._forget_alerts()
 
     def forget(self, *, beyond: int = 0) -> None:
         """Forget everything, if more than `beyond` alerts, remarks or bodies are remembered."""

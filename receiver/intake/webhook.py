@@ -36,7 +36,7 @@ class Intake:
         self._committed = committed
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
-        self._recall = Recall()
+        self.recall = Recall(shared=not desk.store.is_sqlite)
         self._closed = False
 
     @property
@@ -78,15 +78,15 @@ class Intake:
         deliveries = [delivery for delivery, _ in batch]
         try:
             taken = await self._desk.store.write(
-                lambda connection: ingest(connection, self._desk.settings, deliveries, self._desk.clock(), self._recall)
+                lambda connection: ingest(connection, self._desk.settings, deliveries, self._desk.clock(), self.recall)
             )
         except BaseException as error:
-            self._recall.forget()
+            self.recall.forget()
             if not isinstance(error, Exception):
                 raise
             await self._recover(batch, error)
             return
-        self._recall.forget(beyond=REMEMBERED)
+        self.recall.forget(beyond=REMEMBERED)
         for _, future in batch:
             _answer(future, None)
         self._committed(taken)

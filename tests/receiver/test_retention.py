@@ -157,8 +157,10 @@ async def test_a_watchdogs_last_sign_of_life_is_kept(make_scene: MakeScene) -> N
     assert await scene.read(lambda c: book.last_update(c, "Watchdog")) == NOON
 
 
-async def test_an_alert_that_was_forgotten_may_fire_again(scene: Scene) -> None:
-    recall, fired = Recall(), alert()
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_an_alert_that_was_forgotten_may_fire_again(scene: Scene, replicas: int) -> None:
+    recall, fired = Recall(shared=replicas > 1), alert()
+    pruning = recall if replicas == 1 else Recall()
 
     def take(connection: Connection, *what: object) -> None:
         delivery = Delivery(scene.clock.now, b"{}", tuple(what))  # type: ignore[arg-type] # alerts
@@ -169,7 +171,7 @@ async def test_an_alert_that_was_forgotten_may_fire_again(scene: Scene) -> None:
     await scene.drain()
     await scene.after(HOUR)
     await scene.after(40 * DAY)
-    assert (await retention.prune(scene.desk)).incidents == 1
+    assert (await retention.prune(scene.desk, lost=pruning.lose)).incidents == 1
     again = alert(starts=40 * DAY)
     await scene.desk.store.write(lambda c: take(c, ended(fired), again))
     assert [one.id for one in await scene.incidents()] == [2]

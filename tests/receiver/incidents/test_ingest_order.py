@@ -95,7 +95,7 @@ def test_a_webhook_that_is_written_piece_by_piece_ends_as_one_that_is_not(sent: 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.integers(0, 3))
 def test_what_is_remembered_between_commits_changes_nothing(sent: list[Alert], kept: int) -> None:
-    recall, batches = Recall(), [[one] for one in sent]
+    recall, batches = Recall(shared=False), [[one] for one in sent]
     assert _end(batches, recall) == _end(batches)
     recall.forget(beyond=kept)
     assert len(recall.episodes) <= kept
@@ -130,9 +130,23 @@ def test_a_body_that_comes_again_to_any_replica_is_decided_as_if_nothing_were_re
     sent: list[list[Alert]], replicas: int, data: st.DataObject
 ) -> None:
     all_sent = [*sent, *data.draw(st.lists(st.sampled_from(sent), min_size=1, max_size=12))]
-    recalls = [Recall() for _ in range(replicas)]
+    recalls = [Recall(shared=replicas > 1) for _ in range(replicas)]
     taken_by = [recalls[data.draw(st.integers(0, replicas - 1))] for _ in all_sent]
     assert _decided(all_sent, taken_by) == _decided(all_sent, [None] * len(all_sent))
+
+
+def test_a_replica_heeds_what_another_changed_since_it_last_looked() -> None:
+    fired, over = [alert()], [ended(alert())]
+    one, other = Recall(), Recall()
+    sent = [(fired, one), (fired, other), (over, one), (over, other), (fired, other)]
+    decided = _decided([what for what, _ in sent], [recall for _, recall in sent])
+    assert [effect for reasons in decided for effect, _ in reasons] == [
+        Effect.OPEN,
+        Effect.IGNORE,
+        Effect.RESOLVE,
+        Effect.IGNORE,
+        Effect.IGNORE,
+    ]
 
 
 def _read_anew(posted: bytes) -> tuple[Alert, ...]:
