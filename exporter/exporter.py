@@ -12,10 +12,10 @@ from pathlib import Path
 from deploywatch import garbage, logs
 from deploywatch.clock import Clock, SystemClock
 from exporter import config
+from exporter.board.board import Board
+from exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from exporter.config import ExporterSettings
 from exporter.discovery import TargetFiles, together
-from exporter.measure.board import Board
-from exporter.measure.lag import LOOP_BOUNDS, Lags, watch_loop
 from exporter.schedule import Scheduler
 from exporter.targets import Target, targets
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from deploywatch.conventions import ProbeMetric
+from exporter.board.record import APPLICATION
 from exporter.config import ServiceKey
-from exporter.measure.record import APPLICATION
 from exporter.results import Application, Result
 from exporter.targets import Key
 

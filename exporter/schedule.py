@@ -12,8 +12,8 @@ from typing import Any
 from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
+from exporter.board.lag import START_BOUNDS, Lags
 from exporter.lane import Lane, Slots
-from exporter.measure.lag import START_BOUNDS, Lags
 from exporter.probing import run
 from exporter.results import Result
 from exporter.targets import Key, Target

@@ -11,11 +11,12 @@ from deploywatch.conventions import SERVICE
 from grafana.looks import COLORS, UNITS, WELL, Line, Lines, States
 from grafana.panels import Panel
 from grafana.queries import SHOWN, Query, legend
-from rules import promql, recording
+from rules import promql
 from rules.conditions import thresholds
 from rules.conditions.derived import Derived
 from rules.language.expression import Comparison
 from rules.language.judgement import single
+from rules.outputs import recording
 from rules.policy import Alert, Policy
 from rules.signals import known
 from rules.signals.signal import Signal

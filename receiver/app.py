@@ -35,15 +35,15 @@ from receiver.channels import connect
 from receiver.config import ReceiverConfig, load
 from receiver.deployments import announce
 from receiver.desk import Desk
-from receiver.incidents import resolution
-from receiver.incidents.ingest import Taken
 from receiver.intake import slack_buttons, webhook
+from receiver.intake.ingest import Taken
 from receiver.intake.slack_buttons import SlackButtons
 from receiver.jobs import Handler, Job, Outcome, release_all
 from receiver.messages import Channel
 from receiver.metrics import Counters, snapshot
 from receiver.pages import Pages
 from receiver.people import handlers as people
+from receiver.people import resolution
 from receiver.rendering.templates import Templates
 from receiver.store import Store, StoreError
 from receiver.upstream.reconcile import Lost

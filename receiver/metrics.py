@@ -22,10 +22,10 @@ from deploywatch.conventions import (
 from receiver.actions.telling import notify
 from receiver.deployments import ledger
 from receiver.incidents import book
+from receiver.incidents.agenda import REMINDERS
 from receiver.incidents.book import Incident
 from receiver.incidents.rules import Effect, Reason
 from receiver.jobs import Job, Outcome, State
-from receiver.people.deadlines.agenda import REMINDERS
 from receiver.people.deadlines.response import Verdict
 from receiver.people.measures import measures
 from receiver.store import tallies

@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rules import recording
 from rules.links import runbook_name
-from rules.outputs import alerting, boundary_tests, routing, runbooks, signal_tests
+from rules.outputs import alerting, boundary_tests, recording, routing, runbooks, signal_tests
 from rules.outputs.emit import yaml
 from rules.policy import Policy
 

@@ -1,1 +1,1 @@
-"""What was measured: metric families, gauges from the config, and what each target shows."""
+"""What can be measured: every metric family of the probes, and gauges that a config names."""

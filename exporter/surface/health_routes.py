@@ -11,10 +11,10 @@ from aiohttp import web
 from deploywatch import __version__
 from deploywatch.quantity import parse_duration
 from exporter import health
+from exporter.board.record import Record
 from exporter.config import ServiceKey
 from exporter.exporter import Exporter
 from exporter.health import ProbeHealth, Status
-from exporter.measure.record import Record
 from exporter.results import Reason, Result
 from exporter.schedule import GoneError
 from exporter.settings.selection import INTEGRATION

@@ -9,9 +9,9 @@ from aiohttp import web
 from deploywatch import __version__, html
 from deploywatch.html import Markup, Text
 from exporter import health
+from exporter.board.history import Entry
 from exporter.exporter import Exporter
 from exporter.health import ProbeHealth, Status
-from exporter.measure.history import Entry
 from exporter.surface.probe_route import told
 
 MOST_ROWS = 500

@@ -10,10 +10,10 @@ from aiohttp import web
 from deploywatch.config import nearest, redacted
 from deploywatch.errors import DeploywatchError
 from deploywatch.secrets import redact_url
+from exporter.board.record import first_of_each
 from exporter.exporter import Exporter
 from exporter.exposition import Exposition, Format, Page, negotiate
 from exporter.measure import families
-from exporter.measure.record import first_of_each
 from exporter.probes import AnyProbe
 from exporter.probing import run
 from exporter.results import Result, Sample

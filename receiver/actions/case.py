@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
+from receiver.alert import Alert
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.incidents.rules import Alert
 from receiver.jobs import NewJob, enqueue
 from receiver.messages import Event
 

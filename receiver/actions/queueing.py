@@ -11,8 +11,8 @@ from receiver.actions.case import Case
 from receiver.actions.rollback import rollback
 from receiver.actions.telling import escalate, joined, outlived
 from receiver.actions.telling.notify import tell
-from receiver.people.deadlines import agenda
-from receiver.people.held import holding
+from receiver.held import holding
+from receiver.incidents import agenda
 from receiver.strategy import ActionName
 
 __all__ = ["ACTIONS", "Case", "queue_all"]

@@ -14,11 +14,11 @@ from receiver.actions.executors.plan import Means, Plan, Result
 from receiver.actions.telling import escalate
 from receiver.actions.telling.notify import tell
 from receiver.desk import Desk
+from receiver.held import silenced
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
 from receiver.messages import Event
-from receiver.people.held import silenced
 from receiver.store import insert_id
 from receiver.store.schema import action_runs
 

@@ -16,10 +16,10 @@ from receiver.actions.rollback.brakes import HOUR
 from receiver.actions.runs import Begun
 from receiver.actions.settings.scale import Scale, ScaleTarget
 from receiver.desk import Desk
+from receiver.held import holding
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome
-from receiver.people.held import holding
 
 KIND = "scale"
 

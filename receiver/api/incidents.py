@@ -18,9 +18,9 @@ from receiver.api.routing import Name, Remark, Route, limit, not_found, number, 
 from receiver.api.shown import check_json, incident_json, whole_json
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
-from receiver.incidents import book, resolution
+from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.people import handling
+from receiver.people import handling, resolution
 from receiver.strategy import Severity
 
 P = TypeVar("P", bound="Person")

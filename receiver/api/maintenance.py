@@ -17,8 +17,8 @@ from receiver.api.answers import WindowAnswer
 from receiver.api.auditing import audited
 from receiver.api.routing import Name, Remark, Route, not_found, number, read_body
 from receiver.desk import Desk
-from receiver.people.held import holding, maintenance
-from receiver.people.held.windows import Window
+from receiver.held import holding, maintenance
+from receiver.held.windows import Window
 
 _LONGEST = timedelta(days=31)
 

@@ -11,8 +11,8 @@ from deploywatch.clock import UtcTime
 from receiver.api.answers import DutyAnswer, OnCallAnswer
 from receiver.api.routing import Route
 from receiver.desk import Desk
-from receiver.people.oncall.roster import Schedule
-from receiver.people.oncall.schedule import Duty, on_call
+from receiver.oncall.roster import Schedule
+from receiver.oncall.schedule import Duty, on_call
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
 _YEARS = range(1971, 9000)

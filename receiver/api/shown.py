@@ -19,13 +19,13 @@ from receiver.api.answers import (
 )
 from receiver.api.routing import PREFIX, iso
 from receiver.config import ReceiverConfig
+from receiver.held import holding
+from receiver.held.windows import Hold
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.people import checks
 from receiver.people.causes import ANSWERS, Cause
 from receiver.people.checks import Check
-from receiver.people.held import holding
-from receiver.people.held.windows import Hold
 from receiver.store.schema import action_runs, attachments, rollbacks
 
 

@@ -41,7 +41,7 @@ def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
     from deploywatch import serving, webconfig  # noqa: PLC0415 - as above
     from receiver import config  # noqa: PLC0415
     from receiver.actions import programs  # noqa: PLC0415
-    from receiver.rendering import tryout  # noqa: PLC0415
+    from receiver.commands import tryout  # noqa: PLC0415
 
     settings = config.load(config_file)
     tryout.templates(settings, utc_now())
@@ -63,7 +63,7 @@ def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
 def render(template: str, alert_file: Path, config_file: Path | None) -> None:
     """Show a notification or a post-mortem as it would be: one of the templates, with the alerts of a webhook."""
     from receiver import config  # noqa: PLC0415 - as above
-    from receiver.rendering.preview import POSTMORTEM, preview, preview_postmortem  # noqa: PLC0415
+    from receiver.commands.preview import POSTMORTEM, preview, preview_postmortem  # noqa: PLC0415
 
     settings = config.load(config_file) if config_file else config.ReceiverConfig()
     if template == POSTMORTEM:

@@ -1,1 +1,1 @@
-"""Incidents: what an alert does to them is decided here without doing it."""
+"""Incidents: what an alert does to them, decided without doing it, and the books that are kept of them."""

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, RowMapping, bindparam, exists, func, or_, select, update
 
 from deploywatch.conventions import AlertAnnotation, IncidentMetric
+from receiver.alert import Alert
 from receiver.incidents.outcomes import outcome
-from receiver.incidents.rules import Alert, Episode
+from receiver.incidents.rules import Episode
 from receiver.messages import AlertView, IncidentView, TimelineEntryView, identity
 from receiver.store import insert_all, insert_id, tallies, upsert
 from receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline

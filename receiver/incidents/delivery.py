@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from receiver.incidents.rules import Alert
+from receiver.alert import Alert
 
 
 @dataclass(frozen=True, slots=True)

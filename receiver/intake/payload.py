@@ -13,8 +13,8 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploywatch.clock import UtcTime, in_utc
+from receiver.alert import Alert
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.rules import Alert
 from receiver.intake import bodies
 from receiver.intake.bodies import BodyError
 

@@ -13,9 +13,9 @@ from sqlalchemy import insert
 from deploywatch import logs
 from receiver.desk import Desk
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.ingest import Taken, ingest
 from receiver.incidents.recall import REMEMBERED, Recall
 from receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
+from receiver.intake.ingest import Taken, ingest
 from receiver.intake.payload import RejectedError, understand
 from receiver.metrics import Counters
 from receiver.store import StoreError, UnfitError

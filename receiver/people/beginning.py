@@ -12,15 +12,14 @@ from receiver.actions.telling import escalate
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk
-from receiver.incidents import book
+from receiver.held import holding
+from receiver.incidents import agenda, book, stored
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
 from receiver.messages import Event
+from receiver.oncall.schedule import reach
 from receiver.people import causes, checks
 from receiver.people.causes import TELL_OWNER, Hint
-from receiver.people.deadlines import agenda
-from receiver.people.held import holding, stored
-from receiver.people.oncall.schedule import reach
 
 _DEPLOYMENTS = 20
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from receiver.desk import Desk
+from receiver.held import holding
+from receiver.incidents import agenda
 from receiver.jobs import Job, Outcome
-from receiver.people import beginning
-from receiver.people.deadlines import agenda, reminders, steps
-from receiver.people.held import holding, release
+from receiver.people import beginning, release
+from receiver.people.deadlines import reminders, steps
 
 HANDLERS: Mapping[str, Callable[[Desk, Job], Awaitable[Outcome]]] = {
     agenda.BEGIN: beginning.handle,

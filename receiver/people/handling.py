@@ -9,12 +9,11 @@ from sqlalchemy import Connection
 
 from receiver.actions.telling.notify import heard, tell
 from receiver.config import ReceiverConfig
-from receiver.incidents import book
+from receiver.incidents import agenda, book
 from receiver.incidents.book import Incident
 from receiver.messages import Event
 from receiver.people import checks, measures
 from receiver.people.checks import Check
-from receiver.people.deadlines import agenda
 from receiver.people.deadlines.reminders import UPDATE_LINE
 
 

@@ -7,11 +7,11 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from deploywatch.config import Settings, nearest
+from receiver.held.windows import RecurringWindow
+from receiver.oncall.roster import Schedule
 from receiver.people.causes import Causes
 from receiver.people.damping import Damping
 from receiver.people.deadlines.response import Escalation, Response
-from receiver.people.held.windows import RecurringWindow
-from receiver.people.oncall.roster import Schedule
 
 
 class PeopleSettings(Settings):

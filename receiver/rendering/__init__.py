@@ -1,1 +1,1 @@
-"""From a story to words: the templates found, checked, rendered, tried out and previewed."""
+"""From a story to words: the templates found, checked and rendered."""

@@ -13,7 +13,7 @@ import msgspec
 from deploywatch.clock import in_utc
 from deploywatch.errors import UnreachableError
 from deploywatch.secrets import redact_url
-from receiver.incidents.rules import Alert
+from receiver.alert import Alert
 
 _SECONDS = 30.0
 # Shorter, because an action waits for the answer.

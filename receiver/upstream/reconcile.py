@@ -13,9 +13,9 @@ from sqlalchemy import Connection, exists, select
 
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
+from receiver.alert import Alert
 from receiver.desk import Desk
 from receiver.incidents import book
-from receiver.incidents.rules import Alert
 from receiver.store.schema import alerts, timeline
 from receiver.upstream.alertmanager import Seen, look
 from receiver.upstream.settings import Reconcile

@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
+from receiver.alert import Alert
 from receiver.incidents import book
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.rules import Alert
 from receiver.upstream.settings import Watchdog
 
 SILENT = "WatchdogSilent"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rules import recording
-from rules.outputs import alerting
+from rules.outputs import alerting, recording
 from rules.outputs.emit import yaml
 from rules.policy import Policy
 

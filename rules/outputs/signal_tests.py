@@ -7,10 +7,10 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from rules import promql, recording
+from rules import promql
 from rules.judgement import delivery
 from rules.language.expression import alternatives
-from rules.outputs import delivery_tests, judgement_tests, window_tests
+from rules.outputs import delivery_tests, judgement_tests, recording, window_tests
 from rules.outputs.scenes import Scene, packed
 from rules.policy import Alert, Policy
 from rules.signals.signal import Example, InputSeries, Signal

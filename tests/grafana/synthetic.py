@@ -8,8 +8,9 @@ from typing import Any
 
 from deploywatch.conventions import SEVERITIES, DeploymentMetric, IncidentMetric
 from grafana import signals
-from rules import promql, recording
+from rules import promql
 from rules.conditions.derived import recorded_name, recorded_series
+from rules.outputs import recording
 from rules.outputs.emit import yaml
 from rules.policy import Policy
 from rules.signals.signal import Group, InputSeries, steps

@@ -13,8 +13,8 @@ import grafana
 from grafana import signals
 from grafana.__main__ import files, write_shared
 from grafana.dashboards import of_policy
-from rules import recording
 from rules.links import dashboard_uid
+from rules.outputs import recording
 from rules.signals import business
 from rules.signals.signal import Group
 from tests.grafana.asking import questions

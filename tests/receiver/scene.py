@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from receiver.alert import Alert
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.deployments.ledger import Deployment
@@ -21,8 +22,8 @@ from receiver.desk import Desk
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.ingest import ingest
-from receiver.incidents.rules import Alert, Effect, Reason
+from receiver.incidents.rules import Effect, Reason
+from receiver.intake.ingest import ingest
 from receiver.messages import DeliveryError, Event, Message
 from receiver.store.schema import rollbacks
 from receiver.worker import Worker

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import Connection, Table, func, insert, select
 
 from receiver import retention
-from receiver.incidents import book, resolution
+from receiver.incidents import book
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.ingest import ingest
 from receiver.incidents.recall import Recall
+from receiver.intake.ingest import ingest
 from receiver.jobs import NewJob, enqueue
+from receiver.people import resolution
 from receiver.retention import Pruned
 from receiver.store.schema import alerts, attachments, deliveries, incidents, jobs, metadata, quarantine, rollbacks
 from tests.receiver.actions.ground import critical

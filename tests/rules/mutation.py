@@ -18,9 +18,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rules import promql, recording
+from rules import promql
 from rules.conditions import deployments, thresholds
-from rules.outputs import alerting, boundary_tests, judgement_tests, window_tests
+from rules.outputs import alerting, boundary_tests, judgement_tests, recording, window_tests
 from rules.outputs.emit import Remarked, yaml
 from rules.policy import Alert, Policy
 from rules.signals.signal import Group, Record

@@ -11,7 +11,7 @@ import pytest
 from deploywatch.errors import ConfigError
 from rules.build import build, write
 from rules.conditions import FUNCTIONS
-from rules.recording import records, signals
+from rules.outputs.recording import records, signals
 from rules.signals.signal import Group
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, run
 

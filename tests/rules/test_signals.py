@@ -10,8 +10,8 @@ import pytest
 
 import rules.signals
 from rules.build import build, write
+from rules.outputs.recording import signals
 from rules.outputs.wording import FORMS
-from rules.recording import signals
 from rules.signals import SIGNALS
 from rules.signals.signal import Signal
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, shipped

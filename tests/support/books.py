@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from receiver.channels.pagerduty import ACTIONS
+from receiver.incidents.agenda import REMINDERS
 from receiver.messages import Event, IncidentView, identity
-from receiver.people.deadlines.agenda import REMINDERS
 from receiver.rendering.templates import dedup_key
 from receiver.store import Store
 from receiver.store.schema import alerts, incidents, jobs, rollbacks, timeline

@@ -20,11 +20,11 @@ from receiver.actions.telling import escalate
 from receiver.actions.telling.notify import tell
 from receiver.deployments import ledger
 from receiver.desk import Desk
+from receiver.held import holding, silenced
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, done, enqueue
 from receiver.messages import Event, RollbackView
-from receiver.people.held import holding, silenced
 from receiver.store import insert_id
 from receiver.store.schema import rollbacks
 

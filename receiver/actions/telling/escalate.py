@@ -12,11 +12,11 @@ from receiver.actions.telling import notify
 from receiver.actions.telling.notify import tell
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
+from receiver.held import holding, silenced
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, again, bring_forward, done, enqueue
 from receiver.messages import Event
-from receiver.people.held import holding, silenced
 from receiver.store.schema import jobs
 
 KIND = "escalate"

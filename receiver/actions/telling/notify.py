@@ -14,11 +14,11 @@ from receiver.actions.telling import wording
 from receiver.actions.telling.doubts import PATIENCE, Step, decide
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
+from receiver.held import holding
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, doubt, enqueue, failed
 from receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, identity
-from receiver.people.held import holding
 from receiver.store import upsert
 from receiver.store.schema import jobs, threads
 

@@ -10,9 +10,9 @@ from deploywatch.quantity import format_duration
 from receiver.actions.case import Case
 from receiver.actions.telling import escalate
 from receiver.desk import Desk
+from receiver.held import holding, silenced
 from receiver.incidents import book
 from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue
-from receiver.people.held import holding, silenced
 
 KIND = "outlived"
 _SOONEST = timedelta(seconds=1)

@@ -11,14 +11,14 @@ from sqlalchemy import Connection
 from deploywatch.quantity import format_duration
 from receiver.actions.telling.notify import heard, tell
 from receiver.desk import Desk
+from receiver.held import holding, silenced
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, State, again, done
 from receiver.messages import Event
+from receiver.oncall.roster import PRIMARY, TEAM_LEAD
+from receiver.oncall.schedule import reach
 from receiver.people.deadlines.response import Verdict, judge
-from receiver.people.held import holding, silenced
-from receiver.people.oncall.roster import PRIMARY, TEAM_LEAD
-from receiver.people.oncall.schedule import reach
 from receiver.people.words import with_context
 
 UPDATE_LINE = "update"

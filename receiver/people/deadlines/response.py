@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from deploywatch.config import Settings, nearest
 from deploywatch.quantity import Duration, parse_duration
 from receiver.incidents.book import Incident
-from receiver.people.oncall.roster import MANAGEMENT, PRIMARY, ROLES, TEAM_LEAD, Schedule
+from receiver.oncall.roster import MANAGEMENT, PRIMARY, ROLES, TEAM_LEAD, Schedule
 from receiver.strategy import Severity
 
 Standard = Literal["sev", "priority", "levels"]

@@ -11,12 +11,12 @@ from deploywatch.quantity import format_duration
 from receiver.actions.telling import escalate
 from receiver.config import ReceiverConfig
 from receiver.desk import Desk
+from receiver.held import holding, silenced
 from receiver.incidents import book
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, again, done
+from receiver.oncall.schedule import Reached, reach
 from receiver.people.deadlines.response import Verdict, judge
-from receiver.people.held import holding, silenced
-from receiver.people.oncall.schedule import Reached, reach
 from receiver.people.words import with_context
 
 _SOONEST = timedelta(seconds=1)

@@ -12,8 +12,8 @@ from playwright.async_api import Page
 
 from exporter import config
 from exporter.app import make_server
+from exporter.board.history import LIMIT
 from exporter.exporter import Exporter
-from exporter.measure.history import LIMIT
 from exporter.surface.landing import MOST_ROWS
 from tests.exporter.support import Web, eventually
 from tests.support.browser import cells, new_page

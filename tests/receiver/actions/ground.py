@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from receiver.incidents.rules import Alert
+from receiver.alert import Alert
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, settings
 

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from deploywatch.config import redacted
-from receiver.incidents.resolution import resolve
+from receiver.people.resolution import resolve
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from receiver.alert import Alert
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.ingest import ingest
 from receiver.incidents.recall import Recall
-from receiver.incidents.rules import Alert, Effect, Reason
+from receiver.incidents.rules import Effect, Reason
+from receiver.intake.ingest import ingest
 from receiver.intake.payload import understand
 from receiver.store.schema import timeline
 from tests.receiver.scene import HOUR, NOON, Scene, alert, body, ended

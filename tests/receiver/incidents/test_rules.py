@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploywatch.conventions import SEVERITIES
-from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide, worse
+from receiver.alert import Alert
+from receiver.incidents.rules import Decision, Effect, Episode, Reason, decide, worse
 from tests.receiver.scene import HOUR, NOON, alert, ended
 
 FIRING = alert()

@@ -7,14 +7,14 @@ from datetime import timedelta
 
 from deploywatch.demo.inbox import Inbox, Serving, serving
 from deploywatch.demo.inbox_store import Received
+from receiver.alert import Alert
 from receiver.channels import ChannelSettings, connect
 from receiver.channels.slack import SlackChannel, SlackSettings
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Status
-from receiver.incidents.resolution import postmortem
-from receiver.incidents.rules import Alert
 from receiver.messages import Channel, Event
+from receiver.people.resolution import postmortem
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
 

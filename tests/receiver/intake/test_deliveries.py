@@ -12,8 +12,8 @@ from sqlalchemy import select
 from receiver import retention
 from receiver.incidents import book
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.ingest import ingest
 from receiver.incidents.recall import BODY_STANDS, Recall
+from receiver.intake.ingest import ingest
 from receiver.intake.payload import understand
 from receiver.intake.webhook import Intake
 from receiver.store import UnfitError

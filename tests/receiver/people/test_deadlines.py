@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from receiver.incidents import book
+from receiver.incidents import agenda, book
 from receiver.incidents.book import Incident
 from receiver.messages import Event
-from receiver.people.deadlines import agenda
 from receiver.people.deadlines.response import DEADLINES, UPDATES, Response, Verdict, judge
 from receiver.strategy import STRATEGIES, Severity
 from tests.receiver.conftest import MakeScene

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
+from receiver.incidents import agenda
 from receiver.jobs import Job, Outcome, State, again, done
 from receiver.metrics import Counters, snapshot
-from receiver.people.deadlines import agenda
 from receiver.people.deadlines.response import Verdict
 from tests.receiver.front import Front
 from tests.receiver.scene import MINUTE, NOON, SECOND, Scene, alert

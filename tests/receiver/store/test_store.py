@@ -20,7 +20,7 @@ from sqlalchemy import Connection, insert, select
 from deploywatch.demo.servers import Running
 from receiver.incidents import book
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.ingest import ingest
+from receiver.intake.ingest import ingest
 from receiver.jobs import NewJob, claim, done, enqueue, finish
 from receiver.store import Store, StoreError, UnfitError, insert_new, upsert
 from receiver.store.schema import metadata, quarantine, threads

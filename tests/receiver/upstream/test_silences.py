@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from receiver.incidents.rules import Alert
+from receiver.alert import Alert
+from receiver.held.silences import hold
 from receiver.upstream.alertmanager import Silence, Silenced
-from receiver.upstream.silences import hold
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings

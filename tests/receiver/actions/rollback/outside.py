@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from receiver.actions.executors.plan import Means, Result, Values
-from receiver.incidents.rules import Alert
+from receiver.alert import Alert
 from tests.receiver.scene import HOUR, MINUTE, MovingClock
 
 GOOD = Result(good=True, detail="done")

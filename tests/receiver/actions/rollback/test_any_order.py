@@ -32,11 +32,11 @@ from receiver.actions.rollback.verify import Health
 from receiver.app import HANDLERS
 from receiver.deployments import ledger
 from receiver.desk import Desk
+from receiver.held import holding, maintenance
+from receiver.held.windows import Window
 from receiver.incidents import book
 from receiver.incidents.rules import Effect
 from receiver.jobs import LEASE, claim
-from receiver.people.held import holding, maintenance
-from receiver.people.held.windows import Window
 from receiver.rendering.templates import Templates
 from receiver.store import Store
 from receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from receiver.alert import Alert
 from receiver.deployments import ledger
-from receiver.incidents.rules import Alert
 from receiver.messages import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.front import Front, front_of

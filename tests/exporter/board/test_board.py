@@ -6,9 +6,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploywatch.clock import ManualClock
+from exporter.board.board import Board
 from exporter.config import ServiceKey
 from exporter.measure import families
-from exporter.measure.board import Board
 from exporter.probes.redis import RedisSettings
 from exporter.results import Reason, Result, Sample
 from exporter.targets import Key, Target

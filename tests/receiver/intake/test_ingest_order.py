@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
+from receiver.alert import Alert
 from receiver.config import ReceiverConfig
 from receiver.incidents.delivery import Delivery
-from receiver.incidents.ingest import ingest
 from receiver.incidents.recall import Recall
-from receiver.incidents.rules import Alert, Effect, Reason
+from receiver.incidents.rules import Effect, Reason
+from receiver.intake.ingest import ingest
 from receiver.intake.payload import remembered, repeated, understand
 from receiver.store.schema import alerts, incidents, metadata
 from tests.receiver import scene
@@ -87,7 +88,7 @@ def test_one_webhook_ends_as_many_do(sent: list[Alert], data: st.DataObject) -> 
 @given(st.lists(anything, min_size=1, max_size=10), st.integers(1, 4))
 def test_a_webhook_that_is_written_piece_by_piece_ends_as_one_that_is_not(sent: list[Alert], held: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("receiver.incidents.ingest._HELD", held)
+        patch.setattr("receiver.intake.ingest._HELD", held)
         in_pieces = _end([sent])
     assert in_pieces == _end([[one] for one in sent])
 

@@ -15,14 +15,13 @@ from receiver.actions.telling.notify import heard, tell
 from receiver.config import ReceiverConfig
 from receiver.deployments import ledger
 from receiver.desk import Desk
-from receiver.incidents import book
+from receiver.incidents import agenda, book
 from receiver.incidents.book import SYSTEM, Incident, Status
 from receiver.jobs import Job, NewJob, Outcome, State, again, backoff, done, enqueue
 from receiver.messages import DeploymentView, Event, RollbackView
 from receiver.people import measures
 from receiver.people.causes import Cause
 from receiver.people.damping import quiet_needed
-from receiver.people.deadlines import agenda
 from receiver.store.schema import rollbacks
 
 SETTLE, POSTMORTEM = "settle", "postmortem"

@@ -10,15 +10,15 @@ from sqlalchemy import Connection, select
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
 from receiver.desk import Desk
-from receiver.incidents import book
+from receiver.held import holding
+from receiver.held.silences import hold
+from receiver.held.windows import Hold
+from receiver.incidents import book, stored
 from receiver.incidents.book import Incident
 from receiver.jobs import Job, Outcome, done
-from receiver.people.held import holding, stored
-from receiver.people.held.windows import Hold
 from receiver.store.schema import jobs
 from receiver.upstream.alertmanager import Silenced
 from receiver.upstream.alertmanager import silenced as ask
-from receiver.upstream.silences import hold
 
 LOOK = timedelta(minutes=1)
 """How often it is asked whether a silence was expired before its end, or does not cover every alert any more."""

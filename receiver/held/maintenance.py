@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
-from receiver.people.held import windows
-from receiver.people.held.windows import Hold, RecurringWindow, Window
+from receiver.held import windows
+from receiver.held.windows import Hold, RecurringWindow, Window
 from receiver.store import insert_id
 from receiver.store.schema import maintenance
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from deploywatch import conventions, logs
 from deploywatch.clock import Clock
+from exporter.board.history import History
+from exporter.board.record import Record
 from exporter.config import ServiceKey
 from exporter.exposition import Exposition, Format, Page
 from exporter.measure import families
-from exporter.measure.history import History
-from exporter.measure.record import Record
 from exporter.results import Result, Sample
 from exporter.targets import Key, Target
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
+from receiver.alert import Alert
 from receiver.config import ReceiverConfig
+from receiver.held import maintenance
+from receiver.held.windows import Hold
 from receiver.incidents import book
 from receiver.incidents.book import Incident
-from receiver.incidents.rules import Alert
 from receiver.jobs import Job, NewJob, State, enqueue
 from receiver.messages import Event
-from receiver.people.held import maintenance
-from receiver.people.held.windows import Hold
 from receiver.store.schema import jobs
 
 KIND = "held"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, select
 
-from receiver.incidents.rules import Alert
+from receiver.alert import Alert
 from receiver.store.schema import alerts
 
 

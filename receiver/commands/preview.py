@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from deploywatch.errors import ConfigError, Problem
+from receiver.alert import Alert
 from receiver.config import ReceiverConfig
 from receiver.incidents.book import SYSTEM, Incident, alert_view
-from receiver.incidents.rules import Alert
 from receiver.intake.payload import RejectedError, understand
 from receiver.messages import (
     AlertView,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from receiver.people.oncall.roster import (
+from receiver.oncall.roster import (
     MANAGEMENT,
     PRIMARY,
     ROLES,

@@ -15,6 +15,7 @@ from receiver import strategy
 from receiver.actions.queueing import Case, queue_all
 from receiver.actions.telling import escalate
 from receiver.actions.telling.notify import tell
+from receiver.alert import Alert
 from receiver.config import ReceiverConfig
 from receiver.incidents import book
 from receiver.incidents.book import Incident
@@ -22,10 +23,10 @@ from receiver.incidents.delivery import Delivery
 from receiver.incidents.dependencies import causes
 from receiver.incidents.recall import Known, Recall
 from receiver.incidents.remarks import Remarks
-from receiver.incidents.resolution import watch_quiet
-from receiver.incidents.rules import Alert, Decision, Effect, Episode, Reason, decide, decide_repeated
+from receiver.incidents.rules import Decision, Effect, Episode, Reason, decide, decide_repeated
 from receiver.messages import Event
 from receiver.people import measures
+from receiver.people.resolution import watch_quiet
 from receiver.store import insert_all
 from receiver.store.schema import deliveries
 from receiver.strategy import Severity, correlation, incident_type, target

@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
-from receiver.people.oncall.roster import WEEKDAYS, LocalTime, Weekday, ZoneName
+from receiver.oncall.roster import WEEKDAYS, LocalTime, Weekday, ZoneName
 
 _LONGEST = timedelta(days=7)
 

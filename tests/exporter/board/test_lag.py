@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from deploywatch.clock import SystemClock
-from exporter.measure.lag import LOOP_BOUNDS, Lags, watch_loop
+from exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from tests.exporter.support import eventually
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from receiver.held.windows import RecurringWindow, Window, hold, occurrence
 from receiver.messages import Event
-from receiver.people.held.windows import RecurringWindow, Window, hold, occurrence
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, alert, ended, settings

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from deploywatch import config
-from receiver.people.oncall.roster import Schedule
-from receiver.people.oncall.schedule import on_call, reach, turn
+from receiver.oncall.roster import Schedule
+from receiver.oncall.schedule import on_call, reach, turn
 from tests.receiver.scene import HOUR, MINUTE, SECOND
 
 BERLIN = ZoneInfo("Europe/Berlin")

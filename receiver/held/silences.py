@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from receiver.people.held.windows import Hold
+from receiver.held.windows import Hold
 from receiver.upstream.alertmanager import Silence, Silenced
 
 _COMMENT_LIMIT = 200

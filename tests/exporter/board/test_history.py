@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.measure.history import History
+from exporter.board.history import History
 from exporter.results import Reason, Result
 
 GOOD = Result(1.0, 0.01)

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from receiver.actions.queueing import Case, queue_all
 from receiver.actions.telling.notify import tell
 from receiver.desk import Desk
-from receiver.incidents import book
+from receiver.held import holding, silenced
+from receiver.incidents import book, stored
 from receiver.jobs import Job, NewJob, Outcome, again, done, enqueue
 from receiver.messages import Event
-from receiver.people.held import holding, silenced, stored
 
 _SOONEST = timedelta(seconds=1)
 

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from receiver.incidents import book, resolution
+from receiver.incidents import book
 from receiver.incidents.book import Status
 from receiver.incidents.rules import Effect, Reason
 from receiver.messages import Event
+from receiver.people import resolution
 from receiver.store.schema import alerts, deliveries
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
