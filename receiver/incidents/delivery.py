@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+
+from sqlalchemy import Connection
 
 from receiver.alert import Alert
 
@@ -12,7 +15,8 @@ from receiver.alert import Alert
 class Delivery:
     """One webhook that has been understood: its body as it came, its alerts, and how many were left out of it.
 
-    `digest` names the body, so that it is stored once for the same ones; without it each is.
+    `digest` names the body, so that it is stored once for the same ones; without it each is. `also` is done in the
+    transaction that takes it in, at its end.
     """
 
     received_at: datetime
@@ -20,3 +24,4 @@ class Delivery:
     alerts: tuple[Alert, ...]
     truncated: int = 0
     digest: bytes = b""
+    also: Callable[[Connection], None] = lambda _: None

@@ -361,4 +361,6 @@ def ingest(
     state.settle()
     if recall.changes != changes:
         recall.tell(connection)
+    for delivery in batch:
+        delivery.also(connection)
     return Taken(state.reasons, state.queued)

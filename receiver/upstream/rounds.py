@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from deploywatch import logs
 from receiver.desk import Desk
@@ -50,9 +51,9 @@ async def _heal(desk: Desk, healing: Healing | None, accept: Accept, healed: Cal
     if healing is None:
         return
     now = desk.clock()
-    if await _take_in(Delivery(now, b"compared with Alertmanager", healing.alerts), accept):
+    told = partial(note, healing=healing, now=now)
+    if await _take_in(Delivery(now, b"compared with Alertmanager", healing.alerts, also=told), accept):
         healed(healing.lost)
-        await desk.store.write(lambda connection: note(connection, healing, now))
 
 
 async def _take_in(delivery: Delivery | None, accept: Accept) -> bool:

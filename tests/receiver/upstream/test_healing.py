@@ -99,10 +99,6 @@ class Ground:
 
         poll(look, within=60, what=f"the incident is {status}")
 
-    def said(self) -> list[str]:
-        """The lines about it on the timeline, which come right after what they tell of."""
-        return poll(lambda: self.receiver.timeline("healed") or None, within=30, what="the timeline says so")
-
     def healed(self, reason: str) -> float:
         """How many alerts were healed for this reason, as the metric says."""
         families = text_string_to_metric_families(self.receiver.get("/metrics")[1])
@@ -144,7 +140,7 @@ def test_a_firing_that_was_lost_opens_its_incident_all_the_same(ground: Ground) 
     ground.until("open")
     poll(lambda: ground.way.eaten or None, within=30, what="Alertmanager has delivered it, and will not again")
     assert ground.way.passed == []
-    (line,) = ground.said()
+    (line,) = ground.receiver.timeline("healed")
     assert line.startswith(f"{ALERT} since ")
     assert line.endswith("fires in Alertmanager, and was never delivered (firing_not_delivered)")
     assert (ground.healed("firing_not_delivered"), ground.healed("resolve_not_delivered")) == (1, 0)
@@ -158,7 +154,7 @@ def test_a_resolve_that_was_lost_ends_its_incident_all_the_same(ground: Ground) 
     ground.send(over=True)
     ground.until("resolved")
     assert "resolved" not in ground.way.passed
-    (line,) = ground.said()
+    (line,) = ground.receiver.timeline("healed")
     assert line.endswith("is no longer in Alertmanager, and no resolve was delivered (resolve_not_delivered)")
     assert (ground.healed("firing_not_delivered"), ground.healed("resolve_not_delivered")) == (0, 1)
 
@@ -172,4 +168,4 @@ def test_an_alert_that_came_and_went_while_the_receiver_was_off_leaves_no_incide
     poll(lambda: "resolved" in ground.way.eaten or None, within=30, what="Alertmanager takes the resolve for delivered")
     ground.receiver.start()
     ground.until("resolved")
-    assert len(ground.said()) == 1
+    assert len(ground.receiver.timeline("healed")) == 1
