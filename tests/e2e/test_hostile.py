@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,13 @@ def receiver(tmp_path: Path) -> Iterator[RealReceiver]:
         running.start()
         assert running.post(PATH, body(alert(service="neighbour"))) == (200, "committed\n")
         yield running
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """End a connection, whatever is still to be sent over it."""
+    writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 def peak(receiver: RealReceiver) -> int:
@@ -141,7 +148,7 @@ async def test_bodies_that_never_end_are_bounded(receiver: RealReceiver) -> None
         except ConnectionError:
             return b""
         finally:
-            writer.close()
+            await hang_up(writer)
 
     async with served_meanwhile(receiver):
         answers = await asyncio.gather(*(endless() for _ in range(8)))
@@ -170,6 +177,5 @@ async def test_500_connections_that_dawdle_keep_nobody_else_from_being_served(
         assert ready[0] == 200
     # All of them are open still, and a neighbour is taken.
     assert receiver.post(PATH, body(alert("after", service="neighbour"))) == (200, "committed\n")
-    for _, writer in opened:
-        writer.close()
+    await asyncio.gather(*(hang_up(writer) for _, writer in opened))
     assert peak(receiver) < CALM
