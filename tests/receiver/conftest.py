@@ -7,7 +7,6 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +19,7 @@ from receiver.config import ReceiverConfig
 from receiver.desk import Desk
 from receiver.rendering.templates import Templates
 from receiver.store import Store
+from receiver.store.schema import metadata
 from receiver.worker import Worker
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import MovingClock, RecordedChannel, Scene, settings
@@ -53,24 +53,33 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-_NUMBERS = count(1)
-_TEMPLATE = "receiver_template"
+_EMPTY = f"truncate {', '.join(table.name for table in metadata.sorted_tables)} restart identity"
+_ALONE = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'receiver' and pid <> pg_backend_pid()"
 
 
-async def _copy(server: Running) -> str:
-    """The URL of a database of its own, copied from one that was migrated once."""
-    connection = await asyncpg.connect(server.url)
-    base, name = server.url.rpartition("/")[0], f"receiver_{next(_NUMBERS)}"
-    try:
-        if not await connection.fetchval("select 1 from pg_database where datname = $1", _TEMPLATE):
-            await connection.execute(f"create database {_TEMPLATE}")
-            store = Store(f"{base}/{_TEMPLATE}")
+async def _emptied(server: Running) -> str:
+    """The URL of a database that was migrated once, with nothing in it and nobody else on it."""
+    url = f"{server.url.rpartition('/')[0]}/receiver"
+    async with _connected(server.url) as connection:
+        if not await connection.fetchval("select 1 from pg_database where datname = 'receiver'"):
+            await connection.execute("create database receiver")
+            store = Store(url)
             await store.migrate()
             await store.close()
-        await connection.execute(f"create database {name} template {_TEMPLATE}")
+            return url
+    async with _connected(url) as connection:
+        await connection.execute(_ALONE)
+        await connection.execute(_EMPTY)
+    return url
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
     finally:
         await connection.close()
-    return f"{base}/{name}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -84,7 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 async def store_url(request: pytest.FixtureRequest, empty_store: Path, tmp_path: Path) -> str:
     """Where the test's store is: a file, or a database on a real PostgreSQL."""
     if request.param == "postgresql":
-        return await _copy(request.getfixturevalue("postgres_server"))
+        return await _emptied(request.getfixturevalue("postgres_server"))
     shutil.copy(empty_store, tmp_path / "store.db")
     return f"sqlite:///{tmp_path}/store.db"
 

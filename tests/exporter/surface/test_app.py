@@ -302,6 +302,7 @@ async def test_the_buckets_of_the_histogram_are_the_configs(client: Client, shop
     shop.write("buckets: [0.3, 60]")
     async with client.post("/-/reload") as response:
         assert response.status == 200
+    await get(client, "/health/services/shop?fresh=1")
 
     async def counted() -> bool:
         async with client.get("/metrics") as response:

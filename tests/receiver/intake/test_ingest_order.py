@@ -125,7 +125,7 @@ def _decided(sent: Sequence[Sequence[Alert]], recalls: Sequence[Recall | None]) 
         ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(anything, min_size=1, max_size=3), min_size=1, max_size=4), st.integers(1, 3), st.data())
 def test_a_body_that_comes_again_to_any_replica_is_decided_as_if_nothing_were_remembered(
     sent: list[list[Alert]], replicas: int, data: st.DataObject
