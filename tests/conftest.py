@@ -6,14 +6,16 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Page
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
+from tests.support.browser import new_page
 
 # A run that was started in the background is deaf to Ctrl-C, and so would be whatever it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,6 +47,13 @@ def postgres_server(processes: Processes, workshop: Path) -> Running:
 def redis_server(processes: Processes, workshop: Path) -> Running:
     """A real Redis."""
     return servers.redis(processes, workshop / "redis")
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """A page of the machine's Chromium."""
+    async with new_page() as shown:
+        yield shown
 
 
 @pytest.fixture(autouse=True)

@@ -15,16 +15,9 @@ from receiver.pages import Pages
 from receiver.people import handling
 from receiver.store.schema import action_runs, attachments
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended
-from tests.support.browser import cells, new_page
+from tests.support.browser import cells
 
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """A page of the machine's Chromium."""
-    async with new_page() as shown:
-        yield shown
 
 
 @pytest.fixture

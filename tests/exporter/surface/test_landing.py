@@ -16,16 +16,9 @@ from exporter.board.history import LIMIT
 from exporter.exporter import Exporter
 from exporter.surface.landing import MOST_ROWS
 from tests.exporter.support import Web, eventually
-from tests.support.browser import cells, new_page
+from tests.support.browser import cells
 
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """A page of the machine's Chromium."""
-    async with new_page() as shown:
-        yield shown
 
 
 @pytest.fixture
