@@ -1,1 +1,1 @@
-"""The people side of incidents: who is on call, by when somebody must act, what waits for them, what they did."""
+"""The people side of incidents: by when somebody must act, what waits for them, what they did, and how it ends."""
