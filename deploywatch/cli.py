@@ -13,23 +13,26 @@ from deploywatch.errors import DeploywatchError
 
 # name: (module, what `deploywatch --help` says)
 COMMANDS = {
-    "exporter": ("exporter.commands", "Probe the system and expose what was found as metrics."),
-    "check": ("exporter.commands", "Probe once, print the results, and exit 1 when something is not well."),
+    "exporter": ("deploywatch.exporter.commands", "Probe the system and expose what was found as metrics."),
+    "check": ("deploywatch.exporter.commands", "Probe once, print the results, and exit 1 when something is not well."),
     "rules": (
-        "rules.commands",
+        "deploywatch.rules.commands",
         "Build Prometheus rules, their tests, routes, runbooks and dashboards from policies.",
     ),
-    "receiver": ("receiver.commands.server", "Take Alertmanager's webhook and run the incident."),
-    "incidents": ("receiver.commands.incidents", "List, show and handle incidents; print a post-mortem draft."),
-    "oncall": ("receiver.commands.people", "Say who is on call."),
-    "maintenance": ("receiver.commands.people", "Hold actions and messages back for a while."),
-    "audit": ("receiver.commands.people", "List who changed what."),
+    "receiver": ("deploywatch.receiver.commands.server", "Take Alertmanager's webhook and run the incident."),
+    "incidents": (
+        "deploywatch.receiver.commands.incidents",
+        "List, show and handle incidents; print a post-mortem draft.",
+    ),
+    "oncall": ("deploywatch.receiver.commands.people", "Say who is on call."),
+    "maintenance": ("deploywatch.receiver.commands.people", "Hold actions and messages back for a while."),
+    "audit": ("deploywatch.receiver.commands.people", "List who changed what."),
     "deployments": (
-        "receiver.commands.deployments",
+        "deploywatch.receiver.commands.deployments",
         "Tell the receiver that a deployment started or finished; list them.",
     ),
-    "store": ("receiver.commands.store", "Migrate the receiver's store; back it up, and restore it."),
-    "render": ("receiver.commands.server", "Show a notification as it would be sent."),
+    "store": ("deploywatch.receiver.commands.store", "Migrate the receiver's store; back it up, and restore it."),
+    "render": ("deploywatch.receiver.commands.server", "Show a notification as it would be sent."),
     "demo": (
         "deploywatch.demo.commands",
         "Run everything at once on this machine, with a deployment that goes wrong.",

@@ -8,15 +8,15 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.http.config_route import ConfigRoute
+from deploywatch.exporter.http.health_routes import HealthRoutes
+from deploywatch.exporter.http.landing import Landing
+from deploywatch.exporter.http.metrics import MetricsRoute
+from deploywatch.exporter.http.probe_route import ProbeRoute
+from deploywatch.exporter.http.self_metrics import Own
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
-from exporter.exporter import Exporter
-from exporter.surface.config_route import ConfigRoute
-from exporter.surface.health_routes import HealthRoutes
-from exporter.surface.landing import Landing
-from exporter.surface.metrics import MetricsRoute
-from exporter.surface.own import Own
-from exporter.surface.probe_route import ProbeRoute
 
 
 def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> Server:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
-from exporter.config import ExporterSettings, ServiceKey
-from exporter.discovery import TargetFiles, together
-from exporter.health import ProbeHealth, ServiceHealth, Status, services
-from exporter.probing import run
-from exporter.settings.selection import Selection
-from exporter.targets import Target, targets
+from deploywatch.exporter.config import ExporterSettings, ServiceKey
+from deploywatch.exporter.discovery import TargetFiles, together
+from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, services
+from deploywatch.exporter.probing import run
+from deploywatch.exporter.settings.selection import Selection
+from deploywatch.exporter.targets import Target, targets
 
 
 class NothingError(DeploywatchError):

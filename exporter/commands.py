@@ -13,20 +13,20 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploywatch import garbage, logs, options
+from deploywatch import gc_tuning, logs, options
 from deploywatch.clock import SystemClock
 from deploywatch.config import nearest
 from deploywatch.conventions import EXPORTER_PORT
+from deploywatch.exporter import config
+from deploywatch.exporter.app import make_server
+from deploywatch.exporter.check import Checked, NothingError, Wanted, all_targets
+from deploywatch.exporter.check import check as check_all
+from deploywatch.exporter.config import ExporterSettings
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.reports import FORMATS, Show
+from deploywatch.exporter.settings.selection import Selection
+from deploywatch.exporter.targets import Target
 from deploywatch.quantity import parse_duration
-from exporter import config
-from exporter.app import make_server
-from exporter.check import Checked, NothingError, Wanted, all_targets
-from exporter.check import check as check_all
-from exporter.config import ExporterSettings
-from exporter.exporter import Exporter
-from exporter.reports import FORMATS, Show
-from exporter.settings.selection import Selection
-from exporter.targets import Target
 
 
 def _interval(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
@@ -52,7 +52,7 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
         click.echo(f"{config_file}: good, {len(all_targets(settings))} probes, {len(settings.modules)} modules")
         return
     logs.configure(form=log_format, level=log_level)
-    garbage.tune()
+    gc_tuning.tune()
     asyncio.run(_serve(Exporter(config_file, settings), listen, web_config))
 
 

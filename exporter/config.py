@@ -12,14 +12,14 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from deploywatch import config
 from deploywatch.config import Settings
-from exporter.access import AccessSettings
-from exporter.probes import AnyProbe
-from exporter.probes.port import Registry
-from exporter.settings.discovery import Discovery
-from exporter.settings.faults import faults
-from exporter.settings.layers import LAYERS, Layer
-from exporter.settings.modules import Module
-from exporter.settings.selection import LEVELS, SMOKE, Selection
+from deploywatch.exporter.access import AccessSettings
+from deploywatch.exporter.probes import AnyProbe
+from deploywatch.exporter.probes.port import Registry
+from deploywatch.exporter.settings.discovery import Discovery
+from deploywatch.exporter.settings.faults import faults
+from deploywatch.exporter.settings.layers import LAYERS, Layer
+from deploywatch.exporter.settings.modules import Module
+from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 

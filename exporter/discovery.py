@@ -14,11 +14,11 @@ from typing import Any
 from deploywatch import conventions, logs
 from deploywatch.config import nearest, read_file
 from deploywatch.errors import ConfigError, DeploywatchError
+from deploywatch.exporter.config import ExporterSettings
+from deploywatch.exporter.settings.discovery import Discovery
+from deploywatch.exporter.settings.modules import TargetError
+from deploywatch.exporter.targets import Key, Target, make_target
 from deploywatch.secrets import redact_url
-from exporter.config import ExporterSettings
-from exporter.settings.discovery import Discovery
-from exporter.settings.modules import TargetError
-from exporter.targets import Key, Target, make_target
 
 log = logs.get("exporter")
 

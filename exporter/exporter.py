@@ -9,15 +9,15 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploywatch import garbage, logs
+from deploywatch import gc_tuning, logs
 from deploywatch.clock import Clock, SystemClock
-from exporter import config
-from exporter.board.board import Board
-from exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
-from exporter.config import ExporterSettings
-from exporter.discovery import TargetFiles, together
-from exporter.schedule import Scheduler
-from exporter.targets import Target, targets
+from deploywatch.exporter import config
+from deploywatch.exporter.board.board import Board
+from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
+from deploywatch.exporter.config import ExporterSettings
+from deploywatch.exporter.discovery import TargetFiles, together
+from deploywatch.exporter.schedule import Scheduler
+from deploywatch.exporter.targets import Target, targets
 
 log = logs.get("exporter")
 
@@ -98,7 +98,7 @@ class Exporter:
         self.board.set_up(found, settings.dependencies(), settings.buckets)
         self.scheduler.apply(found, concurrency=settings.concurrency)
         self.settings, self.files = settings, files
-        garbage.put_aside(anew=True)
+        gc_tuning.put_aside(anew=True)
         self._settled = False
 
     async def _watch_files(self) -> None:
@@ -116,7 +116,7 @@ class Exporter:
         while True:
             await self.clock.sleep(_SETTLING)
             if not self._settled and self.not_ready() is None:
-                garbage.put_aside()
+                gc_tuning.put_aside()
                 self._settled = True
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:

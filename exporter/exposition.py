@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from exporter.results import Family, Sample
+from deploywatch.exporter.results import Family, Sample
 
 
 class Format(Enum):

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from deploywatch.conventions import ProbeMetric
-from exporter.board.record import APPLICATION
-from exporter.config import ServiceKey
-from exporter.results import Application, Result
-from exporter.targets import Key
+from deploywatch.exporter.board.record import APPLICATION
+from deploywatch.exporter.config import ServiceKey
+from deploywatch.exporter.results import Application, Result
+from deploywatch.exporter.targets import Key
 
 
 class Status(StrEnum):

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.config import Settings
-from exporter.results import Application, Failed, Family, Reason, Result, Sample
+from deploywatch.exporter.results import Application, Failed, Family, Reason, Result, Sample
 
 log = logs.get("exporter")
 
@@ -30,7 +30,7 @@ Allowed = Callable[[IPv4Address | IPv6Address], bool]
 
 
 @dataclass(slots=True)
-class Findings:
+class Measurement:
     """What a probe has measured so far; it is kept when the probe fails or its time is up.
 
     Should the time run out, `stage` tells people what the probe was at, and `overdue` is the reason.
@@ -71,7 +71,7 @@ class Findings:
 class Probe(Protocol):
     """One thing that can be measured."""
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Add samples to `found`; raise Failed when something is not well."""
         ...
 
@@ -119,7 +119,7 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
     With `allowed`, it connects only to addresses that this accepts, and fails as `forbidden` when there is none.
     """
     started, begin = clock.now(), clock.monotonic()
-    found = Findings(clock, begin + limit, allowed)
+    found = Measurement(clock, begin + limit, allowed)
     reason, detail = await _verdict(probe, found, limit)
     return Result(
         started=started,
@@ -131,7 +131,7 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
     )
 
 
-async def _verdict(probe: Probe, found: Findings, limit: float) -> tuple[Reason | None, str]:
+async def _verdict(probe: Probe, found: Measurement, limit: float) -> tuple[Reason | None, str]:
     scope = asyncio.timeout(limit)
     try:
         async with scope:

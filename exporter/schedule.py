@@ -12,11 +12,11 @@ from typing import Any
 from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
-from exporter.board.lag import START_BOUNDS, Lags
-from exporter.lane import Lane, Slots
-from exporter.probing import run
-from exporter.results import Result
-from exporter.targets import Key, Target
+from deploywatch.exporter.board.lag import START_BOUNDS, Lags
+from deploywatch.exporter.probing import run
+from deploywatch.exporter.results import Result
+from deploywatch.exporter.target_run import Slots, TargetRun
+from deploywatch.exporter.targets import Key, Target
 
 log = logs.get("exporter")
 
@@ -42,10 +42,10 @@ class Scheduler:
     def __init__(self, *, clock: Clock, report: Callable[[Target, Result], None]) -> None:
         self._clock = clock
         self._report = report
-        self._lanes: dict[Key, Lane] = {}
+        self._target_runs: dict[Key, TargetRun] = {}
         self._leaving: set[asyncio.Task[Any]] = set()
         # One heap and one sleeper for all: thousands of sleeping tasks would be the garbage collector's longest way.
-        self._heap: list[tuple[float, int, Lane]] = []
+        self._heap: list[tuple[float, int, TargetRun]] = []
         self._order = itertools.count()
         self._dispatcher: asyncio.Task[None] | None = None
         self._slots = Slots(1)
@@ -60,31 +60,31 @@ class Scheduler:
         """Run these targets from now on; those that are unchanged keep their times."""
         wanted = {target.key: target for target in targets}
         self._slots = Slots(concurrency)
-        for key, lane in list(self._lanes.items()):
-            if wanted.get(key) != lane.target:
-                del self._lanes[key]
-                self._leaving |= lane.leave()
+        for key, target_run in list(self._target_runs.items()):
+            if wanted.get(key) != target_run.target:
+                del self._target_runs[key]
+                self._leaving |= target_run.leave()
         self._leaving = {task for task in self._leaving if not task.done()}
         spread = START_SPACING * len(wanted)
         for key, target in wanted.items():
-            if key not in self._lanes:
-                self._lanes[key] = self._enter(target, spread)
-        self._heap = [entry for entry in self._heap if self._lanes.get(entry[2].target.key) is entry[2]]
+            if key not in self._target_runs:
+                self._target_runs[key] = self._enter(target, spread)
+        self._heap = [entry for entry in self._heap if self._target_runs.get(entry[2].target.key) is entry[2]]
         heapq.heapify(self._heap)
         self._stop_dispatcher()
         self._dispatcher = asyncio.create_task(self._dispatch())
 
     def overdue(self) -> float:
         """Seconds that the longest overdue regular run has been waiting to begin; 0 when none is late."""
-        due = min((lane.due for lane in self._lanes.values()), default=math.inf)
+        due = min((target_run.due for target_run in self._target_runs.values()), default=math.inf)
         return max(0.0, self._clock.monotonic() - due)
 
     async def stop(self) -> None:
         """Break off every run and wait until all are over."""
         self._stop_dispatcher()
-        for lane in self._lanes.values():
-            self._leaving |= lane.leave()
-        self._lanes, self._heap = {}, []
+        for target_run in self._target_runs.values():
+            self._leaving |= target_run.leave()
+        self._target_runs, self._heap = {}, []
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     async def fresh(self, key: Key) -> Result:
@@ -92,40 +92,40 @@ class Scheduler:
 
         Raises GoneError when there is no such target, or no longer.
         """
-        lane = self._lanes.get(key)
-        if lane is None:
+        target_run = self._target_runs.get(key)
+        if target_run is None:
             raise GoneError(f"{'/'.join(key)} is not probed")
-        task = lane.asked
+        task = target_run.asked
         if task is None:
-            task = lane.asked = lane.start(self._ask(lane))
+            task = target_run.asked = target_run.start(self._ask(target_run))
         await asyncio.wait({task})
         if task.cancelled():
             raise GoneError(f"{'/'.join(key)} is no longer probed")
         return task.result()
 
-    async def _ask(self, lane: Lane) -> Result:
-        async with lane.turn, self._slots.one(hung=lane.hung):
+    async def _ask(self, target_run: TargetRun) -> Result:
+        async with target_run.turn, self._slots.one(hung=target_run.hung):
             # From here on it is under way: who asks now wants a newer one.
-            lane.asked = None
-            return await self._run(lane)
+            target_run.asked = None
+            return await self._run(target_run)
 
-    def _enter(self, target: Target, spread: float) -> Lane:
-        """A lane that runs once soon, then at the target's own times; a first of these that is too soon is left out."""
+    def _enter(self, target: Target, spread: float) -> TargetRun:
+        """Runs of a target: one soon, then at the target's own times; a first of these that is too soon is left out."""
         begin = self._clock.monotonic()
         first = begin + target.fraction * min(target.interval, spread)
         regular = begin + target.fraction * target.interval
         if regular - first < target.interval / 2:
             regular += target.interval
-        lane = Lane(target, regular, due=first)
-        self._look_at(lane, first)
-        return lane
+        target_run = TargetRun(target, regular, due=first)
+        self._look_at(target_run, first)
+        return target_run
 
-    def _look_at(self, lane: Lane, at: float) -> None:
-        lane.next = at
-        heapq.heappush(self._heap, (at, next(self._order), lane))
+    def _look_at(self, target_run: TargetRun, at: float) -> None:
+        target_run.next = at
+        heapq.heappush(self._heap, (at, next(self._order), target_run))
 
     async def _dispatch(self) -> None:
-        """Begin each lane's runs at their times, until it is cancelled."""
+        """Begin each target's runs at their times, until it is cancelled."""
         while self._heap:
             wait = self._heap[0][0] - self._clock.monotonic()
             if wait > 0:
@@ -137,49 +137,49 @@ class Scheduler:
                 self._begin(heapq.heappop(self._heap)[2])
             await asyncio.sleep(0)
 
-    def _begin(self, lane: Lane) -> None:
+    def _begin(self, target_run: TargetRun) -> None:
         """Begin a run, unless the one before is still not done; and see when the next is to begin."""
-        at = lane.next
-        self._look_at(lane, lane.regular + lane.target.shift(lane.number))
-        lane.regular = self._following(lane)
-        lane.number += 1
-        if lane.run is None or lane.run.done():
-            lane.due = at
-            lane.run = lane.start(self._run_due(lane, at))
+        at = target_run.next
+        self._look_at(target_run, target_run.regular + target_run.target.shift(target_run.number))
+        target_run.regular = self._following(target_run)
+        target_run.number += 1
+        if target_run.run is None or target_run.run.done():
+            target_run.due = at
+            target_run.run = target_run.start(self._run_due(target_run, at))
         else:
             self.missed += 1
 
-    def _following(self, lane: Lane) -> float:
-        """The regular time after the lane's next; times that are long past are missed, and not caught up with."""
-        following = lane.regular + lane.target.interval
+    def _following(self, target_run: TargetRun) -> float:
+        """The regular time after the target's next; times that are long past are missed, and not caught up with."""
+        following = target_run.regular + target_run.target.interval
         late = self._clock.monotonic() - following
         if late <= 0:
             return following
-        skipped = math.ceil(late / lane.target.interval)
+        skipped = math.ceil(late / target_run.target.interval)
         self.missed += skipped
-        return following + skipped * lane.target.interval
+        return following + skipped * target_run.target.interval
 
-    async def _run_due(self, lane: Lane, at: float) -> None:
-        async with lane.turn, self._slots.one(hung=lane.hung):
+    async def _run_due(self, target_run: TargetRun, at: float) -> None:
+        async with target_run.turn, self._slots.one(hung=target_run.hung):
             self.start_lag.note(max(0.0, self._clock.monotonic() - at))
             # A run that never ends is overdue from then on.
-            lane.due = lane.next
-            await self._run(lane)
-        lane.due = lane.next
+            target_run.due = target_run.next
+            await self._run(target_run)
+        target_run.due = target_run.next
 
     def _stop_dispatcher(self) -> None:
         if self._dispatcher:
             self._dispatcher.cancel()
             self._leaving.add(self._dispatcher)
 
-    async def _run(self, lane: Lane) -> Result:
-        target = lane.target
+    async def _run(self, target_run: TargetRun) -> Result:
+        target = target_run.target
         self.running += 1
         try:
             result = await run(target.probe, limit=target.timeout, clock=self._clock)
         finally:
             self.running -= 1
-        lane.hung = result.duration >= _HUNG * target.timeout
+        target_run.hung = result.duration >= _HUNG * target.timeout
         try:
             self._report(target, result)
         except Exception:

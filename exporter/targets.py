@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exporter.config import ExporterSettings, ServiceKey
-from exporter.probes.port import PortSettings
-from exporter.probing import Probe, ProbeSettings
+from deploywatch.exporter.config import ExporterSettings, ServiceKey
+from deploywatch.exporter.probes.port import PortSettings
+from deploywatch.exporter.probing import Probe, ProbeSettings
 
 
 class Key(NamedTuple):

@@ -1,14 +1,14 @@
-"""Writes dashboards: `python -m grafana` those that are committed, `python -m grafana FOLDER` the shared ones."""
+"""Writes dashboards: `python -m deploywatch.grafana` those that are committed, with FOLDER the shared ones."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from grafana.dashboards import dashboard_files, shared_files
-from rules.build import Files
-from rules.loading import load_all
-from rules.shipped import POLICIES
+from deploywatch.grafana.dashboards import dashboard_files, shared_files
+from deploywatch.rules.build import Files
+from deploywatch.rules.builtin_policies import POLICIES
+from deploywatch.rules.loading import load_all
 
 FOLDER = Path(__file__).parent
 

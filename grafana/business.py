@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from grafana import judged, signals
-from grafana.frame import Dashboard, spans
-from grafana.looks import EARLIER, Lines, Number
-from grafana.panels import Panel, Row
-from grafana.queries import Query
-from grafana.service import places, refresh, span, windows
-from rules.policy import Policy
-from rules.signals.signal import Signal
+from deploywatch.grafana import health_panels, signals
+from deploywatch.grafana.frame import Dashboard, spans
+from deploywatch.grafana.panels import Panel, Row
+from deploywatch.grafana.queries import Query
+from deploywatch.grafana.service import places, refresh, span, windows
+from deploywatch.grafana.visualizations import EARLIER, Lines, Number
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import Signal
 
 
 def uid(policy: Policy) -> str:
@@ -25,7 +25,7 @@ def dashboard(policy: Policy) -> Dashboard:
         title=f"{policy.policy} / business",
         about=f"{policy.about} What its users do, now and at the same time before.",
         rows=(
-            Row("Now", (*judged.panels(policy, judged.IMPACT), *(_number(policy, one) for one in found))),
+            Row("Now", (*health_panels.panels(policy, health_panels.IMPACT), *(_number(policy, one) for one in found))),
             Row("Over time", tuple(_over_time(policy, one) for one in found)),
             Row("Compared", tuple(signals.panel(policy, one) for one in signals.business_compared(policy))),
         ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from grafana import business, deployment, itself, overview, service, signals
-from grafana.frame import Dashboard
-from rules.policy import Policy
+from deploywatch.grafana import business, deployment, overview, self_dashboard, service, signals
+from deploywatch.grafana.frame import Dashboard
+from deploywatch.rules.policy import Policy
 
 
 def of_policy(policy: Policy) -> dict[str, Dashboard]:
@@ -22,7 +22,7 @@ def of_policy(policy: Policy) -> dict[str, Dashboard]:
 
 def shared() -> dict[str, Dashboard]:
     """Those that show all services; a policy's name has no point, so that no policy's file has these names."""
-    return {"all.overview": overview.dashboard(), "all.itself": itself.dashboard()}
+    return {"all.overview": overview.dashboard(), "all.itself": self_dashboard.dashboard()}
 
 
 def dashboard_files(policy: Policy) -> Iterator[tuple[str, str]]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from deploywatch.conventions import DeploymentMetric, IncidentMetric
+from deploywatch.grafana import health_panels, signals
+from deploywatch.grafana.frame import Dashboard, choice, spans
+from deploywatch.grafana.panels import Panel, Row
+from deploywatch.grafana.queries import SHOWN, WHERE, Query, legend, once, shown
+from deploywatch.grafana.service import firing, places, refresh, span, windows
+from deploywatch.grafana.visualizations import BAD, EARLIER, UNITS, Lines, Number, States
 from deploywatch.quantity import Unit
-from grafana import judged, signals
-from grafana.frame import Dashboard, choice, spans
-from grafana.looks import BAD, EARLIER, UNITS, Lines, Number, States
-from grafana.panels import Panel, Row
-from grafana.queries import SHOWN, WHERE, Query, legend, once, shown
-from grafana.service import firing, places, refresh, span, windows
-from rules import promql
-from rules.policy import Policy
-from rules.series import Requests
-from rules.signals.signal import Signal
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Requests
+from deploywatch.rules.signals.signal import Signal
 
 _COUNT, _RATIO, _SECONDS = UNITS[Unit.COUNT], UNITS[Unit.RATIO], UNITS[Unit.SECONDS]
 
@@ -42,7 +42,7 @@ def dashboard(policy: Policy) -> Dashboard:
                 tuple(one for signal in signals.measured(policy) for one in _compared(policy, signal)),
             ),
             Row("As the policy compares", tuple(signals.panel(policy, one) for one in signals.compared(policy))),
-            Row("All deployments", judged.panels(policy, judged.DELIVERY) or _dora()),
+            Row("All deployments", health_panels.panels(policy, health_panels.DELIVERY) or _dora()),
         ),
         places=places(policy),
         more_variables=(_deployment(), spans("span", "Compare over", windows(policy, 3, 1, 12, 288))),

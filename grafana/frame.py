@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, DeploymentMetric, IncidentMetric
-from grafana.panels import Row, placed
-from grafana.queries import datasource, once, shown
+from deploywatch.grafana.panels import Row, placed
+from deploywatch.grafana.queries import datasource, once, shown
 
 SCHEMA = 39
 """The version of Grafana's dashboard model that this is written in: Grafana 11.0; later ones migrate it."""

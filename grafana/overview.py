@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, AlertLabel, DeploymentMetric, IncidentMetric
 from deploywatch.conventions import ProbeMetric as Probe
+from deploywatch.grafana.frame import Dashboard
+from deploywatch.grafana.panels import Panel, Row
+from deploywatch.grafana.queries import WHERE, Query, legend, once, shown
+from deploywatch.grafana.visualizations import BAD, DATE, UNITS, WELL, Lines, Number, States, Table
 from deploywatch.quantity import Unit
-from grafana.frame import Dashboard
-from grafana.looks import BAD, DATE, UNITS, WELL, Lines, Number, States, Table
-from grafana.panels import Panel, Row
-from grafana.queries import WHERE, Query, legend, once, shown
-from rules import promql
+from deploywatch.rules import promql
 
 UID = "dw-overview"
 PLACES = f'{{__name__=~"{Probe.SUCCESS}|{DeploymentMetric.INFO}|{IncidentMetric.OPEN}"}}'

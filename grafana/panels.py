@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grafana.looks import Look
-from grafana.queries import Query, datasource
+from deploywatch.grafana.queries import Query, datasource
+from deploywatch.grafana.visualizations import Look
 
 _WIDEST = 24
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
-from rules import promql
-from rules.promql import Matcher
+from deploywatch.rules import promql
+from deploywatch.rules.promql import Matcher
 
 SHOWN: tuple[Matcher, ...] = ((SERVICE, "=~", "$service"), (ENVIRONMENT, "=~", "$environment"))
 """The services and environments that the reader has chosen."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel, DeploymentMetric, IncidentMetric
+from deploywatch.grafana import health_panels, signals
+from deploywatch.grafana.frame import Dashboard
+from deploywatch.grafana.panels import Panel, Row
+from deploywatch.grafana.queries import WHERE, Query, once, shown
+from deploywatch.grafana.visualizations import BAD, UNITS, Lines, Number
 from deploywatch.quantity import Unit
-from grafana import judged, signals
-from grafana.frame import Dashboard
-from grafana.looks import BAD, UNITS, Lines, Number
-from grafana.panels import Panel, Row
-from grafana.queries import WHERE, Query, once, shown
-from rules import promql
-from rules.links import dashboard_uid
-from rules.policy import Policy
+from deploywatch.rules import promql
+from deploywatch.rules.links import dashboard_uid
+from deploywatch.rules.policy import Policy
 
 
 def dashboard(policy: Policy) -> Dashboard:
@@ -25,7 +25,7 @@ def dashboard(policy: Policy) -> Dashboard:
         about=policy.about,
         rows=(
             Row("Now", _now(policy)),
-            Row("Health", judged.panels(policy, {**judged.HEALTH, **judged.IMPACT})),
+            Row("Health", health_panels.panels(policy, {**health_panels.HEALTH, **health_panels.IMPACT})),
             Row("Signals", tuple(signals.panel(policy, one) for one in used if not signals.is_state(one))),
             Row("States", tuple(signals.panel(policy, one) for one in used if signals.is_state(one))),
             Row("Compared", tuple(signals.panel(policy, one) for one in signals.compared(policy))),

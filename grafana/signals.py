@@ -8,19 +8,19 @@ from decimal import Decimal
 from functools import lru_cache
 
 from deploywatch.conventions import SERVICE
-from grafana.looks import COLORS, UNITS, WELL, Line, Lines, States
-from grafana.panels import Panel
-from grafana.queries import SHOWN, Query, legend
-from rules import promql
-from rules.conditions import thresholds
-from rules.conditions.derived import Derived
-from rules.language.expression import Comparison
-from rules.language.judgement import single
-from rules.outputs import recording
-from rules.policy import Alert, Policy
-from rules.signals import known
-from rules.signals.signal import Signal
-from rules.terms import Term, terms
+from deploywatch.grafana.panels import Panel
+from deploywatch.grafana.queries import SHOWN, Query, legend
+from deploywatch.grafana.visualizations import COLORS, UNITS, WELL, Line, Lines, States
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import Term, terms
+from deploywatch.rules.conditions import thresholds
+from deploywatch.rules.conditions.derived import Derived
+from deploywatch.rules.language.expression import Comparison
+from deploywatch.rules.language.judgement import single
+from deploywatch.rules.outputs import recording
+from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.signals import known
+from deploywatch.rules.signals.signal import Signal
 
 BUSINESS = (
     *("conversion_ratio", "revenue", "user_sessions", "satisfaction", "complaints"),

@@ -23,32 +23,32 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from deploywatch import config, garbage, logs
+from deploywatch import config, gc_tuning, logs
 from deploywatch.clock import utc_now
+from deploywatch.receiver import api, retention
+from deploywatch.receiver.actions import handlers
+from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.channels import connect
+from deploywatch.receiver.config import ReceiverConfig, load
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import announce
+from deploywatch.receiver.intake import slack_buttons, webhook
+from deploywatch.receiver.intake.ingest import Taken
+from deploywatch.receiver.intake.slack_buttons import SlackButtons
+from deploywatch.receiver.jobs.queue import Handler, Job, Outcome, release_all
+from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.lifecycle import handlers as people
+from deploywatch.receiver.lifecycle import resolution
+from deploywatch.receiver.messages import Channel
+from deploywatch.receiver.metrics import Counters, snapshot
+from deploywatch.receiver.notify import notify
+from deploywatch.receiver.pages import Pages
+from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.store import Store, StoreError
+from deploywatch.receiver.upstream.reconcile import Lost
+from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
-from receiver import api, retention
-from receiver.actions import handlers
-from receiver.actions.rollback import approval
-from receiver.actions.telling import notify
-from receiver.channels import connect
-from receiver.config import ReceiverConfig, load
-from receiver.deployments import announce
-from receiver.desk import Desk
-from receiver.intake import slack_buttons, webhook
-from receiver.intake.ingest import Taken
-from receiver.intake.slack_buttons import SlackButtons
-from receiver.jobs import Handler, Job, Outcome, release_all
-from receiver.messages import Channel
-from receiver.metrics import Counters, snapshot
-from receiver.pages import Pages
-from receiver.people import handlers as people
-from receiver.people import resolution
-from receiver.rendering.templates import Templates
-from receiver.store import Store, StoreError
-from receiver.upstream.reconcile import Lost
-from receiver.upstream.rounds import compare_for_ever, listen_for_ever
-from receiver.worker import Worker
 
 log = logs.get("receiver")
 
@@ -65,21 +65,21 @@ _STOP_SECONDS = 30.0
 class Receiver:
     """One receiver: call `serve`, and it runs until it is told to stop."""
 
-    def __init__(self, file: Path, settings: ReceiverConfig, desk: Desk) -> None:
+    def __init__(self, file: Path, settings: ReceiverConfig, context: Context) -> None:
         self._file = file
-        self._desk = desk
+        self._desk = context
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no annotation here
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._counters = Counters(self.registry)
-        by_kind: dict[str, Handler] = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
+        by_kind: dict[str, Handler] = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
         # What SQLite's one process has in hand nobody takes over.
-        fenced = frozenset() if desk.store.is_sqlite else frozenset({notify.KIND})
-        self.worker = Worker(desk.store, by_kind, owner=owner, clock=desk.clock, fenced=fenced)
+        fenced = frozenset() if context.store.is_sqlite else frozenset({notify.KIND})
+        self.worker = Worker(context.store, by_kind, owner=owner, clock=context.clock, fenced=fenced)
         self.worker.finished = self._job_finished
-        self.intake = webhook.Intake(desk, committed=self._committed)
+        self.intake = webhook.Intake(context, committed=self._committed)
         self._max_body = settings.max_body
         self._ready = "starting"
 
@@ -112,24 +112,24 @@ class Receiver:
 
     async def _working(self, _: web.Application) -> AsyncIterator[None]:
         """Around the serving: the store is open, jobs are worked on, deliveries are committed."""
-        desk = self._desk
-        await desk.store.open()
-        if desk.store.is_sqlite:
-            await desk.store.write(lambda connection: release_all(connection, desk.clock()))
-        pruning = retention.prune_for_ever(desk, lost=self.intake.recall.lose)
+        context = self._desk
+        await context.store.open()
+        if context.store.is_sqlite:
+            await context.store.write(lambda connection: release_all(connection, context.clock()))
+        pruning = retention.prune_for_ever(context, lost=self.intake.alert_cache.lose)
         runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning, *self._rounds())
         tasks = [asyncio.create_task(run) for run in runs]
         self._ready = ""
-        garbage.put_aside()
+        gc_tuning.put_aside()
         yield
         await self.worker.stop(_STOP_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for channel in desk.channels.values():
+        for channel in context.channels.values():
             await channel.close()
-        await desk.store.close()
-        await desk.http.close()
+        await context.store.close()
+        await context.http.close()
 
     def _rounds(self) -> tuple[Coroutine[Any, Any, None], ...]:
         accept = self.intake.accept
@@ -183,7 +183,7 @@ async def run(file: Path, listen: str, web_config: Path | None) -> None:
     """Read the configuration and serve."""
     settings = load(file)
     access = Access(web_config)
-    desk = Desk(
+    context = Context(
         settings=settings,
         store=Store(settings.database.get_secret_value()),
         templates=Templates(settings.templates),
@@ -192,6 +192,6 @@ async def run(file: Path, listen: str, web_config: Path | None) -> None:
         clock=utc_now,
     )
     try:
-        await Receiver(file, settings, desk).serve(listen, access)
+        await Receiver(file, settings, context).serve(listen, access)
     finally:
-        await desk.http.close()
+        await context.http.close()

@@ -16,12 +16,12 @@ from deploywatch import config
 from deploywatch.config import RelativePath, Settings
 from deploywatch.conventions import AlertLabel
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.actions.settings import ActionSettings
+from deploywatch.receiver.channels import ChannelSettings
+from deploywatch.receiver.lifecycle.settings import PeopleSettings
+from deploywatch.receiver.strategy import Severity, StrategyTable
+from deploywatch.receiver.upstream.settings import Upstream
 from deploywatch.secrets import SecretUrl
-from receiver.actions.settings import ActionSettings
-from receiver.channels import ChannelSettings
-from receiver.people.settings import PeopleSettings
-from receiver.strategy import Severity, StrategyTable
-from receiver.upstream.settings import Upstream
 
 _NAME_LIMIT = 100
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")

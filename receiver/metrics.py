@@ -19,18 +19,18 @@ from deploywatch.conventions import (
     IncidentMetric,
     ReceiverMetric,
 )
-from receiver.actions.telling import notify
-from receiver.deployments import ledger
-from receiver.incidents import book
-from receiver.incidents.agenda import REMINDERS
-from receiver.incidents.book import Incident
-from receiver.incidents.rules import Effect, Reason
-from receiver.jobs import Job, Outcome, State
-from receiver.people.deadlines.response import Verdict
-from receiver.people.measures import measures
-from receiver.store import tallies
-from receiver.store.schema import jobs
-from receiver.upstream.reconcile import Lost
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.escalation.policy import Verdict
+from deploywatch.receiver.escalation.timers import REMINDERS
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.decide import Effect, Reason
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, Outcome, State
+from deploywatch.receiver.lifecycle.durations import measures
+from deploywatch.receiver.notify import notify
+from deploywatch.receiver.store import counters
+from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.upstream.reconcile import Lost
 
 _VERSIONS_SHOWN = 10
 _TARGET = [SERVICE, ENVIRONMENT, "version"]
@@ -99,7 +99,7 @@ class Snapshot:
 
 def snapshot(connection: Connection, now: datetime) -> Snapshot:
     """Read the ledger, the counters, what is open, and the queue; how many incidents are over makes no difference."""
-    unresolved = book.unresolved(connection)
+    unresolved = store.unresolved(connection)
     return Snapshot(
         [
             *_deployments(connection),
@@ -143,7 +143,7 @@ def _incidents(connection: Connection, unresolved: Sequence[Incident]) -> Iterat
         IncidentMetric.OPEN, "Incidents that are not resolved.", labels=[SERVICE, ENVIRONMENT, "severity"]
     )
     open_now = Tally((one.service, one.environment, one.severity) for one in unresolved)
-    for (service, environment), count in tallies.read(connection, IncidentMetric.OPENED).items():
+    for (service, environment), count in counters.read(connection, IncidentMetric.OPENED).items():
         total.add_metric([service, environment], count)
         for severity in SEVERITIES:
             family.add_metric([service, environment, severity], open_now[service, environment, severity])
@@ -154,7 +154,7 @@ def _actions(connection: Connection) -> Metric:
     family = CounterMetricFamily(
         IncidentMetric.ACTIONS, "Actions by how they ended, or why they did not begin.", labels=["action", "outcome"]
     )
-    for labels, count in tallies.read(connection, IncidentMetric.ACTIONS).items():
+    for labels, count in counters.read(connection, IncidentMetric.ACTIONS).items():
         family.add_metric(labels, count)
     return family
 

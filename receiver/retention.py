@@ -10,11 +10,11 @@ from functools import partial
 from sqlalchemy import Column, Connection, Table, and_, delete, exists, select
 
 from deploywatch import logs
-from receiver.desk import Desk
-from receiver.incidents.recall import BODY_STANDS
-from receiver.jobs import State
-from receiver.store import StoreError
-from receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS
+from deploywatch.receiver.jobs.queue import State
+from deploywatch.receiver.store import StoreError
+from deploywatch.receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
 
 log = logs.get("retention")
 
@@ -42,30 +42,30 @@ class Pruned:
     incidents: int = 0
 
 
-async def prune(desk: Desk, *, lost: Lost = lambda _: None, at_once: int = AT_ONCE) -> Pruned:
+async def prune(context: Context, *, lost: Lost = lambda _: None, at_once: int = AT_ONCE) -> Pruned:
     """Forget what is older than the configuration says; `lost` is called in each transaction that deletes alerts.
 
     StoreError when the store fails; what was forgotten until then stays so.
     """
-    now, settings = desk.clock(), desk.settings
-    received = await desk.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
+    now, settings = context.clock(), context.settings
+    received = await context.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
-    while found := await desk.store.write(partial(_incidents, before=before, at_once=at_once, lost=lost)):
+    while found := await context.store.write(partial(_incidents, before=before, at_once=at_once, lost=lost)):
         count += found
-        await desk.sleep(_PAUSE_SECONDS)  # others write in between
+        await context.sleep(_PAUSE_SECONDS)  # others write in between
     return Pruned(received, count)
 
 
-async def prune_for_ever(desk: Desk, *, lost: Lost) -> None:
+async def prune_for_ever(context: Context, *, lost: Lost) -> None:
     """Do so once an hour, until cancelled."""
     while True:
         try:
-            pruned = await prune(desk, lost=lost)
+            pruned = await prune(context, lost=lost)
         except StoreError as error:
             log.error("nothing could be forgotten", reason=str(error))
         else:
             log.debug("pruned", deliveries=pruned.deliveries, incidents=pruned.incidents)
-        await desk.sleep(EVERY.total_seconds())
+        await context.sleep(EVERY.total_seconds())
 
 
 def _deliveries(connection: Connection, before: datetime) -> int:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import Duration
-from receiver.alert import Alert
+from deploywatch.receiver.alert import Alert
 
 _NAME_LIMIT = 200
 

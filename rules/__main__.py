@@ -1,10 +1,10 @@
-"""Builds the shipped policies into rules/generated: `python -m rules`; `python -m grafana` does its dashboards."""
+"""Builds the shipped policies into rules/generated; `python -m deploywatch.grafana` does their dashboards."""
 
 from __future__ import annotations
 
-from rules.build import build, write
-from rules.loading import load
-from rules.shipped import GENERATED, POLICIES
+from deploywatch.rules.build import build, write
+from deploywatch.rules.builtin_policies import GENERATED, POLICIES
+from deploywatch.rules.loading import load
 
 if __name__ == "__main__":
     for path in sorted(POLICIES.glob("*.yml")):

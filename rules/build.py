@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rules.links import runbook_name
-from rules.outputs import alerting, boundary_tests, recording, routing, runbooks, signal_tests
-from rules.outputs.emit import yaml
-from rules.policy import Policy
+from deploywatch.rules.links import runbook_name
+from deploywatch.rules.outputs import alerting, boundary_tests, recording, routing, runbooks, signal_tests
+from deploywatch.rules.outputs.emit import yaml
+from deploywatch.rules.policy import Policy
 
 Files = Mapping[str, str]
 """Texts by their path below the output folder, with `/`."""

@@ -9,11 +9,11 @@ import click
 from pydantic import ValidationError
 
 from deploywatch.errors import DeploywatchError
-from rules.build import Stage, write
-from rules.build import build as build_files
-from rules.loading import load_all
-from rules.outputs import prometheus_rule
-from rules.policy import Policy
+from deploywatch.rules.build import Stage, write
+from deploywatch.rules.build import build as build_files
+from deploywatch.rules.loading import load_all
+from deploywatch.rules.outputs import prometheus_rule
+from deploywatch.rules.policy import Policy
 
 FORMS: dict[str, Stage] = {"prometheus-rule": prometheus_rule.files}
 """Further forms of the rules, by the name that `--as` takes."""
@@ -46,7 +46,7 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
     The folder then holds what these policies build to; files that have not changed are left alone.
     """
     # grafana stands on rules, so only the command knows both.
-    from grafana.dashboards import dashboard_files  # noqa: PLC0415
+    from deploywatch.grafana.dashboards import dashboard_files  # noqa: PLC0415
 
     receiver = {"url": instead["webhook_url"], "token_file": instead["webhook_token_file"]}
     links = {"runbooks": instead["runbook_url"], "grafana": instead["grafana_url"]}

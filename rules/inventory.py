@@ -6,7 +6,7 @@ from typing import TypeVar, get_args
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
-from rules.resources import (
+from deploywatch.rules.resources import (
     Complaints,
     Conversions,
     Cpu,
@@ -19,7 +19,7 @@ from rules.resources import (
     Satisfaction,
     Sessions,
 )
-from rules.series import (
+from deploywatch.rules.series import (
     Connections,
     DatabaseDurations,
     Dependencies,

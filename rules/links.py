@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote_plus
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
-from rules.policy import Alert, Policy
+from deploywatch.rules.policy import Alert, Policy
 
 
 def runbook_name(policy: Policy, alert: Alert) -> str:

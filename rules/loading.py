@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deploywatch import config
 from deploywatch.errors import ConfigError, Problem
-from rules import checks
-from rules.policy import Policy
+from deploywatch.rules import checks
+from deploywatch.rules.policy import Policy
 
 
 def load_all(paths: Sequence[Path], *, variables: Mapping[str, str] | None = None) -> tuple[Policy, ...]:

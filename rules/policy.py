@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Quantity, QuantityField, Unit
-from rules.inventory import Series
-from rules.language.expression import Condition, parse
-from rules.language.fields import (
+from deploywatch.rules.inventory import Series
+from deploywatch.rules.language.expression import Condition, parse
+from deploywatch.rules.language.fields import (
     ACTIONS,
     LONGEST_NAME,
     Action,
@@ -27,9 +27,9 @@ from rules.language.fields import (
     Url,
     Wait,
 )
-from rules.language.judgement import Delivery, Health
-from rules.language.selectors import SelectorField
-from rules.series import LabelName, NotEmpty
+from deploywatch.rules.language.judgement import Delivery, Health
+from deploywatch.rules.language.selectors import SelectorField
+from deploywatch.rules.series import LabelName, NotEmpty
 
 __all__ = ["ACTIONS", "LONGEST_NAME", "Alert", "CustomSignal", "Links", "OfficeHours", "Policy", "Receiver", "Source"]
 

@@ -8,8 +8,8 @@ from decimal import Context, Decimal
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
 from deploywatch.quantity import plain
-from rules.policy import Policy
-from rules.series import Measured
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Measured
 
 Matcher = tuple[str, str, str]
 """A label, an operator, and its right side, not quoted."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rules.series import LabelName, Measured, MetricName, Pattern
+from deploywatch.rules.series import LabelName, Measured, MetricName, Pattern
 
 
 class Cpu(Measured):

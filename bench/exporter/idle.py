@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from deploywatch.clock import SystemClock
-from exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
+from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 
 LATE = 0.05
 

@@ -12,8 +12,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from exporter.exposition import Exposition, Page
-from exporter.results import Family, Sample
+from deploywatch.exporter.exposition import Exposition, Page
+from deploywatch.exporter.results import Family, Sample
 
 TARGETS, FAMILIES = 1000, 20
 _LABELS = ("service", "environment", "probe", "kind")

@@ -19,9 +19,9 @@ from deploywatch.conventions import IncidentMetric
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from receiver.jobs import NewJob, enqueue
-from receiver.store import Store, tallies
-from receiver.store.schema import alerts, incidents, jobs, timeline
+from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.store import Store, counters
+from deploywatch.receiver.store.schema import alerts, incidents, jobs, timeline
 
 _LINES = 4
 _CHUNK = 5000
@@ -159,9 +159,9 @@ def _fill(connection: Connection, first: int, last: int) -> None:
     )
     per_service = Counter(f"service-{number % 1000:04}" for number in numbers)
     for service, found in per_service.items():
-        tallies.add(connection, IncidentMetric.OPENED, service, "production", by=found)
-    tallies.add(connection, IncidentMetric.RESOLVE, "high", "300.0", by=last - first)
-    tallies.add(connection, f"{IncidentMetric.RESOLVE}_sum", "high", by=300.0 * (last - first))
+        counters.add(connection, IncidentMetric.OPENED, service, "production", by=found)
+    counters.add(connection, IncidentMetric.RESOLVE, "high", "300.0", by=last - first)
+    counters.add(connection, f"{IncidentMetric.RESOLVE}_sum", "high", by=300.0 * (last - first))
     lines = [{"incident_id": number, "at": now, "kind": "told", "actor": "deploywatch"} for number in numbers]
     connection.execute(insert(timeline), [{**one, "text": "team: a message"} for one in lines for _ in range(_LINES)])
     told = [

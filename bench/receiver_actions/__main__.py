@@ -23,7 +23,7 @@ from bench.receiver.servers import Place
 from bench.receiver_actions.sides import TEAMS, Sides, Told
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
-from receiver.store import Store
+from deploywatch.receiver.store import Store
 
 RATE, SECONDS, ROUNDS = 50.0, 20.0, 6
 CHANNELS = ("slack", "pagerduty", "email", "webhook")

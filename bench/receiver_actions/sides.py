@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from bench.receiver.load import webhook
-from deploywatch.demo.inbox import Inbox, serving
+from deploywatch.fakes.inbox import Inbox, serving
 
 TEAMS = 100
 """Each has a Slack channel, which takes one message a second; PagerDuty, mail and webhook are everybody's."""

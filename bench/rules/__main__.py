@@ -16,10 +16,10 @@ from rich.table import Table
 
 from bench.rules import load
 from bench.rules.prometheus import Measured, running
-from grafana.dashboards import dashboard_files
-from rules.build import build
-from rules.loading import load_all
-from rules.shipped import POLICIES
+from deploywatch.grafana.dashboards import dashboard_files
+from deploywatch.rules.build import build
+from deploywatch.rules.builtin_policies import POLICIES
+from deploywatch.rules.loading import load_all
 
 BUILDS, EVALUATIONS = 7, 3
 TARGET_BUILD_SECONDS, TARGET_SHARE, CORES = 2.0, 0.10, 2

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rules.build import rule_files
-from rules.loading import load
-from rules.policy import Policy
+from deploywatch.rules.build import rule_files
+from deploywatch.rules.loading import load
+from deploywatch.rules.policy import Policy
 
 SERVICES = tuple(f"service-{number:04}" for number in range(1000))
 

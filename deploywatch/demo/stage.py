@@ -74,7 +74,7 @@ class Stage:
 
     def build_rules(self) -> None:
         """Build the demo's policy into rules, tests, routes, runbooks and the dashboard."""
-        policy = Path(__file__).parents[2] / "rules" / "policies" / "demo.yml"
+        policy = Path(__file__).parents[1] / "rules" / "policies" / "demo.yml"
         self.run("rules", "build", str(policy), "--out", str(self.rules), "--webhook-url", self.webhook)
 
     @property

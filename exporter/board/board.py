@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from deploywatch import conventions, logs
 from deploywatch.clock import Clock
-from exporter.board.history import History
-from exporter.board.record import Record
-from exporter.config import ServiceKey
-from exporter.exposition import Exposition, Format, Page
-from exporter.measure import families
-from exporter.results import Result, Sample
-from exporter.targets import Key, Target
+from deploywatch.exporter.board.history import History
+from deploywatch.exporter.board.record import Record
+from deploywatch.exporter.config import ServiceKey
+from deploywatch.exporter.exposition import Exposition, Format, Page
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.results import Result, Sample
+from deploywatch.exporter.targets import Key, Target
 
 log = logs.get("exporter")
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter.results import Result
+from deploywatch.exporter.results import Result
 
 LIMIT = 100
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from deploywatch import conventions
-from exporter.exposition import Page
-from exporter.measure import families
-from exporter.results import Reason, Result, Sample
-from exporter.targets import Target
+from deploywatch.exporter.exposition import Page
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.results import Reason, Result, Sample
+from deploywatch.exporter.targets import Target
 
 APPLICATION = "probe_application_"
 """How the names begin of what a service says of itself."""

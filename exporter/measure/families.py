@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from deploywatch.conventions import ProbeMetric
-from exporter.results import Family
+from deploywatch.exporter.results import Family
 
 
 def _gauge(name: str, text: str) -> Family:

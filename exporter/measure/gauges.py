@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from deploywatch import conventions
 from deploywatch.config import Settings
-from exporter.results import Family
+from deploywatch.exporter.results import Family
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")

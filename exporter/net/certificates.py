@@ -12,9 +12,9 @@ from typing import Any, Literal
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from exporter.measure import families
-from exporter.net.channel import Channel
-from exporter.probing import Findings
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.probing import Measurement
 
 Problem = Literal["expired", "not_yet_valid", "self_signed", "unknown_authority", "hostname", "revoked", "other"]
 """Why a certificate is not trusted, in a word that may be a label."""
@@ -97,7 +97,7 @@ async def secure(channel: Channel, context: ssl.SSLContext, name: str, tell: Cal
     tell(shown(tls))
 
 
-def note(seen: Shown, found: Findings) -> None:
+def note(seen: Shown, found: Measurement) -> None:
     """Add what a server showed to `found`; a certificate that is not trusted has its expiry too."""
     if seen.earliest_expiry is not None:
         found.add(families.SSL_EXPIRY, seen.earliest_expiry)

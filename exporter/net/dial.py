@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.net.certificates import Shown, shown
-from exporter.net.resolve import Address, Resolver
-from exporter.probing import Allowed
-from exporter.results import Failed, Reason
+from deploywatch.exporter.net.certificates import Shown, shown
+from deploywatch.exporter.net.resolve import Address, Resolver
+from deploywatch.exporter.probing import Allowed
+from deploywatch.exporter.results import Failed, Reason
 
 _RESOLVER = Resolver()
 _KEEPALIVE = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.net.channel import Channel
-from exporter.results import Failed, Reason
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.results import Failed, Reason
 
 LINE_LIMIT = 64 * 1024
 TOTAL_LIMIT = 1024 * 1024

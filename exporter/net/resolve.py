@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from exporter.measure import families
-from exporter.probing import Findings, from_os_error
-from exporter.results import Failed, Reason
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.probing import Measurement, from_os_error
+from deploywatch.exporter.results import Failed, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Address:
         return str(self.sockaddr[0])
 
 
-def note_address(address: Address, found: Findings) -> None:
+def note_address(address: Address, found: Measurement) -> None:
     """Add which IP version was used, and the address's hash, by which a change of it shows."""
     found.add(families.IP_PROTOCOL, address.protocol)
     found.add(families.IP_ADDR_HASH, _hash(address.ip))

@@ -6,9 +6,9 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
-from exporter.net.channel import Channel
-from exporter.net.lines import Lines
-from exporter.results import Failed, Reason
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.lines import Lines
+from deploywatch.exporter.results import Failed, Reason
 
 Protocol = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap"]
 

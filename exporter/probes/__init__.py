@@ -6,14 +6,14 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from exporter.probes.flow import FlowSettings
-from exporter.probes.http import HttpSettings
-from exporter.probes.port import PortSettings
-from exporter.probes.postgres import PostgresSettings
-from exporter.probes.redis import RedisSettings
-from exporter.probes.tcp import TcpSettings
-from exporter.probes.tls import TlsSettings
-from exporter.probing import ProbeSettings
+from deploywatch.exporter.probes.flow import FlowSettings
+from deploywatch.exporter.probes.http import HttpSettings
+from deploywatch.exporter.probes.port import PortSettings
+from deploywatch.exporter.probes.postgres import PostgresSettings
+from deploywatch.exporter.probes.redis import RedisSettings
+from deploywatch.exporter.probes.tcp import TcpSettings
+from deploywatch.exporter.probes.tls import TlsSettings
+from deploywatch.exporter.probing import ProbeSettings
 
 _Kinds = HttpSettings | TcpSettings | TlsSettings | PostgresSettings | RedisSettings | FlowSettings | PortSettings
 

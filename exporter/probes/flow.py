@@ -7,16 +7,16 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.net.http.client import Ask, Trail, follow, http_url
+from deploywatch.exporter.net.http.exchange import Phases, Request
+from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body, fill_header, fill_url, masked, names
+from deploywatch.exporter.net.http.verdict import Expect, judge
+from deploywatch.exporter.probes.http import OVERDUE
+from deploywatch.exporter.probing import Measurement, ProbeSettings, from_os_error
+from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Secret, SecretUrl
-from exporter.measure import families
-from exporter.net.http.asking import Ask, Trail, follow, http_url
-from exporter.net.http.exchange import Phases, Request
-from exporter.net.http.filling import Save, ValueName, fill_body, fill_header, fill_url, masked, names
-from exporter.net.http.judging import Expect, judge
-from exporter.probes.http import OVERDUE
-from exporter.probing import Findings, ProbeSettings, from_os_error
-from exporter.results import Failed, Reason
 
 
 class Step(Ask):
@@ -96,7 +96,7 @@ class FlowProbe:
     def __init__(self, settings: FlowSettings) -> None:
         self.settings = settings
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Take each step; Failed with the first that failed, and the names of the others."""
         values = {name: value.get_secret_value() for name, value in self.settings.values.items()}
         failures: list[tuple[str, Failed]] = []
@@ -111,7 +111,7 @@ class FlowProbe:
             also = f"; also failed: {', '.join(other for other, _ in others)}" if others else ""
             raise Failed(first.reason, f"step {name}: {first.detail}{also}")
 
-    async def _take(self, step: Step, values: dict[str, str], found: Findings) -> Failed | None:
+    async def _take(self, step: Step, values: dict[str, str], found: Measurement) -> Failed | None:
         missing = step.needs() - values.keys()
         if missing:
             failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
@@ -128,7 +128,7 @@ class FlowProbe:
             _note(step, outcome, trail, found.clock.monotonic() - begin, found)
         return outcome
 
-    async def _judged(self, step: Step, values: dict[str, str], trail: Trail, found: Findings) -> Failed | None:
+    async def _judged(self, step: Step, values: dict[str, str], trail: Trail, found: Measurement) -> Failed | None:
         limit = step.timeout.total_seconds() if step.timeout else None
         scope = asyncio.timeout(limit)
         try:
@@ -143,11 +143,11 @@ class FlowProbe:
             return from_os_error(error)
         return None
 
-    async def _step(self, step: Step, values: dict[str, str], trail: Trail, found: Findings) -> None:
+    async def _step(self, step: Step, values: dict[str, str], trail: Trail, found: Measurement) -> None:
         begin = found.clock.monotonic()
         response = await follow(step, self._request(step, values), step.via(), trail, found.allowed)
         # What the judge measures would be without the step's name.
-        seen = Findings(found.clock, found.deadline)
+        seen = Measurement(found.clock, found.deadline)
         await judge(response, found.clock.monotonic() - begin, step.expect, {}, seen)
         found.application = found.application or seen.application
         values.update({name: await save.read(response) for name, save in step.save.items()})
@@ -161,7 +161,7 @@ class FlowProbe:
             raise Failed(Reason.VALUE, f"with its values the URL is none: {error}") from error
 
 
-def _note(step: Step, failed: Failed | None, trail: Trail, took: float, found: Findings) -> None:
+def _note(step: Step, failed: Failed | None, trail: Trail, took: float, found: Measurement) -> None:
     found.add(families.STEP_SUCCESS, failed is None, step=step.name)
     found.add(families.STEP_DURATION, took, step=step.name)
     found.add(families.STEP_STATUS_CODE, trail.response.status if trail.response else 0, step=step.name)

@@ -9,17 +9,17 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator
 
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.net import certificates
+from deploywatch.exporter.net.http import body
+from deploywatch.exporter.net.http.client import Ask, Trail, follow, http_url
+from deploywatch.exporter.net.http.exchange import PHASES, Phases
+from deploywatch.exporter.net.http.response_parser import Response
+from deploywatch.exporter.net.http.verdict import Expect, Gauges, judge
+from deploywatch.exporter.net.resolve import note_address
+from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.results import Family, Reason
 from deploywatch.secrets import SecretUrl
-from exporter.measure import families
-from exporter.net import certificates
-from exporter.net.http import body
-from exporter.net.http.asking import Ask, Trail, follow, http_url
-from exporter.net.http.exchange import PHASES, Phases
-from exporter.net.http.judging import Expect, Gauges, judge
-from exporter.net.http.wire import Response
-from exporter.net.resolve import note_address
-from exporter.probing import Findings, ProbeSettings
-from exporter.results import Family, Reason
 
 OVERDUE = {"resolve": Reason.DNS, "connect": Reason.CONNECT_TIMEOUT}
 """What a deadline means in a phase; in the others it is just that."""
@@ -60,7 +60,7 @@ class HttpProbe:
         self.request = settings.request(settings.url.get_secret_value(), settings.plain_headers(), settings.body)
         self.via = settings.via()
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Request, follow redirects, and judge; what was measured is noted also when that ends early."""
         trail = Trail(Phases())
         begin = found.clock.monotonic()
@@ -74,7 +74,7 @@ class HttpProbe:
         await judge(response, took, self.settings.expect, self.settings.gauges, found)
 
 
-def _note(trail: Trail, found: Findings) -> None:
+def _note(trail: Trail, found: Measurement) -> None:
     phases, response = trail.phases, trail.response
     for name in PHASES:
         found.add(families.HTTP_DURATION, getattr(phases, name), phase=name)
@@ -96,7 +96,7 @@ def _note(trail: Trail, found: Findings) -> None:
     _note_headers(response, found)
 
 
-def _note_headers(response: Response, found: Findings) -> None:
+def _note_headers(response: Response, found: Measurement) -> None:
     served = body.served_time(response.headers.get("x-response-time", ""))
     if served is not None:
         found.add(families.SERVED_RESPONSE_TIME, served)

@@ -11,12 +11,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.net.connect import AddressField, Place, place
+from deploywatch.exporter.net.fingerprint import Marks, listens
+from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, parse_duration
-from exporter.measure import families
-from exporter.net.opening import AddressField, Place, place
-from exporter.net.recognizing import Marks, listens
-from exporter.probing import Findings, ProbeSettings
-from exporter.results import Failed, Reason
 
 _AT_ONCE = 20
 
@@ -109,13 +109,13 @@ class PortProbe:
         self.timeout = timeout
         self.slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Look at the ports, some at once; Failed names each that is not what it has to be."""
         with found.timed("ports"):
             seen = await asyncio.gather(*(self._look(name, found) for name in self.names))
         _judge(self.registry, dict(zip(self.names, seen, strict=True)))
 
-    async def _look(self, name: str, found: Findings) -> Seen:
+    async def _look(self, name: str, found: Measurement) -> Seen:
         async with self.slots:
             seen = await self._identify(name, found)
         for state in State:
@@ -124,7 +124,7 @@ class PortProbe:
             found.add(families.PORT_OCCUPIED, 1, entry=name, by=seen.by)
         return seen
 
-    async def _identify(self, name: str, found: Findings) -> Seen:
+    async def _identify(self, name: str, found: Measurement) -> Seen:
         entry = self.registry[name]
         state = await self._state(entry, entry, found)
         if state not in {State.OTHER, State.SILENT}:
@@ -140,7 +140,7 @@ class PortProbe:
                 return Seen(State.OTHER, other)
         return Seen(state)
 
-    async def _state(self, entry: Entry, marks: Entry, found: Findings) -> State:
+    async def _state(self, entry: Entry, marks: Entry, found: Measurement) -> State:
         """What the port of an entry is, by the marks of an entry."""
         at, limit = place(entry.address), self.timeout
         try:
@@ -158,7 +158,7 @@ class PortProbe:
         except (OSError, Failed):
             return State.UNREACHABLE
 
-    async def _silent(self, at: Place, found: Findings) -> State:
+    async def _silent(self, at: Place, found: Measurement) -> State:
         """Whether a port that did not answer in time can be connected to at all."""
         try:
             async with asyncio.timeout(self.timeout):

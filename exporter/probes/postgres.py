@@ -9,16 +9,16 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 from pydantic import AfterValidator, Field, model_validator
 
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.gauges import LABEL_LIMIT, Gauge, GaugeName, gauge_name, is_label
+from deploywatch.exporter.net import certificates
+from deploywatch.exporter.net.databases.session import session_for
+from deploywatch.exporter.net.databases.statistics import NOTE, SQL, Statistics
+from deploywatch.exporter.net.resolve import note_address
+from deploywatch.exporter.net.tls import TlsClient
+from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.results import Failed, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl, with_password
-from exporter.measure import families
-from exporter.measure.gauges import LABEL_LIMIT, Gauge, GaugeName, gauge_name, is_label
-from exporter.net import certificates
-from exporter.net.databases.session import session_for
-from exporter.net.databases.statistics import NOTE, SQL, Statistics
-from exporter.net.resolve import note_address
-from exporter.net.tls import TlsClient
-from exporter.probing import Findings, ProbeSettings
-from exporter.results import Failed, Family, Reason
 
 _VALUE = "value"
 _SERVER_MARGIN = 0.1
@@ -101,7 +101,7 @@ class PostgresProbe:
         self.collect = dict.fromkeys(settings.collect)
         self.queries = [(name, query, query.gauges(name)) for name, query in settings.queries.items()]
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Connect, SELECT 1, then what else is asked for, each in a read-only transaction of its own."""
         try:
             begin = found.clock.monotonic()
@@ -128,14 +128,14 @@ class PostgresProbe:
             reason = Reason.RESET if "connection is closed" in str(error) else Reason.PROTOCOL
             raise Failed(reason, f"{found.stage}: {error}") from error
 
-    def _note_connection(self, found: Findings) -> None:
+    def _note_connection(self, found: Measurement) -> None:
         dialer = self.session.dialer
         if dialer and dialer.reached:
             note_address(dialer.reached, found)
         if dialer and dialer.shown:
             certificates.note(dialer.shown, found)
 
-    async def _ask(self, connection: Any, found: Findings) -> None:
+    async def _ask(self, connection: Any, found: Measurement) -> None:
         rows = await _fetch(connection, "SELECT 1", "SELECT 1", families.POSTGRES_SELECT, found)
         if [list(row.values()) for row in rows] != [[1]]:
             raise Failed(Reason.VALUE, "SELECT 1 did not give 1")
@@ -150,7 +150,7 @@ class PostgresProbe:
 
 
 async def _fetch(
-    connection: Any, sql: str, stage: str, family: Family | None, found: Findings, **labels: str
+    connection: Any, sql: str, stage: str, family: Family | None, found: Measurement, **labels: str
 ) -> list[Mapping[str, Any]]:
     """The rows of a statement that the server itself ends before our deadline."""
     with found.timed(stage) as passed:
@@ -167,7 +167,7 @@ async def _fetch(
     return rows
 
 
-def _note(row: dict[str, Any], name: str, gauges: Mapping[str, Family], found: Findings) -> None:
+def _note(row: dict[str, Any], name: str, gauges: Mapping[str, Family], found: Measurement) -> None:
     """Add a row of a query: the numbers that are in it, with its other columns as their labels."""
     if list(gauges) == [_VALUE] and len(row) == 1:
         row = {_VALUE: next(iter(row.values()))}

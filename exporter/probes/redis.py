@@ -14,16 +14,16 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.gauges import GaugeName
+from deploywatch.exporter.net import certificates
+from deploywatch.exporter.net.databases.keys import Conversation, KeyGauge, Statistics, note_info, note_keys
+from deploywatch.exporter.net.dial import Route, connect
+from deploywatch.exporter.net.resolve import Address, note_address
+from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.probing import Measurement, ProbeSettings, from_os_error
+from deploywatch.exporter.results import Failed, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl
-from exporter.measure import families
-from exporter.measure.gauges import GaugeName
-from exporter.net import certificates
-from exporter.net.databases.keys import Conversation, KeyGauge, Statistics, note_info, note_keys
-from exporter.net.dial import Route, connect
-from exporter.net.resolve import Address, note_address
-from exporter.net.tls import TlsClient, context_for
-from exporter.probing import Findings, ProbeSettings, from_os_error
-from exporter.results import Failed, Family, Reason
 
 EXPIRY_SECONDS = 10  # source 000: SET with 10 s expiry
 _HINT = "not a Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
@@ -139,7 +139,7 @@ class RedisProbe:
         if settings.password:
             self.credentials["password"] = settings.password.get_secret_value()
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Connect, PING, SET and GET, then what else is asked for."""
         connection = _connection(self.settings.url, **self.credentials)
         connection.route, connection.tls = Route(allowed=found.allowed), self.settings.tls
@@ -157,7 +157,7 @@ class RedisProbe:
                 connection._writer.transport.abort()
             await connection.disconnect(nowait=True)
 
-    async def _ask(self, talk: Conversation, found: Findings) -> None:
+    async def _ask(self, talk: Conversation, found: Measurement) -> None:
         with found.timed("PING") as passed:
             answer = await talk.ask("PING")
         found.add(families.REDIS_PING, passed())
@@ -171,7 +171,7 @@ class RedisProbe:
             with found.timed(f"gauge {name}"):
                 await note_keys(talk, name, gauge, found)
 
-    async def _round_trip(self, talk: Conversation, found: Findings) -> None:
+    async def _round_trip(self, talk: Conversation, found: Measurement) -> None:
         # Random in every run: two exporters on one server never read each other's value.
         key, value = self.settings.key_prefix + secrets.token_hex(8), secrets.token_bytes(16)
         with found.timed("SET and GET") as passed:
@@ -182,7 +182,7 @@ class RedisProbe:
             raise Failed(Reason.VALUE, "GET did not give what SET had stored")
 
 
-def _note_connection(connection: Any, found: Findings) -> None:
+def _note_connection(connection: Any, found: Measurement) -> None:
     """A unix socket has neither an address nor TLS."""
     if getattr(connection, "address", None):
         note_address(connection.address, found)

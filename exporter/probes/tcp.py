@@ -9,16 +9,16 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from deploywatch.config import Settings
-from exporter.measure import families
-from exporter.measure.gauges import LABEL_LIMIT, LabelName
-from exporter.net.channel import Channel
-from exporter.net.lines import Lines
-from exporter.net.opening import AddressField, Reach, encrypt, open_channel, place
-from exporter.net.pattern import Found, Pattern, search
-from exporter.net.starttls import Protocol, start_tls
-from exporter.net.tls import TlsClient
-from exporter.probing import Findings, ProbeSettings
-from exporter.results import Failed, Reason
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.gauges import LABEL_LIMIT, LabelName
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
+from deploywatch.exporter.net.lines import Lines
+from deploywatch.exporter.net.pattern import Found, Pattern, search
+from deploywatch.exporter.net.starttls import Protocol, start_tls
+from deploywatch.exporter.net.tls import TlsClient
+from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.results import Failed, Reason
 
 _REFERENCE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 
@@ -75,7 +75,7 @@ class TcpProbe:
         self.settings = settings
         self.place = place(settings.address)
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Connect and hold the dialogue."""
         settings = self.settings
         failed_by_pattern = False
@@ -96,7 +96,7 @@ class TcpProbe:
             channel.close()
             found.add(families.FAILED_DUE_TO_REGEX, failed_by_pattern)
 
-    async def _talk(self, channel: Channel, found: Findings) -> None:
+    async def _talk(self, channel: Channel, found: Measurement) -> None:
         lines = Lines(channel)
         for number, turn in enumerate(self.settings.query_response, 1):
             found.stage = f"dialogue, turn {number}"

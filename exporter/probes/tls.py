@@ -7,13 +7,13 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from deploywatch.exporter.net.certificates import Shown, problem_of
+from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
+from deploywatch.exporter.net.starttls import Protocol, start_tls
+from deploywatch.exporter.net.tls import TlsClient
+from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, format_duration
-from exporter.net.certificates import Shown, problem_of
-from exporter.net.opening import AddressField, Reach, encrypt, open_channel, place
-from exporter.net.starttls import Protocol, start_tls
-from exporter.net.tls import TlsClient
-from exporter.probing import Findings, ProbeSettings
-from exporter.results import Failed, Reason
 
 _EXPLAINED = {
     "expired": "the certificate, or one of its chain, has expired",
@@ -53,7 +53,7 @@ class TlsProbe:
         self.settings = settings
         self.place = place(settings.address)
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         """Connect, shake hands, and judge what the server showed; it is noted also when it is not trusted."""
         settings = self.settings
         channel = await open_channel(self.place, settings.route(found), found)

@@ -8,8 +8,8 @@ from typing import Final
 
 from rich.console import Console
 
-from exporter.check import Checked
-from exporter.reports import junit, plain, table
+from deploywatch.exporter.check import Checked
+from deploywatch.exporter.reports import junit, plain, table
 
 Show = Callable[[Checked], None]
 _PIPED_WIDTH = 200

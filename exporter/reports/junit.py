@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from exporter.check import Checked
-from exporter.health import ProbeHealth, ServiceHealth, Status, iso
+from deploywatch.exporter.check import Checked
+from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, iso
 
 # XML 1.0 has no way to write these, not even escaped.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from exporter.check import Checked
+from deploywatch.exporter.check import Checked
 
 
 def text(checked: Checked) -> str:

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exporter.check import Checked
-from exporter.health import ProbeHealth, Status
+from deploywatch.exporter.check import Checked
+from deploywatch.exporter.health import ProbeHealth, Status
 
 _TITLES = ("Service", "Environment", "Probe", "Kind", "Status", "Time", "Reason")
 

@@ -8,7 +8,7 @@ from typing import Any
 from deploywatch.config import nearest
 from deploywatch.document import Document, path_text
 from deploywatch.document import Path as KeyPath
-from exporter.settings.layers import LAYERS
+from deploywatch.exporter.settings.layers import LAYERS
 
 Fault = tuple[KeyPath, str]
 Probes = Sequence[tuple[KeyPath, dict[str, Any]]]

@@ -11,10 +11,10 @@ from pydantic import BaseModel, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
+from deploywatch.exporter.probes import AnyProbe
+from deploywatch.exporter.settings import blackbox
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Masked
-from exporter.probes import AnyProbe
-from exporter.settings import blackbox
 
 TARGET_KEYS: Mapping[str, tuple[str, str]] = {
     "http": ("url", "http://target.invalid/"),

@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection
 
-from receiver.store import insert_id
-from receiver.store.schema import attachments
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.schema import attachments
 
 LIMIT: Final = 256 * 1024
 """Bytes of one attachment that are kept: the end, which is where trouble shows."""

@@ -8,12 +8,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
-from receiver.alert import Alert
-from receiver.config import ReceiverConfig
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import NewJob, enqueue
-from receiver.messages import Event
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.messages import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +34,23 @@ class Case:
 
     def note(self, kind: str, text: str) -> None:
         """Add a line to the incident's timeline."""
-        book.write_line(self.connection, self.incident.id, self.now, kind, text)
+        store.write_line(self.connection, self.incident.id, self.now, kind, text)
 
     def queue_for_incident(self, kind: str) -> None:
         """Queue a job of this kind, once an incident."""
         self._queue(kind, f"{kind}:{self.incident.id}", f"{kind}:{self.incident.id}", {})
 
-    def queue_once(self, kind: str, *, which: str = "", lane: str = "", **payload: str) -> None:
+    def queue_once(self, kind: str, *, which: str = "", serial_key: str = "", **payload: str) -> None:
         """Queue a job of this kind, once an incident and severity; `which` tells several of a kind apart."""
         key = f"{kind}:{self.incident.id}:{self.incident.severity}:{which}"
-        self._queue(kind, key, lane or f"{kind}:{self.incident.id}:{which}", payload)
+        self._queue(kind, key, serial_key or f"{kind}:{self.incident.id}:{which}", payload)
 
-    def _queue(self, kind: str, key: str, lane: str, payload: dict[str, str]) -> None:
+    def _queue(self, kind: str, key: str, serial_key: str, payload: dict[str, str]) -> None:
         incident = self.incident
         job = NewJob(
             kind=kind,
             key=key,
-            lane=lane,
+            serial_key=serial_key,
             run_at=self.now,
             incident_id=incident.id,
             payload={"alert": self.alert.name, "severity": incident.severity, **payload},

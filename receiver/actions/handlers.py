@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from receiver.actions import investigate, run, scale, status_page, ticket
-from receiver.actions.rollback import approval, reconsider, rollback, verify
-from receiver.actions.telling import escalate, joined, notify, outlived
-from receiver.desk import Desk
-from receiver.jobs import Job, Outcome
+from deploywatch.receiver.actions import investigate, run, scale, status_page, ticket
+from deploywatch.receiver.actions.rollback import approval, reconsider, rollback, verify
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.escalation import escalate, open_too_long
+from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.notify import digest, notify
 
-HANDLERS: Mapping[str, Callable[[Desk, Job], Awaitable[Outcome]]] = {
+HANDLERS: Mapping[str, Callable[[Context, Job], Awaitable[Outcome]]] = {
     notify.KIND: notify.handle,
     escalate.KIND: escalate.handle,
     investigate.KIND: investigate.handle,
@@ -18,8 +19,8 @@ HANDLERS: Mapping[str, Callable[[Desk, Job], Awaitable[Outcome]]] = {
     rollback.VERIFY: verify.handle,
     reconsider.KIND: reconsider.handle,
     approval.KIND: approval.handle,
-    outlived.KIND: outlived.handle,
-    joined.KIND: joined.handle,
+    open_too_long.KIND: open_too_long.handle,
+    digest.KIND: digest.handle,
     scale.KIND: scale.handle,
     run.KIND: run.handle,
     ticket.KIND: ticket.handle,

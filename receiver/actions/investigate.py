@@ -10,19 +10,19 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.errors import UnreachableError
-from receiver.actions import attachments, command
-from receiver.actions.attachments import Found
-from receiver.actions.case import Case
-from receiver.actions.rollback import readings
-from receiver.actions.rollback.verify import look
-from receiver.actions.settings.investigate import Log
-from receiver.deployments import ledger
-from receiver.deployments.ledger import Deployment
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import Job, Outcome, done
-from receiver.messages import AlertView
+from deploywatch.receiver.actions import attachments, command
+from deploywatch.receiver.actions.attachments import Found
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.actions.rollback import signal_check
+from deploywatch.receiver.actions.rollback.verify import look
+from deploywatch.receiver.actions.settings.investigate import Log
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.messages import AlertView
 
 KIND = "investigate"
 _DEPLOYMENTS = 10
@@ -34,41 +34,41 @@ def queue(case: Case) -> None:
     case.queue_once(KIND)
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Collect what is known, keep it with the incident, and name it on the timeline."""
-    incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
+    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
     health, signals, logs = await asyncio.gather(
-        _health(desk, incident), _signals(desk, incident), _logs(desk, incident)
+        _health(context, incident), _signals(context, incident), _logs(context, incident)
     )
 
     def record(connection: Connection) -> None:
-        now = desk.clock()
-        alerts = [alert for alert in book.alerts_of(connection, incident.id) if alert.firing]
+        now = context.clock()
+        alerts = [alert for alert in store.alerts_of(connection, incident.id) if alert.firing]
         deployed = ledger.recent(
             connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment
         )
         found = (*_facts(alerts, deployed), *signals, *logs)
         kept = [f"{one.name} ({attachments.keep(connection, incident.id, one, now)})" for one in found]
         text = "; ".join((*_findings(alerts, deployed), f"health: {health}", f"kept: {', '.join(kept)}"))
-        book.write_line(connection, incident.id, now, "investigated", text)
+        store.write_line(connection, incident.id, now, "investigated", text)
 
     return done(record=record)
 
 
-async def _health(desk: Desk, incident: Incident) -> str:
-    target = desk.settings.rollback.target(incident.service, incident.environment)
+async def _health(context: Context, incident: Incident) -> str:
+    target = context.settings.rollback.target(incident.service, incident.environment)
     if target is None:
         return "no health address is configured for this service"
-    return (await look(desk.http, target.verify.url, incident.service, incident.environment, None)).detail
+    return (await look(context.http, target.verify.url, incident.service, incident.environment, None)).detail
 
 
-async def _signals(desk: Desk, incident: Incident) -> list[Found]:
+async def _signals(context: Context, incident: Incident) -> list[Found]:
     """Every configured number as it is now, in one text; one that gives no answer says why."""
     lines = []
-    for query in desk.settings.investigate.signals:
+    for query in context.settings.investigate.signals:
         try:
-            values = await readings.values(
-                desk, desk.settings.prometheus, query, incident.service, incident.environment
+            values = await signal_check.values(
+                context, context.settings.prometheus, query, incident.service, incident.environment
             )
             shown = ", ".join(f"{value:.6g}" for value in values[:20]) or "no data"
         except UnreachableError as error:
@@ -77,12 +77,12 @@ async def _signals(desk: Desk, incident: Incident) -> list[Found]:
     return [Found("signals", "\n".join(lines) + "\n")] if lines else []
 
 
-async def _logs(desk: Desk, incident: Incident) -> list[Found]:
-    fitting = [log for log in desk.settings.investigate.logs if log.covers(incident.service, incident.environment)]
-    return list(await asyncio.gather(*(_log(desk, log, incident) for log in fitting)))
+async def _logs(context: Context, incident: Incident) -> list[Found]:
+    fitting = [log for log in context.settings.investigate.logs if log.covers(incident.service, incident.environment)]
+    return list(await asyncio.gather(*(_log(context, log, incident) for log in fitting)))
 
 
-async def _log(desk: Desk, log: Log, incident: Incident) -> Found:
+async def _log(context: Context, log: Log, incident: Incident) -> Found:
     values = {"service": incident.service, "environment": incident.environment}
     try:
         argv = command.fill(log.command or (), values)
@@ -90,7 +90,7 @@ async def _log(desk: Desk, log: Log, incident: Incident) -> Found:
         return Found(log.name, f"not fetched: {error}\n")
     ran = await command.run(argv, log.timeout)
     ended = "" if ran.good else f"{'' if ran.output.endswith(chr(10)) else chr(10)}[the command {ran.end}]\n"
-    return Found(log.name, desk.conceal(ran.output) + ended)
+    return Found(log.name, context.conceal(ran.output) + ended)
 
 
 def _facts(firing: Sequence[AlertView], deployed: Sequence[Deployment]) -> tuple[Found, Found]:

@@ -12,18 +12,18 @@ from urllib.parse import quote
 import aiohttp
 from sqlalchemy import Connection, select
 
-from receiver.actions.executors.http import at, filled
-from receiver.actions.settings.post import Post
-from receiver.channels import answers
-from receiver.config import ReceiverConfig
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
-from receiver.messages import DeliveryError
-from receiver.rendering.filters import clean, lasting, line, web_link
-from receiver.store import upsert
-from receiver.store.schema import jobs, threads
+from deploywatch.receiver.actions.settings.post import Post
+from deploywatch.receiver.channels import errors
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.executors.http import at, filled
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, backoff, done, enqueue, failed, retry
+from deploywatch.receiver.messages import DeliveryError
+from deploywatch.receiver.rendering.filters import clean, lasting, line, web_link
+from deploywatch.receiver.store import upsert
+from deploywatch.receiver.store.schema import jobs, threads
 
 _ANSWER_LIMIT = 1024**2
 _TEXT_LIMIT = 2000
@@ -39,7 +39,7 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class HttpSystem:
     """What is told: `kind` is the action's name, `what` the name for people."""
 
     kind: str
@@ -55,19 +55,19 @@ class System:
         """Under which the reference is kept; no channel's name has a comma."""
         return f",{self.kind}"
 
-    async def open(self, desk: Desk, job: Job, settings: Post | None) -> Outcome:
+    async def open(self, context: Context, job: Job, settings: Post | None) -> Outcome:
         """Post it; trouble that may pass is tried again, and in the end the timeline says how it went."""
         if settings is None:
-            return done(*self._said(desk, job, "refused", f"{self.what} refused (no_target): none is configured"))
-        values = await desk.store.read(lambda connection: _facts(connection, desk, job))
+            return done(*self._said(context, job, "refused", f"{self.what} refused (no_target): none is configured"))
+        values = await context.store.read(lambda connection: _facts(connection, context, job))
         try:
             whole = _Request("POST", settings.url, filled(settings.body, values), values["key"])
-            answer = await _send(desk, settings, whole)
+            answer = await _send(context, settings, whole)
         except DeliveryError as error:
-            return self._trouble(desk, job, settings, error)
+            return self._trouble(context, job, settings, error)
         link = web_link(line(_found(answer, settings.link), _TEXT_LIMIT))
         reference = line(_found(answer, settings.reference), _REFERENCE_LIMIT)
-        text, write = self._said(desk, job, "good", f"{self.what} opened{f': {link}' if link else ''}")
+        text, write = self._said(context, job, "good", f"{self.what} opened{f': {link}' if link else ''}")
 
         def record(connection: Connection) -> None:
             upsert(
@@ -84,29 +84,31 @@ class System:
         asked = select(jobs.c.id).where(jobs.c.key == f"{self.kind}:{incident.id}")
         if settings is None or settings.resolved is None or connection.execute(asked).scalar() is None:
             return
-        lane = f"{self.kind}:{incident.id}"
-        enqueue(connection, now, NewJob(self.end, f"{self.end}:{incident.id}", lane, now, incident_id=incident.id))
+        serial_key = f"{self.kind}:{incident.id}"
+        enqueue(
+            connection, now, NewJob(self.end, f"{self.end}:{incident.id}", serial_key, now, incident_id=incident.id)
+        )
 
-    async def close(self, desk: Desk, job: Job, settings: Post | None) -> Outcome:
+    async def close(self, context: Context, job: Job, settings: Post | None) -> Outcome:
         """Say that the incident is over, where it was said that there is one."""
         if settings is None or settings.resolved is None:
             return done(f"{self.what} is no longer configured")
-        values = await desk.store.read(lambda connection: _facts(connection, desk, job))
-        reference = await desk.store.read(lambda connection: self._reference(connection, job))
+        values = await context.store.read(lambda connection: _facts(connection, context, job))
+        reference = await context.store.read(lambda connection: self._reference(connection, job))
         if reference is None:
-            return done(*self._said(desk, job, "end_refused", f"{self.what} not closed: none was opened"))
+            return done(*self._said(context, job, "end_refused", f"{self.what} not closed: none was opened"))
         end, values = settings.resolved, {**values, "reference": reference}
         if not reference and "{reference}" in end.url:
             text = f"{self.what} not closed: the answer to its opening had no {settings.reference}"
-            return failed(*self._said(desk, job, "end_failed", text))
+            return failed(*self._said(context, job, "end_failed", text))
         url = end.url.format_map({name: quote(value, safe="") for name, value in values.items()})
         try:
             await _send(
-                desk, settings, _Request(end.method, url, filled(end.body, values), f"{values['key']}-resolved")
+                context, settings, _Request(end.method, url, filled(end.body, values), f"{values['key']}-resolved")
             )
         except DeliveryError as error:
-            return self._trouble(desk, job, settings, error)
-        return done(*self._said(desk, job, "end_good", f"{self.what} closed"))
+            return self._trouble(context, job, settings, error)
+        return done(*self._said(context, job, "end_good", f"{self.what} closed"))
 
     def _reference(self, connection: Connection, job: Job) -> str | None:
         query = select(threads.c.reference).where(
@@ -115,19 +117,19 @@ class System:
         found: str | None = connection.execute(query).scalar()
         return found
 
-    def _trouble(self, desk: Desk, job: Job, settings: Post, error: DeliveryError) -> Outcome:
-        if error.again and desk.clock() - job.created_at < settings.give_up_after:
-            return again(str(error), max(error.after or timedelta(), backoff(job.attempts)), reason=error.reason)
+    def _trouble(self, context: Context, job: Job, settings: Post, error: DeliveryError) -> Outcome:
+        if error.again and context.clock() - job.created_at < settings.give_up_after:
+            return retry(str(error), max(error.after or timedelta(), backoff(job.attempts)), reason=error.reason)
         state, told = ("end_failed", "not closed") if job.kind == self.end else ("failed", "failed")
-        return failed(*self._said(desk, job, state, f"{self.what} {told}: {error}"), reason=error.reason)
+        return failed(*self._said(context, job, state, f"{self.what} {told}: {error}"), reason=error.reason)
 
-    def _said(self, desk: Desk, job: Job, state: str, text: str) -> tuple[str, Any]:
+    def _said(self, context: Context, job: Job, state: str, text: str) -> tuple[str, Any]:
         """The text, and what writes it to the timeline."""
-        return text, lambda c: book.write_line(c, job.incident_id, desk.clock(), f"{self.kind}_{state}", text)
+        return text, lambda c: store.write_line(c, job.incident_id, context.clock(), f"{self.kind}_{state}", text)
 
 
-TICKET = System("ticket", "ticket")
-STATUS_PAGE = System("status_page", "status page entry")
+TICKET = HttpSystem("ticket", "ticket")
+STATUS_PAGE = HttpSystem("status_page", "status page entry")
 
 
 def queue_ends(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
@@ -156,7 +158,7 @@ def facts(incident: Incident, summary: str, external_url: str) -> dict[str, str]
     return {name: clean(text)[:_TEXT_LIMIT] for name, text in texts.items()}
 
 
-async def _send(desk: Desk, settings: Post, request: _Request) -> Any:
+async def _send(context: Context, settings: Post, request: _Request) -> Any:
     """The answer's JSON, None when it is none; DeliveryError when that fails."""
     headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
     headers[settings.idempotency_header] = request.key
@@ -164,17 +166,17 @@ async def _send(desk: Desk, settings: Post, request: _Request) -> Any:
         headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
     limit = aiohttp.ClientTimeout(total=settings.timeout.total_seconds())
     try:
-        async with desk.http.request(
+        async with context.http.request(
             request.method, request.url, json=request.body, headers=headers, timeout=limit, allow_redirects=False
         ) as response:
             content = (await response.content.read(_ANSWER_LIMIT)).decode("utf-8", "replace")
             if not 200 <= response.status < 300:
-                detail = answers.scrub(content, settings.secrets)
-                raise answers.from_status(response.status, detail, after=answers.retry_after(response.headers))
+                detail = errors.scrub(content, settings.secrets)
+                raise errors.from_status(response.status, detail, after=errors.retry_after(response.headers))
     except TimeoutError as error:
-        raise answers.timed_out(settings.timeout.total_seconds()) from error
+        raise errors.timed_out(settings.timeout.total_seconds()) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise answers.unconnected(error, settings.secrets) from error
+        raise errors.unconnected(error, settings.secrets) from error
     try:
         return json.loads(content)
     except ValueError:
@@ -187,7 +189,7 @@ def _found(answer: Any, path: str) -> str:
     return "" if found is None or isinstance(found, Mapping | list) else str(found)
 
 
-def _facts(connection: Connection, desk: Desk, job: Job) -> dict[str, str]:
-    alerts = book.alerts_of(connection, job.incident_id)
-    incident = book.get(connection, job.incident_id)
-    return facts(incident, alerts[0].summary if alerts else "", desk.settings.external_url)
+def _facts(connection: Connection, context: Context, job: Job) -> dict[str, str]:
+    alerts = store.alerts_of(connection, job.incident_id)
+    incident = store.get(connection, job.incident_id)
+    return facts(incident, alerts[0].summary if alerts else "", context.settings.external_url)

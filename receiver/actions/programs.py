@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 
-from receiver.actions.executors.choice import Choice
-from receiver.actions.settings import ActionSettings
+from deploywatch.receiver.actions.settings import ActionSettings
+from deploywatch.receiver.executors.registry import Choice
 
 Which = Callable[[str], str | None]
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from deploywatch.config import nearest
-from receiver.actions import investigate, log, run, scale, status_page, ticket
-from receiver.actions.case import Case
-from receiver.actions.rollback import rollback
-from receiver.actions.telling import escalate, joined, outlived
-from receiver.actions.telling.notify import tell
-from receiver.held import holding
-from receiver.incidents import agenda
-from receiver.strategy import ActionName
+from deploywatch.receiver.actions import investigate, log, run, scale, status_page, ticket
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.actions.rollback import rollback
+from deploywatch.receiver.escalation import escalate, open_too_long, timers
+from deploywatch.receiver.notify import digest
+from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.strategy import ActionName
+from deploywatch.receiver.suppression import holding
 
 __all__ = ["ACTIONS", "Case", "queue_all"]
 
@@ -47,9 +47,9 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
 
     During maintenance most of them are held until it ends.
     """
-    agenda.begin(case.connection, case.incident, case.now)
-    outlived.watch(case)
-    joined.watch(case)
+    timers.begin(case.connection, case.incident, case.now)
+    open_too_long.watch(case)
+    digest.watch(case)
     hold = holding.current(case.connection, case.settings, case.incident, case.now)
     if hold:
         actions, held = holding.split(hold, actions)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from receiver.actions import runs
-from receiver.actions.case import Case
-from receiver.actions.runs import Begun
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.jobs import Job, Outcome
+from deploywatch.receiver.actions import runs
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.actions.runs import Begun
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND = "run"
 
@@ -25,16 +25,18 @@ def queue(case: Case) -> None:
         case.note("run_refused", f"run refused (no_target): no command is configured for {where}; add one to run")
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Run the command once."""
-    return await runs.carry_out(desk, job, lambda connection: _begin(connection, desk, job))
+    return await runs.carry_out(context, job, lambda connection: _begin(connection, context, job))
 
 
-def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
-    incident, now, name = book.get(connection, job.incident_id), desk.clock(), job.payload["name"]
-    found = next((run for run in desk.settings.run if run.name == name), None)
+def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
+    incident, now, name = store.get(connection, job.incident_id), context.clock(), job.payload["name"]
+    found = next((run for run in context.settings.run if run.name == name), None)
     if found is None:
-        runs.refuse(connection, desk, incident, KIND, reason="no_target", detail=f"{name} is not configured any more")
+        runs.refuse(
+            connection, context, incident, KIND, reason="no_target", detail=f"{name} is not configured any more"
+        )
         return None
     values = {
         "service": incident.service,
@@ -46,6 +48,6 @@ def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
     try:
         plan = found.plan(values)
     except ValueError as error:
-        runs.refuse(connection, desk, incident, KIND, reason="unsafe_value", detail=str(error))
+        runs.refuse(connection, context, incident, KIND, reason="unsafe_value", detail=str(error))
         return None
     return runs.begin(connection, job, incident, plan, what=f"running {name}", limit=found.timeout, now=now)

@@ -10,17 +10,17 @@ from sqlalchemy import Connection, func, select, update
 
 from deploywatch import logs
 from deploywatch.quantity import format_duration
-from receiver.actions.executors.plan import Means, Plan, Result
-from receiver.actions.telling import escalate
-from receiver.actions.telling.notify import tell
-from receiver.desk import Desk
-from receiver.held import silenced
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import Job, Outcome, done
-from receiver.messages import Event
-from receiver.store import insert_id
-from receiver.store.schema import action_runs
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.executors.plan import Means, Plan, Result
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.schema import action_runs
+from deploywatch.receiver.suppression import silenced
 
 log = logs.get("actions")
 
@@ -56,39 +56,41 @@ def begin(
         "started_at": now,
     }
     number = insert_id(connection, action_runs, row)
-    book.write_line(connection, incident.id, now, f"{job.kind}_started", f"{what}: {plan}")
+    store.write_line(connection, incident.id, now, f"{job.kind}_started", f"{what}: {plan}")
     return Begun(number, job.kind, what, plan, limit, now)
 
 
-async def perform(desk: Desk, plan: Plan, limit: timedelta) -> Result:
+async def perform(context: Context, plan: Plan, limit: timedelta) -> Result:
     """Carry it out; how it went is told without secrets."""
-    result = await plan.perform(Means(desk.http, desk.clock, desk.sleep), limit)
-    return replace(result, detail=desk.conceal(result.detail))
+    result = await plan.perform(Means(context.http, context.clock, context.sleep), limit)
+    return replace(result, detail=context.conceal(result.detail))
 
 
-async def carry_out(desk: Desk, job: Job, begin: Begin, after: After | None = None) -> Outcome:
+async def carry_out(context: Context, job: Job, begin: Begin, after: After | None = None) -> Outcome:
     """Begin and carry out once, unless silenced; a run that was interrupted is not repeated, and people are told."""
-    interrupted = await desk.store.read(lambda connection: _interrupted(connection, job))
+    interrupted = await context.store.read(lambda connection: _interrupted(connection, job))
     if interrupted is not None:
         number = interrupted
         lost = Result(good=False, detail="the receiver stopped while it ran; it is not run again", known=False)
-        return done(lost.detail, lambda c: _close(c, desk, job, number, lost, what=job.kind, after=after))
-    if held := await silenced.hold_back(desk, job):
+        return done(lost.detail, lambda c: _close(c, context, job, number, lost, what=job.kind, after=after))
+    if held := await silenced.hold_back(context, job):
         return held
-    begun = await desk.store.write(begin)
+    begun = await context.store.write(begin)
     if begun is None:
         return done()
     log.info("an action begins", action=begun.action, incident=job.incident_id, plan=str(begun.plan))
-    result = await perform(desk, begun.plan, begun.limit)
+    result = await perform(context, begun.plan, begun.limit)
     log.info("an action ended", action=begun.action, incident=job.incident_id, good=result.good, result=result.detail)
-    return done(result.detail, lambda c: _close(c, desk, job, begun.id, result, what=begun.what, after=after))
+    return done(result.detail, lambda c: _close(c, context, job, begun.id, result, what=begun.what, after=after))
 
 
-def refuse(connection: Connection, desk: Desk, incident: Incident, action: str, *, reason: str, detail: str) -> None:
+def refuse(
+    connection: Connection, context: Context, incident: Incident, action: str, *, reason: str, detail: str
+) -> None:
     """Say on the timeline and to people that an action is not done, and why."""
-    now, text = desk.clock(), f"{action} refused ({reason}): {detail}"
-    book.write_line(connection, incident.id, now, f"{action}_refused", text)
-    tell(connection, desk.settings, incident, Event.UPDATE, now, once=f"{action}:{reason}", note=text)
+    now, text = context.clock(), f"{action} refused ({reason}): {detail}"
+    store.write_line(connection, incident.id, now, f"{action}_refused", text)
+    tell(connection, context.settings, incident, Event.UPDATE, now, once=f"{action}:{reason}", note=text)
 
 
 def begun_since(connection: Connection, action: str, since: datetime, *target: str) -> int:
@@ -120,9 +122,9 @@ def _interrupted(connection: Connection, job: Job) -> int | None:
 
 
 def _close(
-    connection: Connection, desk: Desk, job: Job, number: int, result: Result, *, what: str, after: After | None
+    connection: Connection, context: Context, job: Job, number: int, result: Result, *, what: str, after: After | None
 ) -> None:
-    now, incident = desk.clock(), book.get(connection, job.incident_id)
+    now, incident = context.clock(), store.get(connection, job.incident_id)
     state = "good" if result.good else "failed" if result.known else "unknown"
     row = action_runs.c.id == number
     began = connection.execute(select(action_runs.c.started_at).where(row)).scalar_one()
@@ -130,10 +132,10 @@ def _close(
     connection.execute(update(action_runs).where(row).values(**closed))
     how = {"good": "done", "failed": "failed", "unknown": "nobody knows whether it happened"}[state]
     text = f"{what}: {how} after {format_duration(_whole(now - began))}: {result.detail}"
-    book.write_line(connection, incident.id, now, f"{job.kind}_{state}", text)
-    tell(connection, desk.settings, incident, Event.UPDATE, now, once=f"{job.kind}:{number}", note=text)
+    store.write_line(connection, incident.id, now, f"{job.kind}_{state}", text)
+    tell(connection, context.settings, incident, Event.UPDATE, now, once=f"{job.kind}:{number}", note=text)
     if not result.good:
-        escalate.at_once(connection, desk.settings, incident, now, why=text, once=f"{job.kind}:{number}")
+        escalate.at_once(connection, context.settings, incident, now, why=text, once=f"{job.kind}:{number}")
     if after is not None:
         after(connection)
 

@@ -9,17 +9,17 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from receiver.actions import runs
-from receiver.actions.case import Case
-from receiver.actions.rollback import record
-from receiver.actions.rollback.brakes import HOUR
-from receiver.actions.runs import Begun
-from receiver.actions.settings.scale import Scale, ScaleTarget
-from receiver.desk import Desk
-from receiver.held import holding
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import Job, Outcome
+from deploywatch.receiver.actions import runs
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.actions.rollback.brakes import HOUR
+from deploywatch.receiver.actions.runs import Begun
+from deploywatch.receiver.actions.settings.scale import Scale, ScaleTarget
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.suppression import holding
 
 KIND = "scale"
 
@@ -106,28 +106,28 @@ def decide(at: Situation, settings: Scale) -> Go | Refused:
 
 def queue(case: Case) -> None:
     """Queue the decision, one after another with all that changes the target."""
-    case.queue_once(KIND, lane=record.lane(case.incident.service, case.incident.environment))
+    case.queue_once(KIND, serial_key=history.serial_key(case.incident.service, case.incident.environment))
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Decide and, when the brakes allow it, scale once."""
 
     def unlock(connection: Connection) -> None:
-        incident = book.get(connection, job.incident_id)
-        record.give_back(connection, incident.service, incident.environment, _holder(job))
+        incident = store.get(connection, job.incident_id)
+        history.give_back(connection, incident.service, incident.environment, _holder(job))
 
-    return await runs.carry_out(desk, job, lambda connection: _begin(connection, desk, job), unlock)
+    return await runs.carry_out(context, job, lambda connection: _begin(connection, context, job), unlock)
 
 
-def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
-    incident, now = book.get(connection, job.incident_id), desk.clock()
+def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
+    incident, now = store.get(connection, job.incident_id), context.clock()
     at = _situation(connection, incident, now)
-    hold = holding.current(connection, desk.settings, incident, now)
+    hold = holding.current(connection, context.settings, incident, now)
     if hold and not at.incident_over:
-        lane = record.lane(at.service, at.environment)
-        holding.keep_job(connection, hold, incident, now, job=job, lane=lane)
+        serial_key = history.serial_key(at.service, at.environment)
+        holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key)
         return None
-    decision = decide(at, desk.settings.scale)
+    decision = decide(at, context.settings.scale)
     if isinstance(decision, Go):
         target = decision.target
         where = {"service": incident.service, "environment": incident.environment}
@@ -138,12 +138,12 @@ def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
         else:
             what = f"scaling {incident.service} in {incident.environment} to {target.replicas}"
             if decision.dry_run:
-                book.write_line(connection, incident.id, now, "scale_dry_run", f"dry run: {what}: {plan}")
+                store.write_line(connection, incident.id, now, "scale_dry_run", f"dry run: {what}: {plan}")
                 return None
-            if record.take(connection, incident.service, incident.environment, _holder(job), now):
+            if history.take(connection, incident.service, incident.environment, _holder(job), now):
                 return runs.begin(connection, job, incident, plan, what=what, limit=target.timeout, now=now)
             decision = Refused(Refusal.LOCKED, "another replica was faster")
-    runs.refuse(connection, desk, incident, KIND, reason=decision.reason, detail=decision.sentence)
+    runs.refuse(connection, context, incident, KIND, reason=decision.reason, detail=decision.sentence)
     return None
 
 
@@ -157,7 +157,7 @@ def _situation(connection: Connection, incident: Incident, now: datetime) -> Sit
         last=runs.last_begun(connection, KIND, *target),
         of_target=runs.begun_since(connection, KIND, now - HOUR, *target),
         in_all=runs.begun_since(connection, KIND, now - HOUR),
-        held_by=record.held_by(connection, *target),
+        held_by=history.held_by(connection, *target),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from receiver.actions.case import Case
-from receiver.actions.posting import STATUS_PAGE
-from receiver.desk import Desk
-from receiver.jobs import Job, Outcome
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.actions.posting import STATUS_PAGE
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND, END = STATUS_PAGE.kind, STATUS_PAGE.end
 
@@ -15,11 +15,11 @@ def queue(case: Case) -> None:
     case.queue_for_incident(KIND)
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Open it; a second try bears the same key."""
-    return await STATUS_PAGE.open(desk, job, desk.settings.status_page)
+    return await STATUS_PAGE.open(context, job, context.settings.status_page)
 
 
-async def end(desk: Desk, job: Job) -> Outcome:
+async def end(context: Context, job: Job) -> Outcome:
     """Say that the incident is over."""
-    return await STATUS_PAGE.close(desk, job, desk.settings.status_page)
+    return await STATUS_PAGE.close(context, job, context.settings.status_page)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from receiver.actions.case import Case
-from receiver.actions.posting import TICKET
-from receiver.desk import Desk
-from receiver.jobs import Job, Outcome
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.actions.posting import TICKET
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND, END = TICKET.kind, TICKET.end
 
@@ -15,11 +15,11 @@ def queue(case: Case) -> None:
     case.queue_for_incident(KIND)
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Open it; a second try bears the same key."""
-    return await TICKET.open(desk, job, desk.settings.ticket)
+    return await TICKET.open(context, job, context.settings.ticket)
 
 
-async def end(desk: Desk, job: Job) -> Outcome:
+async def end(context: Context, job: Job) -> Outcome:
     """Say that the incident is over."""
-    return await TICKET.close(desk, job, desk.settings.ticket)
+    return await TICKET.close(context, job, context.settings.ticket)

@@ -7,36 +7,36 @@ from typing import cast
 
 from aiohttp import web
 
-from receiver.api.approvals import Approvals
-from receiver.api.audit import Audit
-from receiver.api.deployments import Deployments
-from receiver.api.incidents import Incidents
-from receiver.api.maintenance import Maintenance
-from receiver.api.oncall import OnCall
-from receiver.api.openapi import Documented, text
-from receiver.api.routing import Route, add_routes
-from receiver.desk import Desk
+from deploywatch.receiver.api.approvals import Approvals
+from deploywatch.receiver.api.audit import Audit
+from deploywatch.receiver.api.deployments import Deployments
+from deploywatch.receiver.api.incidents import Incidents
+from deploywatch.receiver.api.maintenance import Maintenance
+from deploywatch.receiver.api.oncall import OnCall
+from deploywatch.receiver.api.openapi import Documented, text
+from deploywatch.receiver.api.routing import Route, add_routes
+from deploywatch.receiver.context import Context
 
 
-def routes(desk: Desk, *, queued: Callable[[], None]) -> tuple[Route, ...]:
+def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]:
     """Every route; `queued` is called when a change may have queued a job."""
     parts = (
-        *Incidents(desk, queued=queued).routes(),
-        *Approvals(desk, queued=queued).routes(),
-        *Deployments(desk, queued=queued).routes(),
-        *Maintenance(desk, queued=queued).routes(),
-        *OnCall(desk).routes(),
-        *Audit(desk).routes(),
+        *Incidents(context, queued=queued).routes(),
+        *Approvals(context, queued=queued).routes(),
+        *Deployments(context, queued=queued).routes(),
+        *Maintenance(context, queued=queued).routes(),
+        *OnCall(context).routes(),
+        *Audit(context).routes(),
     )
     return Documented(parts).routes
 
 
 def described() -> str:
     """The OpenAPI document of every route, as JSON."""
-    nobody = cast("Desk", None)  # no handler is called, so nobody needs a desk
+    nobody = cast("Context", None)  # no handler is called, so nobody needs a context
     return text(routes(nobody, queued=lambda: None))
 
 
-def add_to(app: web.Application, desk: Desk, *, queued: Callable[[], None]) -> None:
+def add_to(app: web.Application, context: Context, *, queued: Callable[[], None]) -> None:
     """Register the API; bad input is 400 with every fault, an unknown number 404, store trouble 503."""
-    add_routes(app, routes(desk, queued=queued))
+    add_routes(app, routes(context, queued=queued))

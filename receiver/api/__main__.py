@@ -1,7 +1,7 @@
-"""Prints the OpenAPI document: `python -m receiver.api > docs/openapi.json`."""
+"""Prints the OpenAPI document: `python -m deploywatch.receiver.api > docs/openapi.json`."""
 
 import sys
 
-from receiver.api import described
+from deploywatch.receiver.api import described
 
 sys.stdout.write(described())

@@ -10,15 +10,15 @@ from sqlalchemy import Connection, select
 from deploywatch import html
 from deploywatch.config import Settings
 from deploywatch.html import Markup
-from receiver.actions.rollback import approval, record, rollback
-from receiver.actions.rollback.approval import NO, YES, Approval
-from receiver.api.answers import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
-from receiver.api.auditing import audited
-from receiver.api.routing import PREFIX, Name, Remark, Route, not_found, number, read_body
-from receiver.api.shown import actions_json, approval_json
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.store.schema import attachments
+from deploywatch.receiver.actions.rollback import approval, history, rollback
+from deploywatch.receiver.actions.rollback.approval import NO, YES, Approval
+from deploywatch.receiver.api.auditing import audited
+from deploywatch.receiver.api.routing import PREFIX, Name, Remark, Route, not_found, number, read_body
+from deploywatch.receiver.api.schemas import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
+from deploywatch.receiver.api.serializers import actions_json, approval_json
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.store.schema import attachments
 
 _NAME_LIMIT = 200
 
@@ -40,8 +40,8 @@ class Allowed(Answer):
 class Approvals:
     """The routes by which people decide about rollbacks; `queued` is called when an answer may have queued a job."""
 
-    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
+        self._desk = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
@@ -72,7 +72,7 @@ class Approvals:
         person, wanted, now = await read_body(request, Answer), number(request), self._desk.clock()
 
         def write(connection: Connection) -> bool:
-            incident = book.find(connection, wanted)
+            incident = store.find(connection, wanted)
             if incident is not None:
                 rollback.queue_for(connection, incident, person.by, now)
             return incident is not None
@@ -103,7 +103,7 @@ class Approvals:
         where = (told.service, told.environment)
 
         def write(connection: Connection) -> None:
-            record.allow_again(connection, *where, now, by=told.by, note=told.note)
+            history.allow_again(connection, *where, now, by=told.by, note=told.note)
 
         done = audited(request, now, write, by=told.by, sent=told, changed=lambda _: True)
         await self._desk.store.write(done)

@@ -6,17 +6,17 @@ import re
 
 from aiohttp import web
 
-from receiver.api.answers import AuditAnswer
-from receiver.api.routing import Route, limit
-from receiver.desk import Desk
-from receiver.people import audit
+from deploywatch.receiver.api.routing import Route, limit
+from deploywatch.receiver.api.schemas import AuditAnswer
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.lifecycle import audit
 
 
 class Audit:
     """The route of the audit."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._desk = context
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""

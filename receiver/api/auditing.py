@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from deploywatch.receiver.lifecycle import audit
+from deploywatch.receiver.lifecycle.audit import Entry
 from deploywatch.webconfig import USER
-from receiver.people import audit
-from receiver.people.audit import Entry
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
-from receiver.actions.rollback import reconsider
-from receiver.api.answers import DeploymentAnswer
-from receiver.api.auditing import audited
-from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
-from receiver.deployments import announce, ledger
-from receiver.desk import Desk
+from deploywatch.receiver.actions.rollback import reconsider
+from deploywatch.receiver.api.auditing import audited
+from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
+from deploywatch.receiver.api.schemas import DeploymentAnswer
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import announce, ledger
 
 _LONGEST_SECONDS = 366 * 86400
 _CLOCKS_DIFFER = timedelta(hours=1)
@@ -54,8 +54,8 @@ class Finish(Settings):
 class Deployments:
     """The routes below /deployments; `queued` is called when there is news to tell."""
 
-    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
+        self._desk = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:

@@ -12,16 +12,16 @@ from sqlalchemy import Connection
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
-from receiver.api.answers import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
-from receiver.api.auditing import audited
-from receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
-from receiver.api.shown import check_json, incident_json, whole_json
-from receiver.config import ReceiverConfig
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.people import handling, resolution
-from receiver.strategy import Severity
+from deploywatch.receiver.api.auditing import audited
+from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
+from deploywatch.receiver.api.schemas import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
+from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.lifecycle import resolution, response
+from deploywatch.receiver.strategy import Severity
 
 P = TypeVar("P", bound="Person")
 
@@ -70,8 +70,8 @@ Change = Callable[[Connection, ReceiverConfig, Incident, P, datetime], Incident]
 class Incidents:
     """The routes below /incidents; `queued` is called when a change may have queued a job."""
 
-    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
+        self._desk = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
@@ -102,7 +102,7 @@ class Incidents:
             known = ", ".join(get_args(Severity))
             raise web.HTTPBadRequest(text=f"severity={unknown[0][:40]}: write one or several of {known}\n")
         found = await self._desk.store.read(
-            lambda c: book.recent(
+            lambda c: store.recent(
                 c,
                 only_open=query.get("status") == "open",
                 limit=most,
@@ -115,8 +115,8 @@ class Incidents:
 
     async def incident(self, request: web.Request) -> web.Response:
         """One incident with its alerts, rollbacks, checklist and timeline."""
-        wanted, desk = number(request), self._desk
-        whole = await desk.store.read(lambda c: whole_json(c, desk.settings, wanted, desk.clock))
+        wanted, context = number(request), self._desk
+        whole = await context.store.read(lambda c: whole_json(c, context.settings, wanted, context.clock))
         return web.json_response(whole) if whole else not_found("incident", wanted)
 
     async def postmortem(self, request: web.Request) -> web.Response:
@@ -124,7 +124,7 @@ class Incidents:
         wanted = number(request)
 
         def draft(connection: Connection) -> str | None:
-            found = book.find(connection, wanted)
+            found = store.find(connection, wanted)
             return resolution.postmortem(connection, self._desk, wanted) if found else None
 
         text = await self._desk.store.read(draft)
@@ -133,7 +133,7 @@ class Incidents:
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Note that a person has the incident in hand; escalation for want of one stops."""
         return await self._change(
-            request, Person, lambda c, s, i, p, now: handling.acknowledge(c, s, i, now, by=p.by, note=p.note)
+            request, Person, lambda c, s, i, p, now: response.acknowledge(c, s, i, now, by=p.by, note=p.note)
         )
 
     async def resolve(self, request: web.Request) -> web.Response:
@@ -148,7 +148,7 @@ class Incidents:
         """Add a person's words to the timeline."""
 
         def change(c: Connection, _: ReceiverConfig, incident: Incident, person: Comment, now: datetime) -> Incident:
-            book.write_line(c, incident.id, now, "comment", person.note, actor=person.by)
+            store.write_line(c, incident.id, now, "comment", person.note, actor=person.by)
             return incident
 
         return await self._change(request, Comment, change)
@@ -158,7 +158,7 @@ class Incidents:
         return await self._change(
             request,
             Commander,
-            lambda c, s, i, p, now: handling.command(c, s, i, now, by=p.by, leader=p.leader or p.by),
+            lambda c, s, i, p, now: response.command(c, s, i, now, by=p.by, leader=p.leader or p.by),
         )
 
     async def mitigate(self, request: web.Request) -> web.Response:
@@ -166,7 +166,7 @@ class Incidents:
         return await self._change(
             request,
             Mitigation,
-            lambda c, _, i, p, now: handling.mitigate(c, i, now, by=p.by, note=p.note, over=p.over),
+            lambda c, _, i, p, now: response.mitigate(c, i, now, by=p.by, note=p.note, over=p.over),
         )
 
     async def update(self, request: web.Request) -> web.Response:
@@ -174,13 +174,13 @@ class Incidents:
         return await self._change(
             request,
             StatusUpdate,
-            lambda c, s, i, p, now: handling.update(c, s, i, now, by=p.by, note=p.note, next_in=p.next_in),
+            lambda c, s, i, p, now: response.update(c, s, i, now, by=p.by, note=p.note, next_in=p.next_in),
         )
 
     async def review(self, request: web.Request) -> web.Response:
         """Say that the review of a resolved incident is done."""
         return await self._change(
-            request, Person, lambda c, _, i, p, now: handling.review(c, i, now, by=p.by, note=p.note)
+            request, Person, lambda c, _, i, p, now: response.review(c, i, now, by=p.by, note=p.note)
         )
 
     async def check(self, request: web.Request) -> web.Response:
@@ -188,10 +188,10 @@ class Incidents:
         tick, wanted, now = await read_body(request, Tick), number(request), self._desk.clock()
 
         def write(connection: Connection) -> CheckAnswer | None:
-            incident = book.find(connection, wanted)
+            incident = store.find(connection, wanted)
             if incident is None:
                 return None
-            found = handling.tick(
+            found = response.tick(
                 connection, self._desk.settings, incident, now, by=tick.by, item=tick.item, done=tick.done
             )
             return check_json(found) if found else None
@@ -205,7 +205,7 @@ class Incidents:
         person, wanted, now = await read_body(request, model), number(request), self._desk.clock()
 
         def write(connection: Connection) -> Incident | None:
-            incident = book.find(connection, wanted)
+            incident = store.find(connection, wanted)
             return change(connection, self._desk.settings, incident, person, now) if incident else None
 
         changed = await self._desk.store.write(audited(request, now, write, by=person.by, sent=person))

@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
-from receiver.api.answers import WindowAnswer
-from receiver.api.auditing import audited
-from receiver.api.routing import Name, Remark, Route, not_found, number, read_body
-from receiver.desk import Desk
-from receiver.held import holding, maintenance
-from receiver.held.windows import Window
+from deploywatch.receiver.api.auditing import audited
+from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, number, read_body
+from deploywatch.receiver.api.schemas import WindowAnswer
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.suppression import holding, maintenance
+from deploywatch.receiver.suppression.windows import Window
 
 _LONGEST = timedelta(days=31)
 
@@ -69,8 +69,8 @@ class EndWindow(Settings):
 class Maintenance:
     """The routes below /maintenance; `queued` is called when a change may have made a job due."""
 
-    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
+        self._desk = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
@@ -84,8 +84,8 @@ class Maintenance:
 
     async def windows(self, _: web.Request) -> web.Response:
         """List the windows that are open or to come, the earliest first; recurring ones while they are open."""
-        desk, now = self._desk, self._desk.clock()
-        found = await desk.store.read(lambda c: maintenance.upcoming(c, desk.settings.maintenance, now))
+        context, now = self._desk, self._desk.clock()
+        found = await context.store.read(lambda c: maintenance.upcoming(c, context.settings.maintenance, now))
         return web.json_response([window_json(one, now) for one in found])
 
     async def start(self, request: web.Request) -> web.Response:

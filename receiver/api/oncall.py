@@ -8,11 +8,11 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from deploywatch.clock import UtcTime
-from receiver.api.answers import DutyAnswer, OnCallAnswer
-from receiver.api.routing import Route
-from receiver.desk import Desk
-from receiver.oncall.roster import Schedule
-from receiver.oncall.schedule import Duty, on_call
+from deploywatch.receiver.api.routing import Route
+from deploywatch.receiver.api.schemas import DutyAnswer, OnCallAnswer
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.escalation.on_call import Duty, on_call
+from deploywatch.receiver.settings.on_call import Schedule
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
 _YEARS = range(1971, 9000)
@@ -21,8 +21,8 @@ _YEARS = range(1971, 9000)
 class OnCall:
     """The route of the schedule."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._desk = context
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from deploywatch import __version__
-from receiver.api.routing import PREFIX, Route
+from deploywatch.receiver.api.routing import PREFIX, Route
 
 PATH = "/openapi.json"
 

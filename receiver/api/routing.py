@@ -11,9 +11,9 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, StringConstraints
 
-from receiver.intake import bodies
-from receiver.intake.bodies import BodyError
-from receiver.store import StoreError, UnfitError
+from deploywatch.receiver.intake import bodies
+from deploywatch.receiver.intake.bodies import BodyError
+from deploywatch.receiver.store import StoreError, UnfitError
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from deploywatch.config import Settings
-from receiver.channels.email import EmailChannel, EmailSettings
-from receiver.channels.pagerduty import PagerDutyChannel, PagerDutySettings
-from receiver.channels.slack import SlackChannel, SlackSettings
-from receiver.channels.webhook import WebhookChannel, WebhookSettings
-from receiver.messages import Channel
+from deploywatch.receiver.channels.email import EmailChannel, EmailSettings
+from deploywatch.receiver.channels.pagerduty import PagerDutyChannel, PagerDutySettings
+from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.channels.webhook import WebhookChannel, WebhookSettings
+from deploywatch.receiver.messages import Channel
 
 AnySettings = SlackSettings | PagerDutySettings | EmailSettings | WebhookSettings
 ChannelSettings = Annotated[AnySettings, Field(discriminator="kind")]

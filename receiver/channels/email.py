@@ -24,12 +24,12 @@ from pydantic import AfterValidator, Field, model_validator
 from deploywatch import logs
 from deploywatch.config import RelativePath, Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.channels import errors
+from deploywatch.receiver.channels.email_connections import Connections
+from deploywatch.receiver.channels.lifetime import Lifetime
+from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message
+from deploywatch.receiver.rendering.filters import cut, line
 from deploywatch.secrets import Secret
-from receiver.channels import answers
-from receiver.channels.email_connections import Connections
-from receiver.channels.lifetime import Lifetime
-from receiver.messages import DeliveryError, Event, IncidentView, Message
-from receiver.rendering.filters import cut, line
 
 SUBJECT_LIMIT: Final = 200
 BODY_LIMIT: Final = 12_000
@@ -104,7 +104,7 @@ class EmailSettings(Settings):
     def _check_login(self) -> Self:
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password go together; give both or neither")
-        if self.password is not None and self.security == "none" and not answers.is_loopback(f"smtp://{self.smtp}"):
+        if self.password is not None and self.security == "none" and not errors.is_loopback(f"smtp://{self.smtp}"):
             raise ValueError("security: none would send the password in clear; use starttls or tls")
         return self
 
@@ -145,7 +145,7 @@ class EmailChannel:
 
     async def find(self, message: Message, reference: str | None) -> str | None:
         """Nobody can be asked; but both mails bear the same Message-ID. Raises DeliveryError."""
-        raise answers.unknowable("a mail server cannot be asked what arrived")
+        raise errors.unknowable("a mail server cannot be asked what arrived")
 
     async def close(self) -> None:
         """Leave the mail server."""
@@ -247,10 +247,10 @@ def _color(incident: IncidentView) -> str:
 
 def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
     secrets = (settings.password,)
-    told = answers.told(error, secrets)
+    told = errors.told(error, secrets)
     match error:
         case TimeoutError():
-            return answers.timed_out(settings.timeout.total_seconds())
+            return errors.timed_out(settings.timeout.total_seconds())
         case aiosmtplib.SMTPAuthenticationError(code=code):
             return DeliveryError("credentials", told, again=code < 500)
         case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
@@ -260,7 +260,7 @@ def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
         case aiosmtplib.SMTPResponseException(code=code):
             return DeliveryError("server" if code < 500 else "rejected", told, again=code < 500)
         case aiosmtplib.SMTPServerDisconnected() | OSError():
-            return answers.unconnected(error, secrets)
+            return errors.unconnected(error, secrets)
         case ValueError() | MessageError():
             return DeliveryError("rejected", told, again=False)
         case _:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from receiver.messages import DeliveryError
+from deploywatch.receiver.messages import DeliveryError
 
 
 class Lifetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from receiver.messages import DeliveryError
+from deploywatch.receiver.messages import DeliveryError
 
 
 class Pace:

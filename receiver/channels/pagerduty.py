@@ -15,11 +15,12 @@ from pydantic import AfterValidator, Field
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.channels import errors as errors_module
+from deploywatch.receiver.channels import pagerduty_events
+from deploywatch.receiver.channels.errors import HttpUrl, Token
+from deploywatch.receiver.channels.lifetime import Lifetime
+from deploywatch.receiver.messages import DeliveryError, DeploymentView, Event, Message
 from deploywatch.secrets import Masked
-from receiver.channels import answers, pagerduty_events
-from receiver.channels.answers import HttpUrl, Token
-from receiver.channels.lifetime import Lifetime
-from receiver.messages import DeliveryError, DeploymentView, Event, Message
 
 CONCURRENT: Final = 4
 
@@ -119,12 +120,12 @@ class PagerDutyChannel:
             async with self._lifetime.message(), asyncio.timeout(seconds):
                 await loop.run_in_executor(self._threads, call)
         except TimeoutError as error:
-            raise answers.timed_out(seconds) from error
+            raise errors_module.timed_out(seconds) from error
         except pagerduty.HttpError:
             # Not from the error: its text is what the other side said, and that is not masked.
             raise DeliveryError("server", "the answer is not PagerDuty's", again=True) from None
         except pagerduty.Error as error:
-            raise answers.unconnected(error.__cause__ or error, (self._settings.routing_key,)) from error
+            raise errors_module.unconnected(error.__cause__ or error, (self._settings.routing_key,)) from error
 
 
 class _OneAttempt(EventsApiV2Client):
@@ -138,7 +139,7 @@ class _OneAttempt(EventsApiV2Client):
 
     def __init__(self, settings: PagerDutySettings) -> None:
         self._key = settings.routing_key
-        super().__init__(self._key.get_secret_value(), trust_env=not answers.is_loopback(settings.url))
+        super().__init__(self._key.get_secret_value(), trust_env=not errors_module.is_loopback(settings.url))
         self.url = settings.url
         # Just above ours, so that the waiting side always says `timeout` first and the thread ends soon after.
         self.timeout = ceil(settings.timeout.total_seconds()) + 1
@@ -146,8 +147,10 @@ class _OneAttempt(EventsApiV2Client):
     def postprocess(self, response: Any) -> None:
         """Turn an answer that is no success into a DeliveryError, before the client would try again."""
         if not response.is_success:
-            detail = answers.scrub(_reasons(response), (self._key,))
-            raise answers.from_status(response.status_code, detail, after=answers.retry_after(response.headers))
+            detail = errors_module.scrub(_reasons(response), (self._key,))
+            raise errors_module.from_status(
+                response.status_code, detail, after=errors_module.retry_after(response.headers)
+            )
 
 
 def _reasons(response: Any) -> str:

@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from receiver.messages import DeploymentView, Message
-from receiver.rendering.filters import cut, lasting, line, utc
+from deploywatch.receiver.messages import DeploymentView, Message
+from deploywatch.receiver.rendering.filters import cut, lasting, line, utc
 
 LIMIT: Final = 512 * 1024
 """Bytes of an event."""

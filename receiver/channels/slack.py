@@ -18,13 +18,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from deploywatch import logs
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.channels import errors, slack_blocks, slack_search
+from deploywatch.receiver.channels.errors import HttpUrl, Token
+from deploywatch.receiver.channels.lifetime import Lifetime
+from deploywatch.receiver.channels.pacing import Pace
+from deploywatch.receiver.channels.slack_answers import LostThreadError, failure
+from deploywatch.receiver.messages import DeliveryError, Event, Message, Standing
 from deploywatch.secrets import Masked
-from receiver.channels import answers, slack_blocks, slack_search
-from receiver.channels.answers import HttpUrl, Token
-from receiver.channels.lifetime import Lifetime
-from receiver.channels.pacing import Pace
-from receiver.channels.slack_answers import LostThreadError, failure
-from receiver.messages import DeliveryError, Event, Message, Standing
 
 INTERVAL: Final = timedelta(seconds=1)
 """Between two messages to a channel, as Slack's rate limits ask for."""
@@ -132,7 +132,7 @@ class SlackChannel:
         thread = Place.of(reference, self._settings.channel)
         channel = thread.channel if thread else self._settings.channel
         if not slack_search.is_id(channel):
-            raise answers.unknowable(f"Slack finds a channel by its ID only, not by {channel}")
+            raise errors.unknowable(f"Slack finds a channel by its ID only, not by {channel}")
         async with self._lifetime.message():
             try:
                 ts = await self._search(channel, message, thread)
@@ -171,7 +171,7 @@ class SlackChannel:
             if page.ts or not page.cursor:
                 return page.ts
             cursor = page.cursor
-        raise answers.unknowable("too much was said in Slack since then to look for it")
+        raise errors.unknowable("too much was said in Slack since then to look for it")
 
     async def _post(self, message: Message, thread: Place | None) -> str:
         posted = await self._call(
@@ -217,11 +217,11 @@ class SlackChannel:
             # Not from the error: its text is all that the other side said, and that is not masked.
             raise told from None
         except TimeoutError as error:
-            raise answers.timed_out(settings.timeout.total_seconds()) from error
+            raise errors.timed_out(settings.timeout.total_seconds()) from error
         except aiohttp.ClientResponseError as error:
-            raise answers.from_status(error.status, error.message) from error
+            raise errors.from_status(error.status, error.message) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise answers.unconnected(error, (settings.token,)) from error
+            raise errors.unconnected(error, (settings.token,)) from error
         except (SlackClientError, AttributeError, TypeError, ValueError) as error:
             # slack_sdk takes an answer for a dict before it has looked; a proxy's page is none.
             raise DeliveryError("server", "the answer is not Slack's", again=True, unsure=True) from error
@@ -233,7 +233,7 @@ class SlackChannel:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=settings.timeout.total_seconds())
             # The environment's proxies are aiohttp's to find: it heeds NO_PROXY, slack_sdk does not.
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not answers.is_loopback(settings.base_url))
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not errors.is_loopback(settings.base_url))
         client = AsyncWebClient(
             token=settings.token.get_secret_value(),
             base_url=settings.base_url,

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from slack_sdk.errors import SlackApiError
 
+from deploywatch.receiver.channels import errors
+from deploywatch.receiver.messages import DeliveryError
 from deploywatch.secrets import Masked
-from receiver.channels import answers
-from receiver.messages import DeliveryError
 
 CREDENTIALS: Final = frozenset(
     {
@@ -66,16 +66,16 @@ def failure(error: SlackApiError, *, threaded: bool, secrets: tuple[Masked, ...]
     status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
     data = getattr(response, "data", None)
     code = str(data.get("error", "")) if isinstance(data, dict) else ""
-    detail = answers.scrub(code, secrets)
+    detail = errors.scrub(code, secrets)
     if status == 429 or code in RATE_LIMITED:
-        return answers.from_status(429, detail, after=answers.retry_after(getattr(response, "headers", {})))
+        return errors.from_status(429, detail, after=errors.retry_after(getattr(response, "headers", {})))
     if status != 200:
-        return answers.from_status(status, detail)
+        return errors.from_status(status, detail)
     return _refusal(code, detail, threaded=threaded)
 
 
 def _refusal(code: str, detail: str, *, threaded: bool) -> DeliveryError:
-    told = f"Slack says {detail[: answers.DETAIL_LIMIT]}"
+    told = f"Slack says {detail[: errors.DETAIL_LIMIT]}"
     if threaded and code in LOST_THREAD:
         return LostThreadError("rejected", told, again=True)
     if code in CREDENTIALS:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from receiver.channels.slack_requests import Action, value
-from receiver.messages import APPROVE, REJECT, Event, Message, Standing
-from receiver.rendering.filters import line, time_of_day, where
+from deploywatch.receiver.channels.slack_requests import Action, value
+from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, Standing
+from deploywatch.receiver.rendering.filters import line, time_of_day, where
 
 TEXT_LIMIT: Final = 1000
 """Characters of the plain text beside the blocks, which notifications and screen readers use."""

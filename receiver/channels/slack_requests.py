@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 from deploywatch.errors import DeploywatchError
+from deploywatch.receiver.rendering.filters import line
 from deploywatch.secrets import Masked
-from receiver.rendering.filters import line
 
 WINDOW: Final = timedelta(minutes=5)
 """How far a request's time may be from ours, as Slack's documentation asks for; older ones may be replayed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from receiver.messages import Message
+from deploywatch.receiver.messages import Message
 
 EVENT_TYPE: Final = "deploywatch_message"
 PAGES: Final = 5

@@ -14,12 +14,12 @@ from pydantic import AfterValidator, Field
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.channels import errors
+from deploywatch.receiver.channels.errors import SecretHttpUrl, Token
+from deploywatch.receiver.channels.lifetime import Lifetime
+from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message
+from deploywatch.receiver.rendering.filters import line, web_link
 from deploywatch.secrets import Masked
-from receiver.channels import answers
-from receiver.channels.answers import SecretHttpUrl, Token
-from receiver.channels.lifetime import Lifetime
-from receiver.messages import DeliveryError, Event, IncidentView, Message
-from receiver.rendering.filters import line, web_link
 
 VERSION: Final = 1
 """Of the body; a key is added without a new version, none is taken away or changes its meaning."""
@@ -91,15 +91,15 @@ class WebhookChannel:
                 if not 200 <= response.status < 300:
                     raise await self._refused(response)
         except TimeoutError as error:
-            raise answers.timed_out(settings.timeout.total_seconds()) from error
+            raise errors.timed_out(settings.timeout.total_seconds()) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Not from the error: its text may bear the URL, and that is not masked.
-            raise answers.unconnected(error, (settings.url,)) from None
+            raise errors.unconnected(error, (settings.url,)) from None
         return reference
 
     async def find(self, message: Message, reference: str | None) -> str | None:
         """Nobody can be asked; but both tries bear the same id. Raises DeliveryError."""
-        raise answers.unknowable("a webhook cannot be asked what arrived")
+        raise errors.unknowable("a webhook cannot be asked what arrived")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -112,15 +112,15 @@ class WebhookChannel:
             told = f"HTTP {response.status}: redirects are not followed; configure the URL that it leads to"
             return DeliveryError("rejected", told, again=False)
         text = (await response.content.read(ANSWER_LIMIT)).decode("utf-8", "replace")
-        detail = answers.scrub(text, (self._settings.url, *self._settings.secrets))
-        return answers.from_status(response.status, detail, after=answers.retry_after(response.headers))
+        detail = errors.scrub(text, (self._settings.url, *self._settings.secrets))
+        return errors.from_status(response.status, detail, after=errors.retry_after(response.headers))
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             settings = self._settings
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=settings.timeout.total_seconds()),
-                trust_env=not answers.is_loopback(settings.url.get_secret_value()),
+                trust_env=not errors.is_loopback(settings.url.get_secret_value()),
                 # Whoever answers cannot make later requests bear anything.
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from deploywatch.errors import DeploywatchError
-from receiver.client import Client
-from receiver.commands.shared import FORMAT, NUMBER, by, given, note, pass_client, show_rows, url
+from deploywatch.receiver.client import Client
+from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, given, note, pass_client, show_rows, url
 
 
 @click.group()

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from deploywatch.errors import ConfigError, Problem
-from receiver.alert import Alert
-from receiver.config import ReceiverConfig
-from receiver.incidents.book import SYSTEM, Incident, alert_view
-from receiver.intake.payload import RejectedError, understand
-from receiver.messages import (
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.incidents.store import SYSTEM, Incident, alert_view
+from deploywatch.receiver.intake.payload import RejectedError, understand
+from deploywatch.receiver.messages import (
     AlertView,
     DeploymentView,
     Event,
@@ -20,8 +20,8 @@ from receiver.messages import (
     Story,
     TimelineEntryView,
 )
-from receiver.rendering.templates import Templates
-from receiver.strategy import correlation, incident_type, target
+from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.strategy import correlation, incident_type, target
 
 POSTMORTEM = "postmortem"
 """The name of the one that is no message."""

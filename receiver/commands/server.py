@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from deploywatch import garbage, logs, options
+from deploywatch import gc_tuning, logs, options
 from deploywatch.clock import utc_now
 from deploywatch.conventions import RECEIVER_PORT
-from receiver.messages import Event
+from deploywatch.receiver.messages import Event
 
 
 @click.command()
@@ -30,21 +30,21 @@ def receiver(
     if config_check:
         _check(config_file, listen, web_config)
         return
-    from receiver import app  # noqa: PLC0415 - the servers' libraries load only for the server
+    from deploywatch.receiver import app  # noqa: PLC0415 - the servers' libraries load only for the server
 
-    garbage.tune()
+    gc_tuning.tune()
     asyncio.run(app.run(config_file, listen, web_config))
 
 
 def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
     """Say whether a receiver would start and do its work: exit 2 for what is wrong, 1 for what this machine lacks."""
     from deploywatch import serving, webconfig  # noqa: PLC0415 - as above
-    from receiver import config  # noqa: PLC0415
-    from receiver.actions import programs  # noqa: PLC0415
-    from receiver.commands import tryout  # noqa: PLC0415
+    from deploywatch.receiver import config  # noqa: PLC0415
+    from deploywatch.receiver.actions import programs  # noqa: PLC0415
+    from deploywatch.receiver.commands import template_check  # noqa: PLC0415
 
     settings = config.load(config_file)
-    tryout.templates(settings, utc_now())
+    template_check.templates(settings, utc_now())
     serving.refuse_open(listen, webconfig.Access(web_config).loaded)
     lacks = programs.missing(settings)
     for lack in lacks:
@@ -62,8 +62,9 @@ def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
 )
 def render(template: str, alert_file: Path, config_file: Path | None) -> None:
     """Show a notification or a post-mortem as it would be: one of the templates, with the alerts of a webhook."""
-    from receiver import config  # noqa: PLC0415 - as above
-    from receiver.commands.preview import POSTMORTEM, preview, preview_postmortem  # noqa: PLC0415
+
+    from deploywatch.receiver import config  # noqa: PLC0415 - as above
+    from deploywatch.receiver.commands.preview import POSTMORTEM, preview, preview_postmortem  # noqa: PLC0415
 
     settings = config.load(config_file) if config_file else config.ReceiverConfig()
     if template == POSTMORTEM:

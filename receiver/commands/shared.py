@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploywatch.conventions import RECEIVER_PORT
-from receiver.client import Client
+from deploywatch.receiver.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from deploywatch import options
-from receiver import config
-from receiver.config import ReceiverConfig
-from receiver.store import Store, StoreError
-from receiver.store import backup as copies
+from deploywatch.receiver import config
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.store import Store, StoreError
+from deploywatch.receiver.store import backup as copies
 
 CONFIG = click.option(
     "--config.file", "config_file", type=options.FILE, required=True, help="The receiver's configuration."

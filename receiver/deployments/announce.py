@@ -6,24 +6,24 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from receiver.deployments import ledger
-from receiver.deployments.ledger import Deployment
-from receiver.desk import Desk
-from receiver.jobs import Job, NewJob, Outcome, again, backoff, done, enqueue, failed
-from receiver.messages import ChangeChannel, DeliveryError
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, backoff, done, enqueue, failed, retry
+from deploywatch.receiver.messages import ChangeChannel, DeliveryError
 
 KIND = "change"
 _GIVE_UP_AFTER = timedelta(hours=1)
 
 
-def queue(connection: Connection, desk: Desk, deployment: Deployment, now: datetime) -> None:
+def queue(connection: Connection, context: Context, deployment: Deployment, now: datetime) -> None:
     """Queue the news for every channel that shows changes; each state of a deployment is told once."""
-    names = [name for name, channel in desk.channels.items() if isinstance(channel, ChangeChannel)]
+    names = [name for name, channel in context.channels.items() if isinstance(channel, ChangeChannel)]
     news = [
         NewJob(
             kind=KIND,
             key=f"change:{deployment.id}:{deployment.status}:{name}",
-            lane=f"change:{deployment.id}:{name}",
+            serial_key=f"change:{deployment.id}:{name}",
             queue=f"change:{name}",
             run_at=now,
             payload={"deployment": deployment.id, "channel": name},
@@ -33,16 +33,16 @@ def queue(connection: Connection, desk: Desk, deployment: Deployment, now: datet
     enqueue(connection, now, *news)
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Hand the news over; trouble that may pass is tried again for an hour, because old news helps nobody."""
-    channel = desk.channels.get(job.payload["channel"])
+    channel = context.channels.get(job.payload["channel"])
     if not isinstance(channel, ChangeChannel):
         return failed("the channel is no longer there, or shows no changes")
-    deployment = await desk.store.read(lambda connection: ledger.get(connection, job.payload["deployment"]))
+    deployment = await context.store.read(lambda connection: ledger.get(connection, job.payload["deployment"]))
     try:
         await channel.change(deployment.view())
     except DeliveryError as error:
-        if error.again and desk.clock() - job.created_at < _GIVE_UP_AFTER:
-            return again(str(error), max(error.after or timedelta(), backoff(job.attempts)))
+        if error.again and context.clock() - job.created_at < _GIVE_UP_AFTER:
+            return retry(str(error), max(error.after or timedelta(), backoff(job.attempts)))
         return failed(str(error))
     return done(f"{deployment.version}: {deployment.status}")

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, bindparam, select, update
 
-from receiver.messages import DeploymentView
-from receiver.store import insert_id
-from receiver.store.schema import deployments
+from deploywatch.receiver.messages import DeploymentView
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.schema import deployments
 
 # Built once, because every message needs it.
 _BEFORE = (

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from receiver.alert import Alert
+from deploywatch.receiver.alert import Alert
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, select
 
-from receiver.alert import Alert
-from receiver.store.schema import alerts
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.store.schema import alerts
 
 
 def alert(connection: Connection, fingerprint: str, starts_at: datetime) -> Alert:

@@ -11,25 +11,25 @@ from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.quantity import parse_duration
-from receiver import strategy
-from receiver.actions.queueing import Case, queue_all
-from receiver.actions.telling import escalate
-from receiver.actions.telling.notify import tell
-from receiver.alert import Alert
-from receiver.config import ReceiverConfig
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.incidents.delivery import Delivery
-from receiver.incidents.dependencies import causes
-from receiver.incidents.recall import Known, Recall
-from receiver.incidents.remarks import Remarks
-from receiver.incidents.rules import Decision, Effect, Episode, Reason, decide, decide_repeated
-from receiver.messages import Event
-from receiver.people import measures
-from receiver.people.resolution import watch_quiet
-from receiver.store import insert_all
-from receiver.store.schema import deliveries
-from receiver.strategy import Severity, correlation, incident_type, target
+from deploywatch.receiver import strategy
+from deploywatch.receiver.actions.queueing import Case, queue_all
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.anomalies import Anomalies
+from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, decide_repeated
+from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.incidents.dependencies import causes
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.lifecycle import durations
+from deploywatch.receiver.lifecycle.resolution import watch_quiet
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.store import insert_all
+from deploywatch.receiver.store.schema import deliveries
+from deploywatch.receiver.strategy import Severity, correlation, incident_type, target
 
 _TITLE_LIMIT = 300
 _NAMED = 5
@@ -58,10 +58,10 @@ class Ingest:
     connection: Connection
     settings: ReceiverConfig
     now: datetime
-    recall: Recall
+    alert_cache: AlertCache
     known: Known
     open: dict[str, Incident]
-    remarks: Remarks
+    anomalies: Anomalies
     changed: dict[tuple[str, datetime], tuple[Alert, str, int | None]] = field(default_factory=dict)
     joined: dict[str, Incident] = field(default_factory=dict)
     overtaken: set[str] = field(default_factory=set)
@@ -75,7 +75,7 @@ class Ingest:
     def take_all(self, delivery: Delivery, watchdog: str | None) -> None:
         """Take the alerts of a delivery, unless it is one that changed nothing and would change nothing again."""
         asked = delivery.digest, watchdog
-        if again := self.recall.settled(asked):
+        if again := self.alert_cache.settled(asked):
             self.reasons.update(again)
             return
         made = Counter(self.hear(one) if one.name == watchdog else self.take(one) for one in delivery.alerts)
@@ -83,14 +83,14 @@ class Ingest:
         if delivery.truncated > 0:
             self.miss(delivery)
         elif all(effect is Effect.IGNORE for effect, _ in made):
-            self.recall.settle(asked, made)
+            self.alert_cache.settle(asked, made)
 
     def take(self, alert: Alert) -> Decision:
         """Decide about one alert and apply the decision."""
         known, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
         repeated = decide_repeated(alert, known) if known else None
         if repeated and repeated.effect is Effect.IGNORE:
-            self.remarks.add(incident_id, repeated.reason, alert.name)
+            self.anomalies.add(incident_id, repeated.reason, alert.name)
             return repeated
         key = _key(alert, self.settings)
         severity = self.settings.strategy.severity(alert)
@@ -111,20 +111,20 @@ class Ingest:
                 self._gather(incident_id, "alert_resolved", alert.name)
                 self.resolved.add(incident_id)
             case Effect.REFRESH:
-                self.remarks.add(incident_id, decision.reason, alert.name)
+                self.anomalies.add(incident_id, decision.reason, alert.name)
             case Effect.RECORD if incident is not None:
-                self.remarks.add(incident.id, decision.reason, alert.name)
+                self.anomalies.add(incident.id, decision.reason, alert.name)
             case _:
                 pass
         if known and known.starts_at < alert.starts_at:
             self.overtaken.add(alert.fingerprint)
             if known.firing and alert.firing:
-                self.remarks.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
+                self.anomalies.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
         self._keep(alert, severity, incident_id)
         return decision
 
     def _keep(self, alert: Alert, severity: Severity, incident_id: int | None) -> None:
-        self.recall.changes += 1
+        self.alert_cache.changes += 1
         self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
         if len(self.changed) >= _HELD:
@@ -132,7 +132,7 @@ class Ingest:
 
     def hear(self, alert: Alert) -> Decision:
         """Note a watchdog, which belongs to no incident."""
-        book.hear(self.connection, alert, self.now)
+        store.hear(self.connection, alert, self.now)
         return _HEARD
 
     def miss(self, delivery: Delivery) -> None:
@@ -141,7 +141,7 @@ class Ingest:
         count = "1 alert" if delivery.truncated == 1 else f"{delivery.truncated} alerts"
         for alert in delivery.alerts:
             _, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
-            self.remarks.add(incident_id, Reason.TRUNCATED, count)
+            self.anomalies.add(incident_id, Reason.TRUNCATED, count)
 
     def _cause(self, alert: Alert) -> Incident | None:
         """The open incident of the nearest service that the alert's service depends on."""
@@ -150,25 +150,25 @@ class Ingest:
     def settle(self) -> None:
         """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
         self._write_gathered()
-        self.remarks.write(self.connection, self.now)
+        self.anomalies.write(self.connection, self.now)
         for incident in self.joined.values():
-            book.save(self.connection, incident)
+            store.save(self.connection, incident)
         self._save_alerts()
         for incident_id in self.resolved:
-            incident = book.get(self.connection, incident_id)
-            if not incident.resolved_at and not incident.quiet_since and book.is_quiet(self.connection, incident_id):
+            incident = store.get(self.connection, incident_id)
+            if not incident.resolved_at and not incident.quiet_since and store.is_quiet(self.connection, incident_id):
                 self.queued = True
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
 
     def _save_alerts(self) -> None:
-        book.save_alerts(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
+        store.save_alerts(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
         self.changed.clear()
         self.overtaken.clear()
 
     def _open(self, alert: Alert, severity: Severity, key: str) -> int:
         service, environment = target(alert)
         title = alert.annotations.get(AlertAnnotation.SUMMARY) or alert.name
-        incident = book.add(
+        incident = store.add(
             self.connection,
             Incident(
                 id=0,
@@ -182,7 +182,7 @@ class Ingest:
                 correlation=correlation(alert, self.settings.further_labels),
             ),
         )
-        measures.opened(self.connection, incident)
+        durations.opened(self.connection, incident)
         facts = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
         self._line(incident.id, "opened", f"opened by {alert.name}: {', '.join(facts)}")
         self._act(incident, alert, key, Event.OPENED, self.settings.strategy.immediate(severity, alert))
@@ -238,11 +238,11 @@ class Ingest:
         self.asked.add((incident.id, "after", after))
         self._write_gathered()
         if key in self.joined:
-            book.save(self.connection, self.joined.pop(key))
+            store.save(self.connection, self.joined.pop(key))
         queue_all(Case(self.connection, self.settings, incident, alert, event, self.now), wanted)
         if timed:
             self._escalate_later(incident, alert, after)
-        self.open[key] = book.get(self.connection, incident.id)
+        self.open[key] = store.get(self.connection, incident.id)
 
     def _escalate_later(self, incident: Incident, alert: Alert, after: str) -> None:
         try:
@@ -259,7 +259,7 @@ class Ingest:
 
     def _line(self, incident_id: int, kind: str, text: str) -> None:
         self._write_gathered()
-        book.write_line(self.connection, incident_id, self.now, kind, text)
+        store.write_line(self.connection, incident_id, self.now, kind, text)
 
     def _gather(self, incident_id: int, kind: str, what: str) -> None:
         self.notes[incident_id, kind][what] += 1
@@ -267,10 +267,10 @@ class Ingest:
     def _write_gathered(self) -> None:
         """One line for all the alerts that did the same to an incident, in the order in which they began to."""
         rows = [
-            book.line(incident_id, self.now, kind, _summed(tally, _DID[kind]))
+            store.line(incident_id, self.now, kind, _summed(tally, _DID[kind]))
             for (incident_id, kind), tally in self.notes.items()
         ]
-        book.write_lines(self.connection, rows)
+        store.write_lines(self.connection, rows)
         self.notes.clear()
 
 
@@ -288,7 +288,7 @@ def _summed(tally: Counter[str], did: str) -> str:
 
 def _key(alert: Alert, settings: ReceiverConfig) -> str:
     """Where the alert belongs."""
-    return book.open_key(*target(alert), correlation(alert, settings.further_labels))
+    return store.open_key(*target(alert), correlation(alert, settings.further_labels))
 
 
 def _cause_keys(alert: Alert, settings: ReceiverConfig) -> Iterator[str]:
@@ -300,8 +300,8 @@ def _cause_keys(alert: Alert, settings: ReceiverConfig) -> Iterator[str]:
     (service, environment), own = target(alert), correlation(alert, settings.further_labels)
     for one in causes(service, settings.dependencies):
         if own:
-            yield book.open_key(one, environment, own)
-        yield book.open_key(one, environment)
+            yield store.open_key(one, environment, own)
+        yield store.open_key(one, environment)
 
 
 def _keys(alerts: Iterable[Alert], settings: ReceiverConfig) -> set[str]:
@@ -317,12 +317,12 @@ def _is_new(alert: Alert, known: Known) -> bool:
     return episode is None or alert.starts_at > episode.starts_at
 
 
-def _row(one: Delivery, recall: Recall) -> dict[str, object]:
+def _row(one: Delivery, alert_cache: AlertCache) -> dict[str, object]:
     return {
         "received_at": one.received_at,
         "alerts": len(one.alerts),
         "digest": one.digest,
-        "body": recall.body(one),
+        "body": alert_cache.body(one),
     }
 
 
@@ -331,36 +331,36 @@ def ingest(
     settings: ReceiverConfig,
     batch: Sequence[Delivery],
     now: datetime,
-    recall: Recall | None = None,
+    alert_cache: AlertCache | None = None,
 ) -> Taken:
     """Store the deliveries and all that follows from them.
 
-    `recall` saves looking up what is remembered; the caller makes it forget when the transaction fails.
+    `alert_cache` saves looking up what is remembered; the caller makes it forget when the transaction fails.
     """
-    recall = recall or Recall()
-    recall.catch_up(connection)
-    insert_all(connection, deliveries, [_row(one, recall) for one in batch])
+    alert_cache = alert_cache or AlertCache()
+    alert_cache.catch_up(connection)
+    insert_all(connection, deliveries, [_row(one, alert_cache) for one in batch])
     watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
-    new = [delivery for delivery in batch if not recall.settled((delivery.digest, watchdog))]
+    new = [delivery for delivery in batch if not alert_cache.settled((delivery.digest, watchdog))]
     alerts = [alert for delivery in new for alert in delivery.alerts]
-    known, changes = recall.episodes, recall.changes
+    known, changes = alert_cache.episodes, alert_cache.changes
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
-        known.update(book.episodes(connection, unknown))
+        known.update(store.episodes(connection, unknown))
     state = Ingest(
         connection,
         settings,
         now,
-        recall,
+        alert_cache,
         known=known,
         # Only a new episode asks whether an incident is open.
-        open=book.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
-        remarks=Remarks(recall.said),
+        open=store.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
+        anomalies=Anomalies(alert_cache.said),
     )
     for delivery in batch:
         state.take_all(delivery, watchdog)
     state.settle()
-    if recall.changes != changes:
-        recall.tell(connection)
+    if alert_cache.changes != changes:
+        alert_cache.tell(connection)
     for delivery in batch:
         delivery.also(connection)
     return Taken(state.reasons, state.queued)

@@ -13,10 +13,10 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploywatch.clock import UtcTime, in_utc
-from receiver.alert import Alert
-from receiver.incidents.delivery import Delivery
-from receiver.intake import bodies
-from receiver.intake.bodies import BodyError
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.intake import bodies
+from deploywatch.receiver.intake.bodies import BodyError
 
 _FAULTS_LIMIT = 64 * 1024
 _FAULT_LENGTH = 500

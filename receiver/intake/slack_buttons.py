@@ -9,15 +9,22 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from deploywatch import logs
+from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.channels.slack import SlackSettings
+from deploywatch.receiver.channels.slack_requests import (
+    BODY_LIMIT,
+    Action,
+    Interaction,
+    SlackRequestError,
+    parse,
+    verify,
+)
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
+from deploywatch.receiver.lifecycle import response
+from deploywatch.receiver.store import StoreError
 from deploywatch.secrets import Masked
-from receiver.actions.rollback import approval
-from receiver.channels.slack import SlackSettings
-from receiver.channels.slack_requests import BODY_LIMIT, Action, Interaction, SlackRequestError, parse, verify
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
-from receiver.people import handling
-from receiver.store import StoreError
 
 PATH = "/webhook/slack"
 
@@ -27,14 +34,14 @@ log = logs.get("slack")
 class SlackButtons:
     """Needs no credentials: Slack signs its requests with a secret that only the two of us know."""
 
-    def __init__(self, desk: Desk, *, queued: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
+        self._desk = context
         self._queued = queued
         self._bodies = Bodies()
 
     async def __call__(self, request: web.Request) -> web.Response:
         """200 once it is done, or when there was nothing to do; 401 for a forged request, 400 for a malformed one."""
-        desk, now = self._desk, self._desk.clock()
+        context, now = self._desk, self._desk.clock()
         try:
             async with self._bodies.read(request, limit=BODY_LIMIT) as body:
                 verify(request.headers, body, self._secrets(), now)
@@ -47,7 +54,7 @@ class SlackButtons:
         if pressed is None:
             return web.Response()
         try:
-            refused = await desk.store.write(lambda connection: self._do(connection, pressed, now))
+            refused = await context.store.write(lambda connection: self._do(connection, pressed, now))
         except StoreError as error:
             return web.Response(status=503, text=f"{error}\n")
         self._queued()
@@ -62,15 +69,15 @@ class SlackButtons:
 
     def _do(self, connection: Connection, pressed: Interaction, now: datetime) -> str:
         """Do what was asked; the sentence why it does not count, which is also on the timeline, or empty."""
-        incident = book.find(connection, pressed.incident)
+        incident = store.find(connection, pressed.incident)
         if incident is None:
             return f"there is no incident {pressed.incident}"
         if pressed.action is Action.ACKNOWLEDGE:
-            handling.acknowledge(connection, self._desk.settings, incident, now, by=pressed.who, note="")
+            response.acknowledge(connection, self._desk.settings, incident, now, by=pressed.who, note="")
             return ""
         refused = _answer(connection, pressed, now)
         if refused:
-            book.write_line(connection, incident.id, now, "action_refused", refused, actor=pressed.who)
+            store.write_line(connection, incident.id, now, "action_refused", refused, actor=pressed.who)
         return refused
 
 

@@ -11,15 +11,15 @@ from aiohttp import web
 from sqlalchemy import insert
 
 from deploywatch import logs
-from receiver.desk import Desk
-from receiver.incidents.delivery import Delivery
-from receiver.incidents.recall import REMEMBERED, Recall
-from receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
-from receiver.intake.ingest import Taken, ingest
-from receiver.intake.payload import RejectedError, understand
-from receiver.metrics import Counters
-from receiver.store import StoreError, UnfitError
-from receiver.store.schema import quarantine
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents.dedup_cache import REMEMBERED, AlertCache
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
+from deploywatch.receiver.intake.ingest import Taken, ingest
+from deploywatch.receiver.intake.payload import RejectedError, understand
+from deploywatch.receiver.metrics import Counters
+from deploywatch.receiver.store import StoreError, UnfitError
+from deploywatch.receiver.store.schema import quarantine
 
 log = logs.get("webhook")
 
@@ -31,12 +31,12 @@ _QUARANTINE_LIMIT = 1024**2
 class Intake:
     """Commits deliveries, as many together as are waiting, and answers each one once it is safe."""
 
-    def __init__(self, desk: Desk, *, committed: Callable[[Taken], None]) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, *, committed: Callable[[Taken], None]) -> None:
+        self._desk = context
         self._committed = committed
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
-        self.recall = Recall(shared=not desk.store.is_sqlite)
+        self.alert_cache = AlertCache(shared=not context.store.is_sqlite)
         self._closed = False
 
     @property
@@ -78,15 +78,17 @@ class Intake:
         deliveries = [delivery for delivery, _ in batch]
         try:
             taken = await self._desk.store.write(
-                lambda connection: ingest(connection, self._desk.settings, deliveries, self._desk.clock(), self.recall)
+                lambda connection: ingest(
+                    connection, self._desk.settings, deliveries, self._desk.clock(), self.alert_cache
+                )
             )
         except BaseException as error:
-            self.recall.forget()
+            self.alert_cache.forget()
             if not isinstance(error, Exception):
                 raise
             await self._recover(batch, error)
             return
-        self.recall.forget(beyond=REMEMBERED)
+        self.alert_cache.forget(beyond=REMEMBERED)
         for _, future in batch:
             _answer(future, None)
         self._committed(taken)
@@ -115,8 +117,8 @@ def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
 class Endpoint:
     """`POST /webhook/alertmanager`: 200 once committed, 400 for what can never be right, 503 to try again."""
 
-    def __init__(self, desk: Desk, intake: Intake, counters: Counters) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, intake: Intake, counters: Counters) -> None:
+        self._desk = context
         self._intake = intake
         self._counters = counters
         self._bodies = Bodies()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from deploywatch.conventions import SEVERITIES
-from receiver.messages import AlertView, IncidentView
+from deploywatch.receiver.messages import AlertView, IncidentView
 
 LINK_LIMIT: Final = 2000
 """Characters of a URL; a longer one is no link that a mail client or Slack would open."""

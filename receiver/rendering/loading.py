@@ -13,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from deploywatch.config import nearest
 from deploywatch.errors import Problem
-from receiver.rendering.filters import FILTERS
+from deploywatch.receiver.rendering.filters import FILTERS
 
 OURS = Path(__file__).parents[1] / "templates"
 SUFFIX = ".j2"

@@ -18,7 +18,7 @@ from jinja2.exceptions import TemplateError
 
 from deploywatch import logs
 from deploywatch.errors import ConfigError, Problem
-from receiver.messages import (
+from deploywatch.receiver.messages import (
     APPROVE,
     REJECT,
     AlertView,
@@ -32,8 +32,8 @@ from receiver.messages import (
     TimelineEntryView,
     identity,
 )
-from receiver.rendering import loading
-from receiver.rendering.filters import (
+from deploywatch.receiver.rendering import loading
+from deploywatch.receiver.rendering.filters import (
     clean,
     cut,
     line,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from receiver.store import locking, revisions
-from receiver.store.backends import Backend, Postgres, Sqlite, StoreError, T, UnfitError, Work
-from receiver.store.revisions import SchemaError
-from receiver.store.writing import insert_all, insert_id, insert_new, upsert
+from deploywatch.receiver.store import locking, revisions
+from deploywatch.receiver.store.backends import Backend, Postgres, Sqlite, StoreError, T, UnfitError, Work
+from deploywatch.receiver.store.revisions import SchemaError
+from deploywatch.receiver.store.writing import insert_all, insert_id, insert_new, upsert
 
 __all__ = ["SchemaError", "Store", "StoreError", "UnfitError", "insert_all", "insert_id", "insert_new", "upsert"]
 

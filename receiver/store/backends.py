@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementErro
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploywatch.errors import DeploywatchError
-from receiver.store.together import Together
+from deploywatch.receiver.store.group_commit import GroupCommit
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -79,7 +79,7 @@ class Sqlite:
         self._reader = _sqlite_engine(url, "BEGIN", "query_only=ON", connections=_READERS)
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(_READERS, "store-read")
-        self._together = Together(self._commit, _told)
+        self._together = GroupCommit(self._commit, _told)
 
     async def write(self, work: Work[T]) -> T:
         """Run the function in a transaction, with those that wait at the same time; in their order."""
@@ -108,7 +108,7 @@ class Postgres:
         url = url.set(drivername="postgresql+asyncpg")
         connect = {"server_settings": _SERVER_SETTINGS, "timeout": _ANSWER_SECONDS}
         self._engine = create_async_engine(url, pool_size=_CONNECTIONS, connect_args=connect, **_JSON)
-        self._together = Together(lambda work: self._run(lambda connection: _alone(connection, work)), _told)
+        self._together = GroupCommit(lambda work: self._run(lambda connection: _alone(connection, work)), _told)
 
     async def write(self, work: Work[T]) -> T:
         """Run the function in a transaction; those of all replicas wait for each other, as SQLite's do.

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from receiver.store import locking
-from receiver.store.backends import StoreError
+from deploywatch.receiver.store import locking
+from deploywatch.receiver.store.backends import StoreError
 
 
 def backup(file: Path, target: Path) -> int:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Dialect, Insert, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from receiver.store.backends import UnfitError
-from receiver.store.schema import Moment
+from deploywatch.receiver.store.backends import UnfitError
+from deploywatch.receiver.store.schema import Moment
 
 Row = Mapping[str, Any]
 Binder = Callable[[Any], Any]

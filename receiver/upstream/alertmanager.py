@@ -12,8 +12,8 @@ import msgspec
 
 from deploywatch.clock import in_utc
 from deploywatch.errors import UnreachableError
+from deploywatch.receiver.alert import Alert
 from deploywatch.secrets import redact_url
-from receiver.alert import Alert
 
 _SECONDS = 30.0
 # Shorter, because an action waits for the answer.

@@ -13,12 +13,12 @@ from sqlalchemy import Connection, exists, select
 
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
-from receiver.alert import Alert
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.store.schema import alerts, timeline
-from receiver.upstream.alertmanager import Seen, look
-from receiver.upstream.settings import Reconcile
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.store.schema import alerts, timeline
+from deploywatch.receiver.upstream.alertmanager import Seen, look
+from deploywatch.receiver.upstream.settings import Reconcile
 
 log = logs.get("reconcile")
 
@@ -62,7 +62,7 @@ def note(connection: Connection, healing: Healing, now: datetime) -> None:
         incident_id = connection.execute(select(alerts.c.incident_id).where(*episode)).scalar()
         said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == told)
         if incident_id is not None and not connection.execute(select(said)).scalar():
-            book.write_line(connection, incident_id, now, "healed", told)
+            store.write_line(connection, incident_id, now, "healed", told)
 
 
 def compare(
@@ -91,8 +91,8 @@ def compare(
 class Reconciler:
     """Remembers from round to round which alerts were missing."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._desk = context
         self._missing: frozenset[str] = frozenset()
 
     async def round(self) -> Healing | None:
@@ -102,7 +102,7 @@ class Reconciler:
         """
         upstream = self._desk.settings.upstream
         # First ours: what is delivered while they are asked is then no alert that they do not have.
-        stored = await self._desk.store.read(book.firing)
+        stored = await self._desk.store.read(store.firing)
         try:
             seen = [await look(self._desk.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers]
         except UnreachableError as error:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from functools import partial
 
 from deploywatch import logs
-from receiver.desk import Desk
-from receiver.incidents.delivery import Delivery
-from receiver.store import StoreError, UnfitError
-from receiver.upstream.reconcile import Healing, Lost, Reconciler, note
-from receiver.upstream.watchdog import verdict
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.store import StoreError, UnfitError
+from deploywatch.receiver.upstream.reconcile import Healing, Lost, Reconciler, note
+from deploywatch.receiver.upstream.watchdog import verdict
 
 log = logs.get("upstream")
 
@@ -20,37 +20,39 @@ _LISTEN = timedelta(seconds=30)
 Accept = Callable[[Delivery], Awaitable[None]]
 
 
-async def compare_for_ever(desk: Desk, accept: Accept, healed: Callable[[Counter[Lost]], object]) -> None:
+async def compare_for_ever(context: Context, accept: Accept, healed: Callable[[Counter[Lost]], object]) -> None:
     """Compare every few minutes, and take in what was lost as if it had been delivered; `healed` counts it."""
-    reconciler = Reconciler(desk)
+    reconciler = Reconciler(context)
     while True:
-        await desk.sleep(desk.settings.upstream.reconcile.every / timedelta(seconds=1))
-        if desk.settings.upstream.alertmanagers:
+        await context.sleep(context.settings.upstream.reconcile.every / timedelta(seconds=1))
+        if context.settings.upstream.alertmanagers:
             try:
-                await _heal(desk, await reconciler.round(), accept, healed)
+                await _heal(context, await reconciler.round(), accept, healed)
             except StoreError as error:
                 log.error("open alerts could not be compared", reason=str(error))
 
 
-async def listen_for_ever(desk: Desk, accept: Accept) -> None:
+async def listen_for_ever(context: Context, accept: Accept) -> None:
     """See again and again whether the watchdog was heard in time."""
-    since = desk.clock()
+    since = context.clock()
     while True:
-        await desk.sleep(_LISTEN / timedelta(seconds=1))
-        settings = desk.settings.upstream.watchdog
+        await context.sleep(_LISTEN / timedelta(seconds=1))
+        settings = context.settings.upstream.watchdog
         if settings is None:
             continue
-        now = desk.clock()
+        now = context.clock()
         try:
-            await _take_in(await desk.store.read(lambda c, s=settings, n=now: verdict(c, s, since, n)), accept)  # type: ignore[misc] # mypy sees no types for the defaults
+            await _take_in(await context.store.read(lambda c, s=settings, n=now: verdict(c, s, since, n)), accept)  # type: ignore[misc] # mypy sees no types for the defaults
         except StoreError as error:
             log.error("the watchdog could not be checked", reason=str(error))
 
 
-async def _heal(desk: Desk, healing: Healing | None, accept: Accept, healed: Callable[[Counter[Lost]], object]) -> None:
+async def _heal(
+    context: Context, healing: Healing | None, accept: Accept, healed: Callable[[Counter[Lost]], object]
+) -> None:
     if healing is None:
         return
-    now = desk.clock()
+    now = context.clock()
     told = partial(note, healing=healing, now=now)
     if await _take_in(Delivery(now, b"compared with Alertmanager", healing.alerts, also=told), accept):
         healed(healing.lost)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from rules.checks.draft import Check, Draft, Fault, draft
-from rules.checks.forms import (
+from deploywatch.rules.checks.draft import Check, Draft, Fault, draft
+from deploywatch.rules.checks.forms import (
     names_are_single,
     sources_are_known,
     texts_can_be_filled,
     waits_are_evaluations,
     window_holds_two_samples,
 )
-from rules.checks.judgements import impact_is_measured, kinds_have_weights, limits_are_of_one_signal
-from rules.checks.limits import conditions_mean_something, observed_signals_are_known
-from rules.checks.times import limits_step_in_known_windows
+from deploywatch.rules.checks.judgements import impact_is_measured, kinds_have_weights, limits_are_of_one_signal
+from deploywatch.rules.checks.limits import conditions_mean_something, observed_signals_are_known
+from deploywatch.rules.checks.times import limits_step_in_known_windows
 
 __all__ = ["CHECKS", "Check", "Draft", "Fault", "draft"]
 

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from deploywatch.document import Path
 from deploywatch.quantity import parse_duration
-from rules.conditions.deployments import Window, stage_windows
-from rules.inventory import Series
-from rules.language.expression import Condition, ExpressionError, parse
-from rules.language.judgement import Health
-from rules.policy import CustomSignal, Policy, Stage
-from rules.signals import known
-from rules.signals.signal import Signal
+from deploywatch.rules.conditions.deployments import Window, stage_windows
+from deploywatch.rules.inventory import Series
+from deploywatch.rules.language.expression import Condition, ExpressionError, parse
+from deploywatch.rules.language.judgement import Health
+from deploywatch.rules.policy import CustomSignal, Policy, Stage
+from deploywatch.rules.signals import known
+from deploywatch.rules.signals.signal import Signal
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -9,12 +9,12 @@ from typing import Any
 from deploywatch.config import nearest
 from deploywatch.document import Path
 from deploywatch.quantity import format_duration
-from rules.checks.draft import Draft, Fault, duration, readable
-from rules.conditions import resolve
-from rules.language.expression import ExpressionError, comparisons
-from rules.outputs import wording
-from rules.signals import SIGNALS
-from rules.signals.signal import Signal
+from deploywatch.rules.checks.draft import Draft, Fault, duration, readable
+from deploywatch.rules.conditions import resolve
+from deploywatch.rules.language.expression import ExpressionError, comparisons
+from deploywatch.rules.outputs import wording
+from deploywatch.rules.signals import SIGNALS
+from deploywatch.rules.signals.signal import Signal
 
 
 def window_holds_two_samples(found: Draft) -> Iterator[Fault]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from deploywatch.config import nearest
 from deploywatch.document import Path
-from rules.checks.draft import Draft, Fault, conditions, readable
-from rules.checks.limits import comparison_fault
-from rules.language.expression import Comparison, ExpressionError
+from deploywatch.rules.checks.draft import Draft, Fault, conditions, readable
+from deploywatch.rules.checks.limits import comparison_fault
+from deploywatch.rules.language.expression import Comparison, ExpressionError
 
 
 def limits_are_of_one_signal(found: Draft) -> Iterator[Fault]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from deploywatch.quantity import Quantity, Unit
-from rules.checks.draft import Draft, Fault, conditions
-from rules.conditions import resolve
-from rules.language.expression import Comparison, ExpressionError, comparisons, operand, parse
-from rules.signals.signal import Signal
-from rules.terms import impossible
+from deploywatch.rules.checks.draft import Draft, Fault, conditions
+from deploywatch.rules.comparison import impossible
+from deploywatch.rules.conditions import resolve
+from deploywatch.rules.language.expression import Comparison, ExpressionError, comparisons, operand, parse
+from deploywatch.rules.signals.signal import Signal
 
 
 def conditions_mean_something(found: Draft) -> Iterator[Fault]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from deploywatch.document import Path
 from deploywatch.quantity import Quantity, parse_quantity
-from rules.checks.draft import Draft, Fault, readable
-from rules.checks.limits import comparison_fault
-from rules.conditions import resolve
-from rules.conditions.deployments import read_window
-from rules.language.expression import Comparison
-from rules.signals.service.latency import LatencyQuantile
+from deploywatch.rules.checks.draft import Draft, Fault, readable
+from deploywatch.rules.checks.limits import comparison_fault
+from deploywatch.rules.conditions import resolve
+from deploywatch.rules.conditions.deployments import read_window
+from deploywatch.rules.language.expression import Comparison
+from deploywatch.rules.signals.service.latency import LatencyQuantile
 
 
 def limits_step_in_known_windows(found: Draft) -> Iterator[Fault]:

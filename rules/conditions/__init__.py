@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from deploywatch.config import nearest
 from deploywatch.quantity import parse_duration
-from rules.conditions import before, burn_rate, correlation, patterns, presence, seasonal, zscore
-from rules.language.expression import Argument, Comparison, ExpressionError
-from rules.policy import Policy
-from rules.signals import known
-from rules.signals.signal import Signal
+from deploywatch.rules.conditions import before, burn_rate, correlation, patterns, presence, seasonal, zscore
+from deploywatch.rules.language.expression import Argument, Comparison, ExpressionError
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals import known
+from deploywatch.rules.signals.signal import Signal
 
 
 @dataclass(frozen=True, slots=True)

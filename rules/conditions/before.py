@@ -11,11 +11,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.conditions import deployments
-from rules.conditions.derived import DAY, HOUR, Derived
-from rules.policy import Policy
-from rules.signals.signal import ANY, Domain, Example, Group, Record, Signal, seconds
+from deploywatch.rules import promql
+from deploywatch.rules.conditions import deployments
+from deploywatch.rules.conditions.derived import DAY, HOUR, Derived
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import ANY, Domain, Example, Group, Record, Signal, seconds
 
 LADDER = (HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, DAY)
 """Up to which age of a deployment the look-back is that long."""

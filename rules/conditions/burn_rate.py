@@ -13,11 +13,11 @@ from decimal import Decimal
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.quantity import Quantity, Unit, format_duration
-from rules import promql
-from rules.conditions.derived import HOUR, Derived
-from rules.policy import Policy
-from rules.signals.service import availability, error_ratio, health
-from rules.signals.signal import AMOUNT, Example, Group, InputSeries, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.derived import HOUR, Derived
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.service import availability, error_ratio, health
+from deploywatch.rules.signals.signal import AMOUNT, Example, Group, InputSeries, Record, Signal
 
 OF = ("error_ratio", "availability")
 """Signals of which a share is good and the rest is not."""

@@ -10,11 +10,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.conditions.deployments import ON
-from rules.conditions.derived import Derived
-from rules.policy import Policy
-from rules.signals.signal import Domain, Example, Group, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.deployments import ON
+from deploywatch.rules.conditions.derived import Derived
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import Domain, Example, Group, Record, Signal
 
 _EVERY = timedelta(minutes=1)
 _AT = timedelta(minutes=110)

@@ -10,9 +10,9 @@ from datetime import timedelta
 from deploywatch.config import nearest
 from deploywatch.conventions import ENVIRONMENT, SERVICE, DeploymentMetric
 from deploywatch.quantity import format_duration, parse_duration
-from rules import promql
-from rules.policy import Policy, Stage
-from rules.signals.signal import InputSeries, Record, seconds
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy, Stage
+from deploywatch.rules.signals.signal import InputSeries, Record, seconds
 
 AGE = f"{promql.level()}:deployment_age_seconds:min"
 ON = f"on ({SERVICE}, {ENVIRONMENT})"

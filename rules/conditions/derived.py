@@ -8,9 +8,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.signals.signal import ANY, Domain, Example, Group, InputSeries, Query, Reading, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import ANY, Domain, Example, Group, InputSeries, Query, Reading, Record, Signal
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.conditions.derived import Derived
-from rules.policy import Policy
-from rules.signals.signal import COUNT, Domain, Example, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.derived import Derived
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import COUNT, Domain, Example, Record, Signal
 
 SPAN = timedelta(minutes=30)
 

@@ -11,11 +11,11 @@ from itertools import product
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.conditions.deployments import ON
-from rules.conditions.derived import DAY, Derived
-from rules.policy import Policy
-from rules.signals.signal import YES_NO, Example, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.deployments import ON
+from deploywatch.rules.conditions.derived import DAY, Derived
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import YES_NO, Example, Record, Signal
 
 REMEMBERED = DAY
 """How long a service that has gone is asked for, when the policy does not name it."""

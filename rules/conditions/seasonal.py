@@ -10,10 +10,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.conditions.derived import HOUR, Derived
-from rules.policy import Policy
-from rules.signals.signal import Domain, Example, Group, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.derived import HOUR, Derived
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import Domain, Example, Group, Record, Signal
 
 WEEKS = 4
 _AT = timedelta(weeks=WEEKS, hours=3)

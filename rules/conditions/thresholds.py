@@ -8,12 +8,12 @@ from decimal import Decimal
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
 from deploywatch.quantity import parse_quantity
-from rules import promql
-from rules.conditions import deployments, signal
-from rules.conditions.deployments import Window
-from rules.language.expression import Comparison, comparisons
-from rules.policy import Alert, Policy
-from rules.signals.signal import Group, Record
+from deploywatch.rules import promql
+from deploywatch.rules.conditions import deployments, signal
+from deploywatch.rules.conditions.deployments import Window
+from deploywatch.rules.language.expression import Comparison, comparisons
+from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.signals.signal import Group, Record
 
 ALERT = "alert"
 """The label that names the alert that a threshold belongs to."""

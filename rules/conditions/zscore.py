@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.conditions.derived import Derived
-from rules.policy import Policy
-from rules.signals.signal import AMOUNT, Example, Group, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.derived import Derived
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import AMOUNT, Example, Group, Record, Signal
 
 LEAST, MOST = 10, 120
 """Samples that there must be: two hours of them, within these; ten are the enterprise document's."""

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, DeploymentMetric, IncidentMetric
-from rules import promql
-from rules.conditions.deployments import held
-from rules.language.judgement import Delivery
-from rules.policy import Policy
-from rules.signals.signal import Group, Record, seconds
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.deployments import held
+from deploywatch.rules.language.judgement import Delivery
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import Group, Record, seconds
 
 BY = f"by ({SERVICE}, {ENVIRONMENT})"
 NEWEST = f"{promql.level()}:deployment_started_timestamp_seconds:max"

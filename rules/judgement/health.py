@@ -12,12 +12,12 @@ from decimal import Decimal
 from math import lcm
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
-from rules import conditions, promql
-from rules.conditions.deployments import ON
-from rules.language.expression import Comparison, Condition, parse
-from rules.language.judgement import Anomaly, Health, Impact, Points, Status, single
-from rules.policy import Policy
-from rules.signals.signal import Group, Reading, Record
+from deploywatch.rules import conditions, promql
+from deploywatch.rules.conditions.deployments import ON
+from deploywatch.rules.language.expression import Comparison, Condition, parse
+from deploywatch.rules.language.judgement import Anomaly, Health, Impact, Points, Status, single
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import Group, Reading, Record
 
 SIGNAL, KIND, STATUS, ANOMALY = "signal", "kind", "status", "anomaly"
 STATUS_SCORE = f"{promql.level(SIGNAL)}:health_status:score"

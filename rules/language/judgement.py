@@ -10,9 +10,9 @@ from pydantic import Field, field_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Quantity, QuantityField, Unit
-from rules.language.expression import Comparison, comparisons, parse
-from rules.language.fields import Period
-from rules.series import NotEmpty
+from deploywatch.rules.language.expression import Comparison, comparisons, parse
+from deploywatch.rules.language.fields import Period
+from deploywatch.rules.series import NotEmpty
 
 
 def single(text: str) -> Comparison:

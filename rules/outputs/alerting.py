@@ -8,12 +8,12 @@ from typing import Any
 
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
-from rules import links, promql
-from rules.conditions import thresholds
-from rules.outputs import wording
-from rules.outputs.emit import Remarked
-from rules.policy import Alert, Policy
-from rules.terms import alert_expression
+from deploywatch.rules import links, promql
+from deploywatch.rules.comparison import alert_expression
+from deploywatch.rules.conditions import thresholds
+from deploywatch.rules.outputs import wording
+from deploywatch.rules.outputs.emit import Remarked
+from deploywatch.rules.policy import Alert, Policy
 
 
 def own_labels(policy: Policy, alert: Alert) -> dict[str, str]:

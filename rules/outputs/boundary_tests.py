@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from deploywatch.quantity import format_duration
-from rules import promql
-from rules.outputs import alerting
-from rules.outputs.cases import SAMPLE, Case, Setting, cases, example, expected
-from rules.outputs.emit import Remarked
-from rules.policy import Alert, Policy
-from rules.terms import Term, terms
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import Term, terms
+from deploywatch.rules.outputs import alerting
+from deploywatch.rules.outputs.emit import Remarked
+from deploywatch.rules.outputs.test_cases import SAMPLE, Case, Setting, cases, example, expected
+from deploywatch.rules.policy import Alert, Policy
 
 _AFTER = 3
 """How many evaluations a test goes on after the alert fires."""

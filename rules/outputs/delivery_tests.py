@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from deploywatch.conventions import SEVERITIES, DeploymentMetric, IncidentMetric
-from rules import promql
-from rules.judgement import delivery
-from rules.language.judgement import Delivery
-from rules.policy import Policy
-from rules.signals.signal import seconds
+from deploywatch.rules import promql
+from deploywatch.rules.judgement import delivery
+from deploywatch.rules.language.judgement import Delivery
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import seconds
 
 _STATES = ("succeeded", "failed", "rolled_back", "running")
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from rules import promql
-from rules.conditions.derived import recorded_name
-from rules.judgement import health
-from rules.language.judgement import Anomaly, Health, Points, Status, single
-from rules.policy import Policy
-from rules.terms import Term, term
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import Term, term
+from deploywatch.rules.conditions.derived import recorded_name
+from deploywatch.rules.judgement import health
+from deploywatch.rules.language.judgement import Anomaly, Health, Points, Status, single
+from deploywatch.rules.policy import Policy
 
 _AT = 2
 """After how many evaluations the values are looked at."""

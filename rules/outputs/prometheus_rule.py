@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rules.outputs import alerting, recording
-from rules.outputs.emit import yaml
-from rules.policy import Policy
+from deploywatch.rules.outputs import alerting, recording
+from deploywatch.rules.outputs.emit import yaml
+from deploywatch.rules.policy import Policy
 
 
 def files(policy: Policy) -> Iterator[tuple[str, str]]:

@@ -7,16 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 from deploywatch.conventions import AlertLabel
-from rules import conditions, promql
-from rules.conditions import deployments, thresholds
-from rules.conditions.derived import Derived
-from rules.judgement import delivery, health
-from rules.language.expression import Comparison, comparisons, operand
-from rules.outputs.emit import Remarked
-from rules.policy import Policy
-from rules.signals import known
-from rules.signals.signal import Group, Record, Signal
-from rules.terms import terms
+from deploywatch.rules import conditions, promql
+from deploywatch.rules.comparison import terms
+from deploywatch.rules.conditions import deployments, thresholds
+from deploywatch.rules.conditions.derived import Derived
+from deploywatch.rules.judgement import delivery, health
+from deploywatch.rules.language.expression import Comparison, comparisons, operand
+from deploywatch.rules.outputs.emit import Remarked
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals import known
+from deploywatch.rules.signals.signal import Group, Record, Signal
 
 _SLOWEST = {Group.BASELINES: 60, Group.DELIVERY: 60}
 """Groups that look back for long, and change slowly, are evaluated every so many seconds, or at the interval."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
-from rules import promql
-from rules.policy import OfficeHours, Policy
+from deploywatch.rules import promql
+from deploywatch.rules.policy import OfficeHours, Policy
 
 DEPENDENCY_FAILURE = "dependency_failure"
 """The incident type of an alert that says that what a service depends on is down."""

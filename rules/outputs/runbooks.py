@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from deploywatch.conventions import DeploymentMetric
 from deploywatch.quantity import format_duration
-from rules.conditions import deployments, thresholds
-from rules.outputs import alerting
-from rules.policy import Alert, Policy
-from rules.signals.signal import Query
-from rules.terms import alert_expression, terms
+from deploywatch.rules.comparison import alert_expression, terms
+from deploywatch.rules.conditions import deployments, thresholds
+from deploywatch.rules.outputs import alerting
+from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.signals.signal import Query
 
 _DONE = {
     "rollback": "deploywatch rolls back to the previous version, when its brakes allow that, and verifies it.",

@@ -7,14 +7,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from rules import promql
-from rules.judgement import delivery
-from rules.language.expression import alternatives
-from rules.outputs import delivery_tests, judgement_tests, recording, window_tests
-from rules.outputs.scenes import Scene, packed
-from rules.policy import Alert, Policy
-from rules.signals.signal import Example, InputSeries, Signal
-from rules.terms import Term, term
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import Term, term
+from deploywatch.rules.judgement import delivery
+from deploywatch.rules.language.expression import alternatives
+from deploywatch.rules.outputs import delivery_tests, judgement_tests, recording, window_tests
+from deploywatch.rules.outputs.test_packing import Scene, packed
+from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.signals.signal import Example, InputSeries, Signal
 
 
 def tests(policy: Policy, rule_files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -11,12 +11,12 @@ from decimal import Decimal
 from typing import Any
 
 from deploywatch.conventions import AlertLabel
-from rules import promql
-from rules.conditions import deployments, thresholds
-from rules.conditions.derived import recorded_name
-from rules.conditions.thresholds import Limit
-from rules.policy import Alert, Policy
-from rules.terms import term
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import term
+from deploywatch.rules.conditions import deployments, thresholds
+from deploywatch.rules.conditions.derived import recorded_name
+from deploywatch.rules.conditions.thresholds import Limit
+from deploywatch.rules.policy import Alert, Policy
 
 _AT = 2
 """After how many evaluations the threshold is looked at."""

@@ -10,12 +10,12 @@ from decimal import Decimal
 from deploywatch.config import nearest
 from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.conditions import thresholds
-from rules.language.expression import Comparison
-from rules.policy import Alert, Policy
-from rules.signals.signal import Reading, Signal
-from rules.terms import Term, terms
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import Term, terms
+from deploywatch.rules.conditions import thresholds
+from deploywatch.rules.language.expression import Comparison
+from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.signals.signal import Reading, Signal
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NO_VALUE = "no value"

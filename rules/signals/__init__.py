@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rules.policy import CustomSignal
-from rules.signals.business import complaints, conversion_ratio, revenue, satisfaction, user_sessions
-from rules.signals.custom import Custom
-from rules.signals.machine import connection_pool, cpu, db_latency, disk, disk_latency, memory, network
-from rules.signals.service import (
+from deploywatch.rules.policy import CustomSignal
+from deploywatch.rules.signals.business import complaints, conversion_ratio, revenue, satisfaction, user_sessions
+from deploywatch.rules.signals.custom import Custom
+from deploywatch.rules.signals.machine import connection_pool, cpu, db_latency, disk, disk_latency, memory, network
+from deploywatch.rules.signals.service import (
     active_connections,
     availability,
     dependency_up,
@@ -21,7 +21,7 @@ from rules.signals.service import (
     service_up,
     throughput,
 )
-from rules.signals.signal import Signal
+from deploywatch.rules.signals.signal import Signal
 
 SIGNALS: dict[str, Signal] = {
     signal.name: signal

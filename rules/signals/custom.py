@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from rules import promql
-from rules.policy import CustomSignal, Policy
-from rules.signals.signal import Domain, Example, InputSeries, Query, Reading, Record, Signal, steps
+from deploywatch.rules import promql
+from deploywatch.rules.policy import CustomSignal, Policy
+from deploywatch.rules.signals.signal import Domain, Example, InputSeries, Query, Reading, Record, Signal, steps
 
 
 class Custom(Signal):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Quantity, Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Durations
-from rules.signals.signal import InputSeries, Record, growing
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Durations
+from deploywatch.rules.signals.signal import InputSeries, Record, growing
 
 EACH = Decimal(10_000)
 """How many requests a test has from sample to sample."""

@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Literal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.resources import Quotient, Stock
-from rules.series import Measured
-from rules.signals.signal import (
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resources import Quotient, Stock
+from deploywatch.rules.series import Measured
+from deploywatch.rules.signals.signal import (
     AMOUNT,
     Domain,
     Example,

@@ -10,10 +10,10 @@ from decimal import Decimal
 from enum import StrEnum
 
 from deploywatch.quantity import Quantity, Unit
-from rules import promql
-from rules.inventory import Series
-from rules.policy import Policy
-from rules.series import Measured
+from deploywatch.rules import promql
+from deploywatch.rules.inventory import Series
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Measured
 
 
 @dataclass(frozen=True, slots=True)

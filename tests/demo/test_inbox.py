@@ -21,12 +21,12 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from deploywatch.demo.inbox import Inbox, Serving, main, serving
-from deploywatch.demo.inbox_slack import channel_id, press
-from deploywatch.demo.inbox_store import FILE
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import python_part
 from deploywatch.errors import DeploywatchError
+from deploywatch.fakes.inbox import Inbox, Serving, main, serving
+from deploywatch.fakes.slack import channel_id, press
+from deploywatch.fakes.store import FILE
 
 TOKEN = {"Authorization": "Bearer xoxb-something-secret"}
 KEY = "0123456789abcdef0123456789abcdef"

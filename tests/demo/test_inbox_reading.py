@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deploywatch.demo.inbox import Inbox, Serving, serving
-from deploywatch.demo.inbox_slack import channel_id
+from deploywatch.fakes.inbox import Inbox, Serving, serving
+from deploywatch.fakes.slack import channel_id
 
 TOKEN = {"Authorization": "Bearer xoxb-something-secret"}
 CHANNEL = channel_id("#ops")

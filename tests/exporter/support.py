@@ -16,10 +16,10 @@ from aiosmtpd.smtp import SMTP
 from pydantic import TypeAdapter
 
 from deploywatch.clock import SystemClock
-from exporter.probes import AnyProbe
-from exporter.probes.port import Entry, PortSettings, Registry
-from exporter.probing import ProbeSettings, run
-from exporter.results import Result
+from deploywatch.exporter.probes import AnyProbe
+from deploywatch.exporter.probes.port import Entry, PortSettings, Registry
+from deploywatch.exporter.probing import ProbeSettings, run
+from deploywatch.exporter.results import Result
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

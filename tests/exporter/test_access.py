@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.access import REFUSED, AccessSettings, meanings
+from deploywatch.exporter.access import REFUSED, AccessSettings, meanings
 
 DEFAULT = AccessSettings()
 REFUSED_V4 = [network for network in REFUSED if network.version == 4]

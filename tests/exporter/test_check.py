@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from deploywatch.clock import SystemClock
-from exporter import config
-from exporter.check import Checked, Wanted, all_targets, check
-from exporter.commands import changes
-from exporter.health import ProbeHealth
-from exporter.reports import junit, plain, table
-from exporter.results import Reason, Result
-from exporter.settings.selection import LEVELS, SMOKE, Selection
-from exporter.targets import Key
+from deploywatch.exporter import config
+from deploywatch.exporter.check import Checked, Wanted, all_targets, check
+from deploywatch.exporter.commands import changes
+from deploywatch.exporter.health import ProbeHealth
+from deploywatch.exporter.reports import junit, plain, table
+from deploywatch.exporter.results import Reason, Result
+from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
+from deploywatch.exporter.targets import Key
 from tests.exporter.support import Web, eventually
 
 Write = Callable[[str], Path]

@@ -10,10 +10,10 @@ import pytest
 
 from deploywatch.config import redacted
 from deploywatch.errors import ConfigError
-from exporter import config
-from exporter.config import ServiceKey
-from exporter.settings.layers import LAYERS
-from exporter.targets import Key, targets
+from deploywatch.exporter import config
+from deploywatch.exporter.config import ServiceKey
+from deploywatch.exporter.settings.layers import LAYERS
+from deploywatch.exporter.targets import Key, targets
 
 Write = Callable[[str], Path]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter import config
-from exporter.app import make_server
-from exporter.config import ExporterSettings
-from exporter.discovery import TargetFiles, together
-from exporter.exporter import Exporter
-from exporter.targets import Key, targets
+from deploywatch.exporter import config
+from deploywatch.exporter.app import make_server
+from deploywatch.exporter.config import ExporterSettings
+from deploywatch.exporter.discovery import TargetFiles, together
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.targets import Key, targets
 from tests.exporter.support import Web, eventually
 
 Write = Callable[[str], Path]

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from exporter import config
-from exporter.access import AccessSettings
-from exporter.config import ExporterSettings, Service
-from exporter.exporter import Exporter
-from exporter.measure import families
-from exporter.probing import ProbeSettings
-from exporter.settings.discovery import Discovery
-from exporter.settings.layers import LAYERS, Layer
-from exporter.settings.selection import LEVELS, SMOKE
-from exporter.surface.own import Own
+from deploywatch.exporter import config
+from deploywatch.exporter.access import AccessSettings
+from deploywatch.exporter.config import ExporterSettings, Service
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.http.self_metrics import Own
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.settings.discovery import Discovery
+from deploywatch.exporter.settings.layers import LAYERS, Layer
+from deploywatch.exporter.settings.selection import LEVELS, SMOKE
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [*sorted((DOCS / "exporter").glob("*.md")), DOCS / "check.md"]

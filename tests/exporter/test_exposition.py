@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.exposition import Exposition, Format, Page, negotiate, number
-from exporter.results import Family, Sample
+from deploywatch.exporter.exposition import Exposition, Format, Page, negotiate, number
+from deploywatch.exporter.results import Family, Sample
 
 LABEL_NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 LABELS = st.dictionaries(LABEL_NAMES, st.text(max_size=20), max_size=4).map(lambda d: tuple(d.items()))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.config import ServiceKey
-from exporter.health import ProbeHealth, Status, judge, services, worst
-from exporter.results import Application, Family, Reason, Result, Sample
-from exporter.targets import Key
+from deploywatch.exporter.config import ServiceKey
+from deploywatch.exporter.health import ProbeHealth, Status, judge, services, worst
+from deploywatch.exporter.results import Application, Family, Reason, Result, Sample
+from deploywatch.exporter.targets import Key
 
 GOOD = Result(1_700_000_000.5, 0.01)
 BAD = Result(1_700_000_001.5, 0.02, Reason.DNS, "the name does not resolve")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grafana.dashboards import of_policy, shared
-from rules.loading import load
+from deploywatch.grafana.dashboards import of_policy, shared
+from deploywatch.rules.loading import load
 from tests.rules.tools import SHIPPED, shipped
 
 JUDGING = load(Path(__file__).parent / "judging.yml", variables={})

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from deploywatch.conventions import SEVERITIES, DeploymentMetric, IncidentMetric
-from grafana import signals
-from rules import promql
-from rules.conditions.derived import recorded_name, recorded_series
-from rules.outputs import recording
-from rules.outputs.emit import yaml
-from rules.policy import Policy
-from rules.signals.signal import Group, InputSeries, steps
+from deploywatch.grafana import signals
+from deploywatch.rules import promql
+from deploywatch.rules.conditions.derived import recorded_name, recorded_series
+from deploywatch.rules.outputs import recording
+from deploywatch.rules.outputs.emit import yaml
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.signals.signal import Group, InputSeries, steps
 from tests.grafana.asking import BUILT_IN, choices, questions
 from tests.rules.tools import promtool_test
 

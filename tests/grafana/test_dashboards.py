@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-import grafana
-from grafana import signals
-from grafana.__main__ import files, write_shared
-from grafana.dashboards import of_policy
-from rules.links import dashboard_uid
-from rules.outputs import recording
-from rules.signals import business
-from rules.signals.signal import Group
+from deploywatch import grafana
+from deploywatch.grafana import signals
+from deploywatch.grafana.__main__ import files, write_shared
+from deploywatch.grafana.dashboards import of_policy
+from deploywatch.rules.links import dashboard_uid
+from deploywatch.rules.outputs import recording
+from deploywatch.rules.signals import business
+from deploywatch.rules.signals.signal import Group
 from tests.grafana.asking import questions
 from tests.grafana.models import MODELS, POLICIES, panel, panels
 from tests.rules.tools import good
@@ -164,7 +164,7 @@ def test_the_overview_begins_with_what_a_newcomer_looks_for() -> None:
 
 def test_the_committed_dashboards_are_what_the_policies_give() -> None:
     committed = {f"dashboards/{path.name}": path.read_text() for path in (FOLDER / "dashboards").glob("*.json")}
-    assert committed == files(), "build them again: python -m grafana"
+    assert committed == files(), "build them again: python -m deploywatch.grafana"
 
 
 def test_the_shared_dashboards_are_put_beside_those_of_a_build(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A receiver's store, desk and worker for each test, with time that is moved and channels that keep what they hear."""
+"""A receiver's store, context and worker for each test; time is moved, and channels keep what they hear."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import asyncpg
 import pytest
 
 from deploywatch.demo.servers import Running
-from receiver.app import HANDLERS
-from receiver.config import ReceiverConfig
-from receiver.desk import Desk
-from receiver.rendering.templates import Templates
-from receiver.store import Store
-from receiver.store.schema import metadata
-from receiver.worker import Worker
+from deploywatch.receiver.app import HANDLERS
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.store import Store
+from deploywatch.receiver.store.schema import metadata
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import MovingClock, RecordedChannel, Scene, settings
 
@@ -116,9 +116,9 @@ async def make_scene(store: Store, clock: MovingClock, templates: Templates) -> 
         def make(config: ReceiverConfig | None = None, *, owner: str = "test") -> Scene:
             config = config or settings()
             channels = {name: RecordedChannel() for name in config.channels}
-            desk = Desk(config, store, templates, channels, http, clock=clock, sleep=clock.sleep)
-            handlers = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
-            return Scene(desk, clock, Worker(store, handlers, owner=owner, clock=clock), channels)
+            context = Context(config, store, templates, channels, http, clock=clock, sleep=clock.sleep)
+            handlers = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
+            return Scene(context, clock, Worker(store, handlers, owner=owner, clock=clock), channels)
 
         yield make
 

@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.typedefs import Handler
 
+from deploywatch.receiver.api import add_to
 from deploywatch.webconfig import USER
-from receiver.api import add_to
 from tests.receiver.scene import Scene
 
 
@@ -52,6 +52,6 @@ async def front_of(scene: Scene, *, user: str = "") -> AsyncIterator[Front]:
         return await handler(request)
 
     app, woken = web.Application(middlewares=[known]), list[None]()
-    add_to(app, scene.desk, queued=lambda: woken.append(None))
+    add_to(app, scene.context, queued=lambda: woken.append(None))
     async with TestClient(TestServer(app)) as client:
         yield Front(scene, client, woken)

@@ -14,19 +14,19 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
-from receiver.alert import Alert
-from receiver.config import ReceiverConfig
-from receiver.deployments import ledger
-from receiver.deployments.ledger import Deployment
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.incidents.delivery import Delivery
-from receiver.incidents.rules import Effect, Reason
-from receiver.intake.ingest import ingest
-from receiver.messages import DeliveryError, Event, Message
-from receiver.store.schema import rollbacks
-from receiver.worker import Worker
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.decide import Effect, Reason
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.intake.ingest import ingest
+from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.store.schema import rollbacks
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -103,7 +103,7 @@ class RecordedChannel:
 class Scene:
     """A receiver without its HTTP: what comes in is taken, what is due is done, and what came of it is looked at."""
 
-    desk: Desk
+    context: Context
     clock: MovingClock
     worker: Worker
     channels: Mapping[str, RecordedChannel] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Scene:
     async def take(self, *alerts: Alert) -> Counter[tuple[Effect, Reason]]:
         """Take one delivery with these alerts."""
         delivery = Delivery(self.clock.now, b"{}", alerts)
-        taken = await self.desk.store.write(lambda c: ingest(c, self.desk.settings, [delivery], self.clock.now))
+        taken = await self.context.store.write(lambda c: ingest(c, self.context.settings, [delivery], self.clock.now))
         return taken.reasons
 
     async def drain(self) -> None:
@@ -125,11 +125,11 @@ class Scene:
 
     async def read(self, work: Callable[[Connection], Any]) -> Any:
         """Look into the store."""
-        return await self.desk.store.read(work)
+        return await self.context.store.read(work)
 
     async def incidents(self) -> list[Incident]:
         """Every incident, the oldest first."""
-        return (await self.desk.store.read(lambda c: book.recent(c, only_open=False, limit=1000)))[::-1]
+        return (await self.context.store.read(lambda c: store.recent(c, only_open=False, limit=1000)))[::-1]
 
     async def incident(self) -> Incident:
         """The only incident."""
@@ -138,7 +138,7 @@ class Scene:
 
     async def lines(self, kind: str, incident: int = 1) -> list[str]:
         """The texts of one kind in an incident's timeline."""
-        entries = await self.desk.store.read(lambda c: book.timeline_of(c, incident))
+        entries = await self.context.store.read(lambda c: store.timeline_of(c, incident))
         return [entry.text for entry in entries if entry.kind == kind]
 
     async def rollbacks(self) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ class Scene:
             status = ledger.Status.SUCCEEDED if good else ledger.Status.FAILED
             return ledger.finish(connection, new.id, status, began) or new
 
-        return await self.desk.store.write(write)
+        return await self.context.store.write(write)
 
 
 def settings(*channels: str, **more: Any) -> ReceiverConfig:

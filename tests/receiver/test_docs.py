@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from deploywatch import config
 from deploywatch.cli import cli
 from deploywatch.conventions import DeploymentMetric, IncidentMetric, ReceiverMetric
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.metrics import Counters, snapshot
 from deploywatch.webconfig import Access
-from receiver.config import ReceiverConfig
-from receiver.metrics import Counters, snapshot
 from tests.receiver.scene import Scene, alert
 
 PAGE = (Path(__file__).parents[2] / "docs" / "receiver.md").read_text()

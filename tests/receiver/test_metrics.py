@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, event
 
-from receiver.deployments import ledger
-from receiver.incidents.rules import Effect, Reason
-from receiver.jobs import Job, Outcome, State, again
-from receiver.messages import DeliveryError, Event
-from receiver.metrics import Counters, snapshot
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.incidents.decide import Effect, Reason
+from deploywatch.receiver.jobs.queue import Job, Outcome, State, retry
+from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.metrics import Counters, snapshot
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings
 
@@ -55,7 +55,7 @@ async def test_the_ledger_says_what_runs_since_when_and_how_it_went(scene: Scene
 async def test_after_a_rollback_the_old_version_runs_again(scene: Scene) -> None:
     await scene.deployed("1.2.2", ago=HOUR)
     bad = await scene.deployed("1.2.3", ago=MINUTE)
-    await scene.desk.store.write(lambda c: ledger.undone(c, bad.id, "1.2.2", NOON, NOON))
+    await scene.context.store.write(lambda c: ledger.undone(c, bad.id, "1.2.2", NOON, NOON))
     found = await _read(scene)
     assert found[_key("deployment_info", **SHOP, version="1.2.2")] == 1
     assert found[_key("deployment_started_timestamp_seconds", **SHOP, version="1.2.2")] == NOON.timestamp()
@@ -105,7 +105,7 @@ def test_answers_decisions_and_runs_are_counted() -> None:
     job = Job(1, "settle", "key", 1, {}, 1, NOON)
     counters.answered("accepted")
     counters.decided(Counter({(Effect.IGNORE, Reason.DUPLICATE): 3}))
-    counters.finished(job, again("later", MINUTE))
+    counters.finished(job, retry("later", MINUTE))
     counters.finished(job, Outcome(State.DONE))
     found = _parsed(registry)
     assert found[_key("deploywatch_webhooks_total", outcome="accepted")] == 1

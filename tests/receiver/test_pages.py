@@ -11,9 +11,9 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Page
 from sqlalchemy import insert
 
-from receiver.pages import Pages
-from receiver.people import handling
-from receiver.store.schema import action_runs, attachments
+from deploywatch.receiver.lifecycle import response
+from deploywatch.receiver.pages import Pages
+from deploywatch.receiver.store.schema import action_runs, attachments
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended
 from tests.support.browser import cells
 
@@ -24,7 +24,7 @@ EVIL = "<img src=x onerror=\"document.title='hacked'\">"
 async def url(scene: Scene) -> AsyncIterator[str]:
     """Where the scene's pages are."""
     app = web.Application()
-    Pages(scene.desk).add_to(app)
+    Pages(scene.context).add_to(app)
     async with TestServer(app) as server:
         yield str(server.make_url("/")).rstrip("/")
 
@@ -50,14 +50,14 @@ async def test_the_link_of_a_message_leads_to_all_that_is_known(page: Page, scen
     await scene.take(fired, ended(alert("HighLatency")))
     await scene.drain()
     incident = await scene.incident()
-    await scene.desk.store.write(
-        lambda c: handling.acknowledge(c, scene.desk.settings, incident, NOON + MINUTE, by="ann", note="looking")
+    await scene.context.store.write(
+        lambda c: response.acknowledge(c, scene.context.settings, incident, NOON + MINUTE, by="ann", note="looking")
     )
     kept = {"name": "logs", "media_type": "text/plain", "body": b"x", "cut": False, "created_at": NOON}
     ran = {"action": "scale", "service": "shop", "environment": "production", "key": "k", "state": "done"}
     times = {"started_at": NOON, "finished_at": NOON + MINUTE}
-    await scene.desk.store.write(lambda c: c.execute(insert(attachments).values(incident_id=1, **kept)))
-    await scene.desk.store.write(
+    await scene.context.store.write(lambda c: c.execute(insert(attachments).values(incident_id=1, **kept)))
+    await scene.context.store.write(
         lambda c: c.execute(insert(action_runs).values(incident_id=1, detail="to 4", **ran, **times))
     )
 

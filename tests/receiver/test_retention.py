@@ -7,15 +7,24 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, Table, func, insert, select
 
-from receiver import retention
-from receiver.incidents import book
-from receiver.incidents.delivery import Delivery
-from receiver.incidents.recall import Recall
-from receiver.intake.ingest import ingest
-from receiver.jobs import NewJob, enqueue
-from receiver.people import resolution
-from receiver.retention import Pruned
-from receiver.store.schema import alerts, attachments, deliveries, incidents, jobs, metadata, quarantine, rollbacks
+from deploywatch.receiver import retention
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.dedup_cache import AlertCache
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.intake.ingest import ingest
+from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.lifecycle import resolution
+from deploywatch.receiver.retention import Pruned
+from deploywatch.receiver.store.schema import (
+    alerts,
+    attachments,
+    deliveries,
+    incidents,
+    jobs,
+    metadata,
+    quarantine,
+    rollbacks,
+)
 from tests.receiver.actions.ground import critical
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings
@@ -49,12 +58,12 @@ async def _over(scene: Scene, service: str = "shop") -> None:
 async def test_an_old_incident_goes_with_all_that_belongs_to_it(scene: Scene) -> None:
     await _over(scene)
     row = {"incident_id": 1, "name": "log", "media_type": "text/plain", "body": b"x", "cut": False, "created_at": NOON}
-    await scene.desk.store.write(lambda c: c.execute(insert(attachments).values(**row)))
-    assert await retention.prune(scene.desk) == Pruned(2, 0)
+    await scene.context.store.write(lambda c: c.execute(insert(attachments).values(**row)))
+    assert await retention.prune(scene.context) == Pruned(2, 0)
     await scene.after(27 * DAY)
-    assert await retention.prune(scene.desk) == Pruned()
+    assert await retention.prune(scene.context) == Pruned()
     await scene.after(2 * DAY)
-    assert await retention.prune(scene.desk) == Pruned(0, 1)
+    assert await retention.prune(scene.context) == Pruned(0, 1)
     left = {table.name for table in metadata.sorted_tables if await _count(scene, table)}
     assert left == {"tallies"}
 
@@ -63,7 +72,7 @@ async def test_counters_do_not_go_back(scene: Scene) -> None:
     await _over(scene)
     before = await _read(scene)
     await scene.after(40 * DAY)
-    await retention.prune(scene.desk)
+    await retention.prune(scene.context)
     after = await _read(scene)
     assert await _count(scene, incidents) == 0
     assert after[_key("deploywatch_incidents_total", **SHOP)] == 1
@@ -77,7 +86,7 @@ async def test_what_is_open_stays_however_old_it_is(scene: Scene) -> None:
     await scene.take(ended(alert(service="quiet")))
     await scene.after(0 * MINUTE)
     scene.clock.advance(400 * DAY)
-    assert (await retention.prune(scene.desk)).incidents == 0
+    assert (await retention.prune(scene.context)).incidents == 0
     assert len(await scene.incidents()) == 2
 
 
@@ -85,10 +94,10 @@ async def test_an_incident_with_something_left_to_do_stays_until_it_is_done(scen
     await _over(scene)
     await scene.after(40 * DAY)
     late = NewJob("postmortem", "late", "late", scene.clock.now + DAY, incident_id=1)
-    await scene.desk.store.write(lambda c: enqueue(c, scene.clock.now, late))
-    assert (await retention.prune(scene.desk)).incidents == 0
+    await scene.context.store.write(lambda c: enqueue(c, scene.clock.now, late))
+    assert (await retention.prune(scene.context)).incidents == 0
     await scene.after(DAY)
-    assert (await retention.prune(scene.desk)).incidents == 1
+    assert (await retention.prune(scene.context)).incidents == 1
 
 
 async def test_an_alert_that_fires_on_after_a_person_ended_its_incident_opens_no_other(scene: Scene) -> None:
@@ -96,12 +105,14 @@ async def test_an_alert_that_fires_on_after_a_person_ended_its_incident_opens_no
     await scene.drain()
 
     def end(connection: Connection) -> None:
-        resolution.resolve(connection, scene.desk.settings, book.get(connection, 1), scene.clock.now, by="ann", why="")
+        resolution.resolve(
+            connection, scene.context.settings, store.get(connection, 1), scene.clock.now, by="ann", why=""
+        )
 
-    await scene.desk.store.write(end)
+    await scene.context.store.write(end)
     await scene.drain()
     await scene.after(40 * DAY)
-    assert (await retention.prune(scene.desk)).incidents == 0
+    assert (await retention.prune(scene.context)).incidents == 0
     await scene.take(alert())
     assert len(await scene.incidents()) == 1
 
@@ -116,7 +127,7 @@ async def test_what_the_brakes_remember_stays(make_scene: MakeScene) -> None:
     await scene.take(ended(critical()))
     await scene.after(HOUR)
     await scene.after(40 * DAY)
-    assert (await retention.prune(scene.desk)).incidents == 0
+    assert (await retention.prune(scene.context)).incidents == 0
     assert await _count(scene, rollbacks) == 1
 
 
@@ -129,22 +140,22 @@ async def test_many_go_in_steps_and_the_others_write_in_between(scene: Scene) ->
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    scene.desk.sleep = pause
-    assert (await retention.prune(scene.desk, at_once=3)).incidents == 7
+    scene.context.sleep = pause
+    assert (await retention.prune(scene.context, at_once=3)).incidents == 7
     assert len(pauses) == 3
 
 
 async def test_alerts_and_jobs_of_no_incident_go_too(scene: Scene) -> None:
     await scene.take(alert(firing=False))
     await scene.deployed("1", ago=MINUTE)
-    await scene.desk.store.write(
+    await scene.context.store.write(
         lambda c: enqueue(c, NOON, NewJob("no-such-kind", "done", "done", NOON), NewJob("no-such-kind", "x", "x", NOON))
     )
-    await scene.desk.store.write(
+    await scene.context.store.write(
         lambda c: c.execute(jobs.update().where(jobs.c.key == "done").values(state="done", finished_at=NOON))
     )
     scene.clock.advance(40 * DAY)
-    await retention.prune(scene.desk)
+    await retention.prune(scene.context)
     assert await _count(scene, alerts) == 0
     assert await _count(scene, jobs) == 1
 
@@ -154,36 +165,36 @@ async def test_a_watchdogs_last_sign_of_life_is_kept(make_scene: MakeScene) -> N
     scene = make_scene(settings(upstream={"watchdog": watchdog}, **KEEP))
     await scene.take(alert("Watchdog"))
     scene.clock.advance(400 * DAY)
-    await retention.prune(scene.desk)
-    assert await scene.read(lambda c: book.last_update(c, "Watchdog")) == NOON
+    await retention.prune(scene.context)
+    assert await scene.read(lambda c: store.last_update(c, "Watchdog")) == NOON
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
 async def test_an_alert_that_was_forgotten_may_fire_again(scene: Scene, replicas: int) -> None:
-    recall, fired = Recall(shared=replicas > 1), alert()
-    pruning = recall if replicas == 1 else Recall()
+    alert_cache, fired = AlertCache(shared=replicas > 1), alert()
+    pruning = alert_cache if replicas == 1 else AlertCache()
 
     def take(connection: Connection, *what: object) -> None:
         delivery = Delivery(scene.clock.now, b"{}", tuple(what))  # type: ignore[arg-type] # alerts
-        ingest(connection, scene.desk.settings, [delivery], scene.clock.now, recall)
+        ingest(connection, scene.context.settings, [delivery], scene.clock.now, alert_cache)
 
-    await scene.desk.store.write(lambda c: take(c, fired))
-    await scene.desk.store.write(lambda c: take(c, ended(fired)))
+    await scene.context.store.write(lambda c: take(c, fired))
+    await scene.context.store.write(lambda c: take(c, ended(fired)))
     await scene.drain()
     await scene.after(HOUR)
     await scene.after(40 * DAY)
-    assert (await retention.prune(scene.desk, lost=pruning.lose)).incidents == 1
+    assert (await retention.prune(scene.context, lost=pruning.lose)).incidents == 1
     again = alert(starts=40 * DAY)
-    await scene.desk.store.write(lambda c: take(c, ended(fired), again))
+    await scene.context.store.write(lambda c: take(c, ended(fired), again))
     assert [one.id for one in await scene.incidents()] == [2]
 
 
 async def test_deliveries_and_what_was_refused_go_first(scene: Scene) -> None:
     await scene.take(alert())
     row = {"received_at": NOON, "reason": "", "remote": "", "body": b""}
-    await scene.desk.store.write(lambda c: c.execute(insert(quarantine).values(**row)))
+    await scene.context.store.write(lambda c: c.execute(insert(quarantine).values(**row)))
     scene.clock.advance(3 * DAY)
-    assert await retention.prune(scene.desk) == Pruned(0, 0)
+    assert await retention.prune(scene.context) == Pruned(0, 0)
     scene.clock.advance(MINUTE)
-    assert await retention.prune(scene.desk) == Pruned(2, 0)
+    assert await retention.prune(scene.context) == Pruned(2, 0)
     assert (await _count(scene, deliveries), await _count(scene, quarantine)) == (0, 0)

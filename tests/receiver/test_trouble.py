@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from deploywatch.demo.inbox import Answer, Inbox, Reply, serving
-from receiver.channels.email import EmailChannel, EmailSettings
-from receiver.channels.slack import SlackChannel, SlackSettings
-from receiver.incidents.book import Status
-from receiver.messages import DeliveryError, Event
+from deploywatch.fakes.inbox import Answer, Inbox, Reply, serving
+from deploywatch.receiver.channels.email import EmailChannel, EmailSettings
+from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.messages import DeliveryError, Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, alert, ended, settings, until
 
@@ -63,7 +63,7 @@ async def test_slack_at_429_for_ten_minutes_delays_only_slack_and_everything_arr
             clock=lambda: scene.clock().timestamp(),
             sleep=scene.clock.sleep,
         )
-        scene.desk.channels = {**scene.channels, "slack": slack}
+        scene.context.channels = {**scene.channels, "slack": slack}
         inbox.script("slack", *[limited] * 1000)
         for number in range(20):
             await scene.take(alert(service=f"s{number}"))
@@ -89,7 +89,7 @@ async def test_mail_that_hangs_delays_only_mail_and_arrives_afterwards(make_scen
         given = {"kind": "email", "smtp": served.smtp, "security": "none", "timeout": "2s"}
         people = {"sender": "deploywatch@example.com", "recipients": ["ops@example.com"]}
         mail = EmailChannel("mail", EmailSettings.model_validate(given | people))
-        scene.desk.channels = {**scene.channels, "mail": mail}
+        scene.context.channels = {**scene.channels, "mail": mail}
         inbox.script_mail(Reply("MAIL", wait=True))
         await scene.take(alert())
         working = asyncio.create_task(scene.worker.run())

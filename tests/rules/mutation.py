@@ -18,13 +18,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rules import promql
-from rules.conditions import deployments, thresholds
-from rules.outputs import alerting, boundary_tests, judgement_tests, recording, window_tests
-from rules.outputs.emit import Remarked, yaml
-from rules.policy import Alert, Policy
-from rules.signals.signal import Group, Record
-from rules.terms import OPERATIONS, terms
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import OPERATIONS, terms
+from deploywatch.rules.conditions import deployments, thresholds
+from deploywatch.rules.outputs import alerting, boundary_tests, judgement_tests, recording, window_tests
+from deploywatch.rules.outputs.emit import Remarked, yaml
+from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.signals.signal import Group, Record
 from tests.rules.tools import SHIPPED, promtool_test, shipped
 
 _LIMIT = re.compile(r"(?P<head>[})] )(?P<operator>[<>=!]=?|==)(?P<word> (?:bool )?)(?P<number>-?[0-9.]+)\b")

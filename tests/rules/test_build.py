@@ -14,16 +14,16 @@ from ruamel.yaml import YAML
 
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
-from rules.build import WRITTEN, build, write
-from rules.conditions import thresholds
-from rules.outputs import prometheus_rule
-from rules.outputs.cases import cases as cases_of
-from rules.outputs.emit import yaml
-from rules.policy import Policy
-from rules.resources import Complaints, DiskTimes, Pool, Satisfaction
-from rules.series import Dependencies, Deployments, Durations
-from rules.shipped import GENERATED
-from rules.terms import terms
+from deploywatch.rules.build import WRITTEN, build, write
+from deploywatch.rules.builtin_policies import GENERATED
+from deploywatch.rules.comparison import terms
+from deploywatch.rules.conditions import thresholds
+from deploywatch.rules.outputs import prometheus_rule
+from deploywatch.rules.outputs.emit import yaml
+from deploywatch.rules.outputs.test_cases import cases as cases_of
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resources import Complaints, DiskTimes, Pool, Satisfaction
+from deploywatch.rules.series import Dependencies, Deployments, Durations
 from tests.rules.tools import GOOD, SHIPPED, good, policy_from, promtool_test, run, shipped
 
 NAMES = [path.stem for path in SHIPPED]
@@ -103,7 +103,7 @@ def test_the_committed_files_are_what_the_policy_builds_to(built: dict[str, Path
     def texts(folder: Path) -> dict[str, str]:
         return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
-    assert texts(GENERATED / name) == texts(built[name]), "build them again: python -m rules"
+    assert texts(GENERATED / name) == texts(built[name]), "build them again: python -m deploywatch.rules"
 
 
 def test_nothing_is_committed_for_a_policy_that_is_not_there() -> None:

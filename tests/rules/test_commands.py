@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploywatch.cli import main
-from rules.shipped import POLICIES
+from deploywatch.rules.builtin_policies import POLICIES
 from tests.rules.tools import GOOD
 
 

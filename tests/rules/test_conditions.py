@@ -9,10 +9,10 @@ import promql_parser
 import pytest
 
 from deploywatch.errors import ConfigError
-from rules.build import build, write
-from rules.conditions import FUNCTIONS
-from rules.outputs.recording import records, signals
-from rules.signals.signal import Group
+from deploywatch.rules.build import build, write
+from deploywatch.rules.conditions import FUNCTIONS
+from deploywatch.rules.outputs.recording import records, signals
+from deploywatch.rules.signals.signal import Group
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, run
 
 USES = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from deploywatch.cli import main
-from rules.conditions import FUNCTIONS
-from rules.language.judgement import Health
-from rules.policy import ACTIONS, Alert, OfficeHours, Policy, Tighter
+from deploywatch.rules.conditions import FUNCTIONS
+from deploywatch.rules.language.judgement import Health
+from deploywatch.rules.policy import ACTIONS, Alert, OfficeHours, Policy, Tighter
 from tests.rules.tools import GOOD, good, policy_from, run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules" / "policy.md").read_text()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from rules.outputs.emit import Remarked, yaml
+from deploywatch.rules.outputs.emit import Remarked, yaml
 
 _LINE = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f\x85"), max_size=20

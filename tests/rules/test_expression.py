@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploywatch.quantity import parse_quantity
-from rules.language.expression import (
+from deploywatch.rules.language.expression import (
     OPERATORS,
     Comparison,
     Condition,

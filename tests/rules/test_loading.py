@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploywatch.errors import ConfigError
-from rules.loading import load, load_all
+from deploywatch.rules.loading import load, load_all
 from tests.rules.tools import GOOD, SHIPPED
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yml"))

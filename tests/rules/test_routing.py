@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploywatch.errors import ConfigError
-from rules.build import build, write
-from rules.outputs import alerting, routing
-from rules.outputs.routing import receiver_name
+from deploywatch.rules.build import build, write
+from deploywatch.rules.outputs import alerting, routing
+from deploywatch.rules.outputs.routing import receiver_name
 from tests.rules.tools import GOOD, SHIPPED, policy_from, run, shipped
 
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-import rules.signals
-from rules.build import build, write
-from rules.outputs.recording import signals
-from rules.outputs.wording import FORMS
-from rules.signals import SIGNALS
-from rules.signals.signal import Signal
+from deploywatch import rules
+from deploywatch.rules.build import build, write
+from deploywatch.rules.outputs.recording import signals
+from deploywatch.rules.outputs.wording import FORMS
+from deploywatch.rules.signals import SIGNALS
+from deploywatch.rules.signals.signal import Signal
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, shipped
 
 PAGES = Path(__file__).parents[2] / "docs" / "signals"
 MODULES = {
     f"{path.parent.name}.{path.stem}"
-    for path in Path(rules.signals.__path__[0]).glob("*/*.py")
+    for path in Path(rules.__path__[0], "signals").glob("*/*.py")
     if path.stem != "__init__"
 }
 LIMITS = {
@@ -57,7 +57,7 @@ LIMITS = {
 def test_every_module_gives_signals_that_are_registered_and_none_is_left_out() -> None:
     registered = set()
     for name in MODULES:
-        module = importlib.import_module(f"rules.signals.{name}")
+        module = importlib.import_module(f"deploywatch.rules.signals.{name}")
         given = getattr(module, "SIGNALS", None) or (module.SIGNAL,)
         assert all(SIGNALS[one.name] is one for one in given)
         assert any(f"{one.name}" in (module.__doc__ or "") for one in given)

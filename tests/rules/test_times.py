@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from deploywatch.errors import ConfigError
-from rules import promql
-from rules.build import build, write
-from rules.conditions import thresholds
-from rules.judgement import health
-from rules.terms import alert_expression
+from deploywatch.rules import promql
+from deploywatch.rules.build import build, write
+from deploywatch.rules.comparison import alert_expression
+from deploywatch.rules.conditions import thresholds
+from deploywatch.rules.judgement import health
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, run, shipped
 
 STAGES = "stages: [{stage: canary-10, share: 10%, lasts: 15m}, {stage: canary-50, share: 50%, lasts: 15m}]\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploywatch.quantity import Unit
-from rules.outputs import wording
-from rules.outputs.emit import yaml
-from rules.outputs.wording import FORMS
+from deploywatch.rules.outputs import wording
+from deploywatch.rules.outputs.emit import yaml
+from deploywatch.rules.outputs.wording import FORMS
 from tests.rules.tools import good, promtool_test
 
 VALUES = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rules.loading import load
-from rules.policy import Policy
-from rules.shipped import POLICIES
+from deploywatch.rules.builtin_policies import POLICIES
+from deploywatch.rules.loading import load
+from deploywatch.rules.policy import Policy
 
 GOOD = """
 policy: mine

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from receiver.channels.pagerduty import ACTIONS
-from receiver.incidents.agenda import REMINDERS
-from receiver.messages import Event, IncidentView, identity
-from receiver.rendering.templates import dedup_key
-from receiver.store import Store
-from receiver.store.schema import alerts, incidents, jobs, rollbacks, timeline
+from deploywatch.receiver.channels.pagerduty import ACTIONS
+from deploywatch.receiver.escalation.timers import REMINDERS
+from deploywatch.receiver.messages import Event, IncidentView, identity
+from deploywatch.receiver.rendering.templates import dedup_key
+from deploywatch.receiver.store import Store
+from deploywatch.receiver.store.schema import alerts, incidents, jobs, rollbacks, timeline
 from tests.support import arrivals
 from tests.support.arrivals import Arrivals, Page
 from tests.support.storm import Sent
@@ -66,7 +66,9 @@ class Books:
     def handed_over(self) -> set[str]:
         """The deliveries of which nobody knows whether they came, and which the channel's stand-in took over."""
         instead = {job["key"].partition(":instead:")[0] for job in self.deliveries if ":instead:" in job["key"]}
-        return {job["key"] for job in self.deliveries if job["state"] == "failed" and job["doubts"] > 1} & instead
+        return {
+            job["key"] for job in self.deliveries if job["state"] == "failed" and job["uncertain_attempts"] > 1
+        } & instead
 
 
 def read(url: str, inbox: Path, commands: Path) -> Books:

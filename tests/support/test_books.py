@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from receiver.messages import identity
+from deploywatch.receiver.messages import identity
 from tests.support.arrivals import Arrivals, Page
 from tests.support.books import Books, faults
 from tests.support.storm import Sent
@@ -34,7 +34,7 @@ LINES = [{"incident_id": 1, "kind": kind} for kind in ("opened", "resolved", "ro
 def _job(event: str, **changes: Any) -> dict[str, Any]:
     payload = {"event": event, "at": NOON.isoformat(), "channel": "team"}
     plain = {"key": event, "kind": "deliver", "incident_id": 1, "payload": payload, "state": "done", "attempts": 1}
-    return plain | {"id": 1 if event == "opened" else 2, "run_at": NOON, "note": "", "doubts": 0} | changes
+    return plain | {"id": 1 if event == "opened" else 2, "run_at": NOON, "note": "", "uncertain_attempts": 0} | changes
 
 
 def _paged(event: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_a_message_that_came_twice_is_no_fault() -> None:
     assert faults(replace(GOOD, **_arrived(slack=NAMES * 2)), [SENT]) == []
 
 
-STRUCK = _job("opened", state="failed", doubts=2, note="whether team was told is unknown")
+STRUCK = _job("opened", state="failed", uncertain_attempts=2, note="whether team was told is unknown")
 INSTEAD = _job("opened", key="opened:instead:mail")
 
 

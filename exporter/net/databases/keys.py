@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from exporter.measure import families
-from exporter.measure.gauges import LABEL_LIMIT, Gauge, LabelName
-from exporter.probing import Findings
-from exporter.results import Failed, Family, Reason
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.gauges import LABEL_LIMIT, Gauge, LabelName
+from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.results import Failed, Family, Reason
 
 Statistics = Literal["memory", "clients", "replication"]
 Word = str | bytes | int
@@ -80,7 +80,7 @@ class Conversation:
         return [await self.connection.read_response() for _ in commands]
 
 
-async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, found: Findings) -> None:
+async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, found: Measurement) -> None:
     """Add the samples of a gauge; a key that is not there has no value, and the length 0."""
     family = gauge.family(name)
     if "*" not in gauge.key:
@@ -100,7 +100,7 @@ async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, found: Findi
             found.add(family, number, **{label: middle.decode("utf-8", "replace")[:LABEL_LIMIT]})
 
 
-async def note_info(talk: Conversation, wanted: Iterable[Statistics], found: Findings) -> None:
+async def note_info(talk: Conversation, wanted: Iterable[Statistics], found: Measurement) -> None:
     """Add what INFO tells in these sections."""
     for section in wanted:
         text = await talk.ask("INFO", section)

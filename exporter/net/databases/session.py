@@ -14,10 +14,10 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 
-from exporter.net.dial import Dialer, Route, permit
-from exporter.net.tls import TlsClient, context_for
-from exporter.probing import Findings
-from exporter.results import Reason
+from deploywatch.exporter.net.dial import Dialer, Route, permit
+from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.results import Reason
 
 PATIENCE = 600.0
 """Seconds after which a session that does not come about, or does not end, is given up.
@@ -41,7 +41,7 @@ class Session:
         self._wanted = False
 
     @contextlib.asynccontextmanager
-    async def open(self, found: Findings) -> AsyncIterator[Any]:
+    async def open(self, found: Measurement) -> AsyncIterator[Any]:
         """A connection, once the one before is gone; cancelled, it leaves no second one behind."""
         with found.timed("wait for the session before to end"):
             await self._turn.acquire()

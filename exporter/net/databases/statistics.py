@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from exporter.measure import families
-from exporter.measure.gauges import LABEL_LIMIT
-from exporter.probing import Findings
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.gauges import LABEL_LIMIT
+from deploywatch.exporter.probing import Measurement
 
 Statistics = Literal["connections", "replication", "size", "locks"]
 Rows = Sequence[Mapping[str, Any]]
@@ -48,7 +48,7 @@ SQL: Mapping[Statistics, str] = {
 }
 
 
-def _connections(rows: Rows, found: Findings) -> None:
+def _connections(rows: Rows, found: Measurement) -> None:
     counts = {row["state"]: int(row["connections"]) for row in rows}
     for state in STATES:
         found.add(families.POSTGRES_CONNECTIONS, counts.get(state, 0), state=state)
@@ -58,7 +58,7 @@ def _connections(rows: Rows, found: Findings) -> None:
         found.add(families.POSTGRES_CONNECTIONS_RATIO, sum(counts.values()) / allowed)
 
 
-def _replication(rows: Rows, found: Findings) -> None:
+def _replication(rows: Rows, found: Measurement) -> None:
     own, *replicas = sorted(rows, key=lambda row: row["replica"] is None)
     found.add(families.POSTGRES_REPLICA, own["replica"])
     if own["lag"] is not None:
@@ -76,16 +76,16 @@ def _replication(rows: Rows, found: Findings) -> None:
         found.add(families.POSTGRES_REPLICATION_LAG_BYTES, distance, replica=name)
 
 
-def _size(rows: Rows, found: Findings) -> None:
+def _size(rows: Rows, found: Measurement) -> None:
     found.add(families.POSTGRES_SIZE, int(rows[0]["bytes"]))
 
 
-def _locks(rows: Rows, found: Findings) -> None:
+def _locks(rows: Rows, found: Measurement) -> None:
     found.add(families.POSTGRES_LOCKS_WAITING, int(rows[0]["waiting"]))
     found.add(families.POSTGRES_LOCK_WAIT, float(rows[0]["longest"] or 0))
 
 
-NOTE: Mapping[Statistics, Callable[[Rows, Findings], None]] = {
+NOTE: Mapping[Statistics, Callable[[Rows, Measurement], None]] = {
     "connections": _connections,
     "replication": _replication,
     "size": _size,

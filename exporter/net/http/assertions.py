@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from exporter.net.pattern import compiled
-from exporter.results import Failed, Reason
+from deploywatch.exporter.net.pattern import compiled
+from deploywatch.exporter.results import Failed, Reason
 
 _FORM = re.compile(r"(?P<path>\S+)\s+(?:(?P<exists>exists)|(?P<operator>==|!=|<=|>=|<|>|=~)\s+(?P<value>.+))")
 _ORDER: Mapping[str, Callable[[float, float], bool]] = {

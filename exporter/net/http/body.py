@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exporter.measure import families
-from exporter.measure.gauges import LABEL_LIMIT
-from exporter.net.http.assertions import find
-from exporter.probing import Findings
-from exporter.results import Application, Failed, Family, Reason
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.gauges import LABEL_LIMIT
+from deploywatch.exporter.net.http.assertions import find
+from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.results import Application, Failed, Family, Reason
 
 GOOD_WORDS = frozenset({"healthy", "ok", "up", "pass", "passing", "good", "degraded", "warn", "warning"})
 """What a health body's `status` may say without failing the probe; a degraded service still serves."""
@@ -70,7 +70,7 @@ def _number_at(document: Any, path: str) -> float:
     return number
 
 
-def note_health(document: Any, found: Findings) -> None:
+def note_health(document: Any, found: Measurement) -> None:
     """Add what a health body says to `found`; Failed(unhealthy) when its own status says so."""
     if not isinstance(document, dict):
         raise Failed(Reason.JSON, "the body is JSON, but not an object as a health body is")

@@ -7,7 +7,7 @@ from typing import Literal
 
 import brotli
 
-from exporter.results import Failed, Reason
+from deploywatch.exporter.results import Failed, Reason
 
 Coding = Literal["gzip", "br", "deflate", "identity"]
 _GZIP, _ZLIB, _RAW = 31, 15, -15

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-from exporter.net.certificates import Shown, secure
-from exporter.net.channel import Channel
-from exporter.net.dial import Route, connect
-from exporter.net.http.wire import Response, read_response
-from exporter.net.resolve import Address
+from deploywatch.exporter.net.certificates import Shown, secure
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.dial import Route, connect
+from deploywatch.exporter.net.http.response_parser import Response, read_response
+from deploywatch.exporter.net.resolve import Address
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 

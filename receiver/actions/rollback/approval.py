@@ -13,18 +13,18 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection, RowMapping, select, update
 
+from deploywatch.receiver.actions.rollback.brakes import ApprovalState, Go
+from deploywatch.receiver.actions.rollback.history import ROLLBACK, serial_key, usual_duration
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.messages import Event, RollbackView
+from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.schema import approvals
 from deploywatch.secrets import Masked
-from receiver.actions.rollback.brakes import Go, Word
-from receiver.actions.rollback.record import ROLLBACK, lane, usual_duration
-from receiver.actions.telling.notify import tell
-from receiver.config import ReceiverConfig
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import Job, NewJob, Outcome, done, enqueue
-from receiver.messages import Event, RollbackView
-from receiver.store import insert_id
-from receiver.store.schema import approvals
 
 KIND = "approval"
 PAGE: Final = "/api/v1/approval"
@@ -40,7 +40,7 @@ class Approval:
     incident_id: int
     deployment_id: int
     to_version: str
-    state: Word
+    state: ApprovalState
     nonce: str | None
     asked_at: datetime
     expires_at: datetime
@@ -58,7 +58,7 @@ def ask(
         "incident_id": incident.id,
         "deployment_id": go.deployment.id,
         "to_version": go.to_version,
-        "state": Word.WAITING,
+        "state": ApprovalState.WAITING,
         "nonce": nonce,
         "asked_at": now,
         "expires_at": now + within,
@@ -68,7 +68,7 @@ def ask(
     bad = go.deployment
     step = f"{bad.service} in {bad.environment} from {bad.version} to {go.to_version}"
     text = f"a person is asked, until {now + within:%H:%M:%S} UTC, to approve the rollback of {step}: {would}"
-    book.write_line(connection, incident.id, now, "approval_wanted", f"{text}{f'; {go.why}' if go.why else ''}")
+    store.write_line(connection, incident.id, now, "approval_wanted", f"{text}{f'; {go.why}' if go.why else ''}")
     asked = get(connection, number)
     view = RollbackView(bad.version, go.to_version, detail=would)
     more = {
@@ -81,7 +81,7 @@ def ask(
     expiry = NewJob(
         kind=KIND,
         key=f"approval:{number}",
-        lane=f"approval:{number}",
+        serial_key=f"approval:{number}",
         run_at=asked.expires_at,
         incident_id=incident.id,
         payload={"approval": number},
@@ -89,41 +89,43 @@ def ask(
     enqueue(connection, now, expiry)
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """The time is over: unless somebody has answered, say that nothing is rolled back, and why."""
 
     def record(connection: Connection) -> None:
-        asked, now = get(connection, job.payload["approval"]), desk.clock()
-        if asked.state is not Word.WAITING:
+        asked, now = get(connection, job.payload["approval"]), context.clock()
+        if asked.state is not ApprovalState.WAITING:
             return
-        _close(connection, asked, Word.EXPIRED, now, by=None, note="")
-        incident = book.get(connection, asked.incident_id)
+        _close(connection, asked, ApprovalState.EXPIRED, now, by=None, note="")
+        incident = store.get(connection, asked.incident_id)
         text = f"nobody approved the rollback to {asked.to_version} by {asked.expires_at:%H:%M:%S} UTC"
-        book.write_line(connection, incident.id, now, "approval_expired", f"{text}; nothing was rolled back")
-        view = RollbackView("", asked.to_version, Word.EXPIRED, text)
+        store.write_line(connection, incident.id, now, "approval_expired", f"{text}; nothing was rolled back")
+        view = RollbackView("", asked.to_version, ApprovalState.EXPIRED, text)
         more = {"expires": asked.expires_at}
-        tell(connection, desk.settings, incident, Event.APPROVAL_EXPIRED, now, once=asked.id, rollback=view, more=more)
+        tell(
+            connection, context.settings, incident, Event.APPROVAL_EXPIRED, now, once=asked.id, rollback=view, more=more
+        )
 
     return done(record=record)
 
 
 def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note: str, now: datetime) -> str:
     """Take a person's word; the sentence why it does not count, or empty. After a yes every brake is asked again."""
-    if asked.state is not Word.WAITING:
+    if asked.state is not ApprovalState.WAITING:
         who = f" by {asked.decided_by}" if asked.decided_by else ""
         return f"the question about the rollback to {asked.to_version} is {asked.state}{who} already"
     if now >= asked.expires_at:
         return f"the time to answer was over at {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-    _close(connection, asked, Word.APPROVED if yes else Word.REJECTED, now, by=by, note=note)
+    _close(connection, asked, ApprovalState.APPROVED if yes else ApprovalState.REJECTED, now, by=by, note=note)
     said = f"the rollback to {asked.to_version}{f': {note}' if note else ''}"
-    incident = book.get(connection, asked.incident_id)
+    incident = store.get(connection, asked.incident_id)
     kind = "rollback_approved" if yes else "rollback_rejected"
-    book.write_line(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {said}", actor=by)
+    store.write_line(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {said}", actor=by)
     if yes:
         job = NewJob(
             kind=ROLLBACK,
             key=f"rollback:{incident.id}:approval:{asked.id}",
-            lane=lane(incident.service, incident.environment),
+            serial_key=serial_key(incident.service, incident.environment),
             run_at=now,
             incident_id=incident.id,
             payload={"alert": f"{by}'s approval"},
@@ -169,7 +171,7 @@ def refused_link(settings: ReceiverConfig, asked: Approval | None, query: Mappin
     """Why a link does not count, or empty: forged, used, or too old."""
     secret = settings.rollback.approval.secret
     if secret is None or asked is None or asked.nonce is None:
-        used = asked is not None and asked.state is not Word.WAITING
+        used = asked is not None and asked.state is not ApprovalState.WAITING
         return f"this was answered already: {asked.state}" if used and asked else "this link is not valid"
     expected = _signature(secret, asked, query)
     if not hmac.compare_digest(expected.encode(), query.get("signature", "").encode()):
@@ -184,11 +186,13 @@ def _signature(secret: Masked, asked: Approval, query: Mapping[str, str]) -> str
     return hmac.new(secret.get_secret_value().encode(), signed.encode(), hashlib.sha256).hexdigest()
 
 
-def _close(connection: Connection, asked: Approval, state: Word, now: datetime, *, by: str | None, note: str) -> None:
+def _close(
+    connection: Connection, asked: Approval, state: ApprovalState, now: datetime, *, by: str | None, note: str
+) -> None:
     """Write the answer; the links lose what made them valid."""
     values = {"state": state, "nonce": None, "decided_at": now, "decided_by": by, "note": note}
     connection.execute(update(approvals).where(approvals.c.id == asked.id).values(**values))
 
 
 def _approval(row: RowMapping) -> Approval:
-    return Approval(**{**row, "state": Word(row["state"])})
+    return Approval(**{**row, "state": ApprovalState(row["state"])})

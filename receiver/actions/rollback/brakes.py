@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from deploywatch.quantity import format_duration
-from receiver.actions.rollback.evidence import Advice, weigh
-from receiver.actions.settings.rollback import Mode, Rollback, RollbackTarget
-from receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.actions.rollback.confidence import Advice, weigh
+from deploywatch.receiver.actions.settings.rollback import Mode, Rollback, RollbackTarget
+from deploywatch.receiver.deployments.ledger import Deployment, Status
 
 HOUR = timedelta(hours=1)
 
@@ -65,7 +65,7 @@ ADVICE: Mapping[Refusal, str] = {
 """What a person can do about each refusal; part of its sentence."""
 
 
-class Word(StrEnum):
+class ApprovalState(StrEnum):
     """How a person's word on this deployment in this incident stands."""
 
     NONE = ""
@@ -97,7 +97,7 @@ class Situation:
     in_all: int = 0
     held_by: str = ""
     issues: tuple[str, ...] = ()
-    word: Word = Word.NONE
+    word: ApprovalState = ApprovalState.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +221,11 @@ def _of_the_hour(case: _Case) -> Refused | None:
 def _of_a_person(case: _Case) -> Refused | None:
     version = case.deployment.version
     match case.at.word:
-        case Word.REJECTED:
+        case ApprovalState.REJECTED:
             return Refused(Refusal.REJECTED, f"a person said no to rolling back {version}")
-        case Word.EXPIRED:
+        case ApprovalState.EXPIRED:
             return Refused(Refusal.APPROVAL_EXPIRED, f"nobody said yes in time to rolling back {version}")
-        case Word.WAITING:
+        case ApprovalState.WAITING:
             return Refused(Refusal.APPROVAL_WAITING, f"rolling back {version} waits for a person's word already")
     return None
 
@@ -244,7 +244,7 @@ def _permission(case: _Case) -> Go | Refused:
     """No brake holds: what the evidence and the mode allow. A person's yes outweighs both but a dry run."""
     mode: Mode = case.target.mode or case.settings.mode
     to_version = case.deployment.previous_version or ""
-    if case.at.word is Word.APPROVED:
+    if case.at.word is ApprovalState.APPROVED:
         go_mode: Mode = "dry-run" if mode == "dry-run" else "auto"
         return Go(case.deployment, case.target, to_version, go_mode, "a person approved it")
     if case.settings.decide is None:

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, update
 
-from receiver.actions.rollback.record import ROLLBACK, lane
-from receiver.deployments import ledger
-from receiver.deployments.ledger import Deployment, Status
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import Job, NewJob, Outcome, State, again, done, enqueue
-from receiver.store.schema import jobs
+from deploywatch.receiver.actions.rollback.history import ROLLBACK, serial_key
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
+from deploywatch.receiver.store.schema import jobs
 
 KIND = "reconsider"
 _LOOK, _SOONEST = timedelta(seconds=30), timedelta(seconds=1)
@@ -24,7 +24,7 @@ def wait_for(connection: Connection, incident: Incident, deployment: Deployment,
     job = NewJob(
         kind=KIND,
         key=f"{KIND}:{incident.id}:{deployment.id}",
-        lane=_lane(deployment),
+        serial_key=_serial_key(deployment),
         run_at=now + _LOOK,
         incident_id=incident.id,
         payload={"deployment": deployment.id, "alert": asker},
@@ -34,35 +34,35 @@ def wait_for(connection: Connection, incident: Incident, deployment: Deployment,
 
 def has_ended(connection: Connection, deployment: Deployment, now: datetime) -> None:
     """A deployment ended: have those look again now who wait for it."""
-    waiting = (jobs.c.kind == KIND, jobs.c.lane == _lane(deployment), jobs.c.state == State.READY)
+    waiting = (jobs.c.kind == KIND, jobs.c.serial_key == _serial_key(deployment), jobs.c.state == State.READY)
     connection.execute(update(jobs).where(*waiting, jobs.c.run_at > now).values(run_at=now))
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Have it decided again, after the usual delay, if the incident still goes on."""
-    now = desk.clock()
-    incident = await desk.store.read(lambda connection: book.get(connection, job.incident_id))
-    deployment = await desk.store.read(lambda connection: ledger.get(connection, job.payload["deployment"]))
+    now = context.clock()
+    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    deployment = await context.store.read(lambda connection: ledger.get(connection, job.payload["deployment"]))
     running = deployment.status is Status.RUNNING
     if incident.resolved_at:
         return done("over")
-    if running and now - deployment.started_at <= desk.settings.rollback.recent:
-        return again(f"{deployment.version} is still being deployed", _LOOK)
+    if running and now - deployment.started_at <= context.settings.rollback.recent:
+        return retry(f"{deployment.version} is still being deployed", _LOOK)
     if incident.quiet_since:
-        return again("every alert is quiet just now", max(desk.settings.quiet_time, _SOONEST))
+        return retry("every alert is quiet just now", max(context.settings.quiet_time, _SOONEST))
     stands = "does not end" if running else f"has {_ENDED[deployment.status]}"
     text = f"the deployment of {deployment.version} {stands}: whether to roll back is decided again"
     decision = NewJob(
         kind=ROLLBACK,
         key=f"rollback:{incident.id}:deployment:{deployment.id}",
-        lane=lane(incident.service, incident.environment),
-        run_at=now + desk.settings.rollback.delay,
+        serial_key=serial_key(incident.service, incident.environment),
+        run_at=now + context.settings.rollback.delay,
         incident_id=incident.id,
         payload={"alert": job.payload["alert"]},
     )
 
     def record(connection: Connection) -> None:
-        book.write_line(connection, incident.id, now, "rollback_reconsidered", text)
+        store.write_line(connection, incident.id, now, "rollback_reconsidered", text)
         enqueue(connection, now, decision)
 
     return done(text, record)
@@ -71,5 +71,5 @@ async def handle(desk: Desk, job: Job) -> Outcome:
 _ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.ROLLED_BACK: "been rolled back"}
 
 
-def _lane(deployment: Deployment) -> str:
+def _serial_key(deployment: Deployment) -> str:
     return f"{KIND}:{deployment.id}"

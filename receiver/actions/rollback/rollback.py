@@ -9,24 +9,32 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
-from receiver.actions.case import Case
-from receiver.actions.executors.plan import Plan
-from receiver.actions.rollback import approval, brakes, reconsider
-from receiver.actions.rollback.brakes import Go, Refusal, Refused
-from receiver.actions.rollback.record import ROLLBACK, give_back, holder, lane, situation, take, usual_duration
-from receiver.actions.runs import perform
-from receiver.actions.settings.rollback import RollbackTarget
-from receiver.actions.telling import escalate
-from receiver.actions.telling.notify import tell
-from receiver.deployments import ledger
-from receiver.desk import Desk
-from receiver.held import holding, silenced
-from receiver.incidents import book
-from receiver.incidents.book import Incident
-from receiver.jobs import Job, NewJob, Outcome, done, enqueue
-from receiver.messages import Event, RollbackView
-from receiver.store import insert_id
-from receiver.store.schema import rollbacks
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.actions.rollback import approval, brakes, reconsider
+from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused
+from deploywatch.receiver.actions.rollback.history import (
+    ROLLBACK,
+    give_back,
+    holder,
+    serial_key,
+    situation,
+    take,
+    usual_duration,
+)
+from deploywatch.receiver.actions.runs import perform
+from deploywatch.receiver.actions.settings.rollback import RollbackTarget
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.executors.plan import Plan
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.messages import Event, RollbackView
+from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.suppression import holding, silenced
 
 KIND, VERIFY = ROLLBACK, "verify"
 
@@ -54,7 +62,7 @@ def queue(case: Case) -> None:
     job = NewJob(
         kind=KIND,
         key=f"rollback:{incident.id}:{alert.fingerprint}:{alert.starts_at.isoformat()}",
-        lane=lane(incident.service, incident.environment),
+        serial_key=serial_key(incident.service, incident.environment),
         run_at=case.now + case.settings.rollback.delay,
         incident_id=incident.id,
         payload={"alert": alert.name},
@@ -64,11 +72,11 @@ def queue(case: Case) -> None:
 
 def queue_for(connection: Connection, incident: Incident, by: str, now: datetime) -> None:
     """Queue the decision because a person asks for it; the same brakes hold."""
-    book.write_line(connection, incident.id, now, "rollback_asked", "asked for a rollback", actor=by)
+    store.write_line(connection, incident.id, now, "rollback_asked", "asked for a rollback", actor=by)
     job = NewJob(
         kind=KIND,
         key=f"rollback:{incident.id}:person:{now.isoformat()}",
-        lane=lane(incident.service, incident.environment),
+        serial_key=serial_key(incident.service, incident.environment),
         run_at=now,
         incident_id=incident.id,
         payload={"alert": by},
@@ -76,25 +84,25 @@ def queue_for(connection: Connection, incident: Incident, by: str, now: datetime
     enqueue(connection, now, job)
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Decide and, when the brakes allow it, run the command once."""
-    interrupted = await desk.store.read(lambda connection: _interrupted(connection, job))
+    interrupted = await context.store.read(lambda connection: _interrupted(connection, job))
     if interrupted is not None:
         number, why = interrupted["id"], "the receiver stopped while it ran"
-        return done("unknown after a crash", lambda connection: _unknown(connection, desk, number, why))
-    if held := await silenced.hold_back(desk, job):
+        return done("unknown after a crash", lambda connection: _unknown(connection, context, number, why))
+    if held := await silenced.hold_back(context, job):
         return held
-    begun = await desk.store.write(lambda connection: _begin(connection, desk, job))
+    begun = await context.store.write(lambda connection: _begin(connection, context, job))
     if begun is None:
         return done()
     log.info("rollback begins", incident=job.incident_id, plan=str(begun.plan))
-    result = await perform(desk, begun.plan, begun.target.timeout)
+    result = await perform(context, begun.plan, begun.target.timeout)
     log.info("rollback ended", incident=job.incident_id, good=result.good, result=result.detail)
     if result.good:
-        return done(result.detail, lambda connection: _succeeded(connection, desk, job, begun))
+        return done(result.detail, lambda connection: _succeeded(connection, context, job, begun))
     if not result.known:
-        return done(result.detail, lambda connection: _unknown(connection, desk, begun.id, result.detail))
-    return done(result.detail, lambda connection: _failed(connection, desk, job, begun, result.detail))
+        return done(result.detail, lambda connection: _unknown(connection, context, begun.id, result.detail))
+    return done(result.detail, lambda connection: _failed(connection, context, job, begun, result.detail))
 
 
 def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
@@ -105,34 +113,34 @@ def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
-def _begin(connection: Connection, desk: Desk, job: Job) -> Begun | None:
+def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     """Decide, and write down what follows; what is to run now comes back."""
-    incident, now = book.get(connection, job.incident_id), desk.clock()
+    incident, now = store.get(connection, job.incident_id), context.clock()
     at = situation(connection, incident, now)
-    hold = holding.current(connection, desk.settings, incident, now)
+    hold = holding.current(connection, context.settings, incident, now)
     if hold and not at.incident_over:
-        holding.keep_job(connection, hold, incident, now, job=job, lane=lane(at.service, at.environment))
+        holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key(at.service, at.environment))
         return None
-    decision = brakes.decide(at, desk.settings.rollback)
+    decision = brakes.decide(at, context.settings.rollback)
     if isinstance(decision, Go):
         try:
             plan = decision.target.plan(_values(decision, incident))
         except ValueError as error:
             decision = Refused(Refusal.UNSAFE_VALUE, str(error))
         else:
-            return _go(connection, desk, incident, job, decision, plan=plan)
-    _refuse(connection, desk, incident, job, decision)
+            return _go(connection, context, incident, job, decision, plan=plan)
+    _refuse(connection, context, incident, job, decision)
     return None
 
 
-def _go(connection: Connection, desk: Desk, incident: Incident, job: Job, go: Go, *, plan: Plan) -> Begun | None:
+def _go(connection: Connection, context: Context, incident: Incident, job: Job, go: Go, *, plan: Plan) -> Begun | None:
     match go.mode:
         case "auto":
-            return _start(connection, desk, incident, job, go, plan=plan)
+            return _start(connection, context, incident, job, go, plan=plan)
         case "approve":
-            approval.ask(connection, desk.settings, incident, go, desk.clock(), would=str(plan))
+            approval.ask(connection, context.settings, incident, go, context.clock(), would=str(plan))
         case "dry-run":
-            _dry_run(connection, desk, incident, go, plan)
+            _dry_run(connection, context, incident, go, plan)
     return None
 
 
@@ -151,19 +159,21 @@ def _step(go: Go) -> str:
     return f"{bad.service} in {bad.environment} from {bad.version} to {go.to_version}"
 
 
-def _dry_run(connection: Connection, desk: Desk, incident: Incident, go: Go, plan: Plan) -> None:
-    now, view = desk.clock(), RollbackView(go.deployment.version, go.to_version, detail=str(plan))
+def _dry_run(connection: Connection, context: Context, incident: Incident, go: Go, plan: Plan) -> None:
+    now, view = context.clock(), RollbackView(go.deployment.version, go.to_version, detail=str(plan))
     text = f"dry run: would roll back {_step(go)}: {plan}"
-    book.write_line(connection, incident.id, now, "rollback_dry_run", text)
-    once, settings = go.deployment.id, desk.settings
+    store.write_line(connection, incident.id, now, "rollback_dry_run", text)
+    once, settings = go.deployment.id, context.settings
     tell(connection, settings, incident, Event.ROLLBACK_DRY_RUN, now, once=once, note=go.why, rollback=view)
 
 
-def _start(connection: Connection, desk: Desk, incident: Incident, job: Job, go: Go, *, plan: Plan) -> Begun | None:
+def _start(
+    connection: Connection, context: Context, incident: Incident, job: Job, go: Go, *, plan: Plan
+) -> Begun | None:
     """Write down that it begins, before it does: the row and the lock are what no replica gets past."""
-    now, bad = desk.clock(), go.deployment
+    now, bad = context.clock(), go.deployment
     if not take(connection, bad.service, bad.environment, holder(bad.id), now):
-        _refuse(connection, desk, incident, job, Refused(Refusal.LOCKED, "another replica was faster"))
+        _refuse(connection, context, incident, job, Refused(Refusal.LOCKED, "another replica was faster"))
         return None
     row = {
         "deployment_id": bad.id,
@@ -178,18 +188,18 @@ def _start(connection: Connection, desk: Desk, incident: Incident, job: Job, go:
     }
     number = insert_id(connection, rollbacks, row)
     view = RollbackView(bad.version, go.to_version, detail=str(plan))
-    book.write_line(connection, incident.id, now, "rollback_started", f"rollback started: {_step(go)}")
+    store.write_line(connection, incident.id, now, "rollback_started", f"rollback started: {_step(go)}")
     more = {"eta": usual_duration(connection, bad.service, bad.environment)}
     asked = go.why or f"asked for by {job.payload['alert']}"
-    settings = desk.settings
+    settings = context.settings
     tell(connection, settings, incident, Event.ROLLBACK_STARTED, now, once=number, note=asked, rollback=view, more=more)
     return Begun(number, bad.id, plan, go.target, view, now)
 
 
-def _refuse(connection: Connection, desk: Desk, incident: Incident, job: Job, refused: Refused) -> None:
-    now = desk.clock()
+def _refuse(connection: Connection, context: Context, incident: Incident, job: Job, refused: Refused) -> None:
+    now = context.clock()
     text = f"rollback refused ({refused.reason}): {refused.sentence}; asked for by {job.payload['alert']}"
-    book.write_line(connection, incident.id, now, "rollback_refused", text)
+    store.write_line(connection, incident.id, now, "rollback_refused", text)
     latest = ledger.latest(connection, incident.service, incident.environment)
     if latest and refused.reason is Refusal.DEPLOYMENT_RUNNING:
         reconsider.wait_for(connection, incident, latest, now, asker=job.payload["alert"])
@@ -201,41 +211,41 @@ def _refuse(connection: Connection, desk: Desk, incident: Incident, job: Job, re
         reason=refused.reason,
         detail=refused.sentence,
     )
-    tell(connection, desk.settings, incident, Event.ROLLBACK_REFUSED, now, once=refused.reason, rollback=view)
+    tell(connection, context.settings, incident, Event.ROLLBACK_REFUSED, now, once=refused.reason, rollback=view)
 
 
-def _succeeded(connection: Connection, desk: Desk, job: Job, begun: Begun) -> None:
-    now = desk.clock()
+def _succeeded(connection: Connection, context: Context, job: Job, begun: Begun) -> None:
+    now = context.clock()
     _close(connection, begun.id, "verifying", "", now)
     row = connection.execute(select(rollbacks).where(rollbacks.c.id == begun.id)).mappings().one()
     ledger.undone(connection, row["deployment_id"], row["to_version"], begun.started_at, now)
     text = f"rollback command succeeded; verifying that {row['service']} is healthy with {row['to_version']}"
-    book.write_line(connection, job.incident_id, now, "rollback_ran", text)
+    store.write_line(connection, job.incident_id, now, "rollback_ran", text)
     queue_verification(connection, row, now)
 
 
-def _failed(connection: Connection, desk: Desk, job: Job, begun: Begun, detail: str) -> None:
-    now, incident = desk.clock(), book.get(connection, job.incident_id)
+def _failed(connection: Connection, context: Context, job: Job, begun: Begun, detail: str) -> None:
+    now, incident = context.clock(), store.get(connection, job.incident_id)
     _close(connection, begun.id, "failed", detail, now)
     give_back(connection, incident.service, incident.environment, holder(begun.deployment_id))
     view = RollbackView(begun.view.from_version, begun.view.to_version, "command", detail, now - begun.started_at)
-    book.write_line(connection, incident.id, now, "rollback_failed", f"rollback failed: {detail}")
-    tell(connection, desk.settings, incident, Event.ROLLBACK_FAILED, now, once=begun.id, rollback=view)
+    store.write_line(connection, incident.id, now, "rollback_failed", f"rollback failed: {detail}")
+    tell(connection, context.settings, incident, Event.ROLLBACK_FAILED, now, once=begun.id, rollback=view)
     why = f"the rollback to {begun.view.to_version} failed"
-    escalate.at_once(connection, desk.settings, incident, now, why=why, once=f"rollback:{begun.id}")
+    escalate.at_once(connection, context.settings, incident, now, why=why, once=f"rollback:{begun.id}")
 
 
-def _unknown(connection: Connection, desk: Desk, number: int, why: str) -> None:
+def _unknown(connection: Connection, context: Context, number: int, why: str) -> None:
     """Nobody knows whether it happened: say so, never run it again, and look whether it worked."""
     row = connection.execute(select(rollbacks).where(rollbacks.c.id == number)).mappings().one()
-    now, incident = desk.clock(), book.get(connection, row["incident_id"])
+    now, incident = context.clock(), store.get(connection, row["incident_id"])
     _close(connection, number, "unknown", why, now)
     detail = f"{why}; it is not run again, the result is being checked"
     view = RollbackView(row["from_version"], row["to_version"], "interrupted", detail)
-    book.write_line(connection, incident.id, now, "rollback_unknown", f"rollback unknown: {detail}")
-    tell(connection, desk.settings, incident, Event.ROLLBACK_UNKNOWN, now, once=number, rollback=view)
+    store.write_line(connection, incident.id, now, "rollback_unknown", f"rollback unknown: {detail}")
+    tell(connection, context.settings, incident, Event.ROLLBACK_UNKNOWN, now, once=number, rollback=view)
     reason = f"whether the rollback to {row['to_version']} happened is unknown"
-    escalate.at_once(connection, desk.settings, incident, now, why=reason, once=f"rollback:{number}")
+    escalate.at_once(connection, context.settings, incident, now, why=reason, once=f"rollback:{number}")
     queue_verification(connection, row, now)
 
 
@@ -244,7 +254,7 @@ def queue_verification(connection: Connection, row: RowMapping, now: datetime) -
     job = NewJob(
         kind=VERIFY,
         key=f"verify:{row['id']}",
-        lane=lane(row["service"], row["environment"]),
+        serial_key=serial_key(row["service"], row["environment"]),
         run_at=now,
         incident_id=row["incident_id"],
         payload={"rollback": row["id"]},

@@ -11,18 +11,18 @@ import aiohttp
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch.quantity import format_duration
-from receiver.actions.rollback import readings
-from receiver.actions.rollback.readings import Reading, Streak
-from receiver.actions.rollback.record import give_back, holder
-from receiver.actions.settings.rollback import Verification
-from receiver.actions.telling import escalate
-from receiver.actions.telling.notify import tell
-from receiver.deployments import ledger
-from receiver.desk import Desk
-from receiver.incidents import book
-from receiver.jobs import Job, Outcome, done
-from receiver.messages import Event, RollbackView
-from receiver.store.schema import rollbacks
+from deploywatch.receiver.actions.rollback import signal_check
+from deploywatch.receiver.actions.rollback.history import give_back, holder
+from deploywatch.receiver.actions.rollback.signal_check import Reading, Streak
+from deploywatch.receiver.actions.settings.rollback import Verification
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.messages import Event, RollbackView
+from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.store.schema import rollbacks
 
 _ANSWER_SECONDS = 30.0
 
@@ -58,27 +58,27 @@ _EVENTS = {
 }
 
 
-async def handle(desk: Desk, job: Job) -> Outcome:
+async def handle(context: Context, job: Job) -> Outcome:
     """Look at the service until it has been well long enough, or the time is over."""
-    row = await desk.store.read(lambda connection: _row(connection, job))
-    target = desk.settings.rollback.target(row["service"], row["environment"])
+    row = await context.store.read(lambda connection: _row(connection, job))
+    target = context.settings.rollback.target(row["service"], row["environment"])
     if target is None:
         detail = "no rollback target is configured any more, so nothing says how to verify"
         verdict = Verdict(Proof.NOT_VERIFIED, detail)
     else:
-        verdict = await _prove(desk, target.verify, row)
-    return done(verdict.detail, lambda connection: _record(connection, desk, row, verdict))
+        verdict = await _prove(context, target.verify, row)
+    return done(verdict.detail, lambda connection: _record(connection, context, row, verdict))
 
 
-async def _prove(desk: Desk, settings: Verification, row: RowMapping) -> Verdict:
+async def _prove(context: Context, settings: Verification, row: RowMapping) -> Verdict:
     service, environment = row["service"], row["environment"]
-    deadline = desk.clock() + settings.within
+    deadline = context.clock() + settings.within
     well_since: datetime | None = None
     streak = Streak()
     while True:
-        health = await look(desk.http, settings.url, service, environment, row["to_version"])
-        signals = await readings.look(desk, desk.settings.prometheus, settings.signals, service, environment)
-        now = desk.clock()
+        health = await look(context.http, settings.url, service, environment, row["to_version"])
+        signals = await signal_check.look(context, context.settings.prometheus, settings.signals, service, environment)
+        now = context.clock()
         well_since = (well_since or now) if health.good else None
         streak = streak.after(signals, now)
         well = well_since is not None and now - well_since >= settings.healthy_for
@@ -86,7 +86,7 @@ async def _prove(desk: Desk, settings: Verification, row: RowMapping) -> Verdict
             return Verdict(Proof.VERIFIED, _proven(settings, health, signals))
         if now >= deadline:
             return _missed(settings, health, signals, well=well, gaps=streak.gaps)
-        await desk.sleep(settings.interval / timedelta(seconds=1))
+        await context.sleep(settings.interval / timedelta(seconds=1))
 
 
 def _proven(settings: Verification, health: Health, signals: Reading) -> str:
@@ -131,8 +131,8 @@ def _row(connection: Connection, job: Job) -> RowMapping:
     return connection.execute(select(rollbacks).where(rollbacks.c.id == job.payload["rollback"])).mappings().one()
 
 
-def _record(connection: Connection, desk: Desk, row: RowMapping, verdict: Verdict) -> None:
-    now, incident, proof = desk.clock(), book.get(connection, row["incident_id"]), verdict.proof
+def _record(connection: Connection, context: Context, row: RowMapping, verdict: Verdict) -> None:
+    now, incident, proof = context.clock(), store.get(connection, row["incident_id"]), verdict.proof
     closed = {"state": proof, "detail": verdict.detail[:2000], "finished_at": now}
     connection.execute(update(rollbacks).where(rollbacks.c.id == row["id"]).values(**closed))
     give_back(connection, row["service"], row["environment"], holder(row["deployment_id"]))
@@ -140,8 +140,8 @@ def _record(connection: Connection, desk: Desk, row: RowMapping, verdict: Verdic
         ledger.undone(connection, row["deployment_id"], row["to_version"], row["started_at"], now)
     view = RollbackView(row["from_version"], row["to_version"], proof, verdict.detail, now - row["started_at"])
     text = f"rollback {proof.replace('_', ' ')}: {verdict.detail}"
-    book.write_line(connection, incident.id, now, f"rollback_{proof}", text)
-    tell(connection, desk.settings, incident, _EVENTS[proof], now, once=f"verify:{row['id']}", rollback=view)
+    store.write_line(connection, incident.id, now, f"rollback_{proof}", text)
+    tell(connection, context.settings, incident, _EVENTS[proof], now, once=f"verify:{row['id']}", rollback=view)
     if proof is not Proof.VERIFIED:
         why = f"the rollback to {row['to_version']} could not be verified"
-        escalate.at_once(connection, desk.settings, incident, now, why=why, once=f"verify:{row['id']}")
+        escalate.at_once(connection, context.settings, incident, now, why=why, once=f"verify:{row['id']}")

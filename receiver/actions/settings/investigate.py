@@ -8,8 +8,8 @@ from pydantic import Field
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
-from receiver.actions.executors.choice import Choice
-from receiver.actions.settings.prometheus import Query
+from deploywatch.receiver.actions.settings.prometheus import Query
+from deploywatch.receiver.executors.registry import Choice
 
 
 class Log(Choice):

@@ -8,10 +8,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.actions.command import check_template
+from deploywatch.receiver.channels.errors import HttpUrl, Token
+from deploywatch.receiver.executors.http import texts
 from deploywatch.secrets import Masked, Secret
-from receiver.actions.command import check_template
-from receiver.actions.executors.http import texts
-from receiver.channels.answers import HttpUrl, Token
 
 PLACEHOLDERS = frozenset(
     {"incident", "service", "environment", "severity", "title", "summary", "status", "url", "opened_at", "key"}

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, format_duration, parse_duration
+from deploywatch.receiver.actions.settings.prometheus import Signal
+from deploywatch.receiver.executors.registry import RollbackChoice
 from deploywatch.secrets import Masked, Secret
-from receiver.actions.executors.choice import RollbackChoice
-from receiver.actions.settings.prometheus import Signal
 
 _SECRET_LENGTH = 16
 Mode = Literal["dry-run", "approve", "auto"]

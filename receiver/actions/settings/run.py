@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from receiver.actions.executors.choice import Choice
+from deploywatch.receiver.executors.registry import Choice
 
 
 class Run(Choice):

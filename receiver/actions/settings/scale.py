@@ -8,8 +8,8 @@ from pydantic import Field
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
-from receiver.actions.executors.choice import ScaleChoice
-from receiver.actions.settings.rollback import Caps
+from deploywatch.receiver.actions.settings.rollback import Caps
+from deploywatch.receiver.executors.registry import ScaleChoice
 
 
 class ScaleTarget(ScaleChoice):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.resources import Complaints
-from rules.signals.kinds import HourlyFlow
+from deploywatch.rules.resources import Complaints
+from deploywatch.rules.signals.kinds import HourlyFlow
 
 SIGNAL = HourlyFlow(
     "complaints",

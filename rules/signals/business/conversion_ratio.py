@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.resources import Conversions
-from rules.signals.kinds import Ratio
-from rules.signals.signal import SHARE
+from deploywatch.rules.resources import Conversions
+from deploywatch.rules.signals.kinds import Ratio
+from deploywatch.rules.signals.signal import SHARE
 
 SIGNAL = Ratio(
     "conversion_ratio",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.resources import Revenue
-from rules.signals.kinds import HourlyFlow
+from deploywatch.rules.resources import Revenue
+from deploywatch.rules.signals.kinds import HourlyFlow
 
 SIGNAL = HourlyFlow(
     "revenue",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules.resources import Satisfaction
-from rules.signals.kinds import Mean
-from rules.signals.signal import Domain
+from deploywatch.rules.resources import Satisfaction
+from deploywatch.rules.signals.kinds import Mean
+from deploywatch.rules.signals.signal import Domain
 
 SIGNAL = Mean(
     "satisfaction",

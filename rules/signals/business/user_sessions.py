@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.resources import Sessions
-from rules.signals.kinds import Level
+from deploywatch.rules.resources import Sessions
+from deploywatch.rules.signals.kinds import Level
 
 SIGNAL = Level(
     "user_sessions",

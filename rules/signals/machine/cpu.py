@@ -6,10 +6,21 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.resources import Cpu
-from rules.signals.signal import SHARE, Domain, Example, InputSeries, Query, Reading, Record, Signal, growing, seconds
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resources import Cpu
+from deploywatch.rules.signals.signal import (
+    SHARE,
+    Domain,
+    Example,
+    InputSeries,
+    Query,
+    Reading,
+    Record,
+    Signal,
+    growing,
+    seconds,
+)
 
 
 class Processor(Signal):

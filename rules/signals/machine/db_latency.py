@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rules.series import DatabaseDurations
-from rules.signals.service.latency import LatencyQuantile
+from deploywatch.rules.series import DatabaseDurations
+from deploywatch.rules.signals.service.latency import LatencyQuantile
 
 SIGNAL = LatencyQuantile(
     "db_latency_p95", Decimal("0.95"), title="p95 database latency", of="queries", needs=DatabaseDurations

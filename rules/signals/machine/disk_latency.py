@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.resources import DiskTimes
-from rules.signals.kinds import Ratio
+from deploywatch.rules.resources import DiskTimes
+from deploywatch.rules.signals.kinds import Ratio
 
 SIGNAL = Ratio(
     "disk_latency",

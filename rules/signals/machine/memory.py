@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.resources import Memory
-from rules.signals.kinds import Used
-from rules.signals.signal import SHARE
+from deploywatch.rules.resources import Memory
+from deploywatch.rules.signals.kinds import Used
+from deploywatch.rules.signals.signal import SHARE
 
 SIGNAL = Used(
     "memory",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.resources import Network
-from rules.signals.kinds import Flow
+from deploywatch.rules.resources import Network
+from deploywatch.rules.signals.kinds import Flow
 
 SIGNAL = Flow(
     "network",

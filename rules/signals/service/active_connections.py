@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from rules.series import Connections
-from rules.signals.kinds import Level
+from deploywatch.rules.series import Connections
+from deploywatch.rules.signals.kinds import Level
 
 SIGNAL = Level(
     "active_connections",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Probes
-from rules.signals.service import health
-from rules.signals.signal import SHARE, Example, InputSeries, Query, Reading, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Probes
+from deploywatch.rules.signals.service import health
+from deploywatch.rules.signals.signal import SHARE, Example, InputSeries, Query, Reading, Record, Signal
 
 
 class Availability(Signal):

@@ -7,10 +7,20 @@ from decimal import Decimal
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Dependencies, Probes
-from rules.signals.signal import YES_NO, Domain, Example, InputSeries, Query, Reading, Record, Signal, steady
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Dependencies, Probes
+from deploywatch.rules.signals.signal import (
+    YES_NO,
+    Domain,
+    Example,
+    InputSeries,
+    Query,
+    Reading,
+    Record,
+    Signal,
+    steady,
+)
 
 DEPENDS_ON = "depends_on"
 _OTHER = "sample"

@@ -7,10 +7,20 @@ from decimal import Decimal
 
 from deploywatch.conventions import DeploymentMetric
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Deployments
-from rules.signals.signal import YES_NO, Domain, Example, InputSeries, Query, Reading, Record, Signal, steady
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Deployments
+from deploywatch.rules.signals.signal import (
+    YES_NO,
+    Domain,
+    Example,
+    InputSeries,
+    Query,
+    Reading,
+    Record,
+    Signal,
+    steady,
+)
 
 
 class DeploymentOk(Signal):

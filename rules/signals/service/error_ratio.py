@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Requests
-from rules.signals.signal import SHARE, Example, InputSeries, Query, Reading, Record, Signal, growing
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Requests
+from deploywatch.rules.signals.signal import SHARE, Example, InputSeries, Query, Reading, Record, Signal, growing
 
 _EACH = Decimal(10_000)
 

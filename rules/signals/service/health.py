@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from deploywatch.conventions import PROBE, ProbeMetric
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Probes
-from rules.signals.signal import YES_NO, Example, InputSeries, Query, Reading, Record, Signal, steady
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Probes
+from deploywatch.rules.signals.signal import YES_NO, Example, InputSeries, Query, Reading, Record, Signal, steady
 
 
 class Health(Signal):

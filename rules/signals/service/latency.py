@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Quantity, Unit
-from rules import promql
-from rules.inventory import Series
-from rules.policy import Policy
-from rules.series import Durations
-from rules.signals import histogram
-from rules.signals.histogram import EACH, shown
-from rules.signals.signal import SHARE, Domain, Example, InputSeries, Query, Reading, Record, Signal
+from deploywatch.rules import promql
+from deploywatch.rules.inventory import Series
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Durations
+from deploywatch.rules.signals import histogram
+from deploywatch.rules.signals.histogram import EACH, shown
+from deploywatch.rules.signals.signal import SHARE, Domain, Example, InputSeries, Query, Reading, Record, Signal
 
 
 class LatencyQuantile(Signal):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Durations
-from rules.signals.signal import Example, InputSeries, Query, Reading, Record, Signal, growing
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Durations
+from deploywatch.rules.signals.signal import Example, InputSeries, Query, Reading, Record, Signal, growing
 
 
 class LatencyMean(Signal):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Queues
-from rules.signals.signal import COUNT, Example, InputSeries, Query, Reading, Record, Signal, steady
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Queues
+from deploywatch.rules.signals.signal import COUNT, Example, InputSeries, Query, Reading, Record, Signal, steady
 
 QUEUE_ID = "queue_id"
 

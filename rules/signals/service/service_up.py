@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Targets
-from rules.signals.signal import YES_NO, Example, InputSeries, Query, Reading, Record, Signal, steady
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Targets
+from deploywatch.rules.signals.signal import YES_NO, Example, InputSeries, Query, Reading, Record, Signal, steady
 
 
 class ServiceUp(Signal):

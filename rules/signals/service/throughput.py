@@ -7,11 +7,21 @@ from datetime import timedelta
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from rules import promql
-from rules.policy import Policy
-from rules.series import Requests
-from rules.signals.service.error_ratio import counter, request_rate
-from rules.signals.signal import AMOUNT, Domain, Example, InputSeries, Query, Reading, Record, Signal, seconds
+from deploywatch.rules import promql
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Requests
+from deploywatch.rules.signals.service.error_ratio import counter, request_rate
+from deploywatch.rules.signals.signal import (
+    AMOUNT,
+    Domain,
+    Example,
+    InputSeries,
+    Query,
+    Reading,
+    Record,
+    Signal,
+    seconds,
+)
 
 
 class Throughput(Signal):

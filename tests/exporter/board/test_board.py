@@ -6,12 +6,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploywatch.clock import ManualClock
-from exporter.board.board import Board
-from exporter.config import ServiceKey
-from exporter.measure import families
-from exporter.probes.redis import RedisSettings
-from exporter.results import Reason, Result, Sample
-from exporter.targets import Key, Target
+from deploywatch.exporter.board.board import Board
+from deploywatch.exporter.config import ServiceKey
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.probes.redis import RedisSettings
+from deploywatch.exporter.results import Reason, Result, Sample
+from deploywatch.exporter.targets import Key, Target
 
 BUCKETS = (0.1, 1.0)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.board.history import History
-from exporter.results import Reason, Result
+from deploywatch.exporter.board.history import History
+from deploywatch.exporter.results import Reason, Result
 
 GOOD = Result(1.0, 0.01)
 BAD = Result(2.0, 0.02, Reason.DNS, "the name does not resolve")

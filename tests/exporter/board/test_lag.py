@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from deploywatch.clock import SystemClock
-from exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
+from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from tests.exporter.support import eventually
 
 

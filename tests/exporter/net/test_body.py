@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from exporter.net.http import body
-from exporter.results import Failed, Reason
+from deploywatch.exporter.net.http import body
+from deploywatch.exporter.results import Failed, Reason
 from tests.exporter.support import Web, measured, probe
 
 HEALTH = {"status": "healthy", "uptime": 86400, "version": "1.0.0", "checks": {"database": "healthy", "cache": "down"}}

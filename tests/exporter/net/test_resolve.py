@@ -12,10 +12,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from deploywatch.clock import SystemClock
-from exporter.net.dial import Route
-from exporter.probes import AnyProbe
-from exporter.probing import ProbeSettings, run
-from exporter.results import Failed, Reason, Result
+from deploywatch.exporter.net.dial import Route
+from deploywatch.exporter.probes import AnyProbe
+from deploywatch.exporter.probing import ProbeSettings, run
+from deploywatch.exporter.results import Failed, Reason, Result
 from tests.exporter.support import Talk, Web, silent
 
 SETTINGS: TypeAdapter[ProbeSettings] = TypeAdapter(AnyProbe)

@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running, python_part
-from exporter import config
-from exporter.measure import families
-from exporter.probes import KINDS
+from deploywatch.exporter import config
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.probes import KINDS
 from tests.exporter.certs import Certs
 from tests.exporter.probes.stages import PAGES, STAGES, House
 from tests.exporter.support import eventually

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from deploywatch.clock import SystemClock
-from exporter import config
-from exporter.net.http.filling import fill, fill_body, fill_url, masked, names
-from exporter.probes.flow import FlowSettings
-from exporter.probing import run
-from exporter.results import Reason, Result
+from deploywatch.exporter import config
+from deploywatch.exporter.net.http.templating import fill, fill_body, fill_url, masked, names
+from deploywatch.exporter.probes.flow import FlowSettings
+from deploywatch.exporter.probing import run
+from deploywatch.exporter.results import Reason, Result
 from tests.exporter.probes.stages import PAGES, serve_smoke
 from tests.exporter.support import Talk, Web, measured, probe, silent
 

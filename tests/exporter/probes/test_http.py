@@ -15,7 +15,7 @@ import pytest
 import trustme
 from aiohttp import web as aiohttp_web
 
-from exporter.results import Reason
+from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, Web, measured, probe, saying, silent, trickling
 
 Start = Callable[[Talk], Awaitable[int]]

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.net.http.assertions import Assertion, parse_assertion
-from exporter.net.http.encoding import Coding, decode
-from exporter.net.http.wire import read_response
-from exporter.results import Failed, Reason
+from deploywatch.exporter.net.http.assertions import Assertion, parse_assertion
+from deploywatch.exporter.net.http.encoding import Coding, decode
+from deploywatch.exporter.net.http.response_parser import read_response
+from deploywatch.exporter.results import Failed, Reason
 from tests.exporter.support import Talk, Web, measured, probe
 
 QUEUES = {"a": {"n": 1}, "b": {"n": 2}}

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
-import exporter.probes
-from exporter import config
-from exporter.probes import KINDS
-from exporter.probing import ProbeSettings
-from exporter.results import Reason
+from deploywatch.exporter import config, probes
+from deploywatch.exporter.probes import KINDS
+from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.results import Reason
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "probes"
 
 
 def test_each_kind_is_a_module_and_each_module_a_kind() -> None:
-    modules = {path.stem for path in Path(exporter.probes.__file__).parent.glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in Path(probes.__file__).parent.glob("*.py")} - {"__init__"}
     assert modules == set(KINDS)
-    assert {settings.__module__ for settings in KINDS.values()} == {f"exporter.probes.{kind}" for kind in KINDS}
+    assert {settings.__module__ for settings in KINDS.values()} == {
+        f"deploywatch.exporter.probes.{kind}" for kind in KINDS
+    }
 
 
 def test_each_kind_has_a_page_and_a_test() -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.probes import KINDS
-from exporter.results import Reason
+from deploywatch.exporter.probes import KINDS
+from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, Tcp, probe, silent
 
 TARGETS: Mapping[str, Callable[[str], dict[str, Any]]] = {

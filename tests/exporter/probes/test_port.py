@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from deploywatch.clock import SystemClock
 from deploywatch.demo.servers import Running
-from exporter import config
-from exporter.probes.port import Entry, PortSettings
-from exporter.probing import run
-from exporter.results import Reason, Result
-from exporter.targets import targets
+from deploywatch.exporter import config
+from deploywatch.exporter.probes.port import Entry, PortSettings
+from deploywatch.exporter.probing import run
+from deploywatch.exporter.results import Reason, Result
+from deploywatch.exporter.targets import targets
 from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, Web, measured, probe, saying, silent
 

@@ -19,11 +19,11 @@ from deploywatch.clock import SystemClock
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import PASSWORD, Running
-from exporter.net.dial import Route
-from exporter.net.resolve import Address
-from exporter.probes.postgres import PostgresProbe, PostgresSettings
-from exporter.probing import Findings, run
-from exporter.results import Failed, Reason
+from deploywatch.exporter.net.dial import Route
+from deploywatch.exporter.net.resolve import Address
+from deploywatch.exporter.probes.postgres import PostgresProbe, PostgresSettings
+from deploywatch.exporter.probing import Measurement, run
+from deploywatch.exporter.results import Failed, Reason
 from tests.exporter.support import Talk, eventually, measured, probe, silent
 
 
@@ -223,7 +223,7 @@ async def test_a_backend_that_stands_still_is_waited_for_and_no_second_one_start
 class Interrupted(PostgresProbe):
     """A probe that is cut off in the middle of a statement."""
 
-    async def _ask(self, connection: Any, found: Findings) -> None:
+    async def _ask(self, connection: Any, found: Measurement) -> None:
         await connection.execute("BEGIN; SET LOCAL statement_timeout = '5s'")
         await connection.prepare("SELECT 1")
         raise Failed(Reason.DEADLINE, "cut off")
@@ -260,7 +260,7 @@ async def test_a_session_is_left_only_when_its_transaction_has_ended(
 class Abandoned(PostgresProbe):
     """A probe whose session the server ends between two statements."""
 
-    async def _ask(self, connection: Any, found: Findings) -> None:
+    async def _ask(self, connection: Any, found: Measurement) -> None:
         await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 1")
         await asyncio.sleep(0.2)
         await super()._ask(connection, found)

@@ -11,10 +11,10 @@ import ssl
 import pytest
 
 from deploywatch.clock import SystemClock
-from exporter.measure import families
-from exporter.net.resolve import Resolver
-from exporter.probing import DETAIL_LIMIT, Findings, from_os_error, run
-from exporter.results import Failed, Reason
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.net.resolve import Resolver
+from deploywatch.exporter.probing import DETAIL_LIMIT, Measurement, from_os_error, run
+from deploywatch.exporter.results import Failed, Reason
 
 
 def os_error(number: int) -> OSError:
@@ -46,7 +46,7 @@ class Doing:
     def __init__(self, error: Exception | None = None, *, overdue: Reason = Reason.DEADLINE) -> None:
         self.error, self.overdue = error, overdue
 
-    async def measure(self, found: Findings) -> None:
+    async def measure(self, found: Measurement) -> None:
         found.add(families.REDIS_PING, 0.5)
         with found.timed("thinking", overdue=self.overdue):
             if self.error:

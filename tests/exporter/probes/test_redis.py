@@ -14,7 +14,7 @@ import redis.asyncio
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from exporter.results import Reason
+from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, measured, probe, silent
 
 

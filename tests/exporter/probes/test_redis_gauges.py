@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes, wait_until
 from deploywatch.demo.servers import Running
-from exporter.net.databases import keys
-from exporter.results import Reason, Result
+from deploywatch.exporter.net.databases import keys
+from deploywatch.exporter.results import Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.support import eventually, measured, probe
 

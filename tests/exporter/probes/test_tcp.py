@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.net.pattern import Found
-from exporter.probes.tcp import expand
-from exporter.results import Reason, Result
+from deploywatch.exporter.net.pattern import Found
+from deploywatch.exporter.probes.tcp import expand
+from deploywatch.exporter.results import Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, mail, measured, probe, scripted, silent
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.net.certificates import suite
-from exporter.net.opening import place
-from exporter.results import Reason, Result
+from deploywatch.exporter.net.certificates import suite
+from deploywatch.exporter.net.connect import place
+from deploywatch.exporter.results import Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, Web, mail, measured, probe, scripted, silent, upgrading
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deploywatch.config import redacted
 from deploywatch.errors import ConfigError
-from exporter import config
+from deploywatch.exporter import config
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((Path(config.__file__).parent / "schema.json").read_text()))
 # How long it takes is the machine's affair.

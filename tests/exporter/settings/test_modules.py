@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from deploywatch.config import redacted
 from deploywatch.errors import ConfigError
-from exporter import config
-from exporter.probes import KINDS
-from exporter.probes.http import HttpSettings
-from exporter.settings.modules import TARGET_KEYS, Module, TargetError
+from deploywatch.exporter import config
+from deploywatch.exporter.probes import KINDS
+from deploywatch.exporter.probes.http import HttpSettings
+from deploywatch.exporter.settings.modules import TARGET_KEYS, Module, TargetError
 
 Write = Callable[[str], Path]
 

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from deploywatch.errors import ConfigError
-from exporter import config
-from exporter.settings import schema
+from deploywatch.exporter import config
+from deploywatch.exporter.settings import schema
 
 Write = Callable[[str], Path]
 
@@ -28,7 +28,7 @@ def plain(text: str) -> Any:
 
 
 def test_the_committed_schema_is_what_is_built() -> None:
-    assert schema.PATH.read_text() == schema.text(), "run: python -m exporter.settings.schema"
+    assert schema.PATH.read_text() == schema.text(), "run: python -m deploywatch.exporter.settings.schema"
 
 
 def test_it_is_a_schema() -> None:

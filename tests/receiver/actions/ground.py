@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from receiver.alert import Alert
+from deploywatch.receiver.alert import Alert
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, settings
 

@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from receiver.actions.attachments import LIMIT
-from receiver.api import add_to
+from deploywatch.receiver.actions.attachments import LIMIT
+from deploywatch.receiver.api import add_to
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, Scene, alert, settings
 
@@ -18,7 +18,7 @@ from tests.receiver.scene import HOUR, Scene, alert, settings
 async def read(scene: Scene) -> dict[str, Any]:
     """Every attachment of the incident by its name, as the API gives it."""
     app = web.Application()
-    add_to(app, scene.desk, queued=lambda: None)
+    add_to(app, scene.context, queued=lambda: None)
     found: dict[str, Any] = {}
     async with TestClient(TestServer(app)) as api:
         whole = await (await api.get("/api/v1/incidents/1/actions")).json()

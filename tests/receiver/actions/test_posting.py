@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from deploywatch.config import redacted
-from receiver.people.resolution import resolve
+from deploywatch.receiver.lifecycle.resolution import resolve
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
 
@@ -22,7 +22,7 @@ KEY = "deploywatch-1-1777636800"
 
 
 @dataclass(slots=True)
-class Desk:
+class Context:
     """A ticket system: takes JSON, and answers as it is told, the last answer for ever."""
 
     url: str = ""
@@ -40,9 +40,9 @@ class Desk:
 
 
 @pytest.fixture
-async def tickets() -> AsyncIterator[Desk]:
+async def tickets() -> AsyncIterator[Context]:
     """A ticket system that works."""
-    running = Desk()
+    running = Context()
     app = web.Application()
     app.router.add_post("/issues", running.take)
     app.router.add_route("*", "/issues/{id}", running.take)
@@ -52,7 +52,7 @@ async def tickets() -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-def opened(make_scene: MakeScene, tickets: Desk) -> Scene:
+def opened(make_scene: MakeScene, tickets: Context) -> Scene:
     """A scene that opens tickets and status page entries."""
     post: dict[str, Any] = {
         "url": tickets.url,
@@ -71,7 +71,7 @@ def opened(make_scene: MakeScene, tickets: Desk) -> Scene:
 
 
 @pytest.mark.parametrize(("action", "what"), [("ticket", "ticket"), ("status_page", "status page entry")])
-async def test_one_is_opened_an_incident_and_named(opened: Scene, tickets: Desk, action: str, what: str) -> None:
+async def test_one_is_opened_an_incident_and_named(opened: Scene, tickets: Context, action: str, what: str) -> None:
     await opened.take(alert(action=action, annotations={"summary": "5% fail"}))
     await opened.take(alert("HighLatency", severity="critical", action=action))
     await opened.drain()
@@ -81,7 +81,7 @@ async def test_one_is_opened_an_incident_and_named(opened: Scene, tickets: Desk,
     assert await opened.lines(f"{action}_good") == [f"{what} opened: https://tickets.example/7"]
 
 
-async def test_trouble_is_tried_again_with_the_same_key(opened: Scene, tickets: Desk) -> None:
+async def test_trouble_is_tried_again_with_the_same_key(opened: Scene, tickets: Context) -> None:
     tickets.answers = [503, 429, 201]
     await opened.take(alert(action="ticket"))
     await opened.drain()
@@ -91,20 +91,20 @@ async def test_trouble_is_tried_again_with_the_same_key(opened: Scene, tickets: 
     assert len(await opened.lines("ticket_good")) == 1
 
 
-async def test_what_is_refused_is_given_up_and_said_without_the_token(opened: Scene, tickets: Desk) -> None:
+async def test_what_is_refused_is_given_up_and_said_without_the_token(opened: Scene, tickets: Context) -> None:
     tickets.answers = [422]
     await opened.take(alert(action="ticket"))
     await opened.drain()
     (line,) = await opened.lines("ticket_failed")
     assert line.startswith("ticket failed: rejected: HTTP 422: ")
-    shown = f"{line} {redacted(opened.desk.settings)}"
+    shown = f"{line} {redacted(opened.context.settings)}"
     assert TOKEN not in shown
     assert KEY_HEADER not in shown
     assert tickets.taken[0][0]["X-Api-Key"] == KEY_HEADER
     assert len(tickets.taken) == 1
 
 
-async def test_after_its_time_it_is_given_up(opened: Scene, tickets: Desk) -> None:
+async def test_after_its_time_it_is_given_up(opened: Scene, tickets: Context) -> None:
     tickets.answers = [500]
     await opened.take(alert(action="ticket"))
     await opened.drain()
@@ -118,7 +118,9 @@ async def test_without_a_system_it_is_refused_by_name(scene: Scene) -> None:
     assert await scene.lines("ticket_refused") == ["ticket refused (no_target): none is configured"]
 
 
-async def test_template_syntax_and_control_characters_in_an_alert_are_only_data(opened: Scene, tickets: Desk) -> None:
+async def test_template_syntax_and_control_characters_in_an_alert_are_only_data(
+    opened: Scene, tickets: Context
+) -> None:
     hostile = '{{7*7}} {token} {settings.__class__} "}, \r\n\x00\x1b[31m <script>'
     await opened.take(alert(action="ticket", annotations={"summary": hostile.replace("\0", "")}))
     await opened.drain()
@@ -139,7 +141,7 @@ async def _over(opened: Scene, action: str = "ticket") -> None:
 
 @pytest.mark.parametrize(("action", "what"), [("ticket", "ticket"), ("status_page", "status page entry")])
 async def test_it_is_closed_once_when_the_incident_is_over(
-    opened: Scene, tickets: Desk, action: str, what: str
+    opened: Scene, tickets: Context, action: str, what: str
 ) -> None:
     await _over(opened, action)
     await opened.after(HOUR)
@@ -150,25 +152,25 @@ async def test_it_is_closed_once_when_the_incident_is_over(
     assert await opened.lines(f"{action}_end_good") == [f"{what} closed"]
 
 
-async def test_a_person_who_resolves_closes_it_too(opened: Scene, tickets: Desk) -> None:
+async def test_a_person_who_resolves_closes_it_too(opened: Scene, tickets: Context) -> None:
     await opened.take(alert(action="ticket"))
     await opened.drain()
     incident = await opened.incident()
-    await opened.desk.store.write(
-        lambda c: resolve(c, opened.desk.settings, incident, opened.clock.now, by="ada", why="fixed")
+    await opened.context.store.write(
+        lambda c: resolve(c, opened.context.settings, incident, opened.clock.now, by="ada", why="fixed")
     )
     await opened.drain()
     assert tickets.asked[1].startswith("PATCH ")
 
 
-async def test_what_was_never_opened_is_not_closed(opened: Scene, tickets: Desk) -> None:
+async def test_what_was_never_opened_is_not_closed(opened: Scene, tickets: Context) -> None:
     tickets.answers = [422]
     await _over(opened)
     assert await opened.lines("ticket_end_refused") == ["ticket not closed: none was opened"]
     assert tickets.asked == ["POST /issues"]
 
 
-async def test_an_incident_that_asked_for_no_ticket_closes_none(opened: Scene, tickets: Desk) -> None:
+async def test_an_incident_that_asked_for_no_ticket_closes_none(opened: Scene, tickets: Context) -> None:
     fired = alert()
     await opened.take(fired)
     await opened.take(ended(fired))
@@ -176,7 +178,7 @@ async def test_an_incident_that_asked_for_no_ticket_closes_none(opened: Scene, t
     assert tickets.asked == []
 
 
-async def test_an_opening_still_tried_is_closed_after_it(opened: Scene, tickets: Desk) -> None:
+async def test_an_opening_still_tried_is_closed_after_it(opened: Scene, tickets: Context) -> None:
     tickets.answers = [503, 503, 503, 201]
     await _over(opened)
     for _ in range(3):
@@ -184,7 +186,7 @@ async def test_an_opening_still_tried_is_closed_after_it(opened: Scene, tickets:
     assert tickets.asked == ["POST /issues"] * 4 + ["PATCH /issues/7%20%2F%20a%3Fb"]
 
 
-async def test_trouble_in_the_end_is_tried_again_and_then_said_without_secrets(opened: Scene, tickets: Desk) -> None:
+async def test_trouble_in_the_end_is_tried_again_and_then_said_without_secrets(opened: Scene, tickets: Context) -> None:
     tickets.answers = [201, 503, 422]
     await _over(opened)
     await opened.after(MINUTE)
@@ -195,7 +197,7 @@ async def test_trouble_in_the_end_is_tried_again_and_then_said_without_secrets(o
     assert [headers["Idempotency-Key"] for headers, _ in tickets.taken[1:]] == [f"{KEY}-resolved"] * 2
 
 
-async def test_without_the_reference_that_the_url_needs_nobody_is_asked(opened: Scene, tickets: Desk) -> None:
+async def test_without_the_reference_that_the_url_needs_nobody_is_asked(opened: Scene, tickets: Context) -> None:
     tickets.answer = {"url": "https://tickets.example/7", "id": {"a": "map"}}
     await _over(opened)
     assert await opened.lines("ticket_end_failed") == ["ticket not closed: the answer to its opening had no issue.id"]

@@ -8,12 +8,12 @@ from typing import get_args
 
 import pytest
 
-import receiver.actions
+from deploywatch import receiver
 from deploywatch.errors import ConfigError
-from receiver.actions.handlers import HANDLERS
-from receiver.actions.queueing import ACTIONS
-from receiver.config import ReceiverConfig, load
-from receiver.strategy import ActionName
+from deploywatch.receiver.actions.handlers import HANDLERS
+from deploywatch.receiver.actions.queueing import ACTIONS
+from deploywatch.receiver.config import ReceiverConfig, load
+from deploywatch.receiver.strategy import ActionName
 from tests.receiver.scene import Scene, alert
 
 PAGES = Path(__file__).parents[3] / "docs" / "actions"
@@ -26,8 +26,9 @@ def test_every_action_that_a_strategy_may_name_can_be_queued() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_action_has_a_module_of_its_name(name: str) -> None:
-    rooms = Path(receiver.actions.__file__).parent
-    (module,) = [*rooms.glob(f"{name}.py"), *rooms.glob(f"rollback/{name}.py"), *rooms.glob(f"telling/{name}.py")]
+    rooms = Path(receiver.__file__).parent
+    places = ("actions", "actions/rollback", "notify", "escalation")
+    (module,) = [file for place in places for file in rooms.glob(f"{place}/{name}.py")]
     first = module.read_text().splitlines()[0]
     assert first.startswith('"""')
     assert name == "log" or name in HANDLERS or name == "notify"

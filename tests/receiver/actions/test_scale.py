@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from receiver.actions import scale
-from receiver.actions.rollback import record
-from receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
-from receiver.actions.settings.scale import Scale
-from receiver.jobs import claim
-from receiver.messages import Event
-from receiver.store.schema import action_runs
+from deploywatch.receiver.actions import scale
+from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
+from deploywatch.receiver.actions.settings.scale import Scale
+from deploywatch.receiver.jobs.queue import claim
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.store.schema import action_runs
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended, settings
@@ -81,7 +81,7 @@ async def test_a_service_is_scaled_once_and_people_are_told(scaling: Any) -> Non
     assert line == "scaling shop in production to 6: done after 0s: exit code 0"
     (told,) = [one for one in scene.channels["team"].messages if one.event is Event.UPDATE]
     assert line in told.body
-    assert await scene.read(lambda c: record.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""
 
 
 async def test_a_dry_run_is_a_line_and_no_more(scaling: Any) -> None:
@@ -107,12 +107,12 @@ async def _began(scene: Scene, count: int, *, service: str = "shop", ago: timede
     row = {"action": "scale", "incident_id": 1, "service": service, "environment": "production"}
     row |= {"state": "good", "detail": "", "started_at": began, "finished_at": began}
     rows = [{**row, "key": f"earlier {number}"} for number in range(count)]
-    await scene.desk.store.write(lambda c: c.execute(insert(action_runs), rows))
+    await scene.context.store.write(lambda c: c.execute(insert(action_runs), rows))
 
 
 async def _locked(scene: Scene) -> None:
     now = scene.clock.now
-    await scene.desk.store.write(lambda c: record.take(c, "shop", "production", "somebody", now))
+    await scene.context.store.write(lambda c: history.take(c, "shop", "production", "somebody", now))
 
 
 Arrange = Callable[[Scene], Awaitable[object]]
@@ -180,10 +180,12 @@ async def test_a_run_that_was_interrupted_is_not_repeated(scaling: Any) -> None:
     await scene.take(alert(action="scale"))
     now = scene.clock.now
     (job,) = [
-        one for one in await scene.desk.store.write(lambda c: claim(c, now, "one that dies", 99)) if one.kind == "scale"
+        one
+        for one in await scene.context.store.write(lambda c: claim(c, now, "one that dies", 99))
+        if one.kind == "scale"
     ]
-    assert await scene.desk.store.write(lambda c: scale._begin(c, scene.desk, job)) is not None
+    assert await scene.context.store.write(lambda c: scale._begin(c, scene.context, job)) is not None
     await scene.after(MINUTE)
     assert not ran.exists()
     assert "nobody knows whether it happened" in (await scene.lines("scale_unknown"))[0]
-    assert await scene.read(lambda c: record.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from receiver.config import load
-from receiver.messages import Event
+from deploywatch.receiver.config import load
+from deploywatch.receiver.messages import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
 
@@ -23,7 +23,7 @@ def scene_of_004(make_scene: MakeScene, tmp_path: Path) -> Scene:
     (tmp_path / "receiver.yml").write_text(example)
     scene = make_scene(settings())
     strategy = load(tmp_path / "receiver.yml").strategy
-    scene.desk.settings = scene.desk.settings.model_copy(update={"strategy": strategy})
+    scene.context.settings = scene.context.settings.model_copy(update={"strategy": strategy})
     return scene
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from receiver.messages import Event
+from deploywatch.receiver.messages import Event
 from tests.receiver.front import Front
 from tests.receiver.scene import HOUR, MINUTE, NOON, alert, ended
 
@@ -204,7 +204,7 @@ async def test_a_body_that_is_too_large_is_413(api: Front) -> None:
 @pytest.mark.sqlite_only
 async def test_a_store_that_cannot_be_written_is_503_and_reading_goes_on(api: Front, tmp_path: Path) -> None:
     await api.scene.take(alert())
-    await api.scene.desk.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
+    await api.scene.context.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from receiver import api as rooms
+from deploywatch.receiver import api as rooms
 from tests.receiver.front import Front
 from tests.receiver.scene import MINUTE, alert, ended
 
@@ -70,7 +70,7 @@ def test_the_document_is_valid() -> None:
 
 
 def test_the_committed_document_is_what_the_routes_make() -> None:
-    assert COMMITTED.read_text() == rooms.described(), "run: python -m receiver.api > docs/openapi.json"
+    assert COMMITTED.read_text() == rooms.described(), "run: python -m deploywatch.receiver.api > docs/openapi.json"
 
 
 async def test_every_route_answers_as_the_document_says(api: Front) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from deploywatch.demo.inbox import Inbox, MailRules, Serving, serving
+from deploywatch.fakes.inbox import Inbox, MailRules, Serving, serving
 
 SLACK_TOKEN = "xoxb-secret-token-of-the-bot"
 ROUTING_KEY = "R0UT1NGKEY0123456789abcdefSECRET"

@@ -6,10 +6,10 @@ import json
 from email.message import EmailMessage
 from typing import Any
 
-from deploywatch.demo import inbox_slack
-from deploywatch.demo.inbox_pagerduty import LIMIT
-from deploywatch.demo.inbox_store import Inbox
-from receiver.channels import email, slack_blocks
+from deploywatch.fakes import slack
+from deploywatch.fakes.pagerduty import LIMIT
+from deploywatch.fakes.store import Inbox
+from deploywatch.receiver.channels import email, slack_blocks
 
 MENTIONS = ("<!", "<@", "<#")
 
@@ -20,7 +20,7 @@ def check_slack(text: str, blocks: list[Any]) -> None:
     assert 0 < len(blocks) <= 50
     assert len(text) + slack_blocks.characters(blocks) <= slack_blocks.TOTAL_LIMIT
     body = {"token": "xoxb-t", "channel": "C1", "text": text, "blocks": json.loads(json.dumps(blocks))}
-    assert inbox_slack.post_message(body, "", Inbox(), None)["ok"]
+    assert slack.post_message(body, "", Inbox(), None)["ok"]
     whole = text + json.dumps(blocks, ensure_ascii=False)
     assert not any(mention in whole for mention in MENTIONS)
     assert "<script" not in whole

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from receiver.messages import (
+from deploywatch.receiver.messages import (
     AlertView,
     DegradationView,
     DeploymentView,
@@ -17,7 +17,7 @@ from receiver.messages import (
     RollbackView,
     Story,
 )
-from receiver.rendering.templates import Templates
+from deploywatch.receiver.rendering.templates import Templates
 
 OPENED = datetime(2026, 5, 1, 14, 3, 5, tzinfo=UTC)
 NOW = OPENED + timedelta(minutes=2, seconds=5)

@@ -17,11 +17,11 @@ from structlog.testing import capture_logs
 
 from deploywatch import config, document
 from deploywatch.config import Settings
-from deploywatch.demo.inbox import Answer, Inbox, Serving
 from deploywatch.errors import ConfigError
-from receiver import channels
-from receiver.channels import KINDS, ChannelSettings, connect
-from receiver.messages import Channel, DeliveryError, Event
+from deploywatch.fakes.inbox import Answer, Inbox, Serving
+from deploywatch.receiver import channels
+from deploywatch.receiver.channels import KINDS, ChannelSettings, connect
+from deploywatch.receiver.messages import Channel, DeliveryError, Event
 from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_TOKEN, SMTP_PASSWORD, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message
 

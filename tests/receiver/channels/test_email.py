@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from deploywatch.demo.inbox import Inbox, MailRules, Reply, Serving, serving
-from receiver.channels import email
-from receiver.channels.email import EmailChannel, EmailSettings
-from receiver.messages import DeliveryError, Event
+from deploywatch.fakes.inbox import Inbox, MailRules, Reply, Serving, serving
+from deploywatch.receiver.channels import email
+from deploywatch.receiver.channels.email import EmailChannel, EmailSettings
+from deploywatch.receiver.messages import DeliveryError, Event
 from tests.receiver.channels.conftest import SMTP_PASSWORD
 from tests.receiver.channels.limits import check_email
 from tests.receiver.channels.stories import (

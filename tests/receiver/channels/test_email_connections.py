@@ -8,9 +8,9 @@ from email.message import EmailMessage
 import pytest
 from aiosmtplib import SMTP, SMTPException
 
-from deploywatch.demo.inbox import Inbox, Reply, Serving
-from receiver.channels import email_connections
-from receiver.channels.email_connections import Connections
+from deploywatch.fakes.inbox import Inbox, Reply, Serving
+from deploywatch.receiver.channels import email_connections
+from deploywatch.receiver.channels.email_connections import Connections
 
 
 class _Counted:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploywatch.demo.inbox import Answer, Inbox, Serving
-from receiver.channels import connect, slack_search
-from receiver.channels.email import EmailSettings
-from receiver.channels.pagerduty import PagerDutySettings
-from receiver.channels.slack import SlackChannel, SlackSettings
-from receiver.channels.webhook import WebhookSettings
-from receiver.messages import DeliveryError, Event, Message
+from deploywatch.fakes.inbox import Answer, Inbox, Serving
+from deploywatch.receiver.channels import connect, slack_search
+from deploywatch.receiver.channels.email import EmailSettings
+from deploywatch.receiver.channels.pagerduty import PagerDutySettings
+from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.channels.webhook import WebhookSettings
+from deploywatch.receiver.messages import DeliveryError, Event, Message
 from tests.receiver.channels.conftest import ROUTING_KEY, SLACK_TOKEN, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from deploywatch.demo.inbox import Answer, Inbox, Serving
-from deploywatch.demo.inbox_pagerduty import LIMIT as PAGERDUTY_LIMIT
-from receiver.channels import pagerduty_events
-from receiver.channels.pagerduty import ACTIONS, PagerDutyChannel, PagerDutySettings
-from receiver.messages import ChangeChannel, DeliveryError, DeploymentView, Event
+from deploywatch.fakes.inbox import Answer, Inbox, Serving
+from deploywatch.fakes.pagerduty import LIMIT as PAGERDUTY_LIMIT
+from deploywatch.receiver.channels import pagerduty_events
+from deploywatch.receiver.channels.pagerduty import ACTIONS, PagerDutyChannel, PagerDutySettings
+from deploywatch.receiver.messages import ChangeChannel, DeliveryError, DeploymentView, Event
 from tests.receiver.channels.conftest import ROUTING_KEY
 from tests.receiver.channels.limits import check_pagerduty
 from tests.receiver.channels.stories import (

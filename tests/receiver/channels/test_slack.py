@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from deploywatch.demo.inbox import Answer, Inbox, Serving
-from deploywatch.demo.inbox_slack import channel_id
-from receiver.channels import slack_answers, slack_blocks
-from receiver.channels.slack import SlackChannel, SlackSettings
-from receiver.messages import DeliveryError, Event
+from deploywatch.fakes.inbox import Answer, Inbox, Serving
+from deploywatch.fakes.slack import channel_id
+from deploywatch.receiver.channels import slack_answers, slack_blocks
+from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.messages import DeliveryError, Event
 from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN
 from tests.receiver.channels.stories import AWKWARD, TEMPLATES, message
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from receiver.channels import slack_blocks
-from receiver.channels.slack_blocks import Block
-from receiver.messages import Event, Message
-from receiver.rendering.templates import CHANGES_STATE
+from deploywatch.receiver.channels import slack_blocks
+from deploywatch.receiver.channels.slack_blocks import Block
+from deploywatch.receiver.messages import Event, Message
+from deploywatch.receiver.rendering.templates import CHANGES_STATE
 from tests.receiver.channels.limits import check_slack
 from tests.receiver.channels.stories import AWKWARD, INCIDENT, NOW, SOON, TEMPLATES, file_name, message, same_as_golden
 

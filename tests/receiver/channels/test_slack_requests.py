@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from deploywatch.demo import inbox_slack
-from deploywatch.demo.inbox import Inbox, Serving
-from deploywatch.demo.inbox_slack import Request
+from deploywatch.fakes import slack
+from deploywatch.fakes.inbox import Inbox, Serving
+from deploywatch.fakes.slack import Request
+from deploywatch.receiver.channels import slack_requests
+from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.channels.slack_requests import Action, Interaction, SlackRequestError, parse, verify
+from deploywatch.receiver.messages import Event
 from deploywatch.secrets import Masked
-from receiver.channels import slack_requests
-from receiver.channels.slack import SlackChannel, SlackSettings
-from receiver.channels.slack_requests import Action, Interaction, SlackRequestError, parse, verify
-from receiver.messages import Event
 from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN
 from tests.receiver.channels.stories import HOSTILE, NOW, SOON, message
 
@@ -24,7 +24,7 @@ SECRET = Masked(SIGNING_SECRET)
 
 
 def _request(body: bytes = b"payload=%7B%7D", secret: str = SIGNING_SECRET, at: datetime = NOW) -> Request:
-    return inbox_slack.signed(body, secret=secret, at=at)
+    return slack.signed(body, secret=secret, at=at)
 
 
 def _form(payload: object) -> bytes:
@@ -119,7 +119,7 @@ async def test_a_press_of_our_button_says_who_wants_what(
     channel = SlackChannel("team", SlackSettings.model_validate(settings | {"signing_secret": SIGNING_SECRET}))
     await channel.send(message(event), None)
     await channel.close()
-    request = inbox_slack.press(inbox.of("slack")[0], button, secret=SIGNING_SECRET, at=NOW)
+    request = slack.press(inbox.of("slack")[0], button, secret=SIGNING_SECRET, at=NOW)
     verify(request.headers, request.body, channel_secrets(settings), NOW)
     assert parse(request.body) == Interaction(button, 12, "U0123ANN", "ann", expires)
 

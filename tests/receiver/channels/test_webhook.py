@@ -16,11 +16,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from multidict import CIMultiDictProxy
 
-from deploywatch.demo.inbox import Answer, Inbox, Serving
+from deploywatch.fakes.inbox import Answer, Inbox, Serving
+from deploywatch.receiver.channels import webhook
+from deploywatch.receiver.channels.webhook import WebhookChannel, WebhookSettings
+from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.secrets import Masked
-from receiver.channels import webhook
-from receiver.channels.webhook import WebhookChannel, WebhookSettings
-from receiver.messages import DeliveryError, Event, Message
 from tests.receiver.channels.conftest import WEBHOOK_SECRET
 from tests.receiver.channels.limits import check_webhook
 from tests.receiver.channels.stories import AWKWARD, NOW, TEMPLATES, file_name, message, same_as_golden, story

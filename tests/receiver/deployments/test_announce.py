@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from receiver.deployments import announce, ledger
-from receiver.deployments.ledger import Deployment
-from receiver.messages import DeliveryError, DeploymentView
+from deploywatch.receiver.deployments import announce, ledger
+from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.messages import DeliveryError, DeploymentView
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, RecordedChannel, Scene, settings
 
@@ -27,7 +27,7 @@ class ChangeBoard(RecordedChannel):
 
 def _scene(make_scene: MakeScene) -> tuple[Scene, ChangeBoard]:
     scene, board = make_scene(settings("team", "board")), ChangeBoard()
-    scene.desk.channels = {**scene.channels, "board": board}
+    scene.context.channels = {**scene.channels, "board": board}
     return scene, board
 
 
@@ -37,10 +37,10 @@ async def _deploy(scene: Scene) -> Deployment:
 
     def write(connection: Connection) -> Deployment:
         new = ledger.start(connection, service="shop", environment="production", version="1.2.3", started_at=now)
-        announce.queue(connection, scene.desk, new, now)
+        announce.queue(connection, scene.context, new, now)
         return new
 
-    return await scene.desk.store.write(write)
+    return await scene.context.store.write(write)
 
 
 async def test_a_deployment_that_begins_is_told_where_changes_are_shown(make_scene: MakeScene) -> None:
@@ -54,7 +54,7 @@ async def test_a_deployment_that_begins_is_told_where_changes_are_shown(make_sce
 async def test_the_same_state_is_told_once(make_scene: MakeScene) -> None:
     scene, board = _scene(make_scene)
     new = await _deploy(scene)
-    await scene.desk.store.write(lambda c: announce.queue(c, scene.desk, new, scene.clock.now))
+    await scene.context.store.write(lambda c: announce.queue(c, scene.context, new, scene.clock.now))
     await scene.drain()
     assert len(board.changes) == 1
 

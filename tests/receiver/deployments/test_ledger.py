@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from receiver.deployments import ledger
-from receiver.deployments.ledger import Deployment, Status
-from receiver.store import Store
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.store import Store
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from receiver.incidents import book
-from receiver.incidents.book import Status
-from receiver.incidents.rules import Effect, Reason
-from receiver.store.schema import incidents
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.decide import Effect, Reason
+from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.store.schema import incidents
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import MINUTE, Scene, alert, ended, settings
@@ -87,7 +87,7 @@ async def test_long_values_of_many_labels_can_be_stored(make_scene: MakeScene) -
 
 
 def test_the_key_does_not_depend_on_the_order_of_labels_but_on_which_has_which_value() -> None:
-    key = book.open_key("shop", "production", {"region": "eu", "cluster": "us"})
-    assert key == book.open_key("shop", "production", {"cluster": "us", "region": "eu"})
-    assert key != book.open_key("shop", "production", {"cluster": "eu", "region": "us"})
-    assert key != book.open_key("shop", "production", {"region": "eu"})
+    key = store.open_key("shop", "production", {"region": "eu", "cluster": "us"})
+    assert key == store.open_key("shop", "production", {"cluster": "us", "region": "eu"})
+    assert key != store.open_key("shop", "production", {"cluster": "eu", "region": "us"})
+    assert key != store.open_key("shop", "production", {"region": "eu"})

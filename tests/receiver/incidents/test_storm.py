@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
-from deploywatch.demo.inbox import Inbox, Serving, serving
-from deploywatch.demo.inbox_store import Received
-from receiver.alert import Alert
-from receiver.channels import ChannelSettings, connect
-from receiver.channels.slack import SlackChannel, SlackSettings
-from receiver.config import ReceiverConfig
-from receiver.incidents import book
-from receiver.incidents.book import Status
-from receiver.messages import Channel, Event
-from receiver.people.resolution import postmortem
+from deploywatch.fakes.inbox import Inbox, Serving, serving
+from deploywatch.fakes.store import Received
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.channels import ChannelSettings, connect
+from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.lifecycle.resolution import postmortem
+from deploywatch.receiver.messages import Channel, Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
 
@@ -84,7 +84,7 @@ async def test_500_alerts_of_a_service_are_one_incident_and_a_handful_of_message
     async with serving(inbox, smtp=("127.0.0.1", 0)) as served:
         config = _config(served)
         scene = make_scene(config)
-        scene.desk.channels = {name: _connect(scene, name, one) for name, one in config.channels.items()}
+        scene.context.channels = {name: _connect(scene, name, one) for name, one in config.channels.items()}
         storm = _storm()
         await _blow(scene, storm)
         await scene.after(5 * MINUTE)
@@ -98,7 +98,7 @@ async def test_500_alerts_of_a_service_are_one_incident_and_a_handful_of_message
         await scene.after(HOUR)
         await _settle(scene)
         assert (await scene.incident()).status is Status.RESOLVED
-        for channel in scene.desk.channels.values():
+        for channel in scene.context.channels.values():
             await channel.close()
     assert [one.raw["event"] for one in inbox.of("webhook")].count(Event.RESOLVED) == 1
 
@@ -107,12 +107,12 @@ async def _nothing_is_lost(scene: Scene, inbox: Inbox, updated: list[Received]) 
     """Every alert is in the incident, its joining in the timeline, and people know of all in the end."""
     incident = await scene.incident()
     assert incident.severity == "critical"
-    alerts = await scene.read(lambda c: book.alerts_of(c, incident.id))
+    alerts = await scene.read(lambda c: store.alerts_of(c, incident.id))
     assert len(alerts) == ALERTS
     assert f"Alerts ({ALERTS} of {ALERTS} firing):" in inbox.of("webhook")[-1].text
     assert f"Alerts ({ALERTS} of {ALERTS} firing):" in inbox.of("email")[-1].text
     assert [f"Alerts ({ALERTS} of {ALERTS} firing):" in one.text for one in updated] == [True]
     assert len({one.thread for one in inbox.of("slack")}) == 1
     assert len({one.thread for one in inbox.of("pagerduty")}) == 1
-    draft = await scene.read(lambda c: postmortem(c, scene.desk, incident.id))
+    draft = await scene.read(lambda c: postmortem(c, scene.context, incident.id))
     assert all(f"Alert{number}" in draft for number in range(25))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.incidents.book import Status
-from receiver.incidents.dependencies import causes
-from receiver.incidents.rules import Effect, Reason
+from deploywatch.receiver.incidents.decide import Effect, Reason
+from deploywatch.receiver.incidents.dependencies import causes
+from deploywatch.receiver.incidents.store import Status
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MINUTE, Scene, alert, ended, settings
 

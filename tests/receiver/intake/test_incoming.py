@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
+from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
 
 LIMIT = 1000
 Client = TestClient[web.Request, web.Application]

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
-from receiver.alert import Alert
-from receiver.config import ReceiverConfig
-from receiver.incidents.delivery import Delivery
-from receiver.incidents.recall import Recall
-from receiver.incidents.rules import Effect, Reason
-from receiver.intake.ingest import ingest
-from receiver.intake.payload import remembered, repeated, understand
-from receiver.store.schema import alerts, incidents, metadata
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.incidents.decide import Effect, Reason
+from deploywatch.receiver.incidents.dedup_cache import AlertCache
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.intake.ingest import ingest
+from deploywatch.receiver.intake.payload import remembered, repeated, understand
+from deploywatch.receiver.store.schema import alerts, incidents, metadata
 from tests.receiver import scene
 from tests.receiver.scene import MINUTE, NOON, alert, body, ended
 
@@ -54,12 +54,14 @@ def _empty() -> Iterator[Connection]:
         engine.dispose()
 
 
-def _end(batches: Sequence[Sequence[Alert]], recall: Recall | None = None, config: ReceiverConfig = CONFIG) -> End:
+def _end(
+    batches: Sequence[Sequence[Alert]], alert_cache: AlertCache | None = None, config: ReceiverConfig = CONFIG
+) -> End:
     """The incidents that fire, and every fingerprint's newest episode, after these deliveries."""
     with _empty() as connection:
         for number, batch in enumerate(batches):
             now = NOON + number * timedelta(seconds=1)
-            ingest(connection, config, [Delivery(now, b"", tuple(batch))], now, recall)
+            ingest(connection, config, [Delivery(now, b"", tuple(batch))], now, alert_cache)
         fires = incidents.c.open_key.is_not(None) & incidents.c.quiet_since.is_(None)
         open_now = connection.execute(select(incidents).where(fires)).all()
         current = select(alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status).where(alerts.c.current)
@@ -96,10 +98,10 @@ def test_a_webhook_that_is_written_piece_by_piece_ends_as_one_that_is_not(sent: 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.integers(0, 3))
 def test_what_is_remembered_between_commits_changes_nothing(sent: list[Alert], kept: int) -> None:
-    recall, batches = Recall(shared=False), [[one] for one in sent]
-    assert _end(batches, recall) == _end(batches)
-    recall.forget(beyond=kept)
-    assert len(recall.episodes) <= kept
+    alert_cache, batches = AlertCache(shared=False), [[one] for one in sent]
+    assert _end(batches, alert_cache) == _end(batches)
+    alert_cache.forget(beyond=kept)
+    assert len(alert_cache.episodes) <= kept
 
 
 @settings(max_examples=40, deadline=None)
@@ -111,17 +113,19 @@ def test_bodies_that_were_read_before_lead_to_the_same_as_those_that_were_not(
     warm = [understand(one, NOON).alerts for one in posted]
     cold = [_read_anew(one) for one in posted]
     assert warm == cold
-    assert _end(warm, Recall() if recalling else None) == _end(cold)
+    assert _end(warm, AlertCache() if recalling else None) == _end(cold)
 
 
-def _decided(sent: Sequence[Sequence[Alert]], recalls: Sequence[Recall | None]) -> list[Counter[tuple[Effect, Reason]]]:
+def _decided(
+    sent: Sequence[Sequence[Alert]], recalls: Sequence[AlertCache | None]
+) -> list[Counter[tuple[Effect, Reason]]]:
     """What each of these webhooks was found to be, one after another, by a replica that remembers this."""
     with _empty() as connection:
         return [
             ingest(
-                connection, CONFIG, [Delivery(NOON, b"", tuple(one), digest=repr(one).encode())], NOON, recall
+                connection, CONFIG, [Delivery(NOON, b"", tuple(one), digest=repr(one).encode())], NOON, alert_cache
             ).reasons
-            for one, recall in zip(sent, recalls, strict=True)
+            for one, alert_cache in zip(sent, recalls, strict=True)
         ]
 
 
@@ -131,16 +135,16 @@ def test_a_body_that_comes_again_to_any_replica_is_decided_as_if_nothing_were_re
     sent: list[list[Alert]], replicas: int, data: st.DataObject
 ) -> None:
     all_sent = [*sent, *data.draw(st.lists(st.sampled_from(sent), min_size=1, max_size=12))]
-    recalls = [Recall(shared=replicas > 1) for _ in range(replicas)]
+    recalls = [AlertCache(shared=replicas > 1) for _ in range(replicas)]
     taken_by = [recalls[data.draw(st.integers(0, replicas - 1))] for _ in all_sent]
     assert _decided(all_sent, taken_by) == _decided(all_sent, [None] * len(all_sent))
 
 
 def test_a_replica_heeds_what_another_changed_since_it_last_looked() -> None:
     fired, over = [alert()], [ended(alert())]
-    one, other = Recall(), Recall()
+    one, other = AlertCache(), AlertCache()
     sent = [(fired, one), (fired, other), (over, one), (over, other), (fired, other)]
-    decided = _decided([what for what, _ in sent], [recall for _, recall in sent])
+    decided = _decided([what for what, _ in sent], [alert_cache for _, alert_cache in sent])
     assert [effect for reasons in decided for effect, _ in reasons] == [
         Effect.OPEN,
         Effect.IGNORE,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from receiver.intake.payload import RejectedError, remembered, repeated, understand
+from deploywatch.receiver.intake.payload import RejectedError, remembered, repeated, understand
 from tests.receiver.scene import MINUTE, NOON, alert, alert_json, body, ended
 
 

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploywatch.demo.inbox_slack import signed
-from receiver.intake.slack_buttons import PATH, SlackButtons
+from deploywatch.fakes.slack import signed
+from deploywatch.receiver.intake.slack_buttons import PATH, SlackButtons
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, Scene, alert, settings
 
@@ -33,7 +33,7 @@ async def scene(make_scene: MakeScene) -> Scene:
 async def client(scene: Scene) -> AsyncIterator[Client]:
     """Talks to the endpoint."""
     app = web.Application()
-    app.router.add_post(PATH, SlackButtons(scene.desk, queued=lambda: None).__call__)
+    app.router.add_post(PATH, SlackButtons(scene.context, queued=lambda: None).__call__)
     async with TestClient(TestServer(app)) as found:
         yield found
 

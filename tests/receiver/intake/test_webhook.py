@@ -22,12 +22,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event, select
 
-from receiver.incidents.delivery import Delivery
-from receiver.incidents.rules import Effect, Reason
-from receiver.intake.webhook import Endpoint, Intake
-from receiver.metrics import Counters
-from receiver.store import UnfitError
-from receiver.store.schema import alerts, quarantine
+from deploywatch.receiver.incidents.decide import Effect, Reason
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.intake.webhook import Endpoint, Intake
+from deploywatch.receiver.metrics import Counters
+from deploywatch.receiver.store import UnfitError
+from deploywatch.receiver.store.schema import alerts, quarantine
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import NOON, Scene, alert, alert_json, body, ended, settings, until
 
@@ -61,9 +61,9 @@ async def front(make_scene: MakeScene) -> AsyncIterator[Front]:
     """The endpoint with a small limit for bodies; its intake does not run yet."""
     scene = make_scene(settings(max_body=LIMIT))
     registry, commits = CollectorRegistry(), list[Counter[tuple[Effect, Reason]]]()
-    intake = Intake(scene.desk, committed=lambda taken: commits.append(taken.reasons))
+    intake = Intake(scene.context, committed=lambda taken: commits.append(taken.reasons))
     app = web.Application(client_max_size=LIMIT)
-    app.router.add_post(PATH, Endpoint(scene.desk, intake, Counters(registry)).__call__)
+    app.router.add_post(PATH, Endpoint(scene.context, intake, Counters(registry)).__call__)
     async with TestClient(TestServer(app)) as client:
         yield Front(scene, client, intake, registry, commits)
 
@@ -225,7 +225,7 @@ async def test_a_body_over_the_limit_is_refused_without_being_held_in_memory(run
 
 @pytest.mark.sqlite_only
 async def test_a_locked_database_is_503_and_the_same_webhook_is_taken_later(running: Front, tmp_path: Path) -> None:
-    await running.scene.desk.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
+    await running.scene.context.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     try:
         other.execute("BEGIN EXCLUSIVE")
@@ -242,7 +242,7 @@ async def test_a_locked_database_is_503_and_the_same_webhook_is_taken_later(runn
 
 @pytest.mark.sqlite_only
 async def test_a_full_disk_is_503_and_nothing_is_half_written(running: Front) -> None:
-    store = running.scene.desk.store
+    store = running.scene.context.store
     pages = await store.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())
     await store.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count={pages}"))
     status, text = await running.post(body(alert(annotations={"description": "x" * 100_000})))
@@ -256,7 +256,7 @@ async def test_a_full_disk_is_503_and_nothing_is_half_written(running: Front) ->
 
 @pytest.mark.sqlite_only
 async def test_a_bad_body_is_refused_even_when_it_cannot_be_kept(running: Front) -> None:
-    store = running.scene.desk.store
+    store = running.scene.context.store
     pages = await store.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())
     await store.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count={pages}"))
     assert (await running.post(b"x" * 100_000))[0] == 400
@@ -290,7 +290,7 @@ async def test_a_delivery_that_cannot_be_stored_does_not_take_its_neighbours_wit
 
 @pytest.mark.sqlite_only
 async def test_those_who_wait_at_the_end_are_told_to_try_again(front: Front, tmp_path: Path) -> None:
-    await front.scene.desk.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=60000"))
+    await front.scene.context.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=60000"))
     other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     committing = asyncio.create_task(front.post(body(alert())))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from deploywatch.errors import ConfigError
-from receiver.messages import APPROVE, REJECT, Event, Message, RollbackView, Story, TimelineEntryView
-from receiver.rendering import loading
-from receiver.rendering import templates as rendering
-from receiver.rendering.filters import FILTERS, cut, lasting, line, markdown, since, until, utc, web_link
-from receiver.rendering.templates import Templates, dedup_key, render_postmortem
+from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, RollbackView, Story, TimelineEntryView
+from deploywatch.receiver.rendering import loading
+from deploywatch.receiver.rendering import templates as rendering
+from deploywatch.receiver.rendering.filters import FILTERS, cut, lasting, line, markdown, since, until, utc, web_link
+from deploywatch.receiver.rendering.templates import Templates, dedup_key, render_postmortem
 from tests.receiver.channels.stories import (
     ALERT,
     AWKWARD,

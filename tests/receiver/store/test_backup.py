@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from receiver.incidents import book
-from receiver.store import Store, StoreError
-from receiver.store.backup import backup, restore
-from receiver.store.schema import deliveries, incidents
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.store import Store, StoreError
+from deploywatch.receiver.store.backup import backup, restore
+from deploywatch.receiver.store.schema import deliveries, incidents
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import Scene, alert, settings
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.sqlite_only
 
 
 def _file(scene: Scene) -> Path:
-    assert scene.desk.store.file is not None
-    return scene.desk.store.file
+    assert scene.context.store.file is not None
+    return scene.context.store.file
 
 
 def _left_over(folder: Path) -> list[Path]:
@@ -34,7 +34,7 @@ async def _services(file: Path) -> set[str]:
     opened = Store(f"sqlite:///{file}")
     await opened.open()
     try:
-        return {one.service for one in await opened.read(lambda c: book.recent(c, only_open=False, limit=9999))}
+        return {one.service for one in await opened.read(lambda c: store.recent(c, only_open=False, limit=9999))}
     finally:
         await opened.close()
 
@@ -82,7 +82,7 @@ async def test_what_was_backed_up_is_restored_and_what_was_there_is_kept(make_sc
     await scene.take(alert(service="after"))
     with pytest.raises(StoreError, match="is in use by another receiver"):
         restore(copy, file)
-    await scene.desk.store.close()
+    await scene.context.store.close()
     kept = restore(copy, file)
     assert kept == file.with_name("store.db.before-restore")
     assert await _services(file) == {"before"}
@@ -95,7 +95,7 @@ async def test_a_restore_leaves_nothing_of_the_old_log(tmp_path: Path, make_scen
     scene = make_scene(settings())
     file, copy = _file(scene), tmp_path / "copy"
     backup(file, copy)
-    await scene.desk.store.close()
+    await scene.context.store.close()
     log = file.with_name("store.db-wal")
     log.write_bytes(b"what a receiver that was killed has left")
     restore(copy, file)
@@ -107,7 +107,7 @@ async def test_a_restore_leaves_nothing_of_the_old_log(tmp_path: Path, make_scen
 async def test_what_is_no_store_is_not_restored(scene: Scene, tmp_path: Path, content: bytes | None) -> None:
     file = _file(scene)
     await scene.take(alert())
-    await scene.desk.store.close()
+    await scene.context.store.close()
     if content is not None:
         (tmp_path / "copy").write_bytes(content)
     with pytest.raises(StoreError, match=r"cannot be restored|is no store"):
@@ -142,7 +142,7 @@ async def test_by_command(scene: Scene, tmp_path: Path) -> None:
     refused = _run(tmp_path, "restore", "copy.db")
     assert refused.returncode == 1
     assert "is in use by another receiver" in refused.stderr
-    await scene.desk.store.close()
+    await scene.context.store.close()
     done = _run(tmp_path, "restore", "copy.db")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("what it was before is in " + f"{_file(scene)}.before-restore\n")

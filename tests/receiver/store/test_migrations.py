@@ -18,17 +18,17 @@ from alembic.script import ScriptDirectory
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, insert, select, text
 
-import receiver.store
 from deploywatch.demo.servers import Running
-from receiver.incidents import book
-from receiver.metrics import snapshot
-from receiver.store import SchemaError, Store
-from receiver.store.revisions import current
-from receiver.store.schema import incidents
+from deploywatch.receiver import store as store_room
+from deploywatch.receiver.incidents import store as incident_store
+from deploywatch.receiver.metrics import snapshot
+from deploywatch.receiver.store import SchemaError, Store
+from deploywatch.receiver.store.revisions import current
+from deploywatch.receiver.store.schema import incidents
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
 _NUMBERS = count(1)
-FOLDER = Path(receiver.store.__file__).parent / "migrations"
+FOLDER = Path(store_room.__file__).parent / "migrations"
 HEAD = ScriptDirectory(str(FOLDER)).get_current_head()
 
 
@@ -112,7 +112,7 @@ async def test_incidents_of_before_are_told_apart_as_they_were(store: Store) -> 
     # A replica of the version before, which knows nothing of it, may still write.
     other = "shop\x1fproduction"
     await store.write(lambda c: c.execute(insert(incidents).values(**_incident(2, "shop", open_key=other))))
-    found = await store.read(lambda c: book.open_by_key(c, [key, other]))
+    found = await store.read(lambda c: incident_store.open_by_key(c, [key, other]))
     assert [found[one].correlation for one in (key, other)] == [{}, {}]
 
 

@@ -18,12 +18,12 @@ from msgspec import structs
 from sqlalchemy import Connection, insert, select
 
 from deploywatch.demo.servers import Running
-from receiver.incidents import book
-from receiver.incidents.delivery import Delivery
-from receiver.intake.ingest import ingest
-from receiver.jobs import NewJob, claim, done, enqueue, finish
-from receiver.store import Store, StoreError, UnfitError, insert_new, upsert
-from receiver.store.schema import metadata, quarantine, threads
+from deploywatch.receiver.incidents import store as incident_store
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.intake.ingest import ingest
+from deploywatch.receiver.jobs.queue import NewJob, claim, done, enqueue, finish
+from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, upsert
+from deploywatch.receiver.store.schema import metadata, quarantine, threads
 from tests.receiver.scene import HOUR, NOON, alert, ended, settings
 
 
@@ -128,7 +128,7 @@ async def test_an_incident_lives_on_either_store(either: Store) -> None:
     for one in (fired, fired, ended(fired), alert(service=long, severity="critical", starts=HOUR)):
         delivery = Delivery(NOON, b"{}", (structs.replace(one, fingerprint="f" * 16),))
         await either.write(partial(ingest, settings=settings(), batch=[delivery], now=NOON))
-    (incident,) = await either.read(lambda c: book.recent(c, only_open=True, limit=9))
+    (incident,) = await either.read(lambda c: incident_store.recent(c, only_open=True, limit=9))
     assert (incident.severity, incident.service, incident.quiet_since) == ("critical", "s" * 200, None)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from receiver.alert import Alert
+from deploywatch.receiver.alert import Alert
 
 
 @dataclass(slots=True)

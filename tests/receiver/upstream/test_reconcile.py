@@ -17,10 +17,10 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from deploywatch.errors import UnreachableError
-from receiver.incidents.book import Status
-from receiver.upstream.alertmanager import Seen, look
-from receiver.upstream.reconcile import Reconciler, compare
-from receiver.upstream.settings import Reconcile
+from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.upstream.alertmanager import Seen, look
+from deploywatch.receiver.upstream.reconcile import Reconciler, compare
+from deploywatch.receiver.upstream.settings import Reconcile
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, settings
 from tests.support.processes import fetch, poll
@@ -119,7 +119,7 @@ async def test_a_round_opens_the_incident_of_a_webhook_that_was_lost(
     _send(alertmanager, "LostOnTheWay", policy="demo", service="lost")
     scene: Scene = make_scene(settings(upstream={"alertmanagers": [alertmanager.url]}))
     scene.clock.now = datetime.now(UTC)
-    delivery = await Reconciler(scene.desk).round()
+    delivery = await Reconciler(scene.context).round()
     assert delivery is not None
     await scene.take(*delivery.alerts)
     assert "lost" in {one.service for one in await scene.incidents() if one.status is Status.OPEN}
@@ -128,7 +128,7 @@ async def test_a_round_opens_the_incident_of_a_webhook_that_was_lost(
 async def test_a_round_concludes_nothing_when_an_alertmanager_is_away(make_scene: MakeScene) -> None:
     scene: Scene = make_scene(settings(upstream={"alertmanagers": ["http://127.0.0.1:1"]}))
     await scene.take(alert())
-    assert await Reconciler(scene.desk).round() is None
+    assert await Reconciler(scene.context).round() is None
 
 
 async def test_an_alert_that_fires_again_while_alertmanager_is_asked_is_not_taken_for_over(
@@ -146,7 +146,7 @@ async def test_an_alert_that_fires_again_while_alertmanager_is_asked_is_not_take
     app.router.add_get("/api/v2/status", status)
     async with TestServer(app) as server:
         scene: Scene = make_scene(settings(upstream={"alertmanagers": [str(server.make_url("/"))]}))
-        reconciler = Reconciler(scene.desk)
+        reconciler = Reconciler(scene.context)
         await scene.take(alert())
         reconciler._missing = frozenset({alert().fingerprint})  # the end of the first episode was on its way then
         delivery = await reconciler.round()

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from receiver.alert import Alert
-from receiver.held.silences import hold
-from receiver.upstream.alertmanager import Silence, Silenced
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.suppression.silences import hold
+from deploywatch.receiver.upstream.alertmanager import Silence, Silenced
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings
@@ -221,8 +221,8 @@ async def test_a_known_silence_counts_until_its_end_when_alertmanager_dies(groun
 async def test_one_alertmanager_that_answers_is_enough(ground: Ground) -> None:
     scene = await _deployed(ground.scene("rollback"))
     urls = ("http://127.0.0.1:1", ground.alertmanager.url)
-    upstream = scene.desk.settings.upstream.model_copy(update={"alertmanagers": urls})
-    scene.desk.settings = scene.desk.settings.model_copy(update={"upstream": upstream})
+    upstream = scene.context.settings.upstream.model_copy(update={"alertmanagers": urls})
+    scene.context.settings = scene.context.settings.model_copy(update={"upstream": upstream})
     ground.alertmanager.silence(FIRED, until=NOON + HOUR)
     await scene.take(FIRED)
     await scene.drain()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.incidents.book import Status
-from receiver.upstream.settings import Watchdog
-from receiver.upstream.watchdog import verdict
+from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.upstream.settings import Watchdog
+from deploywatch.receiver.upstream.watchdog import verdict
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, settings
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from receiver.actions.executors.plan import Means, Result, Values
-from receiver.alert import Alert
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.executors.plan import Means, Result, Values
 from tests.receiver.scene import HOUR, MINUTE, MovingClock
 
 GOOD = Result(good=True, detail="done")

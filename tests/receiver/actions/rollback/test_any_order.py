@@ -24,23 +24,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, select
 
-from receiver.actions.executors.choice import RollbackChoice
-from receiver.actions.executors.plan import Result, Values
-from receiver.actions.rollback import approval, reconsider, rollback, verify
-from receiver.actions.rollback.brakes import ADVICE, Refusal
-from receiver.actions.rollback.verify import Health
-from receiver.app import HANDLERS
-from receiver.deployments import ledger
-from receiver.desk import Desk
-from receiver.held import holding, maintenance
-from receiver.held.windows import Window
-from receiver.incidents import book
-from receiver.incidents.rules import Effect
-from receiver.jobs import LEASE, claim
-from receiver.rendering.templates import Templates
-from receiver.store import Store
-from receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline
-from receiver.worker import Worker
+from deploywatch.receiver.actions.rollback import approval, reconsider, rollback, verify
+from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
+from deploywatch.receiver.actions.rollback.verify import Health
+from deploywatch.receiver.app import HANDLERS
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.executors.plan import Result, Values
+from deploywatch.receiver.executors.registry import RollbackChoice
+from deploywatch.receiver.incidents import store as incident_store
+from deploywatch.receiver.incidents.decide import Effect
+from deploywatch.receiver.jobs.queue import LEASE, claim
+from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.store import Store
+from deploywatch.receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline
+from deploywatch.receiver.suppression import holding, maintenance
+from deploywatch.receiver.suppression.windows import Window
 from tests.receiver import scene as setting
 from tests.receiver.actions.rollback.outside import GOOD, Deployed, Limits, NotedPlan, Outside
 from tests.receiver.scene import HOUR, MINUTE, SECOND, MovingClock, Scene, alert, ended
@@ -102,7 +102,7 @@ class Receiver(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     def write(self, work: Any) -> Any:
-        return self.run(self.scene.desk.store.write(work))
+        return self.run(self.scene.context.store.write(work))
 
     def read(self, query: Any) -> list[Any]:
         """Every row that is found."""
@@ -121,17 +121,17 @@ class Receiver(RuleBasedStateMachine):
     async def open(self, config: Any) -> Scene:
         store = Store(f"sqlite:///{self.folder}/store.db")
         await store.open()
-        desk = Desk(config, store, self.templates, {}, aiohttp.ClientSession(), self.clock, self.clock.sleep)
-        handlers = {kind: partial(handle, desk) for kind, handle in HANDLERS.items()}
+        context = Context(config, store, self.templates, {}, aiohttp.ClientSession(), self.clock, self.clock.sleep)
+        handlers = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
         self.replica = Worker(store, handlers, owner="b", clock=self.clock)
-        return Scene(desk, self.clock, Worker(store, handlers, owner="a", clock=self.clock))
+        return Scene(context, self.clock, Worker(store, handlers, owner="a", clock=self.clock))
 
     def teardown(self) -> None:
         try:
             self.nothing_is_left_in_between()
         finally:
-            self.run(self.scene.desk.http.close())
-            self.run(self.scene.desk.store.close())
+            self.run(self.scene.context.http.close())
+            self.run(self.scene.context.store.close())
             self.loop.close()
             shutil.rmtree(self.folder)
 
@@ -246,11 +246,11 @@ class Receiver(RuleBasedStateMachine):
         return list(self.write(lambda c: claim(c, now, "one that dies", 9)))
 
     async def die(self) -> None:
-        desk, now = self.scene.desk, self.clock.now
-        for job in await desk.store.write(lambda c: claim(c, now, "one that dies", 9)):
+        context, now = self.scene.context, self.clock.now
+        for job in await context.store.write(lambda c: claim(c, now, "one that dies", 9)):
             if job.kind == rollback.KIND:
                 with contextlib.suppress(asyncio.CancelledError):
-                    await rollback.handle(desk, job)
+                    await rollback.handle(context, job)
 
     def wait(self, by: timedelta) -> None:
         """Time passes, and what is due is done."""
@@ -279,10 +279,10 @@ class Receiver(RuleBasedStateMachine):
 
     def a_person_asks(self, service: str) -> None:
         """A person asks for a rollback of what has an open incident."""
-        now, key = self.clock.now, book.open_key(service, "production")
+        now, key = self.clock.now, incident_store.open_key(service, "production")
 
         def write(connection: Connection) -> None:
-            if found := book.open_by_key(connection, [key]).get(key):
+            if found := incident_store.open_by_key(connection, [key]).get(key):
                 rollback.queue_for(connection, found, "ann", now)
 
         self.write(write)

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from receiver.actions.rollback import approval
-from receiver.api import add_to
-from receiver.messages import Event, Message
-from receiver.pages import Pages
+from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.api import add_to
+from deploywatch.receiver.messages import Event, Message
+from deploywatch.receiver.pages import Pages
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended
 
@@ -29,8 +29,8 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def served(scene: Scene) -> TestClient[web.Request, web.Application]:
         app = web.Application()
-        add_to(app, scene.desk, queued=lambda: None)
-        Pages(scene.desk).add_to(app)
+        add_to(app, scene.context, queued=lambda: None)
+        Pages(scene.context).add_to(app)
         client = TestClient(TestServer(app))
         await client.start_server()
         clients.append(client)
@@ -217,7 +217,7 @@ async def test_neither_the_secret_nor_a_nonce_is_shown(ground: Ground, serve: Se
     for secret in (SECRET, asked.nonce):
         assert secret not in shown
         assert secret not in wanted(scene).body
-        assert secret not in repr(scene.desk.settings)
+        assert secret not in repr(scene.context.settings)
 
 
 async def test_a_person_can_ask_for_a_rollback_and_the_same_brakes_hold(ground: Ground, serve: Serve) -> None:

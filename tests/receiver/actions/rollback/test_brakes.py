@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.actions.rollback.brakes import ADVICE, Go, Refusal, Refused, Situation, Word, decide
-from receiver.actions.settings.rollback import Rollback
-from receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.actions.rollback.brakes import ADVICE, ApprovalState, Go, Refusal, Refused, Situation, decide
+from deploywatch.receiver.actions.settings.rollback import Rollback
+from deploywatch.receiver.deployments.ledger import Deployment, Status
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
 TARGET = {"service": "shop", "command": ["deploy", "{to_version}"], "verify": {"url": "http://exporter/health"}}
@@ -88,9 +88,9 @@ REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
         "3 rollbacks of shop in production began within an hour; at most 3 may",
     ),
     Refusal.CAP_IN_ALL: ({"in_all": 10}, "10 rollbacks of all services began within an hour; at most 10 may"),
-    Refusal.REJECTED: ({"word": Word.REJECTED}, "a person said no to rolling back 1.2.3"),
-    Refusal.APPROVAL_EXPIRED: ({"word": Word.EXPIRED}, "nobody said yes in time to rolling back 1.2.3"),
-    Refusal.APPROVAL_WAITING: ({"word": Word.WAITING}, "rolling back 1.2.3 waits for a person's word already"),
+    Refusal.REJECTED: ({"word": ApprovalState.REJECTED}, "a person said no to rolling back 1.2.3"),
+    Refusal.APPROVAL_EXPIRED: ({"word": ApprovalState.EXPIRED}, "nobody said yes in time to rolling back 1.2.3"),
+    Refusal.APPROVAL_WAITING: ({"word": ApprovalState.WAITING}, "rolling back 1.2.3 waits for a person's word already"),
     Refusal.NOT_ENOUGH_ISSUES: (
         {"issues": ("HighErrorRate", "HighErrorRate")},
         "1 of 2 issues needed (HighErrorRate), confidence 30% of 60%: monitor",
@@ -149,7 +149,7 @@ def test_enough_issues_without_confidence_are_for_a_person_to_decide() -> None:
 
 
 def test_a_persons_yes_outweighs_the_evidence_but_not_a_dry_run() -> None:
-    approved = replace(READY, word=Word.APPROVED)
+    approved = replace(READY, word=ApprovalState.APPROVED)
     modes = [decide(approved, brakes(mode=mode, decide={})) for mode in ("approve", "auto", "dry-run")]
     assert [one.mode for one in modes if isinstance(one, Go)] == ["auto", "auto", "dry-run"]
 
@@ -218,7 +218,7 @@ situations = st.builds(
     of_target=st.integers(0, 4),
     in_all=st.integers(0, 11),
     held_by=st.sampled_from(["", "", "the rollback of deployment 7"]),
-    word=st.sampled_from(Word),
+    word=st.sampled_from(ApprovalState),
 )
 
 
@@ -242,7 +242,7 @@ def test_nothing_goes_past_a_brake(situation: Situation, recent: timedelta, cool
     assert situation.of_target < 3
     assert situation.in_all < 10
     assert not situation.held_by
-    assert situation.word in (Word.NONE, Word.APPROVED)
+    assert situation.word in (ApprovalState.NONE, ApprovalState.APPROVED)
     assert situation.last_rollback is None or situation.now - situation.last_rollback >= cooldown
     assert decision.to_version == deployment.previous_version != deployment.version
     assert decision.target.covers(situation.service, situation.environment)

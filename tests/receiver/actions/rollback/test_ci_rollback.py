@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from receiver.deployments import ledger
-from receiver.messages import Event
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.messages import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert
 

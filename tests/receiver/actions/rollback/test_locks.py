@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from deploywatch.demo.servers import Running
-from receiver.actions.rollback import record
-from receiver.store import Store
-from receiver.worker import Worker
+from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.store import Store
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import NOON, alert
 
@@ -34,7 +34,7 @@ async def replicas(postgres_server: Running) -> AsyncIterator[tuple[Store, Store
 async def test_of_many_replicas_that_ask_at_once_one_gets_the_target(replicas: tuple[Store, Store]) -> None:
     asking = [
         replicas[number % 2].write(
-            lambda c, who=f"rollback {number}": record.take(c, "shop", "production", who, NOON)  # type: ignore[misc]
+            lambda c, who=f"rollback {number}": history.take(c, "shop", "production", who, NOON)  # type: ignore[misc]
         )
         for number in range(12)
     ]
@@ -44,7 +44,7 @@ async def test_of_many_replicas_that_ask_at_once_one_gets_the_target(replicas: t
 async def test_two_workers_roll_back_once(ground: Ground) -> None:
     scene = await ground.scene()
     await scene.take(critical(), alert("ServiceDown", action="rollback"), alert("HighLatency", action="rollback"))
-    other = Worker(scene.desk.store, scene.worker._handlers, owner="two", clock=scene.clock)
+    other = Worker(scene.context.store, scene.worker._handlers, owner="two", clock=scene.clock)
     await asyncio.gather(scene.drain(), other.drain())
     assert ground.ran == ["1.2.2 shop"]
     assert len(await scene.rollbacks()) == 1

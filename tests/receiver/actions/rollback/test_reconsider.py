@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from receiver.alert import Alert
-from receiver.deployments import ledger
-from receiver.messages import Event
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.messages import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
@@ -20,7 +20,7 @@ REFUSED = (
 async def _deploying(scene: Scene, *alerts: Alert) -> None:
     """A pipeline deploys 1.2.4 since a minute, and alerts fire meanwhile."""
     began = scene.clock.now - MINUTE
-    await scene.desk.store.write(
+    await scene.context.store.write(
         lambda c: ledger.start(c, service="shop", environment="production", version="1.2.4", started_at=began)
     )
     await scene.take(*(alerts or (critical(),)))
@@ -69,7 +69,7 @@ async def test_an_end_that_was_told_to_nobody_is_seen_within_half_a_minute(groun
     scene = await ground.scene()
     await _deploying(scene)
     now = scene.clock.now
-    await scene.desk.store.write(lambda c: ledger.finish(c, 3, ledger.Status.SUCCEEDED, now))
+    await scene.context.store.write(lambda c: ledger.finish(c, 3, ledger.Status.SUCCEEDED, now))
     await scene.after(30 * SECOND)
     assert ground.ran == ["1.2.3 shop"]
 

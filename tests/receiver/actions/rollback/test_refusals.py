@@ -11,12 +11,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, update
 
-from receiver.actions.rollback import record
-from receiver.actions.rollback.brakes import ADVICE, Refusal
-from receiver.api import add_to
-from receiver.deployments import ledger
-from receiver.messages import Event
-from receiver.store.schema import approvals, deployments, rollbacks
+from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
+from deploywatch.receiver.api import add_to
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.store.schema import approvals, deployments, rollbacks
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import HOUR, MINUTE, Scene, ended
 
@@ -49,12 +49,12 @@ async def _deployed_earlier(scene: Scene, count: int, *, service: str, state: st
             "started_at": scene.clock.now - ago,
             "finished_at": scene.clock.now - ago,
         }
-        await scene.desk.store.write(lambda c, row=row: c.execute(insert(rollbacks).values(**row)))  # type: ignore[misc]
+        await scene.context.store.write(lambda c, row=row: c.execute(insert(rollbacks).values(**row)))  # type: ignore[misc]
 
 
 async def _forget_deployments(scene: Scene) -> None:
     gone = {"service": "other"}
-    await scene.desk.store.write(lambda c: c.execute(update(deployments).values(**gone)))
+    await scene.context.store.write(lambda c: c.execute(update(deployments).values(**gone)))
 
 
 async def _newer(scene: Scene) -> None:
@@ -64,13 +64,13 @@ async def _newer(scene: Scene) -> None:
 
 async def _running(scene: Scene) -> None:
     began = scene.clock.now - MINUTE / 2
-    await scene.desk.store.write(
+    await scene.context.store.write(
         lambda c: ledger.start(c, service="shop", environment="production", version="1.2.4", started_at=began)
     )
 
 
 async def _no_previous(scene: Scene) -> None:
-    await scene.desk.store.write(lambda c: c.execute(update(deployments).values(previous_version=None)))
+    await scene.context.store.write(lambda c: c.execute(update(deployments).values(previous_version=None)))
 
 
 async def _same_again(scene: Scene) -> None:
@@ -79,7 +79,7 @@ async def _same_again(scene: Scene) -> None:
 
 async def _lock(scene: Scene) -> None:
     now = scene.clock.now
-    await scene.desk.store.write(lambda c: record.take(c, "shop", "production", "somebody", now))
+    await scene.context.store.write(lambda c: history.take(c, "shop", "production", "somebody", now))
 
 
 async def _option(scene: Scene) -> None:
@@ -96,19 +96,19 @@ def _answered(state: str) -> Arrange:
         now = scene.clock.now
         row = {"incident_id": 1, "deployment_id": 2, "to_version": "1.2.2", "state": state, "note": ""}
         row |= {"asked_at": now, "expires_at": now + MINUTE}
-        await scene.desk.store.write(lambda c: c.execute(insert(approvals).values(**row)))
+        await scene.context.store.write(lambda c: c.execute(insert(approvals).values(**row)))
 
     return answer
 
 
 async def _rolled_back(scene: Scene) -> None:
     now = scene.clock.now
-    await scene.desk.store.write(lambda c: ledger.undone(c, 2, "1.2.2", now, now))
+    await scene.context.store.write(lambda c: ledger.undone(c, 2, "1.2.2", now, now))
 
 
 async def _tried(scene: Scene) -> None:
     await _deployed_earlier(scene, 1, service="shop", state="failed", ago=2 * HOUR)
-    await scene.desk.store.write(lambda c: c.execute(update(rollbacks).values(deployment_id=2)))
+    await scene.context.store.write(lambda c: c.execute(update(rollbacks).values(deployment_id=2)))
 
 
 async def _begun_lately(scene: Scene) -> None:
@@ -181,7 +181,7 @@ async def test_a_person_lets_a_target_run_again(ground: Ground) -> None:
     await scene.take(critical())
     await _broken(scene)
     app = web.Application()
-    add_to(app, scene.desk, queued=lambda: None)
+    add_to(app, scene.context, queued=lambda: None)
     async with TestClient(TestServer(app)) as api:
         where = {"service": "shop", "environment": "production"}
         assert (await api.post("/api/v1/rollbacks/allow", json={**where, "by": "ann"})).status == 200
@@ -193,28 +193,28 @@ async def test_the_lock_is_given_back_when_the_rollback_is_verified(ground: Grou
     scene = await ground.scene()
     await scene.take(critical())
     await scene.drain()
-    assert await scene.read(lambda c: record.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""
 
 
 async def test_the_lock_is_given_back_when_the_command_fails(ground: Ground) -> None:
     scene = await ground.scene("false")
     await scene.take(critical())
     await scene.drain()
-    assert await scene.read(lambda c: record.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""
 
 
 async def test_only_its_holder_gives_a_lock_back(scene: Scene) -> None:
     now = scene.clock.now
     where = ("shop", "production")
-    assert await scene.desk.store.write(lambda c: record.take(c, *where, "one", now))
-    assert not await scene.desk.store.write(lambda c: record.take(c, *where, "two", now))
-    await scene.desk.store.write(lambda c: record.give_back(c, *where, "two"))
-    assert await scene.read(lambda c: record.held_by(c, *where)) == "one"
+    assert await scene.context.store.write(lambda c: history.take(c, *where, "one", now))
+    assert not await scene.context.store.write(lambda c: history.take(c, *where, "two", now))
+    await scene.context.store.write(lambda c: history.give_back(c, *where, "two"))
+    assert await scene.read(lambda c: history.held_by(c, *where)) == "one"
 
 
 async def _timeline(scene: Scene) -> list[dict[str, Any]]:
     app = web.Application()
-    add_to(app, scene.desk, queued=lambda: None)
+    add_to(app, scene.context, queued=lambda: None)
     async with TestClient(TestServer(app)) as api:
         whole: dict[str, Any] = await (await api.get("/api/v1/incidents/1")).json()
     return list(whole["timeline"])

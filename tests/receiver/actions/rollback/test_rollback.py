@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from receiver.actions.rollback import rollback
-from receiver.deployments import ledger
-from receiver.incidents.book import Status
-from receiver.jobs import NewJob, claim, enqueue
-from receiver.messages import Event
-from receiver.store.schema import jobs as job_table
-from receiver.store.schema import rollbacks, timeline
+from deploywatch.receiver.actions.rollback import rollback
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.jobs.queue import NewJob, claim, enqueue
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.store.schema import jobs as job_table
+from deploywatch.receiver.store.schema import rollbacks, timeline
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, MovingClock, Scene, alert, ended, settings
@@ -153,9 +153,9 @@ async def _crash_while_it_runs(scene: Scene) -> None:
     """Leave the store as a process does that is killed while the command runs."""
     now = scene.clock.now
     (job,) = (
-        one for one in await scene.desk.store.write(lambda c: claim(c, now, "test", 99)) if one.kind == rollback.KIND
+        one for one in await scene.context.store.write(lambda c: claim(c, now, "test", 99)) if one.kind == rollback.KIND
     )
-    assert await scene.desk.store.write(lambda c: rollback._begin(c, scene.desk, job)) is not None
+    assert await scene.context.store.write(lambda c: rollback._begin(c, scene.context, job)) is not None
     scene.clock.advance(MINUTE)
 
 
@@ -188,7 +188,7 @@ async def test_an_interrupted_rollback_that_did_not_happen_is_found_out(ground: 
 async def test_a_job_that_was_lost_before_it_began_runs_the_command(ground: Ground, clock: MovingClock) -> None:
     scene = await ground.scene()
     await scene.take(critical())
-    await scene.desk.store.write(lambda c: claim(c, clock.now, "a process that dies now", 99))
+    await scene.context.store.write(lambda c: claim(c, clock.now, "a process that dies now", 99))
     await scene.after(MINUTE)
     assert ground.ran == ["1.2.2 shop"]
 
@@ -238,10 +238,10 @@ async def test_a_service_that_recovers_in_time_is_verified_from_then_on(ground: 
 async def test_a_verification_goes_on_after_a_restart(ground: Ground, make_scene: MakeScene) -> None:
     scene = await ground.scene()
     await scene.take(critical())
-    await scene.desk.store.write(lambda c: enqueue(c, NOON, NewJob("note", "x", "x", NOON)))
+    await scene.context.store.write(lambda c: enqueue(c, NOON, NewJob("note", "x", "x", NOON)))
     await scene.drain()
-    await scene.desk.store.write(lambda c: c.execute(update(rollbacks).values(state="verifying")))
-    await scene.desk.store.write(
+    await scene.context.store.write(lambda c: c.execute(update(rollbacks).values(state="verifying")))
+    await scene.context.store.write(
         lambda c: c.execute(
             update(job_table)
             .where(job_table.c.kind == rollback.VERIFY)
@@ -257,7 +257,7 @@ async def test_a_target_that_is_gone_from_the_config_leaves_the_rollback_unprove
     scene = await ground.scene()
     await scene.take(critical())
     await _crash_while_it_runs(scene)
-    scene.desk.settings = settings()
+    scene.context.settings = settings()
     await scene.drain()
     assert "no rollback target is configured any more" in (await scene.lines("rollback_not_verified"))[0]
 
@@ -272,9 +272,9 @@ async def test_an_action_label_alone_asks_for_a_rollback(ground: Ground) -> None
 
 async def test_a_rollback_of_one_service_does_not_wait_for_another(ground: Ground) -> None:
     scene = await ground.scene("sh", "-c", f"test {{service}} = search || sleep 0.3; echo {{service}} >> {ground.runs}")
-    target = scene.desk.settings.rollback.targets[0].model_copy(update={"service": "*"})
-    changed = scene.desk.settings.rollback.model_copy(update={"targets": (target,)})
-    scene.desk.settings = scene.desk.settings.model_copy(update={"rollback": changed})
+    target = scene.context.settings.rollback.targets[0].model_copy(update={"service": "*"})
+    changed = scene.context.settings.rollback.model_copy(update={"targets": (target,)})
+    scene.context.settings = scene.context.settings.model_copy(update={"rollback": changed})
     await scene.deployed("7", ago=HOUR, service="search")
     await scene.deployed("8", ago=MINUTE, service="search")
     await scene.take(critical(), alert(service="search", severity="critical"))

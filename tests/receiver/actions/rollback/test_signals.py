@@ -14,9 +14,9 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.actions.rollback.readings import Reading, State, Streak
-from receiver.actions.settings.prometheus import Query, Signal
-from receiver.messages import Event
+from deploywatch.receiver.actions.rollback.signal_check import Reading, State, Streak
+from deploywatch.receiver.actions.settings.prometheus import Query, Signal
+from deploywatch.receiver.messages import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import NOON, Scene
 

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploywatch.demo.inbox_slack import signed
-from receiver.intake.slack_buttons import PATH, SlackButtons
-from receiver.messages import Event
+from deploywatch.fakes.slack import signed
+from deploywatch.receiver.intake.slack_buttons import PATH, SlackButtons
+from deploywatch.receiver.messages import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import MINUTE, Scene
 
@@ -27,7 +27,7 @@ async def _asking(ground: Ground) -> Scene:
 
 async def _press(scene: Scene, action: str, value: str) -> int:
     app = web.Application()
-    app.router.add_post(PATH, SlackButtons(scene.desk, queued=lambda: None).__call__)
+    app.router.add_post(PATH, SlackButtons(scene.context, queued=lambda: None).__call__)
     user = {"id": "U0123ANN", "username": "ann"}
     payload = {"type": "block_actions", "user": user, "actions": [{"action_id": action, "value": value}]}
     body = urlencode({"payload": json.dumps(payload)}).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from receiver.messages import Event, Message
+from deploywatch.receiver.messages import Event, Message
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended
 

@@ -1,0 +1,142 @@
+"""The inbox's HTTP side: what stands in for Slack, PagerDuty and a webhook's receiver, and a view of the inbox."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from aiohttp import web
+
+from deploywatch.fakes import pagerduty as pagerduty_module
+from deploywatch.fakes import slack, slack_reading
+from deploywatch.fakes import webhook as webhook_module
+from deploywatch.fakes.store import Answer, Inbox, Received, Scripted
+
+BODY_LIMIT: Final = 4 * pagerduty_module.LIMIT
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>Inbox</title>
+<style>body{{font-family:sans-serif;margin:2em;max-width:60em}}
+td,th{{text-align:left;vertical-align:top;padding:.3em 1em .3em 0}}
+pre{{white-space:pre-wrap;margin:.3em 0 1em}}</style></head>
+<body><h1>Inbox</h1><p>Stands in for Slack, PagerDuty and a mail server. {count} messages, the newest first.</p>
+<table><tr><th>time</th><th>channel</th><th>message</th></tr>
+{rows}
+</table></body></html>
+"""
+
+
+class Closing:
+    """Lets answers that keep their client waiting go when the inbox closes."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+
+def application(
+    inbox: Inbox, closing: Closing, *, slack_token: str | None = None, webhook_secret: str | None = None
+) -> web.Application:
+    """The HTTP side; `slack_token` is the one good token, else any that begins with `xoxb-` is.
+
+    With `webhook_secret`, what comes to /webhook must be signed with it.
+    """
+
+    async def slack_post(request: web.Request) -> web.Response:
+        body, authorization = await _fields(request), request.headers.get("Authorization", "")
+        return web.json_response(slack.post_message(body, authorization, inbox, slack_token))
+
+    async def slack_update(request: web.Request) -> web.Response:
+        body, authorization = await _fields(request), request.headers.get("Authorization", "")
+        return web.json_response(slack.update(body, authorization, inbox, slack_token))
+
+    async def slack_history(request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
+        return web.json_response(slack_reading.history(request.query, authorization, inbox, slack_token))
+
+    async def slack_replies(request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
+        return web.json_response(slack_reading.replies(request.query, authorization, inbox, slack_token))
+
+    async def pagerduty(request: web.Request) -> web.Response:
+        size = len(await request.read())
+        status, answer = pagerduty_module.enqueue(await _fields(request), size, inbox)
+        return web.json_response(answer, status=status)
+
+    async def change(request: web.Request) -> web.Response:
+        size = len(await request.read())
+        status, answer = pagerduty_module.enqueue_change(await _fields(request), size, inbox)
+        return web.json_response(answer, status=status)
+
+    async def webhook(request: web.Request) -> web.Response:
+        status, answer = webhook_module.receive(await request.read(), request.headers, inbox, webhook_secret)
+        return web.json_response(answer, status=status)
+
+    app = web.Application(client_max_size=BODY_LIMIT)
+    for channel, path, handler in (
+        ("slack", "/api/chat.postMessage", slack_post),
+        ("slack", "/api/chat.update", slack_update),
+        ("pagerduty", "/v2/enqueue", pagerduty),
+        ("pagerduty", "/v2/change/enqueue", change),
+        ("webhook", "/webhook", webhook),
+    ):
+        app.router.add_post(path, _unless_scripted(channel, handler, inbox, closing))  # type: ignore[arg-type] # a Literal
+    for path, handler in (("/api/conversations.history", slack_history), ("/api/conversations.replies", slack_replies)):
+        app.router.add_get(path, _unless_scripted("slack", handler, inbox, closing))
+    _add_views(app, inbox)
+    return app
+
+
+def _add_views(app: web.Application, inbox: Inbox) -> None:
+    async def messages(_: web.Request) -> web.Response:
+        return web.json_response([asdict(received) for received in inbox.received])
+
+    async def page(_: web.Request) -> web.Response:
+        rows = "\n".join(_row(received) for received in reversed(inbox.received))
+        return web.Response(text=_PAGE.format(count=len(inbox.received), rows=rows), content_type="text/html")
+
+    app.router.add_get("/inbox", messages)
+    app.router.add_get("/", page)
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _unless_scripted(channel: Scripted, handler: Handler, inbox: Inbox, closing: Closing) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        scripted = inbox.next_answer(channel)
+        return await (_scripted(request, scripted, closing) if scripted else handler(request))
+
+    return answer
+
+
+async def _scripted(request: web.Request, answer: Answer, closing: Closing) -> web.StreamResponse:
+    if answer.wait:
+        await closing.event.wait()
+    if answer.reset and request.transport:
+        request.transport.abort()
+    if isinstance(answer.body, str):
+        return web.Response(status=answer.status, text=answer.body, headers=answer.headers)
+    return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+
+
+async def _fields(request: web.Request) -> dict[str, Any] | None:
+    """The body's fields, from JSON or a form; None when it is neither."""
+    if request.content_type == "application/x-www-form-urlencoded":
+        return dict(await request.post())
+    try:
+        body = json.loads(await request.read())
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _row(received: Received) -> str:
+    cells = (received.at[11:19], received.channel)
+    title = html.escape(received.title)
+    updated = f" <em>updated {received.updated_at[11:19]}</em>" if received.updated_at else ""
+    told = f"<strong>{title}</strong>{updated}<pre>{html.escape(received.text)}</pre>"
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + f"<td dir='auto'>{told}</td></tr>"

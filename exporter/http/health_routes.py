@@ -1,0 +1,173 @@
+"""The routes under /health: for load balancers, smoke tests, and the receiver's check after a rollback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from deploywatch import __version__
+from deploywatch.exporter import health
+from deploywatch.exporter.board.record import Record
+from deploywatch.exporter.config import ServiceKey
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.health import ProbeHealth, Status
+from deploywatch.exporter.results import Reason, Result
+from deploywatch.exporter.schedule import GoneError
+from deploywatch.exporter.settings.selection import INTEGRATION
+from deploywatch.quantity import parse_duration
+
+DEADLINE = 10.0
+"""Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""
+
+_LONGEST = 300.0
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+Chosen = Callable[[Record], bool]
+
+
+class HealthRoutes:
+    """Answers from the board; with `fresh=1` what is asked for is probed for the answer."""
+
+    def __init__(self, exporter: Exporter) -> None:
+        self._exporter = exporter
+        self._board = exporter.board
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_get("/health", self._whole)
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/health/ready", self._ready)
+        app.router.add_get("/health/services/{service}", self._service)
+        app.router.add_get("/health/database", self._kind("postgres"))
+        app.router.add_get("/health/redis", self._kind("redis"))
+        app.router.add_get("/health/integrations", self._integrations)
+
+    async def _whole(self, request: web.Request) -> web.Response:
+        environment = request.query.get("environment")
+        probes = await self._probes(request, _in(environment))
+        found = health.services(probes, self._board.dependencies)
+        if not found:
+            return self._not_found(f"no service in environment {environment!r}")
+        status = health.worst(one.status for one in found.values())
+        return self._answer(status, services=[one.body() for one in found.values()])
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return self._answer(Status.HEALTHY)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        reason = self._exporter.not_ready()
+        return self._answer(Status.UNKNOWN, reason=reason) if reason else self._answer(Status.HEALTHY)
+
+    def _kind(self, kind: str) -> Handler:
+        async def answer(request: web.Request) -> web.Response:
+            here = _in(request.query.get("environment"))
+            probes = await self._probes(request, lambda record: record.target.kind == kind and here(record))
+            if not probes:
+                return self._not_found(f"no {kind} probe is configured")
+            return self._answer(health.judge(probe.status for probe in probes), probes=_shown(probes))
+
+        return answer
+
+    async def _integrations(self, request: web.Request) -> web.Response:
+        """Source 000: one that is down makes the whole unhealthy; the answer says which."""
+        here = _in(request.query.get("environment"))
+        probes = await self._probes(request, lambda record: INTEGRATION in record.target.settings.tags and here(record))
+        if not probes:
+            return self._not_found(
+                f"no probe has the tag {INTEGRATION!r}; add tags: [{INTEGRATION}] to those of others"
+            )
+        status = health.worst(probe.status for probe in probes)
+        failing = ["/".join(probe.key) for probe in probes if probe.status is not Status.HEALTHY]
+        return self._answer(status, allHealthy=not failing, failing=failing, integrations=_shown(probes))
+
+    async def _service(self, request: web.Request) -> web.Response:
+        key = self._find(request.match_info["service"], request.query.get("environment"))
+        if isinstance(key, web.Response):
+            return key
+        others = {ServiceKey(name, key.environment) for name in self._board.dependencies.get(key, ())}
+        probes = await self._probes(request, lambda record: record.target.key.owner == key)
+        found = health.services(probes + self._known(others), self._board.dependencies).get(key)
+        if found is None:
+            return self._not_found(f"{key.service} is no longer probed")
+        body = {**found.body(), **self._about(), "version": found.body()["version"], "environment": key.environment}
+        return web.json_response(body, status=found.status.http)
+
+    async def _probes(self, request: web.Request, chosen: Chosen) -> list[ProbeHealth]:
+        """The chosen probes with their last results; with `fresh` those of runs that begin now."""
+        records = [record for record in self._board.records.values() if chosen(record)]
+        if request.query.get("fresh", "") in {"", "0", "false"}:
+            return [self._last(record) for record in records]
+        found = await asyncio.gather(*(self._fresh(record, _deadline(request)) for record in records))
+        return [probe for probe in found if probe]
+
+    async def _fresh(self, record: Record, deadline: float) -> ProbeHealth | None:
+        """A run that is not done within `deadline` seconds goes on, but counts as failed here; None for one gone."""
+        key, started = record.target.key, self._exporter.clock.now()
+        try:
+            async with asyncio.timeout(deadline):
+                result = await self._exporter.scheduler.fresh(key)
+        except GoneError:
+            return None
+        except TimeoutError:
+            result = Result(started, deadline, Reason.DEADLINE, f"no fresh result within {deadline:g} s")
+        return ProbeHealth(key, record.target.kind, result)
+
+    def _known(self, owners: set[ServiceKey]) -> list[ProbeHealth]:
+        return [self._last(record) for key, record in self._board.records.items() if key.owner in owners]
+
+    def _last(self, record: Record) -> ProbeHealth:
+        return ProbeHealth(record.target.key, record.target.kind, self._board.current(record))
+
+    def _find(self, service: str, environment: str | None) -> ServiceKey | web.Response:
+        owners = {key.owner for key in self._board.records}
+        places = sorted(owner.environment for owner in owners if owner.service == service)
+        if environment is None and len(places) > 1 and self._exporter.settings.environment not in places:
+            return web.json_response(
+                {"error": f"{service} is in several environments, add ?environment= one of: {', '.join(places)}"},
+                status=400,
+            )
+        if environment is None:
+            environment = self._exporter.settings.environment
+            if len(places) == 1:
+                environment = places[0]
+        if environment in places:
+            return ServiceKey(service, environment)
+        return self._not_found(f"no service {service!r} in environment {environment!r}")
+
+    def _answer(self, status: Status, **more: Any) -> web.Response:
+        return web.json_response({"status": str(status), **self._about(), **more}, status=status.http)
+
+    def _not_found(self, reason: str) -> web.Response:
+        return web.json_response({"error": reason}, status=404)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "environment": self._exporter.settings.environment,
+            "timestamp": health.iso(self._exporter.clock.now()),
+        }
+
+
+def _in(environment: str | None) -> Chosen:
+    return lambda record: environment in {None, record.target.key.environment}
+
+
+def _shown(probes: list[ProbeHealth]) -> list[dict[str, Any]]:
+    return [{**probe.key._asdict(), **probe.body()} for probe in probes]
+
+
+def _deadline(request: web.Request) -> float:
+    """Seconds; 400 for what is no duration."""
+    given = request.query.get("deadline")
+    if given is None:
+        return DEADLINE
+    try:
+        seconds = parse_duration(given).total_seconds()
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"deadline: {error}\n") from error
+    if not 0 < seconds <= _LONGEST:
+        raise web.HTTPBadRequest(text=f"deadline: must be more than 0s and at most {_LONGEST:g}s\n")
+    return seconds

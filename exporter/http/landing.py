@@ -1,0 +1,133 @@
+"""The landing page: how every probe is, and what failed last, with the debug output of each result that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from deploywatch import __version__, html
+from deploywatch.exporter import health
+from deploywatch.exporter.board.history import Entry
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.health import ProbeHealth, Status
+from deploywatch.exporter.http.probe_route import told
+from deploywatch.html import Markup, Text
+
+MOST_ROWS = 500
+"""Probes on one page: a browser, and our event loop, have to live with it."""
+
+_LINKS = {
+    "/metrics": "Metrics",
+    "/health": "Health",
+    "/health/live": "Live",
+    "/health/ready": "Ready",
+    "/config": "Config",
+}
+_WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.HEALTHY)
+_PROBES = (
+    "Service",
+    "Environment",
+    "Probe",
+    "Kind",
+    "Status",
+    "Reason",
+    "Response time",
+    "Last checked",
+    "Last failure",
+)
+_RESULTS = ("Result", "Probe", "Kind", "Status", "Reason", "Response time", "Began")
+
+
+class Landing:
+    """Shows the board and the history in a browser."""
+
+    def __init__(self, exporter: Exporter) -> None:
+        self._board = exporter.board
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_get("/", self._all)
+        app.router.add_get(r"/results/{number:\d{1,18}}", self._one)
+
+    async def _all(self, request: web.Request) -> web.Response:
+        probes = [
+            ProbeHealth(key, record.target.kind, self._board.current(record))
+            for key, record in self._board.records.items()
+        ]
+        service, status = request.query.get("service", ""), request.query.get("status", "")
+        chosen = [probe for probe in probes if service in {"", probe.key.service} and status in {"", probe.status}]
+        chosen.sort(key=lambda probe: _WORST_FIRST.index(probe.status))
+        history = self._board.history
+        return html.page(
+            "deploywatch exporter",
+            html.element("h1", "deploywatch exporter"),
+            html.element("nav", f"Version {__version__}. ", *(html.link(path, name) for path, name in _LINKS.items())),
+            html.element("p", _summary(probes, chosen), id="summary"),
+            _filter(sorted({probe.key.service for probe in probes}), service, status),
+            html.table(_PROBES, (self._probe(probe) for probe in chosen[:MOST_ROWS]), identifier="probes"),
+            html.element("h2", "Last failures"),
+            _results(history.failures(), "failures"),
+            html.element("h2", "Last results"),
+            html.element("details", html.element("summary", "Show"), _results(history.recent(), "results")),
+        )
+
+    async def _one(self, request: web.Request) -> web.Response:
+        number = int(request.match_info["number"])
+        entry = self._board.history.find(number)
+        if entry is None:
+            gone = html.element("p", f"Result {number} is not kept any more, or has not been yet.")
+            return html.page("No such result", html.element("h1", "No such result"), gone, _back(), status=404)
+        title = f"{'/'.join(entry.name)}: {'succeeded' if entry.result.success else 'failed'}"
+        return html.page(
+            title,
+            html.element("h1", title, class_=_class(entry)),
+            html.element("p", f"A probe of the kind {entry.kind}, begun {health.iso(entry.result.started)}."),
+            html.element("pre", told(entry.result)),
+            _back(),
+        )
+
+    def _probe(self, probe: ProbeHealth) -> tuple[str, Sequence[Text]]:
+        result, failure = probe.result, self._board.history.last_failure(probe.key)
+        shown: Text = html.link(f"/results/{failure.number}", health.iso(failure.result.started)) if failure else ""
+        took = f"{result.duration * 1000:.1f} ms" if result else ""
+        checked = health.iso(result.started) if result else ""
+        return probe.status, [*probe.key, probe.kind, str(probe.status), probe.error or "", took, checked, shown]
+
+
+def _summary(probes: list[ProbeHealth], chosen: list[ProbeHealth]) -> str:
+    counts = (f"{sum(probe.status is status for probe in probes)} {status}" for status in _WORST_FIRST)
+    cut = f" The first {MOST_ROWS} of {len(chosen)} are shown." if len(chosen) > MOST_ROWS else ""
+    return f"{len(probes)} probes: {', '.join(counts)}.{cut}"
+
+
+def _filter(services: list[str], service: str, status: str) -> Markup:
+    fields = (
+        html.choice("service", "Service", services, service),
+        html.choice("status", "Status", _WORST_FIRST, status),
+        html.element("button", "Filter"),
+    )
+    return html.element("form", *fields, method="get", action="/")
+
+
+def _results(entries: list[Entry], identifier: str) -> Markup:
+    if not entries:
+        return html.element("p", "None since the start.")
+    return html.table(_RESULTS, (_result(entry) for entry in entries), identifier=identifier)
+
+
+def _result(entry: Entry) -> tuple[str, Sequence[Text]]:
+    result = entry.result
+    reason = f"{result.reason}: {result.detail}" if result.reason else ""
+    number = html.link(f"/results/{entry.number}", f"#{entry.number}")
+    took, began = f"{result.duration * 1000:.1f} ms", health.iso(result.started)
+    status = "healthy" if result.success else "unhealthy"
+    return _class(entry), [number, "/".join(entry.name), entry.kind, status, reason, took, began]
+
+
+def _class(entry: Entry) -> str:
+    return str(Status.HEALTHY if entry.result.success else Status.UNHEALTHY)
+
+
+def _back() -> Markup:
+    return html.element("p", html.link("/", "All probes"))

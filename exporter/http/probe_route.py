@@ -1,0 +1,154 @@
+"""`/probe?target=&module=[&debug=true]`: one probe now, as blackbox_exporter's users know it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from deploywatch.config import nearest, redacted
+from deploywatch.errors import DeploywatchError
+from deploywatch.exporter.board.record import first_of_each
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.exposition import Exposition, Format, Page, negotiate
+from deploywatch.exporter.http.config_route import as_yaml
+from deploywatch.exporter.http.metrics import exposed
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.probes import AnyProbe
+from deploywatch.exporter.probing import run
+from deploywatch.exporter.results import Result, Sample
+from deploywatch.exporter.settings.modules import Module, TargetError
+from deploywatch.secrets import redact_url
+
+DEFAULT_MODULE = "http_2xx"
+_TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
+
+
+class RequestError(DeploywatchError):
+    """The request cannot be probed as it is; the answer is 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for: a module's probe of a target, for at most `limit` seconds."""
+
+    name: str
+    target: str
+    settings: AnyProbe
+    limit: float
+
+
+class ProbeRoute:
+    """Probes for whoever asks, where access.py lets it connect to."""
+
+    def __init__(self, exporter: Exporter) -> None:
+        self._exporter = exporter
+        self._running = 0
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the route."""
+        app.router.add_get("/probe", self._probe)
+
+    async def _probe(self, request: web.Request) -> web.Response:
+        try:
+            asked = self._asked(request)
+        except RequestError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        if self._running >= self._exporter.settings.concurrency:
+            return web.Response(status=503, text="too many probes are under way; ask again later\n")
+        self._running += 1
+        try:
+            result = await run(
+                asked.settings.probe(),
+                limit=asked.limit,
+                clock=self._exporter.clock,
+                allowed=self._exporter.settings.probe.allowed,
+            )
+        finally:
+            self._running -= 1
+        name = (asked.name, redact_url(asked.target) if "://" in asked.target else asked.target)
+        self._exporter.board.history.note(name, asked.settings.kind, result, keep=False)
+        if request.query.get("debug") == "true":
+            return web.Response(text=_told(asked, name, result))
+        format_ = negotiate(request.headers.get("Accept", ""))
+        end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
+        return await exposed(request, [(metrics(result, format_) + end).encode()], format_)
+
+    def _asked(self, request: web.Request) -> Asked:
+        name, target = request.query.get("module", DEFAULT_MODULE), request.query.get("target", "")
+        modules = self._exporter.settings.modules
+        if name not in modules:
+            raise RequestError(f"Unknown module {name!r}{nearest(name, modules)}")
+        if not target:
+            raise RequestError("Target parameter is missing")
+        if len(request.query.getall("target")) > 1:
+            raise RequestError("Target parameter is there more than once")
+        module = modules[name]
+        try:
+            settings = module.pointed_at(target)
+            if hostname := request.query.get("hostname"):
+                if module.targets is not None:
+                    raise RequestError("hostname is given, and the module is bound to its targets' own names")
+                settings = _for_hostname(settings, hostname)
+        except TargetError as error:
+            raise RequestError(f"{redact_url(target) if '@' in target else target!r}: {error}") from error
+        return Asked(name, target, settings, self._limit(request, module))
+
+    def _limit(self, request: web.Request, module: Module) -> float:
+        """The scraper's timeout less the offset, or the module's, whichever is less; in seconds."""
+        own, given = module.timeout.total_seconds(), request.headers.get(_TIMEOUT)
+        if given is None:
+            return own
+        try:
+            scraper = float(given)
+        except ValueError:
+            scraper = math.nan
+        if not (math.isfinite(scraper) and scraper > 0):
+            raise RequestError(f"{_TIMEOUT} is {given!r}, not a number of seconds")
+        offset = self._exporter.settings.probe.timeout_offset.total_seconds()
+        # As blackbox_exporter: a timeout that is shorter than the offset is used as it is.
+        return min(own, scraper - offset if scraper > offset else scraper)
+
+
+def metrics(result: Result, format_: Format = Format.TEXT) -> str:
+    """A result as exposition text, without labels of ours; the scraper adds its own."""
+    samples = [Sample(families.SUCCESS, result.success), Sample(families.DURATION, result.duration)]
+    if result.reason:
+        samples.append(Sample(families.FAILURE_INFO, 1, (("reason", str(result.reason)),)))
+    exposition = Exposition()
+    exposition.put("", Page(()).render(first_of_each([*samples, *result.samples])))
+    return exposition.text(format_)
+
+
+def _for_hostname(settings: AnyProbe, hostname: str) -> AnyProbe:
+    """As blackbox_exporter: the name to ask for in Host and in TLS, whatever address the target is."""
+    if settings.kind != "http":
+        raise RequestError(f"hostname is for http modules, and this is of the kind {settings.kind}")
+    if any(name.lower() == "host" for name in settings.headers):
+        raise RequestError("hostname is given, and the module has a Host header of its own")
+    try:
+        headers = {**settings.headers, "Host": hostname}
+        return settings.with_changes(headers=headers, tls=settings.tls.model_copy(update={"server_name": hostname}))
+    except ValueError as error:
+        raise RequestError(f"hostname {hostname!r}: {error}") from error
+
+
+def told(result: Result) -> str:
+    """What happened, line by line, for people."""
+    lines = [f"began at {result.started:.3f}, took {result.duration:.6f} s"]
+    lines += [
+        f"{sample.family.name}{{{', '.join(f'{name}={value}' for name, value in sample.labels)}}} = {sample.value:g}"
+        for sample in result.samples
+    ]
+    verdict = f"failed: {result.reason}: {result.detail}" if result.reason else "succeeded"
+    return "\n".join([*lines, f"probe {verdict}"])
+
+
+def _told(asked: Asked, name: tuple[str, str], result: Result) -> str:
+    shown = {key: value for key, value in redacted(asked.settings).items() if value not in (None, "", {}, [])}
+    return (
+        f"Logs for the probe of {name[1]} with module {name[0]}, limit {asked.limit:g} s:\n{told(result)}\n\n\n"
+        f"Metrics that would have been returned:\n{metrics(result)}\n\n"
+        f"Module configuration:\n{as_yaml(shown)}"
+    )

@@ -1,0 +1,73 @@
+"""The exporter's metrics of itself: how many probes, whether they run on time, and whether anything is stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from deploywatch import __version__
+from deploywatch.exporter.exporter import Exporter
+
+
+class Own(Collector):
+    """How the exporter itself is doing, counted when it is asked."""
+
+    def __init__(self, exporter: Exporter) -> None:
+        self._exporter = exporter
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as of now."""
+        build = GaugeMetricFamily("deploywatch_build_info", "The version of deploywatch.", labels=["version", "part"])
+        build.add_metric([__version__, "exporter"], 1)
+        yield build
+        probes = GaugeMetricFamily("deploywatch_exporter_probes", "Probes in the configuration.", labels=["layer"])
+        for layer, count in sorted(self._exporter.probes_by_layer().items()):
+            probes.add_metric([layer], count)
+        yield probes
+        yield from self._schedule()
+        yield from self._files()
+
+    def _schedule(self) -> Iterator[Metric]:
+        scheduler, loop = self._exporter.scheduler, self._exporter.loop_lag
+        yield CounterMetricFamily(
+            "deploywatch_exporter_missed_runs",
+            "Runs that were skipped because the one before was still not done.",
+            value=scheduler.missed,
+        )
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_running_probes", "Runs that are under way.", value=scheduler.running
+        )
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_concurrency",
+            "How many runs may be under way at once.",
+            value=self._exporter.settings.concurrency,
+        )
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_overdue_seconds",
+            "How long the longest overdue run has been waiting to begin; when it grows, the schedule is stuck.",
+            value=scheduler.overdue(),
+        )
+        yield scheduler.start_lag.metric(
+            "deploywatch_exporter_start_lag_seconds", "How much later than planned runs began."
+        )
+        yield loop.metric(
+            "deploywatch_exporter_event_loop_lag_seconds", "How much later than asked the event loop went on."
+        )
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_event_loop_lag_max_seconds",
+            "The longest that the event loop was blocked since the start.",
+            value=loop.longest,
+        )
+
+    def _files(self) -> Iterator[Metric]:
+        files = self._exporter.files
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_target_files", "Files that targets are read from.", value=len(files.known)
+        )
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_faulty_target_files",
+            "Target files that could not be read the last time; the targets of before stay.",
+            value=len(files.problems()),
+        )

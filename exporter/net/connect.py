@@ -1,0 +1,84 @@
+"""Open a connection to `host:port` and secure it; what that shows and how long it takes is noted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from deploywatch.config import Settings
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.net import certificates
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.dial import Route, connect
+from deploywatch.exporter.net.resolve import note_address
+from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.results import Reason
+
+
+class Place(NamedTuple):
+    """A host and its port."""
+
+    host: str
+    port: int
+
+
+def place(address: str) -> Place:
+    """Read `host:port` or `[::1]:443`; ValueError for anything else."""
+    try:
+        parts = urlsplit(f"//{address}")
+        if parts.hostname and parts.port and parts.netloc == address and parts.username is None:
+            return Place(parts.hostname, parts.port)
+    except ValueError:
+        # A port that is no number, or brackets that do not close.
+        pass
+    raise ValueError(f"{address!r} is not an address; write host:port, such as shop.example:443 or [::1]:443")
+
+
+def _address(text: str) -> str:
+    place(text)
+    return text
+
+
+AddressField = Annotated[str, AfterValidator(_address)]
+"""A config field that holds `host:port`."""
+
+
+class Reach(Settings):
+    """Which address of a name to connect to."""
+
+    preferred_ip_protocol: Literal["ip4", "ip6"] | None = None
+    ip_protocol_fallback: bool = True
+
+    def route(self, found: Measurement) -> Route:
+        """The route, over addresses that the run is allowed to use."""
+        preferred = int(self.preferred_ip_protocol[-1]) if self.preferred_ip_protocol else None
+        return Route(preferred, self.ip_protocol_fallback, found.allowed)
+
+
+async def open_channel(to: Place, route: Route, found: Measurement) -> Channel:
+    """Resolve and connect."""
+    with found.timed("resolve", overdue=Reason.DNS) as passed:
+        addresses = await route.addresses(*to)
+    found.add(families.DNS_LOOKUP, passed())
+    found.add(families.TCP_DURATION, passed(), phase="resolve")
+    note_address(addresses[0], found)
+    with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
+        sock, _ = await connect(addresses)
+    found.add(families.TCP_DURATION, passed(), phase="connect")
+    return Channel(sock)
+
+
+async def encrypt(channel: Channel, tls: TlsClient, host: str, found: Measurement) -> certificates.Shown:
+    """Begin TLS; what the server shows is noted also when it is not trusted."""
+    seen: list[certificates.Shown] = []
+    with found.timed("tls") as passed:
+        try:
+            await certificates.secure(channel, context_for(tls), tls.server_name or host, seen.append)
+        finally:
+            for shown in seen:
+                certificates.note(shown, found)
+    found.add(families.TCP_DURATION, passed(), phase="tls")
+    return seen[0]

@@ -1,0 +1,180 @@
+"""A request as a config gives it: what to send, as whom, over which addresses; sent, redirects included."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+from yarl import URL
+
+from deploywatch import __version__
+from deploywatch.config import Settings
+from deploywatch.exporter.net.dial import Route
+from deploywatch.exporter.net.http.encoding import Coding, accepts, decode
+from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchange
+from deploywatch.exporter.net.http.response_parser import Response
+from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.probing import Allowed
+from deploywatch.exporter.results import Failed, Reason
+from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
+from deploywatch.secrets import Secret
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+def _one_line(value: Secret) -> Secret:
+    if re.search(r"[\r\n\0]", value.get_secret_value()):
+        raise ValueError("must be one line")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise ValueError(f"{value!r} is not a header name")
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[Secret, AfterValidator(_one_line)]
+
+
+class Ask(Settings):
+    """What to send and how; the URL is beside it."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    body: str = ""
+    username: str | None = None
+    password: HeaderValue | None = None
+    bearer_token: HeaderValue | None = None
+    redirects: int = Field(default=10, ge=0, le=50)
+    preferred_ip_protocol: Literal["ip4", "ip6"] | None = None
+    ip_protocol_fallback: bool = True
+    max_body: QuantityField = parse_quantity("1MiB")
+    compression: Coding | None = None
+    tls: TlsClient = TlsClient()
+
+    @field_validator("max_body")
+    @classmethod
+    def _bytes(cls, size: Quantity) -> Quantity:
+        if size.unit is not Unit.BYTES or size.value <= 0:
+            raise ValueError(f"{size} is not a size; write it in bytes, such as 1MiB")
+        return size
+
+    @model_validator(mode="after")
+    def _asks_for_its_encoding(self) -> Self:
+        asked = {name: value for name, value in self.headers.items() if name.lower() == "accept-encoding"}
+        for name, value in asked.items():
+            if self.compression and not accepts(value.get_secret_value(), self.compression):
+                raise ValueError(f"compression is {self.compression}, which {name} does not ask for; change one")
+        return self
+
+    def via(self) -> Via:
+        """How to connect."""
+        preferred = self.preferred_ip_protocol
+        return Via(
+            route=Route(int(preferred[-1]) if preferred else None, self.ip_protocol_fallback),
+            tls=partial(context_for, self.tls),
+            server_name=self.tls.server_name,
+        )
+
+    def request(self, url: str, headers: dict[str, str], body: str) -> Request:
+        """The first request to a URL, with these headers and those that are sent anyway; ValueError for no URL."""
+        place = http_url(url)
+        defaults = {"User-Agent": f"deploywatch/{__version__}", "Accept": "*/*"}
+        if self.compression:
+            defaults["Accept-Encoding"] = self.compression
+        authorization = self._authorization(place)
+        if authorization:
+            defaults["Authorization"] = authorization
+        given = {name.lower() for name in headers}
+        sent = headers | {name: value for name, value in defaults.items() if name.lower() not in given}
+        return Request(self.method, place.with_user(None), tuple(sent.items()), body.encode())
+
+    def plain_headers(self) -> dict[str, str]:
+        """The headers with what they hide."""
+        return {name: value.get_secret_value() for name, value in self.headers.items()}
+
+    def _authorization(self, url: URL) -> str | None:
+        if self.bearer_token:
+            return f"Bearer {self.bearer_token.get_secret_value()}"
+        user = self.username or url.user
+        if user is None:
+            return None
+        password = self.password.get_secret_value() if self.password else url.password or ""
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def http_url(text: str) -> URL:
+    """The URL; ValueError when it is not one of http or https."""
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise ValueError("not a URL; write http://host/path or https://host/path") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("not an HTTP URL; write http://host/path or https://host/path")
+    return url
+
+
+@dataclass(slots=True)
+class Trail:
+    """How far a request came: the answers' phases, the last answer, and how many redirects led there."""
+
+    phases: Phases
+    response: Response | None = None
+    redirects: int = 0
+    secure: bool = False
+
+
+async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Allowed | None) -> Response:
+    """Send a request and go where redirects lead; `trail` is kept up to date for when this ends early."""
+    origin = request.url.origin()
+    if allowed:
+        via = replace(via, route=replace(via.route, allowed=allowed))
+    limit = int(ask.max_body.value)
+    while True:
+        trail.secure = request.url.scheme == "https"
+        trail.response = None
+        response = await exchange(request, via, trail.phases, body_limit=limit)
+        trail.response = response
+        location = response.headers.get("location")
+        if response.status not in _REDIRECTS or location is None or ask.redirects == 0:
+            if ask.compression:
+                _decode(response, ask.compression, limit)
+            return response
+        if trail.redirects == ask.redirects:
+            raise Failed(Reason.REDIRECT, f"more than {ask.redirects} redirects")
+        trail.redirects += 1
+        request = _redirected(request, response.status, location)
+        if request.url.origin() != origin:
+            via = replace(via, server_name=None)
+
+
+def _decode(response: Response, coding: Coding, limit: int) -> None:
+    try:
+        response.body, response.complete = decode(response.body, coding, limit, complete=response.complete)
+    except Failed as failed:
+        response.body, response.undecoded = b"", failed
+    response.bytes_read = len(response.body)
+
+
+def _redirected(request: Request, status: int, location: str) -> Request:
+    """The request that a redirect asks for; credentials do not go to another origin."""
+    try:
+        url = request.url.join(URL(location)).with_user(None)
+    except ValueError as error:
+        raise Failed(Reason.REDIRECT, "redirected to something that is not a URL") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise Failed(Reason.REDIRECT, "redirected to something that is not an HTTP URL")
+    headers, method, sent = request.headers, request.method, request.body
+    if url.origin() != request.url.origin():
+        headers = tuple(header for header in headers if header[0].lower() not in _CREDENTIALS | {"host"})
+    if status == 303 or (status in {301, 302} and method == "POST"):
+        method, sent = "HEAD" if method == "HEAD" else "GET", b""
+    return Request(method, url, headers, sent)

@@ -1,0 +1,146 @@
+"""Whether an HTTP answer is what it must be, and the gauges that its body gives."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from deploywatch.config import Settings
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.gauges import Gauge, GaugeName, LabelName
+from deploywatch.exporter.net.http import body
+from deploywatch.exporter.net.http.assertions import AssertionField
+from deploywatch.exporter.net.http.client import HeaderName
+from deploywatch.exporter.net.http.response_parser import Response
+from deploywatch.exporter.net.pattern import Pattern, search
+from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.results import Failed, Reason
+from deploywatch.quantity import Duration
+
+_STATUS = re.compile(r"[1-5](?:[0-9]{2}|xx)")
+
+
+def _status(value: str) -> str:
+    if not _STATUS.fullmatch(value):
+        raise ValueError(f"{value!r} is neither a status such as 204 nor a class such as 2xx")
+    return value
+
+
+Status = Annotated[str, BeforeValidator(str), AfterValidator(_status)]
+
+
+class Expect(Settings):
+    """What the answer must be; `format: health` reads the body {status, uptime, version, checks}."""
+
+    status: tuple[Status, ...] = ("2xx",)
+    headers: dict[HeaderName, Pattern] = Field(default_factory=dict)
+    format: Literal["any", "json", "health"] = "any"
+    body: Pattern | None = None
+    body_not: Pattern | None = None
+    values: tuple[AssertionField, ...] = ()
+    within: Duration | None = None
+
+    @field_validator("status")
+    @classmethod
+    def _some(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if not patterns:
+            raise ValueError("is empty; no answer would be good. Write a status such as 204 or a class such as 2xx")
+        return patterns
+
+    def accepts(self, status: int) -> bool:
+        """Whether one of the patterns is this status."""
+        return any(pattern in {str(status), f"{status // 100}xx"} for pattern in self.status)
+
+
+class JsonGauge(Gauge):
+    """A number in a JSON body that becomes a gauge.
+
+    `path` is such as `queues.0.length`; with a `*` in place of one part each of what is there becomes a series, whose
+    key or position is the value of `label`.
+    """
+
+    path: str = Field(min_length=1)
+    label: LabelName | None = None
+
+    @model_validator(mode="after")
+    def _one_star(self) -> Self:
+        stars = self.path.split(".").count("*")
+        if stars > 1 or (stars == 1) is not (self.label is not None):
+            raise ValueError("a path has a `*` where a label is given, and only one; write {path: queues.*, label: id}")
+        return self
+
+
+Gauges = dict[GaugeName, JsonGauge]
+
+
+async def judge(response: Response, took: float, expect: Expect, gauges: Gauges, found: Measurement) -> Any:
+    """The JSON document of the body, where one is asked for; Failed with the first thing that is not as it must be.
+
+    `took` is in seconds. What the body says is noted also when the status is bad.
+    """
+    problem: Failed | None = None
+    document: Any = None
+    if not expect.accepts(response.status):
+        problem = Failed(Reason.STATUS, f"status {response.status}, not {' or '.join(expect.status)}")
+    try:
+        await _judge_text(response, expect, found)
+        document = _judge_document(response, expect, gauges, found)
+    except Failed as failed:
+        # A bad status explains a bad body, and not the other way round; but the health body is read all the same.
+        problem = problem or failed
+    if expect.within and took > expect.within.total_seconds():
+        problem = problem or Failed(
+            Reason.LATENCY, f"took {took * 1000:.0f} ms, more than {expect.within.total_seconds() * 1000:.0f} ms"
+        )
+    if problem:
+        raise problem
+    return document
+
+
+async def _judge_text(response: Response, expect: Expect, found: Measurement) -> None:
+    if response.undecoded:
+        found.add(families.FAILED_DUE_TO_REGEX, 0)
+        raise response.undecoded
+    try:
+        await _match(response, expect)
+    except Failed as failed:
+        found.add(families.FAILED_DUE_TO_REGEX, failed.reason is not Reason.TOO_LARGE)
+        raise
+    found.add(families.FAILED_DUE_TO_REGEX, 0)
+
+
+async def _match(response: Response, expect: Expect) -> None:
+    for name, pattern in expect.headers.items():
+        value = response.headers.get(name.lower())
+        if value is None or await search(pattern, value.encode()) is None:
+            raise Failed(Reason.HEADER, f"the header {name} {'is missing' if value is None else 'does not match'}")
+    if not (expect.body or expect.body_not):
+        return
+    _need_all(response)
+    if expect.body and await search(expect.body, response.body) is None:
+        raise Failed(Reason.BODY, f"the body does not match {expect.body!r}")
+    if expect.body_not and await search(expect.body_not, response.body) is not None:
+        raise Failed(Reason.BODY, f"the body matches {expect.body_not!r}")
+
+
+def _judge_document(response: Response, expect: Expect, gauges: Gauges, found: Measurement) -> Any:
+    if not gauges and not expect.values and expect.format == "any":
+        return None
+    _need_all(response)
+    document = body.parse(response.body)
+    for name, gauge in gauges.items():
+        family = gauge.family(name)
+        for key, number in body.pick(document, gauge.path):
+            found.add(family, number, **({gauge.label: key} if gauge.label else {}))
+    if expect.format == "health":
+        body.note_health(document, found)
+    for assertion in expect.values:
+        assertion.check(document)
+    return document
+
+
+def _need_all(response: Response) -> None:
+    if not response.complete:
+        raise Failed(Reason.TOO_LARGE, f"the body is larger than max_body; {len(response.body)} bytes of it were read")

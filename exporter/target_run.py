@@ -1,0 +1,69 @@
+"""One target's runs, and the room that the runs of all targets share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from deploywatch.exporter.results import Result
+from deploywatch.exporter.targets import Target
+
+T = TypeVar("T")
+
+
+class Slots:
+    """Room for `size` runs at once; those whose last run hung share one half, so that the other half is always moving.
+
+    A target holds one slot at most, but hundreds that hang hold theirs for a whole timeout each.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._all = asyncio.Semaphore(size)
+        self._for_hung = asyncio.Semaphore(max(1, size // 2))
+
+    @contextlib.asynccontextmanager
+    async def one(self, *, hung: bool) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
+        if not hung:
+            async with self._all:
+                yield
+            return
+        async with self._for_hung, self._all:
+            yield
+
+
+@dataclass(slots=True, eq=False)
+class TargetRun:
+    """One target's runs; never two of them at once. Times are monotonic seconds.
+
+    `regular` is the next time of the target's rhythm, and `number` counts these; `next` is when the target is looked at
+    next, and `due` when the run was to begin that has not begun yet. `hung` says that the last run took all its time.
+    """
+
+    target: Target
+    regular: float
+    number: int = 0
+    next: float = math.inf
+    due: float = math.inf
+    hung: bool = False
+    run: asyncio.Task[None] | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: asyncio.Task[Result] | None = None
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something that ends when the target is left."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def leave(self) -> set[asyncio.Task[Any]]:
+        """Break off what is under way; the tasks, which end soon."""
+        for task in self.tasks:
+            task.cancel()
+        return set(self.tasks)

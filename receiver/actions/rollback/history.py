@@ -1,0 +1,124 @@
+"""What the store knows of rollbacks and their targets: how often, how well, and who holds the lock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.store import insert_new
+from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbacks, target_locks
+
+ROLLBACK = "rollback"
+"""The kind of job that decides about a rollback and does it."""
+_FAILED = ("failed", "not_verified")
+_LOOK_BACK = 100
+
+
+def serial_key(service: str, environment: str) -> str:
+    """Everything that changes one target is done one after another, whichever replica does it."""
+    return f"rollback:{service}/{environment}"
+
+
+def situation(connection: Connection, incident: Incident, now: datetime) -> Situation:
+    """Everything that the brakes look at."""
+    service, environment = incident.service, incident.environment
+    of_target = (rollbacks.c.service == service, rollbacks.c.environment == environment)
+    last = select(func.max(rollbacks.c.started_at)).where(*of_target)
+    lately = select(func.count()).select_from(rollbacks).where(rollbacks.c.started_at > now - HOUR)
+    deployment = ledger.latest(connection, service, environment)
+    number = deployment.id if deployment else None
+    tried = select(rollbacks.c.state).where(rollbacks.c.deployment_id == number)
+    said = select(approvals.c.state).where(approvals.c.incident_id == incident.id, approvals.c.deployment_id == number)
+    return Situation(
+        now=now,
+        service=service,
+        environment=environment,
+        incident_over=incident.resolved_at is not None or incident.quiet_since is not None,
+        deployment=deployment,
+        tried=connection.execute(tried).scalar() or "",
+        last_rollback=connection.execute(last).scalar(),
+        opened_at=incident.opened_at,
+        failed_in_a_row=failed_in_a_row(connection, service, environment),
+        of_target=connection.execute(lately.where(*of_target)).scalar_one(),
+        in_all=connection.execute(lately).scalar_one(),
+        held_by=held_by(connection, service, environment),
+        issues=tuple(alert.name for alert in store.alerts_of(connection, incident.id) if alert.firing),
+        word=ApprovalState(connection.execute(said).scalar() or ""),
+    )
+
+
+def failed_in_a_row(connection: Connection, service: str, environment: str) -> int:
+    """How many of the target's last rollbacks failed, up to one that did not or a person's reset."""
+    reset = select(func.max(breaker_resets.c.at)).where(
+        breaker_resets.c.service == service, breaker_resets.c.environment == environment
+    )
+    since = connection.execute(reset).scalar()
+    ended = (
+        select(rollbacks.c.state)
+        .where(
+            rollbacks.c.service == service,
+            rollbacks.c.environment == environment,
+            rollbacks.c.state.in_((*_FAILED, "verified")),
+        )
+        .order_by(rollbacks.c.id.desc())
+        .limit(_LOOK_BACK)
+    )
+    if since is not None:
+        ended = ended.where(rollbacks.c.finished_at > since)
+    count = 0
+    for state in connection.execute(ended).scalars():
+        if state not in _FAILED:
+            break
+        count += 1
+    return count
+
+
+def allow_again(connection: Connection, service: str, environment: str, now: datetime, *, by: str, note: str) -> None:
+    """A person closes the target's circuit breaker."""
+    row = {"service": service, "environment": environment, "at": now, "by": by, "note": note}
+    connection.execute(insert(breaker_resets).values(**row))
+
+
+def holder(deployment_id: int) -> str:
+    """Who a rollback is, as the holder of its target's lock."""
+    return f"the rollback of deployment {deployment_id}"
+
+
+def take(connection: Connection, service: str, environment: str, by: str, now: datetime) -> bool:
+    """Take the target's lock, whichever replica asks; False when somebody else has it."""
+    row = {"service": service, "environment": environment, "holder": by, "since": now}
+    insert_new(connection, target_locks, [row])
+    return held_by(connection, service, environment) == by
+
+
+def give_back(connection: Connection, service: str, environment: str, by: str) -> None:
+    """Give the lock back; one that somebody else has stays."""
+    connection.execute(
+        delete(target_locks).where(
+            target_locks.c.service == service, target_locks.c.environment == environment, target_locks.c.holder == by
+        )
+    )
+
+
+def held_by(connection: Connection, service: str, environment: str) -> str:
+    """Who has the target's lock, such as `rollback 5`; empty when nobody has."""
+    query = select(target_locks.c.holder).where(
+        target_locks.c.service == service, target_locks.c.environment == environment
+    )
+    return connection.execute(query).scalar() or ""
+
+
+def usual_duration(connection: Connection, service: str, environment: str) -> timedelta | None:
+    """How long the last good rollback of the target took, until it was verified."""
+    query = (
+        select(rollbacks.c.started_at, rollbacks.c.finished_at)
+        .where(rollbacks.c.service == service, rollbacks.c.environment == environment, rollbacks.c.state == "verified")
+        .order_by(rollbacks.c.id.desc())
+    )
+    found = connection.execute(query.limit(1)).first()
+    return found.finished_at - found.started_at if found and found.finished_at else None

@@ -1,0 +1,216 @@
+"""What the API answers, as typed dictionaries: mypy holds handlers to them, the OpenAPI document is made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from deploywatch.receiver.strategy import Severity
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""ISO 8601 in UTC."""
+
+Status = Literal["open", "acknowledged", "mitigating", "monitoring", "resolved"]
+CauseWord = Literal["resource", "deployment", "dependency", "unknown"]
+
+
+class CauseAnswer(TypedDict):
+    """Where an incident probably comes from, why, and what source 003 (P5) answers to it."""
+
+    cause: CauseWord
+    why: str
+    suggests: list[str]
+
+
+class IncidentAnswer(TypedDict):
+    """An incident; `bridge` is where people meet about it, empty when none is configured.
+
+    `correlation` has the values of further labels that tell it from others of its service and environment.
+    """
+
+    id: int
+    service: str
+    environment: str
+    correlation: dict[str, str]
+    severity: Severity
+    status: Status
+    type: str
+    title: str
+    channels: list[str]
+    opened_at: Time
+    acknowledged_at: Time | None
+    acknowledged_by: str | None
+    commander: str | None
+    bridge: str
+    mitigating_since: Time | None
+    cause: CauseAnswer | None
+    resolved_at: Time | None
+    resolved_by: str | None
+    duration_seconds: float | None
+    review_required: bool
+    reviewed_at: Time | None
+    reviewed_by: str | None
+
+
+class AlertAnswer(TypedDict):
+    """One alert of an incident."""
+
+    name: str
+    firing: bool
+    severity: str
+    starts_at: Time
+    ends_at: Time | None
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class CheckAnswer(TypedDict):
+    """One item of a checklist; `done_at` is there once somebody has ticked it."""
+
+    item: int
+    text: str
+    done_at: Time | None
+    done_by: str | None
+
+
+class ChecklistAnswer(TypedDict):
+    """What people tick: while they watch, and to resolve."""
+
+    monitoring: list[CheckAnswer]
+    resolution: list[CheckAnswer]
+
+
+class LineAnswer(TypedDict):
+    """One line of the timeline."""
+
+    at: Time
+    kind: str
+    actor: str
+    text: str
+
+
+class HoldAnswer(TypedDict):
+    """Maintenance that holds actions back just now; people are told all the same with `tell`."""
+
+    until: Time
+    tell: bool
+    reason: str
+
+
+class WholeIncidentAnswer(IncidentAnswer):
+    """An incident with everything that is known about it."""
+
+    alerts: list[AlertAnswer]
+    rollbacks: list[dict[str, Any]]
+    checklist: ChecklistAnswer
+    maintenance: HoldAnswer | None
+    timeline: list[LineAnswer]
+
+
+class DeploymentAnswer(TypedDict):
+    """One deployment, with the field names of source 003."""
+
+    id: int
+    timestamp: Time
+    service: str
+    version: str
+    previous_version: str | None
+    environment: str
+    strategy: str
+    ports: list[int]
+    deployer: str
+    status: Literal["running", "succeeded", "failed", "rolled_back"]
+    finished_at: Time | None
+    duration_seconds: float | None
+    rollback_of: int | None
+
+
+class DutyAnswer(TypedDict):
+    """Who has which part in a team, from when until when; `stands_in` when by an override."""
+
+    team: str
+    role: Literal["primary", "secondary"]
+    rotation: str
+    person: str
+    channels: list[str]
+    since: Time
+    until: Time
+    stands_in: bool
+
+
+class OnCallAnswer(TypedDict):
+    """Everybody who can be called at a time."""
+
+    at: Time
+    on_call: list[DutyAnswer]
+    leads: dict[str, str]
+    management: list[str]
+    contacts: dict[str, str]
+
+
+class WindowAnswer(TypedDict):
+    """A maintenance window; `id` is null for one that recurs by the config."""
+
+    id: int | None
+    service: str
+    environment: str
+    starts_at: Time
+    ends_at: Time
+    open: bool
+    tell: bool
+    reason: str
+    created_by: str
+    ended_by: str | None
+
+
+class AuditAnswer(TypedDict):
+    """One change by a person; `verified` when the server checked who that was."""
+
+    id: int
+    at: Time
+    who: str
+    verified: bool
+    what: str
+    incident_id: int | None
+    path: str
+    detail: dict[str, Any]
+    remote: str
+
+
+class ApprovalAnswer(TypedDict):
+    """A question about a rollback, and what was answered."""
+
+    id: int
+    incident: int
+    deployment: int
+    to_version: str
+    state: str
+    asked_at: Time | None
+    expires_at: Time | None
+    decided_at: Time | None
+    decided_by: str | None
+    note: str
+
+
+class ActionsAnswer(TypedDict):
+    """What was asked, run and found for an incident."""
+
+    approvals: list[ApprovalAnswer]
+    runs: list[dict[str, Any]]
+    attachments: list[dict[str, Any]]
+
+
+class AskedAnswer(TypedDict):
+    """Of which incident a rollback is asked for."""
+
+    incident: int
+
+
+class AllowedAnswer(TypedDict):
+    """Which target may be rolled back again, by whose word."""
+
+    service: str
+    environment: str
+    allowed_by: str

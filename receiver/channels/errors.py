@@ -1,0 +1,124 @@
+"""What an answer means for a delivery: one table for every channel, so that all retry alike."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import aiohttp
+from pydantic import AfterValidator
+
+from deploywatch.receiver.messages import DeliveryError
+from deploywatch.receiver.rendering.filters import line
+from deploywatch.secrets import MASK, Masked, Secret
+
+DETAIL_LIMIT = 300
+MOST_WAITING = timedelta(hours=1)
+"""What another side may ask us to wait at most; a longer time is a mistake of its, or a way to silence us."""
+
+
+def from_status(status: int, detail: str, *, after: timedelta | None = None) -> DeliveryError:
+    """The error for an HTTP status that is no success."""
+    told = f"HTTP {status}: {line(detail, DETAIL_LIMIT)}" if detail else f"HTTP {status}"
+    match status:
+        case 429:
+            return DeliveryError("rate_limited", told, again=True, after=after)
+        case 401 | 403:
+            return DeliveryError("credentials", told, again=False)
+        case 408:
+            return DeliveryError("timeout", told, again=True)
+        case _ if 400 <= status < 500:
+            return DeliveryError("rejected", told, again=False)
+        case _:
+            return DeliveryError("server", told, again=True, after=after)
+
+
+def timed_out(seconds: float) -> DeliveryError:
+    """The error for an answer that did not come in time."""
+    return DeliveryError("timeout", f"no answer within {seconds:g} s", again=True, unsure=True)
+
+
+def unconnected(error: BaseException, secrets: tuple[Masked | None, ...] = ()) -> DeliveryError:
+    """The error for a connection that failed or broke."""
+    never_open = isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError, socket.gaierror))
+    return DeliveryError("connection", told(error, secrets), again=True, unsure=not never_open)
+
+
+def unknowable(detail: str) -> DeliveryError:
+    """The error for a channel that cannot say whether a message has arrived."""
+    return DeliveryError("unknowable", detail, again=False)
+
+
+def told(error: BaseException, secrets: tuple[Masked | None, ...] = ()) -> str:
+    """An exception in one bounded line, in which no secret shows."""
+    return line(scrub(f"{type(error).__name__}: {error}", secrets), DETAIL_LIMIT)
+
+
+def scrub(text: str, secrets: tuple[Masked | None, ...]) -> str:
+    """The text with these secrets masked, should the other side have echoed them."""
+    for secret in secrets:
+        if secret is not None and secret.get_secret_value():
+            text = text.replace(secret.get_secret_value(), MASK)
+    return text
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> timedelta | None:
+    """How long a `Retry-After` header asks to wait, in seconds or as a date; None when it does not say."""
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    if not text:
+        return None
+    try:
+        asked = timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        try:
+            asked = parsedate_to_datetime(text) - (now or datetime.now(UTC))
+        except (ValueError, TypeError):
+            return None
+    return min(max(asked, timedelta()), MOST_WAITING)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine, by name or address: no proxy stands between."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
+        raise ValueError("must be a URL such as https://example.com/")
+    if parts.username or parts.password:
+        raise ValueError("must not carry credentials")
+    return url
+
+
+def _printable(secret: Masked) -> Masked:
+    text = secret.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be one word of printable ASCII characters; is it empty, or does it span lines?")
+    return secret
+
+
+def _secret_http_url(secret: Masked) -> Masked:
+    _http_url(secret.get_secret_value())
+    return secret
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+"""A config field for an http or https URL without credentials."""
+
+SecretHttpUrl = Annotated[Secret, AfterValidator(_secret_http_url)]
+"""A config field for a URL that may be a secret as a whole, as those that let anybody post are."""
+
+Token = Annotated[Secret, AfterValidator(_printable)]
+"""A config field for a secret that goes into a header: one printable word."""

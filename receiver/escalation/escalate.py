@@ -1,0 +1,112 @@
+"""Escalate: reach those who are configured for it, at once or when nobody has acknowledged in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, bring_forward, done, enqueue, retry
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.notify import notify
+from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.suppression import holding, silenced
+
+KIND = "escalate"
+_SOONEST = timedelta(seconds=1)
+
+
+def at_once(
+    connection: Connection,
+    settings: ReceiverConfig,
+    incident: Incident,
+    now: datetime,
+    *,
+    why: str,
+    once: object,
+    channels: tuple[str, ...] = (),
+    due: datetime | None = None,
+) -> None:
+    """Escalate now, to these channels or those of the config; they will also hear how the incident ends.
+
+    Whom another escalation has reached since `due`, when this one was to happen, is not told twice.
+    """
+    told = channels or wanted(settings)
+    if told and due is not None and not (told := unheard(connection, incident, told, due)):
+        return
+    wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *told))))
+    store.save(connection, wider)
+    names = ", ".join(told) or "nobody: no channel is configured"
+    store.write_line(connection, incident.id, now, "escalated", f"escalated to {names}: {why}")
+    tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=told)
+
+
+def later(connection: Connection, incident: Incident, now: datetime, after: timedelta) -> None:
+    """Escalate after a time, unless somebody has acknowledged by then; of several times the earliest counts."""
+    job = NewJob(
+        kind=KIND,
+        key=f"escalate:{incident.id}",
+        serial_key=f"escalate:{incident.id}",
+        run_at=now + after,
+        incident_id=incident.id,
+    )
+    enqueue(connection, now, job)
+    bring_forward(connection, job)
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """Escalate an incident that nobody has acknowledged; one that is over, or in hand, is left alone.
+
+    One that is quiet just now is looked at again: it ends, or it goes on and somebody must take it in hand.
+    """
+    now = context.clock()
+    found = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    due = await context.store.read(lambda connection: due_at(connection, job))
+    hold = await context.store.read(lambda connection: holding.current(connection, context.settings, found, now))
+    if hold and not hold.tell and found.waits_for_somebody:
+        return retry(str(hold), max(hold.until - now, _SOONEST))
+    if found.status is store.Status.MONITORING and not found.acknowledged_at:
+        return retry("every alert is quiet just now", max(context.settings.quiet_time, _SOONEST))
+    if found.waits_for_somebody and (pause := await silenced.pause(context, found)):
+        return retry("silenced", pause)
+
+    def record(connection: Connection) -> None:
+        incident = store.get(connection, job.incident_id)
+        if incident.waits_for_somebody:
+            why = f"nobody acknowledged it since {incident.opened_at:%H:%M:%S} UTC"
+            at_once(connection, context.settings, incident, context.clock(), why=why, once="unacknowledged", due=due)
+
+    return done(record=record)
+
+
+def wanted(settings: ReceiverConfig) -> tuple[str, ...]:
+    """Whom an escalation reaches that names nobody: those of the config, or every channel."""
+    return settings.escalation.channels or tuple(settings.channels)
+
+
+def due_at(connection: Connection, job: Job) -> datetime:
+    """When the job in hand was due; to be asked before it is finished."""
+    due: datetime = connection.execute(select(jobs.c.run_at).where(jobs.c.id == job.id)).scalar_one()
+    return due
+
+
+def unheard(connection: Connection, incident: Incident, channels: Iterable[str], due: datetime) -> tuple[str, ...]:
+    """Those channels that no other escalation of the incident has reached since this one was due."""
+    since = reached(connection, incident.id, since=due)
+    return tuple(name for name in channels if name not in since)
+
+
+def reached(connection: Connection, incident_id: int, *, since: datetime | None = None) -> set[str]:
+    """The channels that the incident was escalated to: ever, or from a time on."""
+    query = select(jobs.c.payload).where(jobs.c.incident_id == incident_id, jobs.c.kind == notify.KIND)
+    if since is not None:
+        query = query.where(jobs.c.created_at >= since)
+    found = connection.execute(query).scalars()
+    return {payload["channel"] for payload in found if payload["event"] == Event.ESCALATED}

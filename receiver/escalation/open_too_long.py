@@ -1,0 +1,59 @@
+"""Source 004, W7: escalate an incident that lives longer than its severity's plan allows, acknowledged or not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from deploywatch.quantity import format_duration
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
+from deploywatch.receiver.suppression import holding, silenced
+
+KIND = "outlived"
+_SOONEST = timedelta(seconds=1)
+
+
+def watch(case: Case) -> None:
+    """Look again when the time of the incident's severity is over, counted from when it opened."""
+    incident = case.incident
+    longest = case.settings.strategy.of(incident.severity).escalate_after
+    if longest is None:
+        return
+    job = NewJob(
+        kind=KIND,
+        key=f"{KIND}:{incident.id}:{incident.severity}",
+        serial_key=f"{KIND}:{incident.id}",
+        run_at=incident.opened_at + longest,
+        incident_id=incident.id,
+        payload={"longest": longest.total_seconds()},
+    )
+    enqueue(case.connection, case.now, job)
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """Escalate what still goes on; what is quiet, under maintenance or silenced is looked at again."""
+    now = context.clock()
+    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    due = await context.store.read(lambda connection: escalate.due_at(connection, job))
+    if incident.resolved_at:
+        return done("it was over in time")
+    if incident.quiet_since:
+        return retry("every alert is quiet just now", max(context.settings.quiet_time, _SOONEST))
+    hold = await context.store.read(lambda connection: holding.current(connection, context.settings, incident, now))
+    if hold and not hold.tell:
+        return retry(str(hold), max(hold.until - now, _SOONEST))
+    if pause := await silenced.pause(context, incident):
+        return retry("silenced", pause)
+    why = f"it has lived longer than {format_duration(timedelta(seconds=job.payload['longest']))}"
+
+    def record(connection: Connection) -> None:
+        fresh = store.get(connection, job.incident_id)
+        if not fresh.resolved_at:
+            escalate.at_once(connection, context.settings, fresh, context.clock(), why=why, once=KIND, due=due)
+
+    return done(why, record)

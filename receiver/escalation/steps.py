@@ -1,0 +1,77 @@
+"""One escalation step: calls those whose turn it is, while nobody has acknowledged."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from deploywatch.quantity import format_duration
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.escalation.on_call import Reached, reach
+from deploywatch.receiver.escalation.policy import Verdict, judge
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, Outcome, done, retry
+from deploywatch.receiver.lifecycle.words import with_context
+from deploywatch.receiver.suppression import holding, silenced
+
+_SOONEST = timedelta(seconds=1)
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """Escalate, once; an incident that is quiet, under maintenance or silenced is looked at again."""
+    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    verdict = judge(incident, job.payload["severity"])
+    if verdict is Verdict.QUIET:
+        return retry(verdict, max(context.settings.quiet_time, _SOONEST))
+    if verdict is not Verdict.DUE:
+        return done(verdict)
+    if pause := await silenced.pause(context, incident):
+        return retry("silenced", pause)
+    return await context.store.read(lambda connection: _decide(connection, context, job, incident))
+
+
+def _decide(connection: Connection, context: Context, job: Job, incident: Incident) -> Outcome:
+    settings, now, step = context.settings, context.clock(), job.payload
+    hold = holding.current(connection, settings, incident, now)
+    if hold and not hold.tell:
+        return retry(str(hold), max(hold.until - now, _SOONEST))
+    due = escalate.due_at(connection, job)
+    if not _reached(connection, settings, incident, step, now, due=due).channels:
+        return done(Verdict.NOBODY_NEW)
+
+    def record(connection: Connection) -> None:
+        fresh = store.get(connection, job.incident_id)
+        # Asked again, because another escalation may have been due at the same time.
+        reached = _reached(connection, settings, fresh, step, now, due=due)
+        if judge(fresh, step["severity"]) is not Verdict.DUE or not reached.channels:
+            return
+        after = format_duration(timedelta(seconds=step["after"]))
+        called = f"; {', '.join(reached.names)} called" if reached.names else ""
+        why = with_context(fresh, f"nobody acknowledged it within {after}{called}")
+        once = f"step:{step['severity']}:{step['number']}"
+        escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
+
+    return done(Verdict.SENT, record)
+
+
+def _reached(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, step: Any, now: datetime, *, due: datetime
+) -> Reached:
+    """Whom the step reaches: who heard another escalation since it was due is not told twice.
+
+    One of the sources' steps reaches only those who were never escalated to before.
+    """
+    found = reach(settings.oncall, step["who"], incident.service, now)
+    channels = tuple(dict.fromkeys((*found.channels, *step["channels"])))
+    if not channels and step["falls_back"]:
+        channels = escalate.wanted(settings)
+    channels = escalate.unheard(connection, incident, channels, due)
+    if not step["repeats"]:
+        before = escalate.reached(connection, incident.id)
+        channels = tuple(name for name in channels if name not in before)
+    return Reached(found.names, tuple(name for name in channels if name in settings.channels))

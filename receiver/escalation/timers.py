@@ -1,0 +1,74 @@
+"""What is to happen with an incident as time passes: durable jobs, queued once, that decide when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import NewJob, enqueue
+
+BEGIN, REMINDER, STEP, UPDATE, REVIEW = "begin", "reminder", "escalation_step", "update_due", "review_due"
+REMINDERS = frozenset({REMINDER, STEP, UPDATE, REVIEW})
+"""Those by which people hear; each run of one ends with a Verdict."""
+
+
+def begin(connection: Connection, incident: Incident, now: datetime) -> None:
+    """Have checklist, deadlines and cause seen to, once for each severity that the incident comes to have."""
+    payload = {"severity": incident.severity}
+    _queue(connection, incident, now, kind=BEGIN, which=incident.severity, run_at=now, payload=payload)
+
+
+def deadlines(connection: Connection, settings: ReceiverConfig, incident: Incident, since: datetime) -> None:
+    """Queue the reminder and the escalation steps of its severity, which it has had since then."""
+    severity = incident.severity
+    if within := settings.response.deadline(severity):
+        remind = {"severity": severity, "within": within.total_seconds()}
+        _queue(connection, incident, since, kind=REMINDER, which=severity, run_at=since + within, payload=remind)
+    for number, step in enumerate(settings.escalation.of(severity, settings.response), start=1):
+        payload = {
+            "severity": severity,
+            "number": number,
+            "after": step.after.total_seconds(),
+            "who": list(step.who),
+            "channels": list(step.channels),
+            "repeats": not settings.escalation.is_default(severity),
+            "falls_back": settings.escalation.reaches_always(severity),
+        }
+        which, run_at = f"{severity}:{number}", since + step.after
+        _queue(connection, incident, since, kind=STEP, which=which, run_at=run_at, payload=payload)
+
+
+def updates(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> datetime | None:
+    """Queue the reminders of status updates, from now until it is resolved; when the first update is due comes back."""
+    every = settings.response.update_every(incident.severity)
+    if every is None or not incident.acknowledged_at or incident.resolved_at:
+        return None
+    _queue(connection, incident, now, kind=UPDATE, run_at=now + every)
+    return now + every
+
+
+def review(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
+    """Queue the reminder that its review is not done, where its severity requires one."""
+    required = settings.response.review
+    if incident.severity in required.severities:
+        _queue(connection, incident, now, kind=REVIEW, run_at=now + required.within)
+
+
+def _queue(
+    connection: Connection,
+    incident: Incident,
+    now: datetime,
+    *,
+    kind: str,
+    run_at: datetime,
+    which: str = "",
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    key = f"{kind}:{incident.id}:{which}"
+    job = NewJob(kind=kind, key=key, serial_key=key, run_at=run_at, incident_id=incident.id, payload=payload or {})
+    enqueue(connection, now, job)

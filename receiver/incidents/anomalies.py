@@ -1,0 +1,53 @@
+"""What came otherwise than expected and changed little: said once on an incident's timeline, counted every time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.decide import Reason
+
+Said = set[tuple[int, Reason]]
+"""Remarks that are on the timelines of these incidents."""
+
+_TEXTS = {
+    Reason.DUPLICATE: "{} came again and changes nothing",
+    Reason.OLDER_EPISODE: "{} came late: a newer episode of it is known, so it changes nothing",
+    Reason.EPISODE_IS_OVER: "{} came as firing after its end, so it changes nothing",
+    Reason.ANNOTATIONS_CHANGED: "{} came with other annotations, which are taken over",
+    Reason.RESOLVED_BEFORE_FIRING: "{} came as resolved and never as firing, so it opens nothing",
+    Reason.RESOLVE_MISSED: "{} began anew; the end of its last episode never came",
+    Reason.TRUNCATED: "Alertmanager cut {} off a group (max_alerts); they come in a later webhook or are healed",
+}
+
+
+@dataclass(slots=True)
+class Anomalies:
+    """Gathers anomalies of incidents; `said` may be kept between transactions that succeed."""
+
+    said: Said
+    new: dict[tuple[int, Reason], str] = field(default_factory=dict)
+
+    def add(self, incident_id: int | None, reason: Reason, what: str) -> None:
+        """Remark on an alert, by its name, or on what else `what` says; nothing when it belongs to no incident."""
+        if incident_id is not None and (incident_id, reason) not in self.said:
+            self.new.setdefault((incident_id, reason), what)
+
+    def write(self, connection: Connection, now: datetime) -> None:
+        """Write each remark that its incident's timeline does not have yet."""
+        if not self.new:
+            return
+        there = store.kinds(connection, {incident_id for incident_id, _ in self.new})
+        store.write_lines(
+            connection,
+            [
+                store.line(incident_id, now, reason, f"{_TEXTS[reason].format(what)}; from here on only counted")
+                for (incident_id, reason), what in self.new.items()
+                if (incident_id, reason) not in there
+            ],
+        )
+        self.said.update(self.new)
+        self.new.clear()

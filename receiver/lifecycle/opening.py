@@ -1,0 +1,79 @@
+"""When an incident opens or becomes worse: its checklist, its deadlines, and what it probably comes from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from deploywatch.receiver.actions.queueing import Case, queue_all
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.escalation import escalate, timers
+from deploywatch.receiver.escalation.on_call import reach
+from deploywatch.receiver.incidents import store, stored
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.lifecycle import checklist, probable_cause
+from deploywatch.receiver.lifecycle.probable_cause import TELL_OWNER, Hint
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.suppression import holding
+
+_DEPLOYMENTS = 20
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """See to what people need; of an incident that is over nothing is needed any more."""
+
+    def record(connection: Connection) -> None:
+        incident, settings = store.get(connection, job.incident_id), context.settings
+        checklist.add(connection, incident.id, settings.strategy.of(incident.severity))
+        if incident.resolved_at:
+            return
+        if incident.severity == job.payload["severity"] and not incident.acknowledged_at:
+            hold = holding.current(connection, settings, incident, job.created_at)
+            # Who is not told yet cannot respond: their time begins when they will be.
+            since = hold.until if hold and not hold.tell else job.created_at
+            timers.deadlines(connection, settings, incident, since)
+        timers.updates(connection, settings, incident, context.clock())
+        _find_cause(connection, settings, incident, context.clock())
+
+    return done(record=record)
+
+
+def _find_cause(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
+    recent = ledger.recent(connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment)
+    alerts = store.alerts_of(connection, incident.id)
+    found = probable_cause.hint(alerts, recent, incident.opened_at, settings.causes)
+    if (found.cause, found.why) == (incident.cause, incident.cause_why):
+        return
+    store.save(connection, replace(incident, cause=found.cause, cause_why=found.why))
+    store.write_line(connection, incident.id, now, "cause", str(found))
+    if found.cause != incident.cause:
+        _answer(connection, settings, incident, found, now)
+
+
+def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident, found: Hint, now: datetime) -> None:
+    """Do what the config says for this cause; nothing, unless it says so."""
+    actions = settings.causes.actions.get(found.cause, ())
+    if TELL_OWNER in actions:
+        _tell_owner(connection, settings, store.get(connection, incident.id), found, now)
+    others = [action for action in actions if action != TELL_OWNER]
+    if others and (alert := stored.leading(connection, incident.id)):
+        case = Case(connection, settings, store.get(connection, incident.id), alert, Event.OPENED, now)
+        queue_all(case, others)
+
+
+def _tell_owner(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, found: Hint, now: datetime
+) -> None:
+    owner = settings.causes.owners.get(found.dependency) or settings.causes.owners.get("*")
+    channels = reach(settings.oncall, [owner], incident.service, now).channels if owner else ()
+    if not channels:
+        text = f"nobody is configured as the owner of {found.dependency or 'the dependency'}, so nobody is told"
+        store.write_line(connection, incident.id, now, "action_refused", text)
+        return
+    why = f"{owner} owns {found.dependency or 'the dependency'}; {found.why}"
+    escalate.at_once(connection, settings, incident, now, why=why, once=f"owner:{owner}", channels=channels)

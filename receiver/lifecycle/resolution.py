@@ -1,0 +1,149 @@
+"""How an incident ends: its alerts are quiet for a while, or a person says so; then the review is drafted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from deploywatch.quantity import format_duration
+from deploywatch.receiver.actions.posting import queue_ends
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.escalation import timers
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import SYSTEM, Incident, Status
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, backoff, done, enqueue, retry
+from deploywatch.receiver.lifecycle import durations
+from deploywatch.receiver.lifecycle.flapping import quiet_needed
+from deploywatch.receiver.lifecycle.probable_cause import Cause
+from deploywatch.receiver.messages import DeploymentView, Event, RollbackView
+from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.store.schema import rollbacks
+
+SETTLE, POSTMORTEM = "settle", "postmortem"
+
+
+def watch_quiet(connection: Connection, incident: Incident, now: datetime, quiet_time: timedelta) -> Incident:
+    """Its last alert has resolved: look again after the quiet time."""
+    quiet = replace(incident, quiet_since=now)
+    store.save(connection, quiet)
+    text = f"every alert has resolved; resolves in {format_duration(quiet_time)} if it stays quiet"
+    store.write_line(connection, incident.id, now, "quiet", text)
+    job = NewJob(
+        kind=SETTLE,
+        key=f"settle:{incident.id}:{now.isoformat()}",
+        serial_key=f"settle:{incident.id}",
+        run_at=now + quiet_time,
+        incident_id=incident.id,
+        payload={"quiet_since": now.isoformat()},
+    )
+    enqueue(connection, now, job)
+    return quiet
+
+
+def resolve(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str, why: str
+) -> Incident:
+    """End the incident, tell everyone who heard of it, and have the review drafted; a second time changes nothing."""
+    if incident.status is Status.RESOLVED:
+        return incident
+    over = replace(incident, resolved_at=now, resolved_by=by)
+    store.save(connection, over)
+    durations.resolved(connection, over)
+    store.write_line(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
+    more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
+    tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
+    queue_ends(connection, settings, over, now)
+    draft = NewJob(
+        kind=POSTMORTEM,
+        key=f"postmortem:{incident.id}",
+        serial_key=f"postmortem:{incident.id}",
+        run_at=now,
+        incident_id=incident.id,
+    )
+    enqueue(connection, now, draft)
+    timers.review(connection, settings, over, now)
+    return over
+
+
+async def settle(context: Context, job: Job) -> Outcome:
+    """Resolve the incident when it has been quiet ever since this job was queued, and for as long as it must be."""
+    since, now = datetime.fromisoformat(job.payload["quiet_since"]), context.clock()
+    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    if incident.quiet_since != since:
+        return done("it fired again")
+    reopened = await context.store.read(lambda connection: store.moments(connection, job.incident_id, "reopened"))
+    quiet = quiet_needed(reopened, since, context.settings.quiet_time, context.settings.damping)
+    if now < since + quiet.time:
+        text = f"{quiet.why}; it resolves at {since + quiet.time:%H:%M:%S} UTC if it stays so"
+
+        def wait(connection: Connection) -> None:
+            store.write_line(connection, job.incident_id, now, "damped", text)
+
+        return Outcome(State.READY, quiet.why, since + quiet.time - now, wait)
+
+    def record(connection: Connection) -> None:
+        incident = store.get(connection, job.incident_id)
+        if incident.quiet_since == since and store.is_quiet(connection, incident.id):
+            why = f"all alerts quiet for {format_duration(quiet.time)}"
+            resolve(connection, context.settings, incident, now, by=SYSTEM, why=why)
+
+    return done(record=record)
+
+
+def postmortem(connection: Connection, context: Context, incident_id: int) -> str:
+    """The draft of the review as Markdown, from what is known by now."""
+    incident = store.get(connection, incident_id)
+    return context.templates.render_postmortem(
+        incident.view(context.settings.external_url),
+        store.alerts_of(connection, incident_id),
+        store.timeline_of(connection, incident_id),
+        _rollback(connection, incident_id),
+        _deployment(connection, incident),
+    )
+
+
+async def draft(context: Context, job: Job) -> Outcome:
+    """Write the draft into the folder for post-mortems; where none is configured, the API gives it."""
+    folder = context.settings.postmortems
+    if folder is None:
+        return done("no folder for post-mortems is configured")
+    text = await context.store.read(lambda connection: postmortem(connection, context, job.incident_id))
+    file = folder / f"incident-{job.incident_id}.md"
+    try:
+        _write(file, text)
+    except OSError as error:
+        return retry(f"cannot write {file}: {error.strerror}", backoff(job.attempts))
+    return done(
+        str(file),
+        lambda connection: store.write_line(
+            connection, job.incident_id, context.clock(), "postmortem", f"post-mortem drafted: {file.name}"
+        ),
+    )
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    whole = file.with_suffix(".part")
+    whole.write_text(text, encoding="utf-8")
+    os.replace(whole, file)  # noqa: PTH105 - what readers see is always a whole file
+
+
+def _rollback(connection: Connection, incident_id: int) -> RollbackView | None:
+    query = select(rollbacks).where(rollbacks.c.incident_id == incident_id).order_by(rollbacks.c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    took = row["finished_at"] - row["started_at"] if row["finished_at"] else None
+    return RollbackView(row["from_version"], row["to_version"], row["state"], row["detail"], took)
+
+
+def _deployment(connection: Connection, incident: Incident) -> DeploymentView | None:
+    """The deployment before the incident."""
+    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
+    return found.view() if found else None

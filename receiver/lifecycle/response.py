@@ -1,0 +1,121 @@
+"""What people do to an incident: take it in hand, lead it, say how it stands, tick what is done, review it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.escalation import timers
+from deploywatch.receiver.escalation.reminders import UPDATE_LINE
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.lifecycle import checklist, durations
+from deploywatch.receiver.lifecycle.checklist import Check
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.notify.notify import heard, tell
+
+
+def acknowledge(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str, note: str
+) -> Incident:
+    """Note that a person has it in hand, who also leads it until somebody else does (001, B11); a second time: nothing.
+
+    What waited for an acknowledgement stops by itself; status updates are due from now on.
+    """
+    if incident.resolved_at or incident.acknowledged_at:
+        return incident
+    known = replace(incident, acknowledged_at=now, acknowledged_by=by, commander=incident.commander or by)
+    store.save(connection, known)
+    durations.acknowledged(connection, known)
+    store.write_line(connection, incident.id, now, "acknowledged", note or "acknowledged", actor=by)
+    if not incident.commander:
+        _leads(connection, settings, known, now, by=by)
+    due = timers.updates(connection, settings, known, now)
+    told = heard(connection, known)
+    more = {"next_update": due} if due else None
+    tell(connection, settings, known, Event.ACKNOWLEDGED, now, note=note, channels=told, more=more)
+    return known
+
+
+def command(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str, leader: str
+) -> Incident:
+    """Somebody leads the incident from now on."""
+    if incident.resolved_at or incident.commander == leader:
+        return incident
+    led = replace(incident, commander=leader)
+    store.save(connection, led)
+    _leads(connection, settings, led, now, by=by)
+    return led
+
+
+def mitigate(connection: Connection, incident: Incident, now: datetime, *, by: str, note: str, over: bool) -> Incident:
+    """A person says that something is being done against it, or that this is over."""
+    if incident.resolved_at or over != bool(incident.mitigating_since):
+        return incident
+    changed = replace(incident, mitigating_since=None if over else now)
+    store.save(connection, changed)
+    text = "mitigation is over" if over else "mitigation is under way"
+    store.write_line(connection, incident.id, now, "mitigating", f"{text}: {note}" if note else text, actor=by)
+    return changed
+
+
+def update(
+    connection: Connection,
+    settings: ReceiverConfig,
+    incident: Incident,
+    now: datetime,
+    *,
+    by: str,
+    note: str,
+    next_in: timedelta | None = None,
+) -> Incident:
+    """Tell everyone who heard of it how it stands, and when they hear again at the latest."""
+    every = settings.response.update_every(incident.severity)
+    due = now + (next_in or every or timedelta())
+    store.write_line(connection, incident.id, now, UPDATE_LINE, note, actor=by)
+    more = {"next_update": due} if due > now and not incident.resolved_at else None
+    told = heard(connection, incident)
+    tell(connection, settings, incident, Event.UPDATE, now, once=now.isoformat(), note=note, channels=told, more=more)
+    return incident
+
+
+def tick(
+    connection: Connection,
+    settings: ReceiverConfig,
+    incident: Incident,
+    now: datetime,
+    *,
+    by: str,
+    item: int,
+    done: bool,
+) -> Check | None:
+    """Tick an item of the checklist, or untick it; None when it has no such item. A second time changes nothing."""
+    checklist.add(connection, incident.id, settings.strategy.of(incident.severity))
+    found = next((one for one in checklist.checks(connection, incident.id) if one.item == item), None)
+    if found is None or bool(found.done_at) == done:
+        return found
+    said = "done" if done else "not done after all"
+    store.write_line(connection, incident.id, now, "checked", f"{found.text}: {said}", actor=by)
+    return checklist.tick(connection, incident.id, item, now if done else None, by if done else None)
+
+
+def review(connection: Connection, incident: Incident, now: datetime, *, by: str, note: str) -> Incident:
+    """The review of an incident that is over is done; its reminder stops. A second time changes nothing."""
+    if incident.reviewed_at or not incident.resolved_at:
+        return incident
+    known = replace(incident, reviewed_at=now, reviewed_by=by)
+    store.save(connection, known)
+    store.write_line(
+        connection, incident.id, now, "reviewed", f"review done: {note}" if note else "review done", actor=by
+    )
+    return known
+
+
+def _leads(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str) -> None:
+    bridge = settings.response.bridge_of(incident.id)
+    text = f"{incident.commander} leads the incident{f'; bridge: {bridge}' if bridge else ''}"
+    store.write_line(connection, incident.id, now, "commander", text, actor=by)

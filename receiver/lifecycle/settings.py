@@ -1,0 +1,40 @@
+"""What the config says about people; a part of the receiver's configuration."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from deploywatch.config import Settings, nearest
+from deploywatch.receiver.escalation.policy import Escalation, Response
+from deploywatch.receiver.lifecycle.flapping import Damping
+from deploywatch.receiver.lifecycle.probable_cause import Causes
+from deploywatch.receiver.settings.on_call import Schedule
+from deploywatch.receiver.suppression.windows import RecurringWindow
+
+
+class PeopleSettings(Settings):
+    """Who is on call, by when they must act, when actions wait for them, and what answers to which cause."""
+
+    oncall: Schedule = Schedule()
+    response: Response = Response()
+    escalation: Escalation = Escalation()
+    maintenance: tuple[RecurringWindow, ...] = ()
+    damping: Damping = Damping()
+    causes: Causes = Field(default_factory=Causes)
+
+    @model_validator(mode="after")
+    def _known_people(self) -> Self:
+        schedule = self.oncall
+        known = {*schedule.people, *schedule.contacts, *schedule.teams}
+        owners = sorted(set(self.causes.owners.values()) - known)
+        faults = self.escalation.unknown_people(schedule)
+        faults += [f"{name!r}, who owns a dependency, is nobody in oncall{nearest(name, known)}" for name in owners]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def channels_for_people(self) -> set[str]:
+        """Every channel that escalation and the schedule name."""
+        return self.escalation.named_channels() | self.oncall.channels()

@@ -1,0 +1,90 @@
+"""Puts an event into words once for all the channels that ask at the same time: most are told of it together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select
+
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job
+from deploywatch.receiver.messages import DeploymentView, Event, Message, RollbackView, Story
+from deploywatch.receiver.rendering.templates import CHANGES_STATE
+from deploywatch.receiver.store.schema import threads
+
+_RECENT = timedelta(hours=24)
+_TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
+_ONE_CHANNELS = frozenset({"channel", "instead_of"})
+# Built once, because every message needs it.
+_REFERENCES = select(threads.c.channel, threads.c.reference).where(threads.c.incident_id == bindparam("incident"))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The message, and by channel what the incident's first message there returned."""
+
+    message: Message
+    references: Mapping[str, str]
+
+
+async def of(context: Context, job: Job) -> Told:
+    """What the job tells, read no earlier than it is asked for."""
+    event = msgspec.json.encode({name: value for name, value in job.payload.items() if name not in _ONE_CHANNELS})
+    asked = (job.incident_id, event)
+    if asked not in context.composing:
+        context.composing[asked] = asyncio.create_task(_read(context, job, asked), name="compose")
+    told: Told = await asyncio.shield(context.composing[asked])
+    return told
+
+
+async def _read(context: Context, job: Job, asked: tuple[int, bytes]) -> Told:
+    """Begins after all that begin with the job have asked; who asks later may have to know more."""
+    del context.composing[asked]
+    return await context.store.read(lambda connection: _compose(connection, context, job))
+
+
+def _compose(connection: Connection, context: Context, job: Job) -> Told:
+    incident = store.get(connection, job.incident_id)
+    event = Event(job.payload["event"])
+    story = Story(
+        event=event,
+        at=datetime.fromisoformat(job.payload["at"]),
+        incident=incident.view(context.settings.external_url),
+        alerts=store.alerts_of(connection, incident.id),
+        deployment=_deployed(connection, incident),
+        rollback=_unpack(job.payload["rollback"]),
+        note=job.payload["note"],
+        bridge=context.settings.response.bridge_of(incident.id),
+        rollback_said=store.rollback_said(connection, incident.id) if event in CHANGES_STATE else "",
+        **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
+    )
+    references = {row.channel: row.reference for row in connection.execute(_REFERENCES, {"incident": incident.id})}
+    return Told(context.templates.render(story), references)
+
+
+def _deployed(connection: Connection, incident: Incident) -> DeploymentView | None:
+    """The last deployment before the incident, where it was recent enough to be at fault."""
+    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
+    return found.view() if found and incident.opened_at - found.started_at < _RECENT else None
+
+
+def _field(name: str, value: Any) -> Any:
+    """A further field of the Story, as it was before it was packed."""
+    if name in _TIMES and value is not None:
+        return datetime.fromisoformat(value)
+    return timedelta(seconds=value) if name in _SPANS and value is not None else value
+
+
+def _unpack(packed: dict[str, Any] | None) -> RollbackView | None:
+    if packed is None:
+        return None
+    seconds = packed["duration"]
+    return RollbackView(**{**packed, "duration": timedelta(seconds=seconds) if seconds is not None else None})

@@ -1,0 +1,67 @@
+"""Tells together of alerts that joined an incident without making it worse: one update at a time, not one an alert."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.store.schema import timeline
+
+KIND = "joined"
+_LINES = ("joined", "victim")
+_NOTE_LIMIT = 1500
+
+
+def watch(case: Case) -> None:
+    """Look from time to time whether something joined, from the incident's opening to its end."""
+    every = case.settings.notify.joined_every
+    serial_key = f"{KIND}:{case.incident.id}"
+    enqueue(
+        case.connection, case.now, NewJob(KIND, serial_key, serial_key, case.now + every, incident_id=case.incident.id)
+    )
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """Tell those who heard of the incident what joined it since they last heard, where something did."""
+    every = context.settings.notify.joined_every
+    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    if incident.resolved_at:
+        return done("it is over")
+
+    def record(connection: Connection) -> None:
+        now, fresh = context.clock(), store.get(connection, job.incident_id)
+        told, lines = _untold(connection, fresh.id)
+        if lines and not fresh.resolved_at:
+            what = "; ".join(f"{text} ×{count}" if count > 1 else text for text, count in Counter(lines).items())
+            note = f"since {told:%H:%M:%S} UTC: {what}" if told else what
+            tell(
+                connection,
+                context.settings,
+                fresh,
+                Event.UPDATE,
+                now,
+                once=f"{KIND}:{now.isoformat()}",
+                note=note[:_NOTE_LIMIT],
+                channels=heard(connection, fresh),
+            )
+
+    _, lines = await context.store.read(lambda connection: _untold(connection, incident.id))
+    return Outcome(State.READY, "told what joined", every, record) if lines else retry("nothing joined", every)
+
+
+def _untold(connection: Connection, incident_id: int) -> tuple[datetime | None, Sequence[str]]:
+    """When people last heard of the incident, and the lines about what joined it since then."""
+    told = max(store.moments(connection, incident_id, "told"), default=None)
+    query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, timeline.c.kind.in_(_LINES))
+    if told is not None:
+        query = query.where(timeline.c.at > told)
+    return told, list(connection.execute(query.order_by(timeline.c.id)).scalars())

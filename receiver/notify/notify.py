@@ -1,0 +1,245 @@
+"""Tell people: one delivery for each channel, so that a channel that fails neither stops nor delays the others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from deploywatch import logs
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import (
+    Job,
+    NewJob,
+    Outcome,
+    State,
+    backoff,
+    done,
+    enqueue,
+    failed,
+    mark_uncertain,
+    retry,
+)
+from deploywatch.receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, identity
+from deploywatch.receiver.notify import compose
+from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
+from deploywatch.receiver.store import upsert
+from deploywatch.receiver.store.schema import jobs, threads
+from deploywatch.receiver.suppression import holding
+
+KIND = "deliver"
+_SOONEST = timedelta(seconds=1)
+log = logs.get("notify")
+
+
+def tell(
+    connection: Connection,
+    settings: ReceiverConfig,
+    incident: Incident,
+    event: Event,
+    now: datetime,
+    *,
+    once: object = "",
+    note: str = "",
+    rollback: RollbackView | None = None,
+    channels: Iterable[str] | None = None,
+    more: Mapping[str, datetime | timedelta | str | None] | None = None,
+) -> None:
+    """Queue a message about the incident for each of its channels; the same event with the same `once` only once.
+
+    `more` are further fields of the Story, such as `expires` or `eta`.
+    """
+    channels = tuple(incident.channels if channels is None else channels)
+    if channels and (hold := holding.silent(connection, settings, incident, now, event=event)):
+        holding.keep_message(connection, hold, incident, now, event=event, once=once, note=note, channels=channels)
+        return
+    for channel in channels:
+        if channel not in settings.channels:
+            continue
+        enqueue(
+            connection,
+            now,
+            NewJob(
+                kind=KIND,
+                key=f"deliver:{incident.id}:{event}:{once}:{channel}",
+                serial_key=_serial_key(incident.id, channel),
+                queue=_queue(channel),
+                run_at=now,
+                incident_id=incident.id,
+                payload={
+                    "event": event,
+                    "channel": channel,
+                    "at": now.isoformat(),
+                    "note": note,
+                    "rollback": _pack(rollback),
+                    "more": {name: _plain(value) for name, value in (more or {}).items()},
+                },
+            ),
+        )
+
+
+def heard(connection: Connection, incident: Incident) -> tuple[str, ...]:
+    """The incident's channels that were told, or are being told, something about it."""
+    serial_keys = {_serial_key(incident.id, channel): channel for channel in incident.channels}
+    found = set(connection.execute(select(jobs.c.serial_key).where(jobs.c.serial_key.in_(serial_keys))).scalars())
+    return tuple(channel for serial_key, channel in serial_keys.items() if serial_key in found)
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """Render the message and hand it to its channel; trouble that may pass is tried again, for a day."""
+    name = job.payload["channel"]
+    channel = context.channels.get(name)
+    if channel is None:
+        gone = _gave_up(context, job, f"{name} is no longer configured")
+        return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
+    if not channel.wants(Event(job.payload["event"])):
+        return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
+    told = await compose.of(context, job)
+    # Words and state may change from try to try; the message's name must not.
+    message, reference = replace(told.message, id=identity(told.message.dedup_key, job.key)), told.references.get(name)
+    try:
+        if job.uncertain_attempts and (outcome := await _in_doubt(context, job, channel, message, reference)):
+            return outcome
+        sent = await _unbroken(channel.send(message, reference), message)
+    except DeliveryError as error:
+        return await _not_sent(context, job, error)
+    return done(message.title, _delivered(context, job, message, reference, sent))
+
+
+async def _in_doubt(
+    context: Context, job: Job, channel: Channel, message: Message, reference: str | None
+) -> Outcome | None:
+    """An earlier sending was cut off: ask whether it arrived, or decide without; None when it is to be sent now.
+
+    DeliveryError when the channel cannot be asked just now.
+    """
+    name, age = job.payload["channel"], context.clock() - job.created_at
+    try:
+        found = await _unbroken(channel.find(message, reference), message)
+        uncertain_attempts = 1
+    except DeliveryError as error:
+        if error.again and age < PATIENCE:
+            raise
+        stood, stand_in = context.clock() - context.started_at, _stand_in(context, job) is not None
+        verdict, found, uncertain_attempts = (
+            decide(job.uncertain_attempts, stood=stood, age=age, stand_in=stand_in),
+            None,
+            job.uncertain_attempts + 1,
+        )
+        if verdict.step is Step.WAIT:
+            return retry(f"{name} may have been told when the receiver stopped", verdict.after, reason="in_doubt")
+        if verdict.step is Step.STAND_IN:
+            text = f"whether {name} was told is unknown: the receiver stopped each of {job.uncertain_attempts} times"
+            return failed(text, _gave_up(context, job, text, kind="unknown_whether_told"), reason="in_doubt")
+    if found is not None:
+        return done(message.title, _delivered(context, job, message, reference, found, how="; it had arrived"))
+    if not await context.store.write(lambda connection: mark_uncertain(connection, job, uncertain_attempts)):
+        return retry("another replica has it", timedelta())
+    return None
+
+
+async def _not_sent(context: Context, job: Job, error: DeliveryError) -> Outcome:
+    """Again later, or not any more; where it may have arrived all the same, the next try knows that."""
+    age, trouble = context.clock() - job.created_at, str(error)
+    if not error.again or age >= context.settings.notify.give_up_after:
+        text = f"could not tell {job.payload['channel']}: {trouble}"
+        return failed(trouble, _gave_up(context, job, text), reason=error.reason)
+    if age >= context.settings.notify.fall_back_after:
+        await context.store.write(lambda connection: _fall_back(connection, context, job, trouble))
+    # Who says when has to be asked no later: a message that only waits for its turn must not miss it.
+    after = backoff(job.attempts) if error.after is None else max(error.after, _SOONEST)
+    return retry(trouble, after, reason=error.reason, uncertain_attempts=max(job.uncertain_attempts, int(error.unsure)))
+
+
+async def _unbroken(call: Awaitable[str | None], message: Message) -> str | None:
+    """What the channel says; a fault of its code is a failed delivery too, so that it ends some day."""
+    try:
+        return await call
+    except DeliveryError:
+        raise
+    except Exception as error:
+        log.exception("a channel broke", event_told=message.event, incident=message.incident.id)
+        raise DeliveryError("internal", type(error).__name__, again=True, unsure=True) from error
+
+
+def _queue(channel: str) -> str:
+    """A channel has its own queue, so that one that hangs delays no other."""
+    return f"{KIND}:{channel}"
+
+
+def channel_of(queue: str) -> str:
+    """The channel that a queue of deliveries belongs to."""
+    return queue.removeprefix(f"{KIND}:")
+
+
+def _serial_key(incident_id: int, channel: str) -> str:
+    return f"deliver:{incident_id}:{channel}"
+
+
+def _delivered(
+    context: Context, job: Job, message: Message, reference: str | None, sent: str | None, *, how: str = ""
+) -> Any:
+    name = job.payload["channel"]
+
+    def record(connection: Connection) -> None:
+        if sent and sent != reference:
+            upsert(connection, threads, [{"incident_id": job.incident_id, "channel": name, "reference": sent}])
+        store.write_line(connection, job.incident_id, context.clock(), "told", f"{name}: {message.title}{how}")
+
+    return record
+
+
+def _gave_up(context: Context, job: Job, text: str, *, kind: str = "not_told") -> Any:
+    def record(connection: Connection) -> None:
+        store.write_line(connection, job.incident_id, context.clock(), kind, text)
+        _fall_back(connection, context, job, text)
+
+    return record
+
+
+def _fall_back(connection: Connection, context: Context, job: Job, trouble: str) -> None:
+    """Tell the channel's stand-in instead, once for a message; a stand-in of a stand-in is not asked."""
+    name, other = job.payload["channel"], _stand_in(context, job)
+    if other is None:
+        return
+    now = context.clock()
+    instead = NewJob(
+        kind=KIND,
+        key=f"{job.key}:instead:{other}",
+        serial_key=_serial_key(job.incident_id, other),
+        queue=_queue(other),
+        run_at=now,
+        incident_id=job.incident_id,
+        payload={**job.payload, "channel": other, "instead_of": name},
+    )
+    if enqueue(connection, now, instead):
+        store.write_line(connection, job.incident_id, now, "fell_back", f"{other} is told instead of {name}: {trouble}")
+
+
+def _stand_in(context: Context, job: Job) -> str | None:
+    return None if job.payload.get("instead_of") else context.settings.notify.fallback.get(job.payload["channel"])
+
+
+def _plain(value: datetime | timedelta | str | None) -> str | float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _pack(rollback: RollbackView | None) -> dict[str, Any] | None:
+    if rollback is None:
+        return None
+    seconds = rollback.duration.total_seconds() if rollback.duration is not None else None
+    return {
+        "from_version": rollback.from_version,
+        "to_version": rollback.to_version,
+        "reason": rollback.reason,
+        "detail": rollback.detail,
+        "duration": seconds,
+    }

@@ -1,0 +1,38 @@
+"""Counters kept in the store: exact, the same for every replica, and no smaller when what they counted is pruned."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sqlalchemy import Connection, Dialect, Insert, bindparam, select
+
+from deploywatch.receiver.store.schema import tallies
+from deploywatch.receiver.store.writing import insert_into
+
+_SEPARATOR = "\x1f"  # cannot be in a label
+_VALUE = select(tallies.c.value).where(tallies.c.name == bindparam("which"), tallies.c.labels == "")
+
+
+def add(connection: Connection, name: str, *labels: str, by: float = 1) -> None:
+    """Add to a counter, in the transaction that does what is counted."""
+    row = {"name": name, "labels": _SEPARATOR.join(labels), "value": by}
+    connection.execute(_adding(connection.dialect), row)
+
+
+@lru_cache
+def _adding(dialect: Dialect) -> Insert:
+    new = insert_into(dialect, tallies)
+    return new.on_conflict_do_update(
+        index_elements=list(tallies.primary_key), set_={"value": tallies.c.value + new.excluded.value}
+    )
+
+
+def read(connection: Connection, name: str) -> dict[tuple[str, ...], float]:
+    """Every value of a counter, by its labels' values."""
+    rows = connection.execute(select(tallies.c.labels, tallies.c.value).where(tallies.c.name == name))
+    return {tuple(labels.split(_SEPARATOR)): value for labels, value in rows}
+
+
+def value(connection: Connection, name: str) -> float:
+    """The value of a counter that has no labels; 0 before anything was counted."""
+    return connection.execute(_VALUE, {"which": name}).scalar() or 0.0

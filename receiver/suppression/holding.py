@@ -1,0 +1,137 @@
+"""Holds back what an incident would do in a window or a silence: a line says so, and a job remembers it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, NewJob, State, enqueue
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.suppression import maintenance
+from deploywatch.receiver.suppression.windows import Hold
+
+KIND = "held"
+_NEWS = frozenset({Event.OPENED, Event.WORSENED})
+_NEVER_HELD = frozenset({"log"})
+_MESSAGES = frozenset({"notify", "escalate"})
+
+
+def current(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> Hold | None:
+    """What holds the incident's actions back now, or None."""
+    return maintenance.hold(connection, settings.maintenance, incident.service, incident.environment, now)
+
+
+def silent(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, event: Event
+) -> Hold | None:
+    """What keeps this from being told now; the end of what people heard of is told all the same."""
+    if event not in _NEWS:
+        return None
+    found = current(connection, settings, incident, now)
+    return found if found and not found.tell else None
+
+
+def split(hold: Hold, actions: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The actions that go on during a window, and those that wait for its end."""
+    free = _NEVER_HELD | _MESSAGES if hold.tell else _NEVER_HELD
+    actions = tuple(actions)
+    return tuple(one for one in actions if one in free), tuple(one for one in actions if one not in free)
+
+
+def keep_actions(
+    connection: Connection,
+    hold: Hold,
+    incident: Incident,
+    now: datetime,
+    *,
+    alert: Alert,
+    event: Event,
+    actions: Sequence[str],
+) -> None:
+    """Do these actions when the window ends, if the incident still goes on then."""
+    if not actions:
+        return
+    payload = {
+        "do": list(actions),
+        "event": event,
+        "fingerprint": alert.fingerprint,
+        "starts_at": alert.starts_at.isoformat(),
+    }
+    key = f"{event}:{alert.fingerprint}:{alert.starts_at.isoformat()}:{','.join(actions)}"
+    _keep(connection, hold, incident, now, what=", ".join(actions), key=key, payload=payload)
+
+
+def keep_message(
+    connection: Connection,
+    hold: Hold,
+    incident: Incident,
+    now: datetime,
+    *,
+    event: Event,
+    once: object,
+    note: str,
+    channels: Iterable[str],
+) -> None:
+    """Tell it when the window ends, if the incident still goes on then."""
+    told = list(channels)
+    payload = {"tell": told, "event": event, "once": str(once), "note": note}
+    what, key = f"telling {', '.join(told)}", f"tell:{event}:{once}:{told}"
+    _keep(connection, hold, incident, now, what=what, key=key, payload=payload)
+
+
+def keep_job(
+    connection: Connection, hold: Hold, incident: Incident, now: datetime, *, job: Job, serial_key: str
+) -> None:
+    """Do this job when the window ends, if the incident still goes on then: it came due while one was open."""
+    payload = {"job": _again(job, serial_key)}
+    _keep(connection, hold, incident, now, what=job.kind, key=f"job:{job.id}", payload=payload)
+
+
+def keep_silenced(
+    connection: Connection, hold: Hold, incident: Incident, now: datetime, *, job: Job, serial_key: str, look: datetime
+) -> None:
+    """Do this job when its incident is not silenced any more, if it still goes on then; look first at `look`."""
+    payload = {"job": _again(job, serial_key), "silenced_until": hold.until.isoformat()}
+    _keep(connection, hold, incident, now, what=job.kind, key=f"job:{job.id}", payload=payload, look=look)
+
+
+def look_again(connection: Connection, now: datetime) -> None:
+    """A window ended early or was changed: have what was held look whether its time has come."""
+    connection.execute(
+        update(jobs).where(jobs.c.kind == KIND, jobs.c.state == State.READY, jobs.c.run_at > now).values(run_at=now)
+    )
+
+
+def _again(job: Job, serial_key: str) -> dict[str, Any]:
+    return {"kind": job.kind, "lane": serial_key, "payload": dict(job.payload)}
+
+
+def _keep(
+    connection: Connection,
+    hold: Hold,
+    incident: Incident,
+    now: datetime,
+    *,
+    what: str,
+    key: str,
+    payload: Mapping[str, Any],
+    look: datetime | None = None,
+) -> None:
+    store.write_line(connection, incident.id, now, "action_held", f"{what}: {hold}")
+    job = NewJob(
+        kind=KIND,
+        key=f"held:{incident.id}:{key}",
+        serial_key=f"held:{incident.id}",
+        run_at=look or hold.until,
+        incident_id=incident.id,
+        payload=payload,
+    )
+    enqueue(connection, now, job)

@@ -1,0 +1,39 @@
+"""What Alertmanager's silences hold back: a pure function of what every Alertmanager answered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+from deploywatch.receiver.suppression.windows import Hold
+from deploywatch.receiver.upstream.alertmanager import Silence, Silenced
+
+_COMMENT_LIMIT = 200
+
+
+def hold(firing: Collection[str], seen: Sequence[Silenced], now: datetime) -> Hold | None:
+    """What holds an incident whose firing alerts have these fingerprints, or None unless all of them are silenced.
+
+    An alert is silenced until its last silence ends, in whichever Alertmanager; the incident until one of its alerts
+    is not silenced any more.
+    """
+    lasting = [_last(fingerprint, seen, now) for fingerprint in firing]
+    found = [one for one in lasting if one]
+    if not found or len(found) < len(lasting):
+        return None
+    first = min(found, key=lambda one: (one.ends_at, one.id))
+    return Hold(first.ends_at, tell=False, reason=_reason(first))
+
+
+def _last(fingerprint: str, seen: Iterable[Silenced], now: datetime) -> Silence | None:
+    """The silence of an alert that ends last, of those that have not ended."""
+    known = (one.silences.get(number) for one in seen for number in one.alerts.get(fingerprint, ()))
+    going_on = [one for one in known if one and one.ends_at > now]
+    return max(going_on, key=lambda one: (one.ends_at, one.id), default=None)
+
+
+def _reason(silence: Silence) -> str:
+    comment = " ".join(silence.comment.split())
+    short = comment if len(comment) <= _COMMENT_LIMIT else f"{comment[:_COMMENT_LIMIT]}…"
+    who = f"silenced in Alertmanager by {silence.created_by[:_COMMENT_LIMIT] or 'nobody named'}"
+    return f"{who}: {short}" if short else who

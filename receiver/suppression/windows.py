@@ -1,0 +1,95 @@
+"""Maintenance windows: when actions for a service are held back; recurring ones from the config, pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import field_validator
+
+from deploywatch.config import Settings
+from deploywatch.quantity import Duration
+from deploywatch.receiver.settings.on_call import WEEKDAYS, LocalTime, Weekday, ZoneName
+
+_LONGEST = timedelta(days=7)
+
+
+class RecurringWindow(Settings):
+    """A window on these days (every day, when none is named), from `at` on the wall's clock, for so long.
+
+    `*` stands for any service or environment. With `tell`, people hear of incidents as ever; only actions wait.
+    """
+
+    name: str
+    service: str = "*"
+    environment: str = "*"
+    days: tuple[Weekday, ...] = ()
+    at: LocalTime
+    lasts: Duration
+    zone: ZoneName = "UTC"
+    tell: bool = False
+
+    @field_validator("lasts")
+    @classmethod
+    def _some_time(cls, lasts: timedelta) -> timedelta:
+        if not timedelta() < lasts <= _LONGEST:
+            raise ValueError("a window lasts more than 0s and at most 7d")
+        return lasts
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window in time, UTC; `id` is None for one from the config."""
+
+    service: str
+    environment: str
+    starts_at: datetime
+    ends_at: datetime
+    tell: bool
+    reason: str
+    id: int | None = None
+    created_by: str = ""
+    ended_by: str | None = None
+
+    def covers(self, service: str, environment: str, at: datetime) -> bool:
+        """Whether it holds for this service and environment at that time."""
+        where = self.service in ("*", service) and self.environment in ("*", environment)
+        return where and self.starts_at <= at < self.ends_at
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Actions are held until then; messages too, unless `tell`."""
+
+    until: datetime
+    tell: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"held until {self.until:%Y-%m-%d %H:%M} UTC: {self.reason}"
+
+
+def occurrence(recurring: RecurringWindow, at: datetime) -> Window | None:
+    """The window of a recurring one that is open at a time; of several that overlap, the one that ends last."""
+    zone = ZoneInfo(recurring.zone)
+    today = at.astimezone(zone).date()
+    for back in range(recurring.lasts.days + 2):
+        day = today - timedelta(days=back)
+        if recurring.days and WEEKDAYS[day.weekday()] not in recurring.days:
+            continue
+        begins = datetime.combine(day, recurring.at, zone).astimezone(UTC)
+        if begins <= at < begins + recurring.lasts:
+            ends = begins + recurring.lasts
+            return Window(recurring.service, recurring.environment, begins, ends, recurring.tell, recurring.name)
+    return None
+
+
+def hold(windows: Iterable[Window], service: str, environment: str, at: datetime) -> Hold | None:
+    """What holds for a service now: until the last of its windows ends; people hear when all of them allow it."""
+    found = [one for one in windows if one.covers(service, environment, at)]
+    if not found:
+        return None
+    last = max(found, key=lambda one: one.ends_at)
+    return Hold(last.ends_at, all(one.tell for one in found), last.reason)

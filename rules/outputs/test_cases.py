@@ -1,0 +1,147 @@
+"""What an alert is tried with: values around each threshold, in each setting that its limits have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from deploywatch.rules.comparison import Term, holds, term, terms
+from deploywatch.rules.conditions import thresholds
+from deploywatch.rules.language.expression import Comparison, Condition, Every, alternatives, comparisons
+from deploywatch.rules.outputs import alerting
+from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.promql import sample_labels
+
+SAMPLE = "sample"
+"""What every label beside service and environment says in tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The condition of an alert at a time, and the threshold series that say which time it is."""
+
+    said: str
+    condition: Condition
+    given: dict[str, Decimal] = field(default_factory=dict)
+    outside: bool = False
+    """Whether no limit holds, so that nothing can make the alert fire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Values of the recorded series, by name, and whether the alert's condition holds for them."""
+
+    name: str
+    setting: Setting
+    values: dict[str, Decimal]
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An alert that must come: its labels, and the values that its annotations can look up by them."""
+
+    labels: dict[str, str]
+    values: dict[str, Decimal]
+
+
+def settings(policy: Policy, alert: Alert) -> tuple[Setting, ...]:
+    """One, or for limits that step one for each of them, and one for the time when none holds."""
+    stepping = thresholds.limits(policy, alert)
+    if not stepping:
+        return (Setting("", alert.condition),)
+    labels = [(name, "=", text) for name, text in sample_labels(policy).items()]
+    series = thresholds.series(policy, alert, *labels)
+    found = [
+        Setting(
+            f" within {one.window.said}" if one.window is not None else " at any other time",
+            one.comparison,
+            {series: thresholds.number(one)},
+        )
+        for one in stepping
+    ]
+    never = Setting(" while no limit holds", alert.condition, outside=True)
+    return (*found, never)
+
+
+def cases(policy: Policy, alert: Alert) -> Iterator[Case]:
+    """Around each threshold: below, at and above, in each setting; then no data."""
+    seen: set[tuple[str, tuple[tuple[str, Decimal], ...]]] = set()
+    for setting in settings(policy, alert):
+        ways = alternatives(setting.condition)
+        for way in ways:
+            for one in way:
+                others = _deciding(policy, setting, way, one)
+                beside = _beside(one, way) if sum(one in other for other in ways) > 1 else ""
+                tried = term(policy, one)
+                for where, value in tried.around().items():
+                    values = others | {tried.reading.record: value}
+                    name = f"{one.signal} {where} {one.written}{beside}{setting.said}"
+                    key = (name, tuple(sorted(values.items())))
+                    if key not in seen:
+                        yield Case(name, setting, values, _true(policy, setting, values))
+                    seen.add(key)
+    yield Case("no data", settings(policy, alert)[0], {}, holds=False)
+
+
+def setting_terms(policy: Policy, setting: Setting) -> tuple[Term, ...]:
+    """Every comparison of a setting, joined with its signal."""
+    return tuple(term(policy, one) for one in comparisons(setting.condition))
+
+
+def expected(policy: Policy, alert: Alert, setting: Setting, values: Mapping[str, Decimal]) -> list[Expected]:
+    """One alert for each set of labels that the condition gives out for these values."""
+    if setting.outside:
+        return []
+    found = []
+    for more in _given_out(policy, setting.condition, values):
+        labels = sample_labels(policy) | dict.fromkeys(more, SAMPLE) | alerting.own_labels(policy, alert)
+        seen = {one.reading.record for one in terms(policy, alert) if set(one.signal.labels) <= set(more)}
+        found.append(Expected(labels, {record: value for record, value in values.items() if record in seen}))
+    return found
+
+
+def example(policy: Policy, alert: Alert, *, wanted: bool) -> tuple[Setting, dict[str, Decimal]]:
+    """A setting and values, one for each series, for which the alert's condition holds, or does not."""
+    setting = settings(policy, alert)[0]
+    examples = {one.reading.record: one.example(holds=wanted) for one in setting_terms(policy, setting)}
+    if _true(policy, setting, examples) is wanted:
+        return setting, examples
+    found = [case for case in cases(policy, alert) if case.holds is wanted and case.values and case.setting == setting]
+    return setting, examples | found[0].values
+
+
+def _true(policy: Policy, setting: Setting, values: Mapping[str, Decimal]) -> bool:
+    return not setting.outside and holds(policy, setting.condition, values)
+
+
+def _given_out(policy: Policy, condition: Condition, values: Mapping[str, Decimal]) -> list[tuple[str, ...]]:
+    """The labels beside service and environment of what the condition leaves: its left side's for an `and`."""
+    if not holds(policy, condition, values):
+        return []
+    if isinstance(condition, Comparison):
+        return [term(policy, condition).signal.labels]
+    if isinstance(condition, Every):
+        return _given_out(policy, condition.parts[0], values)
+    return list(dict.fromkeys(one for part in condition.parts for one in _given_out(policy, part, values)))
+
+
+def _deciding(policy: Policy, setting: Setting, way: Sequence[Comparison], decisive: Comparison) -> dict[str, Decimal]:
+    """Values of the other series that leave the answer to one comparison: what it needs holds, nothing else does."""
+    mine = term(policy, decisive).reading.record
+    needed = {term(policy, one).reading.record: term(policy, one) for one in way}
+    values = {record: one.example(holds=True) for record, one in needed.items()}
+    others: dict[str, list[Term]] = {}
+    for one in setting_terms(policy, setting):
+        if one.reading.record not in needed:
+            others.setdefault(one.reading.record, []).append(one)
+    for record, alike in others.items():
+        tried = [value for one in alike for value in one.examples()]
+        values[record] = next(value for value in tried if not any(one.holds(value) for one in alike))
+    return {record: value for record, value in values.items() if record != mine}
+
+
+def _beside(one: Comparison, way: Sequence[Comparison]) -> str:
+    """What must hold too, for a comparison that decides in more than one way."""
+    return " with " + " and ".join(str(other) for other in way if other != one)

@@ -1,0 +1,146 @@
+"""The landing page, as Chromium shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Page
+
+from deploywatch.exporter import config
+from deploywatch.exporter.app import make_server
+from deploywatch.exporter.board.history import LIMIT
+from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.http.landing import MOST_ROWS
+from tests.exporter.support import Web, eventually
+from tests.support.browser import cells
+
+EVIL = "<img src=x onerror=\"document.title='hacked'\">"
+
+
+@pytest.fixture
+async def exporter(web: Web, tmp_path: Path) -> AsyncIterator[tuple[Exporter, str]]:
+    """An exporter with a good probe, a bad one, and one whose name is no good; and its address."""
+    path = tmp_path / "exporter.yml"
+    web.say("/evil", EVIL)
+    name, pattern = json.dumps(EVIL), json.dumps(EVIL.replace("img", "i"))
+    path.write_text(f"""
+environment: demo
+probe: {{allow: [127.0.0.0/8]}}
+modules: {{http_2xx: {{kind: http}}}}
+services:
+  shop:
+    probes:
+      health: {{kind: http, url: "{web.say("/", "hello")}"}}
+      api: {{kind: http, url: "{web.url}/nothing"}}
+  {name}:
+    probes:
+      {name}: {{kind: http, url: "{web.url}/evil", expect: {{body: {pattern}}}}}
+""")
+    running = Exporter(path, config.load(path))
+    server = TestServer(make_server(running, listen=":0", web_config=None).app)
+    async with server:
+        await eventually(lambda: running.not_ready() is None)
+        yield running, str(server.make_url("/")).rstrip("/")
+
+
+async def test_every_probe_is_shown_what_fails_first_and_why(page: Page, exporter: tuple[Exporter, str]) -> None:
+    await page.goto(exporter[1])
+    assert await page.locator("#summary").inner_text() == "3 probes: 2 unhealthy, 0 unknown, 1 healthy."
+    rows = await cells(page, "probes")
+    assert sorted(row[4] for row in rows) == ["healthy", "unhealthy", "unhealthy"]
+    assert rows[-1][:5] == ["shop", "demo", "health", "http", "healthy"]
+    assert ["shop", "demo", "api", "http", "unhealthy", "status: status 404, not 2xx"] in [row[:6] for row in rows]
+    color = await page.locator("#probes tr.unhealthy").first.evaluate("row => getComputedStyle(row).color")
+    assert color == "rgb(179, 38, 30)"
+
+
+async def test_a_failure_leads_to_its_debug_output(page: Page, exporter: tuple[Exporter, str]) -> None:
+    await page.goto(exporter[1])
+    await page.locator("#failures tr", has_text="shop/demo/api").get_by_role("link").click()
+    assert await page.locator("h1").inner_text() == "shop/demo/api: failed"
+    output = await page.locator("pre").inner_text()
+    assert "probe_http_status_code{} = 404" in output
+    assert "probe failed: status: status 404, not 2xx" in output
+    await page.get_by_role("link", name="All probes").click()
+    assert page.url == exporter[1] + "/"
+
+
+async def test_the_last_failure_stays_when_the_probe_works_again(
+    page: Page, exporter: tuple[Exporter, str], web: Web
+) -> None:
+    running, url = exporter
+    web.say("/nothing", "there it is")
+    key = next(key for key in running.board.records if key.probe == "api")
+    for _ in range(LIMIT + 1):
+        await running.scheduler.fresh(key)
+    await page.goto(url)
+    row = page.locator("#probes tr", has_text="api")
+    assert "healthy" in (await row.locator("td").all_inner_texts())[4]
+    await row.get_by_role("link").click()
+    assert "status 404" in await page.locator("pre").inner_text()
+
+
+async def test_probes_are_filtered_without_a_script(page: Page, exporter: tuple[Exporter, str]) -> None:
+    await page.goto(exporter[1])
+    await page.get_by_label("Service").select_option("shop")
+    await page.get_by_label("Status").select_option("unhealthy")
+    await page.get_by_role("button", name="Filter").click()
+    assert [row[2] for row in await cells(page, "probes")] == ["api"]
+    assert await page.get_by_label("Service").input_value() == "shop"
+
+
+async def test_names_and_answers_are_text_and_never_markup(page: Page, exporter: tuple[Exporter, str]) -> None:
+    await page.goto(exporter[1])
+    assert [EVIL, "demo", EVIL] in [row[:3] for row in await cells(page, "probes")]
+    assert await page.locator("img").count() == 0
+    await page.goto(f"{exporter[1]}/?service=%22%3E%3Cimg%20src=x%3E&status=%3Cimg%20src=x%3E")
+    assert await page.locator("img").count() == 0
+    for entry in exporter[0].board.history.failures():
+        await page.goto(f"{exporter[1]}/results/{entry.number}")
+        assert await page.locator("img").count() == 0
+        assert await page.title() != "hacked"
+
+
+async def test_what_was_asked_of_probe_is_among_the_last_results(
+    page: Page, exporter: tuple[Exporter, str], web: Web
+) -> None:
+    response = await page.goto(f"{exporter[1]}/probe?target={web.url}/nowhere&debug=true")
+    assert response
+    assert response.status == 200
+    await page.goto(exporter[1])
+    await page.get_by_text("Show").click()
+    assert f"http_2xx/{web.url}/nowhere" in [row[1] for row in await cells(page, "results")]
+
+
+async def test_a_result_that_is_not_kept_is_404(page: Page, exporter: tuple[Exporter, str]) -> None:
+    response = await page.goto(f"{exporter[1]}/results/999999")
+    assert response
+    assert response.status == 404
+    assert "not kept any more" in await page.locator("p").first.inner_text()
+
+
+async def test_the_page_loads_nothing_from_elsewhere_and_runs_no_script(
+    page: Page, exporter: tuple[Exporter, str]
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    response = await page.goto(exporter[1])
+    assert response
+    assert asked == [exporter[1] + "/"]
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert await page.locator("script").count() == 0
+
+
+async def test_thousands_of_probes_are_cut_to_what_a_browser_takes(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    probes = ", ".join(f"p{n}: {{kind: redis, url: 'redis://127.0.0.1:1'}}" for n in range(MOST_ROWS + 7))
+    path.write_text(f"services: {{many: {{probes: {{{probes}}}}}}}")
+    running = Exporter(path, config.load(path))
+    async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
+        await page.goto(str(server.make_url("/")))
+        assert f"The first {MOST_ROWS} of {MOST_ROWS + 7} are shown." in await page.locator("#summary").inner_text()
+        assert await page.locator("#probes tbody tr").count() == MOST_ROWS

@@ -1,0 +1,208 @@
+"""`/probe`, asked over HTTP as Prometheus asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web as aiohttp_web
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploywatch.exporter import config
+from deploywatch.exporter.app import make_server
+from deploywatch.exporter.exporter import Exporter
+from tests.exporter.support import Talk, Web, silent
+
+Client = TestClient[aiohttp_web.Request, aiohttp_web.Application]
+
+CONFIG = """
+probe: {allow: %s}
+modules:
+  http_2xx: {kind: http}
+  quick: {kind: http, timeout: 300ms}
+  bound: {kind: http, bearer_token: hush-token, targets: ["%s"]}
+  redis: {kind: redis, password: hush-redis, targets: ["db.example:6379"]}
+"""
+
+
+class Asking:
+    """A client of an exporter with modules."""
+
+    def __init__(self, client: Client, running: Exporter) -> None:
+        self.client = client
+        self.running = running
+
+    async def text(self, headers: dict[str, str] | None = None, **query: str) -> tuple[int, str]:
+        """Status and text of /probe."""
+        async with self.client.get("/probe", params=query, headers=headers) as response:
+            return response.status, await response.text()
+
+    async def values(self, headers: dict[str, str] | None = None, **query: str) -> dict[str, float]:
+        """What was measured, by name; every probe answers 200."""
+        status, text = await self.text(headers, **query)
+        assert status == 200, text
+        return {
+            sample.name + "".join(f"{{{name}={value}}}" for name, value in sample.labels.items()): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+def start(path: Path, allow: str, bound: str) -> tuple[Exporter, Client]:
+    path.write_text(CONFIG % (allow, bound))
+    running = Exporter(path, config.load(path))
+    return running, TestClient(TestServer(make_server(running, listen=":0", web_config=None).app))
+
+
+@pytest.fixture
+async def ask(web: Web, tmp_path: Path) -> AsyncIterator[Asking]:
+    """An exporter that may probe this machine."""
+    running, client = start(tmp_path / "exporter.yml", "['127.0.0.0/8', '::1']", web.url)
+    async with client:
+        yield Asking(client, running)
+
+
+@pytest.fixture
+async def guarded(web: Web, tmp_path: Path) -> AsyncIterator[Asking]:
+    """An exporter as it is without an allow-list."""
+    running, client = start(tmp_path / "exporter.yml", "[]", web.url)
+    async with client:
+        yield Asking(client, running)
+
+
+async def test_a_good_probe_gives_blackboxs_metrics_without_labels_of_ours(ask: Asking, web: Web) -> None:
+    values = await ask.values(target=web.say("/", "hello"))
+    assert (values["probe_success"], values["probe_http_status_code"]) == (1, 200)
+    assert values["probe_http_duration_seconds{phase=processing}"] > 0
+    assert not [name for name in values if "service" in name or "fail" in name.replace("failed_due_to_regex", "")]
+
+
+async def test_a_failed_probe_is_answered_too_and_says_why(ask: Asking, web: Web) -> None:
+    values = await ask.values(target=web.url + "/nothing", module="http_2xx")
+    assert (values["probe_success"], values["probe_failure_info{reason=status}"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"module": "http_2xx"}, "Target parameter is missing"),
+        ({"target": "http://x", "module": "http_3xx"}, "Unknown module 'http_3xx'; did you mean 'http_2xx'?"),
+        ({"target": "ftp://x"}, "not an HTTP URL"),
+        ({"target": "evil.example:6379", "module": "redis"}, "none of the targets that it names"),
+        ({"target": "http://evil.example/", "module": "bound"}, "none of the targets that it names"),
+        ({"target": "db.example:6379", "module": "redis", "hostname": "x"}, "hostname is given"),
+        ({"target": "http://x", "hostname": "a\nb"}, "hostname"),
+    ],
+)
+async def test_a_bad_request_is_400(ask: Asking, query: dict[str, str], message: str) -> None:
+    status, text = await ask.text(None, **query)
+    assert (status, message in text) == (400, True), text
+    assert "hush" not in text
+
+
+@pytest.mark.parametrize("given", ["nonsense", "0", "-1", "nan", "inf"])
+async def test_a_timeout_that_is_none_is_400(ask: Asking, web: Web, given: str) -> None:
+    status, _ = await ask.text({"X-Prometheus-Scrape-Timeout-Seconds": given}, target=web.url)
+    assert status == 400
+
+
+@pytest.mark.parametrize(
+    ("scraper", "module", "least", "most"),
+    [
+        ("0.8", "http_2xx", 0.25, 0.7),
+        ("10", "quick", 0.25, 0.7),
+        (None, "quick", 0.25, 0.7),
+        ("0.3", "quick", 0.25, 0.7),
+    ],
+)
+async def test_the_deadline_is_the_scrapers_less_the_offset_or_the_modules(
+    ask: Asking, tcp: Callable[[Talk], Awaitable[int]], scraper: str | None, module: str, least: float, most: float
+) -> None:
+    headers = {"X-Prometheus-Scrape-Timeout-Seconds": scraper} if scraper else {}
+    values = await ask.values(headers, target=f"http://127.0.0.1:{await tcp(silent)}", module=module)
+    assert values["probe_failure_info{reason=deadline}"] == 1
+    assert least <= values["probe_duration_seconds"] <= most
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.1", "0x7f000001", "0x7f.1", "2130706433", "0177.0.0.1", "localhost", "0.0.0.0", "0"),
+        *("[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::]", "[::127.0.0.1]"),
+    ],
+)
+async def test_this_machine_is_refused_however_it_is_written(guarded: Asking, web: Web, host: str) -> None:
+    port = web.url.rpartition(":")[2]
+    status, text = await guarded.text(target=f"http://{host}:{port}/")
+    assert 'probe_failure_info{reason="forbidden"} 1' in text or status == 400, text
+    assert web.requests == []
+
+
+async def test_a_name_that_leads_to_this_machine_is_refused(
+    guarded: Asking, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: whatever a name gave before, it is the address of this connection that is looked at."""
+    answers = iter(["203.0.113.7", "127.0.0.1", "127.0.0.1"])
+
+    async def rebinding(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebinding)
+    next(answers)
+    values = await guarded.values(target=f"http://rebind.example:{web.url.rpartition(':')[2]}/")
+    assert values["probe_failure_info{reason=forbidden}"] == 1
+    assert web.requests == []
+
+
+async def test_a_redirect_to_where_it_may_not_connect_is_refused(web: Web, tmp_path: Path) -> None:
+    running, client = start(tmp_path / "exporter.yml", "['127.0.0.1']", web.url)
+    port = web.url.rpartition(":")[2]
+    web.say("/", status=302, headers={"Location": f"http://127.0.0.2:{port}/inside"})
+    async with client:
+        values = await Asking(client, running).values(target=web.url)
+    assert values["probe_failure_info{reason=forbidden}"] == 1
+    assert [request.path for request in web.requests] == ["/"]
+
+
+async def test_debug_tells_what_happened_and_hides_secrets(ask: Asking, web: Web) -> None:
+    status, text = await ask.text(target=web.say("/", "hello"), module="bound", debug="true")
+    assert status == 200
+    assert "probe succeeded" in text
+    assert "\nprobe_success 1\n" in text
+    assert "kind: http" in text
+    assert "hush" not in text
+    assert web.requests[-1].headers["Authorization"] == "Bearer hush-token"
+
+
+async def test_a_hostname_is_asked_for_whatever_the_target_is(ask: Asking, web: Web) -> None:
+    await ask.values(target=web.say("/", "hello"), hostname="shop.example")
+    assert web.requests[-1].headers["Host"] == "shop.example"
+
+
+async def test_openmetrics_and_gzip_are_given_to_whom_asks(ask: Asking, web: Web) -> None:
+    headers = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-Encoding": "gzip"}
+    async with ask.client.get("/probe", params={"target": web.say("/", "hello")}, headers=headers) as response:
+        assert response.content_type == "application/openmetrics-text"
+        assert response.headers["Content-Encoding"] == "gzip"
+        text = await response.text()
+    families = openmetrics(text)  # type: ignore[no-untyped-call]
+    assert {family.name for family in families} >= {"probe_success", "probe_http_status_code"}
+
+
+async def test_results_stay_to_be_looked_at(ask: Asking, web: Web) -> None:
+    await ask.values(target=f"{web.url}/nothing?token=hush")
+    (entry,) = ask.running.board.history.failures()
+    assert entry.name == ("http_2xx", f"{web.url}/nothing?token=***")
+
+
+async def test_too_many_at_once_are_sent_away(ask: Asking, tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    object.__setattr__(ask.running.settings, "concurrency", 1)
+    hanging = f"http://127.0.0.1:{await tcp(silent)}"
+    answers = await asyncio.gather(*(ask.text(target=hanging, module="quick") for _ in range(3)))
+    assert sorted(status for status, _ in answers) == [200, 503, 503]

@@ -1,0 +1,180 @@
+"""Commands: argv only, values checked, output bounded, and nothing outlives its time."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from deploywatch.receiver.actions.command import Ran, check_template, fill, run
+from tests.receiver.scene import MINUTE, until
+
+HOSTILE = (
+    "",
+    "-rf",
+    "--force",
+    "a b",
+    "a;b",
+    "a|b",
+    "a&b",
+    "$(id)",
+    "`id`",
+    "a\nb",
+    "a\0b",
+    "a'b",
+    'a"b',
+    "a*",
+    "~root",
+    "../etc/passwd",
+    "a/../../b",
+    "a\\b",
+    "é",
+    "1.2.3\u202e",
+    "v" * 201,
+)
+
+
+def _alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_value_that_could_mean_more_than_itself_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match=r"to_version .* has characters that are not passed to a command"):
+        fill(["deploy", "{to_version}"], {"to_version": value})
+
+
+@pytest.mark.parametrize("value", ["1.2.3", "v1.2.3-rc.1+build.5", "registry.example.com:5000/shop@sha256", "main_2"])
+def test_ordinary_versions_pass_as_they_are(value: str) -> None:
+    assert fill(["deploy", "--to={to_version}"], {"to_version": value}) == ["deploy", f"--to={value}"]
+
+
+@settings(max_examples=300)
+@example("-x")
+@given(st.text(st.characters(codec="utf-8"), max_size=20) | st.text("-a1 ;|&$.\t/", max_size=8))
+def test_no_value_that_passes_is_an_option_or_has_a_character_with_a_meaning(value: str) -> None:
+    try:
+        (argument,) = fill(["{service}"], {"service": value})
+    except ValueError:
+        return
+    assert argument == value
+    assert not argument.startswith("-")
+    assert re.search(r"[\s;|&$`'\"\\<>(){}\[\]*?!#~^%=,\x00-\x1f\x7f-\uffff]", argument) is None
+    assert ".." not in argument
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("{version}", "unknown {version}; known: environment, from_version, service, to_version"),
+        ("{}", "unknown {}"),
+        ("{service.__class__}", "unknown {service.__class__}"),
+        ("{service", "expected '}'"),
+        ("a}b", "Single '}'"),
+        ("{service!r}", "only {service} itself"),
+        ("{service:>10}", "only {service} itself"),
+        ("{service:{environment}}", "only {service} itself"),
+    ],
+)
+def test_a_placeholder_that_cannot_be_filled_in_is_refused_beforehand(argument: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        check_template(["deploy", argument])
+
+
+def test_literal_braces_are_written_twice() -> None:
+    check_template(["{{service}}"])
+    assert fill(["{{service}}"], {"service": "shop"}) == ["{service}"]
+
+
+async def test_each_argument_arrives_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "arguments"
+    code = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(repr(sys.argv[2:]))"
+    ran = await run([sys.executable, "-c", code, str(file), "a b", "$HOME", "*", "; id"], MINUTE)
+    assert ran == Ran(0, "")
+    assert file.read_text() == repr(["a b", "$HOME", "*", "; id"])
+
+
+async def test_nothing_can_be_read_from_standard_input() -> None:
+    assert await run(["cat"], MINUTE) == Ran(0, "")
+
+
+async def test_output_and_errors_are_kept_together() -> None:
+    ran = await run(["sh", "-c", "echo out; echo err >&2; exit 3"], MINUTE)
+    assert (ran.code, ran.output, ran.good) == (3, "out\nerr\n", False)
+    assert str(ran) == "exit code 3: out / err"
+
+
+async def test_of_much_output_the_end_is_kept() -> None:
+    ran = await run(["sh", "-c", "head -c 100000000 /dev/zero; echo the end"], MINUTE)
+    assert ran.good
+    assert len(ran.output) == 64 * 1024
+    assert ran.output.endswith("the end\n")
+
+
+async def test_output_that_is_not_utf_8_is_readable_all_the_same() -> None:
+    assert (await run(["printf", r"\377"], MINUTE)).output == "\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize("program", ["no-such-program-anywhere", "/etc/passwd", "/"])
+async def test_a_program_that_cannot_be_started_is_code_127(program: str) -> None:
+    ran = await run([program], MINUTE)
+    assert ran.code == 127
+    assert ran.output.startswith(f"cannot run {program}: ")
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (40, "signal 40")])
+async def test_a_death_by_signal_is_told_by_its_name(number: int, name: str) -> None:
+    ran = await run(["sh", "-c", f"kill -{number} $$"], MINUTE)
+    assert not ran.good
+    assert str(ran).startswith(f"was ended by {name}")
+
+
+async def test_at_the_limit_the_whole_group_is_ended(tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+    script = f"sleep 600 & echo $! >> {file}; (sleep 600 & echo $! >> {file}); echo begun; wait"
+    ran = await run(["sh", "-c", script], timedelta(seconds=0.5))
+    assert (ran.code, str(ran)) == (None, "was ended at its time limit: begun")
+    children = [int(line) for line in file.read_text().split()]
+    assert len(children) == 2
+    await until(lambda: not any(_alive(child) for child in children))
+
+
+async def test_a_program_that_ignores_being_asked_is_killed() -> None:
+    stubborn = "trap '' TERM; echo $$; while :; do sleep 1; done"
+    ran = await run(["sh", "-c", stubborn], timedelta(seconds=0.5), grace=0.1)
+    assert ran.code is None
+    await until(lambda: not _alive(int(ran.output)))
+
+
+async def test_what_a_command_leaves_behind_neither_delays_its_result_nor_outlives_it(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    began = time.monotonic()
+    ran = await run(["sh", "-c", f"sleep 600 & echo $! > {file}; echo done"], MINUTE)
+    assert (ran.code, ran.output) == (0, "done\n")
+    assert time.monotonic() - began < 15
+    await until(lambda: not _alive(int(file.read_text())))
+
+
+async def test_a_command_has_a_group_of_its_own() -> None:
+    ran = await run(["sh", "-c", "ps -o pgid= -p $$"], MINUTE)
+    assert int(ran.output) != os.getpgid(0)
+
+
+async def test_one_that_leaves_the_group_and_holds_the_output_open_does_not_delay_the_result(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    began = time.monotonic()
+    ran = await run(["sh", "-c", f"setsid sleep 60 & echo $! > {file}; echo done"], MINUTE)
+    os.kill(int(file.read_text()), 9)
+    assert ran == Ran(0, "done\n")
+    assert time.monotonic() - began < 15

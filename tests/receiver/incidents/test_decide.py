@@ -1,0 +1,122 @@
+"""What an alert does to the incidents, as a table and as laws."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploywatch.conventions import SEVERITIES
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, worse
+from tests.receiver.scene import HOUR, NOON, alert, ended
+
+FIRING = alert()
+LATER = alert(starts=HOUR)
+FIRES, OVER = Episode(NOON, firing=True), Episode(NOON, firing=False)
+NEW_FIRES = Episode(NOON + HOUR, firing=True)
+
+# alert, what is known of it, its severity, the open incident's severity: effect, reason
+TABLE = {
+    "first, nothing open": (FIRING, None, "high", None, Effect.OPEN, Reason.FIRST_ALERT),
+    "first, incident open": (FIRING, None, "high", "high", Effect.JOIN, Reason.INCIDENT_IS_OPEN),
+    "first, milder": (FIRING, None, "low", "high", Effect.JOIN, Reason.INCIDENT_IS_OPEN),
+    "first, worse": (FIRING, None, "critical", "high", Effect.WORSEN, Reason.MORE_SEVERE),
+    "resolved, never seen": (ended(FIRING), None, "high", None, Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING),
+    "resolved, fires": (ended(FIRING), FIRES, "high", "high", Effect.RESOLVE, Reason.ALERT_RESOLVED),
+    "resolved, is over": (ended(FIRING), OVER, "high", "high", Effect.IGNORE, Reason.DUPLICATE),
+    "repeated": (FIRING, FIRES, "high", "high", Effect.IGNORE, Reason.DUPLICATE),
+    "repeated after a person's resolve": (FIRING, FIRES, "high", None, Effect.IGNORE, Reason.DUPLICATE),
+    "late firing": (FIRING, OVER, "high", None, Effect.IGNORE, Reason.EPISODE_IS_OVER),
+    "older firing": (FIRING, NEW_FIRES, "high", "high", Effect.IGNORE, Reason.OLDER_EPISODE),
+    "older resolved": (ended(FIRING), NEW_FIRES, "high", "high", Effect.IGNORE, Reason.OLDER_EPISODE),
+    "fires again": (LATER, OVER, "high", None, Effect.OPEN, Reason.FIRST_ALERT),
+    "fires again within the quiet time": (LATER, OVER, "high", "high", Effect.JOIN, Reason.INCIDENT_IS_OPEN),
+    "later start without resolve": (LATER, FIRES, "high", "high", Effect.JOIN, Reason.RESOLVE_MISSED),
+    "later start without resolve, worse": (LATER, FIRES, "critical", "high", Effect.WORSEN, Reason.MORE_SEVERE),
+    "later start after a person's resolve": (LATER, FIRES, "high", None, Effect.OPEN, Reason.FIRST_ALERT),
+    "later resolve of what fires": (ended(LATER), FIRES, "high", "high", Effect.RESOLVE, Reason.ALERT_RESOLVED),
+    "later resolve of what is over": (ended(LATER), OVER, "high", None, Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING),
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_each_situation_has_its_effect_and_reason(case: str) -> None:
+    given_alert, known, severity, open_severity, effect, reason = TABLE[case]
+    assert decide(given_alert, known, severity, open_severity) == Decision(effect, reason)
+
+
+def test_other_annotations_refresh_what_fires() -> None:
+    changed = alert(annotations={"value": "7%"})
+    assert decide(changed, FIRES, "high", "high") == Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
+
+
+def test_severities_are_ordered_from_worst_to_least() -> None:
+    assert [one for one in SEVERITIES if worse(one, "medium")] == ["critical", "high"]
+    assert not any(worse(one, one) for one in SEVERITIES)
+
+
+def test_an_alert_without_a_name_is_called_by_its_fingerprint() -> None:
+    assert Alert("abc", firing=True, starts_at=NOON, ends_at=None, labels={}).name == "alert abc"
+
+
+def _one(episode: int, over: bool) -> Alert:
+    firing = alert(starts=timedelta(minutes=episode))
+    return ended(firing) if over else firing
+
+
+deliveries = st.lists(st.builds(_one, st.integers(0, 3), st.booleans()), min_size=1, max_size=10)
+CHANGES = (Effect.OPEN, Effect.JOIN, Effect.WORSEN, Effect.RESOLVE, Effect.REFRESH, Effect.RECORD)
+
+
+def _follow(sent: list[Alert]) -> list[Episode]:
+    """The stored episode after each delivery."""
+    known: Episode | None = None
+    passed = []
+    for one in sent:
+        if decide(one, known, "high", None).effect in CHANGES:
+            known = Episode(one.starts_at, one.firing, one.annotations)
+        assert known is not None
+        passed.append(known)
+    return passed
+
+
+@settings(max_examples=200)
+@given(deliveries, st.data())
+def test_any_order_and_repetition_ends_in_the_same_episode(sent: list[Alert], data: st.DataObject) -> None:
+    repeated = data.draw(st.lists(st.sampled_from(sent), max_size=5))
+    shuffled = data.draw(st.permutations([*sent, *repeated]))
+    assert _follow(shuffled)[-1] == _follow(sent)[-1]
+
+
+@settings(max_examples=200)
+@given(deliveries)
+def test_what_is_stored_never_goes_back_to_an_older_episode(sent: list[Alert]) -> None:
+    starts = [episode.starts_at for episode in _follow(sent)]
+    assert starts == sorted(starts)
+
+
+@settings(max_examples=200)
+@given(deliveries)
+def test_within_an_episode_resolved_is_final(sent: list[Alert]) -> None:
+    over = set()
+    for episode in _follow(sent):
+        assert not (episode.firing and episode.starts_at in over)
+        if not episode.firing:
+            over.add(episode.starts_at)
+
+
+@settings(max_examples=200)
+@given(deliveries, st.sampled_from([None, *SEVERITIES]), st.sampled_from(SEVERITIES))
+def test_a_repetition_decides_nothing_new(sent: list[Alert], open_severity: str | None, severity: str) -> None:
+    known = _follow(sent)[-1]
+    same = next(one for one in sent if (one.starts_at, one.firing) == (known.starts_at, known.firing))
+    assert decide(same, known, severity, open_severity).effect is Effect.IGNORE
+
+
+@given(st.sampled_from(SEVERITIES), st.sampled_from(SEVERITIES))
+def test_an_incident_worsens_only_for_a_worse_alert(severity: str, open_severity: str) -> None:
+    effect = decide(alert(), None, severity, open_severity).effect
+    assert (effect is Effect.WORSEN) == (SEVERITIES.index(severity) < SEVERITIES.index(open_severity))

@@ -1,0 +1,53 @@
+"""When a message that may have arrived is sent once more, on a channel that cannot be asked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, STOOD, STOOD_AGAIN, Step, Verdict, decide
+from tests.receiver.scene import HOUR, MINUTE, SECOND
+
+NOTHING = timedelta()
+
+
+def test_the_second_time_waits_until_the_receiver_has_stood_for_a_while() -> None:
+    verdict = decide(1, stood=4 * SECOND, age=MINUTE, stand_in=False)
+    assert verdict == Verdict(Step.WAIT, STOOD - 4 * SECOND)
+    assert decide(1, stood=STOOD, age=MINUTE, stand_in=False).step is Step.SEND
+
+
+def test_the_second_time_does_not_wait_for_ever_in_a_receiver_that_never_stands() -> None:
+    assert decide(1, stood=NOTHING, age=PATIENCE, stand_in=False).step is Step.SEND
+
+
+def test_after_two_the_stand_in_is_told() -> None:
+    assert decide(2, stood=HOUR, age=NOTHING, stand_in=True).step is Step.STAND_IN
+
+
+def test_without_a_stand_in_a_third_time_waits_longer_and_comes() -> None:
+    waiting = decide(2, stood=STOOD, age=HOUR, stand_in=False)
+    assert waiting == Verdict(Step.WAIT, STOOD_AGAIN - STOOD)
+    assert decide(2, stood=STOOD_AGAIN, age=HOUR, stand_in=False).step is Step.SEND
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    assert decide(1, stood=-HOUR, age=-HOUR, stand_in=False).step is Step.SEND
+
+
+@given(
+    uncertain_attempts=st.integers(1, 9),
+    stood=st.timedeltas(NOTHING, HOUR),
+    age=st.timedeltas(NOTHING, 24 * HOUR),
+    stand_in=st.booleans(),
+)
+def test_every_wait_ends_within_a_minute_of_standing(
+    uncertain_attempts: int, stood: timedelta, age: timedelta, stand_in: bool
+) -> None:
+    verdict = decide(uncertain_attempts, stood=stood, age=age, stand_in=stand_in)
+    if verdict.step is Step.WAIT:
+        assert NOTHING < verdict.after <= STOOD_AGAIN
+        later = decide(uncertain_attempts, stood=stood + verdict.after, age=age + verdict.after, stand_in=stand_in)
+        assert later.step is not Step.WAIT
