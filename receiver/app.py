@@ -29,7 +29,6 @@ from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import handlers
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.channels import connect
-from deploywatch.receiver.config import ReceiverConfig, load
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce
 from deploywatch.receiver.intake import slack_buttons, webhook
@@ -44,6 +43,7 @@ from deploywatch.receiver.metrics import Counters, snapshot
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.pages import Pages
 from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.settings.config import ReceiverConfig, load
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever

@@ -12,9 +12,9 @@ import aiohttp
 
 from deploywatch import secrets
 from deploywatch.clock import Now, Sleep, utc_now
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.messages import Channel
 from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
 
 

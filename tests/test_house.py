@@ -16,7 +16,7 @@ STANDS_ON = {
     "receiver": set(),
     "grafana": {"rules"},
 }
-COMPOSES = {"exporter.config", "receiver.config", "rules.commands"}
+COMPOSES = {"exporter.config", "rules.commands"}
 """Put together what others have: each room's settings, and a policy's dashboards beside its rules."""
 PYTHON = [
     *(ROOT / "deploywatch").glob("*.py"),

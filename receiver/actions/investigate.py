@@ -10,19 +10,21 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.errors import UnreachableError
-from deploywatch.receiver.actions import attachments, command
+from deploywatch.receiver.actions import attachments
 from deploywatch.receiver.actions.attachments import Found
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.actions.rollback import signal_check
 from deploywatch.receiver.actions.rollback.verify import look
-from deploywatch.receiver.actions.settings.investigate import Log
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.executors import command
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.messages import AlertView
+from deploywatch.receiver.settings import placeholders
+from deploywatch.receiver.settings.investigate import Log
 
 KIND = "investigate"
 _DEPLOYMENTS = 10
@@ -85,7 +87,7 @@ async def _logs(context: Context, incident: Incident) -> list[Found]:
 async def _log(context: Context, log: Log, incident: Incident) -> Found:
     values = {"service": incident.service, "environment": incident.environment}
     try:
-        argv = command.fill(log.command or (), values)
+        argv = placeholders.fill(log.command or (), values)
     except ValueError as error:
         return Found(log.name, f"not fetched: {error}\n")
     ran = await command.run(argv, log.timeout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch import logs
-from deploywatch.receiver.actions.case import Case
+from deploywatch.receiver.incidents.case import Case
 
 _log = logs.get("actions")
 

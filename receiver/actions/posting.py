@@ -12,16 +12,17 @@ from urllib.parse import quote
 import aiohttp
 from sqlalchemy import Connection, select
 
-from deploywatch.receiver.actions.settings.post import Post
 from deploywatch.receiver.channels import errors
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.executors.http import at, filled
+from deploywatch.receiver.executors.http import at
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, backoff, done, enqueue, failed, retry
 from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.rendering.filters import clean, lasting, line, web_link
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.placeholders import filled
+from deploywatch.receiver.settings.posting import Post
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import jobs, threads
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 
-from deploywatch.receiver.actions.settings import ActionSettings
-from deploywatch.receiver.executors.registry import Choice
+from deploywatch.receiver.settings.actions import ActionSettings
+from deploywatch.receiver.settings.executors.choice import Choice
 
 Which = Callable[[str], str | None]
 

@@ -7,12 +7,12 @@ from typing import get_args
 
 from deploywatch.config import nearest
 from deploywatch.receiver.actions import investigate, log, run, scale, status_page, ticket
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.escalation import escalate, open_too_long, timers
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.notify import digest
 from deploywatch.receiver.notify.notify import tell
-from deploywatch.receiver.strategy import ActionName
+from deploywatch.receiver.settings.strategy import ActionName
 from deploywatch.receiver.suppression import holding
 
 __all__ = ["ACTIONS", "Case", "queue_all"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from deploywatch.receiver.actions import runs
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.actions.runs import Begun
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND = "run"

@@ -12,12 +12,14 @@ from deploywatch import logs
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
-from deploywatch.receiver.executors.plan import Means, Plan, Result
+from deploywatch.receiver.executors import registry
+from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import action_runs
 from deploywatch.receiver.suppression import silenced
@@ -62,7 +64,7 @@ def begin(
 
 async def perform(context: Context, plan: Plan, limit: timedelta) -> Result:
     """Carry it out; how it went is told without secrets."""
-    result = await plan.perform(Means(context.http, context.clock, context.sleep), limit)
+    result = await registry.perform(plan, Means(context.http, context.clock, context.sleep), limit)
     return replace(result, detail=context.conceal(result.detail))
 
 

@@ -10,15 +10,15 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from deploywatch.receiver.actions import runs
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.actions.rollback import history
 from deploywatch.receiver.actions.rollback.brakes import HOUR
 from deploywatch.receiver.actions.runs import Begun
-from deploywatch.receiver.actions.settings.scale import Scale, ScaleTarget
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.settings.scale import Scale, ScaleTarget
 from deploywatch.receiver.suppression import holding
 
 KIND = "scale"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.actions.posting import TICKET
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND, END = TICKET.kind, TICKET.end

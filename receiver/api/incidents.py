@@ -16,12 +16,12 @@ from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import resolution, response
-from deploywatch.receiver.strategy import Severity
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.strategy import Severity
 
 P = TypeVar("P", bound="Person")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from deploywatch.receiver.strategy import Severity
+from deploywatch.receiver.settings.strategy import Severity
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """ISO 8601 in UTC."""

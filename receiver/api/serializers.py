@@ -18,12 +18,13 @@ from deploywatch.receiver.api.schemas import (
     IncidentAnswer,
     WholeIncidentAnswer,
 )
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist
 from deploywatch.receiver.lifecycle.checklist import Check
-from deploywatch.receiver.lifecycle.probable_cause import ANSWERS, Cause
+from deploywatch.receiver.lifecycle.probable_cause import ANSWERS
+from deploywatch.receiver.settings.causes import Cause
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import action_runs, attachments, rollbacks
 from deploywatch.receiver.suppression import holding
 from deploywatch.receiver.suppression.windows import Hold

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
-
-from pydantic import Field
+from typing import Any, Final
 
 from deploywatch.config import Settings
-from deploywatch.receiver.channels.email import EmailChannel, EmailSettings
-from deploywatch.receiver.channels.pagerduty import PagerDutyChannel, PagerDutySettings
-from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
-from deploywatch.receiver.channels.webhook import WebhookChannel, WebhookSettings
+from deploywatch.receiver.channels.email import EmailChannel
+from deploywatch.receiver.channels.pagerduty import PagerDutyChannel
+from deploywatch.receiver.channels.slack import SlackChannel
+from deploywatch.receiver.channels.webhook import WebhookChannel
 from deploywatch.receiver.messages import Channel
-
-AnySettings = SlackSettings | PagerDutySettings | EmailSettings | WebhookSettings
-ChannelSettings = Annotated[AnySettings, Field(discriminator="kind")]
-"""A config field for a channel of any kind."""
+from deploywatch.receiver.settings.channels import AnySettings
+from deploywatch.receiver.settings.channels.email import EmailSettings
+from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
+from deploywatch.receiver.settings.channels.slack import SlackSettings
+from deploywatch.receiver.settings.channels.webhook import WebhookSettings
 
 KINDS: Final[Mapping[type[Settings], Callable[[str, Any], Channel]]] = {
     SlackSettings: SlackChannel,

@@ -16,24 +16,20 @@ from email.errors import MessageError
 from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
 from email.message import EmailMessage
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final
 
 import aiosmtplib
-from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch import logs
-from deploywatch.config import RelativePath, Settings
-from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.email_connections import Connections
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message
 from deploywatch.receiver.rendering.filters import cut, line
-from deploywatch.secrets import Secret
+from deploywatch.receiver.settings.channels.email import MAILBOX, EmailSettings
 
 SUBJECT_LIMIT: Final = 200
 BODY_LIMIT: Final = 12_000
-PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 
 # Message-IDs in other headers too are never folded, nor encoded as words: mail clients would lose the thread.
 _HEADERS: Final = HeaderRegistry()
@@ -41,9 +37,6 @@ for _name in ("in-reply-to", "references"):
     _HEADERS.map_to_type(_name, MessageIDHeader)  # type: ignore[arg-type] # typeshed has it apart from BaseHeader
 # 7bit, and texts as quoted-printable, because not every server on the way takes 8 bits.
 _POLICY: Final = policy.SMTP.clone(cte_type="7bit", header_factory=_HEADERS)
-_ADDRESS: Final = r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
-_MAILBOX: Final = re.compile(rf"(?P<bare>(?a:{_ADDRESS}))|(?P<name>[^<>\",;:@\\]*?)\s*<(?P<named>(?a:{_ADDRESS}))>")
-_HOST_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+)(?::(\d{1,5}))?")
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
 
 _LABEL: Final = re.compile(r"^([A-Z][A-Za-z ]{1,24}:)(?= )", re.MULTILINE)
@@ -57,56 +50,6 @@ _LINK: Final = (
 )
 
 _log = logs.get("email")
-
-
-def _mailbox(text: str) -> str:
-    if not text.isprintable() or not _MAILBOX.fullmatch(text.strip()):
-        raise ValueError("must be an address such as ops@example.com or Operations <ops@example.com>")
-    return text.strip()
-
-
-def _host_port(text: str) -> str:
-    match = _HOST_PORT.fullmatch(text.strip())
-    if match is None or (match[2] is not None and not 0 < int(match[2]) < 65536):
-        raise ValueError("must be host:port, such as smtp.example.com:587")
-    return text.strip()
-
-
-Mailbox = Annotated[str, AfterValidator(_mailbox)]
-
-
-class EmailSettings(Settings):
-    """An SMTP server, and who writes to whom."""
-
-    kind: Literal["email"]
-    smtp: Annotated[str, AfterValidator(_host_port)]
-    sender: Mailbox
-    recipients: Annotated[tuple[Mailbox, ...], Field(min_length=1, max_length=100)]
-    username: str | None = None
-    password: Secret | None = None
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    ca_file: RelativePath | None = None
-    timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
-
-    @property
-    def host(self) -> str:
-        """The server's name or address, an IPv6 address without its brackets."""
-        match = _HOST_PORT.fullmatch(self.smtp)
-        return match[1].strip("[]") if match else self.smtp
-
-    @property
-    def port(self) -> int:
-        """The server's port; the one that its security usually has, when none is given."""
-        match = _HOST_PORT.fullmatch(self.smtp)
-        return int(match[2]) if match and match[2] else PORTS[self.security]
-
-    @model_validator(mode="after")
-    def _check_login(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password go together; give both or neither")
-        if self.password is not None and self.security == "none" and not errors.is_loopback(f"smtp://{self.smtp}"):
-            raise ValueError("security: none would send the password in clear; use starttls or tls")
-        return self
 
 
 class EmailChannel:
@@ -216,7 +159,7 @@ def _people(name: str, *mailboxes: str) -> Any:
 
 @lru_cache
 def _address(mailbox: str) -> Address:
-    match = _MAILBOX.fullmatch(mailbox)
+    match = MAILBOX.fullmatch(mailbox)
     name, address = (match["name"] or "", match["bare"] or match["named"]) if match else ("", mailbox)
     return Address(display_name=name, addr_spec=address)
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Annotated
-from urllib.parse import urlsplit
 
 import aiohttp
-from pydantic import AfterValidator
 
 from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.rendering.filters import line
-from deploywatch.secrets import MASK, Masked, Secret
+from deploywatch.secrets import MASK, Masked
 
 DETAIL_LIMIT = 300
 MOST_WAITING = timedelta(hours=1)
@@ -80,45 +76,3 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> time
         except (ValueError, TypeError):
             return None
     return min(max(asked, timedelta()), MOST_WAITING)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine, by name or address: no proxy stands between."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
-        raise ValueError("must be a URL such as https://example.com/")
-    if parts.username or parts.password:
-        raise ValueError("must not carry credentials")
-    return url
-
-
-def _printable(secret: Masked) -> Masked:
-    text = secret.get_secret_value()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be one word of printable ASCII characters; is it empty, or does it span lines?")
-    return secret
-
-
-def _secret_http_url(secret: Masked) -> Masked:
-    _http_url(secret.get_secret_value())
-    return secret
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-"""A config field for an http or https URL without credentials."""
-
-SecretHttpUrl = Annotated[Secret, AfterValidator(_secret_http_url)]
-"""A config field for a URL that may be a secret as a whole, as those that let anybody post are."""
-
-Token = Annotated[Secret, AfterValidator(_printable)]
-"""A config field for a secret that goes into a header: one printable word."""

@@ -7,20 +7,17 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import pagerduty
 from pagerduty import EventsApiV2Client
-from pydantic import AfterValidator, Field
 
-from deploywatch.config import Settings
-from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.channels import errors as errors_module
 from deploywatch.receiver.channels import pagerduty_events
-from deploywatch.receiver.channels.errors import HttpUrl, Token
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, DeploymentView, Event, Message
-from deploywatch.secrets import Masked
+from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
+from deploywatch.receiver.settings.fields import is_loopback
 
 CONCURRENT: Final = 4
 
@@ -49,23 +46,6 @@ ACTIONS: Final[dict[Event, Literal["trigger", "acknowledge", "resolve"] | None]]
 
 # A line for each request is noise.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
-
-
-def _integration_key(key: Masked) -> Masked:
-    if len(key.get_secret_value()) != 32 or not key.get_secret_value().isalnum():
-        raise ValueError("must be the 32 letters and digits of an Events API v2 integration key")
-    return key
-
-
-class PagerDutySettings(Settings):
-    """An Events API v2 integration of a PagerDuty service."""
-
-    kind: Literal["pagerduty"]
-    routing_key: Annotated[Token, AfterValidator(_integration_key)]
-    url: HttpUrl = "https://events.pagerduty.com"
-    client_url: HttpUrl | None = None
-    changes: bool = True
-    timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
 
 
 class PagerDutyChannel:
@@ -139,7 +119,7 @@ class _OneAttempt(EventsApiV2Client):
 
     def __init__(self, settings: PagerDutySettings) -> None:
         self._key = settings.routing_key
-        super().__init__(self._key.get_secret_value(), trust_env=not errors_module.is_loopback(settings.url))
+        super().__init__(self._key.get_secret_value(), trust_env=not is_loopback(settings.url))
         self.url = settings.url
         # Just above ours, so that the waiting side always says `timeout` first and the thread ends soon after.
         self.timeout = ceil(settings.timeout.total_seconds()) + 1

@@ -8,23 +8,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final
 
 import aiohttp
-from pydantic import Field, StringConstraints, model_validator
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from deploywatch import logs
-from deploywatch.config import Settings
-from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.channels import errors, slack_blocks, slack_search
-from deploywatch.receiver.channels.errors import HttpUrl, Token
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.pacing import Pace
 from deploywatch.receiver.channels.slack_answers import LostThreadError, failure
 from deploywatch.receiver.messages import DeliveryError, Event, Message, Standing
-from deploywatch.secrets import Masked
+from deploywatch.receiver.settings.channels.slack import SlackSettings
+from deploywatch.receiver.settings.fields import is_loopback
 
 INTERVAL: Final = timedelta(seconds=1)
 """Between two messages to a channel, as Slack's rate limits ask for."""
@@ -38,29 +35,6 @@ BROADCAST: Final = frozenset(
 _quiet = logging.getLogger("slack_sdk.deploywatch")
 _quiet.setLevel(logging.WARNING)
 _log = logs.get("slack")
-
-
-class SlackSettings(Settings):
-    """A channel of a Slack workspace, and the bot that posts to it."""
-
-    kind: Literal["slack"]
-    token: Token
-    channel: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    signing_secret: Token | None = None
-    previous_signing_secret: Token | None = None
-    base_url: HttpUrl = "https://slack.com/api/"
-    timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
-
-    @property
-    def signing_secrets(self) -> tuple[Masked, ...]:
-        """The secrets that Slack may sign its requests with; two while one takes the place of the other."""
-        return tuple(one for one in (self.signing_secret, self.previous_signing_secret) if one is not None)
-
-    @model_validator(mode="after")
-    def _check_secrets(self) -> Self:
-        if self.previous_signing_secret is not None and self.signing_secret is None:
-            raise ValueError("previous_signing_secret goes with signing_secret; give both or only the latter")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +207,7 @@ class SlackChannel:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=settings.timeout.total_seconds())
             # The environment's proxies are aiohttp's to find: it heeds NO_PROXY, slack_sdk does not.
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not errors.is_loopback(settings.base_url))
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(settings.base_url))
         client = AsyncWebClient(
             token=settings.token.get_secret_value(),
             base_url=settings.base_url,

@@ -7,18 +7,16 @@ import hmac
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import aiohttp
-from pydantic import AfterValidator, Field
 
-from deploywatch.config import Settings
-from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.channels import errors
-from deploywatch.receiver.channels.errors import SecretHttpUrl, Token
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message
 from deploywatch.receiver.rendering.filters import line, web_link
+from deploywatch.receiver.settings import fields
+from deploywatch.receiver.settings.channels.webhook import WebhookSettings
 from deploywatch.secrets import Masked
 
 VERSION: Final = 1
@@ -28,32 +26,7 @@ DELIVERY: Final = "Deploywatch-Delivery"
 IDEMPOTENCY: Final = "Idempotency-Key"
 ANSWER_LIMIT: Final = 2048
 """Bytes of an answer that are read, to tell why it is no success."""
-SECRET_LENGTH: Final = 16
 FIELD_LIMIT: Final = 1000
-
-
-def _long_enough(secret: Masked) -> Masked:
-    if len(secret.get_secret_value()) < SECRET_LENGTH:
-        raise ValueError(f"must be at least {SECRET_LENGTH} characters, such as openssl rand -hex 32 makes")
-    return secret
-
-
-SigningSecret = Annotated[Token, AfterValidator(_long_enough)]
-
-
-class WebhookSettings(Settings):
-    """Where messages are posted to, and what they are signed with."""
-
-    kind: Literal["webhook"]
-    url: SecretHttpUrl
-    secret: SigningSecret
-    previous_secret: SigningSecret | None = None
-    timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
-
-    @property
-    def secrets(self) -> tuple[Masked, ...]:
-        """What each message is signed with: both, while one takes the place of the other."""
-        return (self.secret,) if self.previous_secret is None else (self.secret, self.previous_secret)
 
 
 class WebhookChannel:
@@ -120,7 +93,7 @@ class WebhookChannel:
             settings = self._settings
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=settings.timeout.total_seconds()),
-                trust_env=not errors.is_loopback(settings.url.get_secret_value()),
+                trust_env=not fields.is_loopback(settings.url.get_secret_value()),
                 # Whoever answers cannot make later requests bear anything.
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.incidents.store import SYSTEM, Incident, alert_view
 from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.messages import (
@@ -21,7 +20,8 @@ from deploywatch.receiver.messages import (
     TimelineEntryView,
 )
 from deploywatch.receiver.rendering.templates import Templates
-from deploywatch.receiver.strategy import correlation, incident_type, target
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.strategy import correlation, incident_type, target
 
 POSTMORTEM = "postmortem"
 """The name of the one that is no message."""

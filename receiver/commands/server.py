@@ -39,9 +39,9 @@ def receiver(
 def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
     """Say whether a receiver would start and do its work: exit 2 for what is wrong, 1 for what this machine lacks."""
     from deploywatch import serving, webconfig  # noqa: PLC0415 - as above
-    from deploywatch.receiver import config  # noqa: PLC0415
     from deploywatch.receiver.actions import programs  # noqa: PLC0415
     from deploywatch.receiver.commands import template_check  # noqa: PLC0415
+    from deploywatch.receiver.settings import config  # noqa: PLC0415
 
     settings = config.load(config_file)
     template_check.templates(settings, utc_now())
@@ -63,8 +63,8 @@ def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
 def render(template: str, alert_file: Path, config_file: Path | None) -> None:
     """Show a notification or a post-mortem as it would be: one of the templates, with the alerts of a webhook."""
 
-    from deploywatch.receiver import config  # noqa: PLC0415 - as above
     from deploywatch.receiver.commands.preview import POSTMORTEM, preview, preview_postmortem  # noqa: PLC0415
+    from deploywatch.receiver.settings import config  # noqa: PLC0415 - as above
 
     settings = config.load(config_file) if config_file else config.ReceiverConfig()
     if template == POSTMORTEM:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from deploywatch import options
-from deploywatch.receiver import config
-from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.settings import config
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.store import backup as copies
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
@@ -16,6 +15,7 @@ from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, bring_forward,
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import holding, silenced
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
 from deploywatch.receiver.suppression import holding, silenced
 

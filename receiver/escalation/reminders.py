@@ -15,9 +15,9 @@ from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, State, done, retry
-from deploywatch.receiver.lifecycle.words import with_context
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.on_call import PRIMARY, TEAM_LEAD
 from deploywatch.receiver.suppression import holding, silenced
 

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.escalation.on_call import Reached, reach
@@ -16,7 +15,8 @@ from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done, retry
-from deploywatch.receiver.lifecycle.words import with_context
+from deploywatch.receiver.notify.reason import with_context
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.suppression import holding, silenced
 
 _SOONEST = timedelta(seconds=1)

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.settings.config import ReceiverConfig
 
 BEGIN, REMINDER, STEP, UPDATE, REVIEW = "begin", "reminder", "escalation_step", "update_due", "review_due"
 REMINDERS = frozenset({REMINDER, STEP, UPDATE, REVIEW})

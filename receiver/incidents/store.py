@@ -16,9 +16,9 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import Episode
 from deploywatch.receiver.incidents.outcomes import outcome
 from deploywatch.receiver.messages import AlertView, IncidentView, TimelineEntryView, identity
+from deploywatch.receiver.settings.strategy import Severity
 from deploywatch.receiver.store import counters, insert_all, insert_id, upsert
 from deploywatch.receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline
-from deploywatch.receiver.strategy import Severity
 
 K = TypeVar("K", int, str)
 

@@ -11,10 +11,8 @@ from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.quantity import parse_duration
-from deploywatch.receiver import strategy
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.anomalies import Anomalies
@@ -27,9 +25,11 @@ from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.settings import strategy
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type, target
 from deploywatch.receiver.store import insert_all
 from deploywatch.receiver.store.schema import deliveries
-from deploywatch.receiver.strategy import Severity, correlation, incident_type, target
 
 _TITLE_LIMIT = 300
 _NAMED = 5

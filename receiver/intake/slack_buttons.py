@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from deploywatch import logs
 from deploywatch.receiver.actions.rollback import approval
-from deploywatch.receiver.channels.slack import SlackSettings
 from deploywatch.receiver.channels.slack_requests import (
     BODY_LIMIT,
     Action,
@@ -23,6 +22,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
 from deploywatch.receiver.lifecycle import response
+from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.store import StoreError
 from deploywatch.secrets import Masked
 

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
 
-from pydantic import Field
-
-from deploywatch.config import Settings
-from deploywatch.quantity import Duration, format_duration, parse_duration
-
-
-class Damping(Settings):
-    """After `reopenings` within `window` the quiet time is `quiet_time`, where that is longer than the usual one."""
-
-    reopenings: Annotated[int, Field(ge=1)] = 3
-    window: Duration = parse_duration("1h")
-    quiet_time: Duration = parse_duration("30m")
+from deploywatch.quantity import format_duration
+from deploywatch.receiver.settings.flapping import Damping
 
 
 @dataclass(frozen=True, slots=True)

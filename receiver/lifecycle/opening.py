@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploywatch.receiver.actions.queueing import Case, queue_all
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate, timers
@@ -17,8 +16,10 @@ from deploywatch.receiver.incidents import store, stored
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause
-from deploywatch.receiver.lifecycle.probable_cause import TELL_OWNER, Hint
+from deploywatch.receiver.lifecycle.probable_cause import Hint
 from deploywatch.receiver.messages import Event
+from deploywatch.receiver.settings.causes import TELL_OWNER
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.suppression import holding
 
 _DEPLOYMENTS = 20

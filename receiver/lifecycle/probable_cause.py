@@ -5,29 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Literal
 
-from pydantic import Field
-
-from deploywatch.config import Settings
 from deploywatch.conventions import AlertLabel
 from deploywatch.quantity import Duration, format_duration, parse_duration
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.messages import AlertView
-
-
-class Cause(StrEnum):
-    """Where the trouble probably comes from."""
-
-    RESOURCE = "resource"
-    DEPLOYMENT = "deployment"
-    DEPENDENCY = "dependency"
-    UNKNOWN = "unknown"
-
-
-Answer = Literal["scale", "rollback", "tell_owner"]
-TELL_OWNER: Answer = "tell_owner"
+from deploywatch.receiver.settings.causes import TELL_OWNER, Answer, Cause, Causes
 
 # Source 003, P5: resource → scale, code → roll back, external → notify the dependency's owner.
 ANSWERS: dict[Cause, tuple[Answer, ...]] = {
@@ -46,19 +29,6 @@ _TYPES = {
     "external_failure": Cause.DEPENDENCY,
 }
 _DEPENDENCY_LABELS = ("dependency", "upstream", "integration")
-
-
-class Causes(Settings):
-    """What is done of itself for a cause; nothing, unless it is listed in `actions`.
-
-    `types` says which cause an incident type stands for, `owners` who answers for a dependency: a name from
-    `oncall`. A deployment counts as recent for `recent` before the first alert.
-    """
-
-    recent: Duration = parse_duration("1h")
-    types: dict[str, Cause] = Field(default_factory=dict)
-    actions: dict[Cause, tuple[Answer, ...]] = Field(default_factory=dict)
-    owners: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, select
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.posting import queue_ends
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
@@ -20,9 +19,10 @@ from deploywatch.receiver.incidents.store import SYSTEM, Incident, Status
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, backoff, done, enqueue, retry
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
-from deploywatch.receiver.lifecycle.probable_cause import Cause
 from deploywatch.receiver.messages import DeploymentView, Event, RollbackView
 from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.settings.causes import Cause
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import rollbacks
 
 SETTLE, POSTMORTEM = "settle", "postmortem"

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.escalation.reminders import UPDATE_LINE
 from deploywatch.receiver.incidents import store
@@ -16,6 +15,7 @@ from deploywatch.receiver.lifecycle import checklist, durations
 from deploywatch.receiver.lifecycle.checklist import Check
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.settings.config import ReceiverConfig
 
 
 def acknowledge(

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell

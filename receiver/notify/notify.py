@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from deploywatch import logs
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
@@ -29,6 +28,7 @@ from deploywatch.receiver.jobs.queue import (
 from deploywatch.receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, identity
 from deploywatch.receiver.notify import compose
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import jobs, threads
 from deploywatch.receiver.suppression import holding

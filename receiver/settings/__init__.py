@@ -1,1 +1,1 @@
-"""Who can be called, and whose turn it is."""
+"""The configuration: one module a section, composed in `config`; nothing here runs anything."""

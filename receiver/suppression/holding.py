@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, State, enqueue
 from deploywatch.receiver.messages import Event
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import maintenance
 from deploywatch.receiver.suppression.windows import Hold

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
+from deploywatch.receiver.settings.maintenance import RecurringWindow
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import maintenance
 from deploywatch.receiver.suppression import windows
-from deploywatch.receiver.suppression.windows import Hold, RecurringWindow, Window
+from deploywatch.receiver.suppression.windows import Hold, Window
 
 _SHOWN = 1000
 # Built once, because every action needs it.

@@ -16,9 +16,9 @@ from deploywatch.errors import UnreachableError
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.settings.upstream import Reconcile
 from deploywatch.receiver.store.schema import alerts, timeline
 from deploywatch.receiver.upstream.alertmanager import Seen, look
-from deploywatch.receiver.upstream.settings import Reconcile
 
 log = logs.get("reconcile")
 

@@ -11,7 +11,7 @@ from deploywatch.quantity import format_duration
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.upstream.settings import Watchdog
+from deploywatch.receiver.settings.upstream import Watchdog
 
 SILENT = "WatchdogSilent"
 

@@ -15,10 +15,10 @@ import pytest
 
 from deploywatch.demo.servers import Running
 from deploywatch.receiver.app import HANDLERS
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.schema import metadata
 from tests.receiver.front import Front, front_of

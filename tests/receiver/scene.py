@@ -15,7 +15,6 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
@@ -26,6 +25,7 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import rollbacks
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 
 from deploywatch.config import redacted
 from deploywatch.errors import ConfigError
-from deploywatch.receiver.config import load
+from deploywatch.receiver.settings.config import load
 from tests.receiver.scene import HOUR, MINUTE
 
 SLACK = "channels: {team: {kind: slack, token: xoxb-1, channel: '#x'}}\n"

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from deploywatch import config
 from deploywatch.cli import cli
 from deploywatch.conventions import DeploymentMetric, IncidentMetric, ReceiverMetric
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.metrics import Counters, snapshot
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.webconfig import Access
 from tests.receiver.scene import Scene, alert
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploywatch.receiver import strategy
-from deploywatch.receiver.strategy import STRATEGIES, Severity, Strategy, StrategyTable
+from deploywatch.receiver.settings import strategy
+from deploywatch.receiver.settings.strategy import STRATEGIES, Severity, Strategy, StrategyTable
 from tests.receiver.scene import alert
 
 # Source 000, V6a: severity of each incident type.

@@ -9,10 +9,12 @@ from datetime import timedelta
 import pytest
 
 from deploywatch.fakes.inbox import Answer, Inbox, Reply, serving
-from deploywatch.receiver.channels.email import EmailChannel, EmailSettings
-from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.channels.email import EmailChannel
+from deploywatch.receiver.channels.slack import SlackChannel
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.settings.channels.email import EmailSettings
+from deploywatch.receiver.settings.channels.slack import SlackSettings
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, alert, ended, settings, until
 

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch.receiver.actions.rollback.brakes import ApprovalState, Go
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, serial_key, usual_duration
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import approvals
 from deploywatch.secrets import Masked

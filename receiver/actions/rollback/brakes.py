@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback.confidence import Advice, weigh
-from deploywatch.receiver.actions.settings.rollback import Mode, Rollback, RollbackTarget
 from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.settings.rollback import Mode, Rollback, RollbackTarget
 
 HOUR = timedelta(hours=1)
 

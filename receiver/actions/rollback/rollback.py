@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
-from deploywatch.receiver.actions.case import Case
 from deploywatch.receiver.actions.rollback import approval, brakes, reconsider
 from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import (
@@ -22,16 +21,17 @@ from deploywatch.receiver.actions.rollback.history import (
     usual_duration,
 )
 from deploywatch.receiver.actions.runs import perform
-from deploywatch.receiver.actions.settings.rollback import RollbackTarget
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
-from deploywatch.receiver.executors.plan import Plan
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.settings.executors.plan import Plan
+from deploywatch.receiver.settings.rollback import RollbackTarget
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import rollbacks
 from deploywatch.receiver.suppression import holding, silenced

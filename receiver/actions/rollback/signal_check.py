@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from deploywatch.errors import UnreachableError
 from deploywatch.prometheus import Prometheus
-from deploywatch.receiver.actions.settings.prometheus import Metrics, Query, Signal
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.settings.prometheus import Metrics, Query, Signal
 
 
 class State(StrEnum):

@@ -14,7 +14,6 @@ from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import signal_check
 from deploywatch.receiver.actions.rollback.history import give_back, holder
 from deploywatch.receiver.actions.rollback.signal_check import Reading, Streak
-from deploywatch.receiver.actions.settings.rollback import Verification
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
@@ -22,6 +21,7 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.settings.rollback import Verification
 from deploywatch.receiver.store.schema import rollbacks
 
 _ANSWER_SECONDS = 30.0

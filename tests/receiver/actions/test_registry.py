@@ -12,8 +12,8 @@ from deploywatch import receiver
 from deploywatch.errors import ConfigError
 from deploywatch.receiver.actions.handlers import HANDLERS
 from deploywatch.receiver.actions.queueing import ACTIONS
-from deploywatch.receiver.config import ReceiverConfig, load
-from deploywatch.receiver.strategy import ActionName
+from deploywatch.receiver.settings.config import ReceiverConfig, load
+from deploywatch.receiver.settings.strategy import ActionName
 from tests.receiver.scene import Scene, alert
 
 PAGES = Path(__file__).parents[3] / "docs" / "actions"

@@ -20,8 +20,9 @@ from deploywatch.config import Settings
 from deploywatch.errors import ConfigError
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver import channels
-from deploywatch.receiver.channels import KINDS, ChannelSettings, connect
+from deploywatch.receiver.channels import KINDS, connect
 from deploywatch.receiver.messages import Channel, DeliveryError, Event
+from deploywatch.receiver.settings.channels import ChannelSettings
 from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_TOKEN, SMTP_PASSWORD, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message
 

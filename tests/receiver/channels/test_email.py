@@ -12,8 +12,9 @@ import pytest
 
 from deploywatch.fakes.inbox import Inbox, MailRules, Reply, Serving, serving
 from deploywatch.receiver.channels import email
-from deploywatch.receiver.channels.email import EmailChannel, EmailSettings
+from deploywatch.receiver.channels.email import EmailChannel
 from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.settings.channels.email import EmailSettings
 from tests.receiver.channels.conftest import SMTP_PASSWORD
 from tests.receiver.channels.limits import check_email
 from tests.receiver.channels.stories import (

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deploywatch.receiver.channels import errors
+from deploywatch.receiver.settings import fields
 from deploywatch.secrets import Masked
 
 
@@ -68,4 +69,4 @@ def test_secrets_that_the_other_side_echoes_are_masked() -> None:
     ],
 )
 def test_only_this_machine_is_reached_without_a_proxy(url: str, loopback: bool) -> None:
-    assert errors.is_loopback(url) is loopback
+    assert fields.is_loopback(url) is loopback

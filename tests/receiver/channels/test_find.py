@@ -10,11 +10,12 @@ import pytest
 
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver.channels import connect, slack_search
-from deploywatch.receiver.channels.email import EmailSettings
-from deploywatch.receiver.channels.pagerduty import PagerDutySettings
-from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
-from deploywatch.receiver.channels.webhook import WebhookSettings
+from deploywatch.receiver.channels.slack import SlackChannel
 from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.settings.channels.email import EmailSettings
+from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
+from deploywatch.receiver.settings.channels.slack import SlackSettings
+from deploywatch.receiver.settings.channels.webhook import WebhookSettings
 from tests.receiver.channels.conftest import ROUTING_KEY, SLACK_TOKEN, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message
 

@@ -14,8 +14,9 @@ import pytest
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.fakes.pagerduty import LIMIT as PAGERDUTY_LIMIT
 from deploywatch.receiver.channels import pagerduty_events
-from deploywatch.receiver.channels.pagerduty import ACTIONS, PagerDutyChannel, PagerDutySettings
+from deploywatch.receiver.channels.pagerduty import ACTIONS, PagerDutyChannel
 from deploywatch.receiver.messages import ChangeChannel, DeliveryError, DeploymentView, Event
+from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from tests.receiver.channels.conftest import ROUTING_KEY
 from tests.receiver.channels.limits import check_pagerduty
 from tests.receiver.channels.stories import (

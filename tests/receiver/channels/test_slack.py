@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.fakes.slack import channel_id
 from deploywatch.receiver.channels import slack_answers, slack_blocks
-from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.channels.slack import SlackChannel
 from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.settings.channels.slack import SlackSettings
 from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN
 from tests.receiver.channels.stories import AWKWARD, TEMPLATES, message
 

@@ -13,9 +13,10 @@ from deploywatch.fakes import slack
 from deploywatch.fakes.inbox import Inbox, Serving
 from deploywatch.fakes.slack import Request
 from deploywatch.receiver.channels import slack_requests
-from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
+from deploywatch.receiver.channels.slack import SlackChannel
 from deploywatch.receiver.channels.slack_requests import Action, Interaction, SlackRequestError, parse, verify
 from deploywatch.receiver.messages import Event
+from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.secrets import Masked
 from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN
 from tests.receiver.channels.stories import HOSTILE, NOW, SOON, message

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from deploywatch.receiver.escalation import timers
-from deploywatch.receiver.escalation.policy import DEADLINES, UPDATES, Response, Verdict, judge
+from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.strategy import STRATEGIES, Severity
+from deploywatch.receiver.settings.response import DEADLINES, UPDATES, Response
+from deploywatch.receiver.settings.strategy import STRATEGIES, Severity
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings
 

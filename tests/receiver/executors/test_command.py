@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deploywatch.receiver.actions.command import Ran, check_template, fill, run
+from deploywatch.receiver.executors.command import Ran, run
+from deploywatch.receiver.settings.placeholders import check_template, fill
 from tests.receiver.scene import MINUTE, until
 
 HOSTILE = (

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from deploywatch.receiver.executors import registry
 from deploywatch.receiver.executors.plan import Means, Result
-from deploywatch.receiver.executors.registry import RollbackChoice
+from deploywatch.receiver.settings.executors.choice import RollbackChoice
 from tests.receiver.executors.test_presets import VALUES
 from tests.receiver.scene import MINUTE, MovingClock
 
@@ -73,7 +74,7 @@ def github(ci: Ci, **more: Any) -> RollbackChoice:
 async def perform(choice: RollbackChoice, clock: MovingClock, limit: timedelta = 5 * MINUTE) -> Result:
     """Do what the settings say; pauses move the clock."""
     async with aiohttp.ClientSession() as http:
-        return await choice.plan(VALUES).perform(Means(http, clock, clock.sleep), limit)
+        return await registry.perform(choice.plan(VALUES), Means(http, clock, clock.sleep), limit)
 
 
 async def test_a_workflow_is_dispatched_once_and_followed_to_its_end(ci: Ci, clock: MovingClock) -> None:

@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 
 from deploywatch.clock import utc_now
+from deploywatch.receiver.executors import registry
 from deploywatch.receiver.executors.plan import Means, Result
-from deploywatch.receiver.executors.registry import RollbackChoice, ScaleChoice
+from deploywatch.receiver.settings.executors.choice import RollbackChoice, ScaleChoice
 from tests.receiver.scene import MINUTE, until
 
 VALUES = {
@@ -146,7 +147,7 @@ async def perform(choice: RollbackChoice | ScaleChoice, limit: timedelta = MINUT
 
     plan = choice.plan({**VALUES, "replicas": "6"} if isinstance(choice, ScaleChoice) else VALUES)
     async with aiohttp.ClientSession() as http:
-        return await plan.perform(Means(http, utc_now, sleep), limit)
+        return await registry.perform(plan, Means(http, utc_now, sleep), limit)
 
 
 @pytest.mark.parametrize("name", ROLLBACKS)

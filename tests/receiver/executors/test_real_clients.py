@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from deploywatch.receiver.executors.registry import RollbackChoice, ScaleChoice
+from deploywatch.receiver.settings.executors.choice import RollbackChoice, ScaleChoice
 from tests.receiver.executors.test_presets import perform
 
 APPS = "/apis/apps/v1"

@@ -8,13 +8,15 @@ from datetime import timedelta
 from deploywatch.fakes.inbox import Inbox, Serving, serving
 from deploywatch.fakes.store import Received
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.channels import ChannelSettings, connect
-from deploywatch.receiver.channels.slack import SlackChannel, SlackSettings
-from deploywatch.receiver.config import ReceiverConfig
+from deploywatch.receiver.channels import connect
+from deploywatch.receiver.channels.slack import SlackChannel
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.lifecycle.resolution import postmortem
 from deploywatch.receiver.messages import Channel, Event
+from deploywatch.receiver.settings.channels import ChannelSettings
+from deploywatch.receiver.settings.channels.slack import SlackSettings
+from deploywatch.receiver.settings.config import ReceiverConfig
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
 

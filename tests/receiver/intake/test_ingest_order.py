@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.dedup_cache import AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.intake.payload import remembered, repeated, understand
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import alerts, incidents, metadata
 from tests.receiver import scene
 from tests.receiver.scene import MINUTE, NOON, alert, body, ended

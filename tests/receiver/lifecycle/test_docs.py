@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from deploywatch import config
 from deploywatch.cli import cli
-from deploywatch.receiver.config import ReceiverConfig
-from deploywatch.receiver.escalation.policy import DEADLINES
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.response import DEADLINES
 from tests.receiver.scene import MINUTE
 
 DOCS = Path(__file__).parents[3] / "docs"

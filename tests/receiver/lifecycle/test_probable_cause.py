@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.incidents.store import alert_view
-from deploywatch.receiver.lifecycle.flapping import Damping, quiet_needed
-from deploywatch.receiver.lifecycle.probable_cause import ANSWERS, Cause, Causes, hint
+from deploywatch.receiver.lifecycle.flapping import quiet_needed
+from deploywatch.receiver.lifecycle.probable_cause import ANSWERS, hint
 from deploywatch.receiver.messages import AlertView, Event
+from deploywatch.receiver.settings.causes import Cause, Causes
+from deploywatch.receiver.settings.flapping import Damping
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings
 

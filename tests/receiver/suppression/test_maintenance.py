@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.suppression.windows import RecurringWindow, Window, hold, occurrence
+from deploywatch.receiver.settings.maintenance import RecurringWindow
+from deploywatch.receiver.suppression.windows import Window, hold, occurrence
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, alert, ended, settings

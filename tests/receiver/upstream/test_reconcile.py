@@ -18,9 +18,9 @@ from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.settings.upstream import Reconcile
 from deploywatch.receiver.upstream.alertmanager import Seen, look
 from deploywatch.receiver.upstream.reconcile import Reconciler, compare
-from deploywatch.receiver.upstream.settings import Reconcile
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, settings
 from tests.support.processes import fetch, poll

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploywatch.receiver.incidents.store import Status
-from deploywatch.receiver.upstream.settings import Watchdog
+from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.upstream.watchdog import verdict
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, settings

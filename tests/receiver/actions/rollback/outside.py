@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.executors.plan import Means, Result, Values
+from deploywatch.receiver.executors.plan import Means, Result
+from deploywatch.receiver.settings.executors.plan import Values
 from tests.receiver.scene import HOUR, MINUTE, MovingClock
 
 GOOD = Result(good=True, detail="done")

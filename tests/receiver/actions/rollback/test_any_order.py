@@ -30,13 +30,14 @@ from deploywatch.receiver.actions.rollback.verify import Health
 from deploywatch.receiver.app import HANDLERS
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.executors.plan import Result, Values
-from deploywatch.receiver.executors.registry import RollbackChoice
+from deploywatch.receiver.executors.plan import Result
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.incidents.decide import Effect
 from deploywatch.receiver.jobs.queue import LEASE, claim
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.settings.executors.choice import RollbackChoice
+from deploywatch.receiver.settings.executors.plan import Values
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline
 from deploywatch.receiver.suppression import holding, maintenance

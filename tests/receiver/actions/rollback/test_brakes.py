@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, ApprovalState, Go, Refusal, Refused, Situation, decide
-from deploywatch.receiver.actions.settings.rollback import Rollback
 from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.settings.rollback import Rollback
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
 TARGET = {"service": "shop", "command": ["deploy", "{to_version}"], "verify": {"url": "http://exporter/health"}}

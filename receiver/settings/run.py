@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from deploywatch.receiver.executors.registry import Choice
+from deploywatch.receiver.settings.executors.choice import Choice
 
 
 class Run(Choice):

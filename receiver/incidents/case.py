@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.config import ReceiverConfig
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import NewJob, enqueue
 from deploywatch.receiver.messages import Event
+from deploywatch.receiver.settings.config import ReceiverConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.lifecycle.probable_cause import Cause
+from deploywatch.receiver.settings.causes import Cause
 
 
 def with_context(incident: Incident, why: str) -> str:

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, format_duration, parse_duration
-from deploywatch.receiver.actions.settings.prometheus import Signal
-from deploywatch.receiver.executors.registry import RollbackChoice
+from deploywatch.receiver.settings.executors.choice import RollbackChoice
+from deploywatch.receiver.settings.prometheus import Signal
 from deploywatch.secrets import Masked, Secret
 
 _SECRET_LENGTH = 16

@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import Field
 
 from deploywatch.config import Settings
-from deploywatch.receiver.executors.plan import Values
-from deploywatch.receiver.executors.steps import Steps, Word, filled
+from deploywatch.receiver.settings.executors.plan import Steps, Values, steps
+from deploywatch.receiver.settings.placeholders import Word
 
 Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of an environment variable."""
@@ -32,7 +32,7 @@ class Kubectl(Settings):
         name = f"deployment/{self.deployment}"
         change = (*kubectl, "set", "image", name, f"{self.container}={self.image}:{{to_version}}")
         wait = (*kubectl, "rollout", "status", name, f"--timeout={seconds(limit)}")
-        return filled((change, wait), values)
+        return steps((change, wait), values)
 
 
 class DockerCompose(Settings):
@@ -48,7 +48,7 @@ class DockerCompose(Settings):
         """`docker compose up` of this service alone, in the background."""
         project = ("--project-name", self.project) if self.project else ()
         up = (*self.program, "--file", self.file, *project, "up", "--detach", "--no-deps", self.service)
-        return filled((up,), values, {self.variable: "{to_version}"})
+        return steps((up,), values, {self.variable: "{to_version}"})
 
 
 class Helm(Settings):
@@ -63,9 +63,9 @@ class Helm(Settings):
         """`helm upgrade --reuse-values` or `helm rollback`, waiting until it is rolled out."""
         waiting = ("--namespace", self.namespace, "--wait", "--timeout", seconds(limit))
         if self.chart is None:
-            return filled((("helm", "rollback", self.release, *waiting),), values)
+            return steps((("helm", "rollback", self.release, *waiting),), values)
         version = ("--reuse-values", "--set-string", f"{self.value}={{to_version}}")
-        return filled((("helm", "upgrade", self.release, self.chart, *version, *waiting),), values)
+        return steps((("helm", "upgrade", self.release, self.chart, *version, *waiting),), values)
 
 
 class AzureSlotSwap(Settings):
@@ -80,7 +80,7 @@ class AzureSlotSwap(Settings):
         """`az webapp deployment slot swap`."""
         place = ("--resource-group", self.resource_group, "--name", self.app)
         slots = ("--slot", self.slot, "--target-slot", self.target_slot)
-        return filled((("az", "webapp", "deployment", "slot", "swap", *place, *slots),), values)
+        return steps((("az", "webapp", "deployment", "slot", "swap", *place, *slots),), values)
 
 
 class Azd(Settings):
@@ -95,7 +95,7 @@ class Azd(Settings):
         """`azd deploy --from-package`, asking nothing."""
         image = f"{self.image}:{{to_version}}"
         where = ("--cwd", self.project, "--environment", self.environment, "--no-prompt")
-        return filled((("azd", "deploy", self.service, "--from-package", image, *where),), values)
+        return steps((("azd", "deploy", self.service, "--from-package", image, *where),), values)
 
 
 def seconds(limit: timedelta) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from deploywatch.config import Settings
-from deploywatch.receiver.actions.settings.investigate import Investigate
-from deploywatch.receiver.actions.settings.post import StatusPage, Ticket
-from deploywatch.receiver.actions.settings.prometheus import Metrics
-from deploywatch.receiver.actions.settings.rollback import Rollback
-from deploywatch.receiver.actions.settings.run import Run
-from deploywatch.receiver.actions.settings.scale import Scale
+from deploywatch.receiver.settings.investigate import Investigate
+from deploywatch.receiver.settings.posting import StatusPage, Ticket
+from deploywatch.receiver.settings.prometheus import Metrics
+from deploywatch.receiver.settings.rollback import Rollback
+from deploywatch.receiver.settings.run import Run
+from deploywatch.receiver.settings.scale import Scale
 
 
 class ActionSettings(Settings):

@@ -1,20 +1,19 @@
-"""Runs one command: argv only, values checked before they go in, its whole process group ended at its time limit."""
+"""Runs commands: argv only, never a shell, each in a process group that is ended at the time limit."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import re
 import signal
-import string
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-PLACEHOLDERS = frozenset({"service", "environment", "from_version", "to_version"})
+from deploywatch.receiver.executors.plan import Means, Result
+from deploywatch.receiver.settings.executors.plan import Steps
+
 _OUTPUT_LIMIT = 64 * 1024
-_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]{0,199}")
 _KILL_SECONDS = 5.0
 _DRAIN_SECONDS = 2.0
 _LOOK_SECONDS = 0.02
@@ -44,35 +43,18 @@ class Ran:
         return f"{self.end}: {' / '.join(last)}" if last else self.end
 
 
-def check_template(command: Sequence[str], known: Collection[str] = PLACEHOLDERS) -> None:
-    """ValueError when an argument has a placeholder that nobody fills in, or braces that do not close."""
-    for argument in command:
-        try:
-            parts = [part[1:] for part in string.Formatter().parse(argument) if part[1] is not None]
-        except ValueError as error:
-            raise ValueError(f"{argument!r}: {error}; write {{{{ and }}}} for literal braces") from error
-        for name, spec, conversion in parts:
-            if name not in known:
-                raise ValueError(f"{argument!r}: unknown {{{name}}}; known: {', '.join(sorted(known))}")
-            if spec or conversion:
-                raise ValueError(f"{argument!r}: only {{{name}}} itself is filled in, without a format")
-
-
-def check_values(values: Mapping[str, str]) -> None:
-    """ValueError for a value that could mean more than itself where it is put.
-
-    A value starts with a letter, digit or underscore (so it is never read as an option) and has no spaces, quotes,
-    path traversal or control characters.
-    """
-    for name, value in values.items():
-        if not _SAFE.fullmatch(value) or ".." in value:
-            raise ValueError(f"{name} {value[:80]!r} has characters that are not passed to a command")
-
-
-def fill(command: Sequence[str], values: Mapping[str, str]) -> list[str]:
-    """Put the values into the arguments; ValueError for one that could mean more than itself."""
-    check_values(values)
-    return [argument.format_map(dict(values)) for argument in command]
+async def perform(steps: Steps, _means: Means, limit: timedelta) -> Result:
+    """Run the steps until one is not good, all within one time limit."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit.total_seconds()
+    ran = Ran(0, "")
+    for number, argv in enumerate(steps.commands, 1):
+        left = timedelta(seconds=max(end - loop.time(), 0))
+        ran = await run(argv, left, variables=steps.variables)
+        if not ran.good:
+            where = f"step {number} of {len(steps.commands)}, {argv[0]}: " if len(steps.commands) > 1 else ""
+            return Result(good=False, detail=f"{where}{ran}")
+    return Result(good=True, detail=str(ran))
 
 
 async def run(

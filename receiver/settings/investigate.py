@@ -8,8 +8,8 @@ from pydantic import Field
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
-from deploywatch.receiver.actions.settings.prometheus import Query
-from deploywatch.receiver.executors.registry import Choice
+from deploywatch.receiver.settings.executors.choice import Choice
+from deploywatch.receiver.settings.prometheus import Query
 
 
 class Log(Choice):

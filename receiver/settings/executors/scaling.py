@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from deploywatch.config import Settings
-from deploywatch.receiver.executors.plan import Values
-from deploywatch.receiver.executors.presets import seconds
-from deploywatch.receiver.executors.steps import Steps, Word, filled
+from deploywatch.receiver.settings.executors.plan import Steps, Values, steps
+from deploywatch.receiver.settings.executors.presets import seconds
+from deploywatch.receiver.settings.placeholders import Word
 
 
 class ScaleKubectl(Settings):
@@ -26,7 +26,7 @@ class ScaleKubectl(Settings):
         kubectl = ("kubectl", *context, "--namespace", self.namespace)
         name = f"deployment/{self.deployment}"
         wait = (*kubectl, "rollout", "status", name, f"--timeout={seconds(limit)}")
-        return filled(((*kubectl, "scale", name, "--replicas={replicas}"), wait), values)
+        return steps(((*kubectl, "scale", name, "--replicas={replicas}"), wait), values)
 
 
 class ScaleDockerCompose(Settings):
@@ -41,7 +41,7 @@ class ScaleDockerCompose(Settings):
         """`docker compose up --scale`, leaving what runs as it is."""
         project = ("--project-name", self.project) if self.project else ()
         up = (*self.program, "--file", self.file, *project, "up", "--detach", "--no-deps", "--no-recreate")
-        return filled(((*up, "--scale", f"{self.service}={{replicas}}", self.service),), values)
+        return steps(((*up, "--scale", f"{self.service}={{replicas}}", self.service),), values)
 
 
 class ScaleAzure(Settings):
@@ -53,4 +53,4 @@ class ScaleAzure(Settings):
     def plan(self, values: Values, limit: timedelta) -> Steps:
         """`az appservice plan update`."""
         place = ("--resource-group", self.resource_group, "--name", self.app_service_plan)
-        return filled((("az", "appservice", "plan", "update", *place, "--number-of-workers", "{replicas}"),), values)
+        return steps((("az", "appservice", "plan", "update", *place, "--number-of-workers", "{replicas}"),), values)

@@ -16,11 +16,11 @@ from deploywatch import config
 from deploywatch.config import RelativePath, Settings
 from deploywatch.conventions import AlertLabel
 from deploywatch.quantity import Duration, parse_duration
-from deploywatch.receiver.actions.settings import ActionSettings
-from deploywatch.receiver.channels import ChannelSettings
-from deploywatch.receiver.lifecycle.settings import PeopleSettings
-from deploywatch.receiver.strategy import Severity, StrategyTable
-from deploywatch.receiver.upstream.settings import Upstream
+from deploywatch.receiver.settings.actions import ActionSettings
+from deploywatch.receiver.settings.channels import ChannelSettings
+from deploywatch.receiver.settings.people import PeopleSettings
+from deploywatch.receiver.settings.strategy import Severity, StrategyTable
+from deploywatch.receiver.settings.upstream import Upstream
 from deploywatch.secrets import SecretUrl
 
 _NAME_LIMIT = 100

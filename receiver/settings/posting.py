@@ -8,9 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
-from deploywatch.receiver.actions.command import check_template
-from deploywatch.receiver.channels.errors import HttpUrl, Token
-from deploywatch.receiver.executors.http import texts
+from deploywatch.receiver.settings.fields import HttpUrl, Token
+from deploywatch.receiver.settings.placeholders import check_template, texts
 from deploywatch.secrets import Masked, Secret
 
 PLACEHOLDERS = frozenset(

@@ -7,11 +7,11 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from deploywatch.config import Settings, nearest
-from deploywatch.receiver.escalation.policy import Escalation, Response
-from deploywatch.receiver.lifecycle.flapping import Damping
-from deploywatch.receiver.lifecycle.probable_cause import Causes
+from deploywatch.receiver.settings.causes import Causes
+from deploywatch.receiver.settings.flapping import Damping
+from deploywatch.receiver.settings.maintenance import RecurringWindow
 from deploywatch.receiver.settings.on_call import Schedule
-from deploywatch.receiver.suppression.windows import RecurringWindow
+from deploywatch.receiver.settings.response import Escalation, Response
 
 
 class PeopleSettings(Settings):

@@ -1,0 +1,94 @@
+"""Which executor a target has: exactly one of those that its action knows."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from deploywatch.config import Settings
+from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.settings.executors.http import GitHub, Http
+from deploywatch.receiver.settings.executors.plan import Executor, Plan, Steps, Values, steps
+from deploywatch.receiver.settings.executors.presets import Azd, AzureSlotSwap, DockerCompose, Helm, Kubectl
+from deploywatch.receiver.settings.executors.scaling import ScaleAzure, ScaleDockerCompose, ScaleKubectl
+from deploywatch.receiver.settings.placeholders import PLACEHOLDERS, check_template
+
+
+class Choice(Settings):
+    """One way to do it, within `timeout`.
+
+    `command` is an argv list, never a shell; placeholders such as `{to_version}` are filled in within each argument.
+    """
+
+    ways: ClassVar[tuple[str, ...]] = ("command", "http", "github")
+    placeholders: ClassVar[frozenset[str]] = PLACEHOLDERS
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    http: Http | None = None
+    github: GitHub | None = None
+    timeout: Duration = parse_duration("5m")
+
+    @field_validator("command")
+    @classmethod
+    def _known_placeholders(cls, command: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        check_template(command or (), cls.placeholders)
+        return command
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [way for way in self.ways if getattr(self, way) is not None]
+        if len(given) != 1:
+            found = f"not {' and '.join(given)}" if given else "none is given"
+            raise ValueError(f"write exactly one of {', '.join(self.ways)}; {found}")
+        try:
+            self.plan(self._anything())
+        except KeyError as error:
+            known = ", ".join(f"{{{name}}}" for name in sorted(self.placeholders | {"id"}))
+            raise ValueError(f"{given[0]} has {{{error.args[0]}}}, which is not known here; known: {known}") from error
+        return self
+
+    def _anything(self) -> Values:
+        return dict.fromkeys((*self.placeholders, "id"), "1")
+
+    def plan(self, values: Values) -> Plan:
+        """What is about to be done; ValueError for a value that could mean more than itself."""
+        if self.command is not None:
+            return self._own(self.command, values)
+        chosen: Executor = next(way for name in self.ways if (way := getattr(self, name)) is not None)
+        return chosen.plan(values, self.timeout)
+
+    @staticmethod
+    def _own(command: tuple[str, ...], values: Values) -> Steps:
+        return steps((command,), values)
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that it starts."""
+        return self.plan(self._anything()).programs
+
+
+class RollbackChoice(Choice):
+    """The ways to go back to a version."""
+
+    ways: ClassVar[tuple[str, ...]] = (
+        *("command", "kubectl", "docker_compose", "helm", "azure_slot_swap", "azd"),
+        *("http", "github"),
+    )
+
+    kubectl: Kubectl | None = None
+    docker_compose: DockerCompose | None = None
+    helm: Helm | None = None
+    azure_slot_swap: AzureSlotSwap | None = None
+    azd: Azd | None = None
+
+
+class ScaleChoice(Choice):
+    """The ways to run more of a service."""
+
+    ways: ClassVar[tuple[str, ...]] = ("command", "kubectl", "docker_compose", "azure", "http", "github")
+    placeholders: ClassVar[frozenset[str]] = frozenset({"service", "environment", "replicas"})
+
+    kubectl: ScaleKubectl | None = None
+    docker_compose: ScaleDockerCompose | None = None
+    azure: ScaleAzure | None = None
