@@ -18,7 +18,8 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.executors import command
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
@@ -45,14 +46,14 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         now = context.clock()
-        alerts = [alert for alert in store.alerts_of(connection, incident.id) if alert.firing]
+        alerts = [alert for alert in incident_alerts.views(connection, incident.id) if alert.firing]
         deployed = ledger.recent(
             connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment
         )
         found = (*_facts(alerts, deployed), *signals, *logs)
         kept = [f"{one.name} ({attachments.keep(connection, incident.id, one, now)})" for one in found]
         text = "; ".join((*_findings(alerts, deployed), f"health: {health}", f"kept: {', '.join(kept)}"))
-        store.write_line(connection, incident.id, now, "investigated", text)
+        timeline.write(connection, incident.id, now, "investigated", text)
 
     return done(record=record)
 

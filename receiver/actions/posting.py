@@ -15,7 +15,8 @@ from sqlalchemy import Connection, select
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.executors.http import at
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, backoff, done, enqueue, failed, retry
 from deploywatch.receiver.messages import DeliveryError
@@ -126,7 +127,7 @@ class HttpSystem:
 
     def _said(self, context: Context, job: Job, state: str, text: str) -> tuple[str, Any]:
         """The text, and what writes it to the timeline."""
-        return text, lambda c: store.write_line(c, job.incident_id, context.clock(), f"{self.kind}_{state}", text)
+        return text, lambda c: timeline.write(c, job.incident_id, context.clock(), f"{self.kind}_{state}", text)
 
 
 TICKET = HttpSystem("ticket", "ticket")
@@ -191,6 +192,6 @@ def _found(answer: Any, path: str) -> str:
 
 
 def _facts(connection: Connection, context: Context, job: Job) -> dict[str, str]:
-    alerts = store.alerts_of(connection, job.incident_id)
+    alerts = incident_alerts.views(connection, job.incident_id)
     incident = store.get(connection, job.incident_id)
     return facts(incident, alerts[0].summary if alerts else "", context.settings.external_url)

@@ -17,7 +17,7 @@ from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_fou
 from deploywatch.receiver.api.schemas import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -148,7 +148,7 @@ class Incidents:
         """Add a person's words to the timeline."""
 
         def change(c: Connection, _: ReceiverConfig, incident: Incident, person: Comment, now: datetime) -> Incident:
-            store.write_line(c, incident.id, now, "comment", person.note, actor=person.by)
+            timeline.write(c, incident.id, now, "comment", person.note, actor=person.by)
             return incident
 
         return await self._change(request, Comment, change)

@@ -18,7 +18,7 @@ from deploywatch.receiver.api.schemas import (
     IncidentAnswer,
     WholeIncidentAnswer,
 )
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts, store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist
 from deploywatch.receiver.lifecycle.checklist import Check
@@ -82,7 +82,7 @@ def whole_json(connection: Connection, settings: ReceiverConfig, wanted: int, cl
                 "labels": dict(alert.labels),
                 "annotations": dict(alert.annotations),
             }
-            for alert in store.alerts_of(connection, wanted)
+            for alert in alerts.views(connection, wanted)
         ],
         "rollbacks": [
             {**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])}
@@ -92,7 +92,7 @@ def whole_json(connection: Connection, settings: ReceiverConfig, wanted: int, cl
         "maintenance": _hold(hold) if hold else None,
         "timeline": [
             {"at": entry.at.isoformat(), "kind": entry.kind, "actor": entry.actor, "text": entry.text}
-            for entry in store.timeline_of(connection, wanted)
+            for entry in timeline.entries(connection, wanted)
         ],
     }
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents.store import SYSTEM, Incident, alert_view
+from deploywatch.receiver.incidents.alerts import view
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.messages import (
     AlertView,
@@ -84,7 +86,7 @@ def _opened(file: Path, settings: ReceiverConfig, now: datetime) -> tuple[Incide
         opened_at=min(now, first.starts_at),
         correlation=correlation(first, settings.further_labels),
     )
-    return incident, tuple(alert_view(alert, settings.strategy.severity(alert)) for alert in alerts)
+    return incident, tuple(view(alert, settings.strategy.severity(alert)) for alert in alerts)
 
 
 def _deployment(incident: Incident) -> DeploymentView:

@@ -12,7 +12,7 @@ from deploywatch.quantity import format_duration
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, State, done, retry
 from deploywatch.receiver.messages import Event
@@ -116,7 +116,7 @@ def _remind(
     incident = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *told))))
     store.save(connection, incident)
     names = ", ".join(told) or "nobody: no channel has heard of it, and nobody is on call"
-    store.write_line(connection, incident.id, now, "reminded", f"reminded {names}: {text}")
+    timeline.write(connection, incident.id, now, "reminded", f"reminded {names}: {text}")
     note = with_context(incident, text)
     tell(
         connection,
@@ -133,5 +133,5 @@ def _remind(
 
 def _last_update(connection: Connection, incident: Incident) -> datetime:
     """When people last heard how it stands; at first, when somebody took it in hand."""
-    said = store.moments(connection, incident.id, UPDATE_LINE)
+    said = timeline.moments(connection, incident.id, UPDATE_LINE)
     return said[-1] if said else incident.acknowledged_at or incident.opened_at

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.decide import Reason
 
 Said = set[tuple[int, Reason]]
@@ -40,11 +40,11 @@ class Anomalies:
         """Write each remark that its incident's timeline does not have yet."""
         if not self.new:
             return
-        there = store.kinds(connection, {incident_id for incident_id, _ in self.new})
-        store.write_lines(
+        there = timeline.kinds(connection, {incident_id for incident_id, _ in self.new})
+        timeline.write_all(
             connection,
             [
-                store.line(incident_id, now, reason, f"{_TEXTS[reason].format(what)}; from here on only counted")
+                timeline.line(incident_id, now, reason, f"{_TEXTS[reason].format(what)}; from here on only counted")
                 for (incident_id, reason), what in self.new.items()
                 if (incident_id, reason) not in there
             ],

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import NewJob, enqueue
 from deploywatch.receiver.messages import Event
@@ -34,7 +34,7 @@ class Case:
 
     def note(self, kind: str, text: str) -> None:
         """Add a line to the incident's timeline."""
-        store.write_line(self.connection, self.incident.id, self.now, kind, text)
+        timeline.write(self.connection, self.incident.id, self.now, kind, text)
 
     def queue_for_incident(self, kind: str) -> None:
         """Queue a job of this kind, once an incident."""

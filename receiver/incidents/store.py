@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, exists, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, exists, or_, select, update
 
-from deploywatch.conventions import AlertAnnotation, IncidentMetric
-from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents.decide import Episode
-from deploywatch.receiver.incidents.outcomes import outcome
-from deploywatch.receiver.messages import AlertView, IncidentView, TimelineEntryView, identity
+from deploywatch.receiver.incidents.chunks import chunks
+from deploywatch.receiver.messages import IncidentView, identity
 from deploywatch.receiver.settings.strategy import Severity
-from deploywatch.receiver.store import counters, insert_all, insert_id, upsert
-from deploywatch.receiver.store.schema import action_runs, alerts, incidents, rollbacks, timeline
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.schema import action_runs, incidents, rollbacks
 
-K = TypeVar("K", int, str)
-
-SYSTEM = "deploywatch"
 PAGE = "/incidents/{id}"
 """Where a person sees an incident in a browser."""
-_CHUNK = 500
-_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Status(StrEnum):
@@ -114,15 +105,6 @@ _OWN = tuple(column.name for column in incidents.columns if column.name not in (
 # Built once, because every action and message needs them.
 _ONE = _INCIDENTS.where(incidents.c.id == bindparam("which"))
 _SAVE = update(incidents).where(incidents.c.id == bindparam("which"))
-_ALERTS_OF = (
-    select(alerts)
-    .where(alerts.c.incident_id == bindparam("incident"))
-    .order_by(alerts.c.starts_at, alerts.c.fingerprint)
-)
-
-_EPISODES = select(
-    alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status, alerts.c.annotations, alerts.c.incident_id
-).where(alerts.c.current, alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
 
 
 def open_key(service: str, environment: str, correlation: Mapping[str, str] | None = None) -> str:
@@ -151,7 +133,7 @@ def get(connection: Connection, incident_id: int) -> Incident:
 def open_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incident]:
     """The open incidents of these keys."""
     found = {}
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys):
         for row in connection.execute(select(incidents).where(incidents.c.open_key.in_(chunk))).mappings():
             found[row["open_key"]] = _incident(row)
     return found
@@ -199,135 +181,6 @@ def save(connection: Connection, incident: Incident) -> None:
     connection.execute(_SAVE, {"which": incident.id, **values})
 
 
-def write_line(
-    connection: Connection, incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM
-) -> None:
-    """Add one line to the timeline; one that says how an action ended is counted."""
-    write_lines(connection, [line(incident_id, at, kind, text, actor=actor)])
-    if counted := outcome(kind):
-        counters.add(connection, IncidentMetric.ACTIONS, *counted)
-
-
-def line(incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM) -> dict[str, Any]:
-    """One line of the timeline, to be written with others."""
-    return {"incident_id": incident_id, "at": at, "kind": kind, "actor": actor, "text": text[:4000]}
-
-
-def write_lines(connection: Connection, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Add lines to timelines."""
-    if lines:
-        insert_all(connection, timeline, lines)
-
-
-def timeline_of(connection: Connection, incident_id: int) -> list[TimelineEntryView]:
-    """The incident's timeline, oldest first."""
-    query = select(timeline).where(timeline.c.incident_id == incident_id).order_by(timeline.c.at, timeline.c.id)
-    return [
-        TimelineEntryView(at=row["at"], kind=row["kind"], actor=row["actor"], text=row["text"])
-        for row in connection.execute(query).mappings()
-    ]
-
-
-def kinds(connection: Connection, incident_ids: Iterable[int]) -> set[tuple[int, str]]:
-    """Which kinds of lines are on these incidents' timelines."""
-    query = select(timeline.c.incident_id, timeline.c.kind).distinct()
-    return {
-        (incident_id, kind)
-        for chunk in _chunks(incident_ids)
-        for incident_id, kind in connection.execute(query.where(timeline.c.incident_id.in_(chunk)))
-    }
-
-
-def rollback_said(connection: Connection, incident_id: int) -> str:
-    """What the incident's timeline last said of a rollback; an empty text when it never did."""
-    of_rollbacks = or_(timeline.c.kind.startswith("rollback_"), timeline.c.kind.startswith("approval_"))
-    query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, of_rollbacks)
-    return connection.execute(query.order_by(timeline.c.id.desc()).limit(1)).scalar() or ""
-
-
-def moments(connection: Connection, incident_id: int, kind: str) -> list[datetime]:
-    """When lines of one kind were written to the incident's timeline, oldest first."""
-    query = select(timeline.c.at).where(timeline.c.incident_id == incident_id, timeline.c.kind == kind)
-    return list(connection.execute(query.order_by(timeline.c.at, timeline.c.id)).scalars())
-
-
-def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
-    """The current episode of each fingerprint that is known, with the incident that it belongs to."""
-    return {
-        fingerprint: (Episode(starts_at, status == "firing", annotations), incident_id)
-        for chunk in _chunks(fingerprints)
-        for fingerprint, starts_at, status, annotations, incident_id in connection.execute(
-            _EPISODES, {"fingerprints": chunk}
-        )
-    }
-
-
-def save_alerts(
-    connection: Connection,
-    changed: Sequence[tuple[Alert, str, int | None]],
-    now: datetime,
-    *,
-    overtaken: Iterable[str] = (),
-) -> None:
-    """Store episodes as (alert, severity, incident); the newest of a fingerprint becomes its current one.
-
-    `overtaken` are the fingerprints that have an older current episode in the store.
-    """
-    newest: dict[str, datetime] = {}
-    for alert, _, _ in changed:
-        newest[alert.fingerprint] = max(alert.starts_at, newest.get(alert.fingerprint, alert.starts_at))
-    for chunk in _chunks(overtaken):
-        connection.execute(
-            update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
-        )
-    rows = (
-        _alert_row(alert, severity, incident, now, current=alert.starts_at == newest[alert.fingerprint])
-        for alert, severity, incident in changed
-    )
-    upsert(connection, alerts, rows)
-
-
-def firing(connection: Connection) -> list[Alert]:
-    """Every alert that fires as far as the store knows and belongs to an incident that is not over."""
-    query = (
-        select(alerts)
-        .join(incidents, incidents.c.id == alerts.c.incident_id)
-        .where(alerts.c.current, alerts.c.status == "firing", incidents.c.open_key.is_not(None))
-    )
-    return [_alert(row) for row in connection.execute(query).mappings()]
-
-
-def last_update(connection: Connection, name: str) -> datetime | None:
-    """When an alert of this name was last heard of, as `hear` noted it."""
-    query = select(func.max(alerts.c.updated_at)).where(alerts.c.fingerprint == _heard(name))
-    found: datetime | None = connection.execute(query).scalar()
-    return found
-
-
-def hear(connection: Connection, alert: Alert, now: datetime) -> None:
-    """Note that an alert was heard of which belongs to no incident, such as a watchdog."""
-    noted = Alert(_heard(alert.name), False, _ALWAYS, None, alert.labels)
-    upsert(connection, alerts, [_alert_row(noted, "low", None, now)])
-
-
-def _heard(name: str) -> str:
-    return f"heard:{hashlib.sha256(name.encode()).hexdigest()}"
-
-
-def is_quiet(connection: Connection, incident_id: int) -> bool:
-    """Whether none of the incident's alerts fires."""
-    query = select(alerts.c.fingerprint).where(
-        alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing"
-    )
-    return connection.execute(query.limit(1)).first() is None
-
-
-def alerts_of(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
-    """The incident's alerts as templates see them, in the order in which they began."""
-    rows = connection.execute(_ALERTS_OF, {"incident": incident_id}).mappings()
-    return tuple(alert_view(_alert(row), row["severity"]) for row in rows)
-
-
 def _incident(row: RowMapping) -> Incident:
     values = {key: row[key] for key in row if key != "open_key"}
     acted = bool(values.pop("mitigation", False))
@@ -336,58 +189,3 @@ def _incident(row: RowMapping) -> Incident:
 
 def _columns(incident: Incident) -> dict[str, Any]:
     return {name: getattr(incident, name) for name in _OWN} | {"channels": list(incident.channels)}
-
-
-def _alert_row(
-    alert: Alert, severity: str, incident_id: int | None, now: datetime, *, current: bool = True
-) -> dict[str, Any]:
-    return {
-        "fingerprint": alert.fingerprint,
-        "starts_at": alert.starts_at,
-        "current": current,
-        "incident_id": incident_id,
-        "status": "firing" if alert.firing else "resolved",
-        "ends_at": alert.ends_at,
-        "severity": severity,
-        "labels": alert.labels,
-        "annotations": alert.annotations,
-        "generator_url": alert.generator_url,
-        "updated_at": now,
-    }
-
-
-def alert_view(alert: Alert, severity: str) -> AlertView:
-    """An alert as templates see it."""
-    annotations = alert.annotations
-    return AlertView(
-        name=alert.name,
-        firing=alert.firing,
-        severity=severity,
-        summary=annotations.get(AlertAnnotation.SUMMARY, ""),
-        description=annotations.get(AlertAnnotation.DESCRIPTION, ""),
-        value=annotations.get(AlertAnnotation.VALUE, ""),
-        threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),
-        runbook_url=annotations.get(AlertAnnotation.RUNBOOK_URL, ""),
-        dashboard_url=annotations.get(AlertAnnotation.DASHBOARD_URL, ""),
-        starts_at=alert.starts_at,
-        ends_at=alert.ends_at,
-        labels=alert.labels,
-        annotations=annotations,
-    )
-
-
-def _alert(row: RowMapping) -> Alert:
-    return Alert(
-        fingerprint=row["fingerprint"],
-        firing=row["current"] and row["status"] == "firing",
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-        labels=row["labels"],
-        annotations=row["annotations"],
-    )
-
-
-def _chunks(items: Iterable[K]) -> Iterable[list[K]]:
-    """SQLite takes a bounded number of values in one statement."""
-    whole = sorted(set(items))
-    return (whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))

@@ -14,7 +14,8 @@ from deploywatch.quantity import parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.escalation import escalate
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.anomalies import Anomalies
 from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, decide_repeated
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
@@ -132,7 +133,7 @@ class Ingest:
 
     def hear(self, alert: Alert) -> Decision:
         """Note a watchdog, which belongs to no incident."""
-        store.hear(self.connection, alert, self.now)
+        incident_alerts.hear(self.connection, alert, self.now)
         return _HEARD
 
     def miss(self, delivery: Delivery) -> None:
@@ -156,12 +157,16 @@ class Ingest:
         self._save_alerts()
         for incident_id in self.resolved:
             incident = store.get(self.connection, incident_id)
-            if not incident.resolved_at and not incident.quiet_since and store.is_quiet(self.connection, incident_id):
+            if (
+                not incident.resolved_at
+                and not incident.quiet_since
+                and incident_alerts.is_quiet(self.connection, incident_id)
+            ):
                 self.queued = True
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
 
     def _save_alerts(self) -> None:
-        store.save_alerts(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
+        incident_alerts.save(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
         self.changed.clear()
         self.overtaken.clear()
 
@@ -259,7 +264,7 @@ class Ingest:
 
     def _line(self, incident_id: int, kind: str, text: str) -> None:
         self._write_gathered()
-        store.write_line(self.connection, incident_id, self.now, kind, text)
+        timeline.write(self.connection, incident_id, self.now, kind, text)
 
     def _gather(self, incident_id: int, kind: str, what: str) -> None:
         self.notes[incident_id, kind][what] += 1
@@ -267,10 +272,10 @@ class Ingest:
     def _write_gathered(self) -> None:
         """One line for all the alerts that did the same to an incident, in the order in which they began to."""
         rows = [
-            store.line(incident_id, self.now, kind, _summed(tally, _DID[kind]))
+            timeline.line(incident_id, self.now, kind, _summed(tally, _DID[kind]))
             for (incident_id, kind), tally in self.notes.items()
         ]
-        store.write_lines(self.connection, rows)
+        timeline.write_all(self.connection, rows)
         self.notes.clear()
 
 
@@ -345,7 +350,7 @@ def ingest(
     alerts = [alert for delivery in new for alert in delivery.alerts]
     known, changes = alert_cache.episodes, alert_cache.changes
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
-        known.update(store.episodes(connection, unknown))
+        known.update(incident_alerts.episodes(connection, unknown))
     state = Ingest(
         connection,
         settings,

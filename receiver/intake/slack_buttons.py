@@ -19,7 +19,7 @@ from deploywatch.receiver.channels.slack_requests import (
     verify,
 )
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
 from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.settings.channels.slack import SlackSettings
@@ -77,7 +77,7 @@ class SlackButtons:
             return ""
         refused = _answer(connection, pressed, now)
         if refused:
-            store.write_line(connection, incident.id, now, "action_refused", refused, actor=pressed.who)
+            timeline.write(connection, incident.id, now, "action_refused", refused, actor=pressed.who)
         return refused
 
 

@@ -12,7 +12,8 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
-from deploywatch.receiver.incidents import store, stored
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause
@@ -46,12 +47,12 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def _find_cause(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
     recent = ledger.recent(connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment)
-    alerts = store.alerts_of(connection, incident.id)
+    alerts = incident_alerts.views(connection, incident.id)
     found = probable_cause.hint(alerts, recent, incident.opened_at, settings.causes)
     if (found.cause, found.why) == (incident.cause, incident.cause_why):
         return
     store.save(connection, replace(incident, cause=found.cause, cause_why=found.why))
-    store.write_line(connection, incident.id, now, "cause", str(found))
+    timeline.write(connection, incident.id, now, "cause", str(found))
     if found.cause != incident.cause:
         _answer(connection, settings, incident, found, now)
 
@@ -62,7 +63,7 @@ def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident
     if TELL_OWNER in actions:
         _tell_owner(connection, settings, store.get(connection, incident.id), found, now)
     others = [action for action in actions if action != TELL_OWNER]
-    if others and (alert := stored.leading(connection, incident.id)):
+    if others and (alert := incident_alerts.leading(connection, incident.id)):
         case = Case(connection, settings, store.get(connection, incident.id), alert, Event.OPENED, now)
         queue_all(case, others)
 
@@ -74,7 +75,7 @@ def _tell_owner(
     channels = reach(settings.oncall, [owner], incident.service, now).channels if owner else ()
     if not channels:
         text = f"nobody is configured as the owner of {found.dependency or 'the dependency'}, so nobody is told"
-        store.write_line(connection, incident.id, now, "action_refused", text)
+        timeline.write(connection, incident.id, now, "action_refused", text)
         return
     why = f"{owner} owns {found.dependency or 'the dependency'}; {found.why}"
     escalate.at_once(connection, settings, incident, now, why=why, once=f"owner:{owner}", channels=channels)

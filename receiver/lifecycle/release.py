@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store, stored
+from deploywatch.receiver.incidents import alerts, store, timeline
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
@@ -38,7 +38,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 def _release(connection: Connection, context: Context, job: Job) -> None:
     now, incident, held = context.clock(), store.get(connection, job.incident_id), job.payload
     over = "not silenced any more" if "silenced_until" in held else "maintenance is over"
-    store.write_line(connection, incident.id, now, "action_released", f"{over}: {_what(job)}")
+    timeline.write(connection, incident.id, now, "action_released", f"{over}: {_what(job)}")
     if "job" in held:
         enqueue(connection, now, NewJob(**held["job"], key=f"{job.key}:released", run_at=now, incident_id=incident.id))
         return
@@ -55,13 +55,13 @@ def _release(connection: Connection, context: Context, job: Job) -> None:
             channels=held["tell"],
         )
         return
-    alert = stored.alert(connection, held["fingerprint"], datetime.fromisoformat(held["starts_at"]))
+    alert = alerts.episode(connection, held["fingerprint"], datetime.fromisoformat(held["starts_at"]))
     queue_all(Case(connection, context.settings, incident, alert, event, now), held["do"])
 
 
 def _left(connection: Connection, job: Job, now: datetime) -> None:
     text = f"{_what(job)}: not done, the incident is over"
-    store.write_line(connection, job.incident_id, now, "action_dropped", text)
+    timeline.write(connection, job.incident_id, now, "action_dropped", text)
 
 
 def _what(job: Job) -> str:

@@ -14,8 +14,9 @@ from deploywatch.receiver.actions.posting import queue_ends
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
-from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.store import SYSTEM, Incident, Status
+from deploywatch.receiver.incidents import alerts, store, timeline
+from deploywatch.receiver.incidents.store import Incident, Status
+from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, backoff, done, enqueue, retry
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
@@ -33,7 +34,7 @@ def watch_quiet(connection: Connection, incident: Incident, now: datetime, quiet
     quiet = replace(incident, quiet_since=now)
     store.save(connection, quiet)
     text = f"every alert has resolved; resolves in {format_duration(quiet_time)} if it stays quiet"
-    store.write_line(connection, incident.id, now, "quiet", text)
+    timeline.write(connection, incident.id, now, "quiet", text)
     job = NewJob(
         kind=SETTLE,
         key=f"settle:{incident.id}:{now.isoformat()}",
@@ -55,7 +56,7 @@ def resolve(
     over = replace(incident, resolved_at=now, resolved_by=by)
     store.save(connection, over)
     durations.resolved(connection, over)
-    store.write_line(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
+    timeline.write(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
     more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
     tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
     queue_ends(connection, settings, over, now)
@@ -77,19 +78,19 @@ async def settle(context: Context, job: Job) -> Outcome:
     incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
     if incident.quiet_since != since:
         return done("it fired again")
-    reopened = await context.store.read(lambda connection: store.moments(connection, job.incident_id, "reopened"))
+    reopened = await context.store.read(lambda connection: timeline.moments(connection, job.incident_id, "reopened"))
     quiet = quiet_needed(reopened, since, context.settings.quiet_time, context.settings.damping)
     if now < since + quiet.time:
         text = f"{quiet.why}; it resolves at {since + quiet.time:%H:%M:%S} UTC if it stays so"
 
         def wait(connection: Connection) -> None:
-            store.write_line(connection, job.incident_id, now, "damped", text)
+            timeline.write(connection, job.incident_id, now, "damped", text)
 
         return Outcome(State.READY, quiet.why, since + quiet.time - now, wait)
 
     def record(connection: Connection) -> None:
         incident = store.get(connection, job.incident_id)
-        if incident.quiet_since == since and store.is_quiet(connection, incident.id):
+        if incident.quiet_since == since and alerts.is_quiet(connection, incident.id):
             why = f"all alerts quiet for {format_duration(quiet.time)}"
             resolve(connection, context.settings, incident, now, by=SYSTEM, why=why)
 
@@ -101,8 +102,8 @@ def postmortem(connection: Connection, context: Context, incident_id: int) -> st
     incident = store.get(connection, incident_id)
     return context.templates.render_postmortem(
         incident.view(context.settings.external_url),
-        store.alerts_of(connection, incident_id),
-        store.timeline_of(connection, incident_id),
+        alerts.views(connection, incident_id),
+        timeline.entries(connection, incident_id),
         _rollback(connection, incident_id),
         _deployment(connection, incident),
     )
@@ -121,7 +122,7 @@ async def draft(context: Context, job: Job) -> Outcome:
         return retry(f"cannot write {file}: {error.strerror}", backoff(job.attempts))
     return done(
         str(file),
-        lambda connection: store.write_line(
+        lambda connection: timeline.write(
             connection, job.incident_id, context.clock(), "postmortem", f"post-mortem drafted: {file.name}"
         ),
     )

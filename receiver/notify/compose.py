@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts, store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job
 from deploywatch.receiver.messages import DeploymentView, Event, Message, RollbackView, Story
@@ -58,12 +58,12 @@ def _compose(connection: Connection, context: Context, job: Job) -> Told:
         event=event,
         at=datetime.fromisoformat(job.payload["at"]),
         incident=incident.view(context.settings.external_url),
-        alerts=store.alerts_of(connection, incident.id),
+        alerts=alerts.views(connection, incident.id),
         deployment=_deployed(connection, incident),
         rollback=_unpack(job.payload["rollback"]),
         note=job.payload["note"],
         bridge=context.settings.response.bridge_of(incident.id),
-        rollback_said=store.rollback_said(connection, incident.id) if event in CHANGES_STATE else "",
+        rollback_said=timeline.rollback_said(connection, incident.id) if event in CHANGES_STATE else "",
         **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
     references = {row.channel: row.reference for row in connection.execute(_REFERENCES, {"incident": incident.id})}

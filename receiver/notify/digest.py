@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
 from deploywatch.receiver.messages import Event
@@ -60,7 +61,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def _untold(connection: Connection, incident_id: int) -> tuple[datetime | None, Sequence[str]]:
     """When people last heard of the incident, and the lines about what joined it since then."""
-    told = max(store.moments(connection, incident_id, "told"), default=None)
+    told = max(incident_timeline.moments(connection, incident_id, "told"), default=None)
     query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, timeline.c.kind.in_(_LINES))
     if told is not None:
         query = query.where(timeline.c.at > told)

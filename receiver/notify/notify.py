@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch import logs
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import (
     Job,
@@ -190,14 +190,14 @@ def _delivered(
     def record(connection: Connection) -> None:
         if sent and sent != reference:
             upsert(connection, threads, [{"incident_id": job.incident_id, "channel": name, "reference": sent}])
-        store.write_line(connection, job.incident_id, context.clock(), "told", f"{name}: {message.title}{how}")
+        timeline.write(connection, job.incident_id, context.clock(), "told", f"{name}: {message.title}{how}")
 
     return record
 
 
 def _gave_up(context: Context, job: Job, text: str, *, kind: str = "not_told") -> Any:
     def record(connection: Connection) -> None:
-        store.write_line(connection, job.incident_id, context.clock(), kind, text)
+        timeline.write(connection, job.incident_id, context.clock(), kind, text)
         _fall_back(connection, context, job, text)
 
     return record
@@ -219,7 +219,7 @@ def _fall_back(connection: Connection, context: Context, job: Job, trouble: str)
         payload={**job.payload, "channel": other, "instead_of": name},
     )
     if enqueue(connection, now, instead):
-        store.write_line(connection, job.incident_id, now, "fell_back", f"{other} is told instead of {name}: {trouble}")
+        timeline.write(connection, job.incident_id, now, "fell_back", f"{other} is told instead of {name}: {trouble}")
 
 
 def _stand_in(context: Context, job: Job) -> str | None:

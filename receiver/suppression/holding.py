@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, State, enqueue
 from deploywatch.receiver.messages import Event
@@ -125,7 +125,7 @@ def _keep(
     payload: Mapping[str, Any],
     look: datetime | None = None,
 ) -> None:
-    store.write_line(connection, incident.id, now, "action_held", f"{what}: {hold}")
+    timeline.write(connection, incident.id, now, "action_held", f"{what}: {hold}")
     job = NewJob(
         kind=KIND,
         key=f"held:{incident.id}:{key}",

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store, stored
+from deploywatch.receiver.incidents import alerts, store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.store.schema import jobs
@@ -64,7 +64,7 @@ async def _current(context: Context, incident_id: int) -> Hold | None:
     upstream = context.settings.upstream
     if not upstream.alertmanagers:
         return None
-    firing = await context.store.read(lambda connection: stored.firing(connection, incident_id))
+    firing = await context.store.read(lambda connection: alerts.firing_of(connection, incident_id))
     if not firing:
         return None
     answers = await asyncio.gather(*(ask(context.http, url) for url in upstream.alertmanagers), return_exceptions=True)

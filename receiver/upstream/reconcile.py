@@ -15,7 +15,8 @@ from deploywatch import logs
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.settings.upstream import Reconcile
 from deploywatch.receiver.store.schema import alerts, timeline
 from deploywatch.receiver.upstream.alertmanager import Seen, look
@@ -62,7 +63,7 @@ def note(connection: Connection, healing: Healing, now: datetime) -> None:
         incident_id = connection.execute(select(alerts.c.incident_id).where(*episode)).scalar()
         said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == told)
         if incident_id is not None and not connection.execute(select(said)).scalar():
-            store.write_line(connection, incident_id, now, "healed", told)
+            incident_timeline.write(connection, incident_id, now, "healed", told)
 
 
 def compare(
@@ -102,7 +103,7 @@ class Reconciler:
         """
         upstream = self._desk.settings.upstream
         # First ours: what is delivered while they are asked is then no alert that they do not have.
-        stored = await self._desk.store.read(store.firing)
+        stored = await self._desk.store.read(incident_alerts.firing)
         try:
             seen = [await look(self._desk.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers]
         except UnreachableError as error:

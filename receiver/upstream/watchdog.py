@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.settings.upstream import Watchdog
 
@@ -21,9 +21,9 @@ def verdict(connection: Connection, settings: Watchdog, since: datetime, now: da
 
     `since` is when this receiver began to listen: before that it could not hear.
     """
-    heard = store.last_update(connection, settings.alert)
+    heard = alerts.last_update(connection, settings.alert)
     silent = now - max(filter(None, (heard, since))) > settings.within
-    open_now = next((alert for alert in store.firing(connection) if alert.name == SILENT), None)
+    open_now = next((alert for alert in alerts.firing(connection) if alert.name == SILENT), None)
     if silent and open_now is None:
         return Delivery(now, b"the watchdog is silent", (_alert(settings, heard, now),))
     if not silent and open_now is not None and heard is not None:

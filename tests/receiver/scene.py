@@ -18,7 +18,7 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.incidents.store import Incident
@@ -138,7 +138,7 @@ class Scene:
 
     async def lines(self, kind: str, incident: int = 1) -> list[str]:
         """The texts of one kind in an incident's timeline."""
-        entries = await self.context.store.read(lambda c: store.timeline_of(c, incident))
+        entries = await self.context.store.read(lambda c: timeline.entries(c, incident))
         return [entry.text for entry in entries if entry.kind == kind]
 
     async def rollbacks(self) -> list[dict[str, Any]]:

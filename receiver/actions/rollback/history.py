@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.store import insert_new
 from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbacks, target_locks
@@ -47,7 +47,7 @@ def situation(connection: Connection, incident: Incident, now: datetime) -> Situ
         of_target=connection.execute(lately.where(*of_target)).scalar_one(),
         in_all=connection.execute(lately).scalar_one(),
         held_by=held_by(connection, service, environment),
-        issues=tuple(alert.name for alert in store.alerts_of(connection, incident.id) if alert.firing),
+        issues=tuple(alert.name for alert in alerts.views(connection, incident.id) if alert.firing),
         word=ApprovalState(connection.execute(said).scalar() or ""),
     )
 

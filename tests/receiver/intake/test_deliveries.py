@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import select
 
 from deploywatch.receiver import retention
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
@@ -47,7 +47,7 @@ async def test_a_body_that_comes_again_is_a_sign_of_life_once_its_alert_is_the_w
         await _bodies(scene, alert_cache, same)
     scene.context.settings = settings(upstream={"watchdog": {"alert": "Watchdog", "within": "15m"}})  # a reload
     await _bodies(scene, alert_cache, same)
-    assert await scene.read(lambda c: store.last_update(c, "Watchdog")) == NOON
+    assert await scene.read(lambda c: alerts.last_update(c, "Watchdog")) == NOON
 
 
 async def test_a_body_is_stored_again_when_the_clock_was_put_back(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploywatch.receiver.deployments.ledger import Deployment, Status
-from deploywatch.receiver.incidents.store import alert_view
+from deploywatch.receiver.incidents.alerts import view
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.lifecycle.probable_cause import ANSWERS, hint
 from deploywatch.receiver.messages import AlertView, Event
@@ -23,7 +23,7 @@ from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settin
 
 
 def seen(name: str = "HighErrorRate", **labels: Any) -> AlertView:
-    return alert_view(alert(name, **labels), "high")
+    return view(alert(name, **labels), "high")
 
 
 def deployed(ago: timedelta, **changes: Any) -> Deployment:
@@ -81,7 +81,7 @@ def test_the_cause_is_what_alerts_and_ledger_say(
 
 
 def test_what_fires_counts_before_what_is_over() -> None:
-    over = alert_view(ended(alert("Redis", **REDIS)), "high")
+    over = view(ended(alert("Redis", **REDIS)), "high")
     found = hint([over, seen("Payments", dependency="payments")], [], NOON, Causes())
     assert found.dependency == "payments"
 

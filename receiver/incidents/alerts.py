@@ -1,0 +1,186 @@
+"""Alerts as they stand in the store: each episode of a fingerprint, and the incident that it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+
+from deploywatch.conventions import AlertAnnotation
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.incidents.chunks import chunks
+from deploywatch.receiver.incidents.decide import Episode
+from deploywatch.receiver.messages import AlertView
+from deploywatch.receiver.store import upsert
+from deploywatch.receiver.store.schema import alerts, incidents
+
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+_ALERTS_OF = (
+    select(alerts)
+    .where(alerts.c.incident_id == bindparam("incident"))
+    .order_by(alerts.c.starts_at, alerts.c.fingerprint)
+)
+
+
+_EPISODES = select(
+    alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status, alerts.c.annotations, alerts.c.incident_id
+).where(alerts.c.current, alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+
+
+def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
+    """The current episode of each fingerprint that is known, with the incident that it belongs to."""
+    return {
+        fingerprint: (Episode(starts_at, status == "firing", annotations), incident_id)
+        for chunk in chunks(fingerprints)
+        for fingerprint, starts_at, status, annotations, incident_id in connection.execute(
+            _EPISODES, {"fingerprints": chunk}
+        )
+    }
+
+
+def save(
+    connection: Connection,
+    changed: Sequence[tuple[Alert, str, int | None]],
+    now: datetime,
+    *,
+    overtaken: Iterable[str] = (),
+) -> None:
+    """Store episodes as (alert, severity, incident); the newest of a fingerprint becomes its current one.
+
+    `overtaken` are the fingerprints that have an older current episode in the store.
+    """
+    newest: dict[str, datetime] = {}
+    for alert, _, _ in changed:
+        newest[alert.fingerprint] = max(alert.starts_at, newest.get(alert.fingerprint, alert.starts_at))
+    for chunk in chunks(overtaken):
+        connection.execute(
+            update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
+        )
+    rows = (
+        _alert_row(alert, severity, incident, now, current=alert.starts_at == newest[alert.fingerprint])
+        for alert, severity, incident in changed
+    )
+    upsert(connection, alerts, rows)
+
+
+def firing(connection: Connection) -> list[Alert]:
+    """Every alert that fires as far as the store knows and belongs to an incident that is not over."""
+    query = (
+        select(alerts)
+        .join(incidents, incidents.c.id == alerts.c.incident_id)
+        .where(alerts.c.current, alerts.c.status == "firing", incidents.c.open_key.is_not(None))
+    )
+    return [_alert(row) for row in connection.execute(query).mappings()]
+
+
+def last_update(connection: Connection, name: str) -> datetime | None:
+    """When an alert of this name was last heard of, as `hear` noted it."""
+    query = select(func.max(alerts.c.updated_at)).where(alerts.c.fingerprint == _heard(name))
+    found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
+def hear(connection: Connection, alert: Alert, now: datetime) -> None:
+    """Note that an alert was heard of which belongs to no incident, such as a watchdog."""
+    noted = Alert(_heard(alert.name), False, _ALWAYS, None, alert.labels)
+    upsert(connection, alerts, [_alert_row(noted, "low", None, now)])
+
+
+def _heard(name: str) -> str:
+    return f"heard:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def is_quiet(connection: Connection, incident_id: int) -> bool:
+    """Whether none of the incident's alerts fires."""
+    query = select(alerts.c.fingerprint).where(
+        alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing"
+    )
+    return connection.execute(query.limit(1)).first() is None
+
+
+def views(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
+    """The incident's alerts as templates see them, in the order in which they began."""
+    rows = connection.execute(_ALERTS_OF, {"incident": incident_id}).mappings()
+    return tuple(view(_alert(row), row["severity"]) for row in rows)
+
+
+def _alert_row(
+    alert: Alert, severity: str, incident_id: int | None, now: datetime, *, current: bool = True
+) -> dict[str, Any]:
+    return {
+        "fingerprint": alert.fingerprint,
+        "starts_at": alert.starts_at,
+        "current": current,
+        "incident_id": incident_id,
+        "status": "firing" if alert.firing else "resolved",
+        "ends_at": alert.ends_at,
+        "severity": severity,
+        "labels": alert.labels,
+        "annotations": alert.annotations,
+        "generator_url": alert.generator_url,
+        "updated_at": now,
+    }
+
+
+def view(alert: Alert, severity: str) -> AlertView:
+    """An alert as templates see it."""
+    annotations = alert.annotations
+    return AlertView(
+        name=alert.name,
+        firing=alert.firing,
+        severity=severity,
+        summary=annotations.get(AlertAnnotation.SUMMARY, ""),
+        description=annotations.get(AlertAnnotation.DESCRIPTION, ""),
+        value=annotations.get(AlertAnnotation.VALUE, ""),
+        threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),
+        runbook_url=annotations.get(AlertAnnotation.RUNBOOK_URL, ""),
+        dashboard_url=annotations.get(AlertAnnotation.DASHBOARD_URL, ""),
+        starts_at=alert.starts_at,
+        ends_at=alert.ends_at,
+        labels=alert.labels,
+        annotations=annotations,
+    )
+
+
+def _alert(row: RowMapping) -> Alert:
+    """The alert; an episode that a newer one has overtaken does not fire, whatever was last heard of it."""
+    return Alert(
+        fingerprint=row["fingerprint"],
+        firing=row["current"] and row["status"] == "firing",
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        labels=row["labels"],
+        annotations=row["annotations"],
+        generator_url=row["generator_url"],
+    )
+
+
+def episode(connection: Connection, fingerprint: str, starts_at: datetime) -> Alert:
+    """One episode that must be there."""
+    query = select(alerts).where(alerts.c.fingerprint == fingerprint, alerts.c.starts_at == starts_at)
+    return _alert(connection.execute(query).mappings().one())
+
+
+def leading(connection: Connection, incident_id: int) -> Alert | None:
+    """The alert of an incident that has fired for longest, of those that fire still."""
+    query = (
+        select(alerts)
+        .where(alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing")
+        .order_by(alerts.c.starts_at, alerts.c.fingerprint)
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().first()
+    return _alert(row) if row else None
+
+
+def firing_of(connection: Connection, incident_id: int) -> frozenset[str]:
+    """The fingerprints of an incident's alerts that fire."""
+    query = select(alerts.c.fingerprint).where(
+        alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing"
+    )
+    return frozenset(connection.execute(query).scalars())
