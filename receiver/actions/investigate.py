@@ -21,6 +21,7 @@ from deploywatch.receiver.executors import command
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.messages import AlertView
@@ -53,7 +54,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         found = (*_facts(alerts, deployed), *signals, *logs)
         kept = [f"{one.name} ({attachments.keep(connection, incident.id, one, now)})" for one in found]
         text = "; ".join((*_findings(alerts, deployed), f"health: {health}", f"kept: {', '.join(kept)}"))
-        timeline.write(connection, incident.id, now, "investigated", text)
+        timeline.write(connection, incident.id, now, Kind.INVESTIGATED, text)
 
     return done(record=record)
 

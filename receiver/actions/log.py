@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploywatch import logs
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.kinds import Kind
 
 _log = logs.get("actions")
 
@@ -12,4 +13,4 @@ def queue(case: Case) -> None:
     """Write it down at once."""
     incident, alert = case.incident, case.alert
     _log.info("alert", incident=incident.id, alert=alert.name, severity=incident.severity, summary=case.summary)
-    case.note("logged", f"{alert.name}: {case.summary}" if case.summary else alert.name)
+    case.note(Kind.LOGGED, f"{alert.name}: {case.summary}" if case.summary else alert.name)

@@ -16,7 +16,7 @@ from deploywatch.receiver.channels import errors
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.executors.http import at
 from deploywatch.receiver.incidents import alerts as incident_alerts
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, backoff, done, enqueue, failed, retry
 from deploywatch.receiver.messages import DeliveryError
@@ -127,7 +127,9 @@ class HttpSystem:
 
     def _said(self, context: Context, job: Job, state: str, text: str) -> tuple[str, Any]:
         """The text, and what writes it to the timeline."""
-        return text, lambda c: timeline.write(c, job.incident_id, context.clock(), f"{self.kind}_{state}", text)
+        return text, lambda c: timeline.write(
+            c, job.incident_id, context.clock(), kinds.of_action(self.kind, state), text
+        )
 
 
 TICKET = HttpSystem("ticket", "ticket")

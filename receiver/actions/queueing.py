@@ -10,6 +10,7 @@ from deploywatch.receiver.actions import investigate, log, run, scale, status_pa
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.escalation import escalate, open_too_long, timers
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.notify import digest
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.strategy import ActionName
@@ -62,4 +63,4 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
         else:
             hint = nearest(action, get_args(ActionName))
             asked = f"{action[:100]!r}, asked for by {case.alert.name}"
-            case.note("action_refused", f"action {asked}, is not one of this receiver's{hint}")
+            case.note(Kind.ACTION_REFUSED, f"action {asked}, is not one of this receiver's{hint}")

@@ -9,6 +9,7 @@ from deploywatch.receiver.actions.runs import Begun
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND = "run"
@@ -22,7 +23,7 @@ def queue(case: Case) -> None:
         case.queue_once(KIND, which=run.name, name=run.name)
     if not fitting:
         where = f"{incident.service} in {incident.environment}"
-        case.note("run_refused", f"run refused (no_target): no command is configured for {where}; add one to run")
+        case.note(Kind.RUN_REFUSED, f"run refused (no_target): no command is configured for {where}; add one to run")
 
 
 async def handle(context: Context, job: Job) -> Outcome:

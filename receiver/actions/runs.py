@@ -14,7 +14,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.executors import registry
 from deploywatch.receiver.executors.plan import Means, Result
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.messages import Event
@@ -58,7 +58,7 @@ def begin(
         "started_at": now,
     }
     number = insert_id(connection, action_runs, row)
-    timeline.write(connection, incident.id, now, f"{job.kind}_started", f"{what}: {plan}")
+    timeline.write(connection, incident.id, now, kinds.of_action(job.kind, "started"), f"{what}: {plan}")
     return Begun(number, job.kind, what, plan, limit, now)
 
 
@@ -91,7 +91,7 @@ def refuse(
 ) -> None:
     """Say on the timeline and to people that an action is not done, and why."""
     now, text = context.clock(), f"{action} refused ({reason}): {detail}"
-    timeline.write(connection, incident.id, now, f"{action}_refused", text)
+    timeline.write(connection, incident.id, now, kinds.of_action(action, "refused"), text)
     tell(connection, context.settings, incident, Event.UPDATE, now, once=f"{action}:{reason}", note=text)
 
 
@@ -134,7 +134,7 @@ def _close(
     connection.execute(update(action_runs).where(row).values(**closed))
     how = {"good": "done", "failed": "failed", "unknown": "nobody knows whether it happened"}[state]
     text = f"{what}: {how} after {format_duration(_whole(now - began))}: {result.detail}"
-    timeline.write(connection, incident.id, now, f"{job.kind}_{state}", text)
+    timeline.write(connection, incident.id, now, kinds.of_action(job.kind, state), text)
     tell(connection, context.settings, incident, Event.UPDATE, now, once=f"{job.kind}:{number}", note=text)
     if not result.good:
         escalate.at_once(connection, context.settings, incident, now, why=text, once=f"{job.kind}:{number}")

@@ -16,6 +16,7 @@ from deploywatch.receiver.actions.runs import Begun
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome
 from deploywatch.receiver.settings.scale import Scale, ScaleTarget
@@ -138,7 +139,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
         else:
             what = f"scaling {incident.service} in {incident.environment} to {target.replicas}"
             if decision.dry_run:
-                timeline.write(connection, incident.id, now, "scale_dry_run", f"dry run: {what}: {plan}")
+                timeline.write(connection, incident.id, now, Kind.SCALE_DRY_RUN, f"dry run: {what}: {plan}")
                 return None
             if history.take(connection, incident.service, incident.environment, _holder(job), now):
                 return runs.begin(connection, job, incident, plan, what=what, limit=target.timeout, now=now)

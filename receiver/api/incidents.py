@@ -18,6 +18,7 @@ from deploywatch.receiver.api.schemas import CheckAnswer, IncidentAnswer, WholeI
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -148,7 +149,7 @@ class Incidents:
         """Add a person's words to the timeline."""
 
         def change(c: Connection, _: ReceiverConfig, incident: Incident, person: Comment, now: datetime) -> Incident:
-            timeline.write(c, incident.id, now, "comment", person.note, actor=person.by)
+            timeline.write(c, incident.id, now, Kind.COMMENT, person.note, actor=person.by)
             return incident
 
         return await self._change(request, Comment, change)

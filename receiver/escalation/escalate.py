@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, bring_forward, done, enqueue, retry
 from deploywatch.receiver.messages import Event
@@ -44,7 +45,7 @@ def at_once(
     wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *told))))
     store.save(connection, wider)
     names = ", ".join(told) or "nobody: no channel is configured"
-    timeline.write(connection, incident.id, now, "escalated", f"escalated to {names}: {why}")
+    timeline.write(connection, incident.id, now, Kind.ESCALATED, f"escalated to {names}: {why}")
     tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=told)
 
 

@@ -13,6 +13,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, State, done, retry
 from deploywatch.receiver.messages import Event
@@ -21,7 +22,6 @@ from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.on_call import PRIMARY, TEAM_LEAD
 from deploywatch.receiver.suppression import holding, silenced
 
-UPDATE_LINE = "update"
 _SOONEST = timedelta(seconds=1)
 
 
@@ -116,7 +116,7 @@ def _remind(
     incident = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *told))))
     store.save(connection, incident)
     names = ", ".join(told) or "nobody: no channel has heard of it, and nobody is on call"
-    timeline.write(connection, incident.id, now, "reminded", f"reminded {names}: {text}")
+    timeline.write(connection, incident.id, now, Kind.REMINDED, f"reminded {names}: {text}")
     note = with_context(incident, text)
     tell(
         connection,
@@ -133,5 +133,5 @@ def _remind(
 
 def _last_update(connection: Connection, incident: Incident) -> datetime:
     """When people last heard how it stands; at first, when somebody took it in hand."""
-    said = timeline.moments(connection, incident.id, UPDATE_LINE)
+    said = timeline.moments(connection, incident.id, Kind.UPDATE)
     return said[-1] if said else incident.acknowledged_at or incident.opened_at

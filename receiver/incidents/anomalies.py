@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.decide import Reason
+from deploywatch.receiver.incidents.kinds import Kind
 
 Said = set[tuple[int, Reason]]
 """Remarks that are on the timelines of these incidents."""
 
-_TEXTS = {
+EXPLANATIONS = {
     Reason.DUPLICATE: "{} came again and changes nothing",
     Reason.OLDER_EPISODE: "{} came late: a newer episode of it is known, so it changes nothing",
     Reason.EPISODE_IS_OVER: "{} came as firing after its end, so it changes nothing",
@@ -44,7 +45,9 @@ class Anomalies:
         timeline.write_all(
             connection,
             [
-                timeline.line(incident_id, now, reason, f"{_TEXTS[reason].format(what)}; from here on only counted")
+                timeline.line(
+                    incident_id, now, Kind(reason), f"{EXPLANATIONS[reason].format(what)}; from here on only counted"
+                )
                 for (incident_id, reason), what in self.new.items()
                 if (incident_id, reason) not in there
             ],

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import NewJob, enqueue
 from deploywatch.receiver.messages import Event
@@ -32,7 +33,7 @@ class Case:
         """What the alert says in one sentence, if anything."""
         return self.alert.annotations.get(AlertAnnotation.SUMMARY, "")
 
-    def note(self, kind: str, text: str) -> None:
+    def note(self, kind: Kind, text: str) -> None:
         """Add a line to the incident's timeline."""
         timeline.write(self.connection, self.incident.id, self.now, kind, text)
 

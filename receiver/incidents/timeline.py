@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 
 from deploywatch.conventions import IncidentMetric
 from deploywatch.receiver.incidents.chunks import chunks
-from deploywatch.receiver.incidents.outcomes import outcome
+from deploywatch.receiver.incidents.kinds import ROLLBACKS, Kind, counted
 from deploywatch.receiver.messages import TimelineEntryView
 from deploywatch.receiver.store import counters, insert_all
 from deploywatch.receiver.store.schema import timeline
@@ -18,14 +18,16 @@ from deploywatch.receiver.store.schema import timeline
 SYSTEM = "deploywatch"
 
 
-def write(connection: Connection, incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM) -> None:
+def write(
+    connection: Connection, incident_id: int, at: datetime, kind: Kind, text: str, *, actor: str = SYSTEM
+) -> None:
     """Add one line to the timeline; one that says how an action ended is counted."""
     write_all(connection, [line(incident_id, at, kind, text, actor=actor)])
-    if counted := outcome(kind):
-        counters.add(connection, IncidentMetric.ACTIONS, *counted)
+    if labels := counted(kind):
+        counters.add(connection, IncidentMetric.ACTIONS, *labels)
 
 
-def line(incident_id: int, at: datetime, kind: str, text: str, *, actor: str = SYSTEM) -> dict[str, Any]:
+def line(incident_id: int, at: datetime, kind: Kind, text: str, *, actor: str = SYSTEM) -> dict[str, Any]:
     """One line of the timeline, to be written with others."""
     return {"incident_id": incident_id, "at": at, "kind": kind, "actor": actor, "text": text[:4000]}
 
@@ -57,8 +59,7 @@ def kinds(connection: Connection, incident_ids: Iterable[int]) -> set[tuple[int,
 
 def rollback_said(connection: Connection, incident_id: int) -> str:
     """What the incident's timeline last said of a rollback; an empty text when it never did."""
-    of_rollbacks = or_(timeline.c.kind.startswith("rollback_"), timeline.c.kind.startswith("approval_"))
-    query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, of_rollbacks)
+    query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, timeline.c.kind.in_(ROLLBACKS))
     return connection.execute(query.order_by(timeline.c.id.desc()).limit(1)).scalar() or ""
 
 

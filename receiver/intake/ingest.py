@@ -21,6 +21,7 @@ from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Rea
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.incidents.dependencies import causes
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
@@ -68,7 +69,7 @@ class Ingest:
     overtaken: set[str] = field(default_factory=set)
     resolved: set[int] = field(default_factory=set)
     asked: set[tuple[int, str, str]] = field(default_factory=set)
-    notes: defaultdict[tuple[int, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    notes: defaultdict[tuple[int, Kind], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
     heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
     queued: bool = False
@@ -107,9 +108,9 @@ class Ingest:
                 incident_id = self._join(alert, severity, key, incident, decision)
             case Effect.ATTACH if cause is not None:
                 incident_id = cause.id
-                self._gather(cause.id, "victim", f"{alert.name} of {target(alert)[0]}")
+                self._gather(cause.id, Kind.VICTIM, f"{alert.name} of {target(alert)[0]}")
             case Effect.RESOLVE if incident_id is not None:
-                self._gather(incident_id, "alert_resolved", alert.name)
+                self._gather(incident_id, Kind.ALERT_RESOLVED, alert.name)
                 self.resolved.add(incident_id)
             case Effect.REFRESH:
                 self.anomalies.add(incident_id, decision.reason, alert.name)
@@ -189,14 +190,14 @@ class Ingest:
         )
         durations.opened(self.connection, incident)
         facts = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
-        self._line(incident.id, "opened", f"opened by {alert.name}: {', '.join(facts)}")
+        self._line(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(facts)}")
         self._act(incident, alert, key, Event.OPENED, self.settings.strategy.immediate(severity, alert))
         return incident.id
 
     def _join(self, alert: Alert, severity: Severity, key: str, incident: Incident, decision: Decision) -> int:
-        self._gather(incident.id, "joined", f"{alert.name} ({severity})")
+        self._gather(incident.id, Kind.JOINED, f"{alert.name} ({severity})")
         if incident.quiet_since:
-            self._line(incident.id, "reopened", f"{alert.name} fires within the quiet time; the incident goes on")
+            self._line(incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on")
         new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)
         if new or incident.quiet_since:
             incident = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
@@ -224,7 +225,7 @@ class Ingest:
         return incident.id
 
     def _worsen(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:
-        self._line(incident.id, "worsened", f"severity raised from {incident.severity} to {severity}")
+        self._line(incident.id, Kind.WORSENED, f"severity raised from {incident.severity} to {severity}")
         under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"notify", "rollback"}
         incident = replace(incident, severity=severity)
         self.open[key] = self.joined[key] = incident
@@ -253,7 +254,7 @@ class Ingest:
         try:
             escalate.later(self.connection, incident, self.now, parse_duration(after))
         except ValueError as error:
-            self._line(incident.id, "action_refused", f"escalate_after of {alert.name}: {error}")
+            self._line(incident.id, Kind.ACTION_REFUSED, f"escalate_after of {alert.name}: {error}")
 
     def _channels(self, alert: Alert, severity: Severity) -> tuple[str, ...]:
         key = (alert.annotations.get(AlertAnnotation.CHANNELS, ""), severity)
@@ -262,11 +263,11 @@ class Ingest:
             self.heard[key] = strategy.channels(alert, by_severity, severity, known)
         return self.heard[key]
 
-    def _line(self, incident_id: int, kind: str, text: str) -> None:
+    def _line(self, incident_id: int, kind: Kind, text: str) -> None:
         self._write_gathered()
         timeline.write(self.connection, incident_id, self.now, kind, text)
 
-    def _gather(self, incident_id: int, kind: str, what: str) -> None:
+    def _gather(self, incident_id: int, kind: Kind, what: str) -> None:
         self.notes[incident_id, kind][what] += 1
 
     def _write_gathered(self) -> None:
@@ -279,7 +280,7 @@ class Ingest:
         self.notes.clear()
 
 
-_DID = {"joined": "joined", "alert_resolved": "resolved", "victim": "counted as a victim"}
+_DID = {Kind.JOINED: "joined", Kind.ALERT_RESOLVED: "resolved", Kind.VICTIM: "counted as a victim"}
 
 
 def _summed(tally: Counter[str], did: str) -> str:

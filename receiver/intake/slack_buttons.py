@@ -20,6 +20,7 @@ from deploywatch.receiver.channels.slack_requests import (
 )
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
 from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.settings.channels.slack import SlackSettings
@@ -77,7 +78,7 @@ class SlackButtons:
             return ""
         refused = _answer(connection, pressed, now)
         if refused:
-            timeline.write(connection, incident.id, now, "action_refused", refused, actor=pressed.who)
+            timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, refused, actor=pressed.who)
         return refused
 
 

@@ -14,6 +14,7 @@ from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause
@@ -52,7 +53,7 @@ def _find_cause(connection: Connection, settings: ReceiverConfig, incident: Inci
     if (found.cause, found.why) == (incident.cause, incident.cause_why):
         return
     store.save(connection, replace(incident, cause=found.cause, cause_why=found.why))
-    timeline.write(connection, incident.id, now, "cause", str(found))
+    timeline.write(connection, incident.id, now, Kind.CAUSE, str(found))
     if found.cause != incident.cause:
         _answer(connection, settings, incident, found, now)
 
@@ -75,7 +76,7 @@ def _tell_owner(
     channels = reach(settings.oncall, [owner], incident.service, now).channels if owner else ()
     if not channels:
         text = f"nobody is configured as the owner of {found.dependency or 'the dependency'}, so nobody is told"
-        timeline.write(connection, incident.id, now, "action_refused", text)
+        timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, text)
         return
     why = f"{owner} owns {found.dependency or 'the dependency'}; {found.why}"
     escalate.at_once(connection, settings, incident, now, why=why, once=f"owner:{owner}", channels=channels)

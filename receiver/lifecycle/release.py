@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts, store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
@@ -38,9 +39,11 @@ async def handle(context: Context, job: Job) -> Outcome:
 def _release(connection: Connection, context: Context, job: Job) -> None:
     now, incident, held = context.clock(), store.get(connection, job.incident_id), job.payload
     over = "not silenced any more" if "silenced_until" in held else "maintenance is over"
-    timeline.write(connection, incident.id, now, "action_released", f"{over}: {_what(job)}")
+    timeline.write(connection, incident.id, now, Kind.ACTION_RELEASED, f"{over}: {_what(job)}")
     if "job" in held:
-        enqueue(connection, now, NewJob(**held["job"], key=f"{job.key}:released", run_at=now, incident_id=incident.id))
+        again = dict(held["job"])
+        again["serial_key"] = again.pop("lane", None) or again["serial_key"]  # an older version held it as `lane`
+        enqueue(connection, now, NewJob(**again, key=f"{job.key}:released", run_at=now, incident_id=incident.id))
         return
     event = Event(held["event"])
     if "tell" in held:
@@ -61,7 +64,7 @@ def _release(connection: Connection, context: Context, job: Job) -> None:
 
 def _left(connection: Connection, job: Job, now: datetime) -> None:
     text = f"{_what(job)}: not done, the incident is over"
-    timeline.write(connection, job.incident_id, now, "action_dropped", text)
+    timeline.write(connection, job.incident_id, now, Kind.ACTION_DROPPED, text)
 
 
 def _what(job: Job) -> str:

@@ -15,6 +15,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.incidents import alerts, store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, backoff, done, enqueue, retry
@@ -34,7 +35,7 @@ def watch_quiet(connection: Connection, incident: Incident, now: datetime, quiet
     quiet = replace(incident, quiet_since=now)
     store.save(connection, quiet)
     text = f"every alert has resolved; resolves in {format_duration(quiet_time)} if it stays quiet"
-    timeline.write(connection, incident.id, now, "quiet", text)
+    timeline.write(connection, incident.id, now, Kind.QUIET, text)
     job = NewJob(
         kind=SETTLE,
         key=f"settle:{incident.id}:{now.isoformat()}",
@@ -56,7 +57,7 @@ def resolve(
     over = replace(incident, resolved_at=now, resolved_by=by)
     store.save(connection, over)
     durations.resolved(connection, over)
-    timeline.write(connection, incident.id, now, "resolved", f"resolved: {why}", actor=by)
+    timeline.write(connection, incident.id, now, Kind.RESOLVED, f"resolved: {why}", actor=by)
     more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
     tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
     queue_ends(connection, settings, over, now)
@@ -78,13 +79,13 @@ async def settle(context: Context, job: Job) -> Outcome:
     incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
     if incident.quiet_since != since:
         return done("it fired again")
-    reopened = await context.store.read(lambda connection: timeline.moments(connection, job.incident_id, "reopened"))
+    reopened = await context.store.read(lambda connection: timeline.moments(connection, job.incident_id, Kind.REOPENED))
     quiet = quiet_needed(reopened, since, context.settings.quiet_time, context.settings.damping)
     if now < since + quiet.time:
         text = f"{quiet.why}; it resolves at {since + quiet.time:%H:%M:%S} UTC if it stays so"
 
         def wait(connection: Connection) -> None:
-            timeline.write(connection, job.incident_id, now, "damped", text)
+            timeline.write(connection, job.incident_id, now, Kind.DAMPED, text)
 
         return Outcome(State.READY, quiet.why, since + quiet.time - now, wait)
 
@@ -123,7 +124,7 @@ async def draft(context: Context, job: Job) -> Outcome:
     return done(
         str(file),
         lambda connection: timeline.write(
-            connection, job.incident_id, context.clock(), "postmortem", f"post-mortem drafted: {file.name}"
+            connection, job.incident_id, context.clock(), Kind.POSTMORTEM, f"post-mortem drafted: {file.name}"
         ),
     )
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from deploywatch.receiver.escalation import timers
-from deploywatch.receiver.escalation.reminders import UPDATE_LINE
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist, durations
 from deploywatch.receiver.lifecycle.checklist import Check
@@ -30,7 +30,7 @@ def acknowledge(
     known = replace(incident, acknowledged_at=now, acknowledged_by=by, commander=incident.commander or by)
     store.save(connection, known)
     durations.acknowledged(connection, known)
-    timeline.write(connection, incident.id, now, "acknowledged", note or "acknowledged", actor=by)
+    timeline.write(connection, incident.id, now, Kind.ACKNOWLEDGED, note or "acknowledged", actor=by)
     if not incident.commander:
         _leads(connection, settings, known, now, by=by)
     due = timers.updates(connection, settings, known, now)
@@ -59,7 +59,7 @@ def mitigate(connection: Connection, incident: Incident, now: datetime, *, by: s
     changed = replace(incident, mitigating_since=None if over else now)
     store.save(connection, changed)
     text = "mitigation is over" if over else "mitigation is under way"
-    timeline.write(connection, incident.id, now, "mitigating", f"{text}: {note}" if note else text, actor=by)
+    timeline.write(connection, incident.id, now, Kind.MITIGATING, f"{text}: {note}" if note else text, actor=by)
     return changed
 
 
@@ -76,7 +76,7 @@ def update(
     """Tell everyone who heard of it how it stands, and when they hear again at the latest."""
     every = settings.response.update_every(incident.severity)
     due = now + (next_in or every or timedelta())
-    timeline.write(connection, incident.id, now, UPDATE_LINE, note, actor=by)
+    timeline.write(connection, incident.id, now, Kind.UPDATE, note, actor=by)
     more = {"next_update": due} if due > now and not incident.resolved_at else None
     told = heard(connection, incident)
     tell(connection, settings, incident, Event.UPDATE, now, once=now.isoformat(), note=note, channels=told, more=more)
@@ -99,7 +99,7 @@ def tick(
     if found is None or bool(found.done_at) == done:
         return found
     said = "done" if done else "not done after all"
-    timeline.write(connection, incident.id, now, "checked", f"{found.text}: {said}", actor=by)
+    timeline.write(connection, incident.id, now, Kind.CHECKED, f"{found.text}: {said}", actor=by)
     return checklist.tick(connection, incident.id, item, now if done else None, by if done else None)
 
 
@@ -110,7 +110,7 @@ def review(connection: Connection, incident: Incident, now: datetime, *, by: str
     known = replace(incident, reviewed_at=now, reviewed_by=by)
     store.save(connection, known)
     timeline.write(
-        connection, incident.id, now, "reviewed", f"review done: {note}" if note else "review done", actor=by
+        connection, incident.id, now, Kind.REVIEWED, f"review done: {note}" if note else "review done", actor=by
     )
     return known
 
@@ -118,4 +118,4 @@ def review(connection: Connection, incident: Incident, now: datetime, *, by: str
 def _leads(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str) -> None:
     bridge = settings.response.bridge_of(incident.id)
     text = f"{incident.commander} leads the incident{f'; bridge: {bridge}' if bridge else ''}"
-    timeline.write(connection, incident.id, now, "commander", text, actor=by)
+    timeline.write(connection, incident.id, now, Kind.COMMANDER, text, actor=by)

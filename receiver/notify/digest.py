@@ -12,13 +12,14 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.store.schema import timeline
 
 KIND = "joined"
-_LINES = ("joined", "victim")
+_LINES = (Kind.JOINED, Kind.VICTIM)
 _NOTE_LIMIT = 1500
 
 
@@ -61,7 +62,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def _untold(connection: Connection, incident_id: int) -> tuple[datetime | None, Sequence[str]]:
     """When people last heard of the incident, and the lines about what joined it since then."""
-    told = max(incident_timeline.moments(connection, incident_id, "told"), default=None)
+    told = max(incident_timeline.moments(connection, incident_id, Kind.TOLD), default=None)
     query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, timeline.c.kind.in_(_LINES))
     if told is not None:
         query = query.where(timeline.c.at > told)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from deploywatch import logs
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import (
     Job,
@@ -136,7 +137,7 @@ async def _in_doubt(
             return retry(f"{name} may have been told when the receiver stopped", verdict.after, reason="in_doubt")
         if verdict.step is Step.STAND_IN:
             text = f"whether {name} was told is unknown: the receiver stopped each of {job.uncertain_attempts} times"
-            return failed(text, _gave_up(context, job, text, kind="unknown_whether_told"), reason="in_doubt")
+            return failed(text, _gave_up(context, job, text, kind=Kind.UNKNOWN_WHETHER_TOLD), reason="in_doubt")
     if found is not None:
         return done(message.title, _delivered(context, job, message, reference, found, how="; it had arrived"))
     if not await context.store.write(lambda connection: mark_uncertain(connection, job, uncertain_attempts)):
@@ -190,12 +191,12 @@ def _delivered(
     def record(connection: Connection) -> None:
         if sent and sent != reference:
             upsert(connection, threads, [{"incident_id": job.incident_id, "channel": name, "reference": sent}])
-        timeline.write(connection, job.incident_id, context.clock(), "told", f"{name}: {message.title}{how}")
+        timeline.write(connection, job.incident_id, context.clock(), Kind.TOLD, f"{name}: {message.title}{how}")
 
     return record
 
 
-def _gave_up(context: Context, job: Job, text: str, *, kind: str = "not_told") -> Any:
+def _gave_up(context: Context, job: Job, text: str, *, kind: Kind = Kind.NOT_TOLD) -> Any:
     def record(connection: Connection) -> None:
         timeline.write(connection, job.incident_id, context.clock(), kind, text)
         _fall_back(connection, context, job, text)
@@ -219,7 +220,9 @@ def _fall_back(connection: Connection, context: Context, job: Job, trouble: str)
         payload={**job.payload, "channel": other, "instead_of": name},
     )
     if enqueue(connection, now, instead):
-        timeline.write(connection, job.incident_id, now, "fell_back", f"{other} is told instead of {name}: {trouble}")
+        timeline.write(
+            connection, job.incident_id, now, Kind.FELL_BACK, f"{other} is told instead of {name}: {trouble}"
+        )
 
 
 def _stand_in(context: Context, job: Job) -> str | None:

@@ -152,7 +152,8 @@ jobs = _table(
     # The same thing is never queued twice.
     Column("key", String(200), nullable=False, unique=True),
     # Jobs of one serial key run one after another, in their order.
-    Column("serial_key", String(200), nullable=False),
+    # It keeps the column's first name, so that a replica of an older version may write beside one of this.
+    Column("lane", String(200), key="serial_key", nullable=False),
     # Of one queue only so many run at a time, so that what hangs there leaves room for the others.
     Column("queue", String(200), nullable=False),
     Column("incident_id", ForeignKey("incidents.id"), index=True),
@@ -161,14 +162,14 @@ jobs = _table(
     Column("run_at", Moment, nullable=False),
     Column("attempts", Integer, nullable=False),
     # Sendings that were cut off, so that nobody knows whether they arrived.
-    Column("uncertain_attempts", Integer, nullable=False, server_default="0"),
+    Column("doubts", Integer, key="uncertain_attempts", nullable=False, server_default="0"),
     Column("leased_by", String(100)),
     Column("leased_until", Moment),
     Column("note", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("finished_at", Moment, index=True),
     Index("ix_jobs_open", "state", "run_at"),
-    Index("ix_jobs_serial_key", "serial_key", "state"),
+    Index("ix_jobs_lane", "serial_key", "state"),
 )
 
 threads = _table(

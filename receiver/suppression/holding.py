@@ -10,6 +10,7 @@ from sqlalchemy import Connection, update
 
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, State, enqueue
 from deploywatch.receiver.messages import Event
@@ -111,7 +112,7 @@ def look_again(connection: Connection, now: datetime) -> None:
 
 
 def _again(job: Job, serial_key: str) -> dict[str, Any]:
-    return {"kind": job.kind, "lane": serial_key, "payload": dict(job.payload)}
+    return {"kind": job.kind, "serial_key": serial_key, "payload": dict(job.payload)}
 
 
 def _keep(
@@ -125,7 +126,7 @@ def _keep(
     payload: Mapping[str, Any],
     look: datetime | None = None,
 ) -> None:
-    timeline.write(connection, incident.id, now, "action_held", f"{what}: {hold}")
+    timeline.write(connection, incident.id, now, Kind.ACTION_HELD, f"{what}: {hold}")
     job = NewJob(
         kind=KIND,
         key=f"held:{incident.id}:{key}",

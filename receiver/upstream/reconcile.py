@@ -17,6 +17,7 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import timeline as incident_timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.settings.upstream import Reconcile
 from deploywatch.receiver.store.schema import alerts, timeline
 from deploywatch.receiver.upstream.alertmanager import Seen, look
@@ -63,7 +64,7 @@ def note(connection: Connection, healing: Healing, now: datetime) -> None:
         incident_id = connection.execute(select(alerts.c.incident_id).where(*episode)).scalar()
         said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == told)
         if incident_id is not None and not connection.execute(select(said)).scalar():
-            incident_timeline.write(connection, incident_id, now, "healed", told)
+            incident_timeline.write(connection, incident_id, now, Kind.HEALED, told)
 
 
 def compare(

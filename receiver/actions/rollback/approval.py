@@ -17,6 +17,7 @@ from deploywatch.receiver.actions.rollback.brakes import ApprovalState, Go
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, serial_key, usual_duration
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
@@ -68,7 +69,7 @@ def ask(
     bad = go.deployment
     step = f"{bad.service} in {bad.environment} from {bad.version} to {go.to_version}"
     text = f"a person is asked, until {now + within:%H:%M:%S} UTC, to approve the rollback of {step}: {would}"
-    timeline.write(connection, incident.id, now, "approval_wanted", f"{text}{f'; {go.why}' if go.why else ''}")
+    timeline.write(connection, incident.id, now, Kind.APPROVAL_WANTED, f"{text}{f'; {go.why}' if go.why else ''}")
     asked = get(connection, number)
     view = RollbackView(bad.version, go.to_version, detail=would)
     more = {
@@ -99,7 +100,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         _close(connection, asked, ApprovalState.EXPIRED, now, by=None, note="")
         incident = store.get(connection, asked.incident_id)
         text = f"nobody approved the rollback to {asked.to_version} by {asked.expires_at:%H:%M:%S} UTC"
-        timeline.write(connection, incident.id, now, "approval_expired", f"{text}; nothing was rolled back")
+        timeline.write(connection, incident.id, now, Kind.APPROVAL_EXPIRED, f"{text}; nothing was rolled back")
         view = RollbackView("", asked.to_version, ApprovalState.EXPIRED, text)
         more = {"expires": asked.expires_at}
         tell(
@@ -119,7 +120,7 @@ def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note:
     _close(connection, asked, ApprovalState.APPROVED if yes else ApprovalState.REJECTED, now, by=by, note=note)
     said = f"the rollback to {asked.to_version}{f': {note}' if note else ''}"
     incident = store.get(connection, asked.incident_id)
-    kind = "rollback_approved" if yes else "rollback_rejected"
+    kind = Kind.ROLLBACK_APPROVED if yes else Kind.ROLLBACK_REJECTED
     timeline.write(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {said}", actor=by)
     if yes:
         job = NewJob(

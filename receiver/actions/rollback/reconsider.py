@@ -11,6 +11,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
 from deploywatch.receiver.store.schema import jobs
@@ -62,7 +63,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     )
 
     def record(connection: Connection) -> None:
-        timeline.write(connection, incident.id, now, "rollback_reconsidered", text)
+        timeline.write(connection, incident.id, now, Kind.ROLLBACK_RECONSIDERED, text)
         enqueue(connection, now, decision)
 
     return done(text, record)

@@ -26,6 +26,7 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
@@ -72,7 +73,7 @@ def queue(case: Case) -> None:
 
 def queue_for(connection: Connection, incident: Incident, by: str, now: datetime) -> None:
     """Queue the decision because a person asks for it; the same brakes hold."""
-    timeline.write(connection, incident.id, now, "rollback_asked", "asked for a rollback", actor=by)
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_ASKED, "asked for a rollback", actor=by)
     job = NewJob(
         kind=KIND,
         key=f"rollback:{incident.id}:person:{now.isoformat()}",
@@ -162,7 +163,7 @@ def _step(go: Go) -> str:
 def _dry_run(connection: Connection, context: Context, incident: Incident, go: Go, plan: Plan) -> None:
     now, view = context.clock(), RollbackView(go.deployment.version, go.to_version, detail=str(plan))
     text = f"dry run: would roll back {_step(go)}: {plan}"
-    timeline.write(connection, incident.id, now, "rollback_dry_run", text)
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_DRY_RUN, text)
     once, settings = go.deployment.id, context.settings
     tell(connection, settings, incident, Event.ROLLBACK_DRY_RUN, now, once=once, note=go.why, rollback=view)
 
@@ -188,7 +189,7 @@ def _start(
     }
     number = insert_id(connection, rollbacks, row)
     view = RollbackView(bad.version, go.to_version, detail=str(plan))
-    timeline.write(connection, incident.id, now, "rollback_started", f"rollback started: {_step(go)}")
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_STARTED, f"rollback started: {_step(go)}")
     more = {"eta": usual_duration(connection, bad.service, bad.environment)}
     asked = go.why or f"asked for by {job.payload['alert']}"
     settings = context.settings
@@ -199,7 +200,7 @@ def _start(
 def _refuse(connection: Connection, context: Context, incident: Incident, job: Job, refused: Refused) -> None:
     now = context.clock()
     text = f"rollback refused ({refused.reason}): {refused.sentence}; asked for by {job.payload['alert']}"
-    timeline.write(connection, incident.id, now, "rollback_refused", text)
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_REFUSED, text)
     latest = ledger.latest(connection, incident.service, incident.environment)
     if latest and refused.reason is Refusal.DEPLOYMENT_RUNNING:
         reconsider.wait_for(connection, incident, latest, now, asker=job.payload["alert"])
@@ -220,7 +221,7 @@ def _succeeded(connection: Connection, context: Context, job: Job, begun: Begun)
     row = connection.execute(select(rollbacks).where(rollbacks.c.id == begun.id)).mappings().one()
     ledger.undone(connection, row["deployment_id"], row["to_version"], begun.started_at, now)
     text = f"rollback command succeeded; verifying that {row['service']} is healthy with {row['to_version']}"
-    timeline.write(connection, job.incident_id, now, "rollback_ran", text)
+    timeline.write(connection, job.incident_id, now, Kind.ROLLBACK_RAN, text)
     queue_verification(connection, row, now)
 
 
@@ -229,7 +230,7 @@ def _failed(connection: Connection, context: Context, job: Job, begun: Begun, de
     _close(connection, begun.id, "failed", detail, now)
     give_back(connection, incident.service, incident.environment, holder(begun.deployment_id))
     view = RollbackView(begun.view.from_version, begun.view.to_version, "command", detail, now - begun.started_at)
-    timeline.write(connection, incident.id, now, "rollback_failed", f"rollback failed: {detail}")
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_FAILED, f"rollback failed: {detail}")
     tell(connection, context.settings, incident, Event.ROLLBACK_FAILED, now, once=begun.id, rollback=view)
     why = f"the rollback to {begun.view.to_version} failed"
     escalate.at_once(connection, context.settings, incident, now, why=why, once=f"rollback:{begun.id}")
@@ -242,7 +243,7 @@ def _unknown(connection: Connection, context: Context, number: int, why: str) ->
     _close(connection, number, "unknown", why, now)
     detail = f"{why}; it is not run again, the result is being checked"
     view = RollbackView(row["from_version"], row["to_version"], "interrupted", detail)
-    timeline.write(connection, incident.id, now, "rollback_unknown", f"rollback unknown: {detail}")
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_UNKNOWN, f"rollback unknown: {detail}")
     tell(connection, context.settings, incident, Event.ROLLBACK_UNKNOWN, now, once=number, rollback=view)
     reason = f"whether the rollback to {row['to_version']} happened is unknown"
     escalate.at_once(connection, context.settings, incident, now, why=reason, once=f"rollback:{number}")

@@ -17,7 +17,7 @@ from deploywatch.receiver.actions.rollback.signal_check import Reading, Streak
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
@@ -140,7 +140,7 @@ def _record(connection: Connection, context: Context, row: RowMapping, verdict: 
         ledger.undone(connection, row["deployment_id"], row["to_version"], row["started_at"], now)
     view = RollbackView(row["from_version"], row["to_version"], proof, verdict.detail, now - row["started_at"])
     text = f"rollback {proof.replace('_', ' ')}: {verdict.detail}"
-    timeline.write(connection, incident.id, now, f"rollback_{proof}", text)
+    timeline.write(connection, incident.id, now, kinds.of_action("rollback", proof), text)
     tell(connection, context.settings, incident, _EVENTS[proof], now, once=f"verify:{row['id']}", rollback=view)
     if proof is not Proof.VERIFIED:
         why = f"the rollback to {row['to_version']} could not be verified"

@@ -11,6 +11,7 @@ import pytest
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.response import DEADLINES, UPDATES, Response
@@ -252,7 +253,9 @@ async def test_an_update_puts_the_next_reminder_off(make_scene: MakeScene) -> No
     await scene.drain()
     await acknowledge(scene)
     await scene.after(20 * MINUTE)
-    await scene.context.store.write(lambda c: timeline.write(c, 1, scene.clock.now, "update", "we look at the cache"))
+    await scene.context.store.write(
+        lambda c: timeline.write(c, 1, scene.clock.now, Kind.UPDATE, "we look at the cache")
+    )
     await scene.after(10 * MINUTE)
     assert await scene.lines("reminded") == []
     await scene.after(20 * MINUTE)
