@@ -88,7 +88,8 @@ def read(url: str, inbox: Path, commands: Path) -> Books:
 
 def _rows(connection: Connection) -> Books:
     def every(table: Table) -> list[Row]:
-        return [dict(row) for row in connection.execute(select(table)).mappings()]
+        rows = connection.execute(select(table))
+        return [dict(zip(table.columns.keys(), row, strict=True)) for row in rows]
 
     return Books(every(alerts), every(incidents), every(jobs), every(rollbacks), every(timeline), datetime.now(UTC))
 
