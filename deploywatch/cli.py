@@ -16,7 +16,7 @@ COMMANDS = {
     "exporter": ("deploywatch.exporter.commands", "Probe the system and expose what was found as metrics."),
     "check": ("deploywatch.exporter.commands", "Probe once, print the results, and exit 1 when something is not well."),
     "rules": (
-        "deploywatch.rules.commands",
+        "deploywatch.grafana.commands",
         "Build Prometheus rules, their tests, routes, runbooks and dashboards from policies.",
     ),
     "receiver": ("deploywatch.receiver.commands.server", "Take Alertmanager's webhook and run the incident."),

@@ -3,13 +3,16 @@
 The rooms, from the top; each needs only some of those below it:
 
     commands, app       to run it, or to check once
-    surface, reports    what is answered over HTTP, and what a check prints
-    health, schedule    whether services are well; when each target is probed
-    board               what runs have measured, put up
-    discovery, targets  what there is to probe
-    settings            the parts of the config
+    http, reports       what is answered over HTTP, and what a check prints
+    exporter            the parts put together, and reloaded
+    check, schedule     probing once, and when each target is probed
+    health              whether services are well
+    target_run          one target's runs
+    discovery, board    what there is to probe; what runs have measured, put up
+    targets             a probe of the config, as it is scheduled
+    config_schema, config, settings   the config and its parts
     probes              one module a kind
     net                 reaching a server: addresses, TLS, HTTP, databases
-    measure             every metric family, and gauges of the user's own
-    probing, results    one run of a probe, and what it gives
+    probing, measure    one run of a probe; every metric family, and gauges of the user's own
+    exposition, access, results   text for Prometheus; who may be probed; what a run gives
 """

@@ -5,14 +5,22 @@ The rooms, from the top; each needs only some of those below it:
     commands            to run it, and to talk to one that runs
     app, pages, api     the server; what people see, what programs ask
     intake              webhooks: understood, committed with all that follows, then answered
-    people              who must know and act by when, and how an incident ends
-    actions             rollback, scale, tell, escalate …, each with its brakes
-    held                maintenance and silences: what has to wait
+    metrics             what the receiver counts of itself
+    lifecycle           opening, response, resolution, release, probable cause, checklist, flapping, durations
+    actions             rollback, scale, run, investigate, posting, log, each with its brakes
+    escalation          who is on call, policy, timers, steps, reminders
+    notify              a message composed, queued and delivered; digests, uncertain deliveries
+    suppression         maintenance, silences, and what they hold back
+    upstream, retention Alertmanager asked: what was lost, what is silenced; what is old goes
     deployments         the ledger: what ran before what
-    upstream            Alertmanager asked: what was lost, what is silenced
-    incidents           what an alert does to them, decided as a value; and their books
-    channels, rendering Slack, PagerDuty, email, webhook; a story in words
-    jobs, worker        the durable queue, and who works on it
-    oncall, strategy    whose turn it is; from an alert to its severity and plan
-    store               SQLite or PostgreSQL, one transaction a function
+    executors           plans carried out: commands, and CI over HTTP
+    incidents           what an alert does to them, decided as a value; store, alerts, timeline
+    context             what those who act work with
+    channels            one module a channel
+    settings            one module a section of the config; imports nothing that runs
+    rendering           a story in words
+    jobs                the durable queue, and the worker
+    client              the API, as the commands ask it
+    alert, messages     an alert and a message, as values
+    store               SQLite or PostgreSQL, group commit, migrations
 """

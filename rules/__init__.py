@@ -2,12 +2,17 @@
 
 The rooms, from the top; each needs only some of those below it:
 
-    commands, build     from policy files to files for Prometheus and Alertmanager
+    commands            to build, or only to check
     loading, checks     a policy read, and every fault in it pointed at
+    build               from policies to files for Prometheus and Alertmanager
     outputs             one module a kind of file or of test
     judgement           how a service's health is judged as a whole
+    comparison          a condition with its operators and limits resolved
     conditions          what can be asked of a signal: a threshold, a rise, a burn rate …
     signals             one module a signal: its unit and its PromQL
+    promql, links       pieces of queries, and of the addresses in annotations
     policy              the model of a policy file
-    language            conditions as people write them
+    inventory, resources   the series of machines and of the business
+    language, series    conditions as people write them; the series that a policy names
+    builtin_policies    where the policies of the five sources are
 """

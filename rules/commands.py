@@ -15,6 +15,8 @@ from deploywatch.rules.loading import load_all
 from deploywatch.rules.outputs import prometheus_rule
 from deploywatch.rules.policy import Policy
 
+BESIDE: list[Stage] = []
+"""What stands on the rules adds the files that it makes of a policy here; Grafana's dashboards do."""
 FORMS: dict[str, Stage] = {"prometheus-rule": prometheus_rule.files}
 """Further forms of the rules, by the name that `--as` takes."""
 
@@ -45,13 +47,10 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
 
     The folder then holds what these policies build to; files that have not changed are left alone.
     """
-    # grafana stands on rules, so only the command knows both.
-    from deploywatch.grafana.dashboards import dashboard_files  # noqa: PLC0415
-
     receiver = {"url": instead["webhook_url"], "token_file": instead["webhook_token_file"]}
     links = {"runbooks": instead["runbook_url"], "grafana": instead["grafana_url"]}
     loaded = [_instead(policy, receiver=receiver, links=links) for policy in load_all(policies)]
-    files = build_files(loaded, more=[dashboard_files, *(FORMS[name] for name in more)])
+    files = build_files(loaded, more=[*BESIDE, *(FORMS[name] for name in more)])
     try:
         changed = write(files, out)
     except OSError as error:

@@ -1,28 +1,28 @@
-"""The house keeps its plan: parts meet through files and HTTP, and no two rooms need each other."""
+"""The house keeps its plan: parts meet through files and HTTP, and each room needs only what is below it."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-STANDS_ON = {
+STANDS_ON: dict[str, set[str]] = {
     "exporter": set(),
     "rules": set(),
     "receiver": set(),
     "grafana": {"rules"},
 }
-COMPOSES = {"exporter.config", "rules.commands"}
-"""Put together what others have: each room's settings, and a policy's dashboards beside its rules."""
 PYTHON = [
     *(ROOT / "deploywatch").glob("*.py"),
     *(file for folder in ("demo", "fakes") for file in (ROOT / "deploywatch" / folder).rglob("*.py")),
     *(file for folder in (*STANDS_ON, "tests", "bench", "examples") for file in (ROOT / folder).rglob("*.py")),
 ]
+PLAN = ROOT / "docs" / "house.md"
+NO_ROOMS = {"__init__", "__main__", "__pycache__"}
 
 
 def imported(file: Path) -> Iterator[str]:
@@ -44,9 +44,16 @@ def imports(part: str) -> Iterator[tuple[str, str]]:
         )
 
 
+def rooms(part: str) -> list[str]:
+    """The rooms that a part's docstring lists, from the top."""
+    docstring = ast.get_docstring(ast.parse((ROOT / part / "__init__.py").read_text())) or ""
+    lines = re.findall(r"^    ((?:\w+, )*\w+) {1,}", docstring, re.MULTILINE)
+    return [name for line in lines for name in line.split(", ")]
+
+
 @pytest.mark.parametrize("part", STANDS_ON)
 def test_a_part_imports_only_what_it_stands_on(part: str) -> None:
-    others = {other.split(".")[0] for module, other in imports(part) if module not in COMPOSES} & STANDS_ON.keys()
+    others = {other.split(".")[0] for _, other in imports(part)} & STANDS_ON.keys()
     assert others - {part} <= STANDS_ON[part]
 
 
@@ -63,11 +70,26 @@ def test_nothing_is_imported_by_a_bare_name_that_belongs_to_another_distribution
 
 
 @pytest.mark.parametrize("part", STANDS_ON)
-def test_no_two_rooms_of_a_part_need_each_other(part: str) -> None:
-    below: dict[str, set[str]] = {}
+def test_a_parts_docstring_lists_each_of_its_rooms_once(part: str) -> None:
+    there = {path.stem for path in (ROOT / part).iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    assert sorted(rooms(part)) == sorted(there - NO_ROOMS), f"list each room in {part}/__init__.py, where it stands"
+
+
+@pytest.mark.parametrize("part", STANDS_ON)
+def test_no_room_imports_upward(part: str) -> None:
+    height = {room: -number for number, room in enumerate(rooms(part))}
+    upward = set()
     for module, other in imports(part):
-        room, needed = (".".join(name.split(".")[:2]) for name in (module, other))
-        if other.startswith(f"{part}.") and room != needed and not COMPOSES & {room, needed}:
-            below.setdefault(room, set()).add(needed)
-    assert below
-    TopologicalSorter(below).prepare()  # CycleError names the circle
+        room, needed = (f"{name}.".split(".")[1] for name in (module, other))
+        if other.startswith(f"{part}.") and room in height and needed in height and height[room] < height[needed]:
+            upward.add(f"{module} imports {other}")
+    assert height
+    assert upward == set(), f"{part}/__init__.py lists the rooms from the top; a room needs only those below it"
+
+
+@pytest.mark.parametrize("part", STANDS_ON)
+def test_the_plan_names_each_folder_and_no_other(part: str) -> None:
+    (block,) = re.findall(rf"^## {part}/.*?\n(.*?)(?=^## |\Z)", PLAN.read_text(), re.MULTILINE | re.DOTALL)
+    planned = re.findall(r"^- `(\w+)/`", block, re.MULTILINE)
+    there = {path.name for path in (ROOT / part).iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert sorted(planned) == sorted(there)

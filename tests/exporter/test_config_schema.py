@@ -13,11 +13,11 @@ from ruamel.yaml import YAML
 
 from deploywatch.errors import ConfigError
 from deploywatch.exporter import config
-from deploywatch.exporter.settings import schema
+from deploywatch.exporter import config_schema as schema
 
 Write = Callable[[str], Path]
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs" / "probes").glob("*.md"), *(ROOT / "docs" / "exporter").glob("*.md")])
 EXAMPLES = [ROOT / "examples" / "exporter.yml", ROOT / "examples" / "demo" / "exporter.yml"]
 VALIDATOR = Draft202012Validator(schema.schema())
@@ -28,7 +28,7 @@ def plain(text: str) -> Any:
 
 
 def test_the_committed_schema_is_what_is_built() -> None:
-    assert schema.PATH.read_text() == schema.text(), "run: python -m deploywatch.exporter.settings.schema"
+    assert schema.PATH.read_text() == schema.text(), "run: python -m deploywatch.exporter.config_schema"
 
 
 def test_it_is_a_schema() -> None:

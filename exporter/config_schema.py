@@ -1,4 +1,4 @@
-"""The JSON Schema of the exporter's config, for editors; write it with: python -m deploywatch.exporter.settings.schema.
+"""The JSON Schema of the exporter's config, for editors; write it with: python -m deploywatch.exporter.config_schema.
 
 It is made from the models, and told what these do not say of themselves: that a secret `x` may come as `x_file`, that
 `${VAR}` may stand for any value, and that a module is a probe without its target.
@@ -15,7 +15,7 @@ from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.probes import KINDS
 from deploywatch.exporter.settings.modules import TARGET_KEYS
 
-PATH = Path(__file__).parents[1] / "schema.json"
+PATH = Path(__file__).parent / "schema.json"
 
 Schema = dict[str, Any]
 
