@@ -43,7 +43,7 @@ class Place:
     def inbox(self) -> Running:
         """What stands in for those who are told."""
         port = self.processes.free_port()
-        command = [sys.executable, "-m", "deploywatch.demo.inbox", "--http", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         return servers.python_part(self.processes, "inbox", command, port=port, ready="/")
 
     def postgres(self, name: str) -> str:

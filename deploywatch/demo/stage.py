@@ -105,7 +105,7 @@ class Stage:
     def start_inbox(self) -> None:
         """What stands in for Slack, PagerDuty and the mail server."""
         command: list[str | Path] = [
-            *(sys.executable, "-m", "deploywatch.demo.inbox"),
+            *(sys.executable, "-m", "deploywatch.fakes.inbox"),
             *("--http", self.address("inbox"), "--smtp", self.address("smtp"), "--folder", self.folder / "inbox"),
         ]
         servers.python_part(self.processes, "inbox", command, port=self.ports["inbox"], ready="/inbox")

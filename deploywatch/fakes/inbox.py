@@ -1,4 +1,4 @@
-"""A local inbox that stands in for Slack, PagerDuty, webhook and mail server: `python -m deploywatch.demo.inbox`."""
+"""A local inbox that stands in for Slack, PagerDuty, webhook and mail server: `python -m deploywatch.fakes.inbox`."""
 
 from __future__ import annotations
 

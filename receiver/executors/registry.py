@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from deploywatch.receiver.executors import command, http
 from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.settings.executors.plan import Call, Plan, Steps
 
-EXECUTORS: Final[Mapping[type[Plan], Callable[[Any, Means, timedelta], Awaitable[Result]]]] = {
+EXECUTORS: Final[dict[type[Plan], Callable[[Any, Means, timedelta], Awaitable[Result]]]] = {
     Steps: command.perform,
     Call: http.perform,
 }

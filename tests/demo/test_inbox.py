@@ -303,7 +303,7 @@ async def test_what_was_received_is_listed_shown_and_kept(served: Serving, tmp_p
 def test_the_program_receives_until_it_is_asked_to_end(tmp_path: Path) -> None:
     with Processes(tmp_path / "logs") as processes:
         port, smtp = processes.free_port(), processes.free_port()
-        command = [sys.executable, "-m", "deploywatch.demo.inbox", "--http", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         command += ["--smtp", f"127.0.0.1:{smtp}", "--folder", str(tmp_path / "kept")]
         running = python_part(processes, "inbox", command, port=port, ready="/inbox")
         with smtplib.SMTP("127.0.0.1", smtp, timeout=10) as client:
@@ -319,7 +319,7 @@ def test_the_program_receives_until_it_is_asked_to_end(tmp_path: Path) -> None:
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     with Processes(tmp_path / "logs") as processes:
         port = processes.free_port()
-        command = [sys.executable, "-m", "deploywatch.demo.inbox", "--http", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         python_part(processes, "inbox", command, port=port, ready="/inbox")
         second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 1

@@ -130,7 +130,7 @@ def start_inbox(processes: Processes, folder: Path) -> Inbox:
     """Start an inbox."""
     port, smtp = processes.free_port(), f"127.0.0.1:{processes.free_port()}"
     listen = ["--http", f"127.0.0.1:{port}", "--smtp", smtp]
-    command = [sys.executable, "-m", "deploywatch.demo.inbox", *listen, "--folder", str(folder)]
+    command = [sys.executable, "-m", "deploywatch.fakes.inbox", *listen, "--folder", str(folder)]
     running = servers.python_part(processes, "inbox", command, port=port, ready="/")
     return Inbox(running.url, folder / "inbox.jsonl", smtp)
 

@@ -28,7 +28,7 @@ from tests.receiver.channels.stories import message
 
 DOCS = Path(__file__).parents[3] / "docs" / "channels"
 SHARED = {
-    "answers",
+    "errors",
     "email_connections",
     "lifetime",
     "pacing",
@@ -70,7 +70,7 @@ def test_every_module_is_a_kind_with_settings_and_a_page() -> None:
     assert modules == set(KIND_NAMES) == {path.stem for path in DOCS.glob("*.md")} - {"messages"}
     assert set(get_args(get_args(ChannelSettings)[0])) == set(KINDS)
     for name in modules:
-        assert (importlib.import_module(f"receiver.channels.{name}").__doc__ or "").count("\n") == 0
+        assert (importlib.import_module(f"deploywatch.receiver.channels.{name}").__doc__ or "").count("\n") == 0
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.executors.plan import Means, Result
+from deploywatch.receiver.executors.registry import EXECUTORS
 from deploywatch.receiver.settings.executors.plan import Values
 from tests.receiver.scene import HOUR, MINUTE, MovingClock
 
@@ -136,7 +137,11 @@ class NotedPlan:
     def __str__(self) -> str:
         return "tell the outside"
 
-    async def perform(self, means: Means, limit: timedelta) -> Result:
-        """Tell it."""
-        values = self.values
-        return self.outside.carry_out(values["service"], values["from_version"], values["to_version"])
+
+async def _perform(plan: NotedPlan, means: Means, limit: timedelta) -> Result:
+    """Tell it."""
+    values = plan.values
+    return plan.outside.carry_out(values["service"], values["from_version"], values["to_version"])
+
+
+EXECUTORS[NotedPlan] = _perform
