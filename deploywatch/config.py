@@ -108,9 +108,9 @@ def redacted(settings: BaseModel) -> dict[str, Any]:
 def _without_credentials(value: Any) -> Any:
     match value:
         case dict():
-            return {key: _without_credentials(one) for key, one in value.items()}
+            return {key: _without_credentials(item) for key, item in value.items()}
         case list():
-            return [_without_credentials(one) for one in value]
+            return [_without_credentials(item) for item in value]
         case str() if is_url(value):
             return redact_url(value)
     return value
@@ -167,13 +167,13 @@ def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> set[str]:
     """The keys that the model at this location accepts."""
     types: set[Any] = {model}
     for part in loc:
-        below = {found for one in types for found in _below(one, part)}
-        types = below or {one for one in types if _tagged(one, part)} or types
+        below = {found for type_ in types for found in _below(type_, part)}
+        types = below or {type_ for type_ in types if _tagged(type_, part)} or types
     return {
         key
-        for one in types
-        if _is_model(one)
-        for name, field in one.model_fields.items()
+        for type_ in types
+        if _is_model(type_)
+        for name, field in type_.model_fields.items()
         for key in _keys(field.alias or name, field.annotation)
     }
 
@@ -184,21 +184,21 @@ def _keys(name: str, annotation: Any) -> Iterator[str]:
         yield f"{name}_file"
 
 
-def _below(one: Any, part: str | int) -> Iterator[Any]:
-    if _is_model(one):
-        for name, field in one.model_fields.items():
+def _below(annotation: Any, part: str | int) -> Iterator[Any]:
+    if _is_model(annotation):
+        for name, field in annotation.model_fields.items():
             if part in {name, field.alias}:
                 yield from _expand(field.annotation)
-    elif get_origin(one) is dict or get_origin(one) is Mapping:
-        yield from _expand(get_args(one)[1])
-    elif isinstance(part, int) and get_args(one):
-        yield from _expand(get_args(one)[0])
+    elif get_origin(annotation) is dict or get_origin(annotation) is Mapping:
+        yield from _expand(get_args(annotation)[1])
+    elif isinstance(part, int) and get_args(annotation):
+        yield from _expand(get_args(annotation)[0])
 
 
-def _tagged(one: Any, tag: str | int) -> bool:
-    return _is_model(one) and any(
+def _tagged(annotation: Any, tag: str | int) -> bool:
+    return _is_model(annotation) and any(
         get_origin(field.annotation) is Literal and tag in get_args(field.annotation)
-        for field in one.model_fields.values()
+        for field in annotation.model_fields.values()
     )
 
 
@@ -208,11 +208,11 @@ def _expand(annotation: Any) -> Iterator[Any]:
     if origin is Annotated:
         yield from _expand(get_args(annotation)[0])
     elif origin is Union or origin is UnionType:
-        for one in get_args(annotation):
-            yield from _expand(one)
+        for argument in get_args(annotation):
+            yield from _expand(argument)
     else:
         yield annotation
 
 
-def _is_model(one: Any) -> bool:
-    return isinstance(one, type) and issubclass(one, BaseModel)
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

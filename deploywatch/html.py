@@ -66,7 +66,7 @@ def element(name: str, /, *inside: Text, **attributes: str) -> Markup:
     """An element; `class_` stands for the attribute class."""
     given = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
     end = "" if name in _WITHOUT_END else f"</{name}>"
-    return Markup(f"<{name}{given}>{''.join(_shown(one) for one in inside)}{end}")
+    return Markup(f"<{name}{given}>{''.join(_shown(part) for part in inside)}{end}")
 
 
 def link(path: str, text: str) -> Markup:
@@ -94,5 +94,5 @@ def choice(name: str, label: str, options: Iterable[str], chosen: str) -> Markup
     return element("label", f"{label} ", element("select", *shown, name=name))
 
 
-def _shown(one: Text) -> str:
-    return one.text if isinstance(one, Markup) else escape(one)
+def _shown(text: Text) -> str:
+    return text.text if isinstance(text, Markup) else escape(text)

@@ -91,8 +91,8 @@ def found_in(settings: object) -> Iterator[str]:
         case Mapping():
             yield from found_in(list(settings.values()))
         case list() | tuple() | set() | frozenset():
-            for one in settings:
-                yield from found_in(one)
+            for value in settings:
+                yield from found_in(value)
 
 
 def _password(url: str) -> Iterator[str]:

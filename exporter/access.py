@@ -81,7 +81,7 @@ class AccessSettings(Settings):
 
     def allowed(self, address: Address) -> bool:
         """Whether `/probe` may connect to an address; an IPv4 address inside an IPv6 one counts as itself too."""
-        return all(self._allowed(one) for one in meanings(address))
+        return all(self._allowed(meaning) for meaning in meanings(address))
 
     def _allowed(self, address: Address) -> bool:
         if _within(address, self.deny):

@@ -34,8 +34,8 @@ def schema() -> Schema:
     definitions: dict[str, Schema] = made["$defs"]
     definitions["Module"] = _module(definitions)
     _accept_status_numbers(definitions["Expect"])
-    for one in _objects(made):
-        _offer_files(one)
+    for schema_ in _objects(made):
+        _offer_files(schema_)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of deploywatch exporter",
@@ -91,29 +91,29 @@ def _objects(schema_: Any) -> Iterator[Schema]:
             yield from _objects(value)
 
 
-def _offer_files(one: Schema) -> None:
-    properties = one["properties"]
+def _offer_files(part: Schema) -> None:
+    properties = part["properties"]
     secrets = [name for name, value in properties.items() if _is_secret(value) and f"{name}_file" not in properties]
     rules: list[Schema] = []
     for name in secrets:
         properties[f"{name}_file"] = _FILE
-        if name in one.get("required", ()):
-            one["required"] = [key for key in one["required"] if key != name]
+        if name in part.get("required", ()):
+            part["required"] = [key for key in part["required"] if key != name]
             rules.append({"oneOf": [{"required": [name]}, {"required": [f"{name}_file"]}]})
         else:
             rules.append({"not": {"required": [name, f"{name}_file"]}})
     if rules:
-        one["allOf"] = rules
+        part["allOf"] = rules
 
 
 def _is_secret(value: Schema) -> bool:
-    return value.get("format") == "password" or any(_is_secret(one) for one in value.get("anyOf", ()))
+    return value.get("format") == "password" or any(_is_secret(option) for option in value.get("anyOf", ()))
 
 
 def _finished(value: Any) -> Any:
     """Without what only pydantic knows; and what is not text may be a variable."""
     if isinstance(value, list):
-        return [_finished(one) for one in value]
+        return [_finished(item) for item in value]
     if not isinstance(value, dict):
         return value
     noise = {"writeOnly", "discriminator"} | ({"format"} if value.get("format") == "password" else set())
@@ -121,7 +121,7 @@ def _finished(value: Any) -> Any:
         noise.add("default")
     if isinstance(value.get("title"), str) and "properties" not in value:
         noise.add("title")
-    out = {key: _finished(one) for key, one in value.items() if key not in noise}
+    out = {key: _finished(item) for key, item in value.items() if key not in noise}
     if out.get("type") in _NOT_TEXT or "enum" in out:
         kept = {key: out.pop(key) for key in ("default", "description") if key in out}
         return {"anyOf": [out, _VARIABLE], **kept}

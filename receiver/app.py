@@ -67,7 +67,7 @@ class Receiver:
 
     def __init__(self, file: Path, settings: ReceiverConfig, context: Context) -> None:
         self._file = file
-        self._desk = context
+        self._context = context
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no annotation here
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -102,17 +102,17 @@ class Receiver:
         await server.run()
 
     def _add_routes(self, app: web.Application) -> None:
-        endpoint = webhook.Endpoint(self._desk, self.intake, self._counters)
+        endpoint = webhook.Endpoint(self._context, self.intake, self._counters)
         app.router.add_post("/webhook/alertmanager", endpoint.__call__)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config", self._config)
-        Pages(self._desk).add_to(app)
-        app.router.add_post(slack_buttons.PATH, SlackButtons(self._desk, queued=self.worker.wake).__call__)
-        api.add_to(app, self._desk, queued=self.worker.wake)
+        Pages(self._context).add_to(app)
+        app.router.add_post(slack_buttons.PATH, SlackButtons(self._context, queued=self.worker.wake).__call__)
+        api.add_to(app, self._context, queued=self.worker.wake)
 
     async def _working(self, _: web.Application) -> AsyncIterator[None]:
         """Around the serving: the store is open, jobs are worked on, deliveries are committed."""
-        context = self._desk
+        context = self._context
         await context.store.open()
         if context.store.is_sqlite:
             await context.store.write(lambda connection: release_all(connection, context.clock()))
@@ -133,7 +133,7 @@ class Receiver:
 
     def _rounds(self) -> tuple[Coroutine[Any, Any, None], ...]:
         accept = self.intake.accept
-        return compare_for_ever(self._desk, accept, self._healed), listen_for_ever(self._desk, accept)
+        return compare_for_ever(self._context, accept, self._healed), listen_for_ever(self._context, accept)
 
     def _healed(self, lost: Counter[Lost]) -> None:
         for reason, count in lost.items():
@@ -145,8 +145,8 @@ class Receiver:
         settings = load(self._file)
         channels = connect_all(settings)
         templates = Templates(settings.templates)
-        before = self._desk.channels
-        self._desk.settings, self._desk.channels, self._desk.templates = settings, channels, templates
+        before = self._context.channels
+        self._context.settings, self._context.channels, self._context.templates = settings, channels, templates
         for channel in before.values():
             await channel.close()
 
@@ -161,8 +161,8 @@ class Receiver:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         try:
-            now = self._desk.clock()
-            read = await self._desk.store.read(lambda connection: snapshot(connection, now))
+            now = self._context.clock()
+            read = await self._context.store.read(lambda connection: snapshot(connection, now))
         except StoreError as error:
             return web.Response(status=503, text=f"{error}\n")
         ledger = CollectorRegistry()
@@ -171,12 +171,12 @@ class Receiver:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _config(self, _: web.Request) -> web.Response:
-        return web.json_response(config.redacted(self._desk.settings))
+        return web.json_response(config.redacted(self._context.settings))
 
 
 def connect_all(settings: ReceiverConfig) -> dict[str, Channel]:
     """Every configured channel, by its name."""
-    return {name: connect(name, one) for name, one in settings.channels.items()}
+    return {name: connect(name, channel) for name, channel in settings.channels.items()}
 
 
 async def run(file: Path, listen: str, web_config: Path | None) -> None:

@@ -121,19 +121,22 @@ def _deployments(connection: Connection) -> Iterator[Metric]:
     status = GaugeMetricFamily(DeploymentMetric.STATUS, "1 for how the deployment stands.", labels=[*_TARGET, "status"])
     shown: set[tuple[str, str, str]] = set()
     current: set[tuple[str, str]] = set()
-    for one in ledger.newest_of_each(connection, _VERSIONS_SHOWN):
-        where, labels = (one.service, one.environment), [one.service, one.environment, one.version]
+    for deployment in ledger.newest_of_each(connection, _VERSIONS_SHOWN):
+        where, labels = (
+            (deployment.service, deployment.environment),
+            [deployment.service, deployment.environment, deployment.version],
+        )
         if where not in current:
             current.add(where)
             info.add_metric(labels, 1)
-        if (*where, one.version) in shown:
+        if (*where, deployment.version) in shown:
             continue  # a version deployed again: its newest deployment is the one to show
-        shown.add((*where, one.version))
-        started.add_metric(labels, one.started_at.timestamp())
-        if one.finished_at:
-            finished.add_metric(labels, one.finished_at.timestamp())
+        shown.add((*where, deployment.version))
+        started.add_metric(labels, deployment.started_at.timestamp())
+        if deployment.finished_at:
+            finished.add_metric(labels, deployment.finished_at.timestamp())
         for state in ledger.Status:
-            status.add_metric([*labels, state], float(one.status is state))
+            status.add_metric([*labels, state], float(deployment.status is state))
     yield from (info, started, finished, status)
 
 
@@ -142,7 +145,7 @@ def _incidents(connection: Connection, unresolved: Sequence[Incident]) -> Iterat
     family = GaugeMetricFamily(
         IncidentMetric.OPEN, "Incidents that are not resolved.", labels=[SERVICE, ENVIRONMENT, "severity"]
     )
-    open_now = Tally((one.service, one.environment, one.severity) for one in unresolved)
+    open_now = Tally((incident.service, incident.environment, incident.severity) for incident in unresolved)
     for (service, environment), count in counters.read(connection, IncidentMetric.OPENED).items():
         total.add_metric([service, environment], count)
         for severity in SEVERITIES:

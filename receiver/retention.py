@@ -70,7 +70,7 @@ async def prune_for_ever(context: Context, *, lost: Lost) -> None:
 
 def _deliveries(connection: Connection, before: datetime) -> int:
     old = [delete(table).where(table.c.received_at < before) for table in (deliveries, quarantine)]
-    return sum(connection.execute(one).rowcount for one in old)
+    return sum(connection.execute(row).rowcount for row in old)
 
 
 def _incidents(connection: Connection, before: datetime, at_once: int, lost: Lost) -> int:

@@ -90,7 +90,7 @@ def press(
     received: Received, action_id: str, *, secret: str, at: datetime, user: tuple[str, str] = ("U0123ANN", "ann")
 ) -> Request:
     """The signed request by which Slack tells that this person pressed that button; KeyError when there is none."""
-    button = next((one for one in _buttons(received) if one["action_id"] == action_id), None)
+    button = next((button for button in _buttons(received) if button["action_id"] == action_id), None)
     if button is None:
         raise KeyError(action_id)
     action = {key: button[key] for key in ("action_id", "type", "text", "value", "url") if key in button}

@@ -17,7 +17,9 @@ def history(query: Mapping[str, str], authorization: str, inbox: Inbox, good_tok
     refusal = bad_token(query, authorization, good_token) or _unknown_channel(query)
     if refusal:
         return refused(refusal)
-    said = [one for one in _said(query, inbox) if one.thread == one.id or one.raw.get("reply_broadcast")]
+    said = [
+        message for message in _said(query, inbox) if message.thread == message.id or message.raw.get("reply_broadcast")
+    ]
     return _page(query, said[::-1])
 
 
@@ -29,7 +31,7 @@ def replies(query: Mapping[str, str], authorization: str, inbox: Inbox, good_tok
     first = inbox.find("slack", query.get("ts", ""))
     if first is None or channel_id(str(first.raw["channel"])) != query["channel"]:
         return refused("thread_not_found")
-    followed = [one for one in _said(query, inbox) if one.thread == first.id and one is not first]
+    followed = [message for message in _said(query, inbox) if message.thread == first.id and message is not first]
     return _page(query, [first, *followed])
 
 
@@ -41,9 +43,9 @@ def _unknown_channel(query: Mapping[str, str]) -> str | None:
 def _said(query: Mapping[str, str], inbox: Inbox) -> list[Received]:
     oldest, latest = float(query.get("oldest") or 0), float(query.get("latest") or "inf")
     return [
-        one
-        for one in inbox.of("slack")
-        if channel_id(str(one.raw["channel"])) == query["channel"] and oldest < float(one.id) < latest
+        message
+        for message in inbox.of("slack")
+        if channel_id(str(message.raw["channel"])) == query["channel"] and oldest < float(message.id) < latest
     ]
 
 
@@ -53,14 +55,19 @@ def _page(query: Mapping[str, str], said: list[Received]) -> Fields:
     more = begin + limit < len(said)
     return {
         "ok": True,
-        "messages": [_message(one, with_metadata=with_metadata) for one in said[begin : begin + limit]],
+        "messages": [_message(message, with_metadata=with_metadata) for message in said[begin : begin + limit]],
         "has_more": more,
         "response_metadata": {"next_cursor": str(begin + limit) if more else ""},
     }
 
 
-def _message(one: Received, *, with_metadata: bool) -> Fields:
-    shown: dict[str, Any] = {"type": "message", "text": one.raw.get("text", ""), "ts": one.id, "thread_ts": one.thread}
-    if with_metadata and "metadata" in one.raw:
-        shown["metadata"] = one.raw["metadata"]
+def _message(message: Received, *, with_metadata: bool) -> Fields:
+    shown: dict[str, Any] = {
+        "type": "message",
+        "text": message.raw.get("text", ""),
+        "ts": message.id,
+        "thread_ts": message.thread,
+    }
+    if with_metadata and "metadata" in message.raw:
+        shown["metadata"] = message.raw["metadata"]
     return shown

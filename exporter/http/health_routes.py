@@ -51,8 +51,8 @@ class HealthRoutes:
         found = health.services(probes, self._board.dependencies)
         if not found:
             return self._not_found(f"no service in environment {environment!r}")
-        status = health.worst(one.status for one in found.values())
-        return self._answer(status, services=[one.body() for one in found.values()])
+        status = health.worst(service.status for service in found.values())
+        return self._answer(status, services=[service.body() for service in found.values()])
 
     async def _live(self, _: web.Request) -> web.Response:
         return self._answer(Status.HEALTHY)

@@ -65,12 +65,12 @@ class Shown:
     @property
     def earliest_expiry(self) -> float | None:
         """When the first of the certificates served expires."""
-        return min((one.not_after for one in self.served), default=None)
+        return min((certificate.not_after for certificate in self.served), default=None)
 
     @property
     def chain_expiry(self) -> float | None:
         """When the first of the certificates that led to a trusted authority expires."""
-        return min((one.not_after for one in self.verified), default=None)
+        return min((certificate.not_after for certificate in self.verified), default=None)
 
 
 def shown(tls: ssl.SSLObject, error: ssl.SSLError | None = None) -> Shown:
@@ -147,9 +147,9 @@ def _chain(tls: ssl.SSLObject, kind: Literal["unverified", "verified"]) -> Itera
     """The certificates in DER; public in Python 3.13, and below since 3.10."""
     read: Any = getattr(tls, f"get_{kind}_chain", None)
     if read is not None:
-        return [bytes(one) for one in read() or ()]
+        return [bytes(der) for der in read() or ()]
     read = getattr(getattr(tls, "_sslobj", None), f"get_{kind}_chain", None)
-    return [one.public_bytes(_DER) for one in read() or ()] if read else []
+    return [der.public_bytes(_DER) for der in read() or ()] if read else []
 
 
 def _read_all(chain: Iterable[bytes]) -> tuple[Certificate, ...]:

@@ -169,11 +169,11 @@ class PortProbe:
 
 
 def _judge(registry: Mapping[str, Entry], seen: Mapping[str, Seen]) -> None:
-    bad = {name: one for name, one in seen.items() if one.state is not registry[name].wanted}
+    bad = {name: port for name, port in seen.items() if port.state is not registry[name].wanted}
     if not bad:
         return
     told = [
-        f"{name} at {registry[name].address}: {one.state}" + (f" ({one.by} answers)" if one.by else "")
-        for name, one in bad.items()
+        f"{name} at {registry[name].address}: {port.state}" + (f" ({port.by} answers)" if port.by else "")
+        for name, port in bad.items()
     ]
     raise Failed(_REASONS[next(iter(bad.values())).state], "; ".join(told))

@@ -118,8 +118,8 @@ def _credentials(settings: BaseModel, target_key: str) -> Iterator[str]:
         elif isinstance(value, dict):
             yield from (
                 f"{name}.{key}"
-                for key, one in value.items()
-                if isinstance(one, Masked) and not key.lower().startswith(_HARMLESS)
+                for key, item in value.items()
+                if isinstance(item, Masked) and not key.lower().startswith(_HARMLESS)
             )
 
 

@@ -52,7 +52,7 @@ async def handle(context: Context, job: Job) -> Outcome:
             connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment
         )
         found = (*_facts(alerts, deployed), *signals, *logs)
-        kept = [f"{one.name} ({attachments.keep(connection, incident.id, one, now)})" for one in found]
+        kept = [f"{finding.name} ({attachments.keep(connection, incident.id, finding, now)})" for finding in found]
         text = "; ".join((*_findings(alerts, deployed), f"health: {health}", f"kept: {', '.join(kept)}"))
         timeline.write(connection, incident.id, now, Kind.INVESTIGATED, text)
 
@@ -108,7 +108,7 @@ def _facts(firing: Sequence[AlertView], deployed: Sequence[Deployment]) -> tuple
         }
         for alert in firing
     ]
-    return _json("alerts", alerts), _json("deployments", [one.to_json() for one in deployed])
+    return _json("alerts", alerts), _json("deployments", [deployment.to_json() for deployment in deployed])
 
 
 def _json(name: str, value: object) -> Found:
@@ -116,7 +116,10 @@ def _json(name: str, value: object) -> Found:
 
 
 def _findings(firing: Sequence[AlertView], deployed: Sequence[Deployment]) -> list[str]:
-    last = [f"{one.version} ({one.status}, began {one.started_at:%Y-%m-%d %H:%M:%S} UTC)" for one in deployed[:_NAMED]]
+    last = [
+        f"{deployment.version} ({deployment.status}, began {deployment.started_at:%Y-%m-%d %H:%M:%S} UTC)"
+        for deployment in deployed[:_NAMED]
+    ]
     return [
         f"firing: {', '.join(alert.name for alert in firing) or 'nothing'}",
         f"last deployments: {', '.join(last) or 'none known'}",

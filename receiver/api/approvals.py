@@ -41,7 +41,7 @@ class Approvals:
     """The routes by which people decide about rollbacks; `queued` is called when an answer may have queued a job."""
 
     def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
-        self._desk = context
+        self._context = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
@@ -69,7 +69,7 @@ class Approvals:
 
     async def ask_for(self, request: web.Request) -> web.Response:
         """Ask for a rollback by a person's decision; the brakes decide as for an alert, the timeline says how."""
-        person, wanted, now = await read_body(request, Answer), number(request), self._desk.clock()
+        person, wanted, now = await read_body(request, Answer), number(request), self._context.clock()
 
         def write(connection: Connection) -> bool:
             incident = store.find(connection, wanted)
@@ -77,21 +77,21 @@ class Approvals:
                 rollback.queue_for(connection, incident, person.by, now)
             return incident is not None
 
-        found = await self._desk.store.write(audited(request, now, write, by=person.by, sent=person, changed=bool))
+        found = await self._context.store.write(audited(request, now, write, by=person.by, sent=person, changed=bool))
         self._queued()
         return web.json_response({"incident": wanted}, status=202) if found else not_found("incident", wanted)
 
     async def actions(self, request: web.Request) -> web.Response:
         """What was asked, run and found for an incident: approvals, runs and attachments."""
         wanted = number(request)
-        whole = await self._desk.store.read(lambda c: actions_json(c, wanted))
+        whole = await self._context.store.read(lambda c: actions_json(c, wanted))
         return web.json_response(whole) if whole is not None else not_found("incident", wanted)
 
     async def attachment(self, request: web.Request) -> web.Response:
         """One attachment as it was found; never shown by a browser as anything but text."""
         wanted = number(request)
         query = select(attachments).where(attachments.c.id == wanted)
-        row = await self._desk.store.read(lambda c: c.execute(query).mappings().first())
+        row = await self._context.store.read(lambda c: c.execute(query).mappings().first())
         if row is None:
             return not_found("attachment", wanted)
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -99,21 +99,21 @@ class Approvals:
 
     async def allow(self, request: web.Request) -> web.Response:
         """Close the circuit breaker of a target, so that it may be rolled back again."""
-        told, now = await read_body(request, Allowed), self._desk.clock()
+        told, now = await read_body(request, Allowed), self._context.clock()
         where = (told.service, told.environment)
 
         def write(connection: Connection) -> None:
             history.allow_again(connection, *where, now, by=told.by, note=told.note)
 
         done = audited(request, now, write, by=told.by, sent=told, changed=lambda _: True)
-        await self._desk.store.write(done)
+        await self._context.store.write(done)
         return web.json_response({"service": told.service, "environment": told.environment, "allowed_by": told.by})
 
     async def page(self, request: web.Request) -> web.Response:
         """Where a signed link leads: it asks, and changes nothing."""
-        query, now = request.query, self._desk.clock()
-        asked = await self._desk.store.read(lambda c: _asked(c, query))
-        refused = approval.refused_link(self._desk.settings, asked, query, now)
+        query, now = request.query, self._context.clock()
+        asked = await self._context.store.read(lambda c: _asked(c, query))
+        refused = approval.refused_link(self._context.settings, asked, query, now)
         if refused or asked is None:
             return _page("This link cannot be used", refused, status=403)
         said = "Approve" if query.get("answer") == YES else "Reject"
@@ -125,28 +125,28 @@ class Approvals:
 
     async def answer_page(self, request: web.Request) -> web.Response:
         """Take the answer of a signed link: once, and within its time."""
-        query, fields, now = request.query, await request.post(), self._desk.clock()
+        query, fields, now = request.query, await request.post(), self._context.clock()
         by, note = str(fields.get("by", "")).strip()[:_NAME_LIMIT], str(fields.get("note", ""))[:4000]
         if not by or "\0" in by + note:
             return _page("Your name is missing", "Go back and write who you are.", status=400)
 
         def write(connection: Connection) -> tuple[Approval | None, str]:
             asked = _asked(connection, query)
-            refused = approval.refused_link(self._desk.settings, asked, query, now)
+            refused = approval.refused_link(self._context.settings, asked, query, now)
             if not refused and asked is not None:
                 yes = query.get("answer") == YES
                 signed = f"{by} (signed link)"
                 refused = approval.answer(connection, asked, yes=yes, by=signed, note=note, now=now)
             return asked, refused
 
-        asked, refused = await self._desk.store.write(audited(request, now, write, by=by, changed=_taken))
+        asked, refused = await self._context.store.write(audited(request, now, write, by=by, changed=_taken))
         self._queued()
         if refused or asked is None:
             return _page("This link cannot be used", refused, status=403)
         return _page("Thank you", f"Your answer about the rollback to {asked.to_version} is taken.")
 
     async def _answer(self, request: web.Request, *, yes: bool) -> web.Response:
-        person, wanted, now = await read_body(request, Answer), number(request), self._desk.clock()
+        person, wanted, now = await read_body(request, Answer), number(request), self._context.clock()
 
         def write(connection: Connection) -> tuple[Approval | None, str]:
             asked = approval.latest(connection, wanted)
@@ -156,7 +156,7 @@ class Approvals:
             return approval.latest(connection, wanted), refused
 
         done = audited(request, now, write, by=person.by, sent=person, changed=_taken)
-        asked, refused = await self._desk.store.write(done)
+        asked, refused = await self._context.store.write(done)
         self._queued()
         if asked is None:
             return web.Response(status=404, text=f"incident {wanted} waits for no answer\n")

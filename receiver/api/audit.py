@@ -16,7 +16,7 @@ class Audit:
     """The route of the audit."""
 
     def __init__(self, context: Context) -> None:
-        self._desk = context
+        self._context = context
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
@@ -29,5 +29,5 @@ class Audit:
         if text and not re.fullmatch("[0-9]{1,18}", text):
             raise web.HTTPBadRequest(text=f"incident={text[:40]}: write the number of an incident\n")
         wanted = int(text) if text else None
-        rows = await self._desk.store.read(lambda c: audit.entries(c, limit=most, incident_id=wanted, who=who))
+        rows = await self._context.store.read(lambda c: audit.entries(c, limit=most, incident_id=wanted, who=who))
         return web.json_response([{**row, "at": row["at"].isoformat()} for row in rows])

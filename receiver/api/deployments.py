@@ -55,36 +55,36 @@ class Deployments:
     """The routes below /deployments; `queued` is called when there is news to tell."""
 
     def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
-        self._desk = context
+        self._context = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
-        narrow, one = ("service", "environment", "limit"), DeploymentAnswer
+        narrow, answer = ("service", "environment", "limit"), DeploymentAnswer
         return (
             Route("GET", "/deployments", self.deployments, query=narrow, answer=list[DeploymentAnswer]),
-            Route("POST", "/deployments", self.deployment_started, body=NewDeployment, status=201, answer=one),
-            Route("GET", "/deployments/{id}", self.deployment, answer=one),
-            Route("PATCH", "/deployments/{id}", self.deployment_finished, body=Finish, answer=one),
+            Route("POST", "/deployments", self.deployment_started, body=NewDeployment, status=201, answer=answer),
+            Route("GET", "/deployments/{id}", self.deployment, answer=answer),
+            Route("PATCH", "/deployments/{id}", self.deployment_finished, body=Finish, answer=answer),
         )
 
     async def deployments(self, request: web.Request) -> web.Response:
         """List deployments, the newest first; `?service=` and `?environment=` narrow it."""
         service, environment, most = request.query.get("service"), request.query.get("environment"), limit(request)
-        found = await self._desk.store.read(
+        found = await self._context.store.read(
             lambda c: ledger.recent(c, limit=most, service=service, environment=environment)
         )
-        return web.json_response([one.to_json() for one in found])
+        return web.json_response([deployment.to_json() for deployment in found])
 
     async def deployment(self, request: web.Request) -> web.Response:
         """One deployment."""
         wanted = number(request)
-        found = await self._desk.store.read(lambda c: ledger.find(c, wanted))
+        found = await self._context.store.read(lambda c: ledger.find(c, wanted))
         return web.json_response(found.to_json()) if found else not_found("deployment", wanted)
 
     async def deployment_started(self, request: web.Request) -> web.Response:
         """Note that a deployment begins, or record one that is over; 201 with its number."""
-        new, now = await read_body(request, NewDeployment), self._desk.clock()
+        new, now = await read_body(request, NewDeployment), self._context.clock()
         if new.timestamp and new.timestamp > now + _CLOCKS_DIFFER:
             raise web.HTTPBadRequest(text=f"$.timestamp: {new.timestamp.isoformat()} is in the future\n")
 
@@ -100,26 +100,26 @@ class Deployments:
                 ports=new.ports,
             )
             if new.status is None:
-                announce.queue(connection, self._desk, begun, now)
+                announce.queue(connection, self._context, begun, now)
                 return begun
             ended = begun.started_at + timedelta(seconds=new.duration_seconds or 0)
             return ledger.finish(connection, begun.id, _STATUS[new.status], ended) or begun
 
-        deployment = await self._desk.store.write(audited(request, now, write, by=new.deployer, sent=new))
+        deployment = await self._context.store.write(audited(request, now, write, by=new.deployer, sent=new))
         self._queued()
         return web.json_response(deployment.to_json(), status=201)
 
     async def deployment_finished(self, request: web.Request) -> web.Response:
         """Note how a deployment ended."""
-        end, wanted, now = await read_body(request, Finish), number(request), self._desk.clock()
+        end, wanted, now = await read_body(request, Finish), number(request), self._context.clock()
 
         def write(connection: Connection) -> ledger.Deployment | None:
             ended = ledger.finish(connection, wanted, _STATUS[end.status], now)
             if ended is not None:
-                announce.queue(connection, self._desk, ended, now)
+                announce.queue(connection, self._context, ended, now)
                 reconsider.has_ended(connection, ended, now)
             return ended
 
-        found = await self._desk.store.write(audited(request, now, write, by="", sent=end))
+        found = await self._context.store.write(audited(request, now, write, by="", sent=end))
         self._queued()
         return web.json_response(found.to_json()) if found else not_found("deployment", wanted)

@@ -72,23 +72,23 @@ class Incidents:
     """The routes below /incidents; `queued` is called when a change may have queued a job."""
 
     def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
-        self._desk = context
+        self._context = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
-        narrow, one = ("status", "severity", "service", "environment", "limit"), IncidentAnswer
+        narrow, answer = ("status", "severity", "service", "environment", "limit"), IncidentAnswer
         return (
             Route("GET", "/incidents", self.incidents, query=narrow, answer=list[IncidentAnswer]),
             Route("GET", "/incidents/{id}", self.incident, answer=WholeIncidentAnswer),
             Route("GET", "/incidents/{id}/postmortem", self.postmortem, media="text/markdown"),
-            Route("POST", "/incidents/{id}/acknowledge", self.acknowledge, body=Person, answer=one),
-            Route("POST", "/incidents/{id}/resolve", self.resolve, body=Person, answer=one),
-            Route("POST", "/incidents/{id}/comment", self.comment, body=Comment, answer=one),
-            Route("POST", "/incidents/{id}/commander", self.commander, body=Commander, answer=one),
-            Route("POST", "/incidents/{id}/mitigate", self.mitigate, body=Mitigation, answer=one),
-            Route("POST", "/incidents/{id}/update", self.update, body=StatusUpdate, answer=one),
-            Route("POST", "/incidents/{id}/review", self.review, body=Person, answer=one),
+            Route("POST", "/incidents/{id}/acknowledge", self.acknowledge, body=Person, answer=answer),
+            Route("POST", "/incidents/{id}/resolve", self.resolve, body=Person, answer=answer),
+            Route("POST", "/incidents/{id}/comment", self.comment, body=Comment, answer=answer),
+            Route("POST", "/incidents/{id}/commander", self.commander, body=Commander, answer=answer),
+            Route("POST", "/incidents/{id}/mitigate", self.mitigate, body=Mitigation, answer=answer),
+            Route("POST", "/incidents/{id}/update", self.update, body=StatusUpdate, answer=answer),
+            Route("POST", "/incidents/{id}/review", self.review, body=Person, answer=answer),
             Route("POST", "/incidents/{id}/check", self.check, body=Tick, answer=CheckAnswer),
         )
 
@@ -102,7 +102,7 @@ class Incidents:
         if unknown := [word for word in severities if word not in get_args(Severity)]:
             known = ", ".join(get_args(Severity))
             raise web.HTTPBadRequest(text=f"severity={unknown[0][:40]}: write one or several of {known}\n")
-        found = await self._desk.store.read(
+        found = await self._context.store.read(
             lambda c: store.recent(
                 c,
                 only_open=query.get("status") == "open",
@@ -112,11 +112,11 @@ class Incidents:
                 environment=query.get("environment"),
             )
         )
-        return web.json_response([incident_json(self._desk.settings, one) for one in found])
+        return web.json_response([incident_json(self._context.settings, incident) for incident in found])
 
     async def incident(self, request: web.Request) -> web.Response:
         """One incident with its alerts, rollbacks, checklist and timeline."""
-        wanted, context = number(request), self._desk
+        wanted, context = number(request), self._context
         whole = await context.store.read(lambda c: whole_json(c, context.settings, wanted, context.clock))
         return web.json_response(whole) if whole else not_found("incident", wanted)
 
@@ -126,9 +126,9 @@ class Incidents:
 
         def draft(connection: Connection) -> str | None:
             found = store.find(connection, wanted)
-            return resolution.postmortem(connection, self._desk, wanted) if found else None
+            return resolution.postmortem(connection, self._context, wanted) if found else None
 
-        text = await self._desk.store.read(draft)
+        text = await self._context.store.read(draft)
         return web.Response(text=text, content_type="text/markdown") if text else not_found("incident", wanted)
 
     async def acknowledge(self, request: web.Request) -> web.Response:
@@ -186,31 +186,31 @@ class Incidents:
 
     async def check(self, request: web.Request) -> web.Response:
         """Tick an item of the checklist, or untick it."""
-        tick, wanted, now = await read_body(request, Tick), number(request), self._desk.clock()
+        tick, wanted, now = await read_body(request, Tick), number(request), self._context.clock()
 
         def write(connection: Connection) -> CheckAnswer | None:
             incident = store.find(connection, wanted)
             if incident is None:
                 return None
             found = response.tick(
-                connection, self._desk.settings, incident, now, by=tick.by, item=tick.item, done=tick.done
+                connection, self._context.settings, incident, now, by=tick.by, item=tick.item, done=tick.done
             )
             return check_json(found) if found else None
 
-        found = await self._desk.store.write(audited(request, now, write, by=tick.by, sent=tick))
+        found = await self._context.store.write(audited(request, now, write, by=tick.by, sent=tick))
         if found is None:
             return web.Response(status=404, text=f"there is no item {tick.item} of an incident {wanted}\n")
         return web.json_response(found)
 
     async def _change(self, request: web.Request, model: type[P], change: Change[P]) -> web.Response:
-        person, wanted, now = await read_body(request, model), number(request), self._desk.clock()
+        person, wanted, now = await read_body(request, model), number(request), self._context.clock()
 
         def write(connection: Connection) -> Incident | None:
             incident = store.find(connection, wanted)
-            return change(connection, self._desk.settings, incident, person, now) if incident else None
+            return change(connection, self._context.settings, incident, person, now) if incident else None
 
-        changed = await self._desk.store.write(audited(request, now, write, by=person.by, sent=person))
+        changed = await self._context.store.write(audited(request, now, write, by=person.by, sent=person))
         self._queued()
         if changed is None:
             return not_found("incident", wanted)
-        return web.json_response(incident_json(self._desk.settings, changed))
+        return web.json_response(incident_json(self._context.settings, changed))

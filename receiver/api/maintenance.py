@@ -70,27 +70,27 @@ class Maintenance:
     """The routes below /maintenance; `queued` is called when a change may have made a job due."""
 
     def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
-        self._desk = context
+        self._context = context
         self._queued = queued
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
-        one = WindowAnswer
+        window = WindowAnswer
         return (
             Route("GET", "/maintenance", self.windows, answer=list[WindowAnswer]),
-            Route("POST", "/maintenance", self.start, body=NewWindow, status=201, answer=one),
-            Route("POST", "/maintenance/{id}/end", self.end, body=EndWindow, answer=one),
+            Route("POST", "/maintenance", self.start, body=NewWindow, status=201, answer=window),
+            Route("POST", "/maintenance/{id}/end", self.end, body=EndWindow, answer=window),
         )
 
     async def windows(self, _: web.Request) -> web.Response:
         """List the windows that are open or to come, the earliest first; recurring ones while they are open."""
-        context, now = self._desk, self._desk.clock()
+        context, now = self._context, self._context.clock()
         found = await context.store.read(lambda c: maintenance.upcoming(c, context.settings.maintenance, now))
-        return web.json_response([window_json(one, now) for one in found])
+        return web.json_response([window_json(window, now) for window in found])
 
     async def start(self, request: web.Request) -> web.Response:
         """Begin a window, now or later: actions for its services wait until it ends, and so do messages."""
-        new, now = await read_body(request, NewWindow), self._desk.clock()
+        new, now = await read_body(request, NewWindow), self._context.clock()
         try:
             window = new.window(now)
         except (ValueError, OverflowError) as error:
@@ -99,19 +99,19 @@ class Maintenance:
         def write(connection: Connection) -> Window:
             return maintenance.start(connection, window, now)
 
-        stored = await self._desk.store.write(audited(request, now, write, by=new.by, sent=new))
+        stored = await self._context.store.write(audited(request, now, write, by=new.by, sent=new))
         return web.json_response(window_json(stored, now), status=201)
 
     async def end(self, request: web.Request) -> web.Response:
         """End a window before its time: what it held is done, where it is still needed."""
-        person, wanted, now = await read_body(request, EndWindow), number(request), self._desk.clock()
+        person, wanted, now = await read_body(request, EndWindow), number(request), self._context.clock()
 
         def write(connection: Connection) -> Window | None:
             ended = maintenance.end(connection, wanted, now, person.by)
             holding.look_again(connection, now)
             return ended
 
-        found = await self._desk.store.write(audited(request, now, write, by=person.by, sent=person))
+        found = await self._context.store.write(audited(request, now, write, by=person.by, sent=person))
         self._queued()
         return web.json_response(window_json(found, now)) if found else not_found("maintenance window", wanted)
 

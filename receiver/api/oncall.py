@@ -22,7 +22,7 @@ class OnCall:
     """The route of the schedule."""
 
     def __init__(self, context: Context) -> None:
-        self._desk = context
+        self._context = context
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
@@ -30,10 +30,10 @@ class OnCall:
 
     async def oncall(self, request: web.Request) -> web.Response:
         """Who is on call now, or at the time `?at=` (ISO 8601 with its zone)."""
-        at = time_of(request, "at", self._desk.clock())
+        at = time_of(request, "at", self._context.clock())
         if at.year not in _YEARS:
             raise web.HTTPBadRequest(text=f"at: write a year from {_YEARS[0]} to {_YEARS[-1]}\n")
-        return web.json_response(oncall_json(self._desk.settings.oncall, at))
+        return web.json_response(oncall_json(self._context.settings.oncall, at))
 
 
 def time_of(request: web.Request, name: str, otherwise: datetime) -> datetime:

@@ -105,7 +105,7 @@ def _operation(route: Route, schemas: dict[Key, dict[str, Any]]) -> dict[str, An
         "tags": [route.path.split("/")[1].removesuffix(".json")],
         "parameters": [
             *([{"name": "id", "in": "path", "required": True, "schema": _NUMBER}] if numbered else []),
-            *({"name": one, "in": "query", "schema": _QUERY.get(one, _WORD)} for one in route.query),
+            *({"name": parameter, "in": "query", "schema": _QUERY.get(parameter, _WORD)} for parameter in route.query),
         ],
         "responses": _responses(route, schemas.get((name, "answer"), {})),
     }

@@ -106,7 +106,7 @@ def actions_json(connection: Connection, wanted: int) -> ActionsAnswer | None:
     found = select(*kept).where(attachments.c.incident_id == wanted).order_by(attachments.c.id)
     ran = connection.execute(runs).mappings()
     return ActionsAnswer(
-        approvals=[approval_json(one) for one in approval.of_incident(connection, wanted)],
+        approvals=[approval_json(asked) for asked in approval.of_incident(connection, wanted)],
         runs=[{**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])} for row in ran],
         attachments=[
             {**row, "created_at": iso(row["created_at"]), "url": f"{PREFIX}/attachments/{row['id']}"}
@@ -137,7 +137,7 @@ def check_json(check: Check) -> CheckAnswer:
 
 
 def _items(items: Iterable[Check], phase: str) -> list[CheckAnswer]:
-    return [check_json(one) for one in items if one.phase == phase]
+    return [check_json(item) for item in items if item.phase == phase]
 
 
 def _hold(hold: Hold) -> HoldAnswer:

@@ -154,7 +154,7 @@ def _fixed(name: str, value: str) -> Any:
 @lru_cache
 def _people(name: str, *mailboxes: str) -> Any:
     """The header with these addresses, which are parsed once."""
-    return _POLICY.header_factory(name, [_address(one) for one in mailboxes])
+    return _POLICY.header_factory(name, [_address(mailbox) for mailbox in mailboxes])
 
 
 @lru_cache
@@ -197,8 +197,8 @@ def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
         case aiosmtplib.SMTPAuthenticationError(code=code):
             return DeliveryError("credentials", told, again=code < 500)
         case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
-            codes = ", ".join(sorted({str(one.code) for one in refused}))
-            again = any(one.code < 500 for one in refused)
+            codes = ", ".join(sorted({str(refusal.code) for refusal in refused}))
+            again = any(refusal.code < 500 for refusal in refused)
             return DeliveryError("rejected", f"every recipient was refused ({codes})", again=again)
         case aiosmtplib.SMTPResponseException(code=code):
             return DeliveryError("server" if code < 500 else "rejected", told, again=code < 500)

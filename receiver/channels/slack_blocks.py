@@ -140,7 +140,7 @@ def _actions(message: Message) -> Iterator[Block]:
         buttons.append(_button(Action.REJECT, REJECT, value=carried, style="danger"))
     if not incident.acknowledged_at and not incident.resolved_at and message.event is not Event.RESOLVED:
         buttons.append(_button(Action.ACKNOWLEDGE, "Acknowledge", value=value(incident.id)))
-    links = (one for one in _shown_links(message) if not (decides and one[0] in (APPROVE, REJECT)))
+    links = (link for link in _shown_links(message) if not (decides and link[0] in (APPROVE, REJECT)))
     for number, (name, url) in enumerate(links, start=1):
         buttons.append(_button(f"link-{number}", name, url=url))
     if buttons:

@@ -48,8 +48,8 @@ def read(answer: Mapping[str, Any], message: Message) -> Page:
     """What a page says; what is not as documented is not there."""
     said, more = answer.get("messages"), answer.get("response_metadata")
     wanted = metadata(message)
-    for one in said if isinstance(said, list) else []:
-        if isinstance(one, dict) and one.get("metadata") == wanted and isinstance(one.get("ts"), str):
-            return Page(one["ts"], "")
+    for item in said if isinstance(said, list) else []:
+        if isinstance(item, dict) and item.get("metadata") == wanted and isinstance(item.get("ts"), str):
+            return Page(item["ts"], "")
     cursor = more.get("next_cursor") if isinstance(more, dict) else None
     return Page(None, cursor if isinstance(cursor, str) else "")

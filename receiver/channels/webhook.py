@@ -121,7 +121,7 @@ def signature(body: bytes, secrets: Sequence[Masked], now: datetime) -> str:
     """`t=<seconds>,v1=<HMAC-SHA256 of "<seconds>.<body>" in hex>`, with a v1 for each secret."""
     timestamp = int(now.timestamp())
     signed = f"{timestamp}.".encode() + body
-    digests = (hmac.new(one.get_secret_value().encode(), signed, hashlib.sha256).hexdigest() for one in secrets)
+    digests = (hmac.new(secret.get_secret_value().encode(), signed, hashlib.sha256).hexdigest() for secret in secrets)
     return ",".join((f"t={timestamp}", *(f"v1={digest}" for digest in digests)))
 
 

@@ -125,8 +125,8 @@ def actions(client: Client, number: int, form: str) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     show_rows(found["runs"], ("action", "state", "detail", "started_at"), form, empty="nothing was run")
-    for one in found["attachments"]:
-        click.echo(f"attachment {one['id']}: {one['name']}")
+    for attachment in found["attachments"]:
+        click.echo(f"attachment {attachment['id']}: {attachment['name']}")
 
 
 @incidents.command()

@@ -197,7 +197,9 @@ def _recent(given: tuple[str, ...]) -> Select[Any]:
 def newest_of_each(connection: Connection, versions: int) -> list[Deployment]:
     """Of each service and environment the deployments that began last, `versions` of them: what metrics show."""
     targets = connection.execute(select(deployments.c.service, deployments.c.environment).distinct()).all()
-    return [one for s, e in targets for one in recent(connection, limit=versions, service=s, environment=e)]
+    return [
+        deployment for s, e in targets for deployment in recent(connection, limit=versions, service=s, environment=e)
+    ]
 
 
 def _running_before(connection: Connection, service: str, environment: str, moment: datetime) -> str | None:

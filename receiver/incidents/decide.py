@@ -106,6 +106,6 @@ def decide_repeated(alert: Alert, known: Episode) -> Decision | None:
     return _DUPLICATE
 
 
-def worse(one: str, other: str) -> bool:
+def worse(severity: str, other: str) -> bool:
     """Whether the first severity is worse than the second."""
-    return SEVERITIES.index(one) < SEVERITIES.index(other)
+    return SEVERITIES.index(severity) < SEVERITIES.index(other)

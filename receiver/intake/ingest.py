@@ -80,7 +80,7 @@ class Ingest:
         if again := self.alert_cache.settled(asked):
             self.reasons.update(again)
             return
-        made = Counter(self.hear(one) if one.name == watchdog else self.take(one) for one in delivery.alerts)
+        made = Counter(self.hear(alert) if alert.name == watchdog else self.take(alert) for alert in delivery.alerts)
         self.reasons.update(made)
         if delivery.truncated > 0:
             self.miss(delivery)
@@ -304,10 +304,10 @@ def _cause_keys(alert: Alert, settings: ReceiverConfig) -> Iterator[str]:
     them. One with other values is another matter.
     """
     (service, environment), own = target(alert), correlation(alert, settings.further_labels)
-    for one in causes(service, settings.dependencies):
+    for cause in causes(service, settings.dependencies):
         if own:
-            yield store.open_key(one, environment, own)
-        yield store.open_key(one, environment)
+            yield store.open_key(cause, environment, own)
+        yield store.open_key(cause, environment)
 
 
 def _keys(alerts: Iterable[Alert], settings: ReceiverConfig) -> set[str]:
@@ -323,12 +323,12 @@ def _is_new(alert: Alert, known: Known) -> bool:
     return episode is None or alert.starts_at > episode.starts_at
 
 
-def _row(one: Delivery, alert_cache: AlertCache) -> dict[str, object]:
+def _row(delivery: Delivery, alert_cache: AlertCache) -> dict[str, object]:
     return {
-        "received_at": one.received_at,
-        "alerts": len(one.alerts),
-        "digest": one.digest,
-        "body": alert_cache.body(one),
+        "received_at": delivery.received_at,
+        "alerts": len(delivery.alerts),
+        "digest": delivery.digest,
+        "body": alert_cache.body(delivery),
     }
 
 
@@ -345,7 +345,7 @@ def ingest(
     """
     alert_cache = alert_cache or AlertCache()
     alert_cache.catch_up(connection)
-    insert_all(connection, deliveries, [_row(one, alert_cache) for one in batch])
+    insert_all(connection, deliveries, [_row(delivery, alert_cache) for delivery in batch])
     watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
     new = [delivery for delivery in batch if not alert_cache.settled((delivery.digest, watchdog))]
     alerts = [alert for delivery in new for alert in delivery.alerts]

@@ -103,7 +103,7 @@ def _understood(body: bytes) -> tuple[tuple[Alert, ...], int, bytes]:
             whole = bodies.read(body, Payload)
         except BodyError as error:
             raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
-        return tuple(_without_nul(_alert(one)) for one in whole.alerts), whole.truncated_alerts, digest
+        return tuple(_without_nul(_alert(alert)) for alert in whole.alerts), whole.truncated_alerts, digest
 
 
 def _read_all(raws: Iterable[msgspec.Raw]) -> tuple[Alert, ...]:
@@ -132,22 +132,22 @@ def _told(fault: Exception) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(fault)[:_FAULT_LENGTH])
 
 
-def _alert(one: _AlertPayload | _QuickAlert) -> Alert:
-    starts_at, ends_at = one.starts_at, one.ends_at
+def _alert(payload: _AlertPayload | _QuickAlert) -> Alert:
+    starts_at, ends_at = payload.starts_at, payload.ends_at
     if starts_at.tzinfo is not UTC:
         starts_at = in_utc(starts_at)
     if ends_at and ends_at.tzinfo is not UTC:
         ends_at = in_utc(ends_at)
-    firing = one.status == "firing"
+    firing = payload.status == "firing"
     ended = not firing and ends_at is not None and ends_at.year > _NEVER
     return Alert(
-        one.fingerprint,
+        payload.fingerprint,
         firing,
         starts_at,
         ends_at if ended else None,
-        _shared(one.labels),
-        _shared(one.annotations),
-        intern(one.generator_url),
+        _shared(payload.labels),
+        _shared(payload.annotations),
+        intern(payload.generator_url),
     )
 
 

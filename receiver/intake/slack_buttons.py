@@ -36,13 +36,13 @@ class SlackButtons:
     """Needs no credentials: Slack signs its requests with a secret that only the two of us know."""
 
     def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
-        self._desk = context
+        self._context = context
         self._queued = queued
         self._bodies = Bodies()
 
     async def __call__(self, request: web.Request) -> web.Response:
         """200 once it is done, or when there was nothing to do; 401 for a forged request, 400 for a malformed one."""
-        context, now = self._desk, self._desk.clock()
+        context, now = self._context, self._context.clock()
         try:
             async with self._bodies.read(request, limit=BODY_LIMIT) as body:
                 verify(request.headers, body, self._secrets(), now)
@@ -65,8 +65,10 @@ class SlackButtons:
 
     def _secrets(self) -> list[Masked]:
         """Those of every Slack channel: a request does not say which one it is about before it is verified."""
-        channels = self._desk.settings.channels.values()
-        return [secret for one in channels if isinstance(one, SlackSettings) for secret in one.signing_secrets]
+        channels = self._context.settings.channels.values()
+        return [
+            secret for channel in channels if isinstance(channel, SlackSettings) for secret in channel.signing_secrets
+        ]
 
     def _do(self, connection: Connection, pressed: Interaction, now: datetime) -> str:
         """Do what was asked; the sentence why it does not count, which is also on the timeline, or empty."""
@@ -74,7 +76,7 @@ class SlackButtons:
         if incident is None:
             return f"there is no incident {pressed.incident}"
         if pressed.action is Action.ACKNOWLEDGE:
-            response.acknowledge(connection, self._desk.settings, incident, now, by=pressed.who, note="")
+            response.acknowledge(connection, self._context.settings, incident, now, by=pressed.who, note="")
             return ""
         refused = _answer(connection, pressed, now)
         if refused:
@@ -85,9 +87,9 @@ class SlackButtons:
 def _answer(connection: Connection, pressed: Interaction, now: datetime) -> str:
     """A button decides the question that it was sent with, and no later one."""
     asked = [
-        one
-        for one in approval.of_incident(connection, pressed.incident)
-        if pressed.expires and int(one.expires_at.timestamp()) == int(pressed.expires.timestamp())
+        asked
+        for asked in approval.of_incident(connection, pressed.incident)
+        if pressed.expires and int(asked.expires_at.timestamp()) == int(pressed.expires.timestamp())
     ]
     if not asked:
         return "the button is of a question that nobody asks any more"

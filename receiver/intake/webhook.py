@@ -32,7 +32,7 @@ class Intake:
     """Commits deliveries, as many together as are waiting, and answers each one once it is safe."""
 
     def __init__(self, context: Context, *, committed: Callable[[Taken], None]) -> None:
-        self._desk = context
+        self._context = context
         self._committed = committed
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
@@ -77,9 +77,9 @@ class Intake:
     async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         deliveries = [delivery for delivery, _ in batch]
         try:
-            taken = await self._desk.store.write(
+            taken = await self._context.store.write(
                 lambda connection: ingest(
-                    connection, self._desk.settings, deliveries, self._desk.clock(), self.alert_cache
+                    connection, self._context.settings, deliveries, self._context.clock(), self.alert_cache
                 )
             )
         except BaseException as error:
@@ -96,8 +96,8 @@ class Intake:
     async def _recover(self, batch: list[tuple[Delivery, asyncio.Future[None]]], error: Exception) -> None:
         """One bad delivery must not take the others with it: alone, each succeeds or fails for itself."""
         if len(batch) > 1 and not isinstance(error, StoreError):
-            for one in batch:
-                await self._commit([one])
+            for delivery in batch:
+                await self._commit([delivery])
             return
         if not isinstance(error, StoreError):
             log.exception("a delivery could not be taken in", exc_info=error)
@@ -118,7 +118,7 @@ class Endpoint:
     """`POST /webhook/alertmanager`: 200 once committed, 400 for what can never be right, 503 to try again."""
 
     def __init__(self, context: Context, intake: Intake, counters: Counters) -> None:
-        self._desk = context
+        self._context = context
         self._intake = intake
         self._counters = counters
         self._bodies = Bodies()
@@ -127,7 +127,7 @@ class Endpoint:
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer one webhook."""
         try:
-            async with self._bodies.read(request, limit=self._desk.settings.max_body) as body:
+            async with self._bodies.read(request, limit=self._context.settings.max_body) as body:
                 return await self._take(request, body)
         except TooLargeError as error:
             return await self._reject(request, b"", str(error))
@@ -137,7 +137,7 @@ class Endpoint:
     async def _take(self, request: web.Request, body: bytes) -> web.Response:
         try:
             begun = time.perf_counter()
-            await self._intake.accept(understand(body, self._desk.clock()))
+            await self._intake.accept(understand(body, self._context.clock()))
             self._counters.commit_seconds.observe(time.perf_counter() - begun)
         except (RejectedError, UnfitError) as error:
             return await self._reject(request, body, str(error))
@@ -158,11 +158,11 @@ class Endpoint:
         self._counters.answered("rejected")
         log.warning("a webhook was rejected", reason=reason, remote=request.remote)
         row = {
-            "received_at": self._desk.clock(),
+            "received_at": self._context.clock(),
             "reason": reason,
             "remote": request.remote or "",
             "body": body[:_QUARANTINE_LIMIT],
         }
         with contextlib.suppress(StoreError, UnfitError):  # the answer says what is wrong even when it cannot be kept
-            await self._desk.store.write(lambda connection: connection.execute(insert(quarantine), [row]))
+            await self._context.store.write(lambda connection: connection.execute(insert(quarantine), [row]))
         return web.Response(status=400, text=f"{reason}\n")

@@ -29,11 +29,11 @@ class Check:
 def add(connection: Connection, incident_id: int, strategy: Strategy) -> None:
     """Add the strategy's items that are not there yet; what is ticked stays ticked."""
     known = checks(connection, incident_id)
-    have, number = {(one.phase, one.text) for one in known}, len(known)
-    new = [one for one in planned(strategy) if (one.phase, one.text) not in have]
+    have, number = {(check.phase, check.text) for check in known}, len(known)
+    new = [check for check in planned(strategy) if (check.phase, check.text) not in have]
     rows = [
-        {"incident_id": incident_id, "item": number + count, "phase": one.phase, "text": one.text}
-        for count, one in enumerate(new, start=1)
+        {"incident_id": incident_id, "item": number + count, "phase": check.phase, "text": check.text}
+        for count, check in enumerate(new, start=1)
     ]
     if rows:
         insert_all(connection, checklist, rows)
@@ -60,4 +60,4 @@ def tick(connection: Connection, incident_id: int, item: int, at: datetime | Non
         .where(checklist.c.incident_id == incident_id, checklist.c.item == item)
         .values(done_at=at, done_by=by)
     )
-    return next((one for one in checks(connection, incident_id) if one.item == item), None)
+    return next((check for check in checks(connection, incident_id) if check.item == item), None)

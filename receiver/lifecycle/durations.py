@@ -54,7 +54,7 @@ def _observe(connection: Connection, name: str, incident: Incident, *, until: fl
 
 def _states(unresolved: Iterable[Incident]) -> Metric:
     family = GaugeMetricFamily(IncidentMetric.STATES, "Incidents that are not resolved.", labels=["state", "severity"])
-    found = Counter((one.status.value, one.severity) for one in unresolved)
+    found = Counter((incident.status.value, incident.severity) for incident in unresolved)
     for state in STATES:
         for severity in SEVERITIES:
             family.add_metric([state, severity], found[state, severity])

@@ -54,7 +54,7 @@ def hint(alerts: Iterable[AlertView], deployments: Iterable[Deployment], opened_
 
     A deployment shortly before outweighs a lack of resources, because a new version may be what uses them up.
     """
-    alerts = sorted(alerts, key=lambda one: (not one.firing, one.starts_at))
+    alerts = sorted(alerts, key=lambda alert: (not alert.firing, alert.starts_at))
     began = min((alert.starts_at for alert in alerts), default=opened_at)
     said = [(alert, _cause_of(alert.labels, settings)) for alert in alerts]
     for wanted in (Cause.DEPLOYMENT, Cause.DEPENDENCY):
@@ -86,8 +86,8 @@ def _cause_of(labels: Mapping[str, str], settings: Causes) -> Cause | None:
 
 def _recent(deployments: Iterable[Deployment], began: datetime, settings: Causes) -> Deployment | None:
     """The last deployment before the first alert, if it is recent and no rollback."""
-    before = [one for one in deployments if began - settings.recent <= one.started_at <= began]
-    last = max(before, key=lambda one: (one.started_at, one.id), default=None)
+    before = [deployment for deployment in deployments if began - settings.recent <= deployment.started_at <= began]
+    last = max(before, key=lambda deployment: (deployment.started_at, deployment.id), default=None)
     return last if last and last.rollback_of is None else None
 
 

@@ -95,7 +95,7 @@ def tick(
 ) -> Check | None:
     """Tick an item of the checklist, or untick it; None when it has no such item. A second time changes nothing."""
     checklist.add(connection, incident.id, settings.strategy.of(incident.severity))
-    found = next((one for one in checklist.checks(connection, incident.id) if one.item == item), None)
+    found = next((check for check in checklist.checks(connection, incident.id) if check.item == item), None)
     if found is None or bool(found.done_at) == done:
         return found
     said = "done" if done else "not done after all"

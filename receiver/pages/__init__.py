@@ -18,7 +18,7 @@ class Pages:
     """The routes that a browser asks for."""
 
     def __init__(self, context: Context) -> None:
-        self._desk = context
+        self._context = context
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
@@ -27,12 +27,14 @@ class Pages:
 
     async def _listed(self, request: web.Request) -> web.Response:
         """The open incidents, or with `?status=all` the newest of all, the worst and the newest first."""
-        context, every = self._desk, request.query.get("status") == "all"
+        context, every = self._context, request.query.get("status") == "all"
         found = await context.store.read(lambda c: store.recent(c, only_open=not every, limit=_MOST))
-        return list_page.page([incident_json(context.settings, one) for one in found], every=every, most=_MOST)
+        return list_page.page(
+            [incident_json(context.settings, incident) for incident in found], every=every, most=_MOST
+        )
 
     async def _one(self, request: web.Request) -> web.Response:
-        wanted, context = number(request), self._desk
+        wanted, context = number(request), self._context
         incident = await context.store.read(lambda c: whole_json(c, context.settings, wanted, context.clock))
         actions = await context.store.read(lambda c: actions_json(c, wanted))
         if incident is None or actions is None:

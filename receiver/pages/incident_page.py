@@ -40,7 +40,7 @@ def page(incident: WholeIncidentAnswer, actions: ActionsAnswer) -> web.Response:
         *_section("Actions", _ACTIONS, _done(incident, actions)),
         *_section("Attachments", _ATTACHMENTS, map(_attachment, actions["attachments"])),
         *_section("Checklist", _CHECKLIST, _checklist(incident)),
-        *_section("Timeline", _TIMELINE, (("", _line(one)) for one in incident["timeline"])),
+        *_section("Timeline", _TIMELINE, (("", _line(entry)) for entry in incident["timeline"])),
         *_next(incident),
     )
 
@@ -103,28 +103,28 @@ def _done(incident: WholeIncidentAnswer, actions: ActionsAnswer) -> Iterator[tup
         by = f"by {asked['decided_by']}" if asked["decided_by"] else ""
         times = moment(asked["asked_at"]), moment(asked["decided_at"])
         yield "", (f"ask for a rollback to {asked['to_version']}", asked["state"], *times, f"{by} {asked['note']}")
-    for one in incident["rollbacks"]:
-        yield "", (f"rollback from {one['from_version']} to {one['to_version']}", *_ran(one))
-    for one in actions["runs"]:
-        yield "", (one["action"], *_ran(one))
+    for rollback in incident["rollbacks"]:
+        yield "", (f"rollback from {rollback['from_version']} to {rollback['to_version']}", *_ran(rollback))
+    for rollback in actions["runs"]:
+        yield "", (rollback["action"], *_ran(rollback))
 
 
-def _ran(one: dict[str, Any]) -> Sequence[str]:
-    return one["state"], moment(one["started_at"]), moment(one["finished_at"]), one["detail"]
+def _ran(rollback: dict[str, Any]) -> Sequence[str]:
+    return rollback["state"], moment(rollback["started_at"]), moment(rollback["finished_at"]), rollback["detail"]
 
 
-def _attachment(one: dict[str, Any]) -> tuple[str, Sequence[Text]]:
-    return "", (html.link(one["url"], one["name"]), moment(one["created_at"]))
+def _attachment(run: dict[str, Any]) -> tuple[str, Sequence[Text]]:
+    return "", (html.link(run["url"], run["name"]), moment(run["created_at"]))
 
 
 def _checklist(incident: WholeIncidentAnswer) -> Iterator[tuple[str, Sequence[Text]]]:
     lists = incident["checklist"]
     for phase, items in (("monitoring", lists["monitoring"]), ("resolution", lists["resolution"])):
-        yield from (("", _item(phase, one)) for one in items)
+        yield from (("", _item(phase, check)) for check in items)
 
 
-def _item(phase: str, one: CheckAnswer) -> Sequence[Text]:
-    return str(one["item"]), phase, one["text"], _by(one["done_at"], one["done_by"])
+def _item(phase: str, check: CheckAnswer) -> Sequence[Text]:
+    return str(check["item"]), phase, check["text"], _by(check["done_at"], check["done_by"])
 
 
 def _line(entry: LineAnswer) -> Sequence[Text]:

@@ -28,7 +28,7 @@ _LINKS = {
 
 def page(incidents: Sequence[IncidentAnswer], *, every: bool, most: int) -> web.Response:
     """The open incidents, the worst first, or the newest of `every` one; of more than `most` it says so."""
-    shown = list(incidents) if every else sorted(incidents, key=lambda one: SEVERITIES.index(one["severity"]))
+    shown = list(incidents) if every else sorted(incidents, key=lambda incident: SEVERITIES.index(incident["severity"]))
     what = "newest" if every else "open"
     cut = f" There may be more: the newest {most} are shown." if len(shown) == most else ""
     return html.page(

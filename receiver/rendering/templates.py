@@ -203,7 +203,7 @@ def _failure(template: Template, render: Callable[[], object]) -> Iterator[Probl
         try:
             template.environment.handle_exception()  # raises it again, with the template's own lines
         except Exception as error:
-            places = [(one.filename, one.lineno or 0) for one in extract_tb(error.__traceback__)]
+            places = [(frame.filename, frame.lineno or 0) for frame in extract_tb(error.__traceback__)]
             file, number = next(
                 (place for place in reversed(places) if place[0].endswith(loading.SUFFIX)), (template.filename or "", 0)
             )
@@ -250,7 +250,7 @@ def _capped(pieces: Iterable[str], limit: int) -> str:
 
 def _tidy(text: str) -> str:
     """Clean text without spaces at line ends and without more than one empty line in a row."""
-    lines = "\n".join(one.rstrip() for one in clean(text).split("\n"))
+    lines = "\n".join(text_line.rstrip() for text_line in clean(text).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).strip()
 
 

@@ -145,7 +145,7 @@ class Schedule(Settings):
         """Every channel that is named here."""
         everyone: list[Person | Contact | Team] = [*self.people.values(), *self.contacts.values()]
         everyone += self.teams.values()
-        return {channel for one in everyone for channel in one.channels}
+        return {channel for name in everyone for channel in name.channels}
 
     def team_of(self, service: str) -> str | None:
         """The team that answers for a service: one that names it, before one that takes any."""

@@ -136,10 +136,10 @@ class Escalation(Settings):
 
     def named_channels(self) -> set[str]:
         """Every channel that is named here."""
-        return set(self.channels) | {name for steps in self.steps.values() for one in steps for name in one.channels}
+        return set(self.channels) | {name for steps in self.steps.values() for step in steps for name in step.channels}
 
     def unknown_people(self, schedule: Schedule) -> list[str]:
         """Faults: names in steps that are neither a part nor anybody in the schedule."""
         known = {*ROLES, *schedule.people, *schedule.contacts, *schedule.teams}
-        named = {name for steps in self.steps.values() for one in steps for name in one.who}
+        named = {name for steps in self.steps.values() for step in steps for name in step.who}
         return [f"{name!r} is nobody in oncall{nearest(name, known)}" for name in sorted(named - known)]

@@ -52,7 +52,7 @@ def current(connection: Connection) -> str | None:
 
 
 def _known(revision: str | None) -> None:
-    if revision is not None and revision not in {one.revision for one in _scripts().walk_revisions()}:
+    if revision is not None and revision not in {script.revision for script in _scripts().walk_revisions()}:
         raise SchemaError(
             f"the database is at revision {revision}, which this version does not know: a newer deploywatch "
             "has migrated it; run that one, or restore a backup"

@@ -44,7 +44,9 @@ def split(hold: Hold, actions: Iterable[str]) -> tuple[tuple[str, ...], tuple[st
     """The actions that go on during a window, and those that wait for its end."""
     free = _NEVER_HELD | _MESSAGES if hold.tell else _NEVER_HELD
     actions = tuple(actions)
-    return tuple(one for one in actions if one in free), tuple(one for one in actions if one not in free)
+    return tuple(action for action in actions if action in free), tuple(
+        action for action in actions if action not in free
+    )
 
 
 def keep_actions(

@@ -48,7 +48,7 @@ def upcoming(connection: Connection, recurring: Sequence[RecurringWindow], now: 
     """Windows that are open or yet to open, the earliest first; a recurring one while it is open."""
     query = select(maintenance).where(maintenance.c.ends_at > now).order_by(maintenance.c.starts_at).limit(_SHOWN)
     stored = [_window(row) for row in connection.execute(query).mappings()]
-    return sorted([*_recurring(recurring, now), *stored], key=lambda one: one.starts_at)
+    return sorted([*_recurring(recurring, now), *stored], key=lambda window: window.starts_at)
 
 
 def hold(
@@ -60,7 +60,7 @@ def hold(
 
 
 def _recurring(recurring: Sequence[RecurringWindow], now: datetime) -> Iterator[Window]:
-    yield from (found for one in recurring if (found := windows.occurrence(one, now)))
+    yield from (found for window in recurring if (found := windows.occurrence(window, now)))
 
 
 def _window(row: RowMapping) -> Window:

@@ -68,7 +68,7 @@ async def _current(context: Context, incident_id: int) -> Hold | None:
     if not firing:
         return None
     answers = await asyncio.gather(*(ask(context.http, url) for url in upstream.alertmanagers), return_exceptions=True)
-    seen = [one for one in answers if isinstance(one, Silenced)]
+    seen = [answer for answer in answers if isinstance(answer, Silenced)]
     for error in answers:
         if isinstance(error, UnreachableError):
             log.warning("whether it is silenced could not be asked", incident=incident_id, reason=str(error))

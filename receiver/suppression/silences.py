@@ -18,18 +18,18 @@ def hold(firing: Collection[str], seen: Sequence[Silenced], now: datetime) -> Ho
     is not silenced any more.
     """
     lasting = [_last(fingerprint, seen, now) for fingerprint in firing]
-    found = [one for one in lasting if one]
+    found = [silence for silence in lasting if silence]
     if not found or len(found) < len(lasting):
         return None
-    first = min(found, key=lambda one: (one.ends_at, one.id))
+    first = min(found, key=lambda silence: (silence.ends_at, silence.id))
     return Hold(first.ends_at, tell=False, reason=_reason(first))
 
 
 def _last(fingerprint: str, seen: Iterable[Silenced], now: datetime) -> Silence | None:
     """The silence of an alert that ends last, of those that have not ended."""
-    known = (one.silences.get(number) for one in seen for number in one.alerts.get(fingerprint, ()))
-    going_on = [one for one in known if one and one.ends_at > now]
-    return max(going_on, key=lambda one: (one.ends_at, one.id), default=None)
+    known = (answer.silences.get(number) for answer in seen for number in answer.alerts.get(fingerprint, ()))
+    going_on = [silence for silence in known if silence and silence.ends_at > now]
+    return max(going_on, key=lambda silence: (silence.ends_at, silence.id), default=None)
 
 
 def _reason(silence: Silence) -> str:

@@ -60,8 +60,8 @@ def occurrence(recurring: RecurringWindow, at: datetime) -> Window | None:
 
 def hold(windows: Iterable[Window], service: str, environment: str, at: datetime) -> Hold | None:
     """What holds for a service now: until the last of its windows ends; people hear when all of them allow it."""
-    found = [one for one in windows if one.covers(service, environment, at)]
+    found = [window for window in windows if window.covers(service, environment, at)]
     if not found:
         return None
-    last = max(found, key=lambda one: one.ends_at)
-    return Hold(last.ends_at, all(one.tell for one in found), last.reason)
+    last = max(found, key=lambda window: window.ends_at)
+    return Hold(last.ends_at, all(window.tell for window in found), last.reason)

@@ -82,24 +82,26 @@ async def look(http: aiohttp.ClientSession, url: str, receiver: str) -> Seen:
     """
     alerts = await _get(http, url, "/api/v2/alerts", list[_Listed], {"receiver": receiver})
     status = await _get(http, url, "/api/v2/status", _Status, {})
-    return Seen(tuple(_alert(one) for one in alerts), in_utc(status.uptime))
+    return Seen(tuple(_alert(alert) for alert in alerts), in_utc(status.uptime))
 
 
 async def silenced(http: aiohttp.ClientSession, url: str) -> Silenced:
     """Ask one Alertmanager which alerts it silences, and why; UnreachableError when it gives no good answer."""
     seconds = _SECONDS_FOR_SILENCES
     listed = await _get(http, url, "/api/v2/alerts", list[_SilencedAlert], _SILENCED, seconds=seconds)
-    by_alert = {one.fingerprint: tuple(one.status.silenced_by) for one in listed if one.status.silenced_by}
+    by_alert = {alert.fingerprint: tuple(alert.status.silenced_by) for alert in listed if alert.status.silenced_by}
     found = await _get(http, url, "/api/v2/silences", list[_Silence], {}, seconds=seconds) if by_alert else []
-    return Silenced(by_alert, {one.id: _silence(one) for one in found})
+    return Silenced(by_alert, {silence.id: _silence(silence) for silence in found})
 
 
-def _silence(one: _Silence) -> Silence:
-    return Silence(one.id, in_utc(one.ends_at), one.created_by, one.comment)
+def _silence(silence: _Silence) -> Silence:
+    return Silence(silence.id, in_utc(silence.ends_at), silence.created_by, silence.comment)
 
 
-def _alert(one: _Listed) -> Alert:
-    return Alert(one.fingerprint, True, in_utc(one.starts_at), None, one.labels, one.annotations, one.generator_url)
+def _alert(alert: _Listed) -> Alert:
+    return Alert(
+        alert.fingerprint, True, in_utc(alert.starts_at), None, alert.labels, alert.annotations, alert.generator_url
+    )
 
 
 async def _get(

@@ -75,7 +75,7 @@ def compare(
     Absence alone resolves nothing: an alert counts as resolved when every Alertmanager answered, each has been up
     for two rounds, and none has had it in this round and the one before (`missing_before`).
     """
-    have = {alert.fingerprint: alert for one in seen for alert in one.alerts}
+    have = {alert.fingerprint: alert for answer in seen for alert in answer.alerts}
     ours = {alert.fingerprint: alert for alert in stored}
     lost = tuple(
         alert
@@ -84,7 +84,7 @@ def compare(
         and (fingerprint not in ours or ours[fingerprint].starts_at < alert.starts_at)
     )
     missing = frozenset(ours) - frozenset(have)
-    settled = all(now - one.up_since >= 2 * settings.every for one in seen)
+    settled = all(now - answer.up_since >= 2 * settings.every for answer in seen)
     over = missing & missing_before if settled else frozenset[str]()
     resolved = tuple(msgspec.structs.replace(ours[name], firing=False, ends_at=now) for name in sorted(over))
     return Healing(lost, resolved, missing - over)
@@ -94,7 +94,7 @@ class Reconciler:
     """Remembers from round to round which alerts were missing."""
 
     def __init__(self, context: Context) -> None:
-        self._desk = context
+        self._context = context
         self._missing: frozenset[str] = frozenset()
 
     async def round(self) -> Healing | None:
@@ -102,16 +102,16 @@ class Reconciler:
 
         Nothing is concluded when one of them gives no answer.
         """
-        upstream = self._desk.settings.upstream
+        upstream = self._context.settings.upstream
         # First ours: what is delivered while they are asked is then no alert that they do not have.
-        stored = await self._desk.store.read(incident_alerts.firing)
+        stored = await self._context.store.read(incident_alerts.firing)
         try:
-            seen = [await look(self._desk.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers]
+            seen = [await look(self._context.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers]
         except UnreachableError as error:
             log.warning("open alerts could not be compared", reason=str(error))
             self._missing = frozenset()
             return None
-        now = self._desk.clock()
+        now = self._context.clock()
         healing = compare(stored, seen, self._missing, now, upstream.reconcile)
         self._missing = healing.missing
         if not healing.alerts:

@@ -26,7 +26,7 @@ class SlackSettings(Settings):
     @property
     def signing_secrets(self) -> tuple[Masked, ...]:
         """The secrets that Slack may sign its requests with; two while one takes the place of the other."""
-        return tuple(one for one in (self.signing_secret, self.previous_signing_secret) if one is not None)
+        return tuple(secret for secret in (self.signing_secret, self.previous_signing_secret) if secret is not None)
 
     @model_validator(mode="after")
     def _check_secrets(self) -> Self:
