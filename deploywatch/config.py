@@ -66,8 +66,8 @@ def load(path: Path, model: type[M], *, variables: Mapping[str, str] | None = No
 
     Raises ConfigError with every problem found; a file that cannot be read is one of them.
     """
-    found = read_file(path, os.environ if variables is None else variables)
-    return build(found, model, base=path.parent)
+    document = read_file(path, os.environ if variables is None else variables)
+    return build(document, model, base=path.parent)
 
 
 def read_file(path: Path, variables: Mapping[str, str] | None = None) -> Document:
@@ -81,21 +81,21 @@ def read_file(path: Path, variables: Mapping[str, str] | None = None) -> Documen
     return document.read(text, str(path), variables)
 
 
-def build(found: Document, model: type[M], *, base: Path | None = None) -> M:
+def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
     """Validate what a document says against `model`; ConfigError carries its problems and the model's together."""
     result: M | None = None
-    if found.data is None and not found.problems:
-        found.data = {}
-    if found.data is not None:
+    if document.data is None and not document.problems:
+        document.data = {}
+    if document.data is not None:
         try:
-            result = model.model_validate(found.data, context={"base": base or Path()})
+            result = model.model_validate(document.data, context={"base": base or Path()})
         except ValidationError as error:
             for fault in error.errors(include_url=False):
-                path, message = _explain(fault, model, found)
-                if path not in found.unfilled:
-                    found.report(path, message)
-    if found.problems or result is None:
-        raise ConfigError(found.problems)
+                path, message = _explain(fault, model, document)
+                if path not in document.unfilled:
+                    document.report(path, message)
+    if document.problems or result is None:
+        raise ConfigError(document.problems)
     return result
 
 
@@ -167,7 +167,7 @@ def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> set[str]:
     """The keys that the model at this location accepts."""
     types: set[Any] = {model}
     for part in loc:
-        below = {found for type_ in types for found in _below(type_, part)}
+        below = {problem_below for type_ in types for problem_below in _below(type_, part)}
         types = below or {type_ for type_ in types if _tagged(type_, part)} or types
     return {
         key

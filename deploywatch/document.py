@@ -120,8 +120,8 @@ class _Reader:
             if _merges(key_node):
                 sources = value_node.value if isinstance(value_node, SequenceNode) else [value_node]
                 for source in sources:
-                    found = self.value(source, path)
-                    merged = {**found, **merged} if isinstance(found, dict) else merged
+                    value = self.value(source, path)
+                    merged = {**value, **merged} if isinstance(value, dict) else merged
                 continue
             key = str(key_node.value) if isinstance(key_node, ScalarNode) else "?"
             here = (*path, key)
@@ -162,11 +162,11 @@ class _Reader:
                 return "$"
             if match["broken"]:
                 return self.unknown(path, f"{match[0]!r} is not a variable; write ${{NAME}}, or $${{ for a plain ${{")
-            found = variables.get(name)
-            if found is None and default is None:
+            value = variables.get(name)
+            if value is None and default is None:
                 message = f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
                 return self.unknown(path, message)
-            return found or default or ""  # as in a shell, `:-` also stands in for an empty variable
+            return value or default or ""  # as in a shell, `:-` also stands in for an empty variable
 
         return _VARIABLE.sub(replace, text)
 

@@ -33,19 +33,19 @@ class Prometheus:
         if kind == "scalar":
             return [Series({}, float(data["result"][1]))]
         if kind != "vector" or not all("value" in item for item in data["result"]):
-            found = "histograms" if kind == "vector" else f"a {kind}"
-            raise UnreachableError(f"{self._name} gave {found} and not numbers for the query {expression!r}")
+            kind_given = "histograms" if kind == "vector" else f"a {kind}"
+            raise UnreachableError(f"{self._name} gave {kind_given} and not numbers for the query {expression!r}")
         return [Series(item["metric"], float(item["value"][1])) for item in data["result"]]
 
     async def alerts(self) -> list[dict[str, Any]]:
         """The pending and firing alerts, as the API gives them."""
-        found: list[dict[str, Any]] = (await self._get("/api/v1/alerts", {}))["alerts"]
-        return found
+        alerts: list[dict[str, Any]] = (await self._get("/api/v1/alerts", {}))["alerts"]
+        return alerts
 
     async def targets(self) -> list[dict[str, Any]]:
         """The active scrape targets, as the API gives them."""
-        found: list[dict[str, Any]] = (await self._get("/api/v1/targets", {"state": "active"}))["activeTargets"]
-        return found
+        targets: list[dict[str, Any]] = (await self._get("/api/v1/targets", {"state": "active"}))["activeTargets"]
+        return targets
 
     @property
     def _name(self) -> str:

@@ -178,10 +178,10 @@ def _is_loopback(host: str | None) -> bool:
     if host is None:
         return False
     try:
-        found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None)}
+        addresses = {str(address[0]) for *_, address in socket.getaddrinfo(host, None)}
     except OSError:
         return False
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
 
 
 async def _bind(site: web.TCPSite, address: str) -> None:

@@ -121,16 +121,18 @@ class Access:
         """What the file says now, not yet in force; ConfigError when it is not valid."""
         if self._path is None:
             return Loaded(WebConfig())
-        found = config.read_file(self._path, os.environ)
-        settings = config.build(found, WebConfig, base=self._path.parent)
-        loaded = Loaded(settings, tuple(_tokens(settings, found)), _ssl_context(settings.tls_server_config, found))
+        document = config.read_file(self._path, os.environ)
+        settings = config.build(document, WebConfig, base=self._path.parent)
+        loaded = Loaded(
+            settings, tuple(_tokens(settings, document)), _ssl_context(settings.tls_server_config, document)
+        )
         if self._listening and _fixed(self.loaded.settings) != _fixed(settings):
-            found.report(
+            document.report(
                 ("tls_server_config",),
                 "only the certificate, key and CA files can change while the server runs; restart it",
             )
-        if found.problems:
-            raise ConfigError(found.problems)
+        if document.problems:
+            raise ConfigError(document.problems)
         return loaded
 
     def use(self, loaded: Loaded) -> None:
@@ -216,26 +218,26 @@ def _check(password: bytes, hashed: bytes) -> bool:
         return False
 
 
-def _tokens(settings: WebConfig, found: Document) -> Iterator[bytes]:
+def _tokens(settings: WebConfig, document: Document) -> Iterator[bytes]:
     """The tokens, from the config and from files; an empty one would leave the server open, and is refused."""
     for position, token in enumerate(settings.bearer_tokens):
         if not token.get_secret_value():
-            found.report(("bearer_tokens", position), "is empty; write a token, or take the entry out")
+            document.report(("bearer_tokens", position), "is empty; write a token, or take the entry out")
         yield token.get_secret_value().encode()
     for position, path in enumerate(settings.bearer_token_files):
-        content = _content(path, found, ("bearer_token_files", position)).strip()
-        if not content and not found.problems:
-            found.report(("bearer_token_files", position), f"{path} is empty; write a token into it")
+        content = _content(path, document, ("bearer_token_files", position)).strip()
+        if not content and not document.problems:
+            document.report(("bearer_token_files", position), f"{path} is empty; write a token into it")
         yield content
 
 
-def _ssl_context(settings: TlsServer | None, found: Document) -> ssl.SSLContext | None:
+def _ssl_context(settings: TlsServer | None, document: Document) -> ssl.SSLContext | None:
     if settings is None:
         return None
     for key in ("cert_file", "key_file", "client_ca_file"):
         if path := getattr(settings, key):
-            _content(path, found, ("tls_server_config", key))
-    if found.problems:
+            _content(path, document, ("tls_server_config", key))
+    if document.problems:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _TLS_VERSIONS[settings.min_version]
@@ -246,16 +248,16 @@ def _ssl_context(settings: TlsServer | None, found: Document) -> ssl.SSLContext 
         if settings.client_ca_file:
             context.load_verify_locations(settings.client_ca_file)
     except (ssl.SSLError, ValueError) as error:
-        found.report(("tls_server_config",), f"the certificate, key or CA file cannot be used: {error}")
+        document.report(("tls_server_config",), f"the certificate, key or CA file cannot be used: {error}")
     context.verify_mode = _CLIENT_AUTH[settings.client_auth_type]
     return context
 
 
-def _content(path: Path, found: Document, key: tuple[str | int, ...]) -> bytes:
+def _content(path: Path, document: Document, key: tuple[str | int, ...]) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        found.report(key, f"cannot read {path}: {error.strerror}")
+        document.report(key, f"cannot read {path}: {error.strerror}")
         return b""
 
 

@@ -45,11 +45,11 @@ class Wanted:
     environment: str | None = None
     selections: tuple[Selection, ...] = ()
 
-    def of(self, found: Iterable[Target]) -> list[Target]:
+    def of(self, targets: Iterable[Target]) -> list[Target]:
         """These of the targets."""
         return [
             target
-            for target in found
+            for target in targets
             if self.service in {None, target.key.service}
             and self.environment in {None, target.key.environment}
             and all(selection.chooses(target.settings) for selection in self.selections)
@@ -78,14 +78,14 @@ async def check(
     async def one(target: Target) -> ProbeHealth:
         async with slots:
             result = await run(target.probe, limit=target.timeout, clock=clock)
-        found = ProbeHealth(target.key, target.kind, result)
-        done(found)
-        return found
+        probe_health = ProbeHealth(target.key, target.kind, result)
+        done(probe_health)
+        return probe_health
 
-    found = tuple(await asyncio.gather(*map(one, chosen)))
-    checked = {probe.key.owner for probe in found}
+    healths = tuple(await asyncio.gather(*map(one, chosen)))
+    checked = {probe.key.owner for probe in healths}
     known = {
         owner: tuple(other for other in others if ServiceKey(other, owner.environment) in checked)
         for owner, others in settings.dependencies().items()
     }
-    return Checked(found, known)
+    return Checked(healths, known)

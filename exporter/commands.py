@@ -33,12 +33,12 @@ def _interval(_: click.Context, __: click.Parameter, value: str | None) -> timed
     if value is None:
         return None
     try:
-        found = parse_duration(value)
+        interval = parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
-    if found <= timedelta(0):
+    if interval <= timedelta(0):
         raise click.BadParameter("must be more than 0s")
-    return found
+    return interval
 
 
 @click.command()
@@ -91,12 +91,12 @@ def _named(option: str, name: str | None, known: Mapping[str, Selection]) -> tup
 
 
 def _chosen(settings: ExporterSettings, wanted: Wanted) -> list[Target]:
-    found = all_targets(settings)
-    chosen = wanted.of(found)
+    targets = all_targets(settings)
+    chosen = wanted.of(targets)
     if chosen:
         return chosen
-    if not Wanted(wanted.service, wanted.environment).of(found):
-        known = {target.key.service for target in found}
+    if not Wanted(wanted.service, wanted.environment).of(targets):
+        known = {target.key.service for target in targets}
         hint = nearest(wanted.service, known) if wanted.service and wanted.service not in known else ""
         raise click.UsageError(f"nothing to check: no such service or environment{hint}")
     asked = " and ".join(str(selection) for selection in wanted.selections)

@@ -112,7 +112,7 @@ class ExporterSettings(Settings):
 
 def load(path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterSettings:
     """Read a config file; ConfigError carries every fault, those between different keys too."""
-    found = config.read_file(path, os.environ if variables is None else variables)
-    for place, message in faults(found):
-        found.report(place, message)
-    return config.build(found, ExporterSettings, base=path.parent)
+    document = config.read_file(path, os.environ if variables is None else variables)
+    for place, message in faults(document):
+        document.report(place, message)
+    return config.build(document, ExporterSettings, base=path.parent)

@@ -121,10 +121,10 @@ class TargetFiles:
                 yield make_target(key, probe, self.settings)
 
 
-def together(static: list[Target], found: Iterator[Target]) -> list[Target]:
+def together(static: list[Target], targets: Iterator[Target]) -> list[Target]:
     """One list in which every key is there once; the config wins over files, and a file over those after it."""
     keys: dict[Key, Target] = {target.key: target for target in static}
-    for target in found:
+    for target in targets:
         keys.setdefault(target.key, target)
     return list(keys.values())
 
@@ -139,10 +139,10 @@ def _groups(path: Path) -> list[Any]:
         if path.suffix == ".json":
             data = json.loads(path.read_bytes())
         else:
-            found = read_file(path)
-            if found.problems:
-                raise ConfigError(found.problems)
-            data = found.data
+            document = read_file(path)
+            if document.problems:
+                raise ConfigError(document.problems)
+            data = document.data
     except ValueError as error:
         raise TargetFileError(f"{path}: is not JSON: {error}") from error
     if not isinstance(data, list):

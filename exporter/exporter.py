@@ -69,9 +69,9 @@ class Exporter:
         """Take over the target files that have changed."""
         async with self._changing:
             if await asyncio.to_thread(self.files.refresh):
-                found = await asyncio.to_thread(self._together, self.settings, self.files)
-                self._apply(self.settings, self.files, found)
-                log.info("targets taken over", files=len(self.files.known), probes=len(found))
+                targets = await asyncio.to_thread(self._together, self.settings, self.files)
+                self._apply(self.settings, self.files, targets)
+                log.info("targets taken over", files=len(self.files.known), probes=len(targets))
 
     def not_ready(self) -> str | None:
         """Why the exporter is not ready yet: the probes that have not run once."""
@@ -94,9 +94,9 @@ class Exporter:
     def _together(settings: ExporterSettings, files: TargetFiles) -> list[Target]:
         return together(list(targets(settings)), files.targets())
 
-    def _apply(self, settings: ExporterSettings, files: TargetFiles, found: list[Target]) -> None:
-        self.board.set_up(found, settings.dependencies(), settings.buckets)
-        self.scheduler.apply(found, concurrency=settings.concurrency)
+    def _apply(self, settings: ExporterSettings, files: TargetFiles, targets: list[Target]) -> None:
+        self.board.set_up(targets, settings.dependencies(), settings.buckets)
+        self.scheduler.apply(targets, concurrency=settings.concurrency)
         self.settings, self.files = settings, files
         gc_tuning.put_aside(anew=True)
         self._settled = False

@@ -25,10 +25,10 @@ def negotiate(accept: str) -> Format:
     best, weight = Format.TEXT, 0.0
     for part in accept.split(","):
         kind, *parameters = (word.strip() for word in part.lower().split(";"))
-        found = {"application/openmetrics-text": Format.OPENMETRICS, "text/plain": Format.TEXT}.get(kind)
+        format_asked = {"application/openmetrics-text": Format.OPENMETRICS, "text/plain": Format.TEXT}.get(kind)
         given = next((_weight(word[2:]) for word in parameters if word.startswith("q=")), 1.0)
-        if found and given > weight:
-            best, weight = found, given
+        if format_asked and given > weight:
+            best, weight = format_asked, given
     return best
 
 

@@ -107,8 +107,8 @@ class ServiceHealth:
     @property
     def application(self) -> Application | None:
         """What the service says of itself, by the first probe that read it."""
-        told = (probe.result.application for probe in self.probes if probe.result)
-        return next((application for application in told if application), None)
+        bodies = (probe.result.application for probe in self.probes if probe.result)
+        return next((application for application in bodies if application), None)
 
     @property
     def resources(self) -> dict[str, float]:
@@ -150,8 +150,8 @@ def judge(all_of: Iterable[Status], own: Iterable[Status] = ()) -> Status:
 
 def worst(statuses: Iterable[Status]) -> Status:
     """The status of a whole whose parts are all needed."""
-    found = set(statuses)
-    return next((status for status in _WORST_FIRST if status in found), Status.UNKNOWN)
+    distinct = set(statuses)
+    return next((status for status in _WORST_FIRST if status in distinct), Status.UNKNOWN)
 
 
 def services(

@@ -71,7 +71,7 @@ class Measurement:
 class Probe(Protocol):
     """One thing that can be measured."""
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Add samples to `found`; raise Failed when something is not well."""
         ...
 
@@ -119,33 +119,33 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
     With `allowed`, it connects only to addresses that this accepts, and fails as `forbidden` when there is none.
     """
     started, begin = clock.now(), clock.monotonic()
-    found = Measurement(clock, begin + limit, allowed)
-    reason, detail = await _verdict(probe, found, limit)
+    measurement = Measurement(clock, begin + limit, allowed)
+    reason, detail = await _verdict(probe, measurement, limit)
     return Result(
         started=started,
         duration=clock.monotonic() - begin,
         reason=reason,
         detail=detail[:DETAIL_LIMIT],
-        samples=tuple(found.samples),
-        application=found.application,
+        samples=tuple(measurement.samples),
+        application=measurement.application,
     )
 
 
-async def _verdict(probe: Probe, found: Measurement, limit: float) -> tuple[Reason | None, str]:
+async def _verdict(probe: Probe, measurement: Measurement, limit: float) -> tuple[Reason | None, str]:
     scope = asyncio.timeout(limit)
     try:
         async with scope:
-            await probe.measure(found)
+            await probe.measure(measurement)
     except Failed as failed:
         return failed.reason, failed.detail
     except Exception as error:
         if scope.expired():
-            return found.overdue, f"not done within {limit:g} s; it was at: {found.stage}"
+            return measurement.overdue, f"not done within {limit:g} s; it was at: {measurement.stage}"
         if isinstance(error, OSError):
             verdict = from_os_error(error)
             return verdict.reason, verdict.detail
-        log.exception("a probe broke", stage=found.stage)
-        return Reason.INTERNAL, f"{type(error).__name__} at: {found.stage}; see the log of the exporter"
+        log.exception("a probe broke", stage=measurement.stage)
+        return Reason.INTERNAL, f"{type(error).__name__} at: {measurement.stage}; see the log of the exporter"
     return None, ""
 
 

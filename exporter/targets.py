@@ -61,8 +61,8 @@ def targets(settings: ExporterSettings) -> Iterator[Target]:
     for name, service in settings.services.items():
         owner = settings.owner(name)
         for probe_name, probe in service.probes.items():
-            told = probe.of(settings.ports) if isinstance(probe, PortSettings) else probe
-            yield make_target(Key(*owner, probe_name), told, settings)
+            settings_of_probe = probe.of(settings.ports) if isinstance(probe, PortSettings) else probe
+            yield make_target(Key(*owner, probe_name), settings_of_probe, settings)
 
 
 def make_target(key: Key, probe: ProbeSettings, settings: ExporterSettings) -> Target:

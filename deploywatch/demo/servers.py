@@ -170,7 +170,7 @@ def _postgres_binaries() -> Path:
 
 def _program(*names: str) -> str:
     for name in names:
-        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
-        if found:
-            return found
+        program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
+        if program:
+            return program
     raise StartError(f"{names[0]} is not on the PATH; install it (Debian and Ubuntu: apt-get install {names[0]})")

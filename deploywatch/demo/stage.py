@@ -37,10 +37,10 @@ class Stage:
     def files(self) -> Path:
         """The sample shop and the configuration files: beside this package in a wheel, in examples/ in a checkout."""
         packaged = Path(__file__).parent / "files"
-        found = packaged if packaged.is_dir() else Path(__file__).parents[2] / "examples" / "demo"
-        if not (found / "shop.py").is_file():
-            raise DeploywatchError(f"the demo's files are missing at {found}; install deploywatch again")
-        return found
+        files = packaged if packaged.is_dir() else Path(__file__).parents[2] / "examples" / "demo"
+        if not (files / "shop.py").is_file():
+            raise DeploywatchError(f"the demo's files are missing at {files}; install deploywatch again")
+        return files
 
     def url(self, name: str) -> str:
         """Where one of the parts is reached."""
@@ -149,10 +149,10 @@ class Stage:
             [*program, "--shop-port", str(self.ports["shop"])], capture_output=True, text=True, check=False
         )
         status = "failure" if done.returncode else "success"
-        said = self.run("deployments", *target, "finish", number, "--status", status)
+        printed = self.run("deployments", *target, "finish", number, "--status", status)
         if done.returncode:
             raise StartError(f"deploy {version}: {done.stderr.strip() or done.stdout.strip()}")
-        return said.strip()
+        return printed.strip()
 
     def run(self, *arguments: str) -> str:
         """Run one of deploywatch's own commands; StartError with what it said when it fails."""

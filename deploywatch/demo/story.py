@@ -103,8 +103,8 @@ class Story:
 
     async def _deploy(self, version: str) -> None:
         with self.console.status(f"deploying {version}"):
-            said = self.stage.deploy(version)
-        self._done(said)
+            sentence = self.stage.deploy(version)
+        self._done(sentence)
         if version == _GOOD:
             self.stage.start_load()
         await asyncio.sleep(0)
@@ -155,8 +155,8 @@ class Story:
 
     def _incident(self) -> Look:
         async def look() -> str | None:
-            found = await self._get("receiver", "/api/v1/incidents")
-            return f"#{found[0]['id']}, {found[0]['severity']}: {found[0]['title']}" if found else None
+            answer = await self._get("receiver", "/api/v1/incidents")
+            return f"#{answer[0]['id']}, {answer[0]['severity']}: {answer[0]['title']}" if answer else None
 
         return look
 
@@ -171,8 +171,8 @@ class Story:
         incident = await self._get("receiver", "/api/v1/incidents/1")
         lines = incident["timeline"]
         end = next(number for number, line in enumerate(lines) if line["kind"] == "resolved")
-        told = {line["text"].partition(":")[0] for line in lines[end:] if line["kind"] == "told"}
-        return ", ".join(sorted(told)) if told >= set(incident["channels"]) else None
+        channels = {line["text"].partition(":")[0] for line in lines[end:] if line["kind"] == "told"}
+        return ", ".join(sorted(channels)) if channels >= set(incident["channels"]) else None
 
     def _prometheus(self) -> Prometheus:
         return Prometheus(self.stage.url("prometheus"), self.session)

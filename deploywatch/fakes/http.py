@@ -138,5 +138,5 @@ def _row(received: Received) -> str:
     cells = (received.at[11:19], received.channel)
     title = html.escape(received.title)
     updated = f" <em>updated {received.updated_at[11:19]}</em>" if received.updated_at else ""
-    told = f"<strong>{title}</strong>{updated}<pre>{html.escape(received.text)}</pre>"
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + f"<td dir='auto'>{told}</td></tr>"
+    card = f"<strong>{title}</strong>{updated}<pre>{html.escape(received.text)}</pre>"
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + f"<td dir='auto'>{card}</td></tr>"

@@ -17,10 +17,10 @@ def history(query: Mapping[str, str], authorization: str, inbox: Inbox, good_tok
     refusal = bad_token(query, authorization, good_token) or _unknown_channel(query)
     if refusal:
         return refused(refusal)
-    said = [
+    messages = [
         message for message in _said(query, inbox) if message.thread == message.id or message.raw.get("reply_broadcast")
     ]
-    return _page(query, said[::-1])
+    return _page(query, messages[::-1])
 
 
 def replies(query: Mapping[str, str], authorization: str, inbox: Inbox, good_token: str | None) -> Fields:
@@ -49,13 +49,13 @@ def _said(query: Mapping[str, str], inbox: Inbox) -> list[Received]:
     ]
 
 
-def _page(query: Mapping[str, str], said: list[Received]) -> Fields:
+def _page(query: Mapping[str, str], messages: list[Received]) -> Fields:
     limit, begin = min(int(query.get("limit") or LIMIT), MOST), int(query.get("cursor") or 0)
     with_metadata = query.get("include_all_metadata") in ("1", "true", "True")
-    more = begin + limit < len(said)
+    more = begin + limit < len(messages)
     return {
         "ok": True,
-        "messages": [_message(message, with_metadata=with_metadata) for message in said[begin : begin + limit]],
+        "messages": [_message(message, with_metadata=with_metadata) for message in messages[begin : begin + limit]],
         "has_more": more,
         "response_metadata": {"next_cursor": str(begin + limit) if more else ""},
     }

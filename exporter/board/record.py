@@ -61,8 +61,8 @@ class Record:
         """
         if self.last is None or not self.last.samples:
             return
-        told = tuple(sample for sample in self.last.samples if sample.family.name.startswith(APPLICATION))
-        self.last = replace(self.last, samples=told)
+        samples = tuple(sample for sample in self.last.samples if sample.family.name.startswith(APPLICATION))
+        self.last = replace(self.last, samples=samples)
 
     def expired(self, now: float) -> bool:
         """Whether at Unix time `now` a whole run has been missed."""

@@ -48,11 +48,11 @@ class HealthRoutes:
     async def _whole(self, request: web.Request) -> web.Response:
         environment = request.query.get("environment")
         probes = await self._probes(request, _in(environment))
-        found = health.services(probes, self._board.dependencies)
-        if not found:
+        services = health.services(probes, self._board.dependencies)
+        if not services:
             return self._not_found(f"no service in environment {environment!r}")
-        status = health.worst(service.status for service in found.values())
-        return self._answer(status, services=[service.body() for service in found.values()])
+        status = health.worst(service.status for service in services.values())
+        return self._answer(status, services=[service.body() for service in services.values()])
 
     async def _live(self, _: web.Request) -> web.Response:
         return self._answer(Status.HEALTHY)
@@ -89,19 +89,24 @@ class HealthRoutes:
             return key
         others = {ServiceKey(name, key.environment) for name in self._board.dependencies.get(key, ())}
         probes = await self._probes(request, lambda record: record.target.key.owner == key)
-        found = health.services(probes + self._known(others), self._board.dependencies).get(key)
-        if found is None:
+        service_health = health.services(probes + self._known(others), self._board.dependencies).get(key)
+        if service_health is None:
             return self._not_found(f"{key.service} is no longer probed")
-        body = {**found.body(), **self._about(), "version": found.body()["version"], "environment": key.environment}
-        return web.json_response(body, status=found.status.http)
+        body = {
+            **service_health.body(),
+            **self._about(),
+            "version": service_health.body()["version"],
+            "environment": key.environment,
+        }
+        return web.json_response(body, status=service_health.status.http)
 
     async def _probes(self, request: web.Request, chosen: Chosen) -> list[ProbeHealth]:
         """The chosen probes with their last results; with `fresh` those of runs that begin now."""
         records = [record for record in self._board.records.values() if chosen(record)]
         if request.query.get("fresh", "") in {"", "0", "false"}:
             return [self._last(record) for record in records]
-        found = await asyncio.gather(*(self._fresh(record, _deadline(request)) for record in records))
-        return [probe for probe in found if probe]
+        results = await asyncio.gather(*(self._fresh(record, _deadline(request)) for record in records))
+        return [probe for probe in results if probe]
 
     async def _fresh(self, record: Record, deadline: float) -> ProbeHealth | None:
         """A run that is not done within `deadline` seconds goes on, but counts as failed here; None for one gone."""

@@ -97,19 +97,19 @@ async def secure(channel: Channel, context: ssl.SSLContext, name: str, tell: Cal
     tell(shown(tls))
 
 
-def note(seen: Shown, found: Measurement) -> None:
+def note(seen: Shown, measurement: Measurement) -> None:
     """Add what a server showed to `found`; a certificate that is not trusted has its expiry too."""
     if seen.earliest_expiry is not None:
-        found.add(families.SSL_EXPIRY, seen.earliest_expiry)
+        measurement.add(families.SSL_EXPIRY, seen.earliest_expiry)
     if seen.chain_expiry is not None:
-        found.add(families.SSL_CHAIN_EXPIRY, seen.chain_expiry)
+        measurement.add(families.SSL_CHAIN_EXPIRY, seen.chain_expiry)
     if seen.served:
-        found.add(families.SSL_CHAIN_INFO, 1, **_labels(seen.served[0]))
+        measurement.add(families.SSL_CHAIN_INFO, 1, **_labels(seen.served[0]))
     if seen.cipher:
-        found.add(families.TLS_VERSION, 1, version=seen.version)
-        found.add(families.TLS_CIPHER, 1, cipher=seen.cipher)
+        measurement.add(families.TLS_VERSION, 1, version=seen.version)
+        measurement.add(families.TLS_CIPHER, 1, cipher=seen.cipher)
     if seen.problem:
-        found.add(families.TLS_VERIFY_FAILURE, 1, problem=seen.problem)
+        measurement.add(families.TLS_VERIFY_FAILURE, 1, problem=seen.problem)
 
 
 @lru_cache(maxsize=4096)
@@ -153,20 +153,20 @@ def _chain(tls: ssl.SSLObject, kind: Literal["unverified", "verified"]) -> Itera
 
 
 def _read_all(chain: Iterable[bytes]) -> tuple[Certificate, ...]:
-    return tuple(found for der in chain if (found := _read(der)))
+    return tuple(certificate for der in chain if (certificate := _read(der)))
 
 
 @lru_cache(maxsize=4096)
 def _read(der: bytes) -> Certificate | None:
     try:
-        found = x509.load_der_x509_certificate(der)
+        certificate = x509.load_der_x509_certificate(der)
         return Certificate(
-            not_after=found.not_valid_after_utc.timestamp(),
-            subject=found.subject.rfc4514_string(),
-            issuer=found.issuer.rfc4514_string(),
-            names=_names(found),
-            serial=f"{found.serial_number:x}",
-            fingerprint=found.fingerprint(hashes.SHA256()).hex(),
+            not_after=certificate.not_valid_after_utc.timestamp(),
+            subject=certificate.subject.rfc4514_string(),
+            issuer=certificate.issuer.rfc4514_string(),
+            names=_names(certificate),
+            serial=f"{certificate.serial_number:x}",
+            fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         )
     except (ValueError, x509.InvalidVersion):
         # One that OpenSSL takes and this does not: it is not shown.

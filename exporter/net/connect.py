@@ -52,33 +52,33 @@ class Reach(Settings):
     preferred_ip_protocol: Literal["ip4", "ip6"] | None = None
     ip_protocol_fallback: bool = True
 
-    def route(self, found: Measurement) -> Route:
+    def route(self, measurement: Measurement) -> Route:
         """The route, over addresses that the run is allowed to use."""
         preferred = int(self.preferred_ip_protocol[-1]) if self.preferred_ip_protocol else None
-        return Route(preferred, self.ip_protocol_fallback, found.allowed)
+        return Route(preferred, self.ip_protocol_fallback, measurement.allowed)
 
 
-async def open_channel(to: Place, route: Route, found: Measurement) -> Channel:
+async def open_channel(to: Place, route: Route, measurement: Measurement) -> Channel:
     """Resolve and connect."""
-    with found.timed("resolve", overdue=Reason.DNS) as passed:
+    with measurement.timed("resolve", overdue=Reason.DNS) as passed:
         addresses = await route.addresses(*to)
-    found.add(families.DNS_LOOKUP, passed())
-    found.add(families.TCP_DURATION, passed(), phase="resolve")
-    note_address(addresses[0], found)
-    with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
+    measurement.add(families.DNS_LOOKUP, passed())
+    measurement.add(families.TCP_DURATION, passed(), phase="resolve")
+    note_address(addresses[0], measurement)
+    with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
         sock, _ = await connect(addresses)
-    found.add(families.TCP_DURATION, passed(), phase="connect")
+    measurement.add(families.TCP_DURATION, passed(), phase="connect")
     return Channel(sock)
 
 
-async def encrypt(channel: Channel, tls: TlsClient, host: str, found: Measurement) -> certificates.Shown:
+async def encrypt(channel: Channel, tls: TlsClient, host: str, measurement: Measurement) -> certificates.Shown:
     """Begin TLS; what the server shows is noted also when it is not trusted."""
     seen: list[certificates.Shown] = []
-    with found.timed("tls") as passed:
+    with measurement.timed("tls") as passed:
         try:
             await certificates.secure(channel, context_for(tls), tls.server_name or host, seen.append)
         finally:
             for shown in seen:
-                certificates.note(shown, found)
-    found.add(families.TCP_DURATION, passed(), phase="tls")
+                certificates.note(shown, measurement)
+    measurement.add(families.TCP_DURATION, passed(), phase="tls")
     return seen[0]

@@ -36,16 +36,16 @@ class Route:
 
     async def addresses(self, host: str, port: int) -> list[Address]:
         """The addresses to try, in order; Failed(dns) when there is none, Failed(forbidden) when none is allowed."""
-        found = await self.resolver.resolve(host, port, prefer=self.prefer)
+        addresses = await self.resolver.resolve(host, port, prefer=self.prefer)
         if self.prefer and not self.fallback:
-            found = [address for address in found if address.protocol == self.prefer]
-            if not found:
+            addresses = [address for address in addresses if address.protocol == self.prefer]
+            if not addresses:
                 raise Failed(Reason.DNS, f"{host} has no IPv{self.prefer} address")
         if self.allowed is None:
-            return found
-        allowed = [address for address in found if self.allowed(ipaddress.ip_address(address.ip))]
+            return addresses
+        allowed = [address for address in addresses if self.allowed(ipaddress.ip_address(address.ip))]
         if not allowed:
-            permit(found[0], self.allowed)
+            permit(addresses[0], self.allowed)
         return allowed
 
 

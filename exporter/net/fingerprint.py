@@ -55,11 +55,11 @@ class Marks(Settings):
             raise ValueError("give it one of http, speaks and banner")
         return self
 
-    async def fit(self, at: Place, found: Measurement) -> bool:
+    async def fit(self, at: Place, measurement: Measurement) -> bool:
         """Whether the service at a place answers so; OSError, or Failed for its name, when nobody does."""
         if self.http:
-            return await _is_http(self.http, at, found)
-        sock, _ = await connect(await Route(allowed=found.allowed).addresses(*at))
+            return await _is_http(self.http, at, measurement)
+        sock, _ = await connect(await Route(allowed=measurement.allowed).addresses(*at))
         channel = Channel(sock)
         try:
             return await self._is(Lines(channel))
@@ -79,20 +79,20 @@ class Marks(Settings):
             return False
 
 
-async def listens(at: Place, found: Measurement) -> None:
+async def listens(at: Place, measurement: Measurement) -> None:
     """Connect and hang up; OSError when nobody listens there."""
-    sock, _ = await connect(await Route(allowed=found.allowed).addresses(*at))
+    sock, _ = await connect(await Route(allowed=measurement.allowed).addresses(*at))
     sock.close()
 
 
-async def _is_http(mark: HttpMark, at: Place, found: Measurement) -> bool:
+async def _is_http(mark: HttpMark, at: Place, measurement: Measurement) -> bool:
     host = f"[{at.host}]" if ":" in at.host else at.host
     ask = Ask(redirects=0, tls=mark.tls)
     request = ask.request(f"{'https' if mark.https else 'http'}://{host}:{at.port}{mark.path}", {}, "")
     expect = Expect(status=mark.status, headers=mark.headers, body=mark.body)
     try:
-        response = await follow(ask, request, ask.via(), Trail(Phases()), found.allowed)
-        await judge(response, 0.0, expect, {}, Measurement(found.clock, found.deadline))
+        response = await follow(ask, request, ask.via(), Trail(Phases()), measurement.allowed)
+        await judge(response, 0.0, expect, {}, Measurement(measurement.clock, measurement.deadline))
     except Failed as failed:
         if failed.reason in {Reason.DNS, Reason.FORBIDDEN}:
             raise

@@ -32,10 +32,10 @@ class Address:
         return str(self.sockaddr[0])
 
 
-def note_address(address: Address, found: Measurement) -> None:
+def note_address(address: Address, measurement: Measurement) -> None:
     """Add which IP version was used, and the address's hash, by which a change of it shows."""
-    found.add(families.IP_PROTOCOL, address.protocol)
-    found.add(families.IP_ADDR_HASH, _hash(address.ip))
+    measurement.add(families.IP_PROTOCOL, address.protocol)
+    measurement.add(families.IP_ADDR_HASH, _hash(address.ip))
 
 
 @lru_cache(maxsize=4096)
@@ -64,8 +64,8 @@ class Resolver:
             pending = asyncio.ensure_future(_look_up(host, port))
             self._pending[key] = pending
             pending.add_done_callback(lambda done: self._forget(key, done))
-        found = await asyncio.shield(pending)
-        return sorted(found, key=lambda address: address.protocol != prefer) if prefer else found
+        addresses = await asyncio.shield(pending)
+        return sorted(addresses, key=lambda address: address.protocol != prefer) if prefer else addresses
 
     def _forget(self, key: tuple[str, int], done: asyncio.Future[list[Address]]) -> None:
         self._pending.pop(key, None)

@@ -96,12 +96,12 @@ class FlowProbe:
     def __init__(self, settings: FlowSettings) -> None:
         self.settings = settings
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Take each step; Failed with the first that failed, and the names of the others."""
         values = {name: value.get_secret_value() for name, value in self.settings.values.items()}
         failures: list[tuple[str, Failed]] = []
         for step in self.settings.steps:
-            failed = await self._take(step, values, found)
+            failed = await self._take(step, values, measurement)
             if failed:
                 failures.append((step.name, failed))
                 if self.settings.on_failure == "stop":
@@ -111,29 +111,31 @@ class FlowProbe:
             also = f"; also failed: {', '.join(other for other, _ in others)}" if others else ""
             raise Failed(first.reason, f"step {name}: {first.detail}{also}")
 
-    async def _take(self, step: Step, values: dict[str, str], found: Measurement) -> Failed | None:
+    async def _take(self, step: Step, values: dict[str, str], measurement: Measurement) -> Failed | None:
         missing = step.needs() - values.keys()
         if missing:
             failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
-            found.add(families.STEP_SUCCESS, 0, step=step.name)
-            found.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
+            measurement.add(families.STEP_SUCCESS, 0, step=step.name)
+            measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
             return failed
-        trail, begin = Trail(Phases()), found.clock.monotonic()
+        trail, begin = Trail(Phases()), measurement.clock.monotonic()
         # Until it is done, it has failed: by the deadline, should that come first.
         outcome: Failed | None = Failed(Reason.DEADLINE, "not done in its time")
         try:
-            outcome = await self._judged(step, values, trail, found)
+            outcome = await self._judged(step, values, trail, measurement)
         finally:
-            found.stage = f"step {step.name}: {trail.phases.at}"
-            _note(step, outcome, trail, found.clock.monotonic() - begin, found)
+            measurement.stage = f"step {step.name}: {trail.phases.at}"
+            _note(step, outcome, trail, measurement.clock.monotonic() - begin, measurement)
         return outcome
 
-    async def _judged(self, step: Step, values: dict[str, str], trail: Trail, found: Measurement) -> Failed | None:
+    async def _judged(
+        self, step: Step, values: dict[str, str], trail: Trail, measurement: Measurement
+    ) -> Failed | None:
         limit = step.timeout.total_seconds() if step.timeout else None
         scope = asyncio.timeout(limit)
         try:
             async with scope:
-                await self._step(step, values, trail, found)
+                await self._step(step, values, trail, measurement)
         except Failed as failed:
             return Failed(failed.reason, masked(failed.detail, values.values()))
         except OSError as error:
@@ -143,13 +145,13 @@ class FlowProbe:
             return from_os_error(error)
         return None
 
-    async def _step(self, step: Step, values: dict[str, str], trail: Trail, found: Measurement) -> None:
-        begin = found.clock.monotonic()
-        response = await follow(step, self._request(step, values), step.via(), trail, found.allowed)
+    async def _step(self, step: Step, values: dict[str, str], trail: Trail, measurement: Measurement) -> None:
+        begin = measurement.clock.monotonic()
+        response = await follow(step, self._request(step, values), step.via(), trail, measurement.allowed)
         # What the judge measures would be without the step's name.
-        seen = Measurement(found.clock, found.deadline)
-        await judge(response, found.clock.monotonic() - begin, step.expect, {}, seen)
-        found.application = found.application or seen.application
+        seen = Measurement(measurement.clock, measurement.deadline)
+        await judge(response, measurement.clock.monotonic() - begin, step.expect, {}, seen)
+        measurement.application = measurement.application or seen.application
         values.update({name: await save.read(response) for name, save in step.save.items()})
 
     def _request(self, step: Step, values: dict[str, str]) -> Request:
@@ -161,9 +163,9 @@ class FlowProbe:
             raise Failed(Reason.VALUE, f"with its values the URL is none: {error}") from error
 
 
-def _note(step: Step, failed: Failed | None, trail: Trail, took: float, found: Measurement) -> None:
-    found.add(families.STEP_SUCCESS, failed is None, step=step.name)
-    found.add(families.STEP_DURATION, took, step=step.name)
-    found.add(families.STEP_STATUS_CODE, trail.response.status if trail.response else 0, step=step.name)
+def _note(step: Step, failed: Failed | None, trail: Trail, took: float, measurement: Measurement) -> None:
+    measurement.add(families.STEP_SUCCESS, failed is None, step=step.name)
+    measurement.add(families.STEP_DURATION, took, step=step.name)
+    measurement.add(families.STEP_STATUS_CODE, trail.response.status if trail.response else 0, step=step.name)
     if failed:
-        found.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
+        measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))

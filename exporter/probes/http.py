@@ -60,47 +60,47 @@ class HttpProbe:
         self.request = settings.request(settings.url.get_secret_value(), settings.plain_headers(), settings.body)
         self.via = settings.via()
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Request, follow redirects, and judge; what was measured is noted also when that ends early."""
         trail = Trail(Phases())
-        begin = found.clock.monotonic()
+        begin = measurement.clock.monotonic()
         try:
-            response = await follow(self.settings, self.request, self.via, trail, found.allowed)
+            response = await follow(self.settings, self.request, self.via, trail, measurement.allowed)
         finally:
-            found.stage = trail.phases.at
-            found.overdue = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
-            _note(trail, found)
-        took = found.clock.monotonic() - begin
-        await judge(response, took, self.settings.expect, self.settings.gauges, found)
+            measurement.stage = trail.phases.at
+            measurement.overdue = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
+            _note(trail, measurement)
+        took = measurement.clock.monotonic() - begin
+        await judge(response, took, self.settings.expect, self.settings.gauges, measurement)
 
 
-def _note(trail: Trail, found: Measurement) -> None:
+def _note(trail: Trail, measurement: Measurement) -> None:
     phases, response = trail.phases, trail.response
     for name in PHASES:
-        found.add(families.HTTP_DURATION, getattr(phases, name), phase=name)
+        measurement.add(families.HTTP_DURATION, getattr(phases, name), phase=name)
     if phases.first_lookup is not None:
-        found.add(families.DNS_LOOKUP, phases.first_lookup)
+        measurement.add(families.DNS_LOOKUP, phases.first_lookup)
     if phases.address:
-        note_address(phases.address, found)
-    found.add(families.HTTP_STATUS_CODE, response.status if response else 0)
-    found.add(families.HTTP_REDIRECTS, trail.redirects)
-    found.add(families.HTTP_SSL, trail.secure)
+        note_address(phases.address, measurement)
+    measurement.add(families.HTTP_STATUS_CODE, response.status if response else 0)
+    measurement.add(families.HTTP_REDIRECTS, trail.redirects)
+    measurement.add(families.HTTP_SSL, trail.secure)
     if phases.shown:
-        certificates.note(phases.shown, found)
+        certificates.note(phases.shown, measurement)
     if response is None:
-        found.add(families.FAILED_DUE_TO_REGEX, 0)
+        measurement.add(families.FAILED_DUE_TO_REGEX, 0)
         return
-    found.add(families.HTTP_VERSION, float(response.version))
-    found.add(families.HTTP_CONTENT_LENGTH, response.content_length)
-    found.add(families.HTTP_BODY_LENGTH, response.bytes_read)
-    _note_headers(response, found)
+    measurement.add(families.HTTP_VERSION, float(response.version))
+    measurement.add(families.HTTP_CONTENT_LENGTH, response.content_length)
+    measurement.add(families.HTTP_BODY_LENGTH, response.bytes_read)
+    _note_headers(response, measurement)
 
 
-def _note_headers(response: Response, found: Measurement) -> None:
+def _note_headers(response: Response, measurement: Measurement) -> None:
     served = body.served_time(response.headers.get("x-response-time", ""))
     if served is not None:
-        found.add(families.SERVED_RESPONSE_TIME, served)
+        measurement.add(families.SERVED_RESPONSE_TIME, served)
     if "last-modified" in response.headers:
         with contextlib.suppress(ValueError, TypeError, OverflowError):
             modified = parsedate_to_datetime(response.headers["last-modified"])
-            found.add(families.HTTP_LAST_MODIFIED, modified.timestamp())
+            measurement.add(families.HTTP_LAST_MODIFIED, modified.timestamp())

@@ -83,9 +83,9 @@ class PortSettings(ProbeSettings):
 
     def of(self, registry: Mapping[str, Entry]) -> Self:
         """The same settings, with the registry that they are about."""
-        told = self.model_copy()
-        told._registry = dict(registry)
-        return told
+        settings = self.model_copy()
+        settings._registry = dict(registry)
+        return settings
 
     def probe(self) -> PortProbe:
         """The probe that does what these settings say."""
@@ -109,24 +109,24 @@ class PortProbe:
         self.timeout = timeout
         self.slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Look at the ports, some at once; Failed names each that is not what it has to be."""
-        with found.timed("ports"):
-            seen = await asyncio.gather(*(self._look(name, found) for name in self.names))
+        with measurement.timed("ports"):
+            seen = await asyncio.gather(*(self._look(name, measurement) for name in self.names))
         _judge(self.registry, dict(zip(self.names, seen, strict=True)))
 
-    async def _look(self, name: str, found: Measurement) -> Seen:
+    async def _look(self, name: str, measurement: Measurement) -> Seen:
         async with self.slots:
-            seen = await self._identify(name, found)
+            seen = await self._identify(name, measurement)
         for state in State:
-            found.add(families.PORT_STATE, seen.state is state, entry=name, state=str(state))
+            measurement.add(families.PORT_STATE, seen.state is state, entry=name, state=str(state))
         if seen.by:
-            found.add(families.PORT_OCCUPIED, 1, entry=name, by=seen.by)
+            measurement.add(families.PORT_OCCUPIED, 1, entry=name, by=seen.by)
         return seen
 
-    async def _identify(self, name: str, found: Measurement) -> Seen:
+    async def _identify(self, name: str, measurement: Measurement) -> Seen:
         entry = self.registry[name]
-        state = await self._state(entry, entry, found)
+        state = await self._state(entry, entry, measurement)
         if state not in {State.OTHER, State.SILENT}:
             return Seen(state)
         # Each other way to know a service is tried once: whoever's it is, it answers in one of them or none.
@@ -136,33 +136,33 @@ class PortProbe:
             if other == name or marks.free or way in tried:
                 continue
             tried.add(way)
-            if await self._state(entry, marks, found) is State.EXPECTED:
+            if await self._state(entry, marks, measurement) is State.EXPECTED:
                 return Seen(State.OTHER, other)
         return Seen(state)
 
-    async def _state(self, entry: Entry, marks: Entry, found: Measurement) -> State:
+    async def _state(self, entry: Entry, marks: Entry, measurement: Measurement) -> State:
         """What the port of an entry is, by the marks of an entry."""
         at, limit = place(entry.address), self.timeout
         try:
             async with asyncio.timeout(limit):
                 if marks.free:
-                    await listens(at, found)
+                    await listens(at, measurement)
                     return State.OTHER
-                return State.EXPECTED if await marks.fit(at, found) else State.OTHER
+                return State.EXPECTED if await marks.fit(at, measurement) else State.OTHER
         except ConnectionRefusedError:
             return State.FREE
         except TimeoutError:
-            return await self._silent(at, found)
+            return await self._silent(at, measurement)
         except (ConnectionError, ssl.SSLError):
             return State.OTHER
         except (OSError, Failed):
             return State.UNREACHABLE
 
-    async def _silent(self, at: Place, found: Measurement) -> State:
+    async def _silent(self, at: Place, measurement: Measurement) -> State:
         """Whether a port that did not answer in time can be connected to at all."""
         try:
             async with asyncio.timeout(self.timeout):
-                await listens(at, found)
+                await listens(at, measurement)
         except (OSError, Failed):
             return State.UNREACHABLE
         return State.SILENT
@@ -172,8 +172,8 @@ def _judge(registry: Mapping[str, Entry], seen: Mapping[str, Seen]) -> None:
     bad = {name: port for name, port in seen.items() if port.state is not registry[name].wanted}
     if not bad:
         return
-    told = [
+    sentences = [
         f"{name} at {registry[name].address}: {port.state}" + (f" ({port.by} answers)" if port.by else "")
         for name, port in bad.items()
     ]
-    raise Failed(_REASONS[next(iter(bad.values())).state], "; ".join(told))
+    raise Failed(_REASONS[next(iter(bad.values())).state], "; ".join(sentences))

@@ -101,16 +101,16 @@ class PostgresProbe:
         self.collect = dict.fromkeys(settings.collect)
         self.queries = [(name, query, query.gauges(name)) for name, query in settings.queries.items()]
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Connect, SELECT 1, then what else is asked for, each in a read-only transaction of its own."""
         try:
-            begin = found.clock.monotonic()
-            async with self.session.open(found) as connection:
-                found.add(families.POSTGRES_CONNECT, found.clock.monotonic() - begin)
-                self._note_connection(found)
-                await self._ask(connection, found)
+            begin = measurement.clock.monotonic()
+            async with self.session.open(measurement) as connection:
+                measurement.add(families.POSTGRES_CONNECT, measurement.clock.monotonic() - begin)
+                self._note_connection(measurement)
+                await self._ask(connection, measurement)
         except asyncpg.QueryCanceledError as error:
-            raise Failed(Reason.QUERY_TIMEOUT, f"cancelled by statement_timeout at: {found.stage}") from error
+            raise Failed(Reason.QUERY_TIMEOUT, f"cancelled by statement_timeout at: {measurement.stage}") from error
         except _AUTH as error:
             raise Failed(Reason.AUTH, f"access was denied: {error}") from error
         except (asyncpg.TooManyConnectionsError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError) as error:
@@ -120,41 +120,45 @@ class PostgresProbe:
                 raise
             raise Failed(Reason.TLS, "the server offers no TLS") from error
         except (asyncpg.PostgresConnectionError, asyncpg.InternalClientError) as error:
-            raise Failed(Reason.RESET, f"the connection was lost at: {found.stage}") from error
+            raise Failed(Reason.RESET, f"the connection was lost at: {measurement.stage}") from error
         except asyncpg.PostgresError as error:
-            raise Failed(Reason.QUERY, f"{found.stage}: {error}") from error
+            raise Failed(Reason.QUERY, f"{measurement.stage}: {error}") from error
         except asyncpg.InterfaceError as error:
             # The server may have ended the session between two statements.
             reason = Reason.RESET if "connection is closed" in str(error) else Reason.PROTOCOL
-            raise Failed(reason, f"{found.stage}: {error}") from error
+            raise Failed(reason, f"{measurement.stage}: {error}") from error
 
-    def _note_connection(self, found: Measurement) -> None:
+    def _note_connection(self, measurement: Measurement) -> None:
         dialer = self.session.dialer
         if dialer and dialer.reached:
-            note_address(dialer.reached, found)
+            note_address(dialer.reached, measurement)
         if dialer and dialer.shown:
-            certificates.note(dialer.shown, found)
+            certificates.note(dialer.shown, measurement)
 
-    async def _ask(self, connection: Any, found: Measurement) -> None:
-        rows = await _fetch(connection, "SELECT 1", "SELECT 1", families.POSTGRES_SELECT, found)
+    async def _ask(self, connection: Any, measurement: Measurement) -> None:
+        rows = await _fetch(connection, "SELECT 1", "SELECT 1", families.POSTGRES_SELECT, measurement)
         if [list(row.values()) for row in rows] != [[1]]:
             raise Failed(Reason.VALUE, "SELECT 1 did not give 1")
         for statistics in self.collect:
-            NOTE[statistics](await _fetch(connection, SQL[statistics], f"collect {statistics}", None, found), found)
+            NOTE[statistics](
+                await _fetch(connection, SQL[statistics], f"collect {statistics}", None, measurement), measurement
+            )
         for name, query, gauges in self.queries:
-            rows = await _fetch(connection, query.sql, f"query {name}", families.POSTGRES_QUERY, found, query=name)
+            rows = await _fetch(
+                connection, query.sql, f"query {name}", families.POSTGRES_QUERY, measurement, query=name
+            )
             if len(rows) > query.max_rows:
                 raise Failed(Reason.TOO_LARGE, f"query {name} gives {len(rows)} rows, more than max_rows")
             for row in rows:
-                _note(dict(row.items()), name, gauges, found)
+                _note(dict(row.items()), name, gauges, measurement)
 
 
 async def _fetch(
-    connection: Any, sql: str, stage: str, family: Family | None, found: Measurement, **labels: str
+    connection: Any, sql: str, stage: str, family: Family | None, measurement: Measurement, **labels: str
 ) -> list[Mapping[str, Any]]:
     """The rows of a statement that the server itself ends before our deadline."""
-    with found.timed(stage) as passed:
-        left = found.remaining()
+    with measurement.timed(stage) as passed:
+        left = measurement.remaining()
         milliseconds = max(1, int((left - min(left * _SERVER_MARGIN, 0.5)) * 1000))
         await connection.execute(
             f"BEGIN READ ONLY; SET LOCAL statement_timeout = {milliseconds};"
@@ -163,11 +167,11 @@ async def _fetch(
         rows: list[Mapping[str, Any]] = await connection.fetch(sql)
         await connection.execute("ROLLBACK")
     if family:
-        found.add(family, passed(), **labels)
+        measurement.add(family, passed(), **labels)
     return rows
 
 
-def _note(row: dict[str, Any], name: str, gauges: Mapping[str, Family], found: Measurement) -> None:
+def _note(row: dict[str, Any], name: str, gauges: Mapping[str, Family], measurement: Measurement) -> None:
     """Add a row of a query: the numbers that are in it, with its other columns as their labels."""
     if list(gauges) == [_VALUE] and len(row) == 1:
         row = {_VALUE: next(iter(row.values()))}
@@ -179,7 +183,7 @@ def _note(row: dict[str, Any], name: str, gauges: Mapping[str, Family], found: M
             raise Failed(Reason.QUERY, f"query {name}: the column {column} cannot be a label; rename it with AS")
     for column, family in gauges.items():
         if row[column] is not None:
-            found.add(family, _number(row[column], name), **labels)
+            measurement.add(family, _number(row[column], name), **labels)
 
 
 def _number(cell: Any, name: str) -> float:

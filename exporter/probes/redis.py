@@ -139,55 +139,55 @@ class RedisProbe:
         if settings.password:
             self.credentials["password"] = settings.password.get_secret_value()
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Connect, PING, SET and GET, then what else is asked for."""
         connection = _connection(self.settings.url, **self.credentials)
-        connection.route, connection.tls = Route(allowed=found.allowed), self.settings.tls
+        connection.route, connection.tls = Route(allowed=measurement.allowed), self.settings.tls
         try:
-            with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
+            with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
                 await connection.connect()
-            found.add(families.REDIS_CONNECT, passed())
-            _note_connection(connection, found)
-            await self._ask(Conversation(connection), found)
+            measurement.add(families.REDIS_CONNECT, passed())
+            _note_connection(connection, measurement)
+            await self._ask(Conversation(connection), measurement)
         except exceptions.RedisError as error:
-            raise _explain(error, found.stage) from error
+            raise _explain(error, measurement.stage) from error
         finally:
             # The goodbye of TLS would wait for a server that may never answer it.
             if connection._writer:
                 connection._writer.transport.abort()
             await connection.disconnect(nowait=True)
 
-    async def _ask(self, talk: Conversation, found: Measurement) -> None:
-        with found.timed("PING") as passed:
+    async def _ask(self, talk: Conversation, measurement: Measurement) -> None:
+        with measurement.timed("PING") as passed:
             answer = await talk.ask("PING")
-        found.add(families.REDIS_PING, passed())
+        measurement.add(families.REDIS_PING, passed())
         if answer != b"PONG":
             raise Failed(Reason.VALUE, "PING was not answered with PONG")
         if self.settings.round_trip:
-            await self._round_trip(talk, found)
-        with found.timed("INFO"):
-            await note_info(talk, self.settings.collect, found)
+            await self._round_trip(talk, measurement)
+        with measurement.timed("INFO"):
+            await note_info(talk, self.settings.collect, measurement)
         for name, gauge in self.settings.gauges.items():
-            with found.timed(f"gauge {name}"):
-                await note_keys(talk, name, gauge, found)
+            with measurement.timed(f"gauge {name}"):
+                await note_keys(talk, name, gauge, measurement)
 
-    async def _round_trip(self, talk: Conversation, found: Measurement) -> None:
+    async def _round_trip(self, talk: Conversation, measurement: Measurement) -> None:
         # Random in every run: two exporters on one server never read each other's value.
         key, value = self.settings.key_prefix + secrets.token_hex(8), secrets.token_bytes(16)
-        with found.timed("SET and GET") as passed:
+        with measurement.timed("SET and GET") as passed:
             await talk.ask("SET", key, value, "EX", EXPIRY_SECONDS)
             answer = await talk.ask("GET", key)
-        found.add(families.REDIS_ROUND_TRIP, passed())
+        measurement.add(families.REDIS_ROUND_TRIP, passed())
         if answer != value:
             raise Failed(Reason.VALUE, "GET did not give what SET had stored")
 
 
-def _note_connection(connection: Any, found: Measurement) -> None:
+def _note_connection(connection: Any, measurement: Measurement) -> None:
     """A unix socket has neither an address nor TLS."""
     if getattr(connection, "address", None):
-        note_address(connection.address, found)
+        note_address(connection.address, measurement)
     if getattr(connection, "shown", None):
-        certificates.note(connection.shown, found)
+        certificates.note(connection.shown, measurement)
 
 
 def _explain(error: exceptions.RedisError, stage: str) -> Failed:

@@ -75,43 +75,43 @@ class TcpProbe:
         self.settings = settings
         self.place = place(settings.address)
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Connect and hold the dialogue."""
         settings = self.settings
         failed_by_pattern = False
-        channel = await open_channel(self.place, settings.route(found), found)
+        channel = await open_channel(self.place, settings.route(measurement), measurement)
         try:
             if settings.starttls:
-                with found.timed("starttls"):
+                with measurement.timed("starttls"):
                     await start_tls(channel, settings.starttls)
             if settings.use_tls or settings.starttls:
-                await encrypt(channel, settings.tls, self.place.host, found)
-            with found.timed("dialogue") as passed:
-                await self._talk(channel, found)
-            found.add(families.TCP_DURATION, passed(), phase="dialogue")
+                await encrypt(channel, settings.tls, self.place.host, measurement)
+            with measurement.timed("dialogue") as passed:
+                await self._talk(channel, measurement)
+            measurement.add(families.TCP_DURATION, passed(), phase="dialogue")
         except Failed as failed:
             failed_by_pattern = failed.reason is Reason.BODY
             raise
         finally:
             channel.close()
-            found.add(families.FAILED_DUE_TO_REGEX, failed_by_pattern)
+            measurement.add(families.FAILED_DUE_TO_REGEX, failed_by_pattern)
 
-    async def _talk(self, channel: Channel, found: Measurement) -> None:
+    async def _talk(self, channel: Channel, measurement: Measurement) -> None:
         lines = Lines(channel)
         for number, turn in enumerate(self.settings.query_response, 1):
-            found.stage = f"dialogue, turn {number}"
+            measurement.stage = f"dialogue, turn {number}"
             send = turn.send
             if turn.expect is not None:
                 match = await _expect(lines, turn.expect, number)
                 if turn.labels:
-                    found.add(families.EXPECT_INFO, 1, **_labels(turn.labels, match))
+                    measurement.add(families.EXPECT_INFO, 1, **_labels(turn.labels, match))
                 send = expand(send, match) if send is not None else None
             if send is not None:
                 await channel.send(send.encode() + b"\n")
             if turn.starttls:
                 if lines.left:
                     raise Failed(Reason.PROTOCOL, "the server said more before TLS began than it should")
-                await encrypt(channel, self.settings.tls, self.place.host, found)
+                await encrypt(channel, self.settings.tls, self.place.host, measurement)
 
 
 async def _expect(lines: Lines, pattern: str, number: int) -> Found:

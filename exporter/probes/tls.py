@@ -53,22 +53,22 @@ class TlsProbe:
         self.settings = settings
         self.place = place(settings.address)
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         """Connect, shake hands, and judge what the server showed; it is noted also when it is not trusted."""
         settings = self.settings
-        channel = await open_channel(self.place, settings.route(found), found)
+        channel = await open_channel(self.place, settings.route(measurement), measurement)
         try:
             if settings.starttls:
-                with found.timed("starttls"):
+                with measurement.timed("starttls"):
                     await start_tls(channel, settings.starttls)
-            shown = await encrypt(channel, settings.tls, self.place.host, found)
+            shown = await encrypt(channel, settings.tls, self.place.host, measurement)
         except ssl.SSLCertVerificationError as error:
             problem = problem_of(error)
             explained = _EXPLAINED.get(problem, error.verify_message)
             raise Failed(Reason.TLS_VERIFY, f"{problem}: {explained} ({error.verify_message})") from error
         finally:
             channel.close()
-        self._judge(shown, found.clock.now())
+        self._judge(shown, measurement.clock.now())
 
     def _judge(self, shown: Shown, now: float) -> None:
         if shown.version not in self.settings.versions:

@@ -14,9 +14,9 @@ Fault = tuple[KeyPath, str]
 Probes = Sequence[tuple[KeyPath, dict[str, Any]]]
 
 
-def faults(found: Document) -> Iterator[Fault]:
+def faults(document: Document) -> Iterator[Fault]:
     """All of them; looks at the plain data, so that they are told along with everything else."""
-    data = found.data if isinstance(found.data, dict) else {}
+    data = document.data if isinstance(document.data, dict) else {}
     services = {name: entry for name, entry in _mapping(data, "services").items() if isinstance(entry, dict)}
     default = data.get("environment", "default")
     owners = {

@@ -26,13 +26,13 @@ class Found:
     media_type: MediaType = "text/plain"
 
 
-def keep(connection: Connection, incident_id: int, found: Found, now: datetime) -> int:
+def keep(connection: Connection, incident_id: int, finding: Found, now: datetime) -> int:
     """Keep it; its number comes back."""
-    body = found.text.encode("utf-8", "replace")
+    body = finding.text.encode("utf-8", "replace")
     row = {
         "incident_id": incident_id,
-        "name": found.name,
-        "media_type": found.media_type,
+        "name": finding.name,
+        "media_type": finding.media_type,
         "body": body[-LIMIT:],
         "cut": len(body) > LIMIT,
         "created_at": now,

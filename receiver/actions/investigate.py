@@ -51,8 +51,8 @@ async def handle(context: Context, job: Job) -> Outcome:
         deployed = ledger.recent(
             connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment
         )
-        found = (*_facts(alerts, deployed), *signals, *logs)
-        kept = [f"{finding.name} ({attachments.keep(connection, incident.id, finding, now)})" for finding in found]
+        findings = (*_facts(alerts, deployed), *signals, *logs)
+        kept = [f"{finding.name} ({attachments.keep(connection, incident.id, finding, now)})" for finding in findings]
         text = "; ".join((*_findings(alerts, deployed), f"health: {health}", f"kept: {', '.join(kept)}"))
         timeline.write(connection, incident.id, now, Kind.INVESTIGATED, text)
 

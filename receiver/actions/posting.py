@@ -116,8 +116,8 @@ class HttpSystem:
         query = select(threads.c.reference).where(
             threads.c.incident_id == job.incident_id, threads.c.channel == self._thread
         )
-        found: str | None = connection.execute(query).scalar()
-        return found
+        reference: str | None = connection.execute(query).scalar()
+        return reference
 
     def _trouble(self, context: Context, job: Job, settings: Post, error: DeliveryError) -> Outcome:
         if error.again and context.clock() - job.created_at < settings.give_up_after:
@@ -189,8 +189,8 @@ async def _send(context: Context, settings: Post, request: _Request) -> Any:
 
 def _found(answer: Any, path: str) -> str:
     """What the answer has at a path; empty when it says nothing there."""
-    found = at(answer, path) if path else None
-    return "" if found is None or isinstance(found, Mapping | list) else str(found)
+    value = at(answer, path) if path else None
+    return "" if value is None or isinstance(value, Mapping | list) else str(value)
 
 
 def _facts(connection: Connection, context: Context, job: Job) -> dict[str, str]:

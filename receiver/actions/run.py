@@ -33,8 +33,8 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     incident, now, name = store.get(connection, job.incident_id), context.clock(), job.payload["name"]
-    found = next((run for run in context.settings.run if run.name == name), None)
-    if found is None:
+    run_settings = next((run for run in context.settings.run if run.name == name), None)
+    if run_settings is None:
         runs.refuse(
             connection, context, incident, KIND, reason="no_target", detail=f"{name} is not configured any more"
         )
@@ -47,8 +47,8 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
         "id": f"deploywatch-run-{job.id}",
     }
     try:
-        plan = found.plan(values)
+        plan = run_settings.plan(values)
     except ValueError as error:
         runs.refuse(connection, context, incident, KIND, reason="unsafe_value", detail=str(error))
         return None
-    return runs.begin(connection, job, incident, plan, what=f"running {name}", limit=found.timeout, now=now)
+    return runs.begin(connection, job, incident, plan, what=f"running {name}", limit=run_settings.timeout, now=now)

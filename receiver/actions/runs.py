@@ -112,15 +112,15 @@ def last_begun(connection: Connection, action: str, service: str, environment: s
         action_runs.c.service == service,
         action_runs.c.environment == environment,
     )
-    found: datetime | None = connection.execute(query).scalar()
-    return found
+    began: datetime | None = connection.execute(query).scalar()
+    return began
 
 
 def _interrupted(connection: Connection, job: Job) -> int | None:
     """The run that an earlier try of this very job began and did not see the end of."""
     query = select(action_runs.c.id).where(action_runs.c.key == job.key, action_runs.c.state == "running")
-    found: int | None = connection.execute(query).scalar()
-    return found
+    number: int | None = connection.execute(query).scalar()
+    return number
 
 
 def _close(

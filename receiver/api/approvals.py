@@ -77,9 +77,9 @@ class Approvals:
                 rollback.queue_for(connection, incident, person.by, now)
             return incident is not None
 
-        found = await self._context.store.write(audited(request, now, write, by=person.by, sent=person, changed=bool))
+        asked = await self._context.store.write(audited(request, now, write, by=person.by, sent=person, changed=bool))
         self._queued()
-        return web.json_response({"incident": wanted}, status=202) if found else not_found("incident", wanted)
+        return web.json_response({"incident": wanted}, status=202) if asked else not_found("incident", wanted)
 
     async def actions(self, request: web.Request) -> web.Response:
         """What was asked, run and found for an incident: approvals, runs and attachments."""
@@ -116,12 +116,12 @@ class Approvals:
         refused = approval.refused_link(self._context.settings, asked, query, now)
         if refused or asked is None:
             return _page("This link cannot be used", refused, status=403)
-        said = "Approve" if query.get("answer") == YES else "Reject"
+        verb = "Approve" if query.get("answer") == YES else "Reject"
         name = html.element("input", name="by", required="", maxlength=str(_NAME_LIMIT))
         note = html.element("input", name="note")
         labels = html.element("label", "Your name ", name), html.element("label", "Note ", note)
-        form = html.element("form", *labels, html.element("button", said), method="post")
-        return _page(f"{said} the rollback?", f"Incident {asked.incident_id}: to {asked.to_version}", form)
+        form = html.element("form", *labels, html.element("button", verb), method="post")
+        return _page(f"{verb} the rollback?", f"Incident {asked.incident_id}: to {asked.to_version}", form)
 
     async def answer_page(self, request: web.Request) -> web.Response:
         """Take the answer of a signed link: once, and within its time."""

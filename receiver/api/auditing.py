@@ -30,14 +30,14 @@ def audited(
 ) -> Callable[[Connection], T]:
     """The work, and in its transaction a row that says who did it; none where nothing was `changed`."""
     user = request.get(USER, "")
-    found = request.match_info.get("id")
+    number = request.match_info.get("id")
     entry = Entry(
         at=now,
         who=user or by or "somebody",
         verified=bool(user),
         what=_what(request),
         path=request.path,
-        incident_id=int(found) if found and "/incidents/" in request.path else None,
+        incident_id=int(number) if number and "/incidents/" in request.path else None,
         detail=sent.model_dump(mode="json", exclude_defaults=True, by_alias=True) if sent else None,
         remote=request.remote or "",
     )

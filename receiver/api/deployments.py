@@ -71,16 +71,16 @@ class Deployments:
     async def deployments(self, request: web.Request) -> web.Response:
         """List deployments, the newest first; `?service=` and `?environment=` narrow it."""
         service, environment, most = request.query.get("service"), request.query.get("environment"), limit(request)
-        found = await self._context.store.read(
+        deployments = await self._context.store.read(
             lambda c: ledger.recent(c, limit=most, service=service, environment=environment)
         )
-        return web.json_response([deployment.to_json() for deployment in found])
+        return web.json_response([deployment.to_json() for deployment in deployments])
 
     async def deployment(self, request: web.Request) -> web.Response:
         """One deployment."""
         wanted = number(request)
-        found = await self._context.store.read(lambda c: ledger.find(c, wanted))
-        return web.json_response(found.to_json()) if found else not_found("deployment", wanted)
+        deployment = await self._context.store.read(lambda c: ledger.find(c, wanted))
+        return web.json_response(deployment.to_json()) if deployment else not_found("deployment", wanted)
 
     async def deployment_started(self, request: web.Request) -> web.Response:
         """Note that a deployment begins, or record one that is over; 201 with its number."""
@@ -120,6 +120,6 @@ class Deployments:
                 reconsider.has_ended(connection, ended, now)
             return ended
 
-        found = await self._context.store.write(audited(request, now, write, by="", sent=end))
+        deployment = await self._context.store.write(audited(request, now, write, by="", sent=end))
         self._queued()
-        return web.json_response(found.to_json()) if found else not_found("deployment", wanted)
+        return web.json_response(deployment.to_json()) if deployment else not_found("deployment", wanted)

@@ -102,7 +102,7 @@ class Incidents:
         if unknown := [word for word in severities if word not in get_args(Severity)]:
             known = ", ".join(get_args(Severity))
             raise web.HTTPBadRequest(text=f"severity={unknown[0][:40]}: write one or several of {known}\n")
-        found = await self._context.store.read(
+        incidents = await self._context.store.read(
             lambda c: store.recent(
                 c,
                 only_open=query.get("status") == "open",
@@ -112,7 +112,7 @@ class Incidents:
                 environment=query.get("environment"),
             )
         )
-        return web.json_response([incident_json(self._context.settings, incident) for incident in found])
+        return web.json_response([incident_json(self._context.settings, incident) for incident in incidents])
 
     async def incident(self, request: web.Request) -> web.Response:
         """One incident with its alerts, rollbacks, checklist and timeline."""
@@ -125,8 +125,8 @@ class Incidents:
         wanted = number(request)
 
         def draft(connection: Connection) -> str | None:
-            found = store.find(connection, wanted)
-            return resolution.postmortem(connection, self._context, wanted) if found else None
+            incident = store.find(connection, wanted)
+            return resolution.postmortem(connection, self._context, wanted) if incident else None
 
         text = await self._context.store.read(draft)
         return web.Response(text=text, content_type="text/markdown") if text else not_found("incident", wanted)
@@ -192,15 +192,15 @@ class Incidents:
             incident = store.find(connection, wanted)
             if incident is None:
                 return None
-            found = response.tick(
+            check = response.tick(
                 connection, self._context.settings, incident, now, by=tick.by, item=tick.item, done=tick.done
             )
-            return check_json(found) if found else None
+            return check_json(check) if check else None
 
-        found = await self._context.store.write(audited(request, now, write, by=tick.by, sent=tick))
-        if found is None:
+        check = await self._context.store.write(audited(request, now, write, by=tick.by, sent=tick))
+        if check is None:
             return web.Response(status=404, text=f"there is no item {tick.item} of an incident {wanted}\n")
-        return web.json_response(found)
+        return web.json_response(check)
 
     async def _change(self, request: web.Request, model: type[P], change: Change[P]) -> web.Response:
         person, wanted, now = await read_body(request, model), number(request), self._context.clock()

@@ -85,8 +85,8 @@ class Maintenance:
     async def windows(self, _: web.Request) -> web.Response:
         """List the windows that are open or to come, the earliest first; recurring ones while they are open."""
         context, now = self._context, self._context.clock()
-        found = await context.store.read(lambda c: maintenance.upcoming(c, context.settings.maintenance, now))
-        return web.json_response([window_json(window, now) for window in found])
+        windows = await context.store.read(lambda c: maintenance.upcoming(c, context.settings.maintenance, now))
+        return web.json_response([window_json(window, now) for window in windows])
 
     async def start(self, request: web.Request) -> web.Response:
         """Begin a window, now or later: actions for its services wait until it ends, and so do messages."""
@@ -111,9 +111,9 @@ class Maintenance:
             holding.look_again(connection, now)
             return ended
 
-        found = await self._context.store.write(audited(request, now, write, by=person.by, sent=person))
+        window = await self._context.store.write(audited(request, now, write, by=person.by, sent=person))
         self._queued()
-        return web.json_response(window_json(found, now)) if found else not_found("maintenance window", wanted)
+        return web.json_response(window_json(window, now)) if window else not_found("maintenance window", wanted)
 
 
 def window_json(window: Window, now: datetime) -> WindowAnswer:

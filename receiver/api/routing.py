@@ -62,10 +62,10 @@ async def read_body(request: web.Request, model: type[B]) -> B:
 
 def number(request: web.Request) -> int:
     """The `{id}` of the path."""
-    found = int(request.match_info["id"])
-    if found > _LAST_NUMBER:
+    number = int(request.match_info["id"])
+    if number > _LAST_NUMBER:
         raise web.HTTPNotFound(text=f"there is no number {request.match_info['id'][:40]}\n")
-    return found
+    return number
 
 
 def limit(request: web.Request) -> int:

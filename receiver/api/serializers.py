@@ -103,14 +103,14 @@ def actions_json(connection: Connection, wanted: int) -> ActionsAnswer | None:
         return None
     runs = select(action_runs).where(action_runs.c.incident_id == wanted).order_by(action_runs.c.id)
     kept = [column for column in attachments.c if column.name != "body"]
-    found = select(*kept).where(attachments.c.incident_id == wanted).order_by(attachments.c.id)
+    query = select(*kept).where(attachments.c.incident_id == wanted).order_by(attachments.c.id)
     ran = connection.execute(runs).mappings()
     return ActionsAnswer(
         approvals=[approval_json(asked) for asked in approval.of_incident(connection, wanted)],
         runs=[{**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])} for row in ran],
         attachments=[
             {**row, "created_at": iso(row["created_at"]), "url": f"{PREFIX}/attachments/{row['id']}"}
-            for row in connection.execute(found).mappings()
+            for row in connection.execute(query).mappings()
         ],
     )
 

@@ -190,22 +190,22 @@ def _color(incident: IncidentView) -> str:
 
 def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
     secrets = (settings.password,)
-    told = errors.told(error, secrets)
+    detail = errors.told(error, secrets)
     match error:
         case TimeoutError():
             return errors.timed_out(settings.timeout.total_seconds())
         case aiosmtplib.SMTPAuthenticationError(code=code):
-            return DeliveryError("credentials", told, again=code < 500)
+            return DeliveryError("credentials", detail, again=code < 500)
         case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
             codes = ", ".join(sorted({str(refusal.code) for refusal in refused}))
             again = any(refusal.code < 500 for refusal in refused)
             return DeliveryError("rejected", f"every recipient was refused ({codes})", again=again)
         case aiosmtplib.SMTPResponseException(code=code):
-            return DeliveryError("server" if code < 500 else "rejected", told, again=code < 500)
+            return DeliveryError("server" if code < 500 else "rejected", detail, again=code < 500)
         case aiosmtplib.SMTPServerDisconnected() | OSError():
             return errors.unconnected(error, secrets)
         case ValueError() | MessageError():
-            return DeliveryError("rejected", told, again=False)
+            return DeliveryError("rejected", detail, again=False)
         case _:
             # No STARTTLS, no AUTH: perhaps a server in trouble, and another try costs little.
-            return DeliveryError("rejected", told, again=True)
+            return DeliveryError("rejected", detail, again=True)

@@ -20,18 +20,18 @@ MOST_WAITING = timedelta(hours=1)
 
 def from_status(status: int, detail: str, *, after: timedelta | None = None) -> DeliveryError:
     """The error for an HTTP status that is no success."""
-    told = f"HTTP {status}: {line(detail, DETAIL_LIMIT)}" if detail else f"HTTP {status}"
+    text = f"HTTP {status}: {line(detail, DETAIL_LIMIT)}" if detail else f"HTTP {status}"
     match status:
         case 429:
-            return DeliveryError("rate_limited", told, again=True, after=after)
+            return DeliveryError("rate_limited", text, again=True, after=after)
         case 401 | 403:
-            return DeliveryError("credentials", told, again=False)
+            return DeliveryError("credentials", text, again=False)
         case 408:
-            return DeliveryError("timeout", told, again=True)
+            return DeliveryError("timeout", text, again=True)
         case _ if 400 <= status < 500:
-            return DeliveryError("rejected", told, again=False)
+            return DeliveryError("rejected", text, again=False)
         case _:
-            return DeliveryError("server", told, again=True, after=after)
+            return DeliveryError("server", text, again=True, after=after)
 
 
 def timed_out(seconds: float) -> DeliveryError:

@@ -33,8 +33,8 @@ class Pace:
         now = self._clock()
         wait = max(self._next - now, 0.0)
         if wait > self._patience:
-            told = f"the channel's rate is used up for {wait:.1f} s"
-            raise DeliveryError("rate_limited", told, again=True, after=timedelta(seconds=wait))
+            detail = f"the channel's rate is used up for {wait:.1f} s"
+            raise DeliveryError("rate_limited", detail, again=True, after=timedelta(seconds=wait))
         self._next = now + wait + self._interval
         if wait:
             await self._sleep(wait)

@@ -165,14 +165,14 @@ class SlackChannel:
         self, call: Callable[..., Awaitable[Any]], message: Message, thread: Place | None, **fields: Any
     ) -> Place:
         """Say it to Slack; where the message stands then. Raises DeliveryError."""
-        said = {
+        content = {
             "text": slack_blocks.text(message),
             "blocks": slack_blocks.blocks(message, interactive=self._settings.signing_secret is not None),
             # chat.update would look for names and links by itself, chat.postMessage would not.
             "parse": "none",
             "link_names": False,
         }
-        answer = await self._ask(call, threaded=thread is not None, **said, **fields)
+        answer = await self._ask(call, threaded=thread is not None, **content, **fields)
         channel, ts = answer.get("channel"), answer.get("ts")
         if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
             raise DeliveryError("server", "the answer bears no channel and ts", again=True, unsure=True)
@@ -185,11 +185,11 @@ class SlackChannel:
             answer = await call(**fields)
             answer.get("ok")
         except SlackApiError as error:
-            told = failure(error, threaded=threaded, secrets=(settings.token, *settings.signing_secrets))
-            if told.after:
-                self._pace.hold(told.after)
+            error_of_delivery = failure(error, threaded=threaded, secrets=(settings.token, *settings.signing_secrets))
+            if error_of_delivery.after:
+                self._pace.hold(error_of_delivery.after)
             # Not from the error: its text is all that the other side said, and that is not masked.
-            raise told from None
+            raise error_of_delivery from None
         except TimeoutError as error:
             raise errors.timed_out(settings.timeout.total_seconds()) from error
         except aiohttp.ClientResponseError as error:
@@ -199,8 +199,8 @@ class SlackChannel:
         except (SlackClientError, AttributeError, TypeError, ValueError) as error:
             # slack_sdk takes an answer for a dict before it has looked; a proxy's page is none.
             raise DeliveryError("server", "the answer is not Slack's", again=True, unsure=True) from error
-        found: Mapping[str, Any] = answer
-        return found
+        answered: Mapping[str, Any] = answer
+        return answered
 
     def _client(self) -> AsyncWebClient:
         settings = self._settings

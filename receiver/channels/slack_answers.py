@@ -75,14 +75,14 @@ def failure(error: SlackApiError, *, threaded: bool, secrets: tuple[Masked, ...]
 
 
 def _refusal(code: str, detail: str, *, threaded: bool) -> DeliveryError:
-    told = f"Slack says {detail[: errors.DETAIL_LIMIT]}"
+    sentence = f"Slack says {detail[: errors.DETAIL_LIMIT]}"
     if threaded and code in LOST_THREAD:
-        return LostThreadError("rejected", told, again=True)
+        return LostThreadError("rejected", sentence, again=True)
     if code in CREDENTIALS:
-        return DeliveryError("credentials", told, again=False)
+        return DeliveryError("credentials", sentence, again=False)
     if code in REJECTED or code in LOST_THREAD:
-        return DeliveryError("rejected", told, again=False)
+        return DeliveryError("rejected", sentence, again=False)
     if code in TIMEOUT:
-        return DeliveryError("timeout", told, again=True)
+        return DeliveryError("timeout", sentence, again=True)
     # internal_error, fatal_error, service_unavailable, and codes that Slack adds later: another try costs little.
-    return DeliveryError("server", told if code else "the answer is not Slack's", again=True)
+    return DeliveryError("server", sentence if code else "the answer is not Slack's", again=True)

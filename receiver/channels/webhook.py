@@ -102,7 +102,7 @@ class WebhookChannel:
 
 def encode(message: Message) -> bytes:
     """The body, as docs/channels/webhook.md describes it; ASCII, its texts free of control characters."""
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "version": VERSION,
         "id": message.id,
         "event": message.event.value,
@@ -114,7 +114,7 @@ def encode(message: Message) -> bytes:
         "expires": _time(message.expires),
         "incident": _incident(message.incident),
     }
-    return json.dumps(told).encode()
+    return json.dumps(content).encode()
 
 
 def signature(body: bytes, secrets: Sequence[Masked], now: datetime) -> str:

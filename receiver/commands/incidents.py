@@ -63,7 +63,7 @@ def show(client: Client, number: int, form: str) -> None:
 def _word(
     name: str,
     about: str,
-    told: Callable[[Any], str],
+    sentence: Callable[[Any], str],
     *,
     why: str = "What people should know.",
     who: str = "Who says so",
@@ -77,7 +77,7 @@ def _word(
     @pass_client
     def command(client: Client, number: int, by: str, note: str) -> None:
         answer = client.post(f"/incidents/{number}/{name}", {"by": by, "note": note})
-        click.echo(f"#{number}{told(answer)}")
+        click.echo(f"#{number}{sentence(answer)}")
 
 
 def _decided(asked: Any) -> str:
@@ -120,12 +120,12 @@ def postmortem(client: Client, number: int) -> None:
 @pass_client
 def actions(client: Client, number: int, form: str) -> None:
     """List what was run for the incident, and what was found, which `attachment` prints."""
-    found = client.get(f"/incidents/{number}/actions")
+    actions = client.get(f"/incidents/{number}/actions")
     if form == "json":
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(actions, indent=2))
         return
-    show_rows(found["runs"], ("action", "state", "detail", "started_at"), form, empty="nothing was run")
-    for attachment in found["attachments"]:
+    show_rows(actions["runs"], ("action", "state", "detail", "started_at"), form, empty="nothing was run")
+    for attachment in actions["attachments"]:
         click.echo(f"attachment {attachment['id']}: {attachment['name']}")
 
 

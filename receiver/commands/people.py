@@ -17,15 +17,15 @@ from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, given, pass
 @FORMAT
 def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
     """Say who is on call."""
-    found = Client(url, token).get("/oncall", **given(at=at))
+    duties = Client(url, token).get("/oncall", **given(at=at))
     if form == "json":
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(duties, indent=2))
         return
     columns = ("team", "role", "person", "since", "until", "stands_in")
-    show_rows(found["on_call"], columns, form, empty="nobody is on call: the receiver has no teams with rotations")
-    if found["management"]:
-        click.echo(f"management: {', '.join(found['management'])}")
-    for name, about in found["contacts"].items():
+    show_rows(duties["on_call"], columns, form, empty="nobody is on call: the receiver has no teams with rotations")
+    if duties["management"]:
+        click.echo(f"management: {', '.join(duties['management'])}")
+    for name, about in duties["contacts"].items():
         click.echo(f"{name}: {about}")
 
 
@@ -37,9 +37,9 @@ def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
 @FORMAT
 def audit(url: str, token: str | None, limit: int, form: str, **narrow: str | None) -> None:
     """List who changed what, the newest first."""
-    found = Client(url, token).get("/audit", limit=str(limit), **given(**narrow))
+    entries = Client(url, token).get("/audit", limit=str(limit), **given(**narrow))
     columns = ("id", "at", "who", "verified", "what", "incident_id", "path", "remote")
-    show_rows(found, columns, form, empty="nobody changed anything")
+    show_rows(entries, columns, form, empty="nobody changed anything")
 
 
 @click.group()

@@ -41,11 +41,16 @@ def _bare(event: Event, now: datetime) -> Story:
 
 def _rich(event: Event, now: datetime) -> Story:
     """Three alerts, one of which is over, and all that there is to say."""
-    said = {"summary": "5% of requests fail", "description": "since the deployment", "value": "5%", "threshold": "1%"}
+    annotations = {
+        "summary": "5% of requests fail",
+        "description": "since the deployment",
+        "value": "5%",
+        "threshold": "1%",
+    }
     links = {"runbook_url": "https://example.com/runbook", "dashboard_url": "https://example.com/dashboard"}
     labels = {"alertname": "HighErrorRate", "service": "shop", "environment": "production", "severity": "critical"}
     alerts = (
-        _alert(now - timedelta(minutes=5), **said, **links, labels=labels, annotations={**said, **links}),
+        _alert(now - timedelta(minutes=5), **annotations, **links, labels=labels, annotations={**annotations, **links}),
         _alert(now - timedelta(minutes=1)),
         _alert(now - timedelta(hours=1), firing=False, ends_at=now),
     )
@@ -92,6 +97,8 @@ def _incident(opened_at: datetime, event: Event, *, over: datetime | None = None
 
 def _alert(starts_at: datetime, **more: Any) -> AlertView:
     """A firing alert with a name; `more` are further fields."""
-    said = dict.fromkeys(("summary", "description", "value", "threshold", "runbook_url", "dashboard_url"), "")
+    annotations = dict.fromkeys(("summary", "description", "value", "threshold", "runbook_url", "dashboard_url"), "")
     always = {"name": "HighErrorRate", "firing": True, "severity": "critical", "ends_at": None}
-    return AlertView(**{**always, **said, "starts_at": starts_at, "labels": {"alertname": "HighErrorRate"}, **more})
+    return AlertView(
+        **{**always, **annotations, "starts_at": starts_at, "labels": {"alertname": "HighErrorRate"}, **more}
+    )

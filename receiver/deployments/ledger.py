@@ -166,8 +166,8 @@ def get(connection: Connection, deployment_id: int) -> Deployment:
 
 def latest(connection: Connection, service: str, environment: str) -> Deployment | None:
     """The deployment of this target that began last."""
-    found = recent(connection, limit=1, service=service, environment=environment)
-    return found[0] if found else None
+    deployments_ = recent(connection, limit=1, service=service, environment=environment)
+    return deployments_[0] if deployments_ else None
 
 
 def before(connection: Connection, service: str, environment: str, moment: datetime) -> Deployment | None:
@@ -214,8 +214,8 @@ def _running_before(connection: Connection, service: str, environment: str, mome
         .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
         .limit(1)
     )
-    found: str | None = connection.execute(query).scalar()
-    return found
+    version: str | None = connection.execute(query).scalar()
+    return version
 
 
 def _deployment(row: RowMapping) -> Deployment:

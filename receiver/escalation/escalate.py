@@ -39,14 +39,14 @@ def at_once(
 
     Whom another escalation has reached since `due`, when this one was to happen, is not told twice.
     """
-    told = channels or wanted(settings)
-    if told and due is not None and not (told := unheard(connection, incident, told, due)):
+    channels_ = channels or wanted(settings)
+    if channels_ and due is not None and not (channels_ := unheard(connection, incident, channels_, due)):
         return
-    wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *told))))
+    wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *channels_))))
     store.save(connection, wider)
-    names = ", ".join(told) or "nobody: no channel is configured"
+    names = ", ".join(channels_) or "nobody: no channel is configured"
     timeline.write(connection, incident.id, now, Kind.ESCALATED, f"escalated to {names}: {why}")
-    tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=told)
+    tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=channels_)
 
 
 def later(connection: Connection, incident: Incident, now: datetime, after: timedelta) -> None:
@@ -109,5 +109,5 @@ def reached(connection: Connection, incident_id: int, *, since: datetime | None 
     query = select(jobs.c.payload).where(jobs.c.incident_id == incident_id, jobs.c.kind == notify.KIND)
     if since is not None:
         query = query.where(jobs.c.created_at >= since)
-    found = connection.execute(query).scalars()
-    return {payload["channel"] for payload in found if payload["event"] == Event.ESCALATED}
+    keys = connection.execute(query).scalars()
+    return {payload["channel"] for payload in keys if payload["event"] == Event.ESCALATED}

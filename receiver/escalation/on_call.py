@@ -50,12 +50,12 @@ class Reached:
 
 def on_call(schedule: Schedule, at: datetime) -> tuple[Duty, ...]:
     """Who is on call at a time: of each team its primary and its secondary."""
-    found = []
+    duties = []
     for name, team in schedule.teams.items():
         for role, rotation in ((PRIMARY, team.primary), (SECONDARY, team.secondary)):
             if rotation:
-                found.append(Duty(name, role, rotation, turn(schedule, rotation, at)))
-    return tuple(found)
+                duties.append(Duty(name, role, rotation, turn(schedule, rotation, at)))
+    return tuple(duties)
 
 
 def turn(schedule: Schedule, rotation: str, at: datetime) -> Turn:
@@ -90,8 +90,8 @@ def _meant(schedule: Schedule, word: str, service: str, at: datetime) -> tuple[s
 
 
 def _channels(schedule: Schedule, name: str) -> tuple[str, ...]:
-    found = schedule.people.get(name) or schedule.contacts.get(name) or schedule.teams.get(name)
-    return found.channels if found else ()
+    entry = schedule.people.get(name) or schedule.contacts.get(name) or schedule.teams.get(name)
+    return entry.channels if entry else ()
 
 
 def _regular(rotation: Rotation, at: datetime) -> Turn:

@@ -112,10 +112,10 @@ def _remind(
 ) -> None:
     called = reach(context.settings.oncall, who, incident.service, now)
     known = [name for name in called.channels if name in context.settings.channels]
-    told = tuple(dict.fromkeys((*heard(connection, incident), *known)))
-    incident = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *told))))
+    channels = tuple(dict.fromkeys((*heard(connection, incident), *known)))
+    incident = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *channels))))
     store.save(connection, incident)
-    names = ", ".join(told) or "nobody: no channel has heard of it, and nobody is on call"
+    names = ", ".join(channels) or "nobody: no channel has heard of it, and nobody is on call"
     timeline.write(connection, incident.id, now, Kind.REMINDED, f"reminded {names}: {text}")
     note = with_context(incident, text)
     tell(
@@ -126,12 +126,12 @@ def _remind(
         now,
         once=once,
         note=note,
-        channels=told,
+        channels=channels,
         more={"next_update": due} if due else None,
     )
 
 
 def _last_update(connection: Connection, incident: Incident) -> datetime:
     """When people last heard how it stands; at first, when somebody took it in hand."""
-    said = timeline.moments(connection, incident.id, Kind.UPDATE)
-    return said[-1] if said else incident.acknowledged_at or incident.opened_at
+    updates = timeline.moments(connection, incident.id, Kind.UPDATE)
+    return updates[-1] if updates else incident.acknowledged_at or incident.opened_at

@@ -66,12 +66,12 @@ def _reached(
 
     One of the sources' steps reaches only those who were never escalated to before.
     """
-    found = reach(settings.oncall, step["who"], incident.service, now)
-    channels = tuple(dict.fromkeys((*found.channels, *step["channels"])))
+    reached = reach(settings.oncall, step["who"], incident.service, now)
+    channels = tuple(dict.fromkeys((*reached.channels, *step["channels"])))
     if not channels and step["falls_back"]:
         channels = escalate.wanted(settings)
     channels = escalate.unheard(connection, incident, channels, due)
     if not step["repeats"]:
         before = escalate.reached(connection, incident.id)
         channels = tuple(name for name in channels if name not in before)
-    return Reached(found.names, tuple(name for name in channels if name in settings.channels))
+    return Reached(reached.names, tuple(name for name in channels if name in settings.channels))

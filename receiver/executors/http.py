@@ -63,12 +63,12 @@ class _Run:
                 status, answer = await self._ask("GET", follow.url, None, run=run)
                 if status in _PERMANENT:
                     return Result(good=False, detail=f"the run cannot be followed: HTTP {status}", known=False)
-                found = self._found(follow, answer) if status == 200 else None
-                last = self._clean(at(found, follow.link)) if found and follow.link else last
-                state = str(at(found, follow.state) or "") if found is not None else ""
+                run_found = self._found(follow, answer) if status == 200 else None
+                last = self._clean(at(run_found, follow.link)) if run_found and follow.link else last
+                state = str(at(run_found, follow.state) or "") if run_found is not None else ""
                 if state in (*follow.good, *follow.bad):
                     detail = f"the run ended with {state}"
-                    link = self._clean(at(found, follow.link)) if follow.link else ""
+                    link = self._clean(at(run_found, follow.link)) if follow.link else ""
                     return Result(good=state in follow.good, detail=f"{detail}: {link}" if link else detail)
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 last = self._told(error)

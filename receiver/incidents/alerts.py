@@ -81,8 +81,8 @@ def firing(connection: Connection) -> list[Alert]:
 def last_update(connection: Connection, name: str) -> datetime | None:
     """When an alert of this name was last heard of, as `hear` noted it."""
     query = select(func.max(alerts.c.updated_at)).where(alerts.c.fingerprint == _heard(name))
-    found: datetime | None = connection.execute(query).scalar()
-    return found
+    moment: datetime | None = connection.execute(query).scalar()
+    return moment
 
 
 def hear(connection: Connection, alert: Alert, now: datetime) -> None:

@@ -132,11 +132,11 @@ def get(connection: Connection, incident_id: int) -> Incident:
 
 def open_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incident]:
     """The open incidents of these keys."""
-    found = {}
+    by_key = {}
     for chunk in chunks(keys):
         for row in connection.execute(select(incidents).where(incidents.c.open_key.in_(chunk))).mappings():
-            found[row["open_key"]] = _incident(row)
-    return found
+            by_key[row["open_key"]] = _incident(row)
+    return by_key
 
 
 def recent(

@@ -107,13 +107,13 @@ def _understood(body: bytes) -> tuple[tuple[Alert, ...], int, bytes]:
 
 
 def _read_all(raws: Iterable[msgspec.Raw]) -> tuple[Alert, ...]:
-    found: list[Alert] = []
+    alerts: list[Alert] = []
     try:
-        found.extend(remembered(raw) if len(raw) <= _SHORT_ALERT else _read(raw) for raw in map(bytes, raws))
+        alerts.extend(remembered(raw) if len(raw) <= _SHORT_ALERT else _read(raw) for raw in map(bytes, raws))
     except _UNREADABLE as error:
         fault, at, path = str(error).partition(" - at `$")
-        raise ValueError(f"{fault} - at `$.alerts[{len(found)}]{path if at else '`'}") from error
-    return tuple(found)
+        raise ValueError(f"{fault} - at `$.alerts[{len(alerts)}]{path if at else '`'}") from error
+    return tuple(alerts)
 
 
 def _read(raw: bytes) -> Alert:

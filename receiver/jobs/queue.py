@@ -278,5 +278,5 @@ def extend(connection: Connection, *, owner: str, held: Collection[int], until: 
 def next_due(connection: Connection, running: Iterable[Job] = ()) -> datetime | None:
     """When the earliest job is due that waits only for its time: not for its serial key, nor for what is `running`."""
     full = _full(Counter(job.queue for job in running))
-    found: datetime | None = connection.execute(_NEXT, {"full": full}).scalar()
-    return found
+    due: datetime | None = connection.execute(_NEXT, {"full": full}).scalar()
+    return due

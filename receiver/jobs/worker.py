@@ -133,8 +133,8 @@ class Worker:
         now, running, fence = self._clock(), dict(self._jobs), _fence()
 
         def look(connection: Connection) -> tuple[list[Job], datetime | None]:
-            found = claim(connection, now, self._owner, room, running=running)
-            return found, next_due(connection, (*running.values(), *found))
+            claimed = claim(connection, now, self._owner, room, running=running)
+            return claimed, next_due(connection, (*running.values(), *claimed))
 
         claimed, self._due = await self._store.write(look)
         for job in claimed:

@@ -54,10 +54,10 @@ def _observe(connection: Connection, name: str, incident: Incident, *, until: fl
 
 def _states(unresolved: Iterable[Incident]) -> Metric:
     family = GaugeMetricFamily(IncidentMetric.STATES, "Incidents that are not resolved.", labels=["state", "severity"])
-    found = Counter((incident.status.value, incident.severity) for incident in unresolved)
+    counts = Counter((incident.status.value, incident.severity) for incident in unresolved)
     for state in STATES:
         for severity in SEVERITIES:
-            family.add_metric([state, severity], found[state, severity])
+            family.add_metric([state, severity], counts[state, severity])
     return family
 
 

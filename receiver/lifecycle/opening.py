@@ -49,20 +49,20 @@ async def handle(context: Context, job: Job) -> Outcome:
 def _find_cause(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
     recent = ledger.recent(connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment)
     alerts = incident_alerts.views(connection, incident.id)
-    found = probable_cause.hint(alerts, recent, incident.opened_at, settings.causes)
-    if (found.cause, found.why) == (incident.cause, incident.cause_why):
+    hint = probable_cause.hint(alerts, recent, incident.opened_at, settings.causes)
+    if (hint.cause, hint.why) == (incident.cause, incident.cause_why):
         return
-    store.save(connection, replace(incident, cause=found.cause, cause_why=found.why))
-    timeline.write(connection, incident.id, now, Kind.CAUSE, str(found))
-    if found.cause != incident.cause:
-        _answer(connection, settings, incident, found, now)
+    store.save(connection, replace(incident, cause=hint.cause, cause_why=hint.why))
+    timeline.write(connection, incident.id, now, Kind.CAUSE, str(hint))
+    if hint.cause != incident.cause:
+        _answer(connection, settings, incident, hint, now)
 
 
-def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident, found: Hint, now: datetime) -> None:
+def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident, hint: Hint, now: datetime) -> None:
     """Do what the config says for this cause; nothing, unless it says so."""
-    actions = settings.causes.actions.get(found.cause, ())
+    actions = settings.causes.actions.get(hint.cause, ())
     if TELL_OWNER in actions:
-        _tell_owner(connection, settings, store.get(connection, incident.id), found, now)
+        _tell_owner(connection, settings, store.get(connection, incident.id), hint, now)
     others = [action for action in actions if action != TELL_OWNER]
     if others and (alert := incident_alerts.leading(connection, incident.id)):
         case = Case(connection, settings, store.get(connection, incident.id), alert, Event.OPENED, now)
@@ -70,13 +70,13 @@ def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident
 
 
 def _tell_owner(
-    connection: Connection, settings: ReceiverConfig, incident: Incident, found: Hint, now: datetime
+    connection: Connection, settings: ReceiverConfig, incident: Incident, hint: Hint, now: datetime
 ) -> None:
-    owner = settings.causes.owners.get(found.dependency) or settings.causes.owners.get("*")
+    owner = settings.causes.owners.get(hint.dependency) or settings.causes.owners.get("*")
     channels = reach(settings.oncall, [owner], incident.service, now).channels if owner else ()
     if not channels:
-        text = f"nobody is configured as the owner of {found.dependency or 'the dependency'}, so nobody is told"
+        text = f"nobody is configured as the owner of {hint.dependency or 'the dependency'}, so nobody is told"
         timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, text)
         return
-    why = f"{owner} owns {found.dependency or 'the dependency'}; {found.why}"
+    why = f"{owner} owns {hint.dependency or 'the dependency'}; {hint.why}"
     escalate.at_once(connection, settings, incident, now, why=why, once=f"owner:{owner}", channels=channels)

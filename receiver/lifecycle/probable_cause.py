@@ -56,16 +56,16 @@ def hint(alerts: Iterable[AlertView], deployments: Iterable[Deployment], opened_
     """
     alerts = sorted(alerts, key=lambda alert: (not alert.firing, alert.starts_at))
     began = min((alert.starts_at for alert in alerts), default=opened_at)
-    said = [(alert, _cause_of(alert.labels, settings)) for alert in alerts]
+    causes = [(alert, _cause_of(alert.labels, settings)) for alert in alerts]
     for wanted in (Cause.DEPLOYMENT, Cause.DEPENDENCY):
-        for alert, cause in said:
+        for alert, cause in causes:
             if cause is wanted:
                 name = dependency(alert.labels) if cause is Cause.DEPENDENCY else ""
                 return Hint(cause, f"{alert.name} is about {f'{name}, a {wanted}' if name else f'a {wanted}'}", name)
     if recent := _recent(deployments, began, settings):
         before = format_duration(_whole_seconds(began, recent.started_at))
         return Hint(Cause.DEPLOYMENT, f"{recent.version} was deployed {before} before the first alert")
-    for alert, cause in said:
+    for alert, cause in causes:
         if cause is Cause.RESOURCE:
             return Hint(cause, f"{alert.name} is about a resource, and nothing was deployed shortly before")
     return Hint(Cause.UNKNOWN, "no alert names one, and nothing was deployed shortly before")
@@ -77,8 +77,8 @@ def dependency(labels: Mapping[str, str]) -> str:
 
 
 def _cause_of(labels: Mapping[str, str], settings: Causes) -> Cause | None:
-    if said := labels.get("cause", ""):
-        return Cause(said) if said in set(Cause) else None
+    if label := labels.get("cause", ""):
+        return Cause(label) if label in set(Cause) else None
     kind = labels.get(AlertLabel.INCIDENT_TYPE, "")
     known = {**_TYPES, **settings.types}.get(kind)
     return known or (Cause.DEPENDENCY if dependency(labels) else None)

@@ -147,5 +147,5 @@ def _rollback(connection: Connection, incident_id: int) -> RollbackView | None:
 
 def _deployment(connection: Connection, incident: Incident) -> DeploymentView | None:
     """The deployment before the incident."""
-    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
-    return found.view() if found else None
+    deployment = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
+    return deployment.view() if deployment else None

@@ -34,9 +34,9 @@ def acknowledge(
     if not incident.commander:
         _leads(connection, settings, known, now, by=by)
     due = timers.updates(connection, settings, known, now)
-    told = heard(connection, known)
+    channels = heard(connection, known)
     more = {"next_update": due} if due else None
-    tell(connection, settings, known, Event.ACKNOWLEDGED, now, note=note, channels=told, more=more)
+    tell(connection, settings, known, Event.ACKNOWLEDGED, now, note=note, channels=channels, more=more)
     return known
 
 
@@ -78,8 +78,10 @@ def update(
     due = now + (next_in or every or timedelta())
     timeline.write(connection, incident.id, now, Kind.UPDATE, note, actor=by)
     more = {"next_update": due} if due > now and not incident.resolved_at else None
-    told = heard(connection, incident)
-    tell(connection, settings, incident, Event.UPDATE, now, once=now.isoformat(), note=note, channels=told, more=more)
+    channels = heard(connection, incident)
+    tell(
+        connection, settings, incident, Event.UPDATE, now, once=now.isoformat(), note=note, channels=channels, more=more
+    )
     return incident
 
 
@@ -98,8 +100,8 @@ def tick(
     found = next((check for check in checklist.checks(connection, incident.id) if check.item == item), None)
     if found is None or bool(found.done_at) == done:
         return found
-    said = "done" if done else "not done after all"
-    timeline.write(connection, incident.id, now, Kind.CHECKED, f"{found.text}: {said}", actor=by)
+    state = "done" if done else "not done after all"
+    timeline.write(connection, incident.id, now, Kind.CHECKED, f"{found.text}: {state}", actor=by)
     return checklist.tick(connection, incident.id, item, now if done else None, by if done else None)
 
 

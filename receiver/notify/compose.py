@@ -41,8 +41,8 @@ async def of(context: Context, job: Job) -> Told:
     asked = (job.incident_id, event)
     if asked not in context.composing:
         context.composing[asked] = asyncio.create_task(_read(context, job, asked), name="compose")
-    told: Told = await asyncio.shield(context.composing[asked])
-    return told
+    composed: Told = await asyncio.shield(context.composing[asked])
+    return composed
 
 
 async def _read(context: Context, job: Job, asked: tuple[int, bytes]) -> Told:
@@ -72,8 +72,8 @@ def _compose(connection: Connection, context: Context, job: Job) -> Told:
 
 def _deployed(connection: Connection, incident: Incident) -> DeploymentView | None:
     """The last deployment before the incident, where it was recent enough to be at fault."""
-    found = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
-    return found.view() if found and incident.opened_at - found.started_at < _RECENT else None
+    deployment = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
+    return deployment.view() if deployment and incident.opened_at - deployment.started_at < _RECENT else None
 
 
 def _field(name: str, value: Any) -> Any:

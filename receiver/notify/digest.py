@@ -62,8 +62,8 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def _untold(connection: Connection, incident_id: int) -> tuple[datetime | None, Sequence[str]]:
     """When people last heard of the incident, and the lines about what joined it since then."""
-    told = max(incident_timeline.moments(connection, incident_id, Kind.TOLD), default=None)
+    last = max(incident_timeline.moments(connection, incident_id, Kind.TOLD), default=None)
     query = select(timeline.c.text).where(timeline.c.incident_id == incident_id, timeline.c.kind.in_(_LINES))
-    if told is not None:
-        query = query.where(timeline.c.at > told)
-    return told, list(connection.execute(query.order_by(timeline.c.id)).scalars())
+    if last is not None:
+        query = query.where(timeline.c.at > last)
+    return last, list(connection.execute(query.order_by(timeline.c.id)).scalars())

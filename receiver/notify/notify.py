@@ -88,8 +88,8 @@ def tell(
 def heard(connection: Connection, incident: Incident) -> tuple[str, ...]:
     """The incident's channels that were told, or are being told, something about it."""
     serial_keys = {_serial_key(incident.id, channel): channel for channel in incident.channels}
-    found = set(connection.execute(select(jobs.c.serial_key).where(jobs.c.serial_key.in_(serial_keys))).scalars())
-    return tuple(channel for serial_key, channel in serial_keys.items() if serial_key in found)
+    queued = set(connection.execute(select(jobs.c.serial_key).where(jobs.c.serial_key.in_(serial_keys))).scalars())
+    return tuple(channel for serial_key, channel in serial_keys.items() if serial_key in queued)
 
 
 async def handle(context: Context, job: Job) -> Outcome:
@@ -101,9 +101,12 @@ async def handle(context: Context, job: Job) -> Outcome:
         return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
     if not channel.wants(Event(job.payload["event"])):
         return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
-    told = await compose.of(context, job)
+    composed = await compose.of(context, job)
     # Words and state may change from try to try; the message's name must not.
-    message, reference = replace(told.message, id=identity(told.message.dedup_key, job.key)), told.references.get(name)
+    message, reference = (
+        replace(composed.message, id=identity(composed.message.dedup_key, job.key)),
+        composed.references.get(name),
+    )
     try:
         if job.uncertain_attempts and (outcome := await _in_doubt(context, job, channel, message, reference)):
             return outcome
@@ -122,13 +125,13 @@ async def _in_doubt(
     """
     name, age = job.payload["channel"], context.clock() - job.created_at
     try:
-        found = await _unbroken(channel.find(message, reference), message)
+        arrived = await _unbroken(channel.find(message, reference), message)
         uncertain_attempts = 1
     except DeliveryError as error:
         if error.again and age < PATIENCE:
             raise
         stood, stand_in = context.clock() - context.started_at, _stand_in(context, job) is not None
-        verdict, found, uncertain_attempts = (
+        verdict, arrived, uncertain_attempts = (
             decide(job.uncertain_attempts, stood=stood, age=age, stand_in=stand_in),
             None,
             job.uncertain_attempts + 1,
@@ -138,8 +141,8 @@ async def _in_doubt(
         if verdict.step is Step.STAND_IN:
             text = f"whether {name} was told is unknown: the receiver stopped each of {job.uncertain_attempts} times"
             return failed(text, _gave_up(context, job, text, kind=Kind.UNKNOWN_WHETHER_TOLD), reason="in_doubt")
-    if found is not None:
-        return done(message.title, _delivered(context, job, message, reference, found, how="; it had arrived"))
+    if arrived is not None:
+        return done(message.title, _delivered(context, job, message, reference, arrived, how="; it had arrived"))
     if not await context.store.write(lambda connection: mark_uncertain(connection, job, uncertain_attempts)):
         return retry("another replica has it", timedelta())
     return None

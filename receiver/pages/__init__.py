@@ -28,9 +28,9 @@ class Pages:
     async def _listed(self, request: web.Request) -> web.Response:
         """The open incidents, or with `?status=all` the newest of all, the worst and the newest first."""
         context, every = self._context, request.query.get("status") == "all"
-        found = await context.store.read(lambda c: store.recent(c, only_open=not every, limit=_MOST))
+        incidents = await context.store.read(lambda c: store.recent(c, only_open=not every, limit=_MOST))
         return list_page.page(
-            [incident_json(context.settings, incident) for incident in found], every=every, most=_MOST
+            [incident_json(context.settings, incident) for incident in incidents], every=every, most=_MOST
         )
 
     async def _one(self, request: web.Request) -> web.Response:

@@ -58,7 +58,7 @@ def _next(incident: WholeIncidentAnswer) -> Iterator[Markup]:
 
 def _facts(incident: WholeIncidentAnswer) -> Iterator[Sequence[Text]]:
     hold, cause = incident["maintenance"], incident["cause"]
-    found = {
+    facts = {
         "Status": f"{incident['status']}, {incident['severity']}",
         "Where": f"{incident['service']} in {incident['environment']}",
         **incident["correlation"],
@@ -70,7 +70,7 @@ def _facts(incident: WholeIncidentAnswer) -> Iterator[Sequence[Text]]:
         "Resolved": _by(incident["resolved_at"], incident["resolved_by"]),
         "Reviewed": _by(incident["reviewed_at"], incident["reviewed_by"]),
     }
-    return ((name, text) for name, text in found.items() if text)
+    return ((name, text) for name, text in facts.items() if text)
 
 
 def _by(at: str | None, who: str | None) -> str:
@@ -79,21 +79,21 @@ def _by(at: str | None, who: str | None) -> str:
 
 def _section(title: str, titles: Sequence[str], rows: Iterable[tuple[str, Sequence[Text]]]) -> Iterator[Markup]:
     """A heading and a table, or nothing where there is nothing to tell."""
-    found = list(rows)
-    if found:
+    cells = list(rows)
+    if cells:
         yield html.element("h2", title)
-        yield html.table(titles, found, identifier=title.lower())
+        yield html.table(titles, cells, identifier=title.lower())
 
 
 def _alert(alert: AlertAnswer) -> tuple[str, Sequence[Text]]:
-    told = alert["annotations"]
+    annotations = alert["annotations"]
     links = (
-        outward(told.get(AlertAnnotation.RUNBOOK_URL, ""), "Runbook"),
-        outward(told.get(AlertAnnotation.DASHBOARD_URL, ""), "Dashboard"),
+        outward(annotations.get(AlertAnnotation.RUNBOOK_URL, ""), "Runbook"),
+        outward(annotations.get(AlertAnnotation.DASHBOARD_URL, ""), "Dashboard"),
     )
     state, kind = ("firing", "unhealthy") if alert["firing"] else ("resolved", "healthy")
     times = moment(alert["starts_at"]), moment(alert["ends_at"])
-    summary = told.get(AlertAnnotation.SUMMARY, "")
+    summary = annotations.get(AlertAnnotation.SUMMARY, "")
     return kind, (alert["name"], state, alert["severity"], *times, summary, html.element("nav", *links))
 
 

@@ -270,9 +270,11 @@ def _plain(story: Story, failure: str) -> tuple[str, str]:
         "Note": line(story.note, 1000),
         "Alerts": line(", ".join(alert.name for alert in alerts[:20]), 1000),
     }
-    told = [f"{name}: {value}" for name, value in facts.items() if value]
+    lines = [f"{name}: {value}" for name, value in facts.items() if value]
     title = f"{facts['Event']}: {subject(incident)}"
-    return title, "\n".join([*told, "", f"This message is plain because its template {failure}. Correct the template."])
+    return title, "\n".join(
+        [*lines, "", f"This message is plain because its template {failure}. Correct the template."]
+    )
 
 
 def _named(event: Event) -> str:

@@ -151,9 +151,9 @@ def _told(error: Exception) -> Exception:
     """What a caller is told of an error of its own work."""
     if not isinstance(error, SQLAlchemyError | OSError):
         return error
-    told = _translated(error)
-    told.__cause__ = error
-    return told
+    translated = _translated(error)
+    translated.__cause__ = error
+    return translated
 
 
 def _translated(error: SQLAlchemyError | OSError) -> DeploywatchError:

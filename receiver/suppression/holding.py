@@ -36,8 +36,8 @@ def silent(
     """What keeps this from being told now; the end of what people heard of is told all the same."""
     if event not in _NEWS:
         return None
-    found = current(connection, settings, incident, now)
-    return found if found and not found.tell else None
+    hold = current(connection, settings, incident, now)
+    return hold if hold and not hold.tell else None
 
 
 def split(hold: Hold, actions: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -84,9 +84,9 @@ def keep_message(
     channels: Iterable[str],
 ) -> None:
     """Tell it when the window ends, if the incident still goes on then."""
-    told = list(channels)
-    payload = {"tell": told, "event": event, "once": str(once), "note": note}
-    what, key = f"telling {', '.join(told)}", f"tell:{event}:{once}:{told}"
+    names = list(channels)
+    payload = {"tell": names, "event": event, "once": str(once), "note": note}
+    what, key = f"telling {', '.join(names)}", f"tell:{event}:{once}:{names}"
     _keep(connection, hold, incident, now, what=what, key=key, payload=payload)
 
 

@@ -60,7 +60,7 @@ def hold(
 
 
 def _recurring(recurring: Sequence[RecurringWindow], now: datetime) -> Iterator[Window]:
-    yield from (found for window in recurring if (found := windows.occurrence(window, now)))
+    yield from (occurrence for window in recurring if (occurrence := windows.occurrence(window, now)))
 
 
 def _window(row: RowMapping) -> Window:

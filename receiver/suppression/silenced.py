@@ -30,20 +30,20 @@ log = logs.get("silences")
 async def hold_back(context: Context, job: Job) -> Outcome | None:
     """The end of a job that is held, because its incident is silenced; None when it may be done now."""
     try:
-        found = await _current(context, job.incident_id)
+        hold_ = await _current(context, job.incident_id)
     except UnreachableError:
         return None
-    if found is None:
+    if hold_ is None:
         return None
 
     def keep(connection: Connection) -> None:
         incident, now = store.get(connection, job.incident_id), context.clock()
         serial_key = connection.execute(select(jobs.c.serial_key).where(jobs.c.id == job.id)).scalar_one()
         holding.keep_silenced(
-            connection, found, incident, now, job=job, serial_key=serial_key, look=now + _pause(found, now)
+            connection, hold_, incident, now, job=job, serial_key=serial_key, look=now + _pause(hold_, now)
         )
 
-    return done(str(found), keep)
+    return done(str(hold_), keep)
 
 
 async def pause(context: Context, incident: Incident, *, known_until: datetime | None = None) -> timedelta | None:
@@ -52,11 +52,11 @@ async def pause(context: Context, incident: Incident, *, known_until: datetime |
     When no Alertmanager answers, a silence counts until the end that was known before, if any.
     """
     try:
-        found = await _current(context, incident.id)
+        hold_ = await _current(context, incident.id)
     except UnreachableError:
         left = known_until - context.clock() if known_until else timedelta()
         return min(left, LOOK) if left > timedelta() else None
-    return _pause(found, context.clock()) if found else None
+    return _pause(hold_, context.clock()) if hold_ else None
 
 
 async def _current(context: Context, incident_id: int) -> Hold | None:
@@ -80,5 +80,5 @@ async def _current(context: Context, incident_id: int) -> Hold | None:
     return hold(firing, seen, context.clock())
 
 
-def _pause(found: Hold, now: datetime) -> timedelta:
-    return max(min(found.until - now, LOOK), _SOONEST)
+def _pause(hold: Hold, now: datetime) -> timedelta:
+    return max(min(hold.until - now, LOOK), _SOONEST)

@@ -18,10 +18,10 @@ def hold(firing: Collection[str], seen: Sequence[Silenced], now: datetime) -> Ho
     is not silenced any more.
     """
     lasting = [_last(fingerprint, seen, now) for fingerprint in firing]
-    found = [silence for silence in lasting if silence]
-    if not found or len(found) < len(lasting):
+    lasting_silences = [silence for silence in lasting if silence]
+    if not lasting_silences or len(lasting_silences) < len(lasting):
         return None
-    first = min(found, key=lambda silence: (silence.ends_at, silence.id))
+    first = min(lasting_silences, key=lambda silence: (silence.ends_at, silence.id))
     return Hold(first.ends_at, tell=False, reason=_reason(first))
 
 

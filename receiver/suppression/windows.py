@@ -60,8 +60,8 @@ def occurrence(recurring: RecurringWindow, at: datetime) -> Window | None:
 
 def hold(windows: Iterable[Window], service: str, environment: str, at: datetime) -> Hold | None:
     """What holds for a service now: until the last of its windows ends; people hear when all of them allow it."""
-    found = [window for window in windows if window.covers(service, environment, at)]
-    if not found:
+    open_windows = [window for window in windows if window.covers(service, environment, at)]
+    if not open_windows:
         return None
-    last = max(found, key=lambda window: window.ends_at)
-    return Hold(last.ends_at, all(window.tell for window in found), last.reason)
+    last = max(open_windows, key=lambda window: window.ends_at)
+    return Hold(last.ends_at, all(window.tell for window in open_windows), last.reason)

@@ -90,8 +90,8 @@ async def silenced(http: aiohttp.ClientSession, url: str) -> Silenced:
     seconds = _SECONDS_FOR_SILENCES
     listed = await _get(http, url, "/api/v2/alerts", list[_SilencedAlert], _SILENCED, seconds=seconds)
     by_alert = {alert.fingerprint: tuple(alert.status.silenced_by) for alert in listed if alert.status.silenced_by}
-    found = await _get(http, url, "/api/v2/silences", list[_Silence], {}, seconds=seconds) if by_alert else []
-    return Silenced(by_alert, {silence.id: _silence(silence) for silence in found})
+    silences = await _get(http, url, "/api/v2/silences", list[_Silence], {}, seconds=seconds) if by_alert else []
+    return Silenced(by_alert, {silence.id: _silence(silence) for silence in silences})
 
 
 def _silence(silence: _Silence) -> Silence:

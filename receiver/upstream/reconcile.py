@@ -55,16 +55,16 @@ def note(connection: Connection, healing: Healing, now: datetime) -> None:
     """Say on the timelines what was healed; once, whichever replica compares."""
     for alert in healing.alerts:
         which = f"{alert.name} since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC"
-        told = (
+        sentence = (
             f"{which} fires in Alertmanager, and was never delivered ({Lost.FIRING})"
             if alert.firing
             else f"{which} is no longer in Alertmanager, and no resolve was delivered ({Lost.RESOLVE})"
         )
         episode = (alerts.c.fingerprint == alert.fingerprint, alerts.c.starts_at == alert.starts_at)
         incident_id = connection.execute(select(alerts.c.incident_id).where(*episode)).scalar()
-        said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == told)
+        said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == sentence)
         if incident_id is not None and not connection.execute(select(said)).scalar():
-            incident_timeline.write(connection, incident_id, now, Kind.HEALED, told)
+            incident_timeline.write(connection, incident_id, now, Kind.HEALED, sentence)
 
 
 def compare(

@@ -53,8 +53,8 @@ async def _heal(
     if healing is None:
         return
     now = context.clock()
-    told = partial(note, healing=healing, now=now)
-    if await _take_in(Delivery(now, b"compared with Alertmanager", healing.alerts, also=told), accept):
+    write = partial(note, healing=healing, now=now)
+    if await _take_in(Delivery(now, b"compared with Alertmanager", healing.alerts, also=write), accept):
         healed(healing.lost)
 
 

@@ -80,39 +80,39 @@ class Conversation:
         return [await self.connection.read_response() for _ in commands]
 
 
-async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, found: Measurement) -> None:
+async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, measurement: Measurement) -> None:
     """Add the samples of a gauge; a key that is not there has no value, and the length 0."""
     family = gauge.family(name)
     if "*" not in gauge.key:
         for number in await _numbers(talk, [gauge.key.encode()], gauge):
             if number is not None:
-                found.add(family, number)
+                measurement.add(family, number)
         return
     keys = await _scan(talk, name, gauge)
     if gauge.read == "count":
-        found.add(family, len(keys))
+        measurement.add(family, len(keys))
         return
     before, _, after = gauge.key.encode().partition(b"*")
     label = gauge.label or ""
     for key, number in zip(keys, await _numbers(talk, keys, gauge), strict=True):
         if number is not None:
             middle = key[len(before) : len(key) - len(after)]
-            found.add(family, number, **{label: middle.decode("utf-8", "replace")[:LABEL_LIMIT]})
+            measurement.add(family, number, **{label: middle.decode("utf-8", "replace")[:LABEL_LIMIT]})
 
 
-async def note_info(talk: Conversation, wanted: Iterable[Statistics], found: Measurement) -> None:
+async def note_info(talk: Conversation, wanted: Iterable[Statistics], measurement: Measurement) -> None:
     """Add what INFO tells in these sections."""
     for section in wanted:
         text = await talk.ask("INFO", section)
-        told = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
+        fields = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
         for key, family in _INFO[section].items():
-            if key in told:
-                found.add(family, float(told[key]))
+            if key in fields:
+                measurement.add(family, float(fields[key]))
         if section == "replication":
-            replica = told.get("role") == "slave"
-            found.add(families.REDIS_REPLICA, replica)
+            replica = fields.get("role") == "slave"
+            measurement.add(families.REDIS_REPLICA, replica)
             if replica:
-                found.add(families.REDIS_LINK_UP, told.get("master_link_status") == "up")
+                measurement.add(families.REDIS_LINK_UP, fields.get("master_link_status") == "up")
 
 
 async def _scan(talk: Conversation, name: str, gauge: KeyGauge) -> list[bytes]:

@@ -41,16 +41,16 @@ class Session:
         self._wanted = False
 
     @contextlib.asynccontextmanager
-    async def open(self, found: Measurement) -> AsyncIterator[Any]:
+    async def open(self, measurement: Measurement) -> AsyncIterator[Any]:
         """A connection, once the one before is gone; cancelled, it leaves no second one behind."""
-        with found.timed("wait for the session before to end"):
+        with measurement.timed("wait for the session before to end"):
             await self._turn.acquire()
         try:
-            with found.timed("wait for the session before to end"):
+            with measurement.timed("wait for the session before to end"):
                 if self._leaving:
                     await asyncio.wait({self._leaving})
-            with found.timed("connect", overdue=Reason.CONNECT_TIMEOUT):
-                connection = await self._connected(Route(allowed=found.allowed))
+            with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT):
+                connection = await self._connected(Route(allowed=measurement.allowed))
             try:
                 yield connection
             finally:
@@ -123,7 +123,7 @@ _SESSIONS: WeakValueDictionary[Hashable, Session] = WeakValueDictionary()
 
 def session_for(key: Hashable, dsn: str, tls: TlsClient | None) -> Session:
     """The session of this key, the same for all who have the same while one of them lives."""
-    found = _SESSIONS.get(key)
-    if found is None:
-        found = _SESSIONS[key] = Session(dsn, tls)
-    return found
+    session = _SESSIONS.get(key)
+    if session is None:
+        session = _SESSIONS[key] = Session(dsn, tls)
+    return session

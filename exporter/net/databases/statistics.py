@@ -48,24 +48,24 @@ SQL: Mapping[Statistics, str] = {
 }
 
 
-def _connections(rows: Rows, found: Measurement) -> None:
+def _connections(rows: Rows, measurement: Measurement) -> None:
     counts = {row["state"]: int(row["connections"]) for row in rows}
     for state in STATES:
-        found.add(families.POSTGRES_CONNECTIONS, counts.get(state, 0), state=state)
+        measurement.add(families.POSTGRES_CONNECTIONS, counts.get(state, 0), state=state)
     allowed = int(rows[0]["allowed"])
-    found.add(families.POSTGRES_MAX_CONNECTIONS, allowed)
+    measurement.add(families.POSTGRES_MAX_CONNECTIONS, allowed)
     if allowed:
-        found.add(families.POSTGRES_CONNECTIONS_RATIO, sum(counts.values()) / allowed)
+        measurement.add(families.POSTGRES_CONNECTIONS_RATIO, sum(counts.values()) / allowed)
 
 
-def _replication(rows: Rows, found: Measurement) -> None:
+def _replication(rows: Rows, measurement: Measurement) -> None:
     own, *replicas = sorted(rows, key=lambda row: row["replica"] is None)
-    found.add(families.POSTGRES_REPLICA, own["replica"])
+    measurement.add(families.POSTGRES_REPLICA, own["replica"])
     if own["lag"] is not None:
-        found.add(families.POSTGRES_REPLICATION_LAG, float(own["lag"]))
+        measurement.add(families.POSTGRES_REPLICATION_LAG, float(own["lag"]))
     if own["replica"]:
         return
-    found.add(families.POSTGRES_REPLICAS, len(replicas))
+    measurement.add(families.POSTGRES_REPLICAS, len(replicas))
     behind: dict[str, float] = {}
     for row in replicas:
         # Several may have one name; the one that is furthest behind counts.
@@ -73,16 +73,16 @@ def _replication(rows: Rows, found: Measurement) -> None:
         if row["behind"] is not None:
             behind[name] = max(behind.get(name, 0.0), float(row["behind"]))
     for name, distance in behind.items():
-        found.add(families.POSTGRES_REPLICATION_LAG_BYTES, distance, replica=name)
+        measurement.add(families.POSTGRES_REPLICATION_LAG_BYTES, distance, replica=name)
 
 
-def _size(rows: Rows, found: Measurement) -> None:
-    found.add(families.POSTGRES_SIZE, int(rows[0]["bytes"]))
+def _size(rows: Rows, measurement: Measurement) -> None:
+    measurement.add(families.POSTGRES_SIZE, int(rows[0]["bytes"]))
 
 
-def _locks(rows: Rows, found: Measurement) -> None:
-    found.add(families.POSTGRES_LOCKS_WAITING, int(rows[0]["waiting"]))
-    found.add(families.POSTGRES_LOCK_WAIT, float(rows[0]["longest"] or 0))
+def _locks(rows: Rows, measurement: Measurement) -> None:
+    measurement.add(families.POSTGRES_LOCKS_WAITING, int(rows[0]["waiting"]))
+    measurement.add(families.POSTGRES_LOCK_WAIT, float(rows[0]["longest"] or 0))
 
 
 NOTE: Mapping[Statistics, Callable[[Rows, Measurement], None]] = {

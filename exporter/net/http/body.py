@@ -70,26 +70,26 @@ def _number_at(document: Any, path: str) -> float:
     return number
 
 
-def note_health(document: Any, found: Measurement) -> None:
+def note_health(document: Any, measurement: Measurement) -> None:
     """Add what a health body says to `found`; Failed(unhealthy) when its own status says so."""
     if not isinstance(document, dict):
         raise Failed(Reason.JSON, "the body is JSON, but not an object as a health body is")
     status, version, uptime = (document.get(key) for key in ("status", "version", "uptime"))
     checks = _checks(document.get("dependencies")) | _checks(document.get("checks"))
-    found.application = Application(
+    measurement.application = Application(
         status=str(status)[:LABEL_LIMIT] if status is not None else None,
         version=str(version)[:LABEL_LIMIT] if version is not None else None,
         uptime=_number(uptime),
         checks=checks,
     )
-    if found.application.version is not None:
-        found.add(families.APPLICATION_INFO, 1, version=found.application.version)
-    if found.application.uptime is not None:
-        found.add(families.APPLICATION_UPTIME, found.application.uptime)
+    if measurement.application.version is not None:
+        measurement.add(families.APPLICATION_INFO, 1, version=measurement.application.version)
+    if measurement.application.uptime is not None:
+        measurement.add(families.APPLICATION_UPTIME, measurement.application.uptime)
     for family, number in _resources(document):
-        found.add(family, number)
+        measurement.add(family, number)
     for name, word in checks.items():
-        found.add(families.APPLICATION_CHECK, _good(word), check=name)
+        measurement.add(families.APPLICATION_CHECK, _good(word), check=name)
     if status is not None and not _good(str(status)):
         bad = [name for name, word in checks.items() if not _good(word)]
         raise Failed(Reason.UNHEALTHY, f"it says of itself: {status}" + (f" ({', '.join(bad)})" if bad else ""))
@@ -97,13 +97,13 @@ def note_health(document: Any, found: Measurement) -> None:
 
 def _resources(document: Mapping[str, Any]) -> Iterator[tuple[Family, float]]:
     """What source 004's body says of memory, CPU and traffic, at its top or under `metrics`; but nothing absurd."""
-    told = document.get("metrics")
-    told = {**document, **told} if isinstance(told, Mapping) else document
-    memory = told.get("memoryUsage")
+    numbers = document.get("metrics")
+    numbers = {**document, **numbers} if isinstance(numbers, Mapping) else document
+    memory = numbers.get("memoryUsage")
     if isinstance(memory, Mapping):
-        told = {**told, "memory_bytes": memory.get("rss", memory.get("heapUsed"))}
+        numbers = {**numbers, "memory_bytes": memory.get("rss", memory.get("heapUsed"))}
     for key, family, factor, most in _RESOURCES:
-        number = _number(told.get(key))
+        number = _number(numbers.get(key))
         if number is not None and 0 <= number * factor <= most:
             yield family, number * factor
 

@@ -45,12 +45,12 @@ def accepts(header: str, coding: str) -> bool:
 
 def _unbrotli(body: bytes, limit: int, *, complete: bool) -> tuple[bytes, bool]:
     decoder = brotli.Decompressor()
-    said: bytes = decoder.process(body, output_buffer_limit=limit + 1)
-    if len(said) > limit:
-        return said[:limit], False
+    decoded: bytes = decoder.process(body, output_buffer_limit=limit + 1)
+    if len(decoded) > limit:
+        return decoded[:limit], False
     if complete and not decoder.is_finished():
         raise _cut_off()
-    return said, complete
+    return decoded, complete
 
 
 def _inflate(body: bytes, width: int, limit: int, *, complete: bool) -> tuple[bytes, bool]:

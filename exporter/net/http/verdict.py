@@ -75,7 +75,7 @@ class JsonGauge(Gauge):
 Gauges = dict[GaugeName, JsonGauge]
 
 
-async def judge(response: Response, took: float, expect: Expect, gauges: Gauges, found: Measurement) -> Any:
+async def judge(response: Response, took: float, expect: Expect, gauges: Gauges, measurement: Measurement) -> Any:
     """The JSON document of the body, where one is asked for; Failed with the first thing that is not as it must be.
 
     `took` is in seconds. What the body says is noted also when the status is bad.
@@ -85,8 +85,8 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
     if not expect.accepts(response.status):
         problem = Failed(Reason.STATUS, f"status {response.status}, not {' or '.join(expect.status)}")
     try:
-        await _judge_text(response, expect, found)
-        document = _judge_document(response, expect, gauges, found)
+        await _judge_text(response, expect, measurement)
+        document = _judge_document(response, expect, gauges, measurement)
     except Failed as failed:
         # A bad status explains a bad body, and not the other way round; but the health body is read all the same.
         problem = problem or failed
@@ -99,16 +99,16 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
     return document
 
 
-async def _judge_text(response: Response, expect: Expect, found: Measurement) -> None:
+async def _judge_text(response: Response, expect: Expect, measurement: Measurement) -> None:
     if response.undecoded:
-        found.add(families.FAILED_DUE_TO_REGEX, 0)
+        measurement.add(families.FAILED_DUE_TO_REGEX, 0)
         raise response.undecoded
     try:
         await _match(response, expect)
     except Failed as failed:
-        found.add(families.FAILED_DUE_TO_REGEX, failed.reason is not Reason.TOO_LARGE)
+        measurement.add(families.FAILED_DUE_TO_REGEX, failed.reason is not Reason.TOO_LARGE)
         raise
-    found.add(families.FAILED_DUE_TO_REGEX, 0)
+    measurement.add(families.FAILED_DUE_TO_REGEX, 0)
 
 
 async def _match(response: Response, expect: Expect) -> None:
@@ -125,7 +125,7 @@ async def _match(response: Response, expect: Expect) -> None:
         raise Failed(Reason.BODY, f"the body matches {expect.body_not!r}")
 
 
-def _judge_document(response: Response, expect: Expect, gauges: Gauges, found: Measurement) -> Any:
+def _judge_document(response: Response, expect: Expect, gauges: Gauges, measurement: Measurement) -> Any:
     if not gauges and not expect.values and expect.format == "any":
         return None
     _need_all(response)
@@ -133,9 +133,9 @@ def _judge_document(response: Response, expect: Expect, gauges: Gauges, found: M
     for name, gauge in gauges.items():
         family = gauge.family(name)
         for key, number in body.pick(document, gauge.path):
-            found.add(family, number, **({gauge.label: key} if gauge.label else {}))
+            measurement.add(family, number, **({gauge.label: key} if gauge.label else {}))
     if expect.format == "health":
-        body.note_health(document, found)
+        body.note_health(document, measurement)
     for assertion in expect.values:
         assertion.check(document)
     return document

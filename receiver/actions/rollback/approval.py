@@ -118,10 +118,10 @@ def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note:
     if now >= asked.expires_at:
         return f"the time to answer was over at {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     _close(connection, asked, ApprovalState.APPROVED if yes else ApprovalState.REJECTED, now, by=by, note=note)
-    said = f"the rollback to {asked.to_version}{f': {note}' if note else ''}"
+    what = f"the rollback to {asked.to_version}{f': {note}' if note else ''}"
     incident = store.get(connection, asked.incident_id)
     kind = Kind.ROLLBACK_APPROVED if yes else Kind.ROLLBACK_REJECTED
-    timeline.write(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {said}", actor=by)
+    timeline.write(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {what}", actor=by)
     if yes:
         job = NewJob(
             kind=ROLLBACK,

@@ -34,15 +34,15 @@ def weigh(issues: Iterable[str], settings: Decide) -> Verdict:
 
     Enough of them and confidence: immediate. Enough, but less sure: gradual, which a person decides. Else: monitor.
     """
-    found = sorted(set(issues))
-    confidence = min(round(len(found) * _CONFIDENCE_OF_ONE, 2), 1.0)
-    enough = len(found) >= settings.issues
+    different = sorted(set(issues))
+    confidence = min(round(len(different) * _CONFIDENCE_OF_ONE, 2), 1.0)
+    enough = len(different) >= settings.issues
     advice = Advice.MONITOR
     if enough:
         advice = Advice.IMMEDIATE if confidence >= settings.confidence else Advice.GRADUAL
-    names = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    names = ", ".join(different[:5]) + (f" and {len(different) - 5} more" if len(different) > 5 else "")
     detail = (
-        f"{len(found)} of {settings.issues} issues needed ({names or 'none fires'}), "
+        f"{len(different)} of {settings.issues} issues needed ({names or 'none fires'}), "
         f"confidence {confidence:.0%} of {settings.confidence:.0%}: {advice}"
     )
     return Verdict(advice, confidence, detail)

@@ -33,7 +33,9 @@ def situation(connection: Connection, incident: Incident, now: datetime) -> Situ
     deployment = ledger.latest(connection, service, environment)
     number = deployment.id if deployment else None
     tried = select(rollbacks.c.state).where(rollbacks.c.deployment_id == number)
-    said = select(approvals.c.state).where(approvals.c.incident_id == incident.id, approvals.c.deployment_id == number)
+    approval = select(approvals.c.state).where(
+        approvals.c.incident_id == incident.id, approvals.c.deployment_id == number
+    )
     return Situation(
         now=now,
         service=service,
@@ -48,7 +50,7 @@ def situation(connection: Connection, incident: Incident, now: datetime) -> Situ
         in_all=connection.execute(lately).scalar_one(),
         held_by=held_by(connection, service, environment),
         issues=tuple(alert.name for alert in alerts.views(connection, incident.id) if alert.firing),
-        word=ApprovalState(connection.execute(said).scalar() or ""),
+        word=ApprovalState(connection.execute(approval).scalar() or ""),
     )
 
 
@@ -120,5 +122,5 @@ def usual_duration(connection: Connection, service: str, environment: str) -> ti
         .where(rollbacks.c.service == service, rollbacks.c.environment == environment, rollbacks.c.state == "verified")
         .order_by(rollbacks.c.id.desc())
     )
-    found = connection.execute(query.limit(1)).first()
-    return found.finished_at - found.started_at if found and found.finished_at else None
+    row = connection.execute(query.limit(1)).first()
+    return row.finished_at - row.started_at if row and row.finished_at else None

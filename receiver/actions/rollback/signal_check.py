@@ -60,9 +60,9 @@ async def look(
     """All signals at once: bad when one is, good when all are, and silent when one says nothing."""
     readings = [await _one(context, metrics, signal, service, environment) for signal in signals]
     for state in (State.BAD, State.SILENT):
-        found = [reading.detail for reading in readings if reading.state is state]
-        if found:
-            return Reading(state, "; ".join(found))
+        details = [reading.detail for reading in readings if reading.state is state]
+        if details:
+            return Reading(state, "; ".join(details))
     return Reading(State.GOOD, "; ".join(reading.detail for reading in readings))
 
 

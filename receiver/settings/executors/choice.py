@@ -39,8 +39,8 @@ class Choice(Settings):
     def _one_way(self) -> Self:
         given = [way for way in self.ways if getattr(self, way) is not None]
         if len(given) != 1:
-            found = f"not {' and '.join(given)}" if given else "none is given"
-            raise ValueError(f"write exactly one of {', '.join(self.ways)}; {found}")
+            given_ways = f"not {' and '.join(given)}" if given else "none is given"
+            raise ValueError(f"write exactly one of {', '.join(self.ways)}; {given_ways}")
         try:
             self.plan(self._anything())
         except KeyError as error:
