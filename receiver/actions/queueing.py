@@ -14,7 +14,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.notify import digest
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.strategy import ActionName
-from deploywatch.receiver.suppression import holding
+from deploywatch.receiver.suppression import gate, holding
 
 __all__ = ["ACTIONS", "Case", "queue_all"]
 
@@ -51,7 +51,7 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
     timers.begin(case.connection, case.incident, case.now)
     open_too_long.watch(case)
     digest.watch(case)
-    hold = holding.current(case.connection, case.settings, case.incident, case.now)
+    hold = gate.window_of(case.connection, case.settings, case.incident, case.now)
     if hold:
         actions, held = holding.split(hold, actions)
         holding.keep_actions(

@@ -22,7 +22,7 @@ from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import action_runs
-from deploywatch.receiver.suppression import silenced
+from deploywatch.receiver.suppression import gate
 
 log = logs.get("actions")
 
@@ -75,7 +75,7 @@ async def carry_out(context: Context, job: Job, begin: Begin, after: After | Non
         number = interrupted
         lost = Result(good=False, detail="the receiver stopped while it ran; it is not run again", known=False)
         return done(lost.detail, lambda c: _close(c, context, job, number, lost, what=job.kind, after=after))
-    if held := await silenced.hold_back(context, job):
+    if held := await gate.hold_back(context, job):
         return held
     begun = await context.store.write(begin)
     if begun is None:

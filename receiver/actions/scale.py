@@ -20,7 +20,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome
 from deploywatch.receiver.settings.scale import Scale, ScaleTarget
-from deploywatch.receiver.suppression import holding
+from deploywatch.receiver.suppression import gate, holding
 
 KIND = "scale"
 
@@ -123,7 +123,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     incident, now = store.get(connection, job.incident_id), context.clock()
     at = _situation(connection, incident, now)
-    hold = holding.current(connection, context.settings, incident, now)
+    hold = gate.look(connection, context.settings, incident, now, asker=gate.Asker.ACTS).hold
     if hold and not at.incident_over:
         serial_key = history.serial_key(at.service, at.environment)
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key)

@@ -26,7 +26,7 @@ from deploywatch.receiver.lifecycle.probable_cause import ANSWERS
 from deploywatch.receiver.settings.causes import Cause
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import action_runs, attachments, rollbacks
-from deploywatch.receiver.suppression import holding
+from deploywatch.receiver.suppression import gate
 from deploywatch.receiver.suppression.windows import Hold
 
 
@@ -69,7 +69,7 @@ def whole_json(connection: Connection, settings: ReceiverConfig, wanted: int, cl
         return None
     query = select(rollbacks).where(rollbacks.c.incident_id == wanted).order_by(rollbacks.c.id)
     items = checklist.checks(connection, wanted) or checklist.planned(settings.strategy.of(incident.severity))
-    hold = None if incident.resolved_at else holding.current(connection, settings, incident, clock())
+    hold = None if incident.resolved_at else gate.window_of(connection, settings, incident, clock())
     return {
         **incident_json(settings, incident),
         "alerts": [

@@ -12,16 +12,15 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, bring_forward, done, enqueue, retry
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, bring_forward, done, enqueue
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
-from deploywatch.receiver.suppression import holding, silenced
+from deploywatch.receiver.suppression import gate
 
 KIND = "escalate"
-_SOONEST = timedelta(seconds=1)
 
 
 def at_once(
@@ -67,16 +66,12 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     One that is quiet just now is looked at again: it ends, or it goes on and somebody must take it in hand.
     """
-    now = context.clock()
-    found = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    known, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
+    if known.acknowledged_at:
+        return done("acknowledged")
+    if not ruling.opens:
+        return ruling.outcome()
     due = await context.store.read(lambda connection: due_at(connection, job))
-    hold = await context.store.read(lambda connection: holding.current(connection, context.settings, found, now))
-    if hold and not hold.tell and found.waits_for_somebody:
-        return retry(str(hold), max(hold.until - now, _SOONEST))
-    if found.status is store.Status.MONITORING and not found.acknowledged_at:
-        return retry("every alert is quiet just now", max(context.settings.quiet_time, _SOONEST))
-    if found.waits_for_somebody and (pause := await silenced.pause(context, found)):
-        return retry("silenced", pause)
 
     def record(connection: Connection) -> None:
         incident = store.get(connection, job.incident_id)

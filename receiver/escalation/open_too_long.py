@@ -11,11 +11,10 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.case import Case
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
-from deploywatch.receiver.suppression import holding, silenced
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.suppression import gate
 
 KIND = "outlived"
-_SOONEST = timedelta(seconds=1)
 
 
 def watch(case: Case) -> None:
@@ -37,18 +36,10 @@ def watch(case: Case) -> None:
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Escalate what still goes on; what is quiet, under maintenance or silenced is looked at again."""
-    now = context.clock()
-    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    _, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
+    if not ruling.opens:
+        return ruling.outcome()
     due = await context.store.read(lambda connection: escalate.due_at(connection, job))
-    if incident.resolved_at:
-        return done("it was over in time")
-    if incident.quiet_since:
-        return retry("every alert is quiet just now", max(context.settings.quiet_time, _SOONEST))
-    hold = await context.store.read(lambda connection: holding.current(connection, context.settings, incident, now))
-    if hold and not hold.tell:
-        return retry(str(hold), max(hold.until - now, _SOONEST))
-    if pause := await silenced.pause(context, incident):
-        return retry("silenced", pause)
     why = f"it has lived longer than {format_duration(timedelta(seconds=job.payload['longest']))}"
 
     def record(connection: Connection) -> None:

@@ -20,21 +20,17 @@ from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.on_call import PRIMARY, TEAM_LEAD
-from deploywatch.receiver.suppression import holding, silenced
-
-_SOONEST = timedelta(seconds=1)
+from deploywatch.receiver.suppression import gate
 
 
 async def respond(context: Context, job: Job) -> Outcome:
     """Nobody has acknowledged within the deadline: remind those who heard, and who is on call."""
-    incident, hold = await _look(context, job)
+    incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
     verdict = judge(incident, job.payload["severity"])
-    if verdict is Verdict.QUIET:
-        return retry(verdict, max(context.settings.quiet_time, _SOONEST))
-    if verdict is not Verdict.DUE:
+    if verdict not in (Verdict.DUE, Verdict.QUIET):
         return done(verdict)
-    if hold := hold or await silenced.pause(context, incident):
-        return retry("held back", hold)
+    if not ruling.opens:
+        return ruling.outcome()
 
     def record(connection: Connection) -> None:
         fresh, now = store.get(connection, job.incident_id), context.clock()
@@ -49,19 +45,15 @@ async def respond(context: Context, job: Job) -> Outcome:
 
 async def update(context: Context, job: Job) -> Outcome:
     """Status updates are due again and again until the incident is resolved; remind when one is late."""
-    incident, hold = await _look(context, job)
+    incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
     every, now = context.settings.response.update_every(incident.severity), context.clock()
-    if incident.resolved_at or every is None:
+    if every is None:
         return done(Verdict.OVER)
-    if hold:
-        return retry("maintenance", hold)
+    if not ruling.opens:
+        return ruling.outcome()
     last = await context.store.read(lambda connection: _last_update(connection, incident))
     if now < last + every:
         return retry(Verdict.NOT_YET, last + every - now)
-    if incident.quiet_since:
-        return retry(Verdict.QUIET, every)
-    if pause := await silenced.pause(context, incident):
-        return retry("silenced", pause)
 
     def record(connection: Connection) -> None:
         text = f"a status update was due at {last + every:%H:%M} UTC"
@@ -74,7 +66,7 @@ async def update(context: Context, job: Job) -> Outcome:
 
 async def review(context: Context, job: Job) -> Outcome:
     """The review of an incident that requires one is not done in time: remind the team."""
-    incident, _ = await _look(context, job)
+    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
     if incident.reviewed_at:
         return done(Verdict.REVIEWED)
 
@@ -85,17 +77,6 @@ async def review(context: Context, job: Job) -> Outcome:
         _remind(connection, context, incident, context.clock(), text, once="review", who=who, event=Event.UPDATE)
 
     return done(Verdict.SENT, record)
-
-
-async def _look(context: Context, job: Job) -> tuple[Incident, timedelta | None]:
-    """The incident, and for how long nobody is to be disturbed."""
-
-    def look(connection: Connection) -> tuple[Incident, timedelta | None]:
-        incident, now = store.get(connection, job.incident_id), context.clock()
-        hold = holding.current(connection, context.settings, incident, now)
-        return incident, max(hold.until - now, _SOONEST) if hold and not hold.tell else None
-
-    return await context.store.read(look)
 
 
 def _remind(

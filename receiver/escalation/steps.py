@@ -14,32 +14,25 @@ from deploywatch.receiver.escalation.on_call import Reached, reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, done, retry
+from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.suppression import holding, silenced
-
-_SOONEST = timedelta(seconds=1)
+from deploywatch.receiver.suppression import gate
 
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Escalate, once; an incident that is quiet, under maintenance or silenced is looked at again."""
-    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
     verdict = judge(incident, job.payload["severity"])
-    if verdict is Verdict.QUIET:
-        return retry(verdict, max(context.settings.quiet_time, _SOONEST))
-    if verdict is not Verdict.DUE:
+    if verdict not in (Verdict.DUE, Verdict.QUIET):
         return done(verdict)
-    if pause := await silenced.pause(context, incident):
-        return retry("silenced", pause)
+    if not ruling.opens:
+        return ruling.outcome()
     return await context.store.read(lambda connection: _decide(connection, context, job, incident))
 
 
 def _decide(connection: Connection, context: Context, job: Job, incident: Incident) -> Outcome:
     settings, now, step = context.settings, context.clock(), job.payload
-    hold = holding.current(connection, settings, incident, now)
-    if hold and not hold.tell:
-        return retry(str(hold), max(hold.until - now, _SOONEST))
     due = escalate.due_at(connection, job)
     if not _reached(connection, settings, incident, step, now, due=due).channels:
         return done(Verdict.NOBODY_NEW)

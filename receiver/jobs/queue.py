@@ -19,6 +19,8 @@ LEASE = timedelta(seconds=20)
 """For how long a job is its worker's, unless renewed; then others take it over."""
 QUEUE_LIMIT = 16
 """Jobs of one queue that a worker runs at a time."""
+SOONEST = timedelta(seconds=1)
+"""A retry is not before this, so that nothing is asked again without a pause."""
 _MAX_BACKOFF = timedelta(minutes=5)
 _NAME_LIMIT = 200
 

@@ -22,7 +22,7 @@ from deploywatch.receiver.lifecycle.probable_cause import Hint
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.causes import TELL_OWNER
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.suppression import holding
+from deploywatch.receiver.suppression import gate
 
 _DEPLOYMENTS = 20
 
@@ -36,7 +36,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         if incident.resolved_at:
             return
         if incident.severity == job.payload["severity"] and not incident.acknowledged_at:
-            hold = holding.current(connection, settings, incident, job.created_at)
+            hold = gate.window_of(connection, settings, incident, job.created_at)
             # Who is not told yet cannot respond: their time begins when they will be.
             since = hold.until if hold and not hold.tell else job.created_at
             timers.deadlines(connection, settings, incident, since)

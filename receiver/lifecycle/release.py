@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -10,29 +10,22 @@ from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts, store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
-from deploywatch.receiver.suppression import holding, silenced
-
-_SOONEST = timedelta(seconds=1)
+from deploywatch.receiver.suppression import gate
+from deploywatch.receiver.suppression.gate import Asker, Reason
 
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Do what was held, leave it when the incident is over; look again while it is held or all is quiet."""
-    now = context.clock()
-    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
-    hold = await context.store.read(lambda connection: holding.current(connection, context.settings, incident, now))
-    if incident.resolved_at:
-        return done("over", lambda connection: _left(connection, job, now))
-    if hold:
-        return retry(str(hold), max(hold.until - now, _SOONEST))
-    if incident.quiet_since:
-        return retry("every alert is quiet just now", max(context.settings.quiet_time, _SOONEST))
-    if (end := job.payload.get("silenced_until")) and (
-        pause := await silenced.pause(context, incident, known_until=datetime.fromisoformat(end))
-    ):
-        return retry("silenced", pause)
+    end = job.payload.get("silenced_until")
+    known = datetime.fromisoformat(end) if end else None
+    _, ruling = await gate.ask(context, job.incident_id, asker=Asker.ACTS, silenced_until=known)
+    if ruling.reason is Reason.OVER:
+        return done(ruling.reason, lambda connection: _left(connection, job, context.clock()))
+    if not ruling.opens:
+        return ruling.outcome()
     return done("released", lambda connection: _release(connection, context, job))
 
 

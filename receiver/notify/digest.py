@@ -13,10 +13,11 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, enqueue, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.store.schema import timeline
+from deploywatch.receiver.suppression import gate
 
 KIND = "joined"
 _LINES = (Kind.JOINED, Kind.VICTIM)
@@ -35,9 +36,9 @@ def watch(case: Case) -> None:
 async def handle(context: Context, job: Job) -> Outcome:
     """Tell those who heard of the incident what joined it since they last heard, where something did."""
     every = context.settings.notify.joined_every
-    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
-    if incident.resolved_at:
-        return done("it is over")
+    incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
+    if not ruling.opens:
+        return ruling.outcome()
 
     def record(connection: Connection) -> None:
         now, fresh = context.clock(), store.get(connection, job.incident_id)

@@ -15,6 +15,7 @@ from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import (
+    SOONEST,
     Job,
     NewJob,
     Outcome,
@@ -32,10 +33,11 @@ from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decid
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import jobs, threads
-from deploywatch.receiver.suppression import holding
+from deploywatch.receiver.suppression import gate, holding
 
+# What begins waits for the end of a silent window; the end of what people heard of is told all the same.
+_NEWS = frozenset({Event.OPENED, Event.WORSENED})
 KIND = "deliver"
-_SOONEST = timedelta(seconds=1)
 log = logs.get("notify")
 
 
@@ -57,7 +59,9 @@ def tell(
     `more` are further fields of the Story, such as `expires` or `eta`.
     """
     channels = tuple(incident.channels if channels is None else channels)
-    if channels and (hold := holding.silent(connection, settings, incident, now, event=event)):
+    ruling = gate.look(connection, settings, incident, now, asker=gate.Asker.TELLS) if event in _NEWS else gate.GO
+    if channels and ruling.hold:
+        hold = ruling.hold
         holding.keep_message(connection, hold, incident, now, event=event, once=once, note=note, channels=channels)
         return
     for channel in channels:
@@ -157,7 +161,7 @@ async def _not_sent(context: Context, job: Job, error: DeliveryError) -> Outcome
     if age >= context.settings.notify.fall_back_after:
         await context.store.write(lambda connection: _fall_back(connection, context, job, trouble))
     # Who says when has to be asked no later: a message that only waits for its turn must not miss it.
-    after = backoff(job.attempts) if error.after is None else max(error.after, _SOONEST)
+    after = backoff(job.attempts) if error.after is None else max(error.after, SOONEST)
     return retry(trouble, after, reason=error.reason, uncertain_attempts=max(job.uncertain_attempts, int(error.unsure)))
 
 

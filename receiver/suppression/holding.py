@@ -14,30 +14,12 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, State, enqueue
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
-from deploywatch.receiver.suppression import maintenance
 from deploywatch.receiver.suppression.windows import Hold
 
 KIND = "held"
-_NEWS = frozenset({Event.OPENED, Event.WORSENED})
 _NEVER_HELD = frozenset({"log"})
 _MESSAGES = frozenset({"notify", "escalate"})
-
-
-def current(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> Hold | None:
-    """What holds the incident's actions back now, or None."""
-    return maintenance.hold(connection, settings.maintenance, incident.service, incident.environment, now)
-
-
-def silent(
-    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, event: Event
-) -> Hold | None:
-    """What keeps this from being told now; the end of what people heard of is told all the same."""
-    if event not in _NEWS:
-        return None
-    hold = current(connection, settings, incident, now)
-    return hold if hold and not hold.tell else None
 
 
 def split(hold: Hold, actions: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

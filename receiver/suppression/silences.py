@@ -1,14 +1,43 @@
-"""What Alertmanager's silences hold back: a pure function of what every Alertmanager answered."""
+"""Alertmanager's silences: what every Alertmanager says of an incident's alerts, and what that holds back."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+from deploywatch import logs
+from deploywatch.errors import UnreachableError
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.suppression.windows import Hold
 from deploywatch.receiver.upstream.alertmanager import Silence, Silenced
+from deploywatch.receiver.upstream.alertmanager import silenced as ask
 
 _COMMENT_LIMIT = 200
+
+log = logs.get("silences")
+
+
+async def current(context: Context, incident_id: int) -> Hold | None:
+    """What silences the incident now; UnreachableError when no Alertmanager answers."""
+    upstream = context.settings.upstream
+    if not upstream.alertmanagers:
+        return None
+    firing = await context.store.read(lambda connection: alerts.firing_of(connection, incident_id))
+    if not firing:
+        return None
+    answers = await asyncio.gather(*(ask(context.http, url) for url in upstream.alertmanagers), return_exceptions=True)
+    seen = [answer for answer in answers if isinstance(answer, Silenced)]
+    for error in answers:
+        if isinstance(error, UnreachableError):
+            log.warning("whether it is silenced could not be asked", incident=incident_id, reason=str(error))
+        elif isinstance(error, BaseException):
+            raise error
+    if not seen:
+        log.warning("nothing is held back, as no Alertmanager says whether it is silenced", incident=incident_id)
+        raise UnreachableError("no Alertmanager says whether it is silenced")
+    return hold(firing, seen, context.clock())
 
 
 def hold(firing: Collection[str], seen: Sequence[Silenced], now: datetime) -> Hold | None:

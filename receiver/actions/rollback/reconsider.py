@@ -15,9 +15,10 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.suppression import gate
 
 KIND = "reconsider"
-_LOOK, _SOONEST = timedelta(seconds=30), timedelta(seconds=1)
+_LOOK = timedelta(seconds=30)
 
 
 def wait_for(connection: Connection, incident: Incident, deployment: Deployment, now: datetime, *, asker: str) -> None:
@@ -45,12 +46,15 @@ async def handle(context: Context, job: Job) -> Outcome:
     incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
     deployment = await context.store.read(lambda connection: ledger.get(connection, job.payload["deployment"]))
     running = deployment.status is Status.RUNNING
-    if incident.resolved_at:
-        return done("over")
+    ruling = gate.decide(
+        incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=context.settings.quiet_time
+    )
+    if ruling.reason is gate.Reason.OVER:
+        return ruling.outcome()
     if running and now - deployment.started_at <= context.settings.rollback.recent:
         return retry(f"{deployment.version} is still being deployed", _LOOK)
-    if incident.quiet_since:
-        return retry("every alert is quiet just now", max(context.settings.quiet_time, _SOONEST))
+    if not ruling.opens:
+        return ruling.outcome()
     stands = "does not end" if running else f"has {_ENDED[deployment.status]}"
     text = f"the deployment of {deployment.version} {stands}: whether to roll back is decided again"
     decision = NewJob(

@@ -35,7 +35,7 @@ from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.settings.rollback import RollbackTarget
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import rollbacks
-from deploywatch.receiver.suppression import holding, silenced
+from deploywatch.receiver.suppression import gate, holding
 
 KIND, VERIFY = ROLLBACK, "verify"
 
@@ -91,7 +91,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     if interrupted is not None:
         number, why = interrupted["id"], "the receiver stopped while it ran"
         return done("unknown after a crash", lambda connection: _unknown(connection, context, number, why))
-    if held := await silenced.hold_back(context, job):
+    if held := await gate.hold_back(context, job):
         return held
     begun = await context.store.write(lambda connection: _begin(connection, context, job))
     if begun is None:
@@ -118,7 +118,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     """Decide, and write down what follows; what is to run now comes back."""
     incident, now = store.get(connection, job.incident_id), context.clock()
     at = situation(connection, incident, now)
-    hold = holding.current(connection, context.settings, incident, now)
+    hold = gate.look(connection, context.settings, incident, now, asker=gate.Asker.ACTS).hold
     if hold and not at.incident_over:
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key(at.service, at.environment))
         return None
