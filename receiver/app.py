@@ -26,7 +26,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from deploywatch import config, gc_tuning, logs
 from deploywatch.clock import utc_now
 from deploywatch.receiver import api, retention
-from deploywatch.receiver.actions import handlers
+from deploywatch.receiver.actions import registry
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.channels import connect
 from deploywatch.receiver.context import Context
@@ -53,7 +53,7 @@ from deploywatch.webconfig import Access
 log = logs.get("receiver")
 
 HANDLERS = {
-    **handlers.HANDLERS,
+    **registry.HANDLERS,
     **people.HANDLERS,
     announce.KIND: announce.handle,
     resolution.SETTLE: resolution.settle,

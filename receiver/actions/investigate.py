@@ -20,7 +20,7 @@ from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.executors import command
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline
-from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
@@ -124,3 +124,6 @@ def _findings(firing: Sequence[AlertView], deployed: Sequence[Deployment]) -> li
         f"firing: {', '.join(alert.name for alert in firing) or 'nothing'}",
         f"last deployments: {', '.join(last) or 'none known'}",
     ]
+
+
+ACTION = Action("investigate", queue, {KIND: handle})

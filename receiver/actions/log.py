@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch import logs
-from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 
 _log = logs.get("actions")
@@ -14,3 +14,6 @@ def queue(case: Case) -> None:
     incident, alert = case.incident, case.alert
     _log.info("alert", incident=incident.id, alert=alert.name, severity=incident.severity, summary=case.summary)
     case.note(Kind.LOGGED, f"{alert.name}: {case.summary}" if case.summary else alert.name)
+
+
+ACTION = Action("log", queue)

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import get_args
 
 from deploywatch.config import nearest
-from deploywatch.receiver.actions import investigate, log, run, scale, status_page, ticket
-from deploywatch.receiver.actions.rollback import rollback
-from deploywatch.receiver.escalation import escalate, open_too_long, timers
+from deploywatch.receiver.actions.registry import ACTIONS
+from deploywatch.receiver.escalation import open_too_long, timers
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.notify import digest
-from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.strategy import ActionName
 from deploywatch.receiver.suppression import gate, holding
 
-__all__ = ["ACTIONS", "Case", "queue_all"]
-
-
-def _notify(case: Case) -> None:
-    incident = case.incident
-    tell(case.connection, case.settings, incident, case.event, case.now, once=incident.severity, note=case.summary)
-
-
-def _escalate(case: Case) -> None:
-    incident, why = case.incident, f"{case.alert.name} is {case.incident.severity}"
-    escalate.at_once(case.connection, case.settings, incident, case.now, why=why, once=incident.severity)
-
-
-ACTIONS: Mapping[str, Callable[[Case], None]] = {
-    "rollback": rollback.queue,
-    "scale": scale.queue,
-    "notify": _notify,
-    "escalate": _escalate,
-    "investigate": investigate.queue,
-    "log": log.queue,
-    "ticket": ticket.queue,
-    "status_page": status_page.queue,
-    "run": run.queue,
-}
-"""Every action; each has a module of its name, and a page in docs/actions."""
+__all__ = ["Case", "queue_all"]
 
 
 def queue_all(case: Case, actions: Iterable[str]) -> None:
@@ -59,7 +33,7 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
         )
     for action in actions:
         if action in ACTIONS:
-            ACTIONS[action](case)
+            ACTIONS[action].queue(case)
         else:
             hint = nearest(action, get_args(ActionName))
             asked = f"{action[:100]!r}, asked for by {case.alert.name}"

@@ -8,7 +8,7 @@ from deploywatch.receiver.actions import runs
 from deploywatch.receiver.actions.runs import Begun
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.queue import Job, Outcome
 
@@ -52,3 +52,6 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
         runs.refuse(connection, context, incident, KIND, reason="unsafe_value", detail=str(error))
         return None
     return runs.begin(connection, job, incident, plan, what=f"running {name}", limit=run_settings.timeout, now=now)
+
+
+ACTION = Action("run", queue, {KIND: handle})

@@ -9,13 +9,12 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from deploywatch.receiver.actions import runs
-from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.actions import runs, target_lock
 from deploywatch.receiver.actions.rollback.brakes import HOUR
 from deploywatch.receiver.actions.runs import Begun
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
-from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome
@@ -107,7 +106,7 @@ def decide(at: Situation, settings: Scale) -> Go | Refused:
 
 def queue(case: Case) -> None:
     """Queue the decision, one after another with all that changes the target."""
-    case.queue_once(KIND, serial_key=history.serial_key(case.incident.service, case.incident.environment))
+    case.queue_once(KIND, serial_key=target_lock.serial_key(case.incident.service, case.incident.environment))
 
 
 async def handle(context: Context, job: Job) -> Outcome:
@@ -115,7 +114,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def unlock(connection: Connection) -> None:
         incident = store.get(connection, job.incident_id)
-        history.give_back(connection, incident.service, incident.environment, _holder(job))
+        target_lock.give_back(connection, incident.service, incident.environment, _holder(job))
 
     return await runs.carry_out(context, job, lambda connection: _begin(connection, context, job), unlock)
 
@@ -125,7 +124,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     at = _situation(connection, incident, now)
     hold = gate.look(connection, context.settings, incident, now, asker=gate.Asker.ACTS).hold
     if hold and not at.incident_over:
-        serial_key = history.serial_key(at.service, at.environment)
+        serial_key = target_lock.serial_key(at.service, at.environment)
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key)
         return None
     decision = decide(at, context.settings.scale)
@@ -141,7 +140,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
             if decision.dry_run:
                 timeline.write(connection, incident.id, now, Kind.SCALE_DRY_RUN, f"dry run: {what}: {plan}")
                 return None
-            if history.take(connection, incident.service, incident.environment, _holder(job), now):
+            if target_lock.take(connection, incident.service, incident.environment, _holder(job), now):
                 return runs.begin(connection, job, incident, plan, what=what, limit=target.timeout, now=now)
             decision = Refused(Refusal.LOCKED, "another replica was faster")
     runs.refuse(connection, context, incident, KIND, reason=decision.reason, detail=decision.sentence)
@@ -158,9 +157,12 @@ def _situation(connection: Connection, incident: Incident, now: datetime) -> Sit
         last=runs.last_begun(connection, KIND, *target),
         of_target=runs.begun_since(connection, KIND, now - HOUR, *target),
         in_all=runs.begun_since(connection, KIND, now - HOUR),
-        held_by=history.held_by(connection, *target),
+        held_by=target_lock.held_by(connection, *target),
     )
 
 
 def _holder(job: Job) -> str:
     return f"the scaling of incident {job.incident_id}, job {job.id}"
+
+
+ACTION = Action("scale", queue, {KIND: handle})

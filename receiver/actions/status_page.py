@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploywatch.receiver.actions.posting import STATUS_PAGE
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND, END = STATUS_PAGE.kind, STATUS_PAGE.end
@@ -23,3 +23,6 @@ async def handle(context: Context, job: Job) -> Outcome:
 async def end(context: Context, job: Job) -> Outcome:
     """Say that the incident is over."""
     return await STATUS_PAGE.close(context, job, context.settings.status_page)
+
+
+ACTION = Action("status_page", queue, {KIND: handle, END: end})

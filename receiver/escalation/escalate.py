@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, bring_forward, done, enqueue
@@ -106,3 +107,11 @@ def reached(connection: Connection, incident_id: int, *, since: datetime | None 
         query = query.where(jobs.c.created_at >= since)
     keys = connection.execute(query).scalars()
     return {payload["channel"] for payload in keys if payload["event"] == Event.ESCALATED}
+
+
+def _queue_action(case: Case) -> None:
+    incident, why = case.incident, f"{case.alert.name} is {case.incident.severity}"
+    at_once(case.connection, case.settings, incident, case.now, why=why, once=incident.severity)
+
+
+ACTION = Action("escalate", _queue_action, {KIND: handle})

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, enqueue
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.strategy import ActionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +60,15 @@ class Case:
             payload={"alert": self.alert.name, "severity": incident.severity, **payload},
         )
         enqueue(self.connection, self.now, job)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action that a strategy or an alert can ask for: how it is queued, and which handler does which of its jobs.
+
+    Each action's module declares its own; `actions.registry` has them all.
+    """
+
+    name: ActionName
+    queue: Callable[[Case], None]
+    handlers: Mapping[str, Callable[[Context, Job], Awaitable[Outcome]]] = field(default_factory=dict)

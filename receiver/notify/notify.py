@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from deploywatch import logs
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import (
@@ -253,3 +254,11 @@ def _pack(rollback: RollbackView | None) -> dict[str, Any] | None:
         "detail": rollback.detail,
         "duration": seconds,
     }
+
+
+def _queue_action(case: Case) -> None:
+    incident = case.incident
+    tell(case.connection, case.settings, incident, case.event, case.now, once=incident.severity, note=case.summary)
+
+
+ACTION = Action("notify", _queue_action, {KIND: handle})

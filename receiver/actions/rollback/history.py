@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
+from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.store import insert_new
-from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbacks, target_locks
+from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbacks
 
 ROLLBACK = "rollback"
 """The kind of job that decides about a rollback and does it."""
 _FAILED = ("failed", "not_verified")
 _LOOK_BACK = 100
-
-
-def serial_key(service: str, environment: str) -> str:
-    """Everything that changes one target is done one after another, whichever replica does it."""
-    return f"rollback:{service}/{environment}"
 
 
 def situation(connection: Connection, incident: Incident, now: datetime) -> Situation:
@@ -84,35 +79,6 @@ def allow_again(connection: Connection, service: str, environment: str, now: dat
     """A person closes the target's circuit breaker."""
     row = {"service": service, "environment": environment, "at": now, "by": by, "note": note}
     connection.execute(insert(breaker_resets).values(**row))
-
-
-def holder(deployment_id: int) -> str:
-    """Who a rollback is, as the holder of its target's lock."""
-    return f"the rollback of deployment {deployment_id}"
-
-
-def take(connection: Connection, service: str, environment: str, by: str, now: datetime) -> bool:
-    """Take the target's lock, whichever replica asks; False when somebody else has it."""
-    row = {"service": service, "environment": environment, "holder": by, "since": now}
-    insert_new(connection, target_locks, [row])
-    return held_by(connection, service, environment) == by
-
-
-def give_back(connection: Connection, service: str, environment: str, by: str) -> None:
-    """Give the lock back; one that somebody else has stays."""
-    connection.execute(
-        delete(target_locks).where(
-            target_locks.c.service == service, target_locks.c.environment == environment, target_locks.c.holder == by
-        )
-    )
-
-
-def held_by(connection: Connection, service: str, environment: str) -> str:
-    """Who has the target's lock, such as `rollback 5`; empty when nobody has."""
-    query = select(target_locks.c.holder).where(
-        target_locks.c.service == service, target_locks.c.environment == environment
-    )
-    return connection.execute(query).scalar() or ""
 
 
 def usual_duration(connection: Connection, service: str, environment: str) -> timedelta | None:

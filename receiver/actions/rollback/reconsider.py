@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, update
 
-from deploywatch.receiver.actions.rollback.history import ROLLBACK, serial_key
+from deploywatch.receiver.actions.rollback.history import ROLLBACK
+from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment, Status

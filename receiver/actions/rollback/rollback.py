@@ -11,16 +11,9 @@ from sqlalchemy import Connection, RowMapping, select, update
 from deploywatch import logs
 from deploywatch.receiver.actions.rollback import approval, brakes, reconsider
 from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused
-from deploywatch.receiver.actions.rollback.history import (
-    ROLLBACK,
-    give_back,
-    holder,
-    serial_key,
-    situation,
-    take,
-    usual_duration,
-)
+from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation, usual_duration
 from deploywatch.receiver.actions.runs import perform
+from deploywatch.receiver.actions.target_lock import give_back, holder, serial_key, take
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate

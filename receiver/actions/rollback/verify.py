@@ -12,8 +12,8 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import signal_check
-from deploywatch.receiver.actions.rollback.history import give_back, holder
 from deploywatch.receiver.actions.rollback.signal_check import Reading, Streak
+from deploywatch.receiver.actions.target_lock import give_back, holder
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate

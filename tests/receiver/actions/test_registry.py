@@ -10,8 +10,7 @@ import pytest
 
 from deploywatch import receiver
 from deploywatch.errors import ConfigError
-from deploywatch.receiver.actions.handlers import HANDLERS
-from deploywatch.receiver.actions.queueing import ACTIONS
+from deploywatch.receiver.actions.registry import ACTIONS, HANDLERS
 from deploywatch.receiver.settings.config import ReceiverConfig, load
 from deploywatch.receiver.settings.strategy import ActionName
 from tests.receiver.scene import Scene, alert

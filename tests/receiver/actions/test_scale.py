@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from deploywatch.receiver.actions import scale
-from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.actions import scale, target_lock
 from deploywatch.receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
 from deploywatch.receiver.jobs.queue import claim
 from deploywatch.receiver.messages import Event
@@ -81,7 +80,7 @@ async def test_a_service_is_scaled_once_and_people_are_told(scaling: Any) -> Non
     assert line == "scaling shop in production to 6: done after 0s: exit code 0"
     (told,) = [one for one in scene.channels["team"].messages if one.event is Event.UPDATE]
     assert line in told.body
-    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: target_lock.held_by(c, "shop", "production")) == ""
 
 
 async def test_a_dry_run_is_a_line_and_no_more(scaling: Any) -> None:
@@ -112,7 +111,7 @@ async def _began(scene: Scene, count: int, *, service: str = "shop", ago: timede
 
 async def _locked(scene: Scene) -> None:
     now = scene.clock.now
-    await scene.context.store.write(lambda c: history.take(c, "shop", "production", "somebody", now))
+    await scene.context.store.write(lambda c: target_lock.take(c, "shop", "production", "somebody", now))
 
 
 Arrange = Callable[[Scene], Awaitable[object]]
@@ -188,4 +187,4 @@ async def test_a_run_that_was_interrupted_is_not_repeated(scaling: Any) -> None:
     await scene.after(MINUTE)
     assert not ran.exists()
     assert "nobody knows whether it happened" in (await scene.lines("scale_unknown"))[0]
-    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: target_lock.held_by(c, "shop", "production")) == ""

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from deploywatch.demo.servers import Running
-from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.store import Store
 from tests.receiver.actions.ground import Ground, critical
@@ -34,7 +34,7 @@ async def replicas(postgres_server: Running) -> AsyncIterator[tuple[Store, Store
 async def test_of_many_replicas_that_ask_at_once_one_gets_the_target(replicas: tuple[Store, Store]) -> None:
     asking = [
         replicas[number % 2].write(
-            lambda c, who=f"rollback {number}": history.take(c, "shop", "production", who, NOON)  # type: ignore[misc]
+            lambda c, who=f"rollback {number}": target_lock.take(c, "shop", "production", who, NOON)  # type: ignore[misc]
         )
         for number in range(12)
     ]

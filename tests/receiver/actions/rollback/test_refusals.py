@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, update
 
-from deploywatch.receiver.actions.rollback import history
+from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.deployments import ledger
@@ -79,7 +79,7 @@ async def _same_again(scene: Scene) -> None:
 
 async def _lock(scene: Scene) -> None:
     now = scene.clock.now
-    await scene.context.store.write(lambda c: history.take(c, "shop", "production", "somebody", now))
+    await scene.context.store.write(lambda c: target_lock.take(c, "shop", "production", "somebody", now))
 
 
 async def _option(scene: Scene) -> None:
@@ -193,23 +193,23 @@ async def test_the_lock_is_given_back_when_the_rollback_is_verified(ground: Grou
     scene = await ground.scene()
     await scene.take(critical())
     await scene.drain()
-    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: target_lock.held_by(c, "shop", "production")) == ""
 
 
 async def test_the_lock_is_given_back_when_the_command_fails(ground: Ground) -> None:
     scene = await ground.scene("false")
     await scene.take(critical())
     await scene.drain()
-    assert await scene.read(lambda c: history.held_by(c, "shop", "production")) == ""
+    assert await scene.read(lambda c: target_lock.held_by(c, "shop", "production")) == ""
 
 
 async def test_only_its_holder_gives_a_lock_back(scene: Scene) -> None:
     now = scene.clock.now
     where = ("shop", "production")
-    assert await scene.context.store.write(lambda c: history.take(c, *where, "one", now))
-    assert not await scene.context.store.write(lambda c: history.take(c, *where, "two", now))
-    await scene.context.store.write(lambda c: history.give_back(c, *where, "two"))
-    assert await scene.read(lambda c: history.held_by(c, *where)) == "one"
+    assert await scene.context.store.write(lambda c: target_lock.take(c, *where, "one", now))
+    assert not await scene.context.store.write(lambda c: target_lock.take(c, *where, "two", now))
+    await scene.context.store.write(lambda c: target_lock.give_back(c, *where, "two"))
+    assert await scene.read(lambda c: target_lock.held_by(c, *where)) == "one"
 
 
 async def _timeline(scene: Scene) -> list[dict[str, Any]]:

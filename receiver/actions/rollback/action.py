@@ -1,0 +1,17 @@
+"""What rolling back adds to the actions: the decision, and the jobs that follow from it."""
+
+from __future__ import annotations
+
+from deploywatch.receiver.actions.rollback import approval, reconsider, rollback, verify
+from deploywatch.receiver.incidents.case import Action
+
+ACTION = Action(
+    "rollback",
+    rollback.queue,
+    {
+        rollback.KIND: rollback.handle,
+        rollback.VERIFY: verify.handle,
+        reconsider.KIND: reconsider.handle,
+        approval.KIND: approval.handle,
+    },
+)
