@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -76,11 +76,21 @@ class Probe(Protocol):
         ...
 
 
+class TargetKey(NamedTuple):
+    """The key of a probe that holds its target, and what stands in for one in a module that has none."""
+
+    name: str
+    stand_in: str
+
+
 class ProbeSettings(Settings):
     """What every kind of probe has in common in the config; `kind` tells them apart.
 
     `tags` choose probes for a check or a health answer: critical, smoke, integration, or words of the user's own.
+    Each kind says where its target stands (`target_key`), or None where it cannot be given one.
     """
+
+    target_key: ClassVar[TargetKey | None]
 
     kind: str
     layer: str = "immediate"

@@ -24,3 +24,10 @@ KINDS: dict[str, type[ProbeSettings]] = {
     get_args(settings.model_fields["kind"].annotation)[0]: settings for settings in get_args(_Kinds)
 }
 """Every kind by its name."""
+
+for _kind, _settings in KINDS.items():
+    if "target_key" not in vars(_settings):
+        raise TypeError(
+            f"probe kind {_kind}: {_settings.__name__} lacks target_key; write which key holds the target, and a "
+            "stand-in, or None where a probe of this kind cannot be given one"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,7 +13,7 @@ from deploywatch.exporter.net.http.exchange import Phases, Request
 from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body, fill_header, fill_url, masked, names
 from deploywatch.exporter.net.http.verdict import Expect, judge
 from deploywatch.exporter.probes.http import OVERDUE
-from deploywatch.exporter.probing import Measurement, ProbeSettings, from_os_error
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Secret, SecretUrl
@@ -36,6 +36,8 @@ class Step(Ask):
 
 class FlowSettings(ProbeSettings):
     """Steps in their order; `values` are there from the beginning, and never shown."""
+
+    target_key: ClassVar[TargetKey | None] = None
 
     kind: Literal["flow"]
     base_url: SecretUrl | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -17,7 +17,7 @@ from deploywatch.exporter.net.http.exchange import PHASES, Phases
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.verdict import Expect, Gauges, judge
 from deploywatch.exporter.net.resolve import note_address
-from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Family, Reason
 from deploywatch.secrets import SecretUrl
 
@@ -27,6 +27,8 @@ OVERDUE = {"resolve": Reason.DNS, "connect": Reason.CONNECT_TIMEOUT}
 
 class HttpSettings(ProbeSettings, Ask):
     """An HTTP or HTTPS request and what must come back."""
+
+    target_key: ClassVar[TargetKey | None] = TargetKey("url", "http://target.invalid/")
 
     kind: Literal["http"]
     url: SecretUrl

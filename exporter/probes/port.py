@@ -7,14 +7,14 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.connect import AddressField, Place, place
 from deploywatch.exporter.net.fingerprint import Marks, listens
-from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, parse_duration
 
@@ -75,6 +75,8 @@ Registry = Annotated[dict[PortName, Entry], Field(max_length=500), AfterValidato
 
 class PortSettings(ProbeSettings):
     """Which ports of the registry are looked at, all of them unless `ports` names some."""
+
+    target_key: ClassVar[TargetKey | None] = None
 
     kind: Literal["port"]
     ports: tuple[PortName, ...] | None = Field(default=None, min_length=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -16,7 +16,7 @@ from deploywatch.exporter.net.databases.session import session_for
 from deploywatch.exporter.net.databases.statistics import NOTE, SQL, Statistics
 from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import TlsClient
-from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl, with_password
 
@@ -58,6 +58,8 @@ class Query(Gauge):
 
 class PostgresSettings(ProbeSettings):
     """A PostgreSQL database and what to ask it."""
+
+    target_key: ClassVar[TargetKey | None] = TargetKey("dsn", "postgresql://target.invalid/")
 
     kind: Literal["postgres"]
     dsn: Annotated[SecretUrl, AfterValidator(_dsn)]

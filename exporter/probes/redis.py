@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -21,7 +21,7 @@ from deploywatch.exporter.net.databases.keys import Conversation, KeyGauge, Stat
 from deploywatch.exporter.net.dial import Route, connect
 from deploywatch.exporter.net.resolve import Address, note_address
 from deploywatch.exporter.net.tls import TlsClient, context_for
-from deploywatch.exporter.probing import Measurement, ProbeSettings, from_os_error
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error
 from deploywatch.exporter.results import Failed, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl
 
@@ -90,6 +90,8 @@ def _connection(url: SecretUrl, **more: Any) -> Any:
 
 class RedisSettings(ProbeSettings):
     """A Redis or Valkey server; the probe writes one key, `key_prefix` and a random end, and lets it expire."""
+
+    target_key: ClassVar[TargetKey | None] = TargetKey("url", "redis://target.invalid/")
 
     kind: Literal["redis"]
     url: Annotated[SecretUrl, AfterValidator(_redis_url)]

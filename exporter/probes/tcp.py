@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,7 @@ from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Found, Pattern, search
 from deploywatch.exporter.net.starttls import Protocol, start_tls
 from deploywatch.exporter.net.tls import TlsClient
-from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 
 _REFERENCE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
@@ -45,6 +45,8 @@ class Turn(Settings):
 
 class TcpSettings(ProbeSettings, Reach):
     """A TCP server, and what is said to it."""
+
+    target_key: ClassVar[TargetKey | None] = TargetKey("address", "target.invalid:1")
 
     kind: Literal["tcp"]
     address: AddressField

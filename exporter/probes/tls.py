@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from deploywatch.exporter.net.certificates import Shown, problem_of
 from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
 from deploywatch.exporter.net.starttls import Protocol, start_tls
 from deploywatch.exporter.net.tls import TlsClient
-from deploywatch.exporter.probing import Measurement, ProbeSettings
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, format_duration
 
@@ -29,6 +29,8 @@ Version = Literal["TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
 
 class TlsSettings(ProbeSettings, Reach):
     """A server that speaks TLS, at once or after `starttls`."""
+
+    target_key: ClassVar[TargetKey | None] = TargetKey("address", "target.invalid:1")
 
     kind: Literal["tls"]
     address: AddressField

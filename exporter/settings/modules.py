@@ -11,19 +11,16 @@ from pydantic import BaseModel, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
-from deploywatch.exporter.probes import AnyProbe
+from deploywatch.exporter.probes import KINDS, AnyProbe
+from deploywatch.exporter.probing import TargetKey
 from deploywatch.exporter.settings import blackbox
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Masked
 
-TARGET_KEYS: Mapping[str, tuple[str, str]] = {
-    "http": ("url", "http://target.invalid/"),
-    "postgres": ("dsn", "postgresql://target.invalid/"),
-    "redis": ("url", "redis://target.invalid/"),
-    "tcp": ("address", "target.invalid:1"),
-    "tls": ("address", "target.invalid:1"),
+TARGET_KEYS: Mapping[str, TargetKey] = {
+    kind: settings.target_key for kind, settings in KINDS.items() if settings.target_key is not None
 }
-"""Per kind the key that holds the target, and what stands in for one in a module that has none."""
+"""Per kind the key that holds the target, of those that can be given one."""
 
 _OWN = ("timeout", "targets")
 _HARMLESS = ("accept", "cache-control", "content-type", "host", "origin", "pragma", "referer", "user-agent")

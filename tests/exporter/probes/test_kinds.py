@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,9 @@ def test_each_reason_is_on_some_page() -> None:
 def test_the_starting_config_loads() -> None:
     settings = config.load(ROOT / "examples" / "exporter.yml", variables={})
     assert {probe.kind for service in settings.services.values() for probe in service.probes.values()} == set(KINDS)
+
+
+def test_a_kind_that_does_not_say_where_its_target_stands_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(KINDS["tcp"], "target_key")
+    with pytest.raises(TypeError, match="probe kind tcp: TcpSettings lacks target_key; write which key"):
+        importlib.reload(probes)
