@@ -28,17 +28,16 @@ from deploywatch.clock import utc_now
 from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import registry
 from deploywatch.receiver.actions.rollback import approval
-from deploywatch.receiver.channels import connect
+from deploywatch.receiver.channels import connect_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce
 from deploywatch.receiver.intake import slack_buttons, webhook
 from deploywatch.receiver.intake.ingest import Taken
 from deploywatch.receiver.intake.slack_buttons import SlackButtons
-from deploywatch.receiver.jobs.queue import Handler, Job, Outcome, release_all
+from deploywatch.receiver.jobs.queue import Handler, Job, Outcome, State, release_all
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.lifecycle import handlers as people
 from deploywatch.receiver.lifecycle import resolution
-from deploywatch.receiver.messages import Channel
 from deploywatch.receiver.metrics import Counters, snapshot
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.pages import Pages
@@ -73,6 +72,7 @@ class Receiver:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._counters = Counters(self.registry)
+        self._counters.know(context.channels)
         by_kind: dict[str, Handler] = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
         # What SQLite's one process has in hand nobody takes over.
@@ -143,12 +143,15 @@ class Receiver:
     async def _reload(self) -> None:
         """Take over the file as it is now, except for the database and the body limit, which need a restart."""
         settings = load(self._file)
-        channels = connect_all(settings)
+        channels = connect_all(settings.channels)
         templates = Templates(settings.templates)
         before = self._context.channels
         self._context.settings, self._context.channels, self._context.templates = settings, channels, templates
+        self._counters.know(channels)
         for channel in before.values():
             await channel.close()
+        await self._context.store.write(lambda c: notify.try_refused_again(c, self._context.clock()))
+        self.worker.wake()
 
     def _committed(self, taken: Taken) -> None:
         self._counters.decided(taken.reasons)
@@ -157,7 +160,8 @@ class Receiver:
 
     def _job_finished(self, job: Job, outcome: Outcome) -> None:
         self._counters.finished(job, outcome)
-        log.info("job", kind=job.kind, incident=job.incident_id, outcome=outcome.state, note=outcome.note)
+        say = log.error if outcome.state is State.FAILED else log.info
+        say("job", kind=job.kind, incident=job.incident_id, outcome=outcome.state, note=outcome.note)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         try:
@@ -174,11 +178,6 @@ class Receiver:
         return web.json_response(config.redacted(self._context.settings))
 
 
-def connect_all(settings: ReceiverConfig) -> dict[str, Channel]:
-    """Every configured channel, by its name."""
-    return {name: connect(name, channel) for name, channel in settings.channels.items()}
-
-
 async def run(file: Path, listen: str, web_config: Path | None) -> None:
     """Read the configuration and serve."""
     settings = load(file)
@@ -187,7 +186,7 @@ async def run(file: Path, listen: str, web_config: Path | None) -> None:
         settings=settings,
         store=Store(settings.database.get_secret_value()),
         templates=Templates(settings.templates),
-        channels=connect_all(settings),
+        channels=connect_all(settings.channels),
         http=aiohttp.ClientSession(),
         clock=utc_now,
     )

@@ -172,13 +172,25 @@ class Standing:
     body: str
 
 
+CALLS: Final = frozenset(
+    {
+        *(Event.OPENED, Event.WORSENED, Event.ESCALATED, Event.REMINDER, Event.APPROVAL_WANTED, Event.DEGRADATION),
+        *(Event.APPROVAL_EXPIRED, Event.ROLLBACK_FAILED, Event.ROLLBACK_UNKNOWN, Event.ROLLBACK_REFUSED),
+    }
+)
+"""Events after which a person must act."""
+QUIET_SEVERITIES: Final = frozenset({"medium", "low"})
+"""What waits until somebody looks; any other severity, also one that nobody knows, calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A story in words: `title` is one line of plain text, `body` several; channels escape and shape both.
 
     `id` names the message on one channel, and stays the same however often it is sent. `dedup_key` stays the same for
     the incident's whole life. `at` is when it happened. `standing` is there when the
-    event changes the incident's state, `expires` when an approval is wanted.
+    event changes the incident's state, `expires` when an approval is wanted. `recipient` is the one of the channel's
+    recipients that has not got it yet, where the others have.
     """
 
     event: Event
@@ -191,6 +203,14 @@ class Message:
     at: datetime | None = None
     standing: Standing | None = None
     expires: datetime | None = None
+    recipient: str = ""
+
+    @property
+    def calls_somebody(self) -> bool:
+        """Whether somebody is to be called, or woken: a person must act, and it does not wait till the morning."""
+        if self.event not in CALLS or self.incident.resolved_at:
+            return False
+        return self.event is Event.ESCALATED or self.incident.severity not in QUIET_SEVERITIES
 
 
 def identity(*parts: object) -> str:
@@ -202,8 +222,8 @@ class DeliveryError(Exception):
     """A channel could not hand the message over.
 
     `reason` is a bounded word for metrics (`timeout`, `connection`, `rate_limited`, `rejected`, `credentials`,
-    `server`, `unknowable`, `internal`); `again` says whether trying again can help, `after` how long the other side
-    asks to wait, `unsure` that the message may have arrived all the same.
+    `server`, `recipient`, `unknowable`, `internal`); `again` says whether trying again can help, `after` how long the
+    other side asks to wait, `unsure` that the message may have arrived all the same.
     """
 
     def __init__(
@@ -215,6 +235,18 @@ class DeliveryError(Exception):
         self.again = again
         self.after = after
         self.unsure = unsure
+
+
+class PartlyDeliveredError(DeliveryError):
+    """Some of a channel's recipients got the message, others did not; those are to be tried each by itself.
+
+    `reference` is what `send` would have returned; `refused` says of each of the others what was said against it.
+    """
+
+    def __init__(self, reference: str | None, refused: Mapping[str, str]) -> None:
+        super().__init__("recipient", "; ".join(f"{who}: {why}" for who, why in refused.items()), again=True)
+        self.reference = reference
+        self.refused = refused
 
 
 class Channel(Protocol):
@@ -236,6 +268,13 @@ class Channel(Protocol):
 
         None when it did not, or when sending it again changes nothing. DeliveryError when that cannot be told now
         (`again`), or never.
+        """
+        ...
+
+    async def check(self) -> str:
+        """Try the credentials without telling anybody anything; what was found, in a sentence.
+
+        DeliveryError when they are not good; with the reason `unknowable` when this channel has no way to try.
         """
         ...
 

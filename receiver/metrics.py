@@ -33,6 +33,7 @@ from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.upstream.reconcile import Lost
 
 _VERSIONS_SHOWN = 10
+_REFUSALS = ("credentials", "rejected", "recipient", "not_configured", "in_doubt")
 _TARGET = [SERVICE, ENVIRONMENT, "version"]
 
 
@@ -66,6 +67,13 @@ class Counters:
             self.webhooks.labels(outcome)
         for lost in Lost:
             self.healed.labels(lost)
+
+    def know(self, channels: Iterable[str]) -> None:
+        """Count the deliveries of these channels from 0 on, so that an alert sees the first that fails."""
+        for channel in channels:
+            self.deliveries.labels(channel, "done", "")
+            for reason in _REFUSALS:
+                self.deliveries.labels(channel, "failed", reason)
 
     def answered(self, outcome: str) -> None:
         """Count one webhook by its answer: accepted, rejected, unavailable, or broken by a fault of ours."""

@@ -7,15 +7,18 @@ import html
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
+from deploywatch.fakes import discord, ntfy, opsgenie, routes, slack, slack_reading, slack_webhook, teams, telegram
 from deploywatch.fakes import pagerduty as pagerduty_module
-from deploywatch.fakes import slack, slack_reading
 from deploywatch.fakes import webhook as webhook_module
 from deploywatch.fakes.store import Answer, Inbox, Received, Scripted
 
+SERVICES: Final = (slack_webhook, teams, discord, telegram, opsgenie, ntfy)
+"""The services that stand-ins answer for by a table of routes."""
 BODY_LIMIT: Final = 4 * pagerduty_module.LIMIT
 
 _PAGE = """<!doctype html>
@@ -45,22 +48,6 @@ def application(
     With `webhook_secret`, what comes to /webhook must be signed with it.
     """
 
-    async def slack_post(request: web.Request) -> web.Response:
-        body, authorization = await _fields(request), request.headers.get("Authorization", "")
-        return web.json_response(slack.post_message(body, authorization, inbox, slack_token))
-
-    async def slack_update(request: web.Request) -> web.Response:
-        body, authorization = await _fields(request), request.headers.get("Authorization", "")
-        return web.json_response(slack.update(body, authorization, inbox, slack_token))
-
-    async def slack_history(request: web.Request) -> web.Response:
-        authorization = request.headers.get("Authorization", "")
-        return web.json_response(slack_reading.history(request.query, authorization, inbox, slack_token))
-
-    async def slack_replies(request: web.Request) -> web.Response:
-        authorization = request.headers.get("Authorization", "")
-        return web.json_response(slack_reading.replies(request.query, authorization, inbox, slack_token))
-
     async def pagerduty(request: web.Request) -> web.Response:
         size = len(await request.read())
         status, answer = pagerduty_module.enqueue(await _fields(request), size, inbox)
@@ -77,17 +64,52 @@ def application(
 
     app = web.Application(client_max_size=BODY_LIMIT)
     for channel, path, handler in (
-        ("slack", "/api/chat.postMessage", slack_post),
-        ("slack", "/api/chat.update", slack_update),
         ("pagerduty", "/v2/enqueue", pagerduty),
         ("pagerduty", "/v2/change/enqueue", change),
         ("webhook", "/webhook", webhook),
     ):
-        app.router.add_post(path, _unless_scripted(channel, handler, inbox, closing))  # type: ignore[arg-type] # a Literal
-    for path, handler in (("/api/conversations.history", slack_history), ("/api/conversations.replies", slack_replies)):
-        app.router.add_get(path, _unless_scripted("slack", handler, inbox, closing))
+        app.router.add_post(path, _unless_scripted(channel, handler, inbox, closing))
+    _add_slack(app, inbox, closing, slack_token)
+    for route in (route for service in SERVICES for route in service.ROUTES):
+        answering = _unless_scripted(route.channel, partial(_answered, route, inbox), inbox, closing)
+        app.router.add_route(route.method, route.path, answering)
     _add_views(app, inbox)
     return app
+
+
+def _add_slack(app: web.Application, inbox: Inbox, closing: Closing, slack_token: str | None) -> None:
+    async def slack_post(request: web.Request) -> web.Response:
+        body, authorization = await _fields(request), request.headers.get("Authorization", "")
+        return web.json_response(slack.post_message(body, authorization, inbox, slack_token))
+
+    async def slack_auth(request: web.Request) -> web.Response:
+        body, authorization = await _fields(request), request.headers.get("Authorization", "")
+        return web.json_response(slack.auth_test(body, authorization, slack_token))
+
+    async def slack_update(request: web.Request) -> web.Response:
+        body, authorization = await _fields(request), request.headers.get("Authorization", "")
+        return web.json_response(slack.update(body, authorization, inbox, slack_token))
+
+    async def slack_history(request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
+        return web.json_response(slack_reading.history(request.query, authorization, inbox, slack_token))
+
+    async def slack_replies(request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
+        return web.json_response(slack_reading.replies(request.query, authorization, inbox, slack_token))
+
+    for path, handler in (
+        ("/api/chat.postMessage", slack_post),
+        ("/api/chat.update", slack_update),
+        ("/api/auth.test", slack_auth),
+    ):
+        app.router.add_post(path, _unless_scripted("slack", handler, inbox, closing))
+    for path, handler in (("/api/conversations.history", slack_history), ("/api/conversations.replies", slack_replies)):
+        app.router.add_get(path, _unless_scripted("slack", handler, inbox, closing))
+
+
+async def _answered(route: routes.Route, inbox: Inbox, request: web.Request) -> web.Response:
+    return await routes.answer(route, request, inbox)
 
 
 def _add_views(app: web.Application, inbox: Inbox) -> None:

@@ -31,17 +31,17 @@ def post_message(body: Fields | None, authorization: str, inbox: Inbox, good_tok
     if body is None:
         return refused("invalid_json")
     channel, text, thread = (str(body.get(name) or "") for name in ("channel", "text", "thread_ts"))
-    blocks = _blocks(body)
+    blocks = blocks_of(body)
     refusal = (
         bad_token(body, authorization, good_token)
         or _bad_channel(channel)
-        or _bad_content(text, blocks)
+        or bad_content(text, blocks)
         or _bad_metadata(body)
     )
     if refusal:
         return refused(refusal)
     ts = inbox.next_ts()
-    inbox.keep("slack", thread=thread or ts, id_=ts, **_content(body, text, blocks))
+    inbox.keep("slack", thread=thread or ts, id_=ts, **content(body, text, blocks))
     return {
         "ok": True,
         "channel": channel_id(channel),
@@ -55,11 +55,11 @@ def update(body: Fields | None, authorization: str, inbox: Inbox, good_token: st
     if body is None:
         return refused("invalid_json")
     channel, text, ts = (str(body.get(name) or "") for name in ("channel", "text", "ts"))
-    blocks, old = _blocks(body), inbox.find("slack", ts)
+    blocks, old = blocks_of(body), inbox.find("slack", ts)
     refusal = (
         bad_token(body, authorization, good_token)
         or ("channel_not_found" if channel.startswith("#") else _bad_channel(channel))
-        or _bad_content(text, blocks)
+        or bad_content(text, blocks)
     )
     if refusal:
         return refused(refusal)
@@ -67,8 +67,14 @@ def update(body: Fields | None, authorization: str, inbox: Inbox, good_token: st
         return refused("message_not_found")
     # What a message bears beside its words stays when nothing is said of it.
     kept = {name: old.raw[name] for name in ("metadata", "reply_broadcast") if name in old.raw}
-    inbox.change(old, **_content({**kept, **body, "channel": old.raw["channel"]}, text, blocks))
+    inbox.change(old, **content({**kept, **body, "channel": old.raw["channel"]}, text, blocks))
     return {"ok": True, "channel": channel, "ts": ts, "text": text}
+
+
+def auth_test(body: Fields | None, authorization: str, good_token: str | None) -> Fields:
+    """Answer auth.test: whose token it is."""
+    refusal = bad_token(body or {}, authorization, good_token)
+    return refused(refusal) if refusal else {"ok": True, "team": "example", "user": "deploywatch", "bot_id": "B0123"}
 
 
 def channel_id(channel: str) -> str:
@@ -132,7 +138,7 @@ def _bad_channel(channel: str) -> str | None:
     return None if channel.startswith(("#", "C", "D", "G")) else "channel_not_found"
 
 
-def _bad_content(text: str, blocks: object) -> str | None:
+def bad_content(text: str, blocks: object) -> str | None:
     if not text and not blocks:
         return "no_text"
     if len(text) > TEXT_LIMIT:
@@ -180,7 +186,7 @@ def _good_text(text: Any, limit: int) -> bool:
     return 0 < len(str(text.get("text") or "")) <= limit
 
 
-def _blocks(body: Fields) -> Any:
+def blocks_of(body: Fields) -> Any:
     """The blocks, which a form has as JSON in a text."""
     blocks = body.get("blocks") or []
     try:
@@ -189,7 +195,7 @@ def _blocks(body: Fields) -> Any:
         return blocks
 
 
-def _content(body: Fields, text: str, blocks: list[Any]) -> Fields:
+def content(body: Fields, text: str, blocks: list[Any]) -> Fields:
     """What is shown: the blocks where there are some, else the text."""
     shown = "\n".join(_texts(blocks)) or text
     raw = {name: value for name, value in body.items() if name != "token"}
@@ -208,7 +214,7 @@ def _texts(blocks: list[Any]) -> Iterator[str]:
 
 
 def _buttons(received: Received) -> Iterator[Fields]:
-    for block in _blocks(dict(received.raw)):
+    for block in blocks_of(dict(received.raw)):
         if block["type"] == "actions":
             yield from block["elements"]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-ChannelName = Literal["slack", "pagerduty", "change", "email", "webhook"]
-"""`change` is PagerDuty's too: what was deployed, which pages nobody."""
-Scripted = Literal["slack", "pagerduty", "webhook"]
+ChannelName = str
+"""The kind of channel, such as `slack`; `change` is PagerDuty's too: what was deployed, which pages nobody."""
+Scripted = str
+"""The kind of channel that answers over HTTP."""
 
 FILE = "inbox.jsonl"
 KEPT = 10_000
@@ -70,7 +71,7 @@ class Inbox:
         self.calls: list[str] = []
         self._clock = clock
         self._file = folder / FILE if folder else None
-        self._answers: dict[Scripted, deque[Answer]] = {"slack": deque(), "pagerduty": deque(), "webhook": deque()}
+        self._answers: defaultdict[Scripted, deque[Answer]] = defaultdict(deque)
         self._replies: deque[Reply] = deque()
         self._count = 0
         if folder:

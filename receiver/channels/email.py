@@ -20,11 +20,10 @@ from typing import Any, Final
 
 import aiosmtplib
 
-from deploywatch import logs
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.email_connections import Connections
 from deploywatch.receiver.channels.lifetime import Lifetime
-from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message
+from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message, PartlyDeliveredError
 from deploywatch.receiver.rendering.filters import cut, line
 from deploywatch.receiver.settings.channels.email import MAILBOX, EmailSettings
 
@@ -49,8 +48,6 @@ _LINK: Final = (
     " text-decoration: none"
 )
 
-_log = logs.get("email")
-
 
 class EmailChannel:
     """Sends each message as one mail to all recipients."""
@@ -72,23 +69,41 @@ class EmailChannel:
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Send the mail; the reference is the Message-ID of the incident's first. Raises DeliveryError.
 
-        A recipient that the server refuses while it takes others is logged, because sending again would tell
-        the others twice.
+        Recipients that the server refuses while it takes others make it a PartlyDeliveredError: to send again to all
+        would tell the others twice.
         """
         mail = compose(message, self._settings, reference=reference, at=self._clock())
+        recipients = (message.recipient,) if message.recipient else _bare(self._settings.recipients)
         try:
             async with self._lifetime.message(), asyncio.timeout(self._settings.timeout.total_seconds()):
-                refused = await self._connections.send(mail)
+                refused = _answers(await self._connections.send(mail, recipients))
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            answers = {one.recipient: f"{one.code} {one.message}" for one in error.recipients}
+            if len(answers) == 1 or len({answer[0] for answer in answers.values()}) == 1:
+                raise _failure(error, self._settings) from None
+            # Nobody has got it, but some may later: each by itself.
+            raise PartlyDeliveredError(reference, _shown(answers, self._settings)) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             # Not from the error: its text is what the server said, and that is not masked.
             raise _failure(error, self._settings) from None
+        told = reference or str(mail["Message-ID"])
         if refused:
-            _log.warning("recipients refused", channel=self.name, recipients=len(refused), of=len(mail["To"].addresses))
-        return reference or str(mail["Message-ID"])
+            raise PartlyDeliveredError(told, _shown(refused, self._settings))
+        return told
 
     async def find(self, message: Message, reference: str | None) -> str | None:
         """Nobody can be asked; but both mails bear the same Message-ID. Raises DeliveryError."""
         raise errors.unknowable("a mail server cannot be asked what arrived")
+
+    async def check(self) -> str:
+        """Log in and name sender and recipients to the server, but send no mail. Raises DeliveryError."""
+        settings = self._settings
+        try:
+            async with self._lifetime.message(), asyncio.timeout(settings.timeout.total_seconds()):
+                await self._connections.try_out(_address(settings.sender).addr_spec, _bare(settings.recipients))
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            raise _failure(error, settings) from None
+        return "the mail server takes login, sender and recipients" if settings.username else "the mail server answers"
 
     async def close(self) -> None:
         """Leave the mail server."""
@@ -104,12 +119,20 @@ class EmailChannel:
             port=settings.port,
             username=settings.username,
             password=settings.password.get_secret_value() if settings.password else None,
-            local_hostname=socket.gethostname(),
+            local_hostname=settings.hello or hello(socket.gethostname(), settings.sender),
             timeout=settings.timeout.total_seconds(),
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
             tls_context=self._context,
         )
+
+
+def hello(host: str, sender: str) -> str:
+    """How to name ourselves: the machine's name, or the sender's domain where that is no full name.
+
+    Servers refuse a name without a dot (504 5.5.2), such as containers have.
+    """
+    return host if "." in host.strip(".") else _address(sender).domain
 
 
 def compose(message: Message, settings: EmailSettings, *, reference: str | None, at: datetime) -> EmailMessage:
@@ -188,6 +211,20 @@ def _color(incident: IncidentView) -> str:
     return _OVER if incident.resolved_at else _COLORS.get(incident.severity, _OTHER)
 
 
+def _bare(mailboxes: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses without their names."""
+    return tuple(_address(one).addr_spec for one in mailboxes)
+
+
+def _answers(refused: dict[str, aiosmtplib.SMTPResponse]) -> dict[str, str]:
+    return {who: f"{answer.code} {answer.message}" for who, answer in refused.items()}
+
+
+def _shown(answers: dict[str, str], settings: EmailSettings) -> dict[str, str]:
+    """What the server said of each, on one line and without our password."""
+    return {who: line(errors.scrub(answer, (settings.password,)), 200) for who, answer in answers.items()}
+
+
 def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
     secrets = (settings.password,)
     detail = errors.told(error, secrets)
@@ -197,9 +234,9 @@ def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
         case aiosmtplib.SMTPAuthenticationError(code=code):
             return DeliveryError("credentials", detail, again=code < 500)
         case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
-            codes = ", ".join(sorted({str(refusal.code) for refusal in refused}))
-            again = any(refusal.code < 500 for refusal in refused)
-            return DeliveryError("rejected", f"every recipient was refused ({codes})", again=again)
+            answers = _shown({one.recipient: f"{one.code} {one.message}" for one in refused}, settings)
+            every = "; ".join(f"{who} was refused: {answer}" for who, answer in answers.items())
+            return DeliveryError("rejected", line(every, 300), again=any(one.code < 500 for one in refused))
         case aiosmtplib.SMTPResponseException(code=code):
             return DeliveryError("server" if code < 500 else "rejected", detail, again=code < 500)
         case aiosmtplib.SMTPServerDisconnected() | OSError():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from typing import Final
 
@@ -24,20 +24,35 @@ class Connections:
         self._idle: deque[tuple[SMTP, float]] = deque()
         self._ending: asyncio.Task[None] | None = None
 
-    async def send(self, mail: EmailMessage) -> dict[str, SMTPResponse]:
-        """Send it; who was refused comes back, where others were not. Raises what aiosmtplib raises."""
+    async def send(self, mail: EmailMessage, recipients: Sequence[str] | None = None) -> dict[str, SMTPResponse]:
+        """Send it, to all whom it names or to these; who was refused comes back, where others were not.
+
+        Raises what aiosmtplib raises.
+        """
         client = self._idle.pop()[0] if self._idle else None
         try:
             if client is None or not await _alive(client):
                 client = self._new()
                 await client.connect()
-            refused, _ = await client.send_message(mail)
+            refused, _ = await client.send_message(mail, recipients=list(recipients) if recipients else None)
         except BaseException:
             if client is not None:
                 client.close()
             raise
         self._keep(client)
         return refused
+
+    async def try_out(self, sender: str, recipients: Sequence[str]) -> None:
+        """Connect, log in, and name sender and recipients, but send nothing. Raises what aiosmtplib raises."""
+        client = self._new()
+        try:
+            await client.connect()
+            await client.mail(sender)
+            for recipient in recipients:
+                await client.rcpt(recipient)
+            await client.rset()
+        finally:
+            await _leave(client)
 
     async def close(self) -> None:
         """Leave the server; no mail may be under way."""

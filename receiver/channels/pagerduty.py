@@ -86,6 +86,11 @@ class PagerDutyChannel:
             event = pagerduty_events.change(deployment)
             await self._call(lambda: self._client.send_change_event(**event))
 
+    async def check(self) -> str:
+        """Resolve an alert that was never there, which PagerDuty drops, and which shows that the key is good."""
+        await self._call(lambda: self._client.send_event("resolve", dedup_key="deploywatch/check"))
+        return "PagerDuty takes the routing key"
+
     async def close(self) -> None:
         """Let go of threads and connections; a thread that waits in vain ends with its own timeout."""
         await self._lifetime.end()

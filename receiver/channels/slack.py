@@ -18,7 +18,7 @@ from deploywatch import logs
 from deploywatch.receiver.channels import errors, slack_blocks, slack_search
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.pacing import Pace
-from deploywatch.receiver.channels.slack_answers import LostThreadError, failure
+from deploywatch.receiver.channels.slack_answers import LostThreadError, RefusedBlocksError, failure
 from deploywatch.receiver.messages import DeliveryError, Event, Message, Standing
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.settings.fields import is_loopback
@@ -114,6 +114,12 @@ class SlackChannel:
                 thread, ts = None, await self._search(channel, message, None)
         return str(thread or Place(channel, ts)) if ts else None
 
+    async def check(self) -> str:
+        """Ask Slack whose token it is, which posts nothing. Raises DeliveryError."""
+        async with self._lifetime.message():
+            answer = await self._ask(self._client().auth_test, threaded=False)
+        return f"Slack knows the token as {answer.get('user')} of {answer.get('team')}"
+
     async def close(self) -> None:
         """Close the connections to Slack."""
         await self._lifetime.end()
@@ -165,14 +171,21 @@ class SlackChannel:
         self, call: Callable[..., Awaitable[Any]], message: Message, thread: Place | None, **fields: Any
     ) -> Place:
         """Say it to Slack; where the message stands then. Raises DeliveryError."""
+        settings = self._settings
+        # chat.update would look for names and links by itself, chat.postMessage would not.
+        fields |= {"parse": "none", "link_names": False}
         content = {
-            "text": slack_blocks.text(message),
-            "blocks": slack_blocks.blocks(message, interactive=self._settings.signing_secret is not None),
-            # chat.update would look for names and links by itself, chat.postMessage would not.
-            "parse": "none",
-            "link_names": False,
+            "text": slack_blocks.text(message, settings.mention),
+            "blocks": slack_blocks.blocks(
+                message, interactive=settings.signing_secret is not None, mention=settings.mention
+            ),
         }
-        answer = await self._ask(call, threaded=thread is not None, **content, **fields)
+        try:
+            answer = await self._ask(call, threaded=thread is not None, **content, **fields)
+        except RefusedBlocksError as error:
+            _log.error("blocks refused, sent as plain text", channel=self.name, error=str(error))
+            words = {"text": slack_blocks.plain(message, settings.mention), "blocks": []}
+            answer = await self._ask(call, threaded=thread is not None, **words, **fields)
         channel, ts = answer.get("channel"), answer.get("ts")
         if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):
             raise DeliveryError("server", "the answer bears no channel and ts", again=True, unsure=True)

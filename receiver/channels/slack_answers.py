@@ -33,11 +33,9 @@ REJECTED: Final = frozenset(
         "edit_window_closed",
         "invalid_arg_name",
         "invalid_arguments",
-        "invalid_blocks",
         "is_archived",
         "messages_tab_disabled",
         "method_deprecated",
-        "msg_blocks_too_long",
         "msg_too_long",
         "no_text",
         "not_in_channel",
@@ -49,6 +47,8 @@ REJECTED: Final = frozenset(
         "team_access_not_granted",
     }
 )
+BLOCKS: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+"""What Slack has against the shape of a message: its words may be taken all the same."""
 RATE_LIMITED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 TIMEOUT: Final = frozenset({"request_timeout"})
 LOST_THREAD: Final = frozenset(
@@ -58,6 +58,10 @@ LOST_THREAD: Final = frozenset(
 
 class LostThreadError(DeliveryError):
     """The thread's first message is gone."""
+
+
+class RefusedBlocksError(DeliveryError):
+    """Slack does not take the blocks; the message can go as plain text."""
 
 
 def failure(error: SlackApiError, *, threaded: bool, secrets: tuple[Masked, ...]) -> DeliveryError:
@@ -78,6 +82,8 @@ def _refusal(code: str, detail: str, *, threaded: bool) -> DeliveryError:
     sentence = f"Slack says {detail[: errors.DETAIL_LIMIT]}"
     if threaded and code in LOST_THREAD:
         return LostThreadError("rejected", sentence, again=True)
+    if code in BLOCKS:
+        return RefusedBlocksError("rejected", sentence, again=False)
     if code in CREDENTIALS:
         return DeliveryError("credentials", sentence, again=False)
     if code in REJECTED or code in LOST_THREAD:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
+from deploywatch.receiver.channels.signs import sign
 from deploywatch.receiver.channels.slack_requests import Action, value
 from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, Standing
 from deploywatch.receiver.rendering.filters import line, time_of_day, where
@@ -25,9 +26,6 @@ BUTTONS: Final = 12
 SECTIONS_FRAME: Final = 100
 """Characters that sections have beside their text."""
 
-SIGNS: Final = {"critical": "🔴", "high": "🟠", "medium": "🟡"}
-RESOLVED_SIGN: Final = "🟢"
-OTHER_SIGN: Final = "🔵"
 SAFE_IN_URL: Final = "%/:=&?~#+!$,;@()*[]"
 ENTITY: Final = 4
 """Characters of the longest escape, `&amp;`, less one."""
@@ -37,21 +35,31 @@ _LABEL = re.compile(r"^([A-Z][A-Za-z ]{1,24}:)(?= )", re.MULTILINE)
 Block = dict[str, Any]
 
 
-def text(message: Message) -> str:
+def text(message: Message, mention: str | None = None) -> str:
     """The message as plain mrkdwn, short: its title and as much of its body as fits."""
-    head = f"{_sign(message)} {escape(message.title, TEXT_LIMIT // 2)}"
+    head = f"{_called(message, mention)}{sign(message)} {escape(message.title, TEXT_LIMIT // 2)}"
     return f"{head}\n{escape(message.body, TEXT_LIMIT - len(head) - 1)}".rstrip()
 
 
-def blocks(message: Message, *, interactive: bool) -> list[Block]:
+def plain(message: Message, mention: str | None = None) -> str:
+    """The whole message as plain mrkdwn, links included: for when Slack refuses its blocks."""
+    head = f"{_called(message, mention)}{sign(message)} {escape(message.title, TEXT_LIMIT // 2)}"
+    links = "\n".join(f"{escape(name, 40)}: {url.replace('&', '&amp;')}" for name, url in _shown_links(message))
+    return f"{head}\n{escape(message.body, SECTION_LIMIT)}\n{links}".rstrip()
+
+
+def blocks(message: Message, *, interactive: bool, mention: str | None = None) -> list[Block]:
     """Header, body, context and buttons; without `interactive`, links stand as text and there are no other buttons.
 
-    A workspace that has no address for button presses shows an error at each, link buttons included.
+    A workspace that has no address for button presses shows an error at each, link buttons included. Whom the config
+    says to `mention` is called where somebody must act.
     """
-    header = {"type": "header", "text": _plain(f"{_sign(message)} {line(message.title)}", HEADER_LIMIT)}
+    header = {"type": "header", "text": _plain(f"{sign(message)} {line(message.title)}", HEADER_LIMIT)}
+    called = _called(message, mention)
+    head = [header, *([{"type": "section", "text": _marked(called.strip())}] if called else [])]
     tail = [_context(message), *(_actions(message) if interactive else _links(message))]
-    room = TOTAL_LIMIT - len(text(message)) - characters([header, *tail])
-    return [header, *_sections(message.body, room), *tail]
+    room = TOTAL_LIMIT - len(text(message, mention)) - characters([*head, *tail])
+    return [*head, *_sections(message.body, room), *tail]
 
 
 def now_reads(message: Message, standing: Standing) -> Message:
@@ -87,10 +95,13 @@ def _whole_escapes(escaped: str, at: int) -> int:
     return ampersand if ampersand >= 0 and ";" not in escaped[ampersand:at] else at
 
 
-def _sign(message: Message) -> str:
-    if message.event is Event.RESOLVED or message.incident.resolved_at:
-        return RESOLVED_SIGN
-    return SIGNS.get(message.incident.severity, OTHER_SIGN)
+def _called(message: Message, mention: str | None) -> str:
+    """The mention and a space; nothing where nobody must act."""
+    if mention is None or not message.calls_somebody:
+        return ""
+    if mention in ("here", "channel"):
+        return f"<!{mention}> "
+    return f"<!subteam^{mention}> " if mention.startswith("S") else f"<@{mention}> "
 
 
 def _sections(body: str, room: int) -> Iterator[Block]:

@@ -74,6 +74,10 @@ class WebhookChannel:
         """Nobody can be asked; but both tries bear the same id. Raises DeliveryError."""
         raise errors.unknowable("a webhook cannot be asked what arrived")
 
+    async def check(self) -> str:
+        """Nothing that is harmless is known of a server of yours. Raises DeliveryError."""
+        raise errors.unknowable("a webhook cannot be tried without a message")
+
     async def close(self) -> None:
         """Close the connections."""
         await self._lifetime.end()

@@ -16,8 +16,12 @@ from deploywatch.receiver.messages import Event
 
 @click.command()
 @options.server(RECEIVER_PORT, host="127.0.0.1")
+@click.option(
+    "--live", is_flag=True, help="With --config.check: try each channel's credentials; tells nobody anything."
+)
 def receiver(
     *,
+    live: bool,
     config_file: Path,
     config_check: bool,
     listen: str,
@@ -27,8 +31,10 @@ def receiver(
 ) -> None:
     """Take Alertmanager's webhook and run the incident."""
     logs.configure(form=log_format, level=log_level)
+    if live and not config_check:
+        raise click.UsageError("--live goes with --config.check")
     if config_check:
-        _check(config_file, listen, web_config)
+        _check(config_file, listen, web_config, live=live)
         return
     from deploywatch.receiver import app  # noqa: PLC0415 - the servers' libraries load only for the server
 
@@ -36,11 +42,12 @@ def receiver(
     asyncio.run(app.run(config_file, listen, web_config))
 
 
-def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
+def _check(config_file: Path, listen: str, web_config: Path | None, *, live: bool) -> None:
     """Say whether a receiver would start and do its work: exit 2 for what is wrong, 1 for what this machine lacks."""
     from deploywatch import serving, webconfig  # noqa: PLC0415 - as above
     from deploywatch.receiver.actions import programs  # noqa: PLC0415
-    from deploywatch.receiver.commands import template_check  # noqa: PLC0415
+    from deploywatch.receiver.channels import connect_all  # noqa: PLC0415
+    from deploywatch.receiver.commands import live_check, template_check  # noqa: PLC0415
     from deploywatch.receiver.settings import config  # noqa: PLC0415
 
     settings = config.load(config_file)
@@ -49,7 +56,11 @@ def _check(config_file: Path, listen: str, web_config: Path | None) -> None:
     lacks = programs.missing(settings)
     for lack in lacks:
         click.echo(f"{config_file}: {lack}", err=True)
-    if lacks:
+    connected = connect_all(settings.channels)
+    tried = asyncio.run(live_check.channels(connected)) if live else []
+    for channel in tried:
+        click.echo(f"{config_file}: {channel}", err=channel.good is False)
+    if lacks or any(channel.good is False for channel in tried):
         sys.exit(1)
     click.echo(f"{config_file}: good")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from deploywatch import logs
 from deploywatch.receiver.context import Context
@@ -28,8 +28,16 @@ from deploywatch.receiver.jobs.queue import (
     mark_uncertain,
     retry,
 )
-from deploywatch.receiver.messages import Channel, DeliveryError, Event, Message, RollbackView, identity
-from deploywatch.receiver.notify import compose
+from deploywatch.receiver.messages import (
+    Channel,
+    DeliveryError,
+    Event,
+    Message,
+    PartlyDeliveredError,
+    RollbackView,
+    identity,
+)
+from deploywatch.receiver.notify import compose, stand_in
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import upsert
@@ -39,6 +47,8 @@ from deploywatch.receiver.suppression import gate, holding
 # What begins waits for the end of a silent window; the end of what people heard of is told all the same.
 _NEWS = frozenset({Event.OPENED, Event.WORSENED})
 KIND = "deliver"
+_AGAIN = "again:"
+"""Begins the keys of messages that a channel has refused: they wait for somebody to mend it, and block nothing."""
 log = logs.get("notify")
 
 
@@ -107,18 +117,42 @@ async def handle(context: Context, job: Job) -> Outcome:
     if not channel.wants(Event(job.payload["event"])):
         return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
     composed = await compose.of(context, job)
-    # Words and state may change from try to try; the message's name must not.
-    message, reference = (
-        replace(composed.message, id=identity(composed.message.dedup_key, job.key)),
-        composed.references.get(name),
-    )
+    if outdated := _outdated(job, composed.message):
+        return Outcome(State.DONE, outdated, record=_not_any_more(context, job, outdated), reason="outdated")
+    message, reference = _named(composed.message, job), composed.references.get(name)
     try:
         if job.uncertain_attempts and (outcome := await _in_doubt(context, job, channel, message, reference)):
             return outcome
         sent = await _unbroken(channel.send(message, reference), message)
+    except PartlyDeliveredError as error:
+        return _partly_sent(context, job, message, reference, error)
     except DeliveryError as error:
         return await _not_sent(context, job, error)
     return done(message.title, _delivered(context, job, message, reference, sent))
+
+
+def try_refused_again(connection: Connection, now: datetime) -> None:
+    """Have what channels have refused tried now: their settings may have been mended."""
+    waiting = (jobs.c.kind == KIND, jobs.c.state == State.READY, jobs.c.key.startswith(_AGAIN), jobs.c.run_at > now)
+    connection.execute(update(jobs).where(*waiting).values(run_at=now))
+
+
+def _named(message: Message, job: Job) -> Message:
+    """The message with a name that stays the same from try to try, whatever its words are by then."""
+    name = identity(message.dedup_key, job.payload.get("again_of", job.key))
+    return replace(message, id=name, recipient=job.payload.get("recipient", ""))
+
+
+def _outdated(job: Job, message: Message) -> str:
+    """Why a message that was refused is not told any more; an empty text while it is of use."""
+    if not job.key.startswith(_AGAIN) or message.incident.resolved_at is None:
+        return ""
+    return "" if message.event is Event.RESOLVED else "the incident was over before the channel worked again"
+
+
+def _not_any_more(context: Context, job: Job, why: str) -> Any:
+    text = f"{job.payload['channel']} is not told of {job.payload['event']} any more: {why}"
+    return lambda connection: timeline.write(connection, job.incident_id, context.clock(), Kind.NOT_TOLD, text)
 
 
 async def _in_doubt(
@@ -155,15 +189,84 @@ async def _in_doubt(
 
 async def _not_sent(context: Context, job: Job, error: DeliveryError) -> Outcome:
     """Again later, or not any more; where it may have arrived all the same, the next try knows that."""
-    age, trouble = context.clock() - job.created_at, str(error)
-    if not error.again or age >= context.settings.notify.give_up_after:
-        text = f"could not tell {job.payload['channel']}: {trouble}"
+    age, trouble, settings = context.clock() - job.created_at, str(error), context.settings.notify
+    text = f"could not tell {_whom(job)}: {trouble}"
+    if age >= settings.give_up_after:
         return failed(trouble, _gave_up(context, job, text), reason=error.reason)
+    if not error.again:
+        log.error(
+            "a channel refuses a message",
+            channel=job.payload["channel"],
+            incident=job.incident_id,
+            reason=error.reason,
+            detail=error.detail,
+        )
+        if job.key.startswith(_AGAIN):
+            return retry(trouble, settings.refused_again_after, reason=error.reason)
+        return failed(trouble, _refused(context, job, text), reason=error.reason)
     if age >= context.settings.notify.fall_back_after:
         await context.store.write(lambda connection: _fall_back(connection, context, job, trouble))
     # Who says when has to be asked no later: a message that only waits for its turn must not miss it.
     after = backoff(job.attempts) if error.after is None else max(error.after, SOONEST)
     return retry(trouble, after, reason=error.reason, uncertain_attempts=max(job.uncertain_attempts, int(error.unsure)))
+
+
+def _whom(job: Job) -> str:
+    """The channel, and of its recipients the one that is left."""
+    recipient = job.payload.get("recipient")
+    return f"{job.payload['channel']} ({recipient})" if recipient else str(job.payload["channel"])
+
+
+def _partly_sent(
+    context: Context, job: Job, message: Message, reference: str | None, error: PartlyDeliveredError
+) -> Outcome:
+    """Who has it has it; each of the others is tried by itself, and named on the timeline."""
+    log.warning(
+        "recipients refused", channel=job.payload["channel"], incident=job.incident_id, recipients=len(error.refused)
+    )
+
+    def record(connection: Connection) -> None:
+        now = context.clock()
+        if error.reference is not None:
+            _delivered(context, job, message, reference, error.reference, how="; not all of its recipients")(connection)
+        for recipient, why in error.refused.items():
+            text = f"could not tell {job.payload['channel']} ({recipient}) yet: {why}; tried again by itself"
+            timeline.write(connection, job.incident_id, now, Kind.NOT_TOLD, text)
+            left = NewJob(
+                kind=KIND,
+                key=f"{job.key}:to:{recipient}",
+                serial_key=f"{_serial_key(job.incident_id, job.payload['channel'])}:{recipient}",
+                queue=_queue(job.payload["channel"]),
+                run_at=now + backoff(1),
+                incident_id=job.incident_id,
+                payload={**job.payload, "recipient": recipient},
+            )
+            enqueue(connection, now, left)
+
+    return Outcome(State.DONE, f"{message.title}; {error}", record=record, reason=error.reason)
+
+
+def _refused(context: Context, job: Job, text: str) -> Any:
+    """Say so, tell another channel, and try again slowly, behind nobody's back and in nobody's way."""
+    after = context.settings.notify.refused_again_after
+
+    def record(connection: Connection) -> None:
+        now = context.clock()
+        timeline.write(connection, job.incident_id, now, Kind.NOT_TOLD, text)
+        _fall_back(connection, context, job, text)
+        key = f"{_AGAIN}{job.key}"
+        later = NewJob(
+            kind=KIND,
+            key=key,
+            serial_key=key,
+            queue=_queue(job.payload["channel"]),
+            run_at=now + after,
+            incident_id=job.incident_id,
+            payload={**job.payload, "again_of": job.key},
+        )
+        enqueue(connection, now, later)
+
+    return record
 
 
 async def _unbroken(call: Awaitable[str | None], message: Message) -> str | None:
@@ -213,8 +316,10 @@ def _gave_up(context: Context, job: Job, text: str, *, kind: Kind = Kind.NOT_TOL
 
 
 def _fall_back(connection: Connection, context: Context, job: Job, trouble: str) -> None:
-    """Tell the channel's stand-in instead, once for a message; a stand-in of a stand-in is not asked."""
+    """Tell the channel's stand-in instead, once for a message; without one, another where it would reach nobody."""
     name, other = job.payload["channel"], _stand_in(context, job)
+    if other is None and job.payload.get("recipient") is None:
+        other = stand_in.choose(connection, context.settings, context.channels, job)
     if other is None:
         return
     now = context.clock()
@@ -228,9 +333,9 @@ def _fall_back(connection: Connection, context: Context, job: Job, trouble: str)
         payload={**job.payload, "channel": other, "instead_of": name},
     )
     if enqueue(connection, now, instead):
-        timeline.write(
-            connection, job.incident_id, now, Kind.FELL_BACK, f"{other} is told instead of {name}: {trouble}"
-        )
+        text = f"{other} is told instead of {name}: {trouble}"
+        timeline.write(connection, job.incident_id, now, Kind.FELL_BACK, text)
+        stand_in.widen(connection, job.incident_id, other)
 
 
 def _stand_in(context: Context, job: Job) -> str | None:

@@ -68,6 +68,8 @@ class Notify(Settings):
     # Who is told instead, when a channel gives up or has not been reached for a while.
     fallback: dict[str, str] = Field(default_factory=dict)
     fall_back_after: Duration = _duration("10m")
+    # What a channel refuses is tried again this often, and at once when the configuration is loaded again.
+    refused_again_after: Annotated[Duration, Field(gt=timedelta())] = _duration("15m")
 
 
 class ReceiverConfig(ActionSettings, PeopleSettings):

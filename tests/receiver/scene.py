@@ -95,6 +95,10 @@ class RecordedChannel:
             return None
         return reference or f"thread-{len(self.messages)}"
 
+    async def check(self) -> str:
+        """Its credentials are good."""
+        return "recorded"
+
     async def close(self) -> None:
         """Nothing is open."""
 

@@ -37,6 +37,18 @@ def _host_port(text: str) -> str:
     return text.strip()
 
 
+_HELLO: Final = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+"
+    r"|\[(?:IPv6:)?[0-9A-Fa-f.:]+\]"
+)
+
+
+def _hello(name: str) -> str:
+    if not _HELLO.fullmatch(name):
+        raise ValueError("must be a full host name such as deploywatch.example.com, or an address such as [192.0.2.7]")
+    return name
+
+
 Mailbox = Annotated[str, AfterValidator(_mailbox)]
 
 
@@ -49,6 +61,8 @@ class EmailSettings(Settings):
     recipients: Annotated[tuple[Mailbox, ...], Field(min_length=1, max_length=100)]
     username: str | None = None
     password: Secret | None = None
+    # How it names itself to the server; many refuse what is no full name.
+    hello: Annotated[str, AfterValidator(_hello)] | None = None
     security: Literal["starttls", "tls", "none"] = "starttls"
     ca_file: RelativePath | None = None
     timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")

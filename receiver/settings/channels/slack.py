@@ -11,6 +11,9 @@ from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.fields import HttpUrl, Token
 from deploywatch.secrets import Masked
 
+Mention = Annotated[str, StringConstraints(pattern=r"^([SUW][A-Z0-9]{5,20}|here|channel)$")]
+"""Whom a message calls when somebody must act: the ID of a user group (S…) or person (U…), or here, or channel."""
+
 
 class SlackSettings(Settings):
     """A channel of a Slack workspace, and the bot that posts to it."""
@@ -18,6 +21,7 @@ class SlackSettings(Settings):
     kind: Literal["slack"]
     token: Token
     channel: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    mention: Mention | None = None
     signing_secret: Token | None = None
     previous_signing_secret: Token | None = None
     base_url: HttpUrl = "https://slack.com/api/"

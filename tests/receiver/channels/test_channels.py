@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import logging
 import pkgutil
 import re
@@ -12,27 +13,34 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import Field
 from structlog.testing import capture_logs
 
 from deploywatch import config, document
 from deploywatch.config import Settings
-from deploywatch.errors import ConfigError
+from deploywatch.errors import ConfigError, DeploywatchError
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver import channels
-from deploywatch.receiver.channels import KINDS, connect
+from deploywatch.receiver.channels import KINDS, connect, unregistered
 from deploywatch.receiver.messages import Channel, DeliveryError, Event
 from deploywatch.receiver.settings.channels import ChannelSettings
+from deploywatch.receiver.settings.channels.apprise import AppriseSettings
+from deploywatch.secrets import Masked
 from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_TOKEN, SMTP_PASSWORD, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message
 
 DOCS = Path(__file__).parents[3] / "docs" / "channels"
 SHARED = {
-    "errors",
     "email_connections",
+    "errors",
+    "http_client",
     "lifetime",
+    "links",
     "pacing",
     "pagerduty_events",
+    "signs",
     "slack_answers",
     "slack_blocks",
     "slack_requests",
@@ -45,6 +53,14 @@ SECRETS = {
     "smtp-password": SMTP_PASSWORD,
     "webhook-secret": WEBHOOK_SECRET,
     "webhook-url": "https://tools.example.com/hooks/a-secret-path",
+    "slack-webhook-url": "https://hooks.slack.example/services/T0/B0/an-incoming-secret",
+    "teams-url": "https://logic.example.com/workflows/1/invoke?sig=a-workflows-secret",
+    "discord-url": "https://discord.example/api/webhooks/1/a-discord-secret",
+    "telegram-token": "123456:a-telegram-secret",
+    "opsgenie-key": "an-opsgenie-secret-key",
+    "ntfy-topic": "a-secret-ntfy-topic",
+    "ntfy-token": "tk_a_secret_ntfy_token",
+    "apprise-url": "json://user:an-apprise-secret@127.0.0.1:9/",
 }
 KIND_NAMES = sorted(get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS)
 
@@ -113,6 +129,15 @@ def test_settings_show_no_secret(kind: str, tmp_path: Path) -> None:
         ("kind: webhook, url: 'https://x/'", "secret: is required"),
         ("kind: webhook, url: 'file:///SECRET', secret: 0123456789abcdef", "must be a URL"),
         ("kind: webhook, url: 'https://u:SECRET@x/', secret: 0123456789abcdef", "must not carry credentials"),
+        ("kind: discord, url: 'https://x/api/webhooks/1/SECRET?thread_id=1'", "without a query"),
+        ("kind: discord, url: 'https://x/', mention: everyone", "should match pattern"),
+        ("kind: telegram, token: SECRET, chat: '-1'", "must be a bot's token"),
+        ("kind: telegram, token: '1:SECRET', chat: a b", "should match pattern"),
+        ("kind: opsgenie, team: shop", "api_key: is required"),
+        ("kind: ntfy, topic: 'SECRET topic'", "must be 1 to 64 letters"),
+        ("kind: apprise, url: 'a://SECRET b://x'", "must be one URL of Apprise's"),
+        ("kind: slack_webhook, url: 'https://x/', mention: everyone", "should match pattern"),
+        ("kind: email, smtp: 'h:25', sender: a@b.c, recipients: [a@b], hello: vm", "must be a full host name"),
         ("kind: pagerduty, routing_key: SECRET", "must be the 32 letters and digits"),
         ("kind: email, smtp: a b, sender: a@b, recipients: [a@b]", "must be host:port"),
         ("kind: email, smtp: 'h:99999', sender: a@b, recipients: [a@b]", "must be host:port"),
@@ -142,10 +167,17 @@ channels:
   email: {{kind: email, smtp: "{served.smtp}", security: none, username: u, password: {SMTP_PASSWORD},
           sender: a@example.com, recipients: [b@example.com], timeout: 5s}}
   webhook: {{kind: webhook, url: "{served.webhook_url}/a-secret-path", secret: "{WEBHOOK_SECRET}", timeout: 5s}}
+  slack_webhook: {{kind: slack_webhook, url: "{served.url}/services/T0/B0/an-incoming-secret", timeout: 5s}}
+  teams: {{kind: teams, url: "{served.url}/workflows/1/triggers/manual/paths/invoke?sig=a-workflows-secret"}}
+  discord: {{kind: discord, url: "{served.url}/api/webhooks/1/a-discord-secret", timeout: 5s}}
+  telegram: {{kind: telegram, base_url: "{served.url}", token: "123456:a-telegram-secret", chat: "-1"}}
+  opsgenie: {{kind: opsgenie, url: "{served.url}", api_key: an-opsgenie-secret-key, timeout: 5s}}
+  ntfy: {{kind: ntfy, url: "{served.url}/ntfy", topic: a-secret-ntfy-topic, token: tk_a_secret_ntfy_token}}
+  apprise: {{kind: apprise, url: "json://user:an-apprise-secret@127.0.0.1:9/", timeout: 5s}}
 """
 
 
-@pytest.mark.parametrize("kind", ["slack", "pagerduty", "webhook"])
+@pytest.mark.parametrize("kind", sorted(set(KIND_NAMES) - {"email", "apprise"}))
 async def test_a_channel_that_is_closed_finishes_what_is_under_way_and_begins_nothing(
     kind: str, inbox: Inbox, served: Serving, tmp_path: Path
 ) -> None:
@@ -169,11 +201,25 @@ async def test_no_secret_shows_in_logs_errors_or_repr(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     settings = _load(_pointed_at(served), tmp_path).channels[kind]
-    secrets = (*SECRETS.values(), f"{served.webhook_url}/a-secret-path")
-    echo = " ".join(secrets)
+    own = {
+        "slack": (SLACK_TOKEN, SIGNING_SECRET),
+        "pagerduty": (ROUTING_KEY,),
+        "email": (SMTP_PASSWORD,),
+        "webhook": (WEBHOOK_SECRET, f"{served.webhook_url}/a-secret-path"),
+        "slack_webhook": ("an-incoming-secret",),
+        "teams": ("a-workflows-secret",),
+        "discord": ("a-discord-secret",),
+        "telegram": ("a-telegram-secret",),
+        "opsgenie": ("an-opsgenie-secret-key",),
+        "ntfy": ("a-secret-ntfy-topic", "tk_a_secret_ntfy_token"),
+        "apprise": ("an-apprise-secret",),
+    }
+    whole_urls = [one.get_secret_value() for one in (getattr(settings, "url", None),) if isinstance(one, Masked)]
+    echo = " ".join((*SECRETS.values(), *whole_urls))
     inbox.script("slack", Answer(body={"ok": False, "error": echo}))
     inbox.script("pagerduty", Answer(400, {"status": "invalid event", "errors": [echo]}))
-    inbox.script("webhook", Answer(400, echo))
+    for asked in set(KIND_NAMES) - {"slack", "pagerduty", "email", "apprise"}:
+        inbox.script(asked, Answer(400, echo))
     channel = connect(kind, settings)
     with pytest.raises(DeliveryError) as raised, capture_logs() as logged:
         # The mail server has no login, so that aiosmtplib refuses to go on; /webhook/a-secret-path is not there.
@@ -182,6 +228,44 @@ async def test_no_secret_shows_in_logs_errors_or_repr(
     error = raised.value
     errors = traceback.format_exception(error)
     shown = "\n".join([repr(channel), repr(settings), repr(error), error.detail, str(logged), caplog.text, *errors])
-    own = {"slack": (SLACK_TOKEN, SIGNING_SECRET), "pagerduty": (ROUTING_KEY,), "email": (SMTP_PASSWORD,)}
-    for secret in own.get(kind, (WEBHOOK_SECRET, f"{served.webhook_url}/a-secret-path")):
+    mentioned = own[kind] if kind in ("slack", "pagerduty", "email", "webhook", "telegram", "opsgenie", "ntfy") else ()
+    for secret in (*mentioned, *whole_urls):
         assert secret not in shown
+
+
+def test_a_channel_that_is_not_registered_is_told_at_once_with_what_to_do() -> None:
+    known = tuple(KINDS)
+    assert unregistered(KIND_NAMES, known, known) == []
+    (forgotten,) = unregistered([*KIND_NAMES, "pigeon"], known, known)
+    assert "receiver/settings/channels/pigeon.py is there" in forgotten
+    assert "AnySettings" in forgotten
+    (unconnected,) = unregistered(KIND_NAMES, known, known[1:])
+    assert "`kind: slack` has settings and no channel" in unconnected
+    assert "KINDS in receiver/channels/__init__.py" in unconnected
+
+
+async def test_apprise_hands_on_and_takes_every_failure_for_one_that_may_pass() -> None:
+    bodies: list[bytes] = []
+
+    async def take(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(status=200 if len(bodies) == 1 else 401)
+
+    app = web.Application()
+    app.router.add_post("/{tail:.*}", take)
+    async with TestServer(app) as server:
+        plain = {"kind": "apprise", "url": f"json://127.0.0.1:{server.port}/hook", "timeout": "20s"}
+        channel = connect("elsewhere", AppriseSettings.model_validate(plain))
+        assert await channel.send(message(), "kept") == "kept"
+        assert message().title in json.loads(bodies[0])["title"]
+        assert message().links[0][1] in json.loads(bodies[0])["message"]
+        with pytest.raises(DeliveryError, match="does not say why") as raised:
+            await channel.send(message(), None)
+        await channel.close()
+    assert (raised.value.reason, raised.value.again) == ("server", True)
+
+
+def test_a_url_that_apprise_does_not_know_is_told_without_it() -> None:
+    with pytest.raises(DeploywatchError, match=r"channels.elsewhere.url: Apprise knows no such service") as raised:
+        connect("elsewhere", AppriseSettings.model_validate({"kind": "apprise", "url": "pigeon://secret@coop"}))
+    assert "secret" not in str(raised.value)

@@ -7,13 +7,15 @@ from dataclasses import replace
 from email import message_from_string, policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
+import aiosmtplib
 import pytest
 
 from deploywatch.fakes.inbox import Inbox, MailRules, Reply, Serving, serving
 from deploywatch.receiver.channels import email
 from deploywatch.receiver.channels.email import EmailChannel
-from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.messages import DeliveryError, Event, PartlyDeliveredError
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from tests.receiver.channels.conftest import SMTP_PASSWORD
 from tests.receiver.channels.limits import check_email
@@ -178,7 +180,7 @@ async def test_a_wrong_password_is_told_as_credentials(
         ([Reply("MAIL", "452 4.3.1 full")], "server", True),
         ([Reply("MAIL", "550 5.1.8 no such sender")], "rejected", False),
         ([Reply("RCPT", "550 5.1.1 unknown"), Reply("RCPT", "550 5.1.1 unknown")], "rejected", False),
-        ([Reply("RCPT", "550 5.1.1 unknown"), Reply("RCPT", "450 4.2.0 grey")], "rejected", True),
+        ([Reply("RCPT", "550 5.1.1 unknown"), Reply("RCPT", "450 4.2.0 grey")], "recipient", True),
         ([Reply("DATA", reset=True)], "connection", True),
     ],
     ids=str,
@@ -193,11 +195,55 @@ async def test_each_refusal_has_a_reason_and_says_whether_to_try_again(
     assert not inbox.received
 
 
-async def test_one_refused_recipient_does_not_keep_the_others_from_hearing(served: Serving, inbox: Inbox) -> None:
-    inbox.script_mail(Reply("RCPT", "550 5.1.1 unknown"))
-    assert await _channel(served).send(message(), None)
+@pytest.mark.parametrize("answer", ["550 5.1.1 unknown", "451 4.7.1 greylisted"])
+async def test_one_refused_recipient_does_not_keep_the_others_from_hearing_and_is_named(
+    served: Serving, inbox: Inbox, answer: str
+) -> None:
+    inbox.script_mail(Reply("RCPT", answer))
+    with pytest.raises(PartlyDeliveredError) as raised:
+        await _channel(served).send(message(), None)
     (received,) = inbox.of("email")
     assert received.raw["to"] == ["lead@example.com"]
+    assert raised.value.reference == received.raw["headers"]["Message-ID"]
+    ((who, why),) = raised.value.refused.items()
+    assert answer in why
+    await _channel(served).send(replace(message(), recipient=who), None)
+    assert inbox.of("email")[1].raw["to"] == [who]
+    assert inbox.of("email")[1].raw["headers"]["Message-ID"] == raised.value.reference
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("vm", "example.com"), ("vm.", "example.com"), ("mx.inner.example", "mx.inner.example")],
+)
+def test_it_names_itself_by_a_full_name(host: str, name: str) -> None:
+    assert email.hello(host, "Operations <ops@example.com>") == name
+
+
+async def test_the_name_to_say_hello_with_can_be_configured(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    ehlo = aiosmtplib.SMTP.ehlo
+
+    async def recorded(self: aiosmtplib.SMTP, *args: Any, **more: Any) -> Any:
+        names.append(str(self.local_hostname))
+        return await ehlo(self, *args, **more)
+
+    monkeypatch.setattr(aiosmtplib.SMTP, "ehlo", recorded)
+    await _channel(served, hello="deploywatch.example.com").send(message(), None)
+    assert set(names) == {"deploywatch.example.com"}
+
+
+async def test_credentials_and_recipients_are_tried_without_a_mail(
+    served: Serving, secured: Serving, inbox: Inbox, authority: tuple[Path, ssl.SSLContext]
+) -> None:
+    login = {"username": "deploywatch", "password": SMTP_PASSWORD, "ca_file": authority[0], "security": "starttls"}
+    assert await _channel(secured, **login).check() == "the mail server takes login, sender and recipients"
+    with pytest.raises(DeliveryError, match="credentials"):
+        await _channel(secured, **{**login, "password": "wrong-password"}).check()
+    inbox.script_mail(Reply("RCPT", "550 5.1.1 unknown"))
+    with pytest.raises(DeliveryError, match="550"):
+        await _channel(served).check()
+    assert not inbox.received
 
 
 async def test_a_slow_server_is_a_timeout(served: Serving, inbox: Inbox) -> None:

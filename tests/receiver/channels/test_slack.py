@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.fakes.slack import channel_id
-from deploywatch.receiver.channels import slack_answers, slack_blocks
+from deploywatch.receiver.channels import signs, slack_answers
 from deploywatch.receiver.channels.slack import SlackChannel
 from deploywatch.receiver.messages import DeliveryError, Event
 from deploywatch.receiver.settings.channels.slack import SlackSettings
@@ -85,7 +85,7 @@ async def test_the_first_message_follows_the_incidents_state(channel: SlackChann
     assert "[Acknowledge]" in before.text
     assert "[Acknowledge]" not in taken.text
     await channel.send(message(Event.RESOLVED), reference)
-    assert inbox.of("slack")[0].title == f"{slack_blocks.RESOLVED_SIGN} {message().title}"
+    assert inbox.of("slack")[0].title == f"{signs.RESOLVED_SIGN} {message().title}"
     assert [one.updated_at != "" for one in inbox.of("slack")] == [True, False, False, False]
 
 

@@ -117,6 +117,7 @@ async def test_what_trying_again_cannot_help_is_given_up_at_once(scene: Scene) -
     await scene.take(alert())
     await scene.drain()
     assert await scene.lines("not_told") == ["could not tell team: credentials: no such token"]
+    assert scene.channels["team"].tries == 1
 
 
 async def test_a_channel_that_breaks_in_a_way_of_its_own_is_given_up_in_time_too(make_scene: MakeScene) -> None:

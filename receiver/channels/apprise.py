@@ -1,0 +1,82 @@
+"""Apprise: any of the services that its library knows, one URL a channel; it says only whether it went well."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from deploywatch.errors import DeploywatchError
+from deploywatch.receiver.channels import errors, signs
+from deploywatch.receiver.channels.lifetime import Lifetime
+from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.settings.channels.apprise import AppriseSettings
+
+KINDS: Final = {"critical": "failure", "high": "failure", "medium": "warning"}
+"""What Apprise calls the severities, for the colours of some services."""
+
+# It writes URLs, and with them secrets, to the log.
+logging.getLogger("apprise").setLevel(logging.CRITICAL)
+
+
+class AppriseChannel:
+    """Hands each message to Apprise, whose every failure may pass: it tells a bad token from an outage by nothing."""
+
+    def __init__(self, name: str, settings: AppriseSettings) -> None:
+        self.name = name
+        self._settings = settings
+        self._lifetime = Lifetime()
+        self._service = _service(name, settings)
+
+    def wants(self, event: Event) -> bool:
+        """Every event is told."""
+        return True
+
+    async def send(self, message: Message, reference: str | None) -> str | None:
+        """Send the message. Raises DeliveryError, always `again`."""
+        seconds = self._settings.timeout.total_seconds()
+        links = "".join(f"\n{name}: {url}" for name, url in message.links)
+        kind = "success" if signs.is_over(message) else KINDS.get(message.incident.severity, "info")
+        try:
+            async with self._lifetime.message(), asyncio.timeout(seconds):
+                good = await self._service.async_notify(
+                    title=message.title, body=f"{message.body}\n{links}", notify_type=kind, body_format="text"
+                )
+        except TimeoutError as error:
+            # Its thread goes on: the message may arrive after all.
+            raise errors.timed_out(seconds) from error
+        except DeliveryError:
+            raise
+        except Exception as error:
+            raise DeliveryError("server", f"Apprise broke: {type(error).__name__}", again=True, unsure=True) from None
+        if not good:
+            raise DeliveryError("server", "Apprise could not send it, and does not say why", again=True)
+        return reference
+
+    async def find(self, message: Message, reference: str | None) -> str | None:
+        """Nobody can be asked. Raises DeliveryError."""
+        raise errors.unknowable("Apprise cannot ask what arrived")
+
+    async def check(self) -> str:
+        """Apprise can only send. Raises DeliveryError."""
+        raise errors.unknowable("Apprise has no way to try a service without a message")
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._lifetime.end()
+
+
+def _service(name: str, settings: AppriseSettings) -> Any:
+    try:
+        import apprise  # noqa: PLC0415 - an extra, which few need
+    except ImportError as error:
+        raise DeploywatchError(
+            f"channels.{name}: kind: apprise needs its library; install it: pip install 'deploywatch[apprise]'"
+        ) from error
+    service = apprise.Apprise()
+    if not service.add(settings.url.get_secret_value()):
+        raise DeploywatchError(
+            f"channels.{name}.url: Apprise knows no such service, or a part of its URL is missing; its documentation "
+            "has the form of each service's"
+        )
+    return service

@@ -1,0 +1,88 @@
+"""Which channel tells what another could not, where none is configured for that and the message would reach nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.jobs.queue import Job, State
+from deploywatch.receiver.messages import Channel, Event
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.store.schema import jobs
+
+_KEPT_JOBS = 200
+"""Deliveries of late that say which channels work."""
+
+
+def choose(connection: Connection, settings: ReceiverConfig, channels: Mapping[str, Channel], job: Job) -> str | None:
+    """A channel that has not had this message and, as far as is known, works; None where somebody has it, or may yet.
+
+    Channels of outside contacts are not asked: what they are told is for them alone.
+    """
+    tell = {name for name, channel in channels.items() if channel.wants(Event(job.payload["event"]))}
+    tried, reached = _siblings(connection, job, tell)
+    if reached:
+        return None
+    outside = _outside(settings)
+    free = [name for name in channels if name in tell and name not in tried and name not in outside]
+    states = _states(connection)
+    # What delivered last works; of what was never used nothing is known; what failed last comes last.
+    return min(free, key=lambda name: {True: 0, None: 1, False: 2}[states.get(name)], default=None)
+
+
+def widen(connection: Connection, incident_id: int, channel: str) -> None:
+    """Count the channel among the incident's from now on: who heard how it began hears how it goes on."""
+    incident = store.get(connection, incident_id)
+    if channel not in incident.channels:
+        store.save(connection, replace(incident, channels=(*incident.channels, channel)))
+
+
+def _siblings(connection: Connection, job: Job, tell: set[str]) -> tuple[set[str], bool]:
+    """The channels that this very message was given to, and whether it has reached somebody or is still to be tried.
+
+    Only channels that `tell` of such an event reach anybody.
+    """
+    query = select(jobs.c.id, jobs.c.payload, jobs.c.state, jobs.c.attempts).where(
+        jobs.c.incident_id == job.incident_id, jobs.c.kind == job.kind
+    )
+    tried, reached = {job.payload["channel"]}, False
+    for number, payload, state, attempts in connection.execute(query):
+        if number == job.id or not _same(payload, job.payload):
+            continue
+        tried.add(payload["channel"])
+        # What was refused before waits for a person; what is tried just now will say for itself how it went.
+        first = attempts == 0 and "again_of" not in payload
+        waits = state == State.RUNNING or (state == State.READY and first)
+        other = payload["channel"] in tell and payload["channel"] != job.payload["channel"]
+        reached = reached or (other and (state == State.DONE or waits))
+    return tried, reached
+
+
+def _same(payload: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(payload.get(name) == other.get(name) for name in ("event", "at", "note"))
+
+
+def _states(connection: Connection) -> dict[str, bool]:
+    """Whether each channel's last delivery that is over went well."""
+    query = select(jobs.c.payload, jobs.c.state).where(
+        jobs.c.kind == "deliver", jobs.c.state.in_((State.DONE, State.FAILED))
+    )
+    states: dict[str, bool] = {}
+    for payload, state in connection.execute(query.order_by(jobs.c.finished_at.desc()).limit(_KEPT_JOBS)):
+        states.setdefault(payload["channel"], state == State.DONE)
+    return states
+
+
+def _outside(settings: ReceiverConfig) -> set[str]:
+    """The channels that are outside contacts' and nobody else's."""
+    theirs = {name for contact in settings.oncall.contacts.values() for name in contact.channels}
+    ours = {name for person in settings.oncall.people.values() for name in person.channels}
+    ours |= {name for team in settings.oncall.teams.values() for name in team.channels}
+    ours |= {name for names in settings.notify.by_severity.values() for name in names} | set(
+        settings.escalation.channels
+    )
+    return theirs - ours
