@@ -122,7 +122,7 @@ def _finished(value: Any) -> Any:
     if isinstance(value.get("title"), str) and "properties" not in value:
         noise.add("title")
     out = {key: _finished(item) for key, item in value.items() if key not in noise}
-    if out.get("type") in _NOT_TEXT or "enum" in out:
+    if (isinstance(out.get("type"), str) and out["type"] in _NOT_TEXT) or isinstance(out.get("enum"), list):
         kept = {key: out.pop(key) for key in ("default", "description") if key in out}
         return {"anyOf": [out, _VARIABLE], **kept}
     return out

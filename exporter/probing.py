@@ -7,23 +7,29 @@ import errno
 import socket
 import ssl
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.config import Settings
-from deploywatch.exporter.results import Application, Failed, Family, Reason, Result, Sample
+from deploywatch.exporter.measure.gauges import LABEL_LIMIT, check_type
+from deploywatch.exporter.results import Application, Dropped, Failed, Family, Reason, Result, Sample
 
 log = logs.get("exporter")
 
-DETAIL_LIMIT = 300
+DETAIL_LIMIT = 1000
+"""Characters of a detail that are kept; what was cut ends with an ellipsis."""
+
+OWN = "probe_"
+"""How the names of deploywatch's own measurements begin; a config's metrics never do."""
 
 Allowed = Callable[[IPv4Address | IPv6Address], bool]
 """Whether a probe may connect to an address; asked after resolution, and again after each redirect."""
@@ -44,6 +50,13 @@ class Measurement:
     overdue: Reason = Reason.DEADLINE
     application: Application | None = None
     samples: list[Sample] = field(default_factory=list)
+    dropped: Counter[Dropped] = field(default_factory=Counter)
+
+    def label(self, text: str) -> str:
+        """A label's value, cut at LABEL_LIMIT characters; that it was cut is counted."""
+        if len(text) > LABEL_LIMIT:
+            self.dropped[Dropped.LABEL_CUT] += 1
+        return text[:LABEL_LIMIT]
 
     def add(self, family: Family, value: float, **labels: str) -> None:
         """Note a number."""
@@ -72,7 +85,7 @@ class Probe(Protocol):
     """One thing that can be measured."""
 
     async def measure(self, measurement: Measurement) -> None:
-        """Add samples to `found`; raise Failed when something is not well."""
+        """Add samples to `measurement`; raise Failed when something is not well."""
         ...
 
 
@@ -95,6 +108,12 @@ class ProbeSettings(Settings):
     kind: str
     layer: str = "immediate"
     tags: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_keep_their_promise(self) -> Self:
+        for family in self.families():
+            check_type(family)
+        return self
 
     @abstractmethod
     def probe(self) -> Probe:
@@ -131,14 +150,41 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
     started, begin = clock.now(), clock.monotonic()
     measurement = Measurement(clock, begin + limit, allowed)
     reason, detail = await _verdict(probe, measurement, limit)
+    samples, repeated = _unique(measurement)
+    if repeated and reason is None:
+        reason, detail = Reason.VALUE, f"there is more than one value for {repeated}; make its labels tell them apart"
+    if len(detail) > DETAIL_LIMIT:
+        measurement.dropped[Dropped.DETAIL_CUT] += 1
+        detail = detail[: DETAIL_LIMIT - 1] + "…"
     return Result(
         started=started,
         duration=clock.monotonic() - begin,
         reason=reason,
-        detail=detail[:DETAIL_LIMIT],
-        samples=tuple(measurement.samples),
+        detail=detail,
+        samples=samples,
         application=measurement.application,
+        dropped=dict(measurement.dropped),
     )
+
+
+def _unique(measurement: Measurement) -> tuple[tuple[Sample, ...], str | None]:
+    """The samples with each series once, as a scrape needs it; and the first of the config's that was repeated."""
+    kept: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
+    repeated: dict[tuple[str, tuple[tuple[str, str], ...]], None] = {}
+    for sample in measurement.samples:
+        series = (sample.family.name, sample.labels)
+        first = kept.setdefault(series, sample)
+        own = sample.family.name.startswith(OWN)
+        if first is sample or (own and first.value == sample.value):
+            continue
+        measurement.dropped[Dropped.REPEATED_SERIES] += 1
+        if not own:
+            repeated[series] = None
+    for series in repeated:
+        # Which of its values is right cannot be told, so it has none.
+        del kept[series]
+    names = (f"{name}{{{', '.join(f'{key}={value!r}' for key, value in labels)}}}" for name, labels in repeated)
+    return tuple(kept.values()), next(names, None)
 
 
 async def _verdict(probe: Probe, measurement: Measurement, limit: float) -> tuple[Reason | None, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -40,6 +41,17 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
+class Dropped(StrEnum):
+    """What a run left out of its measurements without failing; the only words in the label `reason` of that counter."""
+
+    LABEL_CUT = "label_cut"
+    DETAIL_CUT = "detail_cut"
+    NULL_VALUE = "null_value"
+    IMPLAUSIBLE_VALUE = "implausible_value"
+    CHECK_LIMIT = "check_limit"
+    REPEATED_SERIES = "repeated_series"
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """A metric family: its name, its type, and its help text."""
@@ -62,14 +74,23 @@ class Sample:
     suffix: str = ""
 
 
+class State(StrEnum):
+    """What a service says of itself, from best to worst; a degraded one still serves."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What a service says of itself in its health body; `uptime` in seconds."""
+    """What a service says of itself in its health body: `status` is its word; `uptime` in seconds."""
 
     status: str | None = None
     version: str | None = None
     uptime: float | None = None
     checks: Mapping[str, str] | None = None
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +106,7 @@ class Result:
     detail: str = ""
     samples: tuple[Sample, ...] = ()
     application: Application | None = None
+    dropped: Mapping[Dropped, int] = field(default_factory=dict)
 
     @property
     def success(self) -> bool:
@@ -99,3 +121,26 @@ class Failed(Exception):  # noqa: N818 - a verdict on what was probed, not an er
         self.reason = reason
         self.detail = detail
         super().__init__(f"{reason}: {detail}")
+
+
+class Failures:
+    """What has failed while the rest is still tried: every query, gauge or step has its turn."""
+
+    def __init__(self) -> None:
+        self._failed: list[tuple[str, Failed]] = []
+
+    @contextmanager
+    def trying(self, name: str) -> Iterator[None]:
+        """Keeps the Failed of one part, whose `name` its detail bears, and lets the others go on."""
+        try:
+            yield
+        except Failed as failed:
+            self._failed.append((name, failed))
+
+    def settle(self) -> None:
+        """Raises the first failure, with the names of the others; nothing when there is none."""
+        if not self._failed:
+            return
+        (_, first), *others = self._failed
+        also = f"; also failed: {', '.join(name for name, _ in others)}" if others else ""
+        raise Failed(first.reason, first.detail + also)

@@ -42,6 +42,7 @@ class Board:
             else:
                 self.records[target.key] = Record(target, buckets)
                 self._exposition.remove(target.key)
+                self._put(self.records[target.key])
         for gone in old.keys() - self.records.keys():
             self._exposition.remove(gone)
             self.history.forget(gone)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from deploywatch import conventions
 from deploywatch.exporter.exposition import Page
 from deploywatch.exporter.measure import families
+from deploywatch.exporter.measure.reasons import reasons_of
 from deploywatch.exporter.results import Reason, Result, Sample
 from deploywatch.exporter.targets import Target
 
@@ -25,6 +26,7 @@ class Record:
     target: Target
     buckets: tuple[float, ...]
     page: Page = field(init=False)
+    reasons: tuple[Reason, ...] = field(init=False)
     last: Result | None = None
     stale: bool = False
     runs: int = 0
@@ -34,6 +36,7 @@ class Record:
 
     def __post_init__(self) -> None:
         self.counts = [0] * (len(self.buckets) + 1)
+        self.reasons = reasons_of(self.target.kind)
         key = self.target.key
         self.page = Page(
             (
@@ -71,19 +74,18 @@ class Record:
         return now > self.last.started + 2 * self.target.interval + self.target.timeout
 
     def samples(self) -> Iterator[Sample]:
-        """Everything to expose; without what was measured when that is stale."""
-        if self.last is None:
-            return
-        if not self.stale:
+        """Everything to expose; without what was measured when that is stale. Counters are there from the beginning."""
+        if self.last is not None and not self.stale:
             yield Sample(families.SUCCESS, self.last.success)
             yield Sample(families.DURATION, self.last.duration)
             if self.last.reason:
                 yield Sample(families.FAILURE_INFO, 1, (("reason", str(self.last.reason)),))
             yield from first_of_each(self.last.samples)
-        yield Sample(families.LAST_RUN, self.last.started)
+        if self.last is not None:
+            yield Sample(families.LAST_RUN, self.last.started)
         yield Sample(families.RUNS, self.runs)
-        for reason, count in self.failures.items():
-            yield Sample(families.FAILURES, count, (("reason", str(reason)),))
+        for reason in dict.fromkeys((*self.reasons, *self.failures)):
+            yield Sample(families.FAILURES, self.failures[reason], (("reason", str(reason)),))
         yield from self._histogram()
 
     def _histogram(self) -> Iterator[Sample]:

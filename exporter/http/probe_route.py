@@ -9,7 +9,6 @@ from aiohttp import web
 
 from deploywatch.config import nearest, redacted
 from deploywatch.errors import DeploywatchError
-from deploywatch.exporter.board.record import first_of_each
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.exposition import Exposition, Format, Page, negotiate
 from deploywatch.exporter.http.config_route import as_yaml
@@ -117,7 +116,7 @@ def metrics(result: Result, format_: Format = Format.TEXT) -> str:
     if result.reason:
         samples.append(Sample(families.FAILURE_INFO, 1, (("reason", str(result.reason)),)))
     exposition = Exposition()
-    exposition.put("", Page(()).render(first_of_each([*samples, *result.samples])))
+    exposition.put("", Page(()).render([*samples, *result.samples]))
     return exposition.text(format_)
 
 

@@ -61,6 +61,9 @@ SERVED_RESPONSE_TIME: Final = _gauge(
     ProbeMetric.SERVED_RESPONSE_TIME, "The response time that the service itself reports, in seconds."
 )
 APPLICATION_INFO: Final = _gauge(ProbeMetric.APPLICATION_INFO, "The version that the service reports.")
+APPLICATION_STATUS: Final = _gauge(
+    ProbeMetric.APPLICATION_STATUS, "1 for what the service says of itself now: healthy, degraded or unhealthy."
+)
 APPLICATION_UPTIME: Final = _gauge(ProbeMetric.APPLICATION_UPTIME, "The uptime that the service reports, in seconds.")
 APPLICATION_CHECK: Final = _gauge(
     ProbeMetric.APPLICATION_CHECK, "Whether a check that the service reports of itself is healthy."
@@ -70,6 +73,9 @@ APPLICATION_MEMORY_RATIO: Final = _gauge(
     ProbeMetric.APPLICATION_MEMORY_RATIO, "Share of its memory that the service says it uses, from 0 to 1."
 )
 APPLICATION_CPU: Final = _gauge(ProbeMetric.APPLICATION_CPU, "Share of CPU that the service says it uses; 1 is all.")
+APPLICATION_CPU_SECONDS: Final = _counter(
+    ProbeMetric.APPLICATION_CPU_SECONDS, "Processor time that the service says it has used, in seconds."
+)
 APPLICATION_CONNECTIONS: Final = _gauge(
     ProbeMetric.APPLICATION_CONNECTIONS, "Active connections that the service reports."
 )

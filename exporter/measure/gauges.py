@@ -1,9 +1,9 @@
-"""Gauges of the user's own: their names and help texts, as a config gives them."""
+"""Gauges and counters of the user's own: their names, types and help texts, as a config gives them."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -28,13 +28,29 @@ def gauge_name(name: str) -> str:
         raise ValueError(f"{name!r} is not a metric name; use letters, digits and _, such as queue_length")
     if name.startswith(_TAKEN):
         raise ValueError(f"{name!r}: names that start with {', '.join(_TAKEN[:-1])} are deploywatch's own")
-    if name.endswith(("_total", "_bucket", "_count", "_sum", "_info")):
-        raise ValueError(f"{name!r} is a gauge; the ending _{name.rpartition('_')[2]} promises another type")
+    if name.endswith(("_bucket", "_count", "_sum", "_info")):
+        raise ValueError(
+            f"{name!r} is a gauge or a counter; the ending _{name.rpartition('_')[2]} promises another type"
+        )
     return name
 
 
+def check_type(family: Family) -> None:
+    """ValueError when a name promises another type than the metric has: `_total` is for counters alone."""
+    gauge_name(family.name)
+    if family.name.endswith("_total") is not (family.type == "counter"):
+        raise ValueError(
+            f"{family.name!r} is a {family.type}; "
+            + (
+                "the ending _total promises a counter: write type: counter if it only rises, or another name"
+                if family.type == "gauge"
+                else f"call it {family.name}_total, as counters are called"
+            )
+        )
+
+
 GaugeName = Annotated[str, AfterValidator(gauge_name)]
-"""A metric name that a config gives to a gauge."""
+"""A metric name that a config gives to a gauge or a counter."""
 
 
 def _label(name: str) -> str:
@@ -53,10 +69,14 @@ LabelName = Annotated[str, AfterValidator(_label)]
 
 
 class Gauge(Settings):
-    """What every gauge of a config says: its help text."""
+    """What every metric of a config says: its help text, and whether it is a gauge or a counter.
+
+    A counter only rises, but for a reset to 0: its series is there at 0 before anything was counted.
+    """
 
     help: str = Field(min_length=1)
+    type: Literal["gauge", "counter"] = "gauge"
 
     def family(self, name: str) -> Family:
-        """The metric family that the gauge makes."""
-        return Family(name, "gauge", self.help)
+        """The metric family that this makes."""
+        return Family(name, self.type, self.help)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,15 +19,25 @@ from redis.backoff import NoBackoff
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import GaugeName
 from deploywatch.exporter.net import certificates
-from deploywatch.exporter.net.databases.keys import Conversation, KeyGauge, Statistics, note_info, note_keys
+from deploywatch.exporter.net.databases.conversation import Conversation
+from deploywatch.exporter.net.databases.keys import KeyGauge, Statistics, note_info, note_keys
+from deploywatch.exporter.net.databases.redis_errors import explain
 from deploywatch.exporter.net.dial import Route, connect
 from deploywatch.exporter.net.resolve import Address, note_address
 from deploywatch.exporter.net.tls import TlsClient, context_for
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error
-from deploywatch.exporter.results import Failed, Family, Reason
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl
 
 EXPIRY_SECONDS = 10  # source 000: SET with 10 s expiry
+_LISTENING = 0.5
+_REFUSED = (
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.BusyLoadingError,
+    exceptions.NoPermissionError,
+)
+"""Errors of the library's ConnectionError after which the connection goes on."""
 _HINT = "not a Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
 
 
@@ -40,6 +52,10 @@ def _redis_url(url: SecretUrl) -> SecretUrl:
     return url
 
 
+SILENT = "connect: the server took the connection and says nothing"
+"""The stage of a server that accepts connections and does not answer, as one that is frozen."""
+
+
 class _Routed(AbstractConnection):
     """A connection that goes only where its route says; `route` and `tls` are set before it is made."""
 
@@ -47,12 +63,16 @@ class _Routed(AbstractConnection):
     tls: TlsClient | None = None
     address: Address | None = None
     shown: certificates.Shown | None = None
+    measurement: Measurement | None = None
     _connection_arguments: Callable[[], Mapping[str, Any]]
 
     async def _connect(self) -> None:
         arguments = dict(self._connection_arguments())
         host, port = arguments.pop("host"), int(arguments.pop("port"))
         sock, self.address = await connect(await self.route.addresses(host, port))
+        if self.measurement:
+            # As `port` tells them apart: from here on somebody listens, and perhaps says nothing.
+            self.measurement.stage, self.measurement.overdue = SILENT, Reason.DEADLINE
         if "ssl" in arguments:
             arguments["server_hostname"] = host
             if self.tls:
@@ -143,45 +163,117 @@ class RedisProbe:
 
     async def measure(self, measurement: Measurement) -> None:
         """Connect, PING, SET and GET, then what else is asked for."""
-        connection = _connection(self.settings.url, **self.credentials)
-        connection.route, connection.tls = Route(allowed=measurement.allowed), self.settings.tls
+        connection = self._connection(measurement)
+        talk = Conversation(connection, partial(self._another, measurement))
+        answered = False
         try:
             with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
                 await connection.connect()
             measurement.add(families.REDIS_CONNECT, passed())
             _note_connection(connection, measurement)
-            await self._ask(Conversation(connection), measurement)
+            with measurement.timed("PING") as passed:
+                answer = await talk.ask("PING")
+            answered = True
+            measurement.add(families.REDIS_PING, passed())
+            if answer != b"PONG":
+                raise Failed(Reason.VALUE, "PING was not answered with PONG")
+            await self._ask(talk, measurement)
         except exceptions.RedisError as error:
-            raise _explain(error, measurement.stage) from error
+            failed = explain(error, measurement.stage)
+            if failed.reason is Reason.RESET and not answered:
+                # A server that turns us away says why and hangs up, which may be lost when we spoke meanwhile.
+                failed = await self._first_line(measurement) or failed
+            raise failed from error
         finally:
-            # The goodbye of TLS would wait for a server that may never answer it.
-            if connection._writer:
-                connection._writer.transport.abort()
-            await connection.disconnect(nowait=True)
+            await talk.close()
+
+    def _connection(self, measurement: Measurement, **place: Any) -> Any:
+        connection = _connection(self.settings.url, **self.credentials, **place)
+        connection.route, connection.tls, connection.measurement = (
+            Route(allowed=measurement.allowed),
+            self.settings.tls,
+            measurement,
+        )
+        return connection
+
+    async def _another(self, measurement: Measurement, host: str, port: int) -> Any:
+        """A connection to another node of the cluster."""
+        connection = self._connection(measurement, host=host, port=port)
+        stage = measurement.stage
+        measurement.stage = f"{stage}, at the node {host}:{port}"
+        await connection.connect()
+        measurement.stage = stage
+        return connection
+
+    async def _first_line(self, measurement: Measurement) -> Failed | None:
+        """What the server says of itself to whom says nothing; None when it says nothing."""
+        parts = urlsplit(self.settings.url.get_secret_value())
+        if parts.scheme != "redis":
+            return None
+        try:
+            addresses = await Route(allowed=measurement.allowed).addresses(
+                parts.hostname or "localhost", parts.port or 6379
+            )
+            sock, _ = await connect(addresses)
+            with sock:
+                async with asyncio.timeout(_LISTENING):
+                    line = await asyncio.get_running_loop().sock_recv(sock, 1024)
+        except (OSError, Failed):
+            return None
+        text = line.decode("utf-8", "replace").split("\r\n")[0]
+        return explain(exceptions.ResponseError(text.removeprefix("-")), "connect") if text.startswith("-") else None
 
     async def _ask(self, talk: Conversation, measurement: Measurement) -> None:
-        with measurement.timed("PING") as passed:
-            answer = await talk.ask("PING")
-        measurement.add(families.REDIS_PING, passed())
-        if answer != b"PONG":
-            raise Failed(Reason.VALUE, "PING was not answered with PONG")
+        failures = Failures()
         if self.settings.round_trip:
-            await self._round_trip(talk, measurement)
-        with measurement.timed("INFO"):
-            await note_info(talk, self.settings.collect, measurement)
+            with failures.trying("SET and GET"), _explained("SET and GET"):
+                await self._round_trip(talk, measurement)
+        for section in self.settings.collect:
+            with (
+                failures.trying(f"INFO {section}"),
+                _explained(f"INFO {section}"),
+                measurement.timed(f"INFO {section}"),
+            ):
+                await note_info(talk, (section,), measurement)
         for name, gauge in self.settings.gauges.items():
-            with measurement.timed(f"gauge {name}"):
+            stage = f"gauge {name}"
+            with failures.trying(stage), _explained(stage), measurement.timed(stage):
                 await note_keys(talk, name, gauge, measurement)
+        failures.settle()
 
     async def _round_trip(self, talk: Conversation, measurement: Measurement) -> None:
         # Random in every run: two exporters on one server never read each other's value.
-        key, value = self.settings.key_prefix + secrets.token_hex(8), secrets.token_bytes(16)
+        key, value = self._key(), secrets.token_bytes(16)
+        try:
+            await self._set_and_get(talk, key, value, measurement)
+        except (exceptions.MovedError, exceptions.AskError):
+            # In a cluster it is this node that is probed, so by a key of its own.
+            measurement.stage = "find a key of this node of the cluster"
+            await self._set_and_get(talk, await talk.own_key(self._key), value, measurement)
+
+    def _key(self) -> str:
+        return self.settings.key_prefix + secrets.token_hex(8)
+
+    async def _set_and_get(self, talk: Conversation, key: str, value: bytes, measurement: Measurement) -> None:
         with measurement.timed("SET and GET") as passed:
-            await talk.ask("SET", key, value, "EX", EXPIRY_SECONDS)
-            answer = await talk.ask("GET", key)
+            await talk.ask_here("SET", key, value, "EX", EXPIRY_SECONDS)
+            answer = await talk.ask_here("GET", key)
         measurement.add(families.REDIS_ROUND_TRIP, passed())
         if answer != value:
             raise Failed(Reason.VALUE, "GET did not give what SET had stored")
+
+
+@contextmanager
+def _explained(stage: str) -> Iterator[None]:
+    """What the server refuses becomes a Failed, so that the next has its turn; a lost connection ends the run."""
+    try:
+        yield
+    except exceptions.ConnectionError as error:
+        if isinstance(error, _REFUSED):
+            raise explain(error, stage) from error
+        raise
+    except exceptions.RedisError as error:
+        raise explain(error, stage) from error
 
 
 def _note_connection(connection: Any, measurement: Measurement) -> None:
@@ -190,29 +282,3 @@ def _note_connection(connection: Any, measurement: Measurement) -> None:
         note_address(connection.address, measurement)
     if getattr(connection, "shown", None):
         certificates.note(connection.shown, measurement)
-
-
-def _explain(error: exceptions.RedisError, stage: str) -> Failed:
-    match error:
-        case exceptions.AuthenticationError() | exceptions.AuthorizationError():
-            return Failed(Reason.AUTH, f"access was denied: {error}")
-        case exceptions.AuthenticationWrongNumberOfArgsError() | exceptions.NoPermissionError():
-            return Failed(Reason.AUTH, f"{stage}: {error}")
-        case exceptions.BusyLoadingError():
-            return Failed(Reason.UNAVAILABLE, "the server is loading its data")
-        case exceptions.ReadOnlyError() | exceptions.OutOfMemoryError() | exceptions.ClusterDownError():
-            return Failed(Reason.UNAVAILABLE, f"{stage}: {error}")
-        case exceptions.ConnectionError():
-            cause = error.__cause__ or error.__context__
-            if isinstance(cause, Failed):
-                return cause
-            if isinstance(cause, OSError):
-                return from_os_error(cause)
-            if isinstance(cause, exceptions.RedisError):
-                return _explain(cause, stage)
-            return Failed(Reason.RESET, f"{stage}: {error}")
-        case exceptions.ResponseError():
-            denied = str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM"))
-            return Failed(Reason.AUTH if denied else Reason.QUERY, f"{stage}: {error}")
-        case _:
-            return Failed(Reason.PROTOCOL, f"{stage}: {error}")

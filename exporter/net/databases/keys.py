@@ -1,19 +1,19 @@
-"""Gauges from a Redis server: the lengths and values of keys, found by a bounded SCAN, and what INFO tells."""
+"""Gauges from a Redis server: the lengths and values of keys, measurement by a bounded SCAN, and what INFO tells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.measure.gauges import LABEL_LIMIT, Gauge, LabelName
+from deploywatch.exporter.measure.gauges import Gauge, LabelName
+from deploywatch.exporter.net.databases.conversation import Conversation, Word
 from deploywatch.exporter.probing import Measurement
-from deploywatch.exporter.results import Failed, Family, Reason
+from deploywatch.exporter.results import Dropped, Failed, Family, Reason
 
 Statistics = Literal["memory", "clients", "replication"]
-Word = str | bytes | int
 
 _LENGTH: Mapping[bytes, str] = {
     b"list": "LLEN",
@@ -58,35 +58,22 @@ class KeyGauge(Gauge):
             raise ValueError("`read: count` counts the keys of a pattern; give it a key with a `*`, and no label")
         if self.read != "count" and ("*" in self.key) is not (self.label is not None):
             raise ValueError("a key with a `*` needs a label for what stands in its place, and one without needs none")
+        if self.type == "counter" and self.read != "value":
+            raise ValueError("a length or a count of keys falls as well, so it is a gauge; a counter needs read: value")
         return self
 
 
-class Conversation:
-    """Commands to a server and their answers, over one connection of the redis library."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-
-    async def ask(self, *words: Word) -> Any:
-        """One command, and its answer."""
-        await self.connection.send_command(*words)
-        return await self.connection.read_response()
-
-    async def ask_all(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
-        """Several commands at once, and their answers in order."""
-        if not commands:
-            return []
-        await self.connection.send_packed_command(self.connection.pack_commands(commands))
-        return [await self.connection.read_response() for _ in commands]
-
-
 async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, measurement: Measurement) -> None:
-    """Add the samples of a gauge; a key that is not there has no value, and the length 0."""
+    """Add the samples of a gauge; a key that is not there has no value, the length 0, and as a counter the value 0."""
     family = gauge.family(name)
     if "*" not in gauge.key:
         for number in await _numbers(talk, [gauge.key.encode()], gauge):
             if number is not None:
                 measurement.add(family, number)
+            elif gauge.type == "counter":
+                measurement.add(family, 0)
+            else:
+                measurement.dropped[Dropped.NULL_VALUE] += 1
         return
     keys = await _scan(talk, name, gauge)
     if gauge.read == "count":
@@ -94,10 +81,20 @@ async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, measurement:
         return
     before, _, after = gauge.key.encode().partition(b"*")
     label = gauge.label or ""
+    samples: dict[str, float] = {}
     for key, number in zip(keys, await _numbers(talk, keys, gauge), strict=True):
-        if number is not None:
-            middle = key[len(before) : len(key) - len(after)]
-            measurement.add(family, number, **{label: middle.decode("utf-8", "replace")[:LABEL_LIMIT]})
+        if number is None:
+            # It has expired since it was seen.
+            measurement.dropped[Dropped.NULL_VALUE] += 1
+            continue
+        text = measurement.label(key[len(before) : len(key) - len(after)].decode("utf-8", "replace"))
+        if text in samples:
+            raise Failed(
+                Reason.VALUE, f'gauge {name} has more than one key for {{{label}="{text}"}}; tell them apart in that'
+            )
+        samples[text] = number
+    for text, number in samples.items():
+        measurement.add(family, number, **{label: text})
 
 
 async def note_info(talk: Conversation, wanted: Iterable[Statistics], measurement: Measurement) -> None:
@@ -105,6 +102,8 @@ async def note_info(talk: Conversation, wanted: Iterable[Statistics], measuremen
     for section in wanted:
         text = await talk.ask("INFO", section)
         fields = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
+        if not fields.keys() & (_INFO[section].keys() | {"role"}):
+            raise Failed(Reason.VALUE, f"INFO {section} says nothing here; leave {section} out of collect")
         for key, family in _INFO[section].items():
             if key in fields:
                 measurement.add(family, float(fields[key]))
@@ -116,17 +115,26 @@ async def note_info(talk: Conversation, wanted: Iterable[Statistics], measuremen
 
 
 async def _scan(talk: Conversation, name: str, gauge: KeyGauge) -> list[bytes]:
+    """The keys of a pattern, of every node of a cluster."""
     keys: dict[bytes, None] = {}
-    cursor: Word = 0
     most = 1_000_000 if gauge.read == "count" else gauge.max_keys
-    for _ in range(_SCAN_CALLS):
-        cursor, page = await talk.ask("SCAN", cursor, "MATCH", gauge.key, "COUNT", _SCAN_COUNT)
-        keys |= dict.fromkeys(page)
-        if len(keys) > most:
-            raise Failed(Reason.TOO_LARGE, f"gauge {name}: more than {most} keys match {gauge.key}")
-        if int(cursor) == 0:
-            return sorted(keys)
-    raise Failed(Reason.TOO_LARGE, f"gauge {name}: more than {_SCAN_CALLS} calls of SCAN would be needed")
+    calls = 0
+    for node in await talk.nodes():
+        cursor: Word = 0
+        while True:
+            cursor, page = await node.ask("SCAN", cursor, "MATCH", gauge.key, "COUNT", _SCAN_COUNT)
+            keys |= dict.fromkeys(page)
+            calls += 1
+            if len(keys) > most:
+                raise Failed(
+                    Reason.TOO_LARGE,
+                    f"gauge {name}: more than {most} keys match {gauge.key}; at least {len(keys)} do",
+                )
+            if int(cursor) == 0:
+                break
+            if calls >= _SCAN_CALLS:
+                raise Failed(Reason.TOO_LARGE, f"gauge {name}: more than {_SCAN_CALLS} calls of SCAN would be needed")
+    return sorted(keys)
 
 
 async def _numbers(talk: Conversation, keys: Sequence[bytes], gauge: KeyGauge) -> list[float | None]:
@@ -148,6 +156,9 @@ def _number(value: bytes | None, gauge: KeyGauge) -> float | None:
     if value is None:
         return None
     try:
-        return float(value)
+        number = float(value)
     except ValueError as error:
         raise Failed(Reason.VALUE, f"{gauge.key} holds a value that is not a number") from error
+    if gauge.type == "counter" and not number >= 0:
+        raise Failed(Reason.VALUE, f"{gauge.key} holds {number:g}, and a counter is never below 0")
+    return number

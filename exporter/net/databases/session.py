@@ -14,10 +14,11 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 
+from deploywatch.exporter.net.databases.dsn import Dsn, Host
 from deploywatch.exporter.net.dial import Dialer, Route, permit
 from deploywatch.exporter.net.tls import TlsClient, context_for
 from deploywatch.exporter.probing import Measurement
-from deploywatch.exporter.results import Reason
+from deploywatch.exporter.results import Failed, Reason
 
 PATIENCE = 600.0
 """Seconds after which a session that does not come about, or does not end, is given up.
@@ -26,11 +27,21 @@ Ten times PostgreSQL's authentication_timeout: its server has ended such a sessi
 for good; and behind a proxy that forgot the connection, the probe works again at last.
 """
 
+SILENT = "login: the server took the connection and says nothing"
+"""The stage of a server that accepts connections and does not answer, as one that is frozen."""
+
+_SHARED = 0.9
+_NEXT_HOST = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.exceptions.TargetServerAttributeNotMatched,
+)
+
 
 class Session:
     """The only session of a probe on its database; `dialer` knows where the last connection went."""
 
-    def __init__(self, dsn: str, tls: TlsClient | None = None) -> None:
+    def __init__(self, dsn: Dsn, tls: TlsClient | None = None) -> None:
         self._dsn = dsn
         self._tls = tls
         self._turn = asyncio.Lock()
@@ -50,7 +61,7 @@ class Session:
                 if self._leaving:
                     await asyncio.wait({self._leaving})
             with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT):
-                connection = await self._connected(Route(allowed=measurement.allowed))
+                connection = await self._connected(measurement)
             try:
                 yield connection
             finally:
@@ -58,10 +69,11 @@ class Session:
         finally:
             self._turn.release()
 
-    async def _connected(self, route: Route) -> Any:
+    async def _connected(self, measurement: Measurement) -> Any:
+        route = Route(allowed=measurement.allowed)
         if self._attempt is None:
             self.dialer = Dialer(route, server_name=self._tls.server_name if self._tls else None)
-            self._attempt = asyncio.create_task(self._connect(self.dialer))
+            self._attempt = asyncio.create_task(self._connect(self.dialer, measurement.remaining()))
             self._attempt.add_done_callback(self._ended)
         attempt, dialer = self._attempt, self.dialer
         self._wanted = True
@@ -69,6 +81,9 @@ class Session:
             await asyncio.wait({attempt})
         except asyncio.CancelledError:
             self._wanted = False
+            if dialer and dialer.reached:
+                # As `port` tells them apart: somebody listens, and says nothing.
+                measurement.stage, measurement.overdue = SILENT, Reason.DEADLINE
             if attempt.done():
                 self._ended(attempt)
             elif dialer and dialer.reached is None:
@@ -86,11 +101,40 @@ class Session:
                 raise
         return connection
 
-    async def _connect(self, dialer: Dialer) -> Any:
+    async def _connect(self, dialer: Dialer, limit: float) -> Any:
+        """A connection to the first host that gives one of the kind that is asked for; else the last host's error."""
+        dsn = self._dsn
+        # With several hosts one that hangs must leave time for the next.
+        patience = dsn.connect_timeout or (limit * _SHARED / len(dsn.hosts) if len(dsn.hosts) > 1 else None)
+        last: Exception = Failed(Reason.DNS, "the URL names no host")
+        for wanted in dsn.wanted:
+            for place in dsn.hosts:
+                dialer.reached = None
+                try:
+                    async with asyncio.timeout(patience):
+                        return await self._connect_to(place, wanted, dialer)
+                except TimeoutError as error:
+                    last = self._silent(error, dialer, patience)
+                except (OSError, *_NEXT_HOST) as error:
+                    last = error
+                except Failed as error:
+                    last = error
+        raise last
+
+    def _silent(self, error: TimeoutError, dialer: Dialer, patience: float | None) -> Exception:
+        if patience is None or dialer.reached is None:
+            return error
+        return Failed(Reason.DEADLINE, f"not done within {patience:g} s; it was at: {SILENT}")
+
+    async def _connect_to(self, place: Host, wanted: str | None, dialer: Dialer) -> Any:
         more: dict[str, Any] = {"ssl": context_for(self._tls)} if self._tls else {}
-        if "application_name" not in self._dsn:
+        if place:
+            more |= {"host": place[0], "port": place[1]}
+        if "application_name" not in self._dsn.url:
             more["server_settings"] = {"application_name": "deploywatch"}
-        return await asyncpg.connect(self._dsn, timeout=PATIENCE, statement_cache_size=0, loop=dialer, **more)
+        if wanted:
+            more["target_session_attrs"] = wanted
+        return await asyncpg.connect(self._dsn.url, timeout=PATIENCE, statement_cache_size=0, loop=dialer, **more)
 
     def _ended(self, attempt: asyncio.Task[Any]) -> None:
         """An attempt has come to its end; when nobody waits for it, what came of it is left again, once."""
@@ -121,7 +165,7 @@ async def _leave(connection: Any) -> None:
 _SESSIONS: WeakValueDictionary[Hashable, Session] = WeakValueDictionary()
 
 
-def session_for(key: Hashable, dsn: str, tls: TlsClient | None) -> Session:
+def session_for(key: Hashable, dsn: Dsn, tls: TlsClient | None) -> Session:
     """The session of this key, the same for all who have the same while one of them lives."""
     session = _SESSIONS.get(key)
     if session is None:

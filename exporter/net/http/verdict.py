@@ -10,13 +10,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import Gauge, GaugeName, LabelName
+from deploywatch.exporter.net.health_body import HealthUnits, note_health, read
 from deploywatch.exporter.net.http import body
 from deploywatch.exporter.net.http.assertions import AssertionField
 from deploywatch.exporter.net.http.client import HeaderName
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.probing import Measurement
-from deploywatch.exporter.results import Failed, Reason
+from deploywatch.exporter.results import Failed, Failures, Reason
 from deploywatch.quantity import Duration
 
 _STATUS = re.compile(r"[1-5](?:[0-9]{2}|xx)")
@@ -32,11 +33,12 @@ Status = Annotated[str, BeforeValidator(str), AfterValidator(_status)]
 
 
 class Expect(Settings):
-    """What the answer must be; `format: health` reads the body {status, uptime, version, checks}."""
+    """What the answer must be; `format: health` reads what a service says of its own health."""
 
     status: tuple[Status, ...] = ("2xx",)
     headers: dict[HeaderName, Pattern] = Field(default_factory=dict)
     format: Literal["any", "json", "health"] = "any"
+    health: HealthUnits = HealthUnits()
     body: Pattern | None = None
     body_not: Pattern | None = None
     values: tuple[AssertionField, ...] = ()
@@ -63,6 +65,7 @@ class JsonGauge(Gauge):
 
     path: str = Field(min_length=1)
     label: LabelName | None = None
+    max_series: int = Field(default=100, ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _one_star(self) -> Self:
@@ -70,6 +73,18 @@ class JsonGauge(Gauge):
         if stars > 1 or (stars == 1) is not (self.label is not None):
             raise ValueError("a path has a `*` where a label is given, and only one; write {path: queues.*, label: id}")
         return self
+
+    def note(self, name: str, document: Any, measurement: Measurement) -> None:
+        """Add what the document has to `measurement`, as the metric `name`."""
+        family = self.family(name)
+        try:
+            numbers = list(body.pick(document, self.path, self.max_series))
+        except Failed as failed:
+            raise Failed(failed.reason, f"gauge {name}: {failed.detail}") from failed
+        for key, number in numbers:
+            if number < 0 and self.type == "counter":
+                raise Failed(Reason.VALUE, f"gauge {name}: {number:g} is below 0, where no counter can be")
+            measurement.add(family, number, **({self.label: measurement.label(key)} if self.label else {}))
 
 
 Gauges = dict[GaugeName, JsonGauge]
@@ -88,8 +103,9 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
         await _judge_text(response, expect, measurement)
         document = _judge_document(response, expect, gauges, measurement)
     except Failed as failed:
-        # A bad status explains a bad body, and not the other way round; but the health body is read all the same.
-        problem = problem or failed
+        # A bad status explains a bad body, and not the other way round; but what a service says of itself is kept.
+        said = problem is not None and failed.reason is Reason.UNHEALTHY
+        problem = Failed(Reason.STATUS, f"{problem.detail}; {failed.detail}") if problem and said else problem or failed
     if expect.within and took > expect.within.total_seconds():
         problem = problem or Failed(
             Reason.LATENCY, f"took {took * 1000:.0f} ms, more than {expect.within.total_seconds() * 1000:.0f} ms"
@@ -129,15 +145,18 @@ def _judge_document(response: Response, expect: Expect, gauges: Gauges, measurem
     if not gauges and not expect.values and expect.format == "any":
         return None
     _need_all(response)
-    document = body.parse(response.body)
+    document = (read if expect.format == "health" else body.parse)(response.body)
+    failures = Failures()
     for name, gauge in gauges.items():
-        family = gauge.family(name)
-        for key, number in body.pick(document, gauge.path):
-            measurement.add(family, number, **({gauge.label: key} if gauge.label else {}))
+        with failures.trying(name):
+            gauge.note(name, document, measurement)
     if expect.format == "health":
-        body.note_health(document, measurement)
+        with failures.trying("health"):
+            note_health(document, expect.health, measurement)
     for assertion in expect.values:
-        assertion.check(document)
+        with failures.trying(assertion.path):
+            assertion.check(document)
+    failures.settle()
     return document
 
 

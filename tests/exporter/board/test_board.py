@@ -51,8 +51,8 @@ def bad(clock: ManualClock, reason: Reason = Reason.DNS) -> Result:
     return Result(clock.now(), 0.01, reason, "free text that is no label")
 
 
-def test_nothing_is_exposed_before_the_first_run(board: Board) -> None:
-    assert board.text() == ""
+def test_nothing_but_counters_is_exposed_before_the_first_run(board: Board) -> None:
+    assert "gauge" not in board.text()
     assert list(board.waiting()) == [target().key]
 
 
@@ -72,7 +72,20 @@ def test_a_good_run_is_exposed(board: Board, clock: ManualClock) -> None:
     assert values["probe_redis_ping_seconds"] == 0.001
     assert values["probe_last_run_timestamp_seconds"] == clock.now()
     assert values["probe_runs_total"] == 1
-    assert not [name for name in values if "fail" in name]
+    assert "probe_failure_info" not in "".join(values)
+    assert {value for name, value in values.items() if name.startswith("probe_failures_total")} == {0}
+
+
+def test_every_counter_is_there_at_0_before_it_counts(board: Board, clock: ManualClock) -> None:
+    values = read(board)
+    assert values["probe_runs_total"] == 0
+    assert values["probe_run_duration_seconds_count"] == 0
+    assert {value for name, value in values.items() if name.startswith("probe_failures_total")} == {0}
+    before = {name for name in values if name.startswith("probe_failures_total")}
+    for reason in (Reason.DNS, Reason.AUTH, Reason.DEADLINE, Reason.QUERY):
+        assert f"probe_failures_total{{reason={reason}}}" in before
+        board.note(target(), bad(clock, reason))
+    assert {name for name in read(board) if name.startswith("probe_failures_total")} == before
 
 
 def test_a_failed_run_says_why_in_a_bounded_label(board: Board, clock: ManualClock) -> None:
@@ -121,16 +134,16 @@ def test_a_series_that_a_probe_gives_twice_is_exposed_once(board: Board, clock: 
 
 def test_an_unchanged_target_keeps_its_counters_over_a_reload(board: Board, clock: ManualClock) -> None:
     board.note(target(), good(clock))
-    board.set_up([target(), target("second")], {}, BUCKETS)
+    board.set_up([target()], {}, BUCKETS)
     assert read(board)["probe_runs_total"] == 1
 
 
 def test_a_changed_or_removed_target_is_gone(board: Board, clock: ManualClock) -> None:
     board.note(target(), good(clock))
     board.set_up([target(url="redis://elsewhere")], {}, BUCKETS)
-    assert board.text() == ""
+    assert read(board)["probe_runs_total"] == 0
     board.note(target(), good(clock))
-    assert board.text() == "", "a late result of what was there before is dropped"
+    assert read(board)["probe_runs_total"] == 0, "a late result of what was there before is dropped"
     board.set_up([], {}, BUCKETS)
     board.note(target(url="redis://elsewhere"), good(clock))
     assert board.text() == ""

@@ -101,7 +101,7 @@ async def http(house: House) -> AsyncIterator[Stage]:
                 "probe_application_memory_ratio{probe=health}": 0.5,
                 "probe_application_requests_per_second{probe=health}": 2,
             },
-            untold=frozenset({"probe_tls_verify_failure_info"}),
+            untold=frozenset({"probe_tls_verify_failure_info", "probe_application_cpu_seconds_total"}),
         )
 
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from deploywatch.exporter.net.http.assertions import Assertion, parse_assertion
 from deploywatch.exporter.net.http.encoding import Coding, decode
 from deploywatch.exporter.net.http.response_parser import read_response
-from deploywatch.exporter.results import Failed, Reason
+from deploywatch.exporter.results import Dropped, Failed, Reason
 from tests.exporter.support import Talk, Web, measured, probe
 
 QUEUES = {"a": {"n": 1}, "b": {"n": 2}}
@@ -138,10 +138,45 @@ async def test_each_of_several_numbers_becomes_a_series(web: Web) -> None:
     assert in_list["queue_length{queue_id=0}"] == 7
 
 
-async def test_no_more_than_a_hundred_series_come_of_a_star(web: Web) -> None:
+async def test_more_series_of_a_star_than_are_allowed_are_the_reason_with_their_number(web: Web) -> None:
     gauges = {"size": {"path": "*", "label": "key", "help": "S."}}
-    result = await asked(web, {str(number): number for number in range(1000)}, gauges=gauges)
-    assert sum(name.startswith("size{") for name in measured(result)) == 100
+    document = {str(number): number for number in range(150)}
+    result = await asked(web, document, gauges=gauges)
+    assert (result.reason, "150 values" in result.detail) == (Reason.TOO_LARGE, True)
+    assert not any(name.startswith("size{") for name in measured(result))
+    allowed = await asked(web, document, gauges={"size": {**gauges["size"], "max_series": 150}})
+    assert allowed.success, allowed.detail
+    assert sum(name.startswith("size{") for name in measured(allowed)) == 150
+
+
+async def test_every_gauge_is_tried_and_the_bad_ones_are_named(web: Web) -> None:
+    gauges = {name: {"path": path, "help": "H."} for name, path in (("a", "a"), ("b", "no"), ("c", "c"), ("d", "no"))}
+    result = await asked(web, {"a": 1, "c": 3}, gauges=gauges)
+    assert (result.reason, result.detail) == (Reason.VALUE, "gauge b: the body has nothing at no; also failed: d")
+    assert measured(result).items() >= {"a": 1, "c": 3}.items()
+
+
+async def test_labels_that_become_one_when_they_are_cut_are_the_reason(web: Web) -> None:
+    document = {"x" * 130: 1, "x" * 131: 2}
+    result = await asked(web, document, gauges={"size": {"path": "*", "label": "key", "help": "S."}})
+    assert result.reason is Reason.VALUE
+    assert "more than one value for size{key='xxx" in result.detail
+    assert result.dropped == {Dropped.LABEL_CUT: 2, Dropped.REPEATED_SERIES: 1}
+
+
+async def test_what_only_rises_is_a_counter(web: Web) -> None:
+    gauges = {"revenue_total": {"path": "revenue", "type": "counter", "help": "Revenue in euros."}}
+    result = await asked(web, {"revenue": 129.5}, gauges=gauges)
+    assert [(s.family.type, s.value) for s in result.samples if s.family.name == "revenue_total"] == [
+        ("counter", 129.5)
+    ]
+    assert (await asked(web, {"revenue": -1}, gauges=gauges)).reason is Reason.VALUE
+
+
+@pytest.mark.parametrize(("name", "kind"), [("revenue_total", "gauge"), ("revenue", "counter"), ("a_bucket", "gauge")])
+async def test_a_name_that_promises_another_type_is_refused(name: str, kind: str) -> None:
+    with pytest.raises(ValidationError, match=r"promise|called"):
+        await probe(kind="http", url="http://a/", gauges={name: {"path": "a", "help": "S.", "type": kind}})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import redis.asyncio
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
+from deploywatch.exporter.probes.redis import SILENT
 from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, measured, probe, silent
 
@@ -108,7 +109,7 @@ async def test_the_deadline_alone_ends_a_run_whatever_timeout_the_url_asks_for(
     tcp: Callable[[Talk], Awaitable[int]],
 ) -> None:
     result = await probe(0.5, kind="redis", url=f"redis://127.0.0.1:{await tcp(silent)}/0?socket_timeout=0.01")
-    assert (result.reason, result.detail) == (Reason.CONNECT_TIMEOUT, "not done within 0.5 s; it was at: connect")
+    assert (result.reason, result.detail) == (Reason.DEADLINE, f"not done within 0.5 s; it was at: {SILENT}")
 
 
 async def test_a_server_that_is_no_redis_is_the_reason(tcp: Callable[[Talk], Awaitable[int]]) -> None:

@@ -95,7 +95,7 @@ async def test_more_keys_than_allowed_are_the_reason(any_redis: Running, client:
     result = await gauged(any_redis, key="queue:*", label="queue_id", max_keys=10)
     assert (result.reason, result.detail) == (
         Reason.TOO_LARGE,
-        "gauge queue_length: more than 10 keys match queue:*",
+        "gauge queue_length: more than 10 keys match queue:*; at least 11 do",
     )
 
 
