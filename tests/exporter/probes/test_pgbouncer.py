@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from deploywatch.demo.processes import Processes, wait_until
+from deploywatch.demo.processes import Child, Processes, wait_until
 from deploywatch.demo.servers import PASSWORD, Running
 from deploywatch.exporter.results import Reason
 from tests.exporter.support import probe
@@ -19,8 +19,9 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not instal
 
 
 @pytest.fixture
-def pooler(processes: Processes, workshop: Path, postgres_server: Running) -> Callable[..., str]:
+def pooler(processes: Processes, workshop: Path, postgres_server: Running) -> Iterator[Callable[..., str]]:
     """Start a PgBouncer before the PostgreSQL, with more settings; gives its URL."""
+    children: list[Child] = []
 
     def start(*settings: str, backend: int = postgres_server.port) -> str:
         port = processes.free_port()
@@ -39,10 +40,14 @@ def pooler(processes: Processes, workshop: Path, postgres_server: Running) -> Ca
         for path in (folder, users, config):
             shutil.chown(path, "postgres", "postgres")
         child = processes.start(f"pgbouncer-{port}", [str(PROGRAM), config], user="postgres", folder=folder)
+        children.append(child)
         wait_until(lambda: b"process up" in child.log.read_bytes(), within=30, what="start PgBouncer", child=child)
         return f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"
 
-    return start
+    yield start
+    for child in children:
+        # It would keep its sessions on the server, where other tests count theirs.
+        child.stop()
 
 
 async def test_queries_go_through_it_in_transaction_mode(pooler: Callable[..., str]) -> None:
