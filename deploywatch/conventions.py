@@ -35,6 +35,11 @@ class AlertAnnotation:
     RUNBOOK_URL: Final = "runbook_url"
     DASHBOARD_URL: Final = "dashboard_url"
 
+    # What others call the same, in the order in which they are asked.
+    MESSAGES: Final = ("message", "msg", "title")
+    RUNBOOKS: Final = (RUNBOOK_URL, "runbook", "runbookURL", "runbook_link")
+    DASHBOARDS: Final = (DASHBOARD_URL, "dashboard", "dashboardURL", "dashboard_link", "__dashboardURL__")
+
 
 SEVERITIES: Final = ("critical", "high", "medium", "low")
 """From worst to least."""

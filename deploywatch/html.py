@@ -20,13 +20,25 @@ body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem; max-width: 90rem }}
 nav a, form * {{ margin-right: .75rem }}
 table {{ border-collapse: collapse }}
 td, th {{ padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884 }}
-td {{ overflow-wrap: anywhere }}
+td, h1, p {{ overflow-wrap: anywhere }}
 th {{ min-width: 5.5rem }}
 pre {{ overflow-x: auto; padding: 1rem; border: 1px solid #8884 }}
 .healthy {{ color: light-dark(#176f2c, #6fcf86) }}
 .unhealthy {{ color: light-dark(#b3261e, #ff8a80); font-weight: bold }}
 .unknown {{ color: light-dark(#595959, #b0b0b0) }}
 .said {{ white-space: pre-wrap }}
+@media (max-width: 40rem) {{
+body {{ margin: 1rem }}
+h1 {{ font-size: 1.4rem }}
+nav a {{ display: inline-block; padding: .25rem 0 }}
+thead {{ display: none }}
+tr {{ display: block; padding: .5rem 0; border-bottom: 1px solid #8888 }}
+td {{ display: flex; gap: .75rem; border: 0; padding: .1rem 0 }}
+td:empty {{ display: none }}
+td[data-title]::before {{
+  content: attr(data-title); flex: 0 0 6rem; font-weight: normal; color: light-dark(#595959, #b0b0b0)
+}}
+}}
 </style>
 </head>
 <body>
@@ -77,10 +89,14 @@ def link(path: str, text: str) -> Markup:
 def table(titles: Sequence[str], rows: Iterable[tuple[str, Sequence[Text]]], *, identifier: str) -> Markup:
     """A table; each row with its class and cells."""
     head = element("thead", element("tr", *(element("th", title, scope="col") for title in titles)))
-    body = element(
-        "tbody", *(element("tr", *(element("td", cell) for cell in cells), class_=kind) for kind, cells in rows)
-    )
+    body = element("tbody", *(element("tr", *_cells(titles, cells), class_=kind) for kind, cells in rows))
     return element("table", head, body, id=identifier)
+
+
+def _cells(titles: Sequence[str], cells: Sequence[Text]) -> Iterable[Markup]:
+    """The cells of a row; on a narrow screen, where the head is not shown, each bears its title."""
+    for title, cell in zip(titles, cells, strict=True):
+        yield element("td", cell, **({"data-title": title} if title else {}))
 
 
 def choice(name: str, label: str, options: Iterable[str], chosen: str) -> Markup:

@@ -37,7 +37,10 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """One alert as templates see it; every text comes from the alert and is data, never template."""
+    """One alert as templates see it; every text comes from the alert and is data, never template.
+
+    `source_url` leads to the query that raised it, in Prometheus or wherever it was judged.
+    """
 
     name: str
     firing: bool
@@ -52,6 +55,7 @@ class AlertView:
     ends_at: datetime | None
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    source_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,8 @@ class Story:
     until when an approval is waited for; `approve_url` and `reject_url` must lead to a page that asks, because mail
     scanners and link previews open links. `cause` and `prevention` are what a resolution knows of both. `deployment` is
     the last before the incident, where it was recent. `bridge` is where people meet about it. `rollback_said` is what
-    the timeline last said of a rollback, for the incident's first message.
+    the timeline last said of a rollback, for the incident's first message. `headline` says what happened in a few
+    words, where the event alone does not.
     """
 
     event: Event
@@ -162,6 +167,7 @@ class Story:
     deployment: DeploymentView | None = None
     bridge: str = ""
     rollback_said: str = ""
+    headline: str = ""
 
 
 @dataclass(frozen=True, slots=True)

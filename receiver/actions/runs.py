@@ -92,7 +92,8 @@ def refuse(
     """Say on the timeline and to people that an action is not done, and why."""
     now, text = context.clock(), f"{action} refused ({reason}): {detail}"
     timeline.write(connection, incident.id, now, kinds.of_action(action, "refused"), text)
-    tell(connection, context.settings, incident, Event.UPDATE, now, once=f"{action}:{reason}", note=text)
+    more = {"headline": f"{action.replace('_', ' ').capitalize()} refused"}
+    tell(connection, context.settings, incident, Event.UPDATE, now, once=f"{action}:{reason}", note=text, more=more)
 
 
 def begun_since(connection: Connection, action: str, since: datetime, *target: str) -> int:
@@ -133,9 +134,12 @@ def _close(
     closed = {"state": state, "detail": result.detail[:2000], "finished_at": now}
     connection.execute(update(action_runs).where(row).values(**closed))
     how = {"good": "done", "failed": "failed", "unknown": "nobody knows whether it happened"}[state]
+    headline = {"headline": f"{what[:1].upper()}{what[1:]}: {how}"}
     text = f"{what}: {how} after {format_duration(_whole(now - began))}: {result.detail}"
     timeline.write(connection, incident.id, now, kinds.of_action(job.kind, state), text)
-    tell(connection, context.settings, incident, Event.UPDATE, now, once=f"{job.kind}:{number}", note=text)
+    tell(
+        connection, context.settings, incident, Event.UPDATE, now, once=f"{job.kind}:{number}", note=text, more=headline
+    )
     if not result.good:
         escalate.at_once(connection, context.settings, incident, now, why=text, once=f"{job.kind}:{number}")
     if after is not None:

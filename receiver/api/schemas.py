@@ -55,7 +55,7 @@ class IncidentAnswer(TypedDict):
 
 
 class AlertAnswer(TypedDict):
-    """One alert of an incident."""
+    """One alert of an incident; `generator_url` leads to the query that raised it."""
 
     name: str
     firing: bool
@@ -64,6 +64,7 @@ class AlertAnswer(TypedDict):
     ends_at: Time | None
     labels: dict[str, str]
     annotations: dict[str, str]
+    generator_url: str
 
 
 class CheckAnswer(TypedDict):

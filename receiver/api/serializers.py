@@ -81,6 +81,7 @@ def whole_json(connection: Connection, settings: ReceiverConfig, wanted: int, cl
                 "ends_at": iso(alert.ends_at),
                 "labels": dict(alert.labels),
                 "annotations": dict(alert.annotations),
+                "generator_url": alert.source_url,
             }
             for alert in alerts.views(connection, wanted)
         ],

@@ -84,8 +84,9 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 
 def wanted(settings: ReceiverConfig) -> tuple[str, ...]:
-    """Whom an escalation reaches that names nobody: those of the config, or every channel."""
-    return settings.escalation.channels or tuple(settings.channels)
+    """Whom an escalation reaches that names nobody: those of the config, or every channel of ours."""
+    outside = settings.outside_channels
+    return settings.escalation.channels or tuple(name for name in settings.channels if name not in outside)
 
 
 def due_at(connection: Connection, job: Job) -> datetime:

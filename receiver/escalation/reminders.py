@@ -74,7 +74,8 @@ async def review(context: Context, job: Job) -> Outcome:
         within = format_duration(context.settings.response.review.within)
         text = f"the review of a {incident.severity} incident is required within {within}, and not marked as done"
         who = (TEAM_LEAD, incident.commander or PRIMARY)
-        _remind(connection, context, incident, context.clock(), text, once="review", who=who, event=Event.UPDATE)
+        now, head = context.clock(), "Review is overdue"
+        _remind(connection, context, incident, now, text, once="review", who=who, event=Event.UPDATE, headline=head)
 
     return done(Verdict.SENT, record)
 
@@ -90,6 +91,7 @@ def _remind(
     who: Iterable[str],
     due: datetime | None = None,
     event: Event = Event.REMINDER,
+    headline: str = "",
 ) -> None:
     called = reach(context.settings.oncall, who, incident.service, now)
     known = [name for name in called.channels if name in context.settings.channels]
@@ -108,7 +110,7 @@ def _remind(
         once=once,
         note=note,
         channels=channels,
-        more={"next_update": due} if due else None,
+        more={**({"next_update": due} if due else {}), **({"headline": headline} if headline else {})},
     )
 
 

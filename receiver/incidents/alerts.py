@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -130,21 +130,28 @@ def _alert_row(
 def view(alert: Alert, severity: str) -> AlertView:
     """An alert as templates see it."""
     annotations = alert.annotations
+    summary, message = annotations.get(AlertAnnotation.SUMMARY, ""), first_of(annotations, AlertAnnotation.MESSAGES)
     return AlertView(
         name=alert.name,
         firing=alert.firing,
         severity=severity,
-        summary=annotations.get(AlertAnnotation.SUMMARY, ""),
-        description=annotations.get(AlertAnnotation.DESCRIPTION, ""),
+        summary=summary or message,
+        description=annotations.get(AlertAnnotation.DESCRIPTION, "") or (message if summary else ""),
         value=annotations.get(AlertAnnotation.VALUE, ""),
         threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),
-        runbook_url=annotations.get(AlertAnnotation.RUNBOOK_URL, ""),
-        dashboard_url=annotations.get(AlertAnnotation.DASHBOARD_URL, ""),
+        runbook_url=first_of(annotations, AlertAnnotation.RUNBOOKS),
+        dashboard_url=first_of(annotations, AlertAnnotation.DASHBOARDS),
+        source_url=alert.generator_url,
         starts_at=alert.starts_at,
         ends_at=alert.ends_at,
         labels=alert.labels,
         annotations=annotations,
     )
+
+
+def first_of(annotations: Mapping[str, str], names: Iterable[str]) -> str:
+    """The first of these annotations that says something; an empty text where none does."""
+    return next((annotations[name] for name in names if annotations.get(name)), "")
 
 
 def _alert(row: RowMapping) -> Alert:

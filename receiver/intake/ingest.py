@@ -173,7 +173,7 @@ class Ingest:
 
     def _open(self, alert: Alert, severity: Severity, key: str) -> int:
         service, environment = target(alert)
-        title = alert.annotations.get(AlertAnnotation.SUMMARY) or alert.name
+        title = incident_alerts.view(alert, severity).summary or alert.name
         incident = store.add(
             self.connection,
             Incident(

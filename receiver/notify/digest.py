@@ -16,6 +16,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, enqueue, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.store.schema import timeline
 from deploywatch.receiver.suppression import gate
 
@@ -53,12 +54,18 @@ async def handle(context: Context, job: Job) -> Outcome:
                 Event.UPDATE,
                 now,
                 once=f"{KIND}:{now.isoformat()}",
-                note=note[:_NOTE_LIMIT],
+                note=note if len(note) <= _NOTE_LIMIT else f"{note[:_NOTE_LIMIT]}… (more on the timeline)",
+                more={"headline": _headline(lines)},
                 channels=heard(connection, fresh),
             )
 
     _, lines = await context.store.read(lambda connection: _untold(connection, incident.id))
     return Outcome(State.READY, "told what joined", every, record) if lines else retry("nothing joined", every)
+
+
+def _headline(lines: Sequence[str]) -> str:
+    """What happened in a few words: the only line, which says how many alerts joined, or that there were several."""
+    return line(lines[0], 90) if len(set(lines)) == 1 else "More alerts joined"
 
 
 def _untold(connection: Connection, incident_id: int) -> tuple[datetime | None, Sequence[str]]:

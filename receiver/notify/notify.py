@@ -45,8 +45,12 @@ from deploywatch.receiver.store.schema import jobs, threads
 from deploywatch.receiver.suppression import gate, holding
 
 # What begins waits for the end of a silent window; the end of what people heard of is told all the same.
-_NEWS = frozenset({Event.OPENED, Event.WORSENED})
+_NEWS = frozenset({Event.OPENED, Event.WORSENED, Event.DEGRADATION})
 KIND = "deliver"
+OUTSIDE_HEARS = frozenset({Event.ESCALATED, Event.RESOLVED})
+"""What somebody outside is told: that they are asked, and the end."""
+DEGRADED = "performance_degradation"
+"""The incident type of what is slower or worse than before and does not call for a page."""
 _AGAIN = "again:"
 """Begins the keys of messages that a channel has refused: they wait for somebody to mend it, and block nothing."""
 log = logs.get("notify")
@@ -70,6 +74,8 @@ def tell(
     `more` are further fields of the Story, such as `expires` or `eta`.
     """
     channels = tuple(incident.channels if channels is None else channels)
+    if event not in OUTSIDE_HEARS:
+        channels = tuple(name for name in channels if name not in settings.outside_channels)
     ruling = gate.look(connection, settings, incident, now, asker=gate.Asker.TELLS) if event in _NEWS else gate.GO
     if channels and ruling.hold:
         hold = ruling.hold
@@ -363,7 +369,13 @@ def _pack(rollback: RollbackView | None) -> dict[str, Any] | None:
 
 def _queue_action(case: Case) -> None:
     incident = case.incident
-    tell(case.connection, case.settings, incident, case.event, case.now, once=incident.severity, note=case.summary)
+    event = Event.DEGRADATION if _is_degradation(case) else case.event
+    tell(case.connection, case.settings, incident, event, case.now, once=incident.severity, note=case.summary)
 
 
 ACTION = Action("notify", _queue_action, {KIND: handle})
+
+
+def _is_degradation(case: Case) -> bool:
+    """Whether it opens an incident that is told by metric, value and impact; what is critical is told as such."""
+    return case.event is Event.OPENED and case.incident.type == DEGRADED and case.incident.severity != "critical"

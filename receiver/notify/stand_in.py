@@ -27,7 +27,7 @@ def choose(connection: Connection, settings: ReceiverConfig, channels: Mapping[s
     tried, reached = _siblings(connection, job, tell)
     if reached:
         return None
-    outside = _outside(settings)
+    outside = settings.outside_channels
     free = [name for name in channels if name in tell and name not in tried and name not in outside]
     states = _states(connection)
     # What delivered last works; of what was never used nothing is known; what failed last comes last.
@@ -75,14 +75,3 @@ def _states(connection: Connection) -> dict[str, bool]:
     for payload, state in connection.execute(query.order_by(jobs.c.finished_at.desc()).limit(_KEPT_JOBS)):
         states.setdefault(payload["channel"], state == State.DONE)
     return states
-
-
-def _outside(settings: ReceiverConfig) -> set[str]:
-    """The channels that are outside contacts' and nobody else's."""
-    theirs = {name for contact in settings.oncall.contacts.values() for name in contact.channels}
-    ours = {name for person in settings.oncall.people.values() for name in person.channels}
-    ours |= {name for team in settings.oncall.teams.values() for name in team.channels}
-    ours |= {name for names in settings.notify.by_severity.values() for name in names} | set(
-        settings.escalation.channels
-    )
-    return theirs - ours

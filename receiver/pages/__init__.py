@@ -29,15 +29,15 @@ class Pages:
         """The open incidents, or with `?status=all` the newest of all, the worst and the newest first."""
         context, every = self._context, request.query.get("status") == "all"
         incidents = await context.store.read(lambda c: store.recent(c, only_open=not every, limit=_MOST))
-        return list_page.page(
-            [incident_json(context.settings, incident) for incident in incidents], every=every, most=_MOST
-        )
+        rows = [incident_json(context.settings, incident) for incident in incidents]
+        return list_page.page(rows, every=every, most=_MOST, prefix=context.settings.path_prefix)
 
     async def _one(self, request: web.Request) -> web.Response:
         wanted, context = number(request), self._context
         incident = await context.store.read(lambda c: whole_json(c, context.settings, wanted, context.clock))
         actions = await context.store.read(lambda c: actions_json(c, wanted))
         if incident is None or actions is None:
-            nothing = html.element("p", f"There is no incident {wanted}. ", html.link("/", "All that are open"))
+            home = html.link(f"{context.settings.path_prefix}/", "All that are open")
+            nothing = html.element("p", f"There is no incident {wanted}. ", home)
             return html.page("No such incident", nothing, status=404)
-        return incident_page.page(incident, actions)
+        return incident_page.page(incident, actions, prefix=context.settings.path_prefix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -14,19 +14,20 @@ from deploywatch.receiver.api.routing import PREFIX
 from deploywatch.receiver.api.schemas import ActionsAnswer, AlertAnswer, CheckAnswer, LineAnswer, WholeIncidentAnswer
 from deploywatch.receiver.pages.format import moment, outward
 
-_ALERTS = ("Alert", "State", "Severity", "Since (UTC)", "Until (UTC)", "Summary", "Where to look")
+_ALERTS = ("Alert", "State", "Severity", "Since (UTC)", "Until (UTC)", "Summary", "Labels", "Where to look")
+_SHOWN_ANYWAY = frozenset({"alertname", "severity"})
 _ACTIONS = ("Action", "State", "Began (UTC)", "Ended (UTC)", "Result")
 _CHECKLIST = ("Item", "When", "What", "Done")
 _TIMELINE = ("At (UTC)", "Who", "What", "Said")
 _ATTACHMENTS = ("Found by investigating", "At (UTC)")
 
 
-def page(incident: WholeIncidentAnswer, actions: ActionsAnswer) -> web.Response:
-    """The incident as the API gives it, for people."""
+def page(incident: WholeIncidentAnswer, actions: ActionsAnswer, *, prefix: str = "") -> web.Response:
+    """The incident as the API gives it, for people; `prefix` stands before every path."""
     number, title = incident["id"], f"{incident['service']}: {incident['title']}"
-    api = f"{PREFIX}/incidents/{number}"
+    api = f"{prefix}{PREFIX}/incidents/{number}"
     links = (
-        html.link("/", "Open incidents"),
+        html.link(f"{prefix}/", "Open incidents"),
         html.link(f"{api}/postmortem", "Post-mortem draft"),
         html.link(api, "API"),
         outward(incident["bridge"], "Where people meet"),
@@ -35,13 +36,13 @@ def page(incident: WholeIncidentAnswer, actions: ActionsAnswer) -> web.Response:
         f"#{number} {title}",
         html.element("h1", title),
         html.element("nav", *links),
+        *_next(incident),
         html.table(("", ""), (("", fact) for fact in _facts(incident)), identifier="facts"),
         *_section("Alerts", _ALERTS, map(_alert, incident["alerts"])),
         *_section("Actions", _ACTIONS, _done(incident, actions)),
-        *_section("Attachments", _ATTACHMENTS, map(_attachment, actions["attachments"])),
+        *_section("Attachments", _ATTACHMENTS, (_attachment(kept, prefix) for kept in actions["attachments"])),
         *_section("Checklist", _CHECKLIST, _checklist(incident)),
         *_section("Timeline", _TIMELINE, (("", _line(entry)) for entry in incident["timeline"])),
-        *_next(incident),
     )
 
 
@@ -88,13 +89,20 @@ def _section(title: str, titles: Sequence[str], rows: Iterable[tuple[str, Sequen
 def _alert(alert: AlertAnswer) -> tuple[str, Sequence[Text]]:
     annotations = alert["annotations"]
     links = (
-        outward(annotations.get(AlertAnnotation.RUNBOOK_URL, ""), "Runbook"),
-        outward(annotations.get(AlertAnnotation.DASHBOARD_URL, ""), "Dashboard"),
+        outward(_first(annotations, AlertAnnotation.RUNBOOKS), "Runbook"),
+        outward(_first(annotations, AlertAnnotation.DASHBOARDS), "Dashboard"),
+        outward(alert["generator_url"], "Query"),
     )
     state, kind = ("firing", "unhealthy") if alert["firing"] else ("resolved", "healthy")
     times = moment(alert["starts_at"]), moment(alert["ends_at"])
-    summary = annotations.get(AlertAnnotation.SUMMARY, "")
-    return kind, (alert["name"], state, alert["severity"], *times, summary, html.element("nav", *links))
+    summary = _first(annotations, (AlertAnnotation.SUMMARY, *AlertAnnotation.MESSAGES))
+    labels = ", ".join(f"{name}={value}" for name, value in alert["labels"].items() if name not in _SHOWN_ANYWAY)
+    where = html.element("nav", *links) if any(links) else ""
+    return kind, (alert["name"], state, alert["severity"], *times, summary, labels, where)
+
+
+def _first(annotations: Mapping[str, str], names: Iterable[str]) -> str:
+    return next((annotations[name] for name in names if annotations.get(name)), "")
 
 
 def _done(incident: WholeIncidentAnswer, actions: ActionsAnswer) -> Iterator[tuple[str, Sequence[Text]]]:
@@ -113,8 +121,8 @@ def _ran(rollback: dict[str, Any]) -> Sequence[str]:
     return rollback["state"], moment(rollback["started_at"]), moment(rollback["finished_at"]), rollback["detail"]
 
 
-def _attachment(run: dict[str, Any]) -> tuple[str, Sequence[Text]]:
-    return "", (html.link(run["url"], run["name"]), moment(run["created_at"]))
+def _attachment(kept: dict[str, Any], prefix: str) -> tuple[str, Sequence[Text]]:
+    return "", (html.link(f"{prefix}{kept['url']}", kept["name"]), moment(kept["created_at"]))
 
 
 def _checklist(incident: WholeIncidentAnswer) -> Iterator[tuple[str, Sequence[Text]]]:

@@ -16,6 +16,17 @@ LINK_LIMIT: Final = 2000
 SUBJECT_LIMIT: Final = 100
 """Characters of an incident's title within a message's: about what a lock screen shows."""
 PLACE_LIMIT: Final = 60
+APART_LABELS: Final = 8
+_SAID_ANYWAY: Final = frozenset(
+    {
+        *("alertname", "severity", "incident_type", "action", "policy", "alertgroup", "grafana_folder"),
+        *("prometheus", "prometheus_replica", "monitor", "replica", "receive", "tenant_id"),
+    }
+)
+_PLACES: Final = frozenset({"service", "environment"} | {"env", "app", "namespace", "deployment"})
+"""Labels that say the place, which stands in the message where it is the incident's."""
+_TELLING: Final = ("instance", "host", "node", "pod", "container", "device", "mountpoint", "endpoint")
+"""What people look for first."""
 
 # Control characters, and the directional overrides that make a text read other than it is; right-to-left
 # letters themselves stay as they are.
@@ -64,11 +75,34 @@ def lasting(duration: timedelta | None) -> str:
     return " ".join(f"{count}{suffix}" for count, suffix in parts[:2] if count) or "0s"
 
 
-def since(incident: IncidentView, at: datetime) -> str:
-    """When the incident opened, and how long before `at` that is."""
-    age = _in_utc(at) - _in_utc(incident.opened_at)
-    opened = utc(incident.opened_at)
-    return f"{opened} ({lasting(age)} ago)" if age >= timedelta(seconds=1) else opened
+def since(began: IncidentView | AlertView, at: datetime) -> str:
+    """When the incident opened or the alert began to fire, and how long before `at` that is."""
+    moment = began.opened_at if isinstance(began, IncidentView) else began.starts_at
+    age = _in_utc(at) - _in_utc(moment)
+    return f"{utc(moment)} ({lasting(age)} ago)" if age >= timedelta(seconds=1) else utc(moment)
+
+
+def apart(alert: AlertView, incident: IncidentView) -> str:
+    """The labels that tell the alert apart from others of the incident: `instance=10.0.0.9:9100, device=sda`.
+
+    Not those that the message says anyway, nor those that say who watches. Where there are more than fit, it says so.
+    """
+    said = {incident.service, incident.environment, *incident.correlation.values()}
+    labels = {
+        name: value
+        for name, value in alert.labels.items()
+        if name not in _SAID_ANYWAY and value and not (name in _PLACES and value in said)
+    }
+    first = [name for name in _TELLING if name in labels]
+    names = [*first, *(name for name in sorted(labels) if name not in first)]
+    shown = [_value(name, labels[name]) for name in names[:APART_LABELS]]
+    left = len(names) - len(shown)
+    return ", ".join([*shown, f"and {left} more labels"] if left else shown)
+
+
+def named(alert: AlertView, incident: IncidentView) -> str:
+    """The alert by its name and what tells it apart: `DiskFull, instance=10.0.0.9:9100`."""
+    return ", ".join(part for part in (line(alert.name, 100), apart(alert, incident)) if part)
 
 
 def until(moment: datetime | None, at: datetime) -> str:
@@ -157,10 +191,13 @@ def markdown_link(url: str) -> Verbatim:
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "apart": apart,
     "lasting": lasting,
     "line": line,
     "link": markdown_link,
     "measured": measured,
+    "named": named,
+    "web_link": web_link,
     "since": since,
     "subject": subject,
     "time_of_day": time_of_day,

@@ -57,7 +57,7 @@ LINKS_OF_A_KIND: Final = 3
 POSTMORTEM: Final = "postmortem.md.j2"
 MESSAGE_VARIABLES: Final = (
     *("event", "at", "incident", "alerts", "firing", "lead", "rollback", "note", "next_update", "eta", "expires"),
-    *("approve_url", "reject_url", "degradation", "cause", "prevention", "deployment", "bridge"),
+    *("approve_url", "reject_url", "degradation", "cause", "prevention", "deployment", "bridge", "headline"),
 )
 CHANGES_STATE: Final = frozenset(
     {
@@ -66,8 +66,14 @@ CHANGES_STATE: Final = frozenset(
     }
 )
 """Events after which the incident's first message is out of date."""
-POSTMORTEM_VARIABLES: Final = ("incident", "alerts", "timeline", "rollback", "deployment", "lead", "duration")
+POSTMORTEM_VARIABLES: Final = (
+    *("incident", "alerts", "timeline", "rollback", "deployment", "lead", "duration", "happened", "sent", "prevention"),
+)
 
+NOT_WHAT_HAPPENED: Final = frozenset(
+    {"told", "fell_back", "reminded", "duplicate", "older_episode", "annotations_changed"}
+)
+"""Kinds of lines that a review does not need: what was sent, and what came once more."""
 _STORY: Final = frozenset(field.name for field in fields(Story)) - {"event", "alerts"}
 _log = logs.get("templates")
 
@@ -184,16 +190,40 @@ def _about(
     rollback: RollbackView | None,
     deployment: DeploymentView | None,
 ) -> dict[str, object]:
-    """The variables of the post-mortem; the worst alert is the first."""
+    """The variables of the post-mortem; the worst alert is the first.
+
+    `happened` is the timeline without what was only sent or repeated, `sent` how many lines that leaves out.
+    """
+    ordered = sorted(timeline, key=lambda entry: entry.at)
+    happened = [entry for entry in ordered if entry.kind not in NOT_WHAT_HAPPENED]
     return {
+        "happened": happened,
+        "sent": len(ordered) - len(happened),
+        "prevention": prevention(alerts, rollback, deployment),
         "incident": incident,
         "alerts": alerts,
-        "timeline": sorted(timeline, key=lambda entry: entry.at),
+        "timeline": ordered,
         "rollback": rollback,
         "deployment": deployment,
         "lead": alerts[0] if alerts else None,
         "duration": incident.duration,
     }
+
+
+def prevention(alerts: Sequence[AlertView], rollback: RollbackView | None, deployment: DeploymentView | None) -> str:
+    """What would keep it from happening again, as far as alerts, rollback and deployment say it; else an empty text.
+
+    The annotation `prevention` of an alert goes first.
+    """
+    if said := next((text for alert in alerts if (text := alert.annotations.get("prevention", "").strip())), ""):
+        return line(said, 500)
+    if rollback is not None and rollback.from_version:
+        version = line(rollback.from_version, 80)
+        return f"find what {version} broke, and add a check that finds it before it is deployed again"
+    if deployment is not None:
+        version = line(deployment.version, 80)
+        return f"look whether {version} caused it, and add a check that would have found it before the deployment"
+    return ""
 
 
 def _failure(template: Template, render: Callable[[], object]) -> Iterator[Problem]:
@@ -234,6 +264,7 @@ def _variables(story: Story) -> dict[str, object]:
         "firing": [alert for alert in ordered if alert.firing],
         "lead": ordered[0] if ordered else None,
         **{name: getattr(story, name) for name in MESSAGE_VARIABLES if name in _STORY},
+        "prevention": story.prevention or prevention(ordered, story.rollback, story.deployment),
     }
 
 
@@ -296,6 +327,7 @@ def _links(story: Story) -> Iterator[tuple[str, str]]:
         "Bridge": [] if story.incident.resolved_at else [story.bridge],
         "Runbook": [alert.runbook_url for alert in alerts],
         "Dashboard": [alert.dashboard_url for alert in alerts],
+        "Prometheus": [alert.source_url for alert in alerts],
     }
     for name, urls in kinds.items():
         unique = list(dict.fromkeys(link for link in map(web_link, urls) if link))[:LINKS_OF_A_KIND]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from sqlalchemy.engine import make_url
@@ -97,6 +98,30 @@ class ReceiverConfig(ActionSettings, PeopleSettings):
     def further_labels(self) -> tuple[str, ...]:
         """The labels beside service and environment that incidents are told apart by."""
         return tuple(name for name in self.correlate_by if name not in TARGET_LABELS)
+
+    @cached_property
+    def outside_channels(self) -> frozenset[str]:
+        """The channels of outside contacts that are nobody else's: they hear that they are asked, and the end."""
+        theirs = {name for contact in self.oncall.contacts.values() for name in contact.channels}
+        named = {name for names in self.notify.by_severity.values() for name in names}
+        ours = {name for person in self.oncall.people.values() for name in person.channels} | named
+        ours |= {name for team in self.oncall.teams.values() for name in team.channels} | set(self.escalation.channels)
+        outside = frozenset(theirs - ours)
+        # Where no other channel is left, nobody would hear of anything.
+        return outside if set(self.channels) - outside else frozenset()
+
+    @cached_property
+    def path_prefix(self) -> str:
+        """What stands before every path on the pages: the path of `external_url`, without a slash at its end."""
+        return urlsplit(self.external_url).path.rstrip("/")
+
+    @field_validator("external_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+            raise ValueError("write where people reach the receiver, such as https://ops.example.com/deploywatch/")
+        return url
 
     @field_validator("database")
     @classmethod

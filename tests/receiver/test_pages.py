@@ -14,7 +14,8 @@ from sqlalchemy import insert
 from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.pages import Pages
 from deploywatch.receiver.store.schema import action_runs, attachments
-from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended, settings
 from tests.support.browser import cells
 
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
@@ -90,6 +91,53 @@ async def test_what_comes_from_outside_is_text_and_never_markup(page: Page, scen
     assert "hacked" not in (await page.title()).replace(EVIL, "")
     assert await page.get_by_role("link", name="Runbook").count() == 0
     assert await page.get_by_role("link", name="Dashboard").count() == 0
+
+
+@pytest.mark.parametrize("external", ["https://ops.example/deploywatch/", "https://ops.example/deploywatch"])
+async def test_below_a_path_every_link_of_pages_and_messages_leads_there(
+    page: Page, make_scene: MakeScene, external: str
+) -> None:
+    """As behind a proxy that takes the path off."""
+    scene = make_scene(settings(external_url=external))
+    await scene.take(alert())
+    await scene.drain()
+    await scene.context.store.write(
+        lambda c: c.execute(
+            insert(attachments).values(
+                incident_id=1, name="logs", media_type="text/plain", body=b"x", cut=False, created_at=NOON
+            )
+        )
+    )
+    inner = web.Application()
+    Pages(scene.context).add_to(inner)
+    outer = web.Application()
+    outer.add_subapp("/deploywatch/", inner)
+    (message,) = scene.channels["team"].messages
+    assert dict(message.links)["Incident"] == "https://ops.example/deploywatch/incidents/1"
+    async with TestServer(outer) as server:
+        root = str(server.make_url("/deploywatch/"))
+        for path in ("", "incidents/1", "incidents/77"):
+            await page.goto(f"{root}{path}")
+            addresses = await page.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+            assert addresses
+            assert [address for address in addresses if not address.startswith("/deploywatch/")] == []
+        await page.goto(root)
+        await page.get_by_role("link", name="1", exact=True).click()
+        assert await page.locator("h1").inner_text() == "shop: HighErrorRate"
+        await page.get_by_role("link", name="Open incidents").click()
+        assert await page.locator("h1").inner_text() == "deploywatch receiver"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_no_page_is_wider_than_its_screen(page: Page, scene: Scene, url: str, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 800})
+    long = "https://runbooks.example/" + "a" * 200
+    wide = alert(instance="a" * 120, annotations={"summary": "x" * 200, "runbook_url": long})
+    await scene.take(msgspec.structs.replace(wide, fingerprint="f" * 16))
+    await scene.drain()
+    for path in ("", "/incidents/1"):
+        await page.goto(f"{url}{path}")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 async def test_an_incident_that_does_not_exist_is_said_so(page: Page, url: str) -> None:

@@ -34,7 +34,8 @@ ALERT = AlertView(
     dashboard_url="https://grafana.example.com/d/shop?var-environment=production&from=now-1h",
     starts_at=OPENED,
     ends_at=None,
-    labels={"alertname": "HighErrorRate", "service": "shop"},
+    labels={"alertname": "HighErrorRate", "service": "shop", "instance": "10.0.0.9:9100", "severity": "critical"},
+    source_url="https://prometheus.example.com/graph?g0.expr=errors",
 )
 INCIDENT = IncidentView(
     id=12,

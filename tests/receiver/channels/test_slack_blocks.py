@@ -67,7 +67,7 @@ def test_the_largest_message_keeps_to_the_limits(filling: str) -> None:
 
 def test_who_is_asked_to_approve_has_buttons_that_carry_incident_and_approval() -> None:
     buttons = _buttons(message(Event.APPROVAL_WANTED))
-    assert [*buttons] == ["Approve", "Reject", "Acknowledge", "Incident", "Runbook", "Dashboard"]
+    assert [*buttons] == ["Approve", "Reject", "Acknowledge", "Incident", "Runbook", "Dashboard", "Prometheus"]
     assert buttons["Approve"]["value"] == buttons["Reject"]["value"] == f"12/{int(SOON.timestamp())}"
     assert buttons["Approve"]["confirm"]["title"]["text"] == "Roll back?"
     assert "url" not in buttons["Approve"]

@@ -79,13 +79,13 @@ def test_text_of_alerts_is_never_a_template() -> None:
 
 def test_links_are_web_links_that_break_out_of_nothing() -> None:
     told = TEMPLATES.render(AWKWARD["hostile text everywhere"])
-    assert [name for name, _ in told.links] == ["Runbook"]
+    assert [name for name, _ in told.links] == ["Runbook", "Prometheus"]
     assert not set('|<>" \r\n') & set(told.links[0][1])
 
 
 def test_the_same_link_of_many_alerts_stands_once() -> None:
     told = TEMPLATES.render(Story(Event.OPENED, NOW, INCIDENT, (ALERT, replace(ALERT, name="Other"))))
-    assert [name for name, _ in told.links] == ["Incident", "Runbook", "Dashboard"]
+    assert [name for name, _ in told.links] == ["Incident", "Runbook", "Dashboard", "Prometheus"]
 
 
 def test_a_users_template_replaces_ours_and_can_extend_it(tmp_path: Path) -> None:
