@@ -31,6 +31,8 @@ from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.channels import connect_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce
+from deploywatch.receiver.incidents import recheck
+from deploywatch.receiver.intake import recheck as rechecked
 from deploywatch.receiver.intake import slack_buttons, webhook
 from deploywatch.receiver.intake.ingest import Taken
 from deploywatch.receiver.intake.slack_buttons import SlackButtons
@@ -55,6 +57,7 @@ HANDLERS = {
     **registry.HANDLERS,
     **people.HANDLERS,
     announce.KIND: announce.handle,
+    recheck.KIND: rechecked.handle,
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
 }
@@ -80,6 +83,8 @@ class Receiver:
         self.worker = Worker(context.store, by_kind, owner=owner, clock=context.clock, fenced=fenced)
         self.worker.finished = self._job_finished
         self.intake = webhook.Intake(context, committed=self._committed)
+        # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.
+        by_kind[recheck.KIND] = partial(rechecked.handle, context, accept=self.intake.accept)
         self._max_body = settings.max_body
         self._ready = "starting"
 

@@ -64,14 +64,20 @@ class PagerDutyChannel:
         return ACTIONS[event] is not None
 
     async def send(self, message: Message, reference: str | None) -> str | None:
-        """Send the event, once; the reference is the dedup_key. Raises DeliveryError.
+        """Send the event, once; the reference is the dedup_key of the trouble as it is now. Raises DeliveryError.
 
         Events that ask nobody to act are not sent, and `reference` comes back as it was.
         """
         action = ACTIONS[message.event]
         if action is None:
             return reference
-        key = pagerduty_events.dedup_key(message)
+        key = reference or pagerduty_events.dedup_key(message)
+        if message.event is Event.WORSENED:
+            # An alert that somebody acknowledged pages nobody when it is triggered again: the smaller trouble ends,
+            # and the bigger one begins under a name of its own.
+            smaller, key = key, pagerduty_events.dedup_key(message, of=message.incident.severity)
+            if smaller != key:
+                await self._call(lambda: self._client.send_event("resolve", dedup_key=smaller))
         event = pagerduty_events.alert(message, self._settings.client_url) if action == "trigger" else {}
         await self._call(lambda: self._client.send_event(action, dedup_key=key, **event))
         return key

@@ -88,9 +88,10 @@ def change(deployment: DeploymentView) -> Event:
     return {"payload": payload}
 
 
-def dedup_key(message: Message) -> str:
+def dedup_key(message: Message, *, of: str = "") -> str:
     """The incident's key, at most 255 characters."""
-    return message.dedup_key[:DEDUP_KEY_LIMIT]
+    suffix = f"-{of}" if of else ""
+    return f"{message.dedup_key[: DEDUP_KEY_LIMIT - len(suffix)]}{suffix}"
 
 
 def _fitted(event: Event) -> Event:

@@ -27,7 +27,14 @@ INTERVAL: Final = timedelta(seconds=1)
 """Between two messages to a channel, as Slack's rate limits ask for."""
 PATIENCE: Final = timedelta(seconds=5)
 BROADCAST: Final = frozenset(
-    {Event.ESCALATED, Event.APPROVAL_WANTED, Event.ROLLBACK_FAILED, Event.ROLLBACK_UNKNOWN, Event.RESOLVED}
+    {
+        Event.WORSENED,
+        Event.ESCALATED,
+        Event.APPROVAL_WANTED,
+        Event.ROLLBACK_FAILED,
+        Event.ROLLBACK_UNKNOWN,
+        Event.RESOLVED,
+    }
 )
 """What is shown in the channel as well as in the thread, which only those who follow it hear of."""
 

@@ -53,7 +53,7 @@ def later(connection: Connection, incident: Incident, now: datetime, after: time
     """Escalate after a time, unless somebody has acknowledged by then; of several times the earliest counts."""
     job = NewJob(
         kind=KIND,
-        key=f"escalate:{incident.id}",
+        key=f"escalate:{incident.id}:{incident.severity}",
         serial_key=f"escalate:{incident.id}",
         run_at=now + after,
         incident_id=incident.id,

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, func, select, update
 
-from deploywatch.conventions import AlertAnnotation
+from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.incidents.decide import Episode
@@ -17,6 +17,7 @@ from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import alerts, incidents
 
+_BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -28,16 +29,21 @@ _ALERTS_OF = (
 
 
 _EPISODES = select(
-    alerts.c.fingerprint, alerts.c.starts_at, alerts.c.status, alerts.c.annotations, alerts.c.incident_id
+    alerts.c.fingerprint,
+    alerts.c.starts_at,
+    alerts.c.status,
+    alerts.c.annotations,
+    alerts.c.updated_at,
+    alerts.c.incident_id,
 ).where(alerts.c.current, alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
 
 
 def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
     """The current episode of each fingerprint that is known, with the incident that it belongs to."""
     return {
-        fingerprint: (Episode(starts_at, status == "firing", annotations), incident_id)
+        fingerprint: (Episode(starts_at, status == "firing", annotations, updated_at), incident_id)
         for chunk in chunks(fingerprints)
-        for fingerprint, starts_at, status, annotations, incident_id in connection.execute(
+        for fingerprint, starts_at, status, annotations, updated_at, incident_id in connection.execute(
             _EPISODES, {"fingerprints": chunk}
         )
     }
@@ -174,11 +180,11 @@ def episode(connection: Connection, fingerprint: str, starts_at: datetime) -> Al
 
 
 def leading(connection: Connection, incident_id: int) -> Alert | None:
-    """The alert of an incident that has fired for longest, of those that fire still."""
+    """The worst alert of an incident that fires, of equal ones the one that has fired for longest; None when quiet."""
     query = (
         select(alerts)
         .where(alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing")
-        .order_by(alerts.c.starts_at, alerts.c.fingerprint)
+        .order_by(_BADNESS, alerts.c.starts_at, alerts.c.fingerprint)
         .limit(1)
     )
     row = connection.execute(query).mappings().first()

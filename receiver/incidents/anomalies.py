@@ -17,7 +17,8 @@ Said = set[tuple[int, Reason]]
 EXPLANATIONS = {
     Reason.DUPLICATE: "{} came again and changes nothing",
     Reason.OLDER_EPISODE: "{} came late: a newer episode of it is known, so it changes nothing",
-    Reason.EPISODE_IS_OVER: "{} came as firing after its end, so it changes nothing",
+    Reason.EPISODE_IS_OVER: "{} came as firing shortly after its end; whether that is late or true is looked at again",
+    Reason.FIRES_ON: "{} fires on with the start that it had, so its resolve was not the end",
     Reason.ANNOTATIONS_CHANGED: "{} came with other annotations, which are taken over",
     Reason.RESOLVED_BEFORE_FIRING: "{} came as resolved and never as firing, so it opens nothing",
     Reason.RESOLVE_MISSED: "{} began anew; the end of its last episode never came",

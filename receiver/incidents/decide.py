@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
@@ -14,11 +14,12 @@ from deploywatch.receiver.alert import Alert
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What is stored of the newest episode of a fingerprint."""
+    """What is stored of the newest episode of a fingerprint; `changed_at` is when it was last changed by a delivery."""
 
     starts_at: datetime
     firing: bool
     annotations: Mapping[str, str] = field(default_factory=dict)
+    changed_at: datetime | None = None
 
 
 class Effect(StrEnum):
@@ -31,6 +32,7 @@ class Effect(StrEnum):
     REFRESH = "refresh"
     RECORD = "record"
     ATTACH = "attach"
+    DEFER = "defer"
     IGNORE = "ignore"
 
 
@@ -47,6 +49,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     OLDER_EPISODE = "older_episode"
     EPISODE_IS_OVER = "episode_is_over"
+    FIRES_ON = "fires_on"
     VICTIM_OF_DEPENDENCY = "victim_of_dependency"
     WATCHDOG_HEARD = "watchdog_heard"
     TRUNCATED = "truncated"
@@ -59,51 +62,82 @@ class Decision(NamedTuple):
     reason: Reason
 
 
+LATE: Final = timedelta(minutes=1)
+"""For how long after a resolve a firing of the same episode may be one that came late: another Alertmanager of a pair
+waits for its peer, and a webhook that was given up may still be under way."""
+
 _DUPLICATE = Decision(Effect.IGNORE, Reason.DUPLICATE)
+_OLDER = Decision(Effect.IGNORE, Reason.OLDER_EPISODE)
 
 
 def decide(
-    alert: Alert, known: Episode | None, severity: str, open_severity: str | None, *, cause_is_open: bool = False
+    alert: Alert,
+    known: Episode | None,
+    severity: str,
+    open_severity: str | None,
+    *,
+    now: datetime,
+    cause_is_open: bool = False,
 ) -> Decision:
     """Judge one alert against the newest known episode and the severity of the open incident (None: none is open).
 
     `cause_is_open` says that a service on which the alert's depends has an open incident: the alert belongs there.
-    Episodes only move forward: an older one never overrides a newer, and within one "resolved" is final, so that
-    any order and repetition of the same deliveries ends the same.
+    Within `LATE`, any order and repetition of the same deliveries ends the same.
     """
-    if known is not None and (repeated := decide_repeated(alert, known)):
+    if known is not None and (repeated := decide_repeated(alert, known, now)):
         return repeated
     if not alert.firing:
         if known is not None and known.firing:
             return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
         return Decision(Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING)
+    fires_on = known is not None and not known.firing and alert.starts_at <= known.starts_at
     if open_severity is None and cause_is_open:
         return Decision(Effect.ATTACH, Reason.VICTIM_OF_DEPENDENCY)
     if open_severity is None:
-        return Decision(Effect.OPEN, Reason.FIRST_ALERT)
+        return Decision(Effect.OPEN, Reason.FIRES_ON if fires_on else Reason.FIRST_ALERT)
     if worse(severity, open_severity):
         return Decision(Effect.WORSEN, Reason.MORE_SEVERE)
+    if fires_on:
+        return Decision(Effect.JOIN, Reason.FIRES_ON)
     if known is not None and known.firing:
         return Decision(Effect.JOIN, Reason.RESOLVE_MISSED)
     return Decision(Effect.JOIN, Reason.INCIDENT_IS_OPEN)
 
 
-def decide_repeated(alert: Alert, known: Episode) -> Decision | None:
-    """Judge an alert of the newest known episode or an older one; None when it begins a newer one.
+def decide_repeated(alert: Alert, known: Episode, now: datetime) -> Decision | None:
+    """Judge an alert of the newest known episode or an older one; None when it has to be judged as a new one.
 
     That takes neither a severity nor an incident, and between two storms nearly every alert is such a one.
     """
     if alert.starts_at > known.starts_at:
         return None
+    if alert.firing:
+        return _still_firing(alert, known) if known.firing else _fires_after_its_end(known, now)
+    if not known.firing:
+        return _DUPLICATE if alert.starts_at == known.starts_at else _OLDER
+    # Alertmanager merges the alerts of several Prometheus, and lowers the start to the earliest: an end belongs to
+    # what fires unless it came before that began.
+    if alert.starts_at < known.starts_at and (alert.ends_at is None or alert.ends_at <= known.starts_at):
+        return _OLDER
+    return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
+
+
+def _still_firing(alert: Alert, known: Episode) -> Decision:
     if alert.starts_at < known.starts_at:
-        return Decision(Effect.IGNORE, Reason.OLDER_EPISODE)
-    if known.firing and not alert.firing:
-        return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
-    if alert.firing and not known.firing:
-        return Decision(Effect.IGNORE, Reason.EPISODE_IS_OVER)
-    if alert.firing and alert.annotations != known.annotations:
+        return _OLDER
+    if alert.annotations != known.annotations:
         return Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
     return _DUPLICATE
+
+
+def _fires_after_its_end(known: Episode, now: datetime) -> Decision | None:
+    """A resolve is provisional: an alert that timed out in Alertmanager fires on with the start that it had.
+
+    So shortly after the resolve the delivery may be a late one, and is asked about again; later it is what is true.
+    """
+    if known.changed_at is not None and now >= known.changed_at + LATE:
+        return None
+    return Decision(Effect.DEFER, Reason.EPISODE_IS_OVER)
 
 
 def worse(severity: str, other: str) -> bool:

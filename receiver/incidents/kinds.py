@@ -28,6 +28,7 @@ class Kind(StrEnum):
     DUPLICATE = "duplicate"
     OLDER_EPISODE = "older_episode"
     EPISODE_IS_OVER = "episode_is_over"
+    FIRES_ON = "fires_on"
     ANNOTATIONS_CHANGED = "annotations_changed"
     RESOLVED_BEFORE_FIRING = "resolved_before_firing"
     RESOLVE_MISSED = "resolve_missed"

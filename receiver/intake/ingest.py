@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation
@@ -15,9 +16,9 @@ from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import alerts as incident_alerts
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import recheck, store, timeline
 from deploywatch.receiver.incidents.anomalies import Anomalies
-from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, decide_repeated
+from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, decide_repeated, worse
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.incidents.dependencies import causes
@@ -26,7 +27,7 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type, target
@@ -90,16 +91,20 @@ class Ingest:
     def take(self, alert: Alert) -> Decision:
         """Decide about one alert and apply the decision."""
         known, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
-        repeated = decide_repeated(alert, known) if known else None
-        if repeated and repeated.effect is Effect.IGNORE:
-            self.anomalies.add(incident_id, repeated.reason, alert.name)
-            return repeated
+        repeated = decide_repeated(alert, known, self.now) if known else None
+        if known and repeated and repeated.effect in (Effect.IGNORE, Effect.DEFER):
+            return self._pass_over(alert, known, incident_id, repeated)
         key = _key(alert, self.settings)
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
-        cause = self._cause(alert) if self.settings.dependencies and not incident else None
+        cause = self._cause(alert, severity) if self.settings.dependencies and not incident else None
         decision = repeated or decide(
-            alert, known, severity, incident.severity if incident else None, cause_is_open=cause is not None
+            alert,
+            known,
+            severity,
+            incident.severity if incident else None,
+            now=self.now,
+            cause_is_open=cause is not None,
         )
         match decision.effect:
             case Effect.OPEN:
@@ -118,16 +123,37 @@ class Ingest:
                 self.anomalies.add(incident.id, decision.reason, alert.name)
             case _:
                 pass
-        if known and known.starts_at < alert.starts_at:
-            self.overtaken.add(alert.fingerprint)
-            if known.firing and alert.firing:
-                self.anomalies.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
-        self._keep(alert, severity, incident_id)
+        self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
         return decision
+
+    def _pass_over(self, alert: Alert, known: Episode, incident_id: int | None, decision: Decision) -> Decision:
+        """Change nothing; what may be true all the same is looked at again."""
+        self.anomalies.add(incident_id, decision.reason, alert.name)
+        if decision.effect is Effect.DEFER:
+            self.queued = True
+            recheck.queue(self.connection, alert, known, incident_id, self.now)
+        return decision
+
+    def _as_known(self, alert: Alert, known: Episode | None, incident_id: int | None, decision: Decision) -> Alert:
+        """The alert as it is stored: as the episode that is known, or as one that overtakes it."""
+        if decision.reason is Reason.FIRES_ON:
+            self.anomalies.add(incident_id, decision.reason, alert.name)
+        if known is None or known.starts_at == alert.starts_at:
+            return alert
+        if alert.starts_at < known.starts_at:
+            # It is the episode that is known, whichever start Alertmanager gives it now.
+            return msgspec.structs.replace(alert, starts_at=known.starts_at)
+        self.overtaken.add(alert.fingerprint)
+        if known.firing and alert.firing:
+            self.anomalies.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
+        return alert
 
     def _keep(self, alert: Alert, severity: Severity, incident_id: int | None) -> None:
         self.alert_cache.changes += 1
-        self.known[alert.fingerprint] = (Episode(alert.starts_at, alert.firing, alert.annotations), incident_id)
+        self.known[alert.fingerprint] = (
+            Episode(alert.starts_at, alert.firing, alert.annotations, self.now),
+            incident_id,
+        )
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
         if len(self.changed) >= _HELD:
             self._save_alerts()
@@ -145,9 +171,20 @@ class Ingest:
             _, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
             self.anomalies.add(incident_id, Reason.TRUNCATED, count)
 
-    def _cause(self, alert: Alert) -> Incident | None:
-        """The open incident of the nearest service that the alert's service depends on."""
-        return next((self.open[key] for key in _cause_keys(alert, self.settings) if key in self.open), None)
+    def _cause(self, alert: Alert, severity: Severity) -> Incident | None:
+        """The open incident of the nearest service that the alert's service depends on, which swallows the alert.
+
+        It swallows nothing that is worse than itself, and nothing while nobody was told of it.
+        """
+        near = (self.open[key] for key in _cause_keys(alert, self.settings) if key in self.open)
+        return next(
+            (
+                cause
+                for cause in near
+                if not worse(severity, cause.severity) and not cause.quiet_since and heard(self.connection, cause)
+            ),
+            None,
+        )
 
     def settle(self) -> None:
         """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
@@ -158,13 +195,19 @@ class Ingest:
         self._save_alerts()
         for incident_id in self.resolved:
             incident = store.get(self.connection, incident_id)
-            if (
-                not incident.resolved_at
-                and not incident.quiet_since
-                and incident_alerts.is_quiet(self.connection, incident_id)
-            ):
+            if incident.resolved_at or incident.quiet_since:
+                continue
+            if worst := incident_alerts.leading(self.connection, incident_id):
+                self._rename(incident, worst)
+            else:
                 self.queued = True
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
+
+    def _rename(self, incident: Incident, worst: Alert) -> None:
+        """Call the incident after the worst alert that fires now."""
+        title, kind = _title(worst), incident_type(worst)
+        if (incident.title, incident.type) != (title, kind):
+            store.save(self.connection, replace(incident, title=title, type=kind))
 
     def _save_alerts(self) -> None:
         incident_alerts.save(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
@@ -173,7 +216,6 @@ class Ingest:
 
     def _open(self, alert: Alert, severity: Severity, key: str) -> int:
         service, environment = target(alert)
-        title = incident_alerts.view(alert, severity).summary or alert.name
         incident = store.add(
             self.connection,
             Incident(
@@ -182,7 +224,7 @@ class Ingest:
                 environment=environment,
                 severity=severity,
                 type=incident_type(alert),
-                title=title[:_TITLE_LIMIT],
+                title=_title(alert),
                 channels=self._channels(alert, severity),
                 opened_at=self.now,
                 correlation=correlation(alert, self.settings.further_labels),
@@ -225,9 +267,20 @@ class Ingest:
         return incident.id
 
     def _worsen(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:
-        self._line(incident.id, Kind.WORSENED, f"severity raised from {incident.severity} to {severity}")
-        under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"notify", "rollback"}
-        incident = replace(incident, severity=severity)
+        text = f"severity raised from {incident.severity} to {severity} by {alert.name}"
+        if incident.acknowledged_at:
+            text += f"; {incident.acknowledged_by} acknowledged the smaller trouble, so nobody has this one yet"
+        self._line(incident.id, Kind.WORSENED, text)
+        # What people were told of, or took in hand, was the smaller trouble: they hear of this one anew.
+        under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"notify", "rollback", "escalate"}
+        incident = replace(
+            incident,
+            severity=severity,
+            title=_title(alert),
+            type=incident_type(alert),
+            acknowledged_at=None,
+            acknowledged_by=None,
+        )
         self.open[key] = self.joined[key] = incident
         wanted = self.settings.strategy.immediate(severity, alert)
         self._act(incident, alert, key, Event.WORSENED, [action for action in wanted if action not in under_way])
@@ -280,6 +333,10 @@ class Ingest:
         self.notes.clear()
 
 
+def _title(alert: Alert) -> str:
+    return (incident_alerts.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]
+
+
 _DID = {Kind.JOINED: "joined", Kind.ALERT_RESOLVED: "resolved", Kind.VICTIM: "counted as a victim"}
 
 
@@ -320,7 +377,7 @@ def _keys(alerts: Iterable[Alert], settings: ReceiverConfig) -> set[str]:
 
 def _is_new(alert: Alert, known: Known) -> bool:
     episode, _ = known.get(alert.fingerprint, _UNKNOWN)
-    return episode is None or alert.starts_at > episode.starts_at
+    return episode is None or alert.starts_at > episode.starts_at or (alert.firing and not episode.firing)
 
 
 def _row(delivery: Delivery, alert_cache: AlertCache) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from deploywatch.conventions import AlertLabel
+from deploywatch.conventions import SEVERITIES, AlertLabel
 from deploywatch.quantity import Duration, format_duration, parse_duration
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.messages import AlertView
@@ -54,8 +54,9 @@ def hint(alerts: Iterable[AlertView], deployments: Iterable[Deployment], opened_
 
     A deployment shortly before outweighs a lack of resources, because a new version may be what uses them up.
     """
-    alerts = sorted(alerts, key=lambda alert: (not alert.firing, alert.starts_at))
-    began = min((alert.starts_at for alert in alerts), default=opened_at)
+    alerts = sorted(alerts, key=lambda alert: (not alert.firing, SEVERITIES.index(alert.severity), alert.starts_at))
+    # What was deployed before the worst that fires may be at fault; a lingering smaller alert began before that.
+    began = alerts[0].starts_at if alerts else opened_at
     causes = [(alert, _cause_of(alert.labels, settings)) for alert in alerts]
     for wanted in (Cause.DEPLOYMENT, Cause.DEPENDENCY):
         for alert, cause in causes:
@@ -64,7 +65,10 @@ def hint(alerts: Iterable[AlertView], deployments: Iterable[Deployment], opened_
                 return Hint(cause, f"{alert.name} is about {f'{name}, a {wanted}' if name else f'a {wanted}'}", name)
     if recent := _recent(deployments, began, settings):
         before = format_duration(_whole_seconds(began, recent.started_at))
-        return Hint(Cause.DEPLOYMENT, f"{recent.version} was deployed {before} before the first alert")
+        return Hint(
+            Cause.DEPLOYMENT,
+            f"{recent.version} was deployed {before} before the first alert",
+        )
     for alert, cause in causes:
         if cause is Cause.RESOURCE:
             return Hint(cause, f"{alert.name} is about a resource, and nothing was deployed shortly before")

@@ -14,11 +14,11 @@ from deploywatch.receiver.actions.posting import queue_ends
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
-from deploywatch.receiver.incidents import alerts, store, timeline
+from deploywatch.receiver.incidents import alerts, recheck, store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, backoff, done, enqueue, retry
+from deploywatch.receiver.jobs.queue import SOONEST, Job, NewJob, Outcome, State, backoff, done, enqueue, retry
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.messages import DeploymentView, Event, RollbackView
@@ -88,6 +88,9 @@ async def settle(context: Context, job: Job) -> Outcome:
             timeline.write(connection, job.incident_id, now, Kind.DAMPED, text)
 
         return Outcome(State.READY, quiet.why, since + quiet.time - now, wait)
+
+    if await context.store.read(lambda connection: recheck.is_pending(connection, job.incident_id)):
+        return retry("one of its alerts may fire on", SOONEST)
 
     def record(connection: Connection) -> None:
         incident = store.get(connection, job.incident_id)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
+from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents import alerts, store, timeline
@@ -59,7 +60,7 @@ def _compose(connection: Connection, context: Context, job: Job) -> Told:
         at=datetime.fromisoformat(job.payload["at"]),
         incident=incident.view(context.settings.external_url),
         alerts=alerts.views(connection, incident.id),
-        deployment=_deployed(connection, incident),
+        deployment=_deployed(connection, incident, alerts.leading(connection, incident.id)),
         rollback=_unpack(job.payload["rollback"]),
         note=job.payload["note"],
         bridge=context.settings.response.bridge_of(incident.id),
@@ -70,10 +71,11 @@ def _compose(connection: Connection, context: Context, job: Job) -> Told:
     return Told(context.templates.render(story), references)
 
 
-def _deployed(connection: Connection, incident: Incident) -> DeploymentView | None:
-    """The last deployment before the incident, where it was recent enough to be at fault."""
-    deployment = ledger.before(connection, incident.service, incident.environment, incident.opened_at)
-    return deployment.view() if deployment and incident.opened_at - deployment.started_at < _RECENT else None
+def _deployed(connection: Connection, incident: Incident, worst: Alert | None) -> DeploymentView | None:
+    """The last deployment before the worst alert that fires, where it was recent enough to be at fault."""
+    began = worst.starts_at if worst else incident.opened_at
+    deployment = ledger.before(connection, incident.service, incident.environment, began)
+    return deployment.view() if deployment and began - deployment.started_at < _RECENT else None
 
 
 def _field(name: str, value: Any) -> Any:

@@ -19,7 +19,7 @@ from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.settings.upstream import Reconcile
-from deploywatch.receiver.store.schema import alerts, timeline
+from deploywatch.receiver.store.schema import timeline
 from deploywatch.receiver.upstream.alertmanager import Seen, look
 
 log = logs.get("reconcile")
@@ -45,26 +45,26 @@ class Healing:
         """All of them."""
         return (*self.firing, *self.resolved)
 
-    @property
-    def lost(self) -> Counter[Lost]:
-        """How many of each."""
-        return Counter({Lost.FIRING: len(self.firing), Lost.RESOLVE: len(self.resolved)})
 
-
-def note(connection: Connection, healing: Healing, now: datetime) -> None:
-    """Say on the timelines what was healed; once, whichever replica compares."""
+def note(connection: Connection, healing: Healing, now: datetime) -> Counter[Lost]:
+    """Say on the timelines what was healed, once; how many took effect, by what was lost."""
+    took = Counter[Lost]()
     for alert in healing.alerts:
+        current = incident_alerts.episodes(connection, [alert.fingerprint]).get(alert.fingerprint)
+        if current is None or current[0].firing is not alert.firing:
+            continue
+        took[Lost.FIRING if alert.firing else Lost.RESOLVE] += 1
         which = f"{alert.name} since {alert.starts_at:%Y-%m-%d %H:%M:%S} UTC"
         sentence = (
             f"{which} fires in Alertmanager, and was never delivered ({Lost.FIRING})"
             if alert.firing
             else f"{which} is no longer in Alertmanager, and no resolve was delivered ({Lost.RESOLVE})"
         )
-        episode = (alerts.c.fingerprint == alert.fingerprint, alerts.c.starts_at == alert.starts_at)
-        incident_id = connection.execute(select(alerts.c.incident_id).where(*episode)).scalar()
+        incident_id = current[1]
         said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == sentence)
         if incident_id is not None and not connection.execute(select(said)).scalar():
             incident_timeline.write(connection, incident_id, now, Kind.HEALED, sentence)
+    return took
 
 
 def compare(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import partial
+
+from sqlalchemy import Connection
 
 from deploywatch import logs
 from deploywatch.receiver.context import Context
@@ -52,10 +53,14 @@ async def _heal(
 ) -> None:
     if healing is None:
         return
-    now = context.clock()
-    write = partial(note, healing=healing, now=now)
+    now, took = context.clock(), Counter[Lost]()
+
+    def write(connection: Connection) -> None:
+        took.clear()  # the transaction may be tried more than once
+        took.update(note(connection, healing, now))
+
     if await _take_in(Delivery(now, b"compared with Alertmanager", healing.alerts, also=write), accept):
-        healed(healing.lost)
+        healed(took)
 
 
 async def _take_in(delivery: Delivery | None, accept: Accept) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.channels.pagerduty import ACTIONS
 from deploywatch.receiver.escalation.timers import REMINDERS
 from deploywatch.receiver.messages import Event, IncidentView, identity
@@ -165,7 +166,7 @@ def _untold(books: Books) -> Iterator[str]:
         told, key = job["payload"], keys[job["incident_id"]]
         if told["channel"] == PAGER:
             page = _page(told["event"], told["at"])
-            if page and page not in books.arrived.pages.get(key, ()):
+            if page and not any(page in pages for pages in _pages(books, key)):
                 yield f"{job['key']}: PagerDuty never heard of it"
             continue
         names.add(name := identity(key, job["key"]))
@@ -174,7 +175,8 @@ def _untold(books: Books) -> Iterator[str]:
         if not least <= count <= 2:
             yield f"{job['key']}: arrived {count} times, tried {job['attempts']} times, {job['note']}"
     yield from (f"message {name} arrived and was never queued" for name in books.arrived.names - names)
-    yield from (f"PagerDuty has an alert of its own: {key}" for key in books.arrived.pages.keys() - set(keys.values()))
+    named = {name for key in keys.values() for name in _names(key)}
+    yield from (f"PagerDuty has an alert of its own: {key}" for key in books.arrived.pages.keys() - named)
 
 
 def _unqueued(books: Books) -> Iterator[str]:
@@ -195,9 +197,19 @@ def _paged_late(books: Books) -> Iterator[str]:
         if job["payload"]["channel"] == PAGER and page:
             last[job["incident_id"]] = page
     for row in books.incidents:
-        pages = books.arrived.pages.get(_dedup_key(row), ())
-        if row["id"] in last and pages and pages[-1] != last[row["id"]]:
-            yield f"incident {row['id']}: PagerDuty was told last to {pages[-1]}, not {last[row['id']]}"
+        pages = _pages(books, _dedup_key(row))
+        if row["id"] in last and pages and pages[-1][-1] != last[row["id"]]:
+            yield f"incident {row['id']}: PagerDuty was told last to {pages[-1][-1]}, not {last[row['id']]}"
+
+
+def _names(key: str) -> tuple[str, ...]:
+    """The name that an incident has first in PagerDuty, and those of its worse times."""
+    return (key, *(f"{key}-{severity}" for severity in reversed(SEVERITIES)))
+
+
+def _pages(books: Books, key: str) -> list[Sequence[Page]]:
+    """What PagerDuty heard of an incident under each of its names, the first one first."""
+    return [pages for name in _names(key) if (pages := books.arrived.pages.get(name, ()))]
 
 
 def _dedup_key(row: Row) -> str:

@@ -56,8 +56,10 @@ async def channel(served: Serving) -> AsyncIterator[PagerDutyChannel]:
 async def test_each_event_arrives_as_committed(channel: PagerDutyChannel, inbox: Inbox, event: Event) -> None:
     assert channel.wants(event)
     reference = await channel.send(message(event), None)
-    (received,) = inbox.of("pagerduty")
-    assert reference == received.thread == message(event).dedup_key
+    *before, received = inbox.of("pagerduty")
+    assert reference == received.thread
+    assert [resolved.raw["event_action"] for resolved in before] == (["resolve"] if event is Event.WORSENED else [])
+    assert received.thread.removesuffix("-critical") == message(event).dedup_key
     same_as_golden(GOLDEN / f"{event}.json", _written(dict(received.raw)))
 
 
@@ -76,9 +78,29 @@ async def test_what_asks_nobody_to_act_is_not_sent(channel: PagerDutyChannel, in
 async def test_one_incident_is_one_alert_all_its_life(channel: PagerDutyChannel, inbox: Inbox) -> None:
     reference = None
     for event in Event:
-        reference = await channel.send(message(event), reference)
+        if event is not Event.WORSENED:
+            reference = await channel.send(message(event), reference)
     assert {received.thread for received in inbox.of("pagerduty")} == {reference}
     assert [received.raw["event_action"] for received in inbox.of("pagerduty")].count("resolve") == 1
+
+
+async def test_what_became_worse_pages_under_a_name_of_its_own(channel: PagerDutyChannel, inbox: Inbox) -> None:
+    reference = await channel.send(message(Event.OPENED), None)
+    reference = await channel.send(message(Event.ACKNOWLEDGED), reference)
+    reference = await channel.send(message(Event.WORSENED), reference)
+    # A try that was cut off comes again, and changes nothing.
+    assert await channel.send(message(Event.WORSENED), reference) == reference
+    reference = await channel.send(message(Event.RESOLVED), reference)
+    heard = [(received.thread, received.raw["event_action"]) for received in inbox.of("pagerduty")]
+    first, bigger = message().dedup_key, f"{message().dedup_key}-critical"
+    assert heard == [
+        (first, "trigger"),
+        (first, "acknowledge"),
+        (first, "resolve"),
+        (bigger, "trigger"),
+        (bigger, "trigger"),
+        (bigger, "resolve"),
+    ]
 
 
 @pytest.mark.parametrize(

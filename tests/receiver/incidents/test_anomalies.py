@@ -35,9 +35,12 @@ UNEXPECTED: dict[str, tuple[Sent, Effect, Reason, str]] = {
     ),
     "a firing that its resolve has overtaken": (
         [[alert()], [ended(alert())], [alert()]],
-        Effect.IGNORE,
+        Effect.DEFER,
         Reason.EPISODE_IS_OVER,
-        "HighErrorRate came as firing after its end, so it changes nothing; from here on only counted",
+        (
+            "HighErrorRate came as firing shortly after its end; whether that is late or true is looked at again; "
+            "from here on only counted"
+        ),
     ),
     "a later start without a resolve": (
         [[alert()], [alert(starts=HOUR)]],
@@ -110,7 +113,7 @@ async def test_a_changed_label_is_another_alert_of_the_same_incident(scene: Scen
     assert await scene.take(alert(severity="critical")) == {(Effect.WORSEN, Reason.MORE_SEVERE): 1}
     await scene.take(ended(alert(severity="high")))
     assert (await scene.incident()).quiet_since is None
-    assert await scene.lines("worsened") == ["severity raised from high to critical"]
+    assert await scene.lines("worsened") == ["severity raised from high to critical by HighErrorRate"]
 
 
 async def _take(scene: Scene, delivery: Delivery, alert_cache: AlertCache | None = None) -> Any:

@@ -29,7 +29,7 @@ TABLE = {
     "resolved, is over": (ended(FIRING), OVER, "high", "high", Effect.IGNORE, Reason.DUPLICATE),
     "repeated": (FIRING, FIRES, "high", "high", Effect.IGNORE, Reason.DUPLICATE),
     "repeated after a person's resolve": (FIRING, FIRES, "high", None, Effect.IGNORE, Reason.DUPLICATE),
-    "late firing": (FIRING, OVER, "high", None, Effect.IGNORE, Reason.EPISODE_IS_OVER),
+    "late firing": (FIRING, OVER, "high", None, Effect.DEFER, Reason.EPISODE_IS_OVER),
     "older firing": (FIRING, NEW_FIRES, "high", "high", Effect.IGNORE, Reason.OLDER_EPISODE),
     "older resolved": (ended(FIRING), NEW_FIRES, "high", "high", Effect.IGNORE, Reason.OLDER_EPISODE),
     "fires again": (LATER, OVER, "high", None, Effect.OPEN, Reason.FIRST_ALERT),
@@ -45,12 +45,12 @@ TABLE = {
 @pytest.mark.parametrize("case", TABLE)
 def test_each_situation_has_its_effect_and_reason(case: str) -> None:
     given_alert, known, severity, open_severity, effect, reason = TABLE[case]
-    assert decide(given_alert, known, severity, open_severity) == Decision(effect, reason)
+    assert decide(given_alert, known, severity, open_severity, now=NOON) == Decision(effect, reason)
 
 
 def test_other_annotations_refresh_what_fires() -> None:
     changed = alert(annotations={"value": "7%"})
-    assert decide(changed, FIRES, "high", "high") == Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
+    assert decide(changed, FIRES, "high", "high", now=NOON) == Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
 
 
 def test_severities_are_ordered_from_worst_to_least() -> None:
@@ -76,7 +76,7 @@ def _follow(sent: list[Alert]) -> list[Episode]:
     known: Episode | None = None
     passed = []
     for one in sent:
-        if decide(one, known, "high", None).effect in CHANGES:
+        if decide(one, known, "high", None, now=NOON).effect in CHANGES:
             known = Episode(one.starts_at, one.firing, one.annotations)
         assert known is not None
         passed.append(known)
@@ -113,10 +113,10 @@ def test_within_an_episode_resolved_is_final(sent: list[Alert]) -> None:
 def test_a_repetition_decides_nothing_new(sent: list[Alert], open_severity: str | None, severity: str) -> None:
     known = _follow(sent)[-1]
     same = next(one for one in sent if (one.starts_at, one.firing) == (known.starts_at, known.firing))
-    assert decide(same, known, severity, open_severity).effect is Effect.IGNORE
+    assert decide(same, known, severity, open_severity, now=NOON).effect is Effect.IGNORE
 
 
 @given(st.sampled_from(SEVERITIES), st.sampled_from(SEVERITIES))
 def test_an_incident_worsens_only_for_a_worse_alert(severity: str, open_severity: str) -> None:
-    effect = decide(alert(), None, severity, open_severity).effect
+    effect = decide(alert(), None, severity, open_severity, now=NOON).effect
     assert (effect is Effect.WORSEN) == (SEVERITIES.index(severity) < SEVERITIES.index(open_severity))

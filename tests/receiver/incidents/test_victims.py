@@ -44,13 +44,13 @@ async def test_a_victim_in_another_environment_has_its_own_incident(scene: Scene
 
 
 async def test_a_victim_tells_nobody_and_rolls_nothing_back(scene: Scene) -> None:
-    await scene.take(CAUSE)
+    await scene.take(alert(service="database", severity="critical"))
     await scene.drain()
     told = len(scene.channels["team"].messages)
     await scene.take(alert(service="shop", severity="critical", action="rollback"))
     await scene.drain()
     assert len(scene.channels["team"].messages) == told
-    assert await scene.lines("rollback_refused") == []
+    assert await scene.lines("rollback_asked") == []
 
 
 async def test_the_incident_lasts_as_long_as_its_victims(scene: Scene) -> None:
@@ -94,3 +94,22 @@ async def test_a_cause_with_a_victims_own_further_values_comes_before_one_withou
     await scene.take(alert(service="database"), alert(service="database", region="eu"))
     await scene.take(alert(service="shop", region="eu"))
     assert await scene.lines("victim", incident=2) == ["HighErrorRate of shop counted as a victim"]
+
+
+async def test_a_victim_that_is_worse_than_its_cause_has_its_own_incident_and_is_told(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(dependencies={"shop": ["database"]}))
+    await scene.take(alert(service="database", severity="high"))
+    await scene.take(alert(service="shop", severity="critical"))
+    assert [(incident.service, incident.severity) for incident in await scene.incidents()] == [
+        ("database", "high"),
+        ("shop", "critical"),
+    ]
+    await scene.drain()
+    assert [message.incident.service for message in scene.channels["team"].messages].count("shop") >= 1
+
+
+async def test_a_cause_that_nobody_was_told_of_swallows_nothing(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(dependencies={"shop": ["database"]}))
+    await scene.take(alert(service="database", severity="low"))  # source 000: low is only logged
+    await scene.take(alert(service="shop", severity="low"))
+    assert [incident.service for incident in await scene.incidents()] == ["database", "shop"]

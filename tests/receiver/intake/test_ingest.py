@@ -77,7 +77,7 @@ async def test_a_worse_alert_raises_the_severity_and_says_so_once(scene: Scene) 
     await scene.take(alert("DataLoss", severity="critical"))
     await scene.drain()
     assert (await scene.incident()).severity == "critical"
-    assert await scene.lines("worsened") == ["severity raised from high to critical"]
+    assert await scene.lines("worsened") == ["severity raised from high to critical by ServiceDown"]
     assert scene.channels["team"].events.count(Event.WORSENED) == 1
 
 
@@ -185,7 +185,7 @@ async def test_resolved_before_firing_opens_nothing_and_the_late_firing_is_ignor
     first = await scene.take(ended(alert()))
     late = await scene.take(alert())
     assert first == {(Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING): 1}
-    assert late == {(Effect.IGNORE, Reason.EPISODE_IS_OVER): 1}
+    assert late == {(Effect.DEFER, Reason.EPISODE_IS_OVER): 1}
     assert await scene.incidents() == []
 
 
