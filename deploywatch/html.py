@@ -25,6 +25,7 @@ th {{ min-width: 5.5rem }}
 pre {{ overflow-x: auto; padding: 1rem; border: 1px solid #8884 }}
 .healthy {{ color: light-dark(#176f2c, #6fcf86) }}
 .unhealthy {{ color: light-dark(#b3261e, #ff8a80); font-weight: bold }}
+.degraded {{ color: light-dark(#8a5300, #f0b35a); font-weight: bold }}
 .unknown {{ color: light-dark(#595959, #b0b0b0) }}
 .said {{ white-space: pre-wrap }}
 @media (max-width: 40rem) {{

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
+from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings, ServiceKey
 from deploywatch.exporter.discovery import TargetFiles, together
 from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, services
 from deploywatch.exporter.probing import run
 from deploywatch.exporter.settings.selection import Selection
-from deploywatch.exporter.targets import Target, targets
+from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
+
+SPACING = 0.005
+"""Seconds between the beginnings of two runs."""
+
+AT_ONE_SERVER = 4
+AT_ONE_THAT_HANGS = 100
+BUSY = 0.1
+"""Seconds that this machine may be late before it is said that it was the limit."""
+
+_LATE = 0.02
+_MOST_PAUSES = 20
+_HUNG = 0.9
 
 
 class NothingError(DeploywatchError):
@@ -26,11 +40,29 @@ class Checked:
 
     probes: tuple[ProbeHealth, ...]
     dependencies: Mapping[ServiceKey, Sequence[str]] = field(default_factory=dict)
+    lag: float = 0.0
+    """The longest, in seconds, that this machine was late to go on."""
 
     @property
     def well(self) -> bool:
-        """Whether every probe succeeded."""
-        return all(probe.status is Status.HEALTHY for probe in self.probes)
+        """Whether every probe succeeded; what a service says is degraded still serves."""
+        return all(probe.status in {Status.HEALTHY, Status.DEGRADED} for probe in self.probes)
+
+    @property
+    def remark(self) -> str | None:
+        """What has to be known to read the times: that the machine was the limit."""
+        if self.lag < BUSY:
+            return None
+        return f"this machine was busy and up to {self.lag * 1000:.0f} ms late: times may be its own, not the targets'"
+
+    def after(self, before: Checked) -> Checked:
+        """The same, with what failed before too failing since then."""
+        since = {probe.key: probe.failing_since for probe in before.probes if probe.error}
+        probes = (
+            replace(probe, failing_since=since.get(probe.key, probe.failing_since)) if probe.error else probe
+            for probe in self.probes
+        )
+        return replace(self, probes=tuple(probes))
 
     def services(self) -> list[ServiceHealth]:
         """The probes by service."""
@@ -56,13 +88,14 @@ class Wanted:
         ]
 
 
-def all_targets(settings: ExporterSettings) -> list[Target]:
+def all_targets(settings: ExporterSettings, shard: Shard = WHOLE) -> list[Target]:
     """Every target of a config and of the files that it names; DeploywatchError when one of these is faulty."""
     files = TargetFiles(settings)
     files.refresh()
-    if problems := files.problems():
-        raise NothingError("\n".join(problems.values()))
-    return together(list(targets(settings)), files.targets())
+    # Here nobody would see that a target was put aside, and a check of fewer targets would pass.
+    if problems := [*files.problems().values(), *(target.detail for target in files.dropped())]:
+        raise NothingError("\n".join(problems))
+    return shard.of(together(list(targets(settings)), files.targets()))
 
 
 async def check(
@@ -72,20 +105,69 @@ async def check(
     clock: Clock,
     done: Callable[[ProbeHealth], None] = lambda _: None,
 ) -> Checked:
-    """Run each target once, some at a time as the config says; `done` is told of each that has ended."""
-    slots = asyncio.Semaphore(settings.concurrency)
+    """Run each target once, paced so that it is the targets that are measured; `done` is told of each at its end."""
+    slots, servers, lags = asyncio.Semaphore(settings.concurrency), Servers(), Lags(LOOP_BOUNDS)
 
     async def one(target: Target) -> ProbeHealth:
-        async with slots:
+        async with servers.turn(target) as server, slots:
             result = await run(target.probe, limit=target.timeout, clock=clock)
-        probe_health = ProbeHealth(target.key, target.kind, result)
+            server.note(hung=result.duration >= _HUNG * target.timeout)
+        since = None if result.success else result.started
+        required = target.settings.is_required
+        probe_health = ProbeHealth(target.key, target.kind, result, target.shown, since, required)
         done(probe_health)
         return probe_health
 
-    healths = tuple(await asyncio.gather(*map(one, chosen)))
+    watch = asyncio.create_task(watch_loop(clock, lags))
+    try:
+        tasks: list[asyncio.Task[ProbeHealth]] = []
+        for target in chosen:
+            tasks.append(asyncio.create_task(one(target)))
+            await _pace(clock)
+        healths = tuple(await asyncio.gather(*tasks))
+    finally:
+        watch.cancel()
     checked = {probe.key.owner for probe in healths}
     known = {
         owner: tuple(other for other in others if ServiceKey(other, owner.environment) in checked)
         for owner, others in settings.dependencies().items()
     }
-    return Checked(healths, known)
+    return Checked(healths, known, lags.longest)
+
+
+async def _pace(clock: Clock) -> None:
+    """Waits a little before the next run is begun, and longer while the machine does not keep up."""
+    for _ in range(_MOST_PAUSES):
+        before = clock.monotonic()
+        await clock.sleep(SPACING)
+        if clock.monotonic() - before - SPACING < _LATE:
+            return
+
+
+class Server:
+    """The room for runs at one server: little, until it is seen to hang and nothing more can be spoilt."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Semaphore(AT_ONE_SERVER)
+        self._open = False
+
+    def note(self, *, hung: bool) -> None:
+        """Take over how a run went."""
+        if hung and not self._open:
+            self._open = True
+            for _ in range(AT_ONE_SERVER, AT_ONE_THAT_HANGS):
+                self.room.release()
+
+
+class Servers:
+    """Bounds the runs at each server address, so that targets are not slow by our own load."""
+
+    def __init__(self) -> None:
+        self._servers: dict[str, Server] = {}
+
+    @contextlib.asynccontextmanager
+    async def turn(self, target: Target) -> AsyncIterator[Server]:
+        """Wait for room at the target's server and hold it."""
+        server = self._servers.setdefault(target.server, Server()) if target.server else Server()
+        async with server.room:
+            yield server

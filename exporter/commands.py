@@ -25,7 +25,7 @@ from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.reports import FORMATS, Show
 from deploywatch.exporter.settings.selection import Selection
-from deploywatch.exporter.targets import Target
+from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
 from deploywatch.quantity import parse_duration
 
 
@@ -41,19 +41,38 @@ def _interval(_: click.Context, __: click.Parameter, value: str | None) -> timed
     return interval
 
 
+def _shard(_: click.Context, __: click.Parameter, value: str | None) -> Shard:
+    if value is None:
+        return WHOLE
+    try:
+        return parse_shard(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_SHARD = click.option("--shard", callback=_shard, help="Only this part of the targets, such as 2/5 in a fleet of five.")
+
+
 @click.command()
 @options.server(EXPORTER_PORT)
+@_SHARD
 def exporter(  # noqa: PLR0917 - click passes the options by name
-    config_file: Path, config_check: bool, listen: str, web_config: Path | None, log_format: str, log_level: str
+    config_file: Path,
+    config_check: bool,
+    listen: str,
+    web_config: Path | None,
+    log_format: str,
+    log_level: str,
+    shard: Shard,
 ) -> None:
     """Probe services on a schedule; serve /metrics, /probe, /health and their like."""
     settings = config.load(config_file)
     if config_check:
-        click.echo(f"{config_file}: good, {len(all_targets(settings))} probes, {len(settings.modules)} modules")
+        click.echo(f"{config_file}: good, {len(all_targets(settings, shard))} probes, {len(settings.modules)} modules")
         return
     logs.configure(form=log_format, level=log_level)
     gc_tuning.tune()
-    asyncio.run(_serve(Exporter(config_file, settings), listen, web_config))
+    asyncio.run(_serve(Exporter(config_file, settings, shard=shard), listen, web_config))
 
 
 @click.command()
@@ -63,6 +82,7 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
 @click.option("--level", help="Only the probes of a level: basic, detailed, comprehensive, or one of the config's own.")
 @click.option("--smoke", help="Only the probes of a smoke suite: critical, full, or one of the config's own.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
+@_SHARD
 @click.option("--watch", callback=_interval, help="Check again this long after, such as 10s, until Ctrl-C.")
 def check(  # noqa: PLR0917 - click passes the options by name
     config_file: Path,
@@ -71,12 +91,13 @@ def check(  # noqa: PLR0917 - click passes the options by name
     level: str | None,
     smoke: str | None,
     form: str,
+    shard: Shard,
     watch: timedelta | None,
 ) -> int:
     """Probe everything once. Exit code 0: all well; 1: something is not; 2: the configuration is bad."""
     settings = config.load(config_file)
     selections = (*_named("level", level, settings.all_levels()), *_named("smoke", smoke, settings.all_smoke()))
-    chosen = _chosen(settings, Wanted(service, environment, selections))
+    chosen = _chosen(settings, Wanted(service, environment, selections), shard)
     logs.configure(level="error")
     checked = asyncio.run(_checks(lambda: _once(chosen, settings), FORMATS[form], watch))
     return 0 if checked.well else 1
@@ -90,8 +111,8 @@ def _named(option: str, name: str | None, known: Mapping[str, Selection]) -> tup
     return (known[name],)
 
 
-def _chosen(settings: ExporterSettings, wanted: Wanted) -> list[Target]:
-    targets = all_targets(settings)
+def _chosen(settings: ExporterSettings, wanted: Wanted, shard: Shard) -> list[Target]:
+    targets = all_targets(settings, shard)
     chosen = wanted.of(targets)
     if chosen:
         return chosen
@@ -116,14 +137,20 @@ async def _checks(again: Callable[[], Awaitable[Checked]], show: Show, watch: ti
     """One check, or one after the other until Ctrl-C, which cancels this task; the last one."""
     checked = await again()
     show(checked)
+    _remark(checked)
     if watch is None:
         return checked
     with suppress(asyncio.CancelledError):
         while True:
             await asyncio.sleep(watch.total_seconds())
-            before, checked = checked, await again()
+            before, checked = checked, (await again()).after(checked)
             _show_again(before, checked, show)
     return checked
+
+
+def _remark(checked: Checked) -> None:
+    if checked.remark:
+        click.echo(checked.remark, err=True)
 
 
 def _show_again(before: Checked, now: Checked, show: Show) -> None:
@@ -132,6 +159,7 @@ def _show_again(before: Checked, now: Checked, show: Show) -> None:
         click.clear()
     show(now)
     sys.stdout.flush()
+    _remark(now)
     for line in changes(before, now):
         click.echo(line, err=True)
 

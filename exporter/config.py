@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from deploywatch.exporter.settings.discovery import Discovery
 from deploywatch.exporter.settings.faults import faults
 from deploywatch.exporter.settings.layers import LAYERS, Layer
 from deploywatch.exporter.settings.modules import Module
+from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -73,6 +74,7 @@ class ExporterSettings(Settings):
     environment: Name = "default"
     layers: dict[Name, Layer] = Field(default_factory=dict)
     concurrency: int = Field(default=CONCURRENCY, ge=1, le=100_000)
+    per_server: PerServer = PerServer()
     buckets: Annotated[tuple[float, ...], AfterValidator(_increasing)] = Field(default=BUCKETS, max_length=50)
     services: dict[Name, Service] = Field(default_factory=dict)
     ports: Registry = Field(default_factory=dict)
@@ -108,6 +110,24 @@ class ExporterSettings(Settings):
     def dependencies(self) -> dict[ServiceKey, tuple[str, ...]]:
         """What each service depends on, in its own environment."""
         return {self.owner(name): service.depends_on for name, service in self.services.items() if service.depends_on}
+
+
+def dependents(dependencies: Mapping[ServiceKey, Iterable[str]]) -> dict[ServiceKey, tuple[str, ...]]:
+    """For each service those that need it, those that need these included; each in its own environment."""
+    direct: dict[ServiceKey, set[ServiceKey]] = {}
+    for owner, others in dependencies.items():
+        for other in others:
+            direct.setdefault(ServiceKey(other, owner.environment), set()).add(owner)
+    closed: dict[ServiceKey, tuple[str, ...]] = {}
+    for key, needing in direct.items():
+        reached, waiting = set[ServiceKey](), list(needing)
+        while waiting:
+            owner = waiting.pop()
+            if owner not in reached:
+                reached.add(owner)
+                waiting += direct.get(owner, ())
+        closed[key] = tuple(sorted(owner.service for owner in reached - {key}))
+    return closed
 
 
 def load(path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterSettings:

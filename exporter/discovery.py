@@ -1,6 +1,7 @@
 """Targets from files that change: Prometheus's file_sd format, in JSON or YAML, looked at by name and time of change.
 
-What a file said last stays when it cannot be read or is wrong; a file that is gone takes its targets along.
+What a file said last stays when it cannot be read or is no list of groups; one target that is wrong is put aside and
+counted, and the others are probed. A file that is gone takes its targets along.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,33 @@ log = logs.get("exporter")
 MODULE = "module"
 """The label of a target group that names another module than the config does."""
 
+_SHOWN = 5
+_MEANT = frozenset({MODULE, conventions.SERVICE, conventions.ENVIRONMENT, conventions.PROBE})
+
 Stamp = tuple[int, int, int]
 
 
 class TargetFileError(DeploywatchError):
     """A file of targets that cannot be read, or does not say what it must."""
+
+
+class DropReason(StrEnum):
+    """Why a target of a file is not probed; the only words in the label `reason` of that metric."""
+
+    TARGET = "target"
+    MODULE = "module"
+    SERVICE = "service"
+    GROUP = "group"
+    LABEL = "label"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedTarget:
+    """A target, or a group of them, that is not probed: why, and where it stands with what is wrong."""
+
+    reason: DropReason
+    detail: str
 
 
 @dataclass(slots=True)
@@ -38,6 +62,7 @@ class Known:
 
     stamp: Stamp | None = None
     targets: tuple[Target, ...] = ()
+    dropped: tuple[DroppedTarget, ...] = ()
     problem: str | None = None
 
 
@@ -47,11 +72,13 @@ class TargetFiles:
 
     settings: ExporterSettings
     known: dict[tuple[int, Path], Known] = field(default_factory=dict)
+    doubles: list[DroppedTarget] = field(default_factory=list)
+    """Targets that are named once more, and so are probed once."""
 
     def successor(self, settings: ExporterSettings) -> TargetFiles:
         """For a new config; of a file that is faulty now, what it said last is kept while its entry is the same."""
         kept = {
-            (number, path): Known(None, known.targets, known.problem)
+            (number, path): Known(None, known.targets, known.dropped, known.problem)
             for number, entry in enumerate(settings.discover)
             for (before, path), known in self.known.items()
             if self.settings.discover[before] == entry
@@ -81,6 +108,10 @@ class TargetFiles:
         """What is wrong with files now."""
         return {path: known.problem for (_, path), known in self.known.items() if known.problem}
 
+    def dropped(self) -> list[DroppedTarget]:
+        """Every target that is named and not probed now."""
+        return [*(target for known in self.known.values() for target in known.dropped), *self.doubles]
+
     def _look(self, path: Path, entry: Discovery, known: Known) -> bool:
         try:
             stamp = _stamp(path)
@@ -88,8 +119,17 @@ class TargetFiles:
                 return False
             # Noted before it is read: what is written meanwhile is seen the next time.
             known.stamp = stamp
-            known.targets = tuple(self._read(path, entry))
-            known.problem = None
+            groups = _groups(path)
+            dropped: list[DroppedTarget] = []
+            read = tuple(self._read(groups, path, entry, dropped))
+            if dropped and not read:
+                # Whoever writes the file has gone astray; what it said before is nearer to the truth than nothing.
+                raise TargetFileError("; ".join(target.detail for target in dropped[:_SHOWN]))
+            known.targets = read
+            for target in dropped:
+                if target not in known.dropped:
+                    log.error("a target is not probed", file=str(path), reason=str(target.reason), detail=target.detail)
+            known.dropped, known.problem = tuple(dropped), None
         except (OSError, DeploywatchError) as error:
             problem = str(error)
             if problem != known.problem:
@@ -98,34 +138,57 @@ class TargetFiles:
             return False
         return True
 
-    def _read(self, path: Path, entry: Discovery) -> Iterator[Target]:
-        for number, group in enumerate(_groups(path)):
+    def _read(self, groups: list[Any], path: Path, entry: Discovery, dropped: list[DroppedTarget]) -> Iterator[Target]:
+        """The targets of a file; one that cannot be probed is put aside, and the others are."""
+        for number, data in enumerate(groups):
             place = f"{path}: group {number}"
-            names, labels = _checked(group, place)
+            group = _checked(data, place, dropped)
+            if group is None:
+                continue
+            names, labels = group
             module_name = labels.get(MODULE, entry.module)
             module = self.settings.modules.get(module_name)
-            if module is None:
-                raise TargetFileError(
-                    f"{place}: no module {module_name!r}{nearest(module_name, self.settings.modules)}"
-                )
             service = labels.get(conventions.SERVICE) or entry.service
+            if module is None:
+                hint = nearest(module_name, self.settings.modules)
+                dropped += [
+                    _drop(DropReason.MODULE, place, f"{_shown(n)}: no module {module_name!r}{hint}") for n in names
+                ]
+                continue
             if not service:
-                raise TargetFileError(f"{place}: name the service, as a label here or in the config's discover entry")
+                hint = "name the service, as a label here or in the config's discover entry"
+                dropped += [_drop(DropReason.SERVICE, place, f"{_shown(name)}: {hint}") for name in names]
+                continue
             environment = labels.get(conventions.ENVIRONMENT) or entry.environment or self.settings.environment
+            limit = module.timeout if "timeout" in module.model_fields_set else None
             for name in names:
                 try:
                     probe = module.pointed_at(name)
                 except TargetError as error:
-                    raise TargetFileError(f"{place}: {redact_url(name)}: {error}") from error
+                    dropped.append(_drop(DropReason.TARGET, place, f"{redact_url(name)}: {error}"))
+                    continue
                 key = Key(service, environment, labels.get(conventions.PROBE) or _shown(name))
-                yield make_target(key, probe, self.settings)
+                yield make_target(key, probe, self.settings, limit)
 
 
-def together(static: list[Target], targets: Iterator[Target]) -> list[Target]:
-    """One list in which every key is there once; the config wins over files, and a file over those after it."""
+def _drop(reason: DropReason, place: str, detail: str) -> DroppedTarget:
+    return DroppedTarget(reason, f"{place}: {detail}")
+
+
+def together(
+    static: list[Target], targets: Iterator[Target], doubles: list[DroppedTarget] | None = None
+) -> list[Target]:
+    """One list in which every key is there once; the config wins over files, and a file over those after it.
+
+    What is there once more goes to `doubles`, in place of what was in it.
+    """
     keys: dict[Key, Target] = {target.key: target for target in static}
-    for target in targets:
-        keys.setdefault(target.key, target)
+    repeated = [target.key for target in targets if keys.setdefault(target.key, target) is not target]
+    if doubles is not None:
+        doubles[:] = [
+            DroppedTarget(DropReason.DUPLICATE, f"{'/'.join(key)} is there already, and probed once")
+            for key in repeated
+        ]
     return list(keys.values())
 
 
@@ -150,18 +213,49 @@ def _groups(path: Path) -> list[Any]:
     return data
 
 
-def _checked(group: Any, place: str) -> tuple[list[str], Mapping[str, str]]:
+def _checked(group: Any, place: str, dropped: list[DroppedTarget]) -> tuple[list[str], Mapping[str, str]] | None:
+    """The targets of a group and its labels, scalars as text as Prometheus has them; None when it cannot be probed.
+
+    TargetFileError for what is no group: then nothing of the file can be trusted, as Prometheus sees it too.
+    """
     if not isinstance(group, dict):
         raise TargetFileError(f"{place}: must be a mapping with targets and labels")
     unknown = sorted(group.keys() - {"targets", "labels"})
     if unknown:
         raise TargetFileError(f"{place}: unknown key{nearest(str(unknown[0]), ['targets', 'labels'])}")
-    names, labels = group.get("targets", []), group.get("labels") or {}
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    targets, labels = group.get("targets") or [], group.get("labels") or {}
+    if not isinstance(targets, list):
         raise TargetFileError(f"{place}: targets must be a list of texts")
-    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+    if not isinstance(labels, dict):
         raise TargetFileError(f"{place}: labels must be a mapping of texts")
-    return names, labels
+    names: list[str] = []
+    for target in targets:
+        text = _scalar(target)
+        if text:
+            names.append(text)
+        else:
+            dropped.append(_drop(DropReason.TARGET, place, f"targets must be a list of texts, and {target!r} is none"))
+    texts: dict[str, str] = {}
+    for label, value in labels.items():
+        text = _scalar(value)
+        if text is None and label in _MEANT:
+            # Without it the targets would be another service's, or be probed in another way.
+            dropped.append(_drop(DropReason.GROUP, place, f"the label {label} must be a text"))
+            return None
+        if text is None:
+            dropped.append(_drop(DropReason.LABEL, place, f"the label {label} must be a text; it is ignored"))
+        else:
+            texts[str(label)] = text
+    return names, texts
+
+
+def _scalar(value: Any) -> str | None:
+    """A scalar as text, as Prometheus reads it; None for a list or a mapping."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 def _shown(name: str) -> str:

@@ -17,7 +17,7 @@ from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.discovery import TargetFiles, together
 from deploywatch.exporter.schedule import Scheduler
-from deploywatch.exporter.targets import Target, targets
+from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 
 log = logs.get("exporter")
 
@@ -29,17 +29,23 @@ _SETTLING = 10.0
 class Exporter:
     """Probes what the config file and its target files say, and keeps what was found."""
 
-    def __init__(self, path: Path, settings: ExporterSettings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: Path, settings: ExporterSettings, *, clock: Clock | None = None, shard: Shard = WHOLE
+    ) -> None:
         self._path = path
         self.clock = clock or SystemClock()
         self.board = Board(self.clock)
         self.scheduler = Scheduler(clock=self.clock, report=self.board.note)
         self.settings = settings
+        self.shard = shard
         self.files = TargetFiles(settings)
         self.loop_lag = Lags(LOOP_BOUNDS)
         self._changing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._settled = False
+        self._began = False
+        self.started = False
+        """Whether every target that there was at the start has run once."""
 
     def start(self) -> None:
         """Begin to probe; needs a running event loop."""
@@ -47,7 +53,7 @@ class Exporter:
         # Look-ups of names that never answer hold a thread each.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS, "exporter"))
         self.files.refresh()
-        self._apply(self.settings, self.files, together(list(targets(self.settings)), self.files.targets()))
+        self._apply(self.settings, self.files, self._together(self.settings, self.files))
         self._begin(watch_loop(self.clock, self.loop_lag))
         self._begin(self._watch_files())
         self._begin(self._settle())
@@ -74,9 +80,13 @@ class Exporter:
                 log.info("targets taken over", files=len(self.files.known), probes=len(targets))
 
     def not_ready(self) -> str | None:
-        """Why the exporter is not ready yet: the probes that have not run once."""
-        waiting = list(self.board.waiting())
+        """Why the exporter is not ready yet: the probes that have not run once since the start.
+
+        Only the start counts: what a reload adds is unknown by itself, and takes nothing else along.
+        """
+        waiting = [] if self.started else list(self.board.waiting())
         if not waiting:
+            self.started = self.started or self._began
             return None
         return f"{len(waiting)} of {len(self.board.records)} probes have not run yet, such as {'/'.join(waiting[0])}"
 
@@ -90,14 +100,14 @@ class Exporter:
         files.refresh()
         return settings, files, self._together(settings, files)
 
-    @staticmethod
-    def _together(settings: ExporterSettings, files: TargetFiles) -> list[Target]:
-        return together(list(targets(settings)), files.targets())
+    def _together(self, settings: ExporterSettings, files: TargetFiles) -> list[Target]:
+        return self.shard.of(together(list(targets(settings)), files.targets(), files.doubles))
 
     def _apply(self, settings: ExporterSettings, files: TargetFiles, targets: list[Target]) -> None:
+        self.not_ready()
         self.board.set_up(targets, settings.dependencies(), settings.buckets)
-        self.scheduler.apply(targets, concurrency=settings.concurrency)
-        self.settings, self.files = settings, files
+        self.scheduler.apply(targets, concurrency=settings.concurrency, per_server=settings.per_server)
+        self.settings, self.files, self._began = settings, files, True
         gc_tuning.put_aside(anew=True)
         self._settled = False
 
@@ -115,7 +125,7 @@ class Exporter:
         """Once every probe has run since the last change, what they keep is there to stay."""
         while True:
             await self.clock.sleep(_SETTLING)
-            if not self._settled and self.not_ready() is None:
+            if not self._settled and self.not_ready() is None and not any(self.board.waiting()):
                 gc_tuning.put_aside()
                 self._settled = True
 

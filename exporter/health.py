@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from deploywatch.conventions import ProbeMetric
-from deploywatch.exporter.board.record import APPLICATION
-from deploywatch.exporter.config import ServiceKey
-from deploywatch.exporter.results import Application, Result
+from deploywatch.exporter.board.record import APPLICATION, Record
+from deploywatch.exporter.config import ServiceKey, dependents
+from deploywatch.exporter.probing import OWN
+from deploywatch.exporter.results import Application, Result, State, StepResult, iso
 from deploywatch.exporter.targets import Key
 
 
@@ -40,13 +40,37 @@ class ProbeHealth:
     key: Key
     kind: str
     result: Result | None
+    target: str = ""
+    failing_since: float | None = None
+    required: bool = False
+    new: bool = False
+    """Whether it was added after the start and has not run yet: then it is unknown alone."""
 
     @property
     def status(self) -> Status:
-        """Healthy, unhealthy or unknown; a single probe is never degraded."""
+        """Healthy, unhealthy or unknown; degraded when it succeeded and the service says so of itself."""
         if self.result is None:
             return Status.UNKNOWN
-        return Status.HEALTHY if self.result.success else Status.UNHEALTHY
+        if not self.result.success:
+            return Status.UNHEALTHY
+        application = self.result.application
+        return Status.DEGRADED if application and application.state is State.DEGRADED else Status.HEALTHY
+
+    @property
+    def ping(self) -> float | None:
+        """The round trip of PING in seconds, of a Redis."""
+        samples = self.result.samples if self.result else ()
+        return next((sample.value for sample in samples if sample.family.name == ProbeMetric.REDIS_PING), None)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The numbers that the config's own queries, keys and paths gave, those without labels."""
+        samples = self.result.samples if self.result else ()
+        return {
+            sample.family.name: sample.value
+            for sample in samples
+            if not sample.labels and not sample.family.name.startswith(OWN)
+        }
 
     @property
     def error(self) -> str | None:
@@ -56,14 +80,33 @@ class ProbeHealth:
     def body(self) -> dict[str, Any]:
         """The probe as health answers show it."""
         shown: dict[str, Any] = {"status": str(self.status), "kind": self.kind}
+        shown |= {"target": self.target} if self.target else {}
+        shown |= {"required": True} if self.required else {}
         if self.result is None:
             return shown | {"last_checked": None}
         if self.result.reason:
             shown |= {"reason": str(self.result.reason), "detail": self.result.detail}
-        return shown | {
-            "response_time_seconds": round(self.result.duration, 6),
-            "last_checked": iso(self.result.started),
+            shown |= {"failing_since": iso(self.failing_since)} if self.failing_since is not None else {}
+        return (
+            shown
+            | {
+                "response_time_seconds": round(self.result.duration, 6),
+                "last_checked": iso(self.result.started),
+            }
+            | self._details(self.result)
+        )
+
+    def _details(self, result: Result) -> dict[str, Any]:
+        """What only some probes have; left out where there is none."""
+        application = result.application
+        details = {
+            "says": application.status if application and application.state is State.DEGRADED else None,
+            "ping_time_seconds": self.ping,
+            "figures": self.figures,
+            "steps": [_step(step) for step in result.steps],
+            "dropped": {str(reason): count for reason, count in result.dropped.items()},
         }
+        return {name: value for name, value in details.items() if value not in (None, {}, [])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +118,7 @@ class Dependency:
     @property
     def status(self) -> Status:
         """As the service's own probes are."""
-        own = [probe.status for probe in self.probes]
-        return judge(own, own)
+        return judged(self.probes)
 
     def body(self) -> dict[str, Any]:
         """The dependency as health answers show it: the slowest response, the oldest look, the first failure."""
@@ -97,12 +139,20 @@ class ServiceHealth:
     key: ServiceKey
     probes: Sequence[ProbeHealth]
     dependencies: Mapping[str, Dependency]
+    dependents: Sequence[str] = ()
 
     @property
     def status(self) -> Status:
-        """Source 004: up to half of probes and dependencies may fail in a degraded service; not all its own probes."""
-        own = [probe.status for probe in self.probes]
-        return judge([*own, *(dependency.status for dependency in self.dependencies.values())], own)
+        """Source 004: up to half of probes and dependencies may fail in a degraded service; not all its own probes.
+
+        Source 000: nor any of those without which it cannot serve.
+        """
+        return judged(self.probes, [dependency.status for dependency in self.dependencies.values()])
+
+    @property
+    def new(self) -> bool:
+        """Whether none of its probes has run, all being added after the start."""
+        return all(probe.new for probe in self.probes)
 
     @property
     def application(self) -> Application | None:
@@ -134,6 +184,7 @@ class ServiceHealth:
             "probes": {probe.key.probe: probe.body() for probe in self.probes},
             "dependencies": {name: dependency.body() for name, dependency in self.dependencies.items()},
             "resources": self.resources,
+            **({"dependents": list(self.dependents)} if self.dependents else {}),
         }
 
 
@@ -146,6 +197,36 @@ def judge(all_of: Iterable[Status], own: Iterable[Status] = ()) -> Status:
     if failing or Status.DEGRADED in statuses:
         return Status.DEGRADED
     return Status.HEALTHY if statuses and Status.UNKNOWN not in statuses else Status.UNKNOWN
+
+
+def judged(probes: Iterable[ProbeHealth], others: Sequence[Status] = ()) -> Status:
+    """The status of a service by its probes and those of `others`; probes that are new have no part in it."""
+    known = [probe for probe in probes if not probe.new]
+    own = [probe.status for probe in known]
+    needed = (probe.status for probe in known if probe.required)
+    bad = [status for status in needed if status in {Status.UNHEALTHY, Status.UNKNOWN}]
+    return worst([judge([*own, *others], own), *bad])
+
+
+def whole(services_: Iterable[ServiceHealth]) -> Status:
+    """The status of all services together; one that was only now added has no part in it."""
+    return worst(service.status for service in services_ if not service.new)
+
+
+def of_record(record: Record, result: Result | None, *, started: bool) -> ProbeHealth:
+    """A record with the result that counts now; once the exporter has started, a target without one is new."""
+    target = record.target
+    since = record.failing_since
+    if result is not None and not result.success and since is None:
+        since = result.started
+    required = target.settings.is_required
+    new = started and record.last is None and result is None
+    return ProbeHealth(target.key, target.kind, result, target.shown, since, required, new)
+
+
+def _step(step: StepResult) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": step.name, "response_time_seconds": round(step.duration, 6)}
+    return shown | ({"reason": str(step.reason), "detail": step.detail} if step.reason else {})
 
 
 def worst(statuses: Iterable[Status]) -> Status:
@@ -161,6 +242,7 @@ def services(
     grouped: dict[ServiceKey, list[ProbeHealth]] = {}
     for probe in probes:
         grouped.setdefault(probe.key.owner, []).append(probe)
+    needed_by = dependents(dependencies)
     return {
         key: ServiceHealth(
             key,
@@ -169,11 +251,7 @@ def services(
                 name: Dependency(grouped.get(ServiceKey(name, key.environment), ()))
                 for name in dependencies.get(key, ())
             },
+            needed_by.get(key, ()),
         )
         for key, own in grouped.items()
     }
-
-
-def iso(moment: float) -> str:
-    """Unix time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -21,7 +23,9 @@ from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.config import Settings
 from deploywatch.exporter.measure.gauges import LABEL_LIMIT, check_type
-from deploywatch.exporter.results import Application, Dropped, Failed, Family, Reason, Result, Sample
+from deploywatch.exporter.results import Application, Dropped, Failed, Family, Reason, Result, Sample, StepResult
+from deploywatch.quantity import Duration
+from deploywatch.secrets import Masked, redact_url
 
 log = logs.get("exporter")
 
@@ -51,6 +55,7 @@ class Measurement:
     application: Application | None = None
     samples: list[Sample] = field(default_factory=list)
     dropped: Counter[Dropped] = field(default_factory=Counter)
+    steps: list[StepResult] = field(default_factory=list)
 
     def label(self, text: str) -> str:
         """A label's value, cut at LABEL_LIMIT characters; that it was cut is counted."""
@@ -96,10 +101,15 @@ class TargetKey(NamedTuple):
     stand_in: str
 
 
+_REQUIRED = frozenset({"postgres", "redis"})
+_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "postgresql": 5432, "postgres": 5432}
+
+
 class ProbeSettings(Settings):
     """What every kind of probe has in common in the config; `kind` tells them apart.
 
     `tags` choose probes for a check or a health answer: critical, smoke, integration, or words of the user's own.
+    Without `required` databases and Redis are; `timeout` and `interval` are the layer's unless they are given.
     Each kind says where its target stands (`target_key`), or None where it cannot be given one.
     """
 
@@ -108,6 +118,34 @@ class ProbeSettings(Settings):
     kind: str
     layer: str = "immediate"
     tags: tuple[str, ...] = ()
+    required: bool | None = None
+    timeout: Duration | None = None
+    interval: Duration | None = None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a service cannot serve without what is probed: unless the config says so, its databases."""
+        return self.kind in _REQUIRED if self.required is None else self.required
+
+    def shown_target(self) -> str:
+        """What is probed, for people, without credentials."""
+        value = getattr(self, self.target_key.name, "") if self.target_key else ""
+        text = value.get_secret_value() if isinstance(value, Masked) else str(value)
+        return redact_url(text) if "://" in text or "@" in text else text
+
+    def server(self) -> str | None:
+        """The host and port that a run connects to first, by which runs at once are bounded; None for several."""
+        if self.target_key is None:
+            return None
+        value = getattr(self, self.target_key.name, "")
+        return server_of(value.get_secret_value() if isinstance(value, Masked) else str(value))
+
+    @model_validator(mode="after")
+    def _has_time(self) -> Self:
+        for name, given in (("timeout", self.timeout), ("interval", self.interval)):
+            if given is not None and given <= timedelta(0):
+                raise ValueError(f"{name} must be more than 0s")
+        return self
 
     @model_validator(mode="after")
     def _names_keep_their_promise(self) -> Self:
@@ -134,6 +172,16 @@ class ProbeSettings(Settings):
     def families(self) -> Iterable[Family]:
         """The metric families that these settings name beyond those of the kind."""
         return ()
+
+
+def server_of(target: str) -> str | None:
+    """The host and port of a URL or of `host:port`; None when they cannot be read."""
+    parts = urlsplit(target if "://" in target else f"//{target}")
+    try:
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return f"{parts.hostname}:{port}" if parts.hostname and port else None
 
 
 def _fault(fault: ErrorDetails) -> str:
@@ -164,6 +212,7 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
         samples=samples,
         application=measurement.application,
         dropped=dict(measurement.dropped),
+        steps=tuple(measurement.steps),
     )
 
 

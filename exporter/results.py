@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -94,6 +95,16 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step of a flow: it succeeded when it has no reason to the contrary; `duration` in seconds."""
+
+    name: str
+    duration: float
+    reason: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One run of one probe; it succeeded when there is no reason to the contrary.
 
@@ -107,6 +118,7 @@ class Result:
     samples: tuple[Sample, ...] = ()
     application: Application | None = None
     dropped: Mapping[Dropped, int] = field(default_factory=dict)
+    steps: tuple[StepResult, ...] = ()
 
     @property
     def success(self) -> bool:
@@ -144,3 +156,8 @@ class Failures:
         (_, first), *others = self._failed
         also = f"; also failed: {', '.join(name for name, _ in others)}" if others else ""
         raise Failed(first.reason, first.detail + also)
+
+
+def iso(moment: float) -> str:
+    """Unix time as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

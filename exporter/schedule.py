@@ -15,6 +15,7 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.board.lag import START_BOUNDS, Lags
 from deploywatch.exporter.probing import run
 from deploywatch.exporter.results import Result
+from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.target_run import Slots, TargetRun
 from deploywatch.exporter.targets import Key, Target
 
@@ -56,10 +57,12 @@ class Scheduler:
         self.start_lag = Lags(START_BOUNDS)
         """How late the regular runs began."""
 
-    def apply(self, targets: Iterable[Target], *, concurrency: int) -> None:
+    def apply(self, targets: Iterable[Target], *, concurrency: int, per_server: PerServer | None = None) -> None:
         """Run these targets from now on; those that are unchanged keep their times."""
         wanted = {target.key: target for target in targets}
-        self._slots = Slots(concurrency)
+        slots = Slots(concurrency, per_server)
+        if (slots.size, slots.per_server) != (self._slots.size, self._slots.per_server):
+            self._slots = slots
         for key, target_run in list(self._target_runs.items()):
             if wanted.get(key) != target_run.target:
                 del self._target_runs[key]
@@ -104,7 +107,7 @@ class Scheduler:
         return task.result()
 
     async def _ask(self, target_run: TargetRun) -> Result:
-        async with target_run.turn, self._slots.one(hung=target_run.hung):
+        async with target_run.turn, self._slots.one(target_run.target, hung=target_run.hung):
             # From here on it is under way: who asks now wants a newer one.
             target_run.asked = None
             return await self._run(target_run)
@@ -160,7 +163,7 @@ class Scheduler:
         return following + skipped * target_run.target.interval
 
     async def _run_due(self, target_run: TargetRun, at: float) -> None:
-        async with target_run.turn, self._slots.one(hung=target_run.hung):
+        async with target_run.turn, self._slots.one(target_run.target, hung=target_run.hung):
             self.start_lag.note(max(0.0, self._clock.monotonic() - at))
             # A run that never ends is overdue from then on.
             target_run.due = target_run.next

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from deploywatch.exporter.results import Result
+from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.targets import Target
 
 T = TypeVar("T")
 
 
-class Slots:
+class Room:
     """Room for `size` runs at once; those whose last run hung share one half, so that the other half is always moving.
 
-    A target holds one slot at most, but hundreds that hang hold theirs for a whole timeout each.
+    A target holds one place at most, but hundreds that hang hold theirs for a whole timeout each.
     """
 
     def __init__(self, size: int) -> None:
@@ -27,12 +28,35 @@ class Slots:
 
     @contextlib.asynccontextmanager
     async def one(self, *, hung: bool) -> AsyncIterator[None]:
-        """Wait for a slot and hold it."""
+        """Wait for a place and hold it."""
         if not hung:
             async with self._all:
                 yield
             return
         async with self._for_hung, self._all:
+            yield
+
+
+class Slots:
+    """Room for runs: for all together, and at each server address, which must not be flooded even at the start."""
+
+    def __init__(self, size: int, per_server: PerServer | None = None) -> None:
+        self.size, self.per_server = size, per_server or PerServer()
+        self._room = Room(size)
+        self._servers: dict[tuple[str, int], Room] = {}
+
+    @contextlib.asynccontextmanager
+    async def one(self, target: Target, *, hung: bool) -> AsyncIterator[None]:
+        """Wait for a place for a run of this target and hold it."""
+        if target.server is None:
+            async with self._room.one(hung=hung):
+                yield
+            return
+        key = (target.server, self.per_server.limit(target.kind))
+        server = self._servers.get(key)
+        if server is None:
+            server = self._servers[key] = Room(key[1])
+        async with server.one(hung=hung), self._room.one(hung=hung):
             yield
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from deploywatch import conventions, logs
 from deploywatch.clock import Clock
 from deploywatch.exporter.board.history import History
 from deploywatch.exporter.board.record import Record
-from deploywatch.exporter.config import ServiceKey
+from deploywatch.exporter.config import ServiceKey, dependents
 from deploywatch.exporter.exposition import Exposition, Format, Page
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.results import Result, Sample
+from deploywatch.exporter.results import Dropped, Result, Sample, iso
 from deploywatch.exporter.targets import Key, Target
 
 log = logs.get("exporter")
@@ -26,6 +27,8 @@ class Board:
         self.history = History()
         self.records: dict[Key, Record] = {}
         self.dependencies: dict[ServiceKey, tuple[str, ...]] = {}
+        self.dependents: dict[ServiceKey, tuple[str, ...]] = {}
+        self.dropped: Counter[Dropped] = Counter()
 
     def set_up(
         self,
@@ -53,8 +56,10 @@ class Board:
         record = self.records.get(target.key)
         if record is None or record.target != target:
             return
-        _log(target, record.last, result)
+        before = record.last
         record.note(result)
+        self.dropped.update(result.dropped)
+        _log(record, before, result, self.dependents.get(target.key.owner, ()))
         self.history.note(target.key, target.kind, result)
         self._put(record)
         record.let_go()
@@ -86,19 +91,21 @@ class Board:
     def _set_dependencies(self, dependencies: dict[ServiceKey, tuple[str, ...]]) -> None:
         for owner in self.dependencies:
             self._exposition.remove(owner)
-        self.dependencies = dependencies
+        self.dependencies, self.dependents = dependencies, dependents(dependencies)
         for owner, others in dependencies.items():
             page = Page(((conventions.SERVICE, owner.service), (conventions.ENVIRONMENT, owner.environment)))
             samples = [Sample(families.DEPENDENCY, 1, (("depends_on", other),)) for other in dict.fromkeys(others)]
             self._exposition.put(owner, page.render(samples))
 
 
-def _log(target: Target, before: Result | None, now: Result) -> None:
+def _log(record: Record, before: Result | None, now: Result, needed_by: tuple[str, ...]) -> None:
     """Tell when a probe begins to fail, fails for another reason, or works again; the rest is for debugging."""
-    place = target.key._asdict()
+    place = {**record.target.key._asdict(), "target": record.target.shown}
     if now.reason is None:
         tell = log.info if before is not None and not before.success else log.debug
         tell("probe succeeded", **place, duration=now.duration)
         return
     tell = log.debug if before is not None and before.reason == now.reason else log.warning
-    tell("probe failed", **place, reason=str(now.reason), detail=now.detail, duration=now.duration)
+    since = iso(record.failing_since if record.failing_since is not None else now.started)
+    facts = {"reason": str(now.reason), "detail": now.detail, "duration": now.duration, "failing_since": since}
+    tell("probe failed", **place, **facts, **({"needed_by": list(needed_by)} if needed_by else {}))

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from deploywatch import conventions
+from deploywatch.conventions import ProbeMetric
 from deploywatch.exporter.exposition import Page
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.reasons import reasons_of
+from deploywatch.exporter.probing import OWN
 from deploywatch.exporter.results import Reason, Result, Sample
 from deploywatch.exporter.targets import Target
 
@@ -30,6 +32,7 @@ class Record:
     last: Result | None = None
     stale: bool = False
     runs: int = 0
+    failing_since: float | None = None
     failures: Counter[Reason] = field(default_factory=Counter)
     sum: float = 0.0
     counts: list[int] = field(init=False)
@@ -53,7 +56,10 @@ class Record:
         self.runs += 1
         if result.reason is not None:
             self.failures[result.reason] += 1
+            if self.failing_since is None:
+                self.failing_since = result.started
             return
+        self.failing_since = None
         self.counts[bisect.bisect_left(self.buckets, result.duration)] += 1
         self.sum += result.duration
 
@@ -64,7 +70,7 @@ class Record:
         """
         if self.last is None or not self.last.samples:
             return
-        samples = tuple(sample for sample in self.last.samples if sample.family.name.startswith(APPLICATION))
+        samples = tuple(sample for sample in self.last.samples if _is_shown(sample))
         self.last = replace(self.last, samples=samples)
 
     def expired(self, now: float) -> bool:
@@ -97,6 +103,12 @@ class Record:
             yield Sample(families.RUN_DURATION, total, (("le", le),), "_bucket")
         yield Sample(families.RUN_DURATION, self.sum, suffix="_sum")
         yield Sample(families.RUN_DURATION, total, suffix="_count")
+
+
+def _is_shown(sample: Sample) -> bool:
+    """Whether health answers show it: what a service says of itself, the round trip of PING, figures of the config."""
+    name = sample.family.name
+    return name.startswith(APPLICATION) or name == ProbeMetric.REDIS_PING or not (sample.labels or name.startswith(OWN))
 
 
 def first_of_each(samples: Iterable[Sample]) -> Iterator[Sample]:

@@ -14,7 +14,7 @@ from deploywatch.exporter.board.record import Record
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import ProbeHealth, Status
-from deploywatch.exporter.results import Reason, Result
+from deploywatch.exporter.results import Reason, Result, iso
 from deploywatch.exporter.schedule import GoneError
 from deploywatch.exporter.settings.selection import INTEGRATION
 from deploywatch.quantity import parse_duration
@@ -23,6 +23,7 @@ DEADLINE = 10.0
 """Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""
 
 _LONGEST = 300.0
+_TENANTS = ("tenants", "tenant_count", "tenants_count")
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 Chosen = Callable[[Record], bool]
@@ -41,8 +42,8 @@ class HealthRoutes:
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/health/services/{service}", self._service)
-        app.router.add_get("/health/database", self._kind("postgres"))
-        app.router.add_get("/health/redis", self._kind("redis"))
+        app.router.add_get("/health/database", self._kind("postgres", _tenants))
+        app.router.add_get("/health/redis", self._kind("redis", _ping_time))
         app.router.add_get("/health/integrations", self._integrations)
 
     async def _whole(self, request: web.Request) -> web.Response:
@@ -51,23 +52,33 @@ class HealthRoutes:
         services = health.services(probes, self._board.dependencies)
         if not services:
             return self._not_found(f"no service in environment {environment!r}")
-        status = health.worst(service.status for service in services.values())
+        status = health.whole(services.values())
         return self._answer(status, services=[service.body() for service in services.values()])
 
     async def _live(self, _: web.Request) -> web.Response:
         return self._answer(Status.HEALTHY)
 
     async def _ready(self, _: web.Request) -> web.Response:
+        """Ready when every probe had its turn at the start, and nothing is down without which nothing can be served."""
         reason = self._exporter.not_ready()
-        return self._answer(Status.UNKNOWN, reason=reason) if reason else self._answer(Status.HEALTHY)
+        if reason:
+            return self._answer(Status.UNKNOWN, reason=reason)
+        probes = [probe for probe in self._known_all() if probe.required and not probe.new]
+        bad = [probe for probe in probes if not _serves(probe)]
+        failing = {"/".join(probe.key): probe.error or "not probed for a while" for probe in bad}
+        status = health.worst([Status.HEALTHY, *(probe.status for probe in bad)])
+        return self._answer(status, **({"failing": failing} if failing else {}))
 
-    def _kind(self, kind: str) -> Handler:
+    def _kind(self, kind: str, more: Callable[[list[ProbeHealth]], dict[str, Any]]) -> Handler:
         async def answer(request: web.Request) -> web.Response:
             here = _in(request.query.get("environment"))
             probes = await self._probes(request, lambda record: record.target.kind == kind and here(record))
             if not probes:
                 return self._not_found(f"no {kind} probe is configured")
-            return self._answer(health.judge(probe.status for probe in probes), probes=_shown(probes))
+            status = health.worst(probe.status for probe in probes if not probe.new)
+            errors = [f"{'/'.join(probe.key)}: {probe.error}" for probe in probes if probe.error]
+            error = {"error": "; ".join(errors)} if errors else {}
+            return self._answer(status, **error, **more(probes), probes=_shown(probes))
 
         return answer
 
@@ -118,13 +129,16 @@ class HealthRoutes:
             return None
         except TimeoutError:
             result = Result(started, deadline, Reason.DEADLINE, f"no fresh result within {deadline:g} s")
-        return ProbeHealth(key, record.target.kind, result)
+        return health.of_record(record, result, started=self._exporter.started)
 
     def _known(self, owners: set[ServiceKey]) -> list[ProbeHealth]:
         return [self._last(record) for key, record in self._board.records.items() if key.owner in owners]
 
+    def _known_all(self) -> list[ProbeHealth]:
+        return [self._last(record) for record in self._board.records.values()]
+
     def _last(self, record: Record) -> ProbeHealth:
-        return ProbeHealth(record.target.key, record.target.kind, self._board.current(record))
+        return health.of_record(record, self._board.current(record), started=self._exporter.started)
 
     def _find(self, service: str, environment: str | None) -> ServiceKey | web.Response:
         owners = {key.owner for key in self._board.records}
@@ -152,7 +166,7 @@ class HealthRoutes:
         return {
             "version": __version__,
             "environment": self._exporter.settings.environment,
-            "timestamp": health.iso(self._exporter.clock.now()),
+            "timestamp": iso(self._exporter.clock.now()),
         }
 
 
@@ -162,6 +176,23 @@ def _in(environment: str | None) -> Chosen:
 
 def _shown(probes: list[ProbeHealth]) -> list[dict[str, Any]]:
     return [{**probe.key._asdict(), **probe.body()} for probe in probes]
+
+
+def _serves(probe: ProbeHealth) -> bool:
+    return probe.status in {Status.HEALTHY, Status.DEGRADED}
+
+
+def _tenants(probes: list[ProbeHealth]) -> dict[str, Any]:
+    """Source 000's field: what a query that is called so counts."""
+    counts = (probe.figures.get(name) for probe in probes for name in _TENANTS)
+    count = next((count for count in counts if count is not None), None)
+    return {} if count is None else {"tenantCount": int(count)}
+
+
+def _ping_time(probes: list[ProbeHealth]) -> dict[str, Any]:
+    """Source 000's field: the slowest round trip of PING, in milliseconds."""
+    slowest = max((probe.ping for probe in probes if probe.ping is not None), default=None)
+    return {} if slowest is None else {"pingTime": round(slowest * 1000, 3)}
 
 
 def _deadline(request: web.Request) -> float:

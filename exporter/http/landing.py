@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -12,10 +13,13 @@ from deploywatch.exporter.board.history import Entry
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import ProbeHealth, Status
 from deploywatch.exporter.http.probe_route import told
+from deploywatch.exporter.results import iso
 from deploywatch.html import Markup, Text
 
 MOST_ROWS = 500
 """Probes on one page: a browser, and our event loop, have to live with it."""
+
+MOST_PROBLEMS = 20
 
 _LINKS = {
     "/metrics": "Metrics",
@@ -24,7 +28,7 @@ _LINKS = {
     "/health/ready": "Ready",
     "/config": "Config",
 }
-_WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.HEALTHY)
+_WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
 _PROBES = (
     "Service",
     "Environment",
@@ -34,6 +38,9 @@ _PROBES = (
     "Reason",
     "Response time",
     "Last checked",
+    "Target",
+    "Failing since",
+    "Needed by",
     "Last failure",
 )
 _RESULTS = ("Result", "Probe", "Kind", "Status", "Reason", "Response time", "Began")
@@ -43,6 +50,7 @@ class Landing:
     """Shows the board and the history in a browser."""
 
     def __init__(self, exporter: Exporter) -> None:
+        self._exporter = exporter
         self._board = exporter.board
 
     def add_to(self, app: web.Application) -> None:
@@ -52,8 +60,8 @@ class Landing:
 
     async def _all(self, request: web.Request) -> web.Response:
         probes = [
-            ProbeHealth(key, record.target.kind, self._board.current(record))
-            for key, record in self._board.records.items()
+            health.of_record(record, self._board.current(record), started=self._exporter.started)
+            for record in self._board.records.values()
         ]
         service, status = request.query.get("service", ""), request.query.get("status", "")
         chosen = [probe for probe in probes if service in {"", probe.key.service} and status in {"", probe.status}]
@@ -64,6 +72,7 @@ class Landing:
             html.element("h1", "deploywatch exporter"),
             html.element("nav", f"Version {__version__}. ", *(html.link(path, name) for path, name in _LINKS.items())),
             html.element("p", _summary(probes, chosen), id="summary"),
+            *self._not_probed(),
             _filter(sorted({probe.key.service for probe in probes}), service, status),
             html.table(_PROBES, (self._probe(probe) for probe in chosen[:MOST_ROWS]), identifier="probes"),
             html.element("h2", "Last failures"),
@@ -71,6 +80,17 @@ class Landing:
             html.element("h2", "Last results"),
             html.element("details", html.element("summary", "Show"), _results(history.recent(), "results")),
         )
+
+    def _not_probed(self) -> list[Markup]:
+        """What is meant to be probed and is not: faulty files, and the targets that were put aside."""
+        files = self._exporter.files
+        texts = [*files.problems().values(), *(target.detail for target in files.dropped())]
+        if not texts:
+            return []
+        shown = [html.element("li", text) for text in texts[:MOST_PROBLEMS]]
+        more = f" The first {MOST_PROBLEMS} are shown." if len(texts) > MOST_PROBLEMS else ""
+        title = f"{len(texts)} targets or files of targets are not probed as they are written.{more}"
+        return [html.element("p", title, class_="unhealthy"), html.element("ul", *shown, id="not-probed")]
 
     async def _one(self, request: web.Request) -> web.Response:
         number = int(request.match_info["number"])
@@ -82,21 +102,37 @@ class Landing:
         return html.page(
             title,
             html.element("h1", title, class_=_class(entry)),
-            html.element("p", f"A probe of the kind {entry.kind}, begun {health.iso(entry.result.started)}."),
+            html.element("p", f"A probe of the kind {entry.kind}, begun {iso(entry.result.started)}."),
             html.element("pre", told(entry.result)),
             _back(),
         )
 
     def _probe(self, probe: ProbeHealth) -> tuple[str, Sequence[Text]]:
         result, failure = probe.result, self._board.history.last_failure(probe.key)
-        shown: Text = html.link(f"/results/{failure.number}", health.iso(failure.result.started)) if failure else ""
+        shown: Text = html.link(f"/results/{failure.number}", iso(failure.result.started)) if failure else ""
         took = f"{result.duration * 1000:.1f} ms" if result else ""
-        checked = health.iso(result.started) if result else ""
-        return probe.status, [*probe.key, probe.kind, str(probe.status), probe.error or "", took, checked, shown]
+        checked = iso(result.started) if result else ""
+        # What is wrong now leads to its debug output with one click.
+        failing = failure is not None and probe.error is not None
+        reason: Text = (
+            html.link(f"/results/{failure.number}", probe.error or "") if failure and failing else _says(probe)
+        )
+        since = iso(probe.failing_since) if probe.failing_since is not None else ""
+        names = self._board.dependents.get(probe.key.owner, ())
+        needed_by = html.element("span", *(html.link(f"/?{urlencode({'service': name})}", name) for name in names))
+        facts: list[Text] = [probe.target, since, needed_by]
+        return probe.status, [*probe.key, probe.kind, str(probe.status), reason, took, checked, *facts, shown]
+
+
+def _says(probe: ProbeHealth) -> str:
+    """What a service that is degraded says of itself."""
+    application = probe.result.application if probe.result else None
+    return f"it says: {application.status}" if probe.status is Status.DEGRADED and application else ""
 
 
 def _summary(probes: list[ProbeHealth], chosen: list[ProbeHealth]) -> str:
-    counts = (f"{sum(probe.status is status for probe in probes)} {status}" for status in _WORST_FIRST)
+    numbers = {status: sum(probe.status is status for probe in probes) for status in _WORST_FIRST}
+    counts = (f"{number} {status}" for status, number in numbers.items() if number or status is not Status.DEGRADED)
     cut = f" The first {MOST_ROWS} of {len(chosen)} are shown." if len(chosen) > MOST_ROWS else ""
     return f"{len(probes)} probes: {', '.join(counts)}.{cut}"
 
@@ -120,7 +156,7 @@ def _result(entry: Entry) -> tuple[str, Sequence[Text]]:
     result = entry.result
     reason = f"{result.reason}: {result.detail}" if result.reason else ""
     number = html.link(f"/results/{entry.number}", f"#{entry.number}")
-    took, began = f"{result.duration * 1000:.1f} ms", health.iso(result.started)
+    took, began = f"{result.duration * 1000:.1f} ms", iso(result.started)
     status = "healthy" if result.success else "unhealthy"
     return _class(entry), [number, "/".join(entry.name), entry.kind, status, reason, took, began]
 

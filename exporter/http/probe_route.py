@@ -67,6 +67,7 @@ class ProbeRoute:
         finally:
             self._running -= 1
         name = (asked.name, redact_url(asked.target) if "://" in asked.target else asked.target)
+        self._exporter.board.dropped.update(result.dropped)
         self._exporter.board.history.note(name, asked.settings.kind, result, keep=False)
         if request.query.get("debug") == "true":
             return web.Response(text=_told(asked, name, result))
@@ -140,6 +141,11 @@ def told(result: Result) -> str:
         f"{sample.family.name}{{{', '.join(f'{name}={value}' for name, value in sample.labels)}}} = {sample.value:g}"
         for sample in result.samples
     ]
+    lines += [
+        f"step {step.name}: {step.duration:.6f} s" + (f": {step.reason}: {step.detail}" if step.reason else "")
+        for step in result.steps
+    ]
+    lines += [f"left out: {reason}: {count}" for reason, count in result.dropped.items()]
     verdict = f"failed: {result.reason}: {result.detail}" if result.reason else "succeeded"
     return "\n".join([*lines, f"probe {verdict}"])
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from deploywatch import __version__
+from deploywatch.exporter.discovery import DropReason
 from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.results import Dropped
 
 
 class Own(Collector):
@@ -71,3 +74,20 @@ class Own(Collector):
             "Target files that could not be read the last time; the targets of before stay.",
             value=len(files.problems()),
         )
+        counts = Counter(target.reason for target in files.dropped())
+        dropped = GaugeMetricFamily(
+            "deploywatch_exporter_dropped_targets",
+            "Targets that files name and that are not probed, by reason.",
+            labels=["reason"],
+        )
+        for reason in DropReason:
+            dropped.add_metric([str(reason)], counts[reason])
+        yield dropped
+        left_out = CounterMetricFamily(
+            "deploywatch_exporter_left_out",
+            "What runs left out of their measurements without failing, by reason.",
+            labels=["reason"],
+        )
+        for word in Dropped:
+            left_out.add_metric([str(word)], self._exporter.board.dropped[word])
+        yield left_out

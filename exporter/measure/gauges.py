@@ -42,7 +42,7 @@ def check_type(family: Family) -> None:
         raise ValueError(
             f"{family.name!r} is a {family.type}; "
             + (
-                "the ending _total promises a counter: write type: counter if it only rises, or another name"
+                "the ending _total promises another type: write type: counter if it only rises, or another name"
                 if family.type == "gauge"
                 else f"call it {family.name}_total, as counters are called"
             )

@@ -13,10 +13,10 @@ from deploywatch.exporter.net.http.exchange import Phases, Request
 from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body, fill_header, fill_url, masked, names
 from deploywatch.exporter.net.http.verdict import Expect, judge
 from deploywatch.exporter.probes.http import OVERDUE
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error
-from deploywatch.exporter.results import Failed, Reason
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error, server_of
+from deploywatch.exporter.results import Failed, Reason, StepResult
 from deploywatch.quantity import Duration
-from deploywatch.secrets import Secret, SecretUrl
+from deploywatch.secrets import Secret, SecretUrl, redact_url
 
 
 class Step(Ask):
@@ -85,6 +85,15 @@ class FlowSettings(ProbeSettings):
         """The probe that does what these settings say."""
         return FlowProbe(self)
 
+    def shown_target(self) -> str:
+        """Where the flow begins."""
+        first = self.base_url or self.steps[0].url
+        return redact_url(first.get_secret_value())
+
+    def server(self) -> str | None:
+        """The server of its first step; later ones may go elsewhere."""
+        return server_of((self.base_url or self.steps[0].url).get_secret_value())
+
     def with_target(self, target: str) -> Self:
         """The same flow below another URL; only for a flow that has a base_url."""
         if self.base_url is None:
@@ -102,16 +111,25 @@ class FlowProbe:
         """Take each step; Failed with the first that failed, and the names of the others."""
         values = {name: value.get_secret_value() for name, value in self.settings.values.items()}
         failures: list[tuple[str, Failed]] = []
-        for step in self.settings.steps:
-            failed = await self._take(step, values, measurement)
-            if failed:
-                failures.append((step.name, failed))
-                if self.settings.on_failure == "stop":
-                    break
+        try:
+            for step in self.settings.steps:
+                failed = await self._take(step, values, measurement)
+                if failed:
+                    failures.append((step.name, failed))
+                    if self.settings.on_failure == "stop":
+                        break
+        finally:
+            self._note_those_not_reached(measurement)
         if failures:
             (name, first), *others = failures
             also = f"; also failed: {', '.join(other for other, _ in others)}" if others else ""
             raise Failed(first.reason, f"step {name}: {first.detail}{also}")
+
+    def _note_those_not_reached(self, measurement: Measurement) -> None:
+        taken = {step.name for step in measurement.steps}
+        for step in self.settings.steps:
+            if step.name not in taken:
+                measurement.steps.append(StepResult(step.name, 0.0, Reason.SKIPPED, "not reached"))
 
     async def _take(self, step: Step, values: dict[str, str], measurement: Measurement) -> Failed | None:
         missing = step.needs() - values.keys()
@@ -119,6 +137,7 @@ class FlowProbe:
             failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
             measurement.add(families.STEP_SUCCESS, 0, step=step.name)
             measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
+            measurement.steps.append(StepResult(step.name, 0.0, failed.reason, failed.detail))
             return failed
         trail, begin = Trail(Phases()), measurement.clock.monotonic()
         # Until it is done, it has failed: by the deadline, should that come first.
@@ -169,5 +188,7 @@ def _note(step: Step, failed: Failed | None, trail: Trail, took: float, measurem
     measurement.add(families.STEP_SUCCESS, failed is None, step=step.name)
     measurement.add(families.STEP_DURATION, took, step=step.name)
     measurement.add(families.STEP_STATUS_CODE, trail.response.status if trail.response else 0, step=step.name)
+    reason, detail = (failed.reason, failed.detail) if failed else (None, "")
+    measurement.steps.append(StepResult(step.name, took, reason, detail))
     if failed:
         measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))

@@ -19,6 +19,8 @@ from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, parse_duration
 
 _AT_ONCE = 20
+EACH = parse_duration("2s")
+"""How long a look at one port may take, unless the config says otherwise; the layer bounds all of them together."""
 
 
 class State(StrEnum):
@@ -80,7 +82,7 @@ class PortSettings(ProbeSettings):
 
     kind: Literal["port"]
     ports: tuple[PortName, ...] | None = Field(default=None, min_length=1)
-    timeout: Duration = parse_duration("2s")
+    timeout: Duration | None = None
     _registry: Mapping[str, Entry] = PrivateAttr(default_factory=dict)
 
     def of(self, registry: Mapping[str, Entry]) -> Self:
@@ -91,7 +93,12 @@ class PortSettings(ProbeSettings):
 
     def probe(self) -> PortProbe:
         """The probe that does what these settings say."""
-        return PortProbe(self._registry, self.ports or tuple(self._registry), self.timeout.total_seconds())
+        each = self.timeout or EACH
+        return PortProbe(self._registry, self.ports or tuple(self._registry), each.total_seconds())
+
+    def shown_target(self) -> str:
+        """The ports of the registry that are looked at."""
+        return ", ".join(self.ports or self._registry)
 
 
 @dataclass(frozen=True, slots=True)

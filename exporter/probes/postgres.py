@@ -60,6 +60,16 @@ class PostgresSettings(ProbeSettings):
         path = given.path if given.path.strip("/") else own.path
         return self.with_changes(dsn=urlunsplit(own._replace(netloc=credentials + at + given.netloc, path=path)))
 
+    def shown_target(self) -> str:
+        """The URL without its password and parameters, with all its hosts."""
+        own = urlsplit(self.dsn.get_secret_value())
+        credentials, at, hosts = own.netloc.rpartition("@")
+        return f"{own.scheme}://{credentials.partition(':')[0]}{at}{hosts}{own.path}"
+
+    def server(self) -> str | None:
+        """The first of its hosts."""
+        return parse_dsn(self.dsn.get_secret_value()).place
+
     def families(self) -> Iterable[Family]:
         """The metrics that the queries give."""
         return [family for name, query in self.queries.items() for family in query.gauges(name).values()]

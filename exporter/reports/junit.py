@@ -1,4 +1,4 @@
-"""A check as JUnit's XML, which CI servers show: a test suite a service, a test case a probe."""
+"""A check as JUnit's XML, which CI servers show: a test suite a service, a test case a probe or a step of a flow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from deploywatch.exporter.check import Checked
-from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, iso
+from deploywatch.exporter.health import ProbeHealth, ServiceHealth
+from deploywatch.exporter.results import Reason, StepResult, iso
 
 # XML 1.0 has no way to write these, not even escaped.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -29,15 +30,46 @@ def _add_suite(root: Element, service: ServiceHealth) -> None:
     if started:
         suite.set("timestamp", iso(min(started)).removesuffix("Z"))
     for probe in service.probes:
-        place = _clean(f"{service.key.service}.{service.key.environment}")
+        _add_cases(suite, _clean(f"{service.key.service}.{service.key.environment}"), probe)
+
+
+def _add_cases(suite: Element, place: str, probe: ProbeHealth) -> None:
+    if probe.result is None or not probe.result.steps:
         case = SubElement(suite, "testcase", classname=place, name=_clean(probe.key.probe), time=_seconds([probe]))
         if probe.error and probe.result:
-            SubElement(case, "failure", type=str(probe.result.reason), message=_clean(probe.error))
+            SubElement(case, "failure", type=str(probe.result.reason), message=_clean(_facts(probe)))
+        return
+    for step in probe.result.steps:
+        case = SubElement(
+            suite,
+            "testcase",
+            classname=_clean(f"{place}.{probe.key.probe}"),
+            name=_clean(step.name),
+            time=f"{step.duration:.6f}",
+        )
+        if step.reason is Reason.SKIPPED:
+            SubElement(case, "skipped", message=_clean(step.detail))
+        elif step.reason:
+            SubElement(case, "failure", type=str(step.reason), message=_clean(f"{step.reason}: {step.detail}"))
+
+
+def _facts(probe: ProbeHealth) -> str:
+    return f"{probe.error} (target: {probe.target})" if probe.target else probe.error or ""
+
+
+def _cases(probe: ProbeHealth) -> tuple[StepResult, ...]:
+    """The cases of a probe: its steps, or itself as one."""
+    if probe.result is None:
+        return (StepResult("", 0.0, Reason.INTERNAL),)
+    return probe.result.steps or (StepResult("", probe.result.duration, probe.result.reason),)
 
 
 def _counts(probes: Sequence[ProbeHealth]) -> dict[str, str]:
-    failed = sum(probe.status is not Status.HEALTHY for probe in probes)
-    return {"tests": str(len(probes)), "failures": str(failed), "errors": "0", "time": _seconds(probes)}
+    cases = [case for probe in probes for case in _cases(probe)]
+    skipped = sum(case.reason is Reason.SKIPPED for case in cases)
+    failed = sum(case.reason is not None for case in cases) - skipped
+    counts = {"tests": str(len(cases)), "failures": str(failed), "errors": "0", "time": _seconds(probes)}
+    return counts | ({"skipped": str(skipped)} if skipped else {})
 
 
 def _seconds(probes: Sequence[ProbeHealth]) -> str:

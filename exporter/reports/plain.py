@@ -11,4 +11,6 @@ def text(checked: Checked) -> str:
     """The JSON text."""
     status = "healthy" if checked.well else "unhealthy"
     body = {"status": status, "services": [service.body() for service in checked.services()]}
+    if checked.remark:
+        body["remark"] = checked.remark
     return json.dumps(body, indent=2, ensure_ascii=False)

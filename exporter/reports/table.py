@@ -8,8 +8,12 @@ from rich.text import Text
 
 from deploywatch.exporter.check import Checked
 from deploywatch.exporter.health import ProbeHealth, Status
+from deploywatch.exporter.results import iso
 
-_TITLES = ("Service", "Environment", "Probe", "Kind", "Status", "Time", "Reason")
+_TITLES = ("Service", "Environment", "Probe", "Kind", "Status", "Time", "Reason", "Target", "Failing since")
+
+
+_STYLES = {Status.HEALTHY: None, Status.DEGRADED: "yellow"}
 
 
 def show(checked: Checked, console: Console) -> None:
@@ -18,12 +22,14 @@ def show(checked: Checked, console: Console) -> None:
     for title in _TITLES:
         table.add_column(title, justify="right" if title == "Time" else "left", overflow="fold")
     for probe in checked.probes:
-        table.add_row(*map(Text, _cells(probe)), style=None if probe.status is Status.HEALTHY else "red")
+        table.add_row(*map(Text, _cells(probe)), style=_STYLES.get(probe.status, "red"))
     console.print(table)
-    good = sum(probe.status is Status.HEALTHY for probe in checked.probes)
+    good = sum(probe.status in _STYLES for probe in checked.probes)
     console.print(f"{good} of {len(checked.probes)} probes succeeded", highlight=False)
 
 
 def _cells(probe: ProbeHealth) -> list[str]:
     took = f"{probe.result.duration * 1000:.1f} ms" if probe.result else ""
-    return [*probe.key, probe.kind, str(probe.status), took, probe.error or ""]
+    since = iso(probe.failing_since) if probe.failing_since is not None else ""
+    target = probe.target if probe.error else ""
+    return [*probe.key, probe.kind, str(probe.status), took, probe.error or "", target, since]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from deploywatch.config import nearest
 from deploywatch.document import Document, path_text
 from deploywatch.document import Path as KeyPath
 from deploywatch.exporter.settings.layers import LAYERS
+from deploywatch.quantity import parse_duration
 
 Fault = tuple[KeyPath, str]
 Probes = Sequence[tuple[KeyPath, dict[str, Any]]]
@@ -31,6 +33,7 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _unknown_layers(probes, layers)
     yield from _unknown_in_selections(data, layers)
     yield from _two_helps(probes)
+    yield from _too_long(probes, data)
     yield from _unknown_modules(data)
     yield from _unknown_ports(probes, _mapping(data, "ports"))
 
@@ -64,6 +67,29 @@ def _unknown_layers(probes: Probes, known: set[str]) -> Iterator[Fault]:
         layer = probe.get("layer", "immediate")
         if layer not in known:
             yield (*path, "layer"), f"no layer {layer!r}{nearest(str(layer), known)}"
+
+
+def _too_long(probes: Probes, data: Mapping[str, Any]) -> Iterator[Fault]:
+    """A probe's own timeout is no longer than its interval, or the layer's."""
+    layers = {name: layer.interval for name, layer in LAYERS.items()}
+    for name, layer in _mapping(data, "layers").items():
+        if isinstance(layer, dict) and (interval := _duration(layer.get("interval"))):
+            layers[name] = interval
+    for path, probe in probes:
+        if path[0] == "modules" or probe.get("kind") == "port":
+            continue
+        timeout = _duration(probe.get("timeout"))
+        interval = _duration(probe.get("interval")) or layers.get(str(probe.get("layer", "immediate")))
+        if timeout and interval and timeout > interval:
+            yield (*path, "timeout"), "is longer than the interval; a run would not be over when the next is due"
+
+
+def _duration(value: Any) -> timedelta | None:
+    try:
+        return parse_duration(value) if isinstance(value, str) else None
+    except ValueError:
+        # It is told where it stands.
+        return None
 
 
 def _unknown_in_selections(data: Mapping[str, Any], known: set[str]) -> Iterator[Fault]:

@@ -9,8 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,14 +23,14 @@ from rich.console import Console
 
 from deploywatch.clock import SystemClock
 from deploywatch.exporter import config
-from deploywatch.exporter.check import Checked, Wanted, all_targets, check
+from deploywatch.exporter.check import AT_ONE_SERVER, Checked, Wanted, all_targets, check
 from deploywatch.exporter.commands import changes
 from deploywatch.exporter.health import ProbeHealth
 from deploywatch.exporter.reports import junit, plain, table
-from deploywatch.exporter.results import Reason, Result
+from deploywatch.exporter.results import Reason, Result, StepResult
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
 from deploywatch.exporter.targets import Key
-from tests.exporter.support import Web, eventually
+from tests.exporter.support import Talk, Web, eventually, silent
 
 Write = Callable[[str], Path]
 
@@ -120,6 +121,72 @@ def test_junit_has_a_suite_a_service_and_a_case_a_probe() -> None:
     assert (good.get("classname"), good.get("name"), good.get("time"), len(good)) == ("shop.test", "p0", "0.010000", 0)
     assert (bad[0].tag, bad[0].get("type")) == ("failure", "dns")
     assert bad[0].get("message") == "dns: the name does not resolve"
+
+
+def test_junit_has_a_case_a_step_with_its_time_and_error() -> None:
+    steps = (
+        StepResult("open", 0.25),
+        StepResult("login", 0.5, Reason.STATUS, "status 401, not 2xx"),
+        StepResult("me", 0.0, Reason.SKIPPED, "it needs token"),
+        StepResult("pay", 0.125, Reason.BODY, "the body does not match"),
+        StepResult("bye", 0.25),
+    )
+    flow = Result(1.0, 1.125, Reason.STATUS, "step login: status 401, not 2xx; also failed: me, pay", steps=steps)
+    root = parsed(junit.text(found(flow, GOOD)))
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("6", "2", "1")
+    cases = root[0].findall("testcase")
+    assert [(case.get("name"), case.get("time")) for case in cases[:5]] == [
+        ("open", "0.250000"), ("login", "0.500000"), ("me", "0.000000"), ("pay", "0.125000"), ("bye", "0.250000"),
+    ]  # fmt: skip
+    assert cases[3][0].get("message") == "body: the body does not match"
+    assert cases[2][0].tag == "skipped"
+    shown = json.loads(plain.text(found(flow)))["services"][0]["probes"]["p0"]["steps"]
+    assert shown[3] == {
+        "name": "pay", "response_time_seconds": 0.125, "reason": "body", "detail": "the body does not match",
+    }  # fmt: skip
+
+
+async def test_many_probes_of_one_server_are_not_slow_by_our_own_load(web: Web, write: Write) -> None:
+    at_once = most = 0
+
+    async def slow(_: aiohttp_web.BaseRequest) -> aiohttp_web.Response:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        return aiohttp_web.Response()
+
+    url = web.on("/", slow)
+    probes = ", ".join(f"p{n}: {{kind: http, url: '{url}'}}" for n in range(60))
+    settings = config.load(write(f"services: {{shop: {{probes: {{{probes}}}}}}}"))
+    checked = await check(all_targets(settings), settings, clock=SystemClock())
+    assert checked.well
+    assert most <= AT_ONE_SERVER
+
+
+async def test_a_server_that_hangs_does_not_make_a_check_endless(
+    write: Write, tcp: Callable[[Talk], Awaitable[int]]
+) -> None:
+    port = await tcp(silent)
+    probes = ", ".join(f"p{n}: {{kind: redis, url: 'redis://127.0.0.1:{port}', timeout: 300ms}}" for n in range(60))
+    settings = config.load(write(f"services: {{shop: {{probes: {{{probes}}}}}}}"))
+    async with asyncio.timeout(60 * 0.3 / 2 + 60):
+        checked = await check(all_targets(settings), settings, clock=SystemClock())
+    assert {probe.result.reason for probe in checked.probes if probe.result} == {Reason.DEADLINE}
+
+
+def test_that_the_machine_was_the_limit_is_said() -> None:
+    assert found(GOOD).remark is None
+    busy = replace(found(GOOD), lag=0.25)
+    assert "busy and up to 250 ms late" in (busy.remark or "")
+    assert json.loads(plain.text(busy))["remark"] == busy.remark
+
+
+def test_a_watch_keeps_since_when_a_probe_fails() -> None:
+    first, second = (replace(found(BAD), probes=(replace(found(BAD).probes[0], failing_since=t),)) for t in (1.0, 9.0))
+    assert second.after(first).probes[0].failing_since == 1.0
+    assert second.after(found(GOOD)).probes[0].failing_since == 9.0
 
 
 @given(st.text(max_size=30))

@@ -89,7 +89,8 @@ def test_a_file_that_is_gone_takes_its_targets_along(files: TargetFiles, tmp_pat
         ('[{"target": ["a"]}]', "unknown key; did you mean 'targets'?"),
         ('[{"targets": "a"}]', "targets must be a list of texts"),
         ('[{"targets": [""]}]', "targets must be a list of texts"),
-        ('[{"targets": ["a"], "labels": {"a": 1}}]', "labels must be a mapping of texts"),
+        ('[{"targets": ["a"], "labels": [1]}]', "labels must be a mapping of texts"),
+        ('[{"targets": ["a"], "labels": {"service": ["x"]}}]', "the label service must be a text"),
         ('[{"targets": ["a"], "labels": {"module": "quik"}}]', "no module 'quik'; did you mean 'quick'?"),
         ('[{"targets": ["ftp://ann:hush@a"]}]', "ftp://ann:***@a: not a target of http"),
     ],
@@ -106,6 +107,44 @@ def test_a_faulty_file_keeps_what_it_said_before(files: TargetFiles, tmp_path: P
     path.write_text('[{"targets": ["a", "b"]}]')
     assert files.refresh()
     assert files.problems() == {}
+
+
+def test_one_bad_target_is_put_aside_and_the_others_are_probed(files: TargetFiles, tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    good, bad = {"targets": ["b"]}, {"targets": ["c"], "labels": {"module": "quik"}}
+    path.write_text(json.dumps([{"targets": ["a", "ftp://ann:hush@a", "", ["x"]]}, bad, good]))
+    assert files.refresh()
+    assert keys(files) == [Key("web", "production", "a"), Key("web", "production", "b")]
+    assert files.problems() == {}
+    assert [target.reason for target in files.dropped()] == ["target", "target", "target", "module"]
+    assert not any("hush" in target.detail for target in files.dropped())
+    path.write_text(json.dumps([good]))
+    assert files.refresh()
+    assert files.dropped() == []
+
+
+def test_scalars_become_text_as_prometheus_reads_them(files: TargetFiles, tmp_path: Path) -> None:
+    labels = "environment: 2, canary: true, weight: 1.5, none: , odd: [1]"
+    (tmp_path / "more.yml").write_text(f"- targets: [a, 8080]\n  labels: {{{labels}}}")
+    files.refresh()
+    assert keys(files) == [Key("web", "2", "a"), Key("web", "2", "8080")]
+    assert [target.reason for target in files.dropped()] == ["label"]
+
+
+def test_what_is_named_twice_is_counted(settings: ExporterSettings, files: TargetFiles, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text('[{"targets": ["a", "b", "b"]}]')
+    files.refresh()
+    for _ in range(2):
+        together(list(targets(settings)), files.targets(), files.doubles)
+        assert [target.detail for target in files.dropped()] == ["web/production/b is there already, and probed once"]
+
+
+def test_a_modules_timeout_is_that_of_its_targets(write: Write, tmp_path: Path) -> None:
+    text = CONFIG.replace("layer: comprehensive", "layer: comprehensive, timeout: 3s, interval: 7s")
+    files = TargetFiles(config.load(write(text)))
+    (tmp_path / "one.json").write_text('[{"targets": ["a"], "labels": {"module": "quick"}}]')
+    files.refresh()
+    assert [(target.interval, target.timeout) for target in files.targets()] == [(7, 3)]
 
 
 def test_a_fault_in_yaml_is_told_with_its_place(files: TargetFiles, tmp_path: Path) -> None:

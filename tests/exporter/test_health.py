@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deploywatch.exporter.config import ServiceKey
-from deploywatch.exporter.health import ProbeHealth, Status, judge, services, worst
-from deploywatch.exporter.results import Application, Family, Reason, Result, Sample
+from deploywatch.exporter.health import ProbeHealth, Status, judge, judged, services, whole, worst
+from deploywatch.exporter.results import Application, Family, Reason, Result, Sample, State
 from deploywatch.exporter.targets import Key
 
 GOOD = Result(1_700_000_000.5, 0.01)
@@ -123,3 +125,57 @@ def test_the_body_says_what_failed_and_when_it_was_looked_at() -> None:
         "dependencies": {},
         "resources": {},
     }
+
+
+def required(service: str, *results: Result | None) -> list[ProbeHealth]:
+    return [replace(probe, required=True) for probe in probes(service, *results)]
+
+
+@pytest.mark.parametrize(
+    ("optional", "needed", "status"),
+    [
+        ([GOOD, GOOD], [GOOD], H),
+        ([GOOD, GOOD], [BAD], B),
+        ([GOOD, GOOD], [None], U),
+        ([GOOD, BAD], [GOOD], D),
+        ([GOOD, BAD, GOOD], [None], U),
+    ],
+)
+def test_a_service_cannot_do_without_what_is_required(
+    optional: list[Result | None], needed: list[Result | None], status: Status
+) -> None:
+    together = [*probes("shop", *optional), *required("shop", *needed)]
+    assert judged(together) is status
+
+
+def test_a_probe_that_was_only_now_added_is_unknown_alone() -> None:
+    new = [replace(probe, new=True) for probe in probes("shop", None)]
+    found = services([*probes("shop", GOOD), *new, *(replace(p, new=True) for p in probes("added", None))], {})
+    assert found[ServiceKey("shop", "test")].status is H
+    assert found[ServiceKey("added", "test")].status is U
+    assert new[0].status is U
+    assert whole(found.values()) is H
+
+
+def test_a_service_that_says_it_is_degraded_is() -> None:
+    said = Result(1.0, 0.5, application=Application("degraded", state=State.DEGRADED))
+    (probe,) = probes("shop", said)
+    assert probe.status is D
+    assert probe.body()["says"] == "degraded"
+    assert services([probe], {})[ServiceKey("shop", "test")].status is D
+
+
+def test_what_depends_on_a_service_is_told_however_far_away() -> None:
+    needs = {
+        ServiceKey("web", "test"): ("shop",),
+        ServiceKey("shop", "test"): ("db",),
+        ServiceKey("db", "test"): ("web",),
+    }
+    found = services([*probes("db", BAD), *probes("shop", GOOD), *probes("web", GOOD)], needs)
+    assert found[ServiceKey("db", "test")].body()["dependents"] == ["shop", "web"]
+
+
+def test_the_facts_are_in_the_body() -> None:
+    (probe,) = probes("shop", BAD)
+    body = replace(probe, target="https://shop.example/", failing_since=1_700_000_000.0).body()
+    assert (body["target"], body["failing_since"]) == ("https://shop.example/", "2023-11-14T22:13:20.000Z")

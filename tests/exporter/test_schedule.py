@@ -15,6 +15,7 @@ from deploywatch.exporter.probes.redis import RedisSettings
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Failed, Reason, Result
 from deploywatch.exporter.schedule import GoneError, Scheduler
+from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.targets import Key, Target
 
 SETTINGS = RedisSettings.model_validate({"kind": "redis", "url": "redis://nowhere"})
@@ -147,6 +148,32 @@ async def test_targets_that_hang_never_take_more_than_half_of_the_room(stage: St
     await stage.clock.advance(100)
     assert hanging.most == 4
     assert len(good.begun) - before == 200
+
+
+def at(server: str, name: str, probe: Told) -> Target:
+    """A target at a server."""
+    return dataclasses.replace(target(name, probe), server=server)
+
+
+async def test_no_server_sees_more_runs_at_once_than_its_bound_from_the_start_on(stage: Stage) -> None:
+    probe, other = stage.told(free=False), stage.told(free=False)
+    targets = [at("db:5432", f"d{n}", probe) for n in range(54)] + [at("other:5432", "o", other)]
+    stage.scheduler.apply(targets, concurrency=2000, per_server=PerServer(databases=10))
+    await stage.clock.advance(20)
+    assert probe.most <= 10
+    assert other.most == 1
+    probe.free.set()
+    await stage.clock.advance(60)
+    assert len(probe.begun) >= 54
+    assert probe.most <= 10
+
+
+async def test_a_server_that_hangs_keeps_nobody_else_waiting(stage: Stage) -> None:
+    hanging, good = stage.told(free=False), stage.told()
+    targets = [at("hung:1", f"h{n}", hanging) for n in range(30)] + [at("good:1", f"g{n}", good) for n in range(30)]
+    stage.scheduler.apply(targets, concurrency=2000)
+    await stage.clock.advance(2)
+    assert len(good.begun) == 30
 
 
 async def test_a_target_that_hangs_no_more_is_as_any_other(stage: Stage) -> None:

@@ -345,3 +345,85 @@ services:
         assert (status, body["status"]) == (503, "unhealthy")
         assert body["probes"][0]["reason"] == "connect_refused"
         assert json.dumps(body)
+
+
+async def test_what_is_down_and_required_is_told_to_whom_balances_load(
+    redis_server: Any, postgres_server: Any, write: Callable[[str], Path], web: Web
+) -> None:
+    path = write(f"""
+services:
+  shop:
+    probes:
+      health: {{kind: http, url: "{web.say("/", "hello")}"}}
+      api: {{kind: http, url: "{web.url}/"}}
+      mail: {{kind: tcp, address: "127.0.0.1:1"}}
+      cache: {{kind: redis, url: "redis://127.0.0.1:1"}}
+""")
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        await eventually(lambda: running.not_ready() is None)
+        assert (await get(client, "/health"))[0] == 503
+        status, body = await get(client, "/health/ready")
+        assert (status, body["status"], list(body["failing"])) == (503, "unhealthy", ["shop/default/cache"])
+        path.write_text(path.read_text().replace("redis://127.0.0.1:1", redis_server.url))
+        await running.reload()
+        await eventually(lambda: not any(running.board.waiting()))
+        # The mail server is down as well, but up to half of what is not required may be.
+        assert [(await get(client, path))[0] for path in ("/health", "/health/ready")] == [200, 200]
+        assert (await get(client, "/health"))[1]["status"] == "degraded"
+        path.write_text(path.read_text().replace("kind: tcp,", "kind: tcp, required: true,"))
+        await running.reload()
+        await eventually(lambda: not any(running.board.waiting()))
+        assert (await get(client, "/health/ready"))[0] == 503
+
+
+async def test_a_reload_that_adds_a_target_that_hangs_leaves_the_others_ready(
+    web: Web, write: Callable[[str], Path], tcp: Callable[[Talk], Awaitable[int]]
+) -> None:
+    text = f"services: {{shop: {{probes: {{health: {{kind: http, url: '{web.say('/', 'hello')}'}}}}}}}}"
+    path = write(text)
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        await eventually(lambda: running.not_ready() is None)
+        hanging = f"redis: {{kind: redis, url: 'redis://127.0.0.1:{await tcp(silent)}'}}"
+        path.write_text(text.replace("{health:", f"{{{hanging}, health:"))
+        await running.reload()
+        assert running.not_ready() is None
+        assert (await get(client, "/health/ready"))[0] == 200
+        status, body = await get(client, "/health")
+        assert (status, body["services"][0]["probes"]["redis"]["status"]) == (200, "unknown")
+
+
+async def test_source_000s_fields_are_in_the_answers_of_databases(
+    redis_server: Any, postgres_server: Any, write: Callable[[str], Path]
+) -> None:
+    path = write(f"""
+services:
+  shop:
+    probes:
+      cache: {{kind: redis, url: "{redis_server.url}"}}
+      database:
+        kind: postgres
+        dsn: "{postgres_server.url}"
+        queries: {{tenants: {{sql: "SELECT 7", help: Tenants.}}}}
+""")
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        await eventually(lambda: running.not_ready() is None)
+        body = (await get(client, "/health/database"))[1]
+        assert (body["status"], body["tenantCount"]) == ("healthy", 7)
+        assert body["timestamp"]
+        body = (await get(client, "/health/redis"))[1]
+        assert body["pingTime"] > 0
+        assert body["probes"][0]["ping_time_seconds"] > 0
+
+
+async def test_several_databases_are_as_the_worst_of_them(redis_server: Any, write: Callable[[str], Path]) -> None:
+    good = ", ".join(f"r{n}: {{kind: redis, url: '{redis_server.url}'}}" for n in range(3))
+    path = write(f"services: {{shop: {{probes: {{{good}, down: {{kind: redis, url: 'redis://127.0.0.1:1'}}}}}}}}")
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        await eventually(lambda: running.not_ready() is None)
+        status, body = await get(client, "/health/redis")
+        assert (status, body["status"]) == (503, "unhealthy")
+        assert "shop/default/down: connect_refused" in body["error"]

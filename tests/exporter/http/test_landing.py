@@ -144,3 +144,38 @@ async def test_thousands_of_probes_are_cut_to_what_a_browser_takes(page: Page, t
         await page.goto(str(server.make_url("/")))
         assert f"The first {MOST_ROWS} of {MOST_ROWS + 7} are shown." in await page.locator("#summary").inner_text()
         assert await page.locator("#probes tbody tr").count() == MOST_ROWS
+
+
+async def test_the_facts_at_3_in_the_morning_are_on_the_page(page: Page, web: Web, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    web.say("/health", '{"status": "degraded"}')
+    path.write_text(f"""
+services:
+  front: {{depends_on: [shop], probes: {{health: {{kind: http, url: "{web.url}/health", expect: {{format: health}}}}}}}}
+  shop: {{probes: {{api: {{kind: http, url: "http://ann:hush@{web.url.removeprefix("http://")}/no"}}}}}}
+""")
+    running = Exporter(path, config.load(path))
+    async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
+        await eventually(lambda: running.not_ready() is None)
+        await page.goto(str(server.make_url("/")))
+        assert await page.locator("#summary").inner_text() == "2 probes: 1 unhealthy, 0 unknown, 1 degraded, 0 healthy."
+        bad, degraded = await cells(page, "probes")
+        assert bad[8] == f"http://ann:***@{web.url.removeprefix('http://')}/no"
+        assert bad[9].endswith("Z")
+        assert bad[10] == "front"
+        assert degraded[4:6] == ["degraded", "it says: degraded"]
+        assert "hush" not in await page.content()
+        await page.get_by_role("link", name="status: status 404").first.click()
+        assert "probe failed: status: status 404, not 2xx" in await page.locator("pre").inner_text()
+
+
+async def test_what_is_not_probed_is_said(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text('[{"targets": ["127.0.0.1:1", "ftp://x"]}]')
+    path = tmp_path / "exporter.yml"
+    path.write_text(
+        "modules: {http_2xx: {kind: http}}\ndiscover: [{files: [one.json], module: http_2xx, service: web}]\n"
+    )
+    running = Exporter(path, config.load(path))
+    async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
+        await page.goto(str(server.make_url("/")))
+        assert "ftp://x: not a target of http" in await page.locator("#not-probed").inner_text()
