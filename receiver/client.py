@@ -14,7 +14,11 @@ _SECONDS = 30.0
 
 
 class RefusedError(DeploywatchError):
-    """The receiver understood the request and says no; the message is its own."""
+    """The receiver understood the request and says no; the message is its own, `status` the answer's."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,10 @@ class Client:
         """PATCH with a JSON body."""
         return asyncio.run(self._call("PATCH", path, body=body))
 
+    def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        """The same by any method."""
+        return asyncio.run(self._call(method, path, body=body))
+
     async def _call(
         self, method: str, path: str, *, body: dict[str, Any] | None = None, query: dict[str, str] | None = None
     ) -> Any:
@@ -55,5 +63,5 @@ class Client:
         if status >= 500:
             raise UnreachableError(f"the receiver at {self.url} cannot answer now ({status}): {answer}")
         if status >= 400:
-            raise RefusedError(f"refused ({status}): {str(answer).strip()}")
+            raise RefusedError(f"refused ({status}): {str(answer).strip()}", status)
         return answer

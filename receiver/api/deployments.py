@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from aiohttp import web
@@ -17,7 +17,8 @@ from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas import DeploymentAnswer
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.deployments import announce, ledger
+from deploywatch.receiver.deployments import announce, ledger, records
+from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
 
 _LONGEST_SECONDS = 366 * 86400
 _CLOCKS_DIFFER = timedelta(hours=1)
@@ -28,11 +29,15 @@ _STATUS = {
     "succeeded": ledger.Status.SUCCEEDED,
     "failure": ledger.Status.FAILED,
     "failed": ledger.Status.FAILED,
+    "rolled_back": ledger.Status.ROLLED_BACK,
 }
 
 
 class NewDeployment(Settings):
-    """A deployment that begins, or, with `status`, the record of one that is over."""
+    """A deployment that begins, or, with `status`, the record of one that is over; with `timestamp` it counts once.
+
+    `rollback_of` is the version that a rollback undid.
+    """
 
     service: Name
     version: Name
@@ -40,15 +45,20 @@ class NewDeployment(Settings):
     strategy: Annotated[Remark, Field(max_length=200)] = ""
     deployer: Annotated[Remark, Field(max_length=200)] = ""
     ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(max_length=1000)] = ()
+    previous_version: Name | None = None
+    rollback_of: Name | None = None
+    artifact: Annotated[Remark, Field(max_length=1000)] = ""
+    commit_time: UtcTime | None = None
     timestamp: UtcTime | None = None
-    status: Literal["success", "succeeded", "failure", "failed"] | None = None
+    status: Literal["success", "succeeded", "failure", "failed", "rolled_back"] | None = None
     duration_seconds: Annotated[float, Field(ge=0, le=_LONGEST_SECONDS)] | None = None
 
 
 class Finish(Settings):
-    """How a deployment ended."""
+    """How a deployment ended, and when: now, when not given."""
 
     status: Literal["success", "succeeded", "failure", "failed"]
+    timestamp: UtcTime | None = None
 
 
 class Deployments:
@@ -83,38 +93,37 @@ class Deployments:
         return web.json_response(deployment.to_json()) if deployment else not_found("deployment", wanted)
 
     async def deployment_started(self, request: web.Request) -> web.Response:
-        """Note that a deployment begins, or record one that is over; 201 with its number."""
+        """Note that a deployment begins, or record one that is over; 201 with its number, 200 where it was known."""
         new, now = await read_body(request, NewDeployment), self._context.clock()
-        if new.timestamp and new.timestamp > now + _CLOCKS_DIFFER:
-            raise web.HTTPBadRequest(text=f"$.timestamp: {new.timestamp.isoformat()} is in the future\n")
+        _refuse_the_future(new.timestamp, now)
+        record = _record(new, now)
 
-        def write(connection: Connection) -> ledger.Deployment:
-            begun = ledger.start(
-                connection,
-                service=new.service,
-                environment=new.environment,
-                version=new.version,
-                started_at=new.timestamp or now,
-                strategy=new.strategy,
-                deployer=new.deployer,
-                ports=new.ports,
-            )
-            if new.status is None:
-                announce.queue(connection, self._context, begun, now)
-                return begun
-            ended = begun.started_at + timedelta(seconds=new.duration_seconds or 0)
-            return ledger.finish(connection, begun.id, _STATUS[new.status], ended) or begun
+        def write(connection: Connection) -> Taken:
+            taken = records.take(connection, record)
+            if taken.began and not taken.ended:
+                announce.queue(connection, self._context, taken.deployment, now)
+            if taken.ended and not taken.began:
+                announce.queue(connection, self._context, taken.deployment, now)
+                reconsider.has_ended(connection, taken.deployment, now)
+            return taken
 
-        deployment = await self._context.store.write(audited(request, now, write, by=new.deployer, sent=new))
+        written = audited(
+            request, now, write, by=new.deployer, sent=new, changed=lambda taken: taken.began or taken.ended
+        )
+        try:
+            taken = await self._context.store.write(written)
+        except UnknownDeploymentError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
         self._queued()
-        return web.json_response(deployment.to_json(), status=201)
+        return web.json_response(taken.deployment.to_json(), status=201 if taken.began else 200)
 
     async def deployment_finished(self, request: web.Request) -> web.Response:
         """Note how a deployment ended."""
         end, wanted, now = await read_body(request, Finish), number(request), self._context.clock()
+        _refuse_the_future(end.timestamp, now)
 
         def write(connection: Connection) -> ledger.Deployment | None:
-            ended = ledger.finish(connection, wanted, _STATUS[end.status], now)
+            ended = ledger.finish(connection, wanted, _STATUS[end.status], end.timestamp or now)
             if ended is not None:
                 announce.queue(connection, self._context, ended, now)
                 reconsider.has_ended(connection, ended, now)
@@ -123,3 +132,27 @@ class Deployments:
         deployment = await self._context.store.write(audited(request, now, write, by="", sent=end))
         self._queued()
         return web.json_response(deployment.to_json()) if deployment else not_found("deployment", wanted)
+
+
+def _record(new: NewDeployment, now: datetime) -> Record:
+    return Record(
+        service=new.service,
+        environment=new.environment,
+        version=new.version,
+        started_at=new.timestamp or now,
+        dated=new.timestamp is not None,
+        status=_STATUS[new.status] if new.status else None,
+        took=timedelta(seconds=new.duration_seconds or 0),
+        previous_version=new.previous_version,
+        rollback_of=new.rollback_of,
+        strategy=new.strategy,
+        deployer=new.deployer,
+        ports=new.ports,
+        artifact=new.artifact,
+        committed_at=new.commit_time,
+    )
+
+
+def _refuse_the_future(moment: datetime | None, now: datetime) -> None:
+    if moment and moment > now + _CLOCKS_DIFFER:
+        raise web.HTTPBadRequest(text=f"$.timestamp: {moment.isoformat()} is in the future\n")

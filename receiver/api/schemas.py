@@ -126,6 +126,8 @@ class DeploymentAnswer(TypedDict):
     finished_at: Time | None
     duration_seconds: float | None
     rollback_of: int | None
+    artifact: str
+    commit_time: Time | None
 
 
 class DutyAnswer(TypedDict):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 import json
+import sys
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, given, note, pass_client, show_rows, url
+from deploywatch.receiver.commands import telling
+from deploywatch.receiver.commands.shared import FORMAT, by, given, note, pass_client, show_rows, url, user_name
+from deploywatch.receiver.commands.spool import default_folder
+from deploywatch.receiver.commands.telling import Reference
 
 
 @click.group()
@@ -21,28 +26,102 @@ def deployments(context: click.Context, url: str, token: str | None) -> None:
     context.obj = Client(url, token)
 
 
+_MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
+_STRICT = click.option(
+    "--strict", is_flag=True, help="End with 1 or 2 when the receiver cannot be told; else it is kept, and sent later."
+)
+_SPOOL = click.option(
+    "--spool",
+    envvar="DEPLOYWATCH_SPOOL",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_folder,
+    help="Where what could not be told is kept (DEPLOYWATCH_SPOOL); a folder of the user's when not given.",
+)
+_TIMESTAMP = click.option(
+    "--timestamp", type=_MOMENT, help="When it happened, such as 2026-11-27T22:00:00Z; now when not given."
+)
+
+
 @deployments.command()
 @click.option("--service", required=True)
 @click.option("--environment", required=True)
 @click.option("--version", required=True)
-@click.option("--deployer", default=getpass.getuser, help="Who deploys; the user's name when not given.")
+@click.option("--previous-version", help="What ran before; the last that succeeded when not given.")
+@click.option("--deployer", default=user_name, help="Who deploys; the user's name when not given.")
 @click.option("--strategy", default="", help="Such as rolling, canary or blue-green.")
 @click.option("--port", "ports", type=int, multiple=True, help="A port that it binds; may be given several times.")
+@click.option("--artifact", default="", help="What is deployed, such as an image with its digest.")
+@click.option("--commit-time", type=_MOMENT, help="When the newest change in it was committed.")
+@_TIMESTAMP
+@_STRICT
+@_SPOOL
 @pass_client
-def start(client: Client, /, ports: tuple[int, ...], **fields: str) -> None:
-    """Say that a deployment starts; prints its number, which `finish` takes."""
-    deployment = client.post("/deployments", {**fields, "ports": list(ports)})
-    click.echo(deployment["id"])
+def start(
+    client: Client,
+    /,
+    *,
+    ports: tuple[int, ...],
+    previous_version: str | None,
+    commit_time: datetime | None,
+    timestamp: datetime | None,
+    strict: bool,
+    spool: Path,
+    **fields: str,
+) -> None:
+    """Say that a deployment starts; prints what `finish` takes. Never fails the deployment, unless --strict."""
+    moment = telling.timestamp(timestamp)
+    body = {
+        **{name: value for name, value in fields.items() if value},
+        "ports": list(ports),
+        "timestamp": moment,
+        **({"previous_version": previous_version} if previous_version else {}),
+        **({"commit_time": telling.timestamp(commit_time)} if commit_time else {}),
+    }
+    answer = telling.tell(client, spool, "POST", telling.PATH, body, strict=strict)
+    reference = Reference(fields["service"], fields["environment"], fields["version"], moment)
+    click.echo(answer["id"] if answer else reference)
 
 
 @deployments.command()
-@NUMBER
+@click.argument("deployment")
 @click.option("--status", type=click.Choice(["success", "failure"]), required=True)
+@_TIMESTAMP
+@_STRICT
+@_SPOOL
 @pass_client
-def finish(client: Client, number: int, status: str) -> None:
-    """Say how a deployment ended."""
-    deployment = client.patch(f"/deployments/{number}", {"status": status})
-    click.echo(f"deployment {number} of {deployment['service']} {deployment['version']}: {deployment['status']}")
+def finish(
+    client: Client, deployment: str, status: str, *, timestamp: datetime | None, strict: bool, spool: Path
+) -> None:
+    """Say how a deployment ended; DEPLOYMENT is what `start` printed. Never fails it, unless --strict."""
+    moment = telling.timestamp(timestamp)
+    if deployment.isdigit():
+        method, path, body = "PATCH", f"{telling.PATH}/{deployment}", {"status": status, "timestamp": moment}
+    else:
+        try:
+            reference = Reference.read(deployment)
+        except ValueError as error:
+            if strict:
+                raise click.UsageError(str(error)) from error
+            telling.warn([f"{error}; the receiver does not know how it ended"])
+            return
+        method, path, body = "POST", telling.PATH, reference.ended(status, datetime.fromisoformat(moment))
+    answer = telling.tell(client, spool, method, path, body, strict=strict)
+    if answer:
+        click.echo(f"deployment {answer['id']} of {answer['service']} {answer['version']}: {answer['status']}")
+
+
+@deployments.command()
+@_SPOOL
+@pass_client
+def send(client: Client, spool: Path) -> None:
+    """Send what could not be told before; ends with 1 while something is left."""
+    try:
+        taken, left = telling.send_kept(client, spool)
+    except OSError as error:
+        raise click.UsageError(f"--spool {spool}: {error.strerror}") from error
+    click.echo(f"{taken} sent, {left} left")
+    if left:
+        sys.exit(1)
 
 
 @deployments.command()
@@ -73,18 +152,24 @@ def list_deployments(client: Client, service: str | None, environment: str | Non
 @click.argument("file", type=click.File("r"))
 @pass_client
 def import_records(client: Client, file: Any) -> None:
-    """Take in deployment records, one JSON object a line (- for standard input)."""
+    """Take in deployment records, one JSON object a line (- for standard input); a second time changes nothing."""
     records, faults = [], []
     for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
         try:
-            records.extend([json.loads(line)] if line.strip() else [])
+            record = json.loads(line)
         except ValueError as error:
             faults.append(f"{file.name}:{number}: not JSON: {error}")
+            continue
+        if not isinstance(record, dict) or not record.get("timestamp"):
+            faults.append(f"{file.name}:{number}: has no timestamp, which tells a record from its repetition: add one")
+        records.append(record)
     if faults:
         raise click.UsageError("\n".join((*faults, "nothing was taken in; mend these lines")))
     for number, record in enumerate(records, 1):
         try:
-            client.post("/deployments", record)
+            client.post(telling.PATH, record)
         except DeploywatchError as error:
             raise type(error)(f"record {number} of {len(records)}: {error}; those before it were taken in") from error
     click.echo(f"{len(records)} records taken in")

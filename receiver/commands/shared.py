@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -39,9 +40,17 @@ def url(command: F) -> F:
     return where(token(command))
 
 
+def user_name() -> str:
+    """Who runs this; containers may have users without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"user {os.getuid()}"
+
+
 def by(who: str = "Who says so") -> Callable[[F], F]:
     """An option for the person; the user's name when it is not given."""
-    return click.option("--by", default=getpass.getuser, help=f"{who}; the user's name when not given.")
+    return click.option("--by", default=user_name, help=f"{who}; the user's name when not given.")
 
 
 def note(about: str = "What people should know.") -> Callable[[F], F]:

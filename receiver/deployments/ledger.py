@@ -40,7 +40,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One deployment; `previous_version` is what ran with success before it, `rollback_of` what it undoes."""
+    """One deployment; `previous_version` is what ran with success before it, `rollback_of` what it undoes.
+
+    `artifact` is what was deployed, `committed_at` when the newest change in it was committed, where that is known.
+    """
 
     id: int
     service: str
@@ -54,6 +57,8 @@ class Deployment:
     started_at: datetime
     finished_at: datetime | None
     rollback_of: int | None
+    artifact: str = ""
+    committed_at: datetime | None = None
 
     def view(self) -> DeploymentView:
         """As templates see it."""
@@ -85,6 +90,8 @@ class Deployment:
             "finished_at": self.finished_at.isoformat() if self.finished_at else None,
             "duration_seconds": duration,
             "rollback_of": self.rollback_of,
+            "artifact": self.artifact,
+            "commit_time": self.committed_at.isoformat() if self.committed_at else None,
         }
 
 
@@ -99,19 +106,24 @@ def start(
     deployer: str = "",
     ports: Sequence[int] = (),
     rollback_of: int | None = None,
+    previous_version: str | None = None,
+    artifact: str = "",
+    committed_at: datetime | None = None,
 ) -> Deployment:
-    """Note that a deployment began; what ran with success before it becomes its previous version."""
+    """Note that a deployment began; its previous version is the one given, else what ran with success before it."""
     values = {
         "service": service,
         "environment": environment,
         "version": version,
-        "previous_version": _running_before(connection, service, environment, started_at),
+        "previous_version": previous_version or _running_before(connection, service, environment, started_at),
         "strategy": strategy,
         "deployer": deployer,
         "ports": list(ports),
         "status": Status.RUNNING,
         "started_at": started_at,
         "rollback_of": rollback_of,
+        "artifact": artifact,
+        "committed_at": committed_at,
     }
     return get(connection, insert_id(connection, deployments, values))
 
@@ -132,11 +144,7 @@ def finish(connection: Connection, deployment_id: int, status: Status, finished_
 def undone(connection: Connection, deployment_id: int, version: str, began: datetime, ended: datetime) -> Deployment:
     """Note that a deployment was rolled back to `version`: it is marked, and the rollback becomes a row of its own."""
     bad = get(connection, deployment_id)
-    connection.execute(
-        update(deployments)
-        .where(deployments.c.id == deployment_id)
-        .values(status=Status.ROLLED_BACK, finished_at=bad.finished_at or ended)
-    )
+    mark_rolled_back(connection, bad, ended)
     back = start(
         connection,
         service=bad.service,
@@ -150,6 +158,42 @@ def undone(connection: Connection, deployment_id: int, version: str, began: date
     )
     finish(connection, back.id, Status.SUCCEEDED, ended)
     return get(connection, back.id)
+
+
+def same(
+    connection: Connection, service: str, environment: str, version: str, started_at: datetime
+) -> Deployment | None:
+    """The deployment that these name: what is recorded twice is one."""
+    query = select(deployments).where(
+        deployments.c.service == service,
+        deployments.c.environment == environment,
+        deployments.c.version == version,
+        deployments.c.started_at == started_at,
+    )
+    row = connection.execute(query.order_by(deployments.c.id).limit(1)).mappings().first()
+    return _deployment(row) if row else None
+
+
+def with_version(
+    connection: Connection, service: str, environment: str, version: str, moment: datetime
+) -> Deployment | None:
+    """The target's last deployment of this version that began before the moment and is no rollback."""
+    query = select(deployments).where(
+        deployments.c.service == service,
+        deployments.c.environment == environment,
+        deployments.c.version == version,
+        deployments.c.started_at <= moment,
+        deployments.c.rollback_of.is_(None),
+    )
+    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return _deployment(row) if row else None
+
+
+def mark_rolled_back(connection: Connection, deployment: Deployment, ended: datetime) -> None:
+    """Note that a deployment was undone."""
+    values = {"status": Status.ROLLED_BACK, "finished_at": deployment.finished_at or ended}
+    connection.execute(update(deployments).where(deployments.c.id == deployment.id).values(**values))
 
 
 def find(connection: Connection, deployment_id: int) -> Deployment | None:

@@ -193,6 +193,8 @@ deployments = _table(
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
     Column("rollback_of", ForeignKey("deployments.id")),
+    Column("artifact", Text, nullable=False, server_default=""),
+    Column("committed_at", Moment),
     Index("ix_deployments_target", "service", "environment", "started_at"),
 )
 

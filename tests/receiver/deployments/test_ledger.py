@@ -132,4 +132,6 @@ async def test_a_record_has_the_names_and_units_of_its_source(store: Store) -> N
         "finished_at": "2026-05-01T12:01:00+00:00",
         "duration_seconds": 60.0,
         "rollback_of": None,
+        "artifact": "",
+        "commit_time": None,
     }

@@ -1,0 +1,121 @@
+"""Tells the receiver of a deployment without ever failing it: what cannot be told is kept, and said so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+import click
+
+from deploywatch.clock import in_utc, utc_now
+from deploywatch.errors import DeploywatchError, UnreachableError
+from deploywatch.receiver.client import Client, RefusedError
+from deploywatch.receiver.commands.spool import PASSING, Entry, Spool
+
+PATH: Final = "/deployments"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A deployment by what names it everywhere: what `start` prints when the receiver gave it no number."""
+
+    service: str
+    environment: str
+    version: str
+    timestamp: str
+
+    def __str__(self) -> str:
+        """One word: `shop/production/1.2.3@2026-11-27T22:00:00+00:00`."""
+        names = "/".join(quote(name, safe="") for name in (self.service, self.environment, self.version))
+        return f"{names}@{self.timestamp}"
+
+    @classmethod
+    def read(cls, text: str) -> Reference:
+        """The reference that was printed; ValueError for anything else."""
+        names, at, timestamp = text.rpartition("@")
+        parts = [unquote(name) for name in names.split("/")]
+        if not at or len(parts) != 3 or not all(parts):
+            raise ValueError(f"{text!r} is neither a deployment's number nor what `start` printed")
+        datetime.fromisoformat(timestamp)
+        service, environment, version = parts
+        return cls(service, environment, version, timestamp)
+
+    def ended(self, status: str, now: datetime) -> dict[str, Any]:
+        """The whole record of the deployment, which ended now."""
+        took = max((now - in_utc(datetime.fromisoformat(self.timestamp))).total_seconds(), 0.0)
+        return {
+            "service": self.service,
+            "environment": self.environment,
+            "version": self.version,
+            "timestamp": self.timestamp,
+            "status": status,
+            "duration_seconds": took,
+        }
+
+
+def tell(client: Client, folder: Path, method: str, path: str, body: dict[str, Any], *, strict: bool) -> Any:
+    """Send it after what is kept; the answer, or None when it is kept instead, which standard error says.
+
+    With `strict`, what goes wrong is raised, and nothing is kept.
+    """
+    if strict:
+        return client.send(method, path, body)
+    spool = Spool(folder)
+    try:
+        with spool.locked():
+            return _in_turn(client, spool, Entry(client.url, method, path, body))
+    except OSError as error:
+        warn([f"what cannot be told cannot be kept in {folder}: {error.strerror or error}; give another --spool"])
+    return _now_or_never(client, method, path, body)
+
+
+def send_kept(client: Client, folder: Path) -> tuple[int, int]:
+    """Send what is kept: how many the receiver took, and how many are left. Raises OSError."""
+    spool = Spool(folder)
+    with spool.locked():
+        flushed = spool.flush(client)
+        left = len(spool.waiting(client.url))
+    warn([*flushed.refused, *([flushed.stopped] if flushed.stopped else [])])
+    return flushed.taken, left
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Say it on standard error, where a pipeline's log shows it."""
+    for sentence in sentences:
+        click.echo(f"deploywatch: {sentence}", err=True)
+
+
+def timestamp(given: datetime | None, now: Callable[[], datetime] = utc_now) -> str:
+    """The time as the API takes it: the one that was given, or now."""
+    return (in_utc(given) if given else now()).isoformat()
+
+
+def _in_turn(client: Client, spool: Spool, entry: Entry) -> Any:
+    flushed = spool.flush(client)
+    warn(f"the receiver does not take what was kept, and it is put aside: {one}" for one in flushed.refused)
+    reason = flushed.stopped
+    if not reason:
+        try:
+            return client.send(entry.method, entry.path, entry.body)
+        except UnreachableError as error:
+            reason = str(error)
+        except RefusedError as error:
+            if error.status not in PASSING:
+                warn([f"the receiver does not take it, and the deployment goes on: {error}"])
+                return None
+            reason = str(error)
+    path = spool.keep(entry)
+    warn([f"{reason}; kept in {path}, and sent with the next call"])
+    return None
+
+
+def _now_or_never(client: Client, method: str, path: str, body: dict[str, Any]) -> Any:
+    try:
+        return client.send(method, path, body)
+    except DeploywatchError as error:
+        warn([f"the receiver does not know of it, and the deployment goes on: {error}"])
+    return None
