@@ -21,7 +21,7 @@ nav a, form * {{ margin-right: .75rem }}
 table {{ border-collapse: collapse }}
 td, th {{ padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884 }}
 td, h1, p {{ overflow-wrap: anywhere }}
-th {{ min-width: 5.5rem }}
+th {{ min-width: 6rem }}
 pre {{ overflow-x: auto; padding: 1rem; border: 1px solid #8884 }}
 .healthy {{ color: light-dark(#176f2c, #6fcf86) }}
 .unhealthy {{ color: light-dark(#b3261e, #ff8a80); font-weight: bold }}

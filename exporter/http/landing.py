@@ -36,12 +36,10 @@ _PROBES = (
     "Kind",
     "Status",
     "Reason",
-    "Response time",
     "Last checked",
     "Target",
     "Failing since",
     "Needed by",
-    "Last failure",
 )
 _RESULTS = ("Result", "Probe", "Kind", "Status", "Reason", "Response time", "Began")
 
@@ -109,19 +107,23 @@ class Landing:
 
     def _probe(self, probe: ProbeHealth) -> tuple[str, Sequence[Text]]:
         result, failure = probe.result, self._board.history.last_failure(probe.key)
-        shown: Text = html.link(f"/results/{failure.number}", iso(failure.result.started)) if failure else ""
-        took = f"{result.duration * 1000:.1f} ms" if result else ""
-        checked = iso(result.started) if result else ""
-        # What is wrong now leads to its debug output with one click.
-        failing = failure is not None and probe.error is not None
-        reason: Text = (
-            html.link(f"/results/{failure.number}", probe.error or "") if failure and failing else _says(probe)
-        )
-        since = iso(probe.failing_since) if probe.failing_since is not None else ""
-        names = self._board.dependents.get(probe.key.owner, ())
-        needed_by = html.element("span", *(html.link(f"/?{urlencode({'service': name})}", name) for name in names))
-        facts: list[Text] = [probe.target, since, needed_by]
-        return probe.status, [*probe.key, probe.kind, str(probe.status), reason, took, checked, *facts, shown]
+        checked = f"{iso(result.started)}, took {result.duration * 1000:.1f} ms" if result else ""
+        reason: Text = _says(probe)
+        since: Text = iso(probe.failing_since) if probe.failing_since is not None else ""
+        if failure and probe.error:
+            # What is wrong now leads to its debug output with one click.
+            reason = html.link(f"/results/{failure.number}", probe.error)
+        elif failure:
+            since = html.element("span", "last ", html.link(f"/results/{failure.number}", iso(failure.result.started)))
+        facts: list[Text] = [reason, checked, probe.target, since, self._needed_by(probe)]
+        return probe.status, [*probe.key, probe.kind, str(probe.status), *facts]
+
+    def _needed_by(self, probe: ProbeHealth) -> Markup:
+        links: list[Text] = []
+        for name in self._board.dependents.get(probe.key.owner, ()):
+            links += [", "] if links else []
+            links.append(html.link(f"/?{urlencode({'service': name})}", name))
+        return html.element("span", *links)
 
 
 def _says(probe: ProbeHealth) -> str:
