@@ -16,6 +16,7 @@ from deploywatch import document
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.secrets import Masked, Unreadable, is_url, redact_url
+from deploywatch.watched_files import WATCHED
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,8 +44,8 @@ def _secret(name: str, data: dict[str, Any], base: Path) -> str | Unreadable:
         return Unreadable(f"{name} and {name}_file are both given; keep one")
     path = base / str(data[f"{name}_file"])
     try:
-        return path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+        return WATCHED.read_secret(path)
+    except (OSError, ValueError) as error:
         return Unreadable(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
 
 

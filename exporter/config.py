@@ -11,7 +11,9 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from deploywatch import config
+from deploywatch import document as documents
 from deploywatch.config import Settings
+from deploywatch.document import Document
 from deploywatch.exporter.access import AccessSettings
 from deploywatch.exporter.probes import AnyProbe
 from deploywatch.exporter.probes.port import Registry
@@ -132,7 +134,16 @@ def dependents(dependencies: Mapping[ServiceKey, Iterable[str]]) -> dict[Service
 
 def load(path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterSettings:
     """Read a config file; ConfigError carries every fault, those between different keys too."""
-    document = config.read_file(path, os.environ if variables is None else variables)
+    return built(config.read_file(path, os.environ if variables is None else variables), path.parent)
+
+
+def load_text(text: str, path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterSettings:
+    """The same of a text that stood in the file, with its secrets' files as they are now."""
+    return built(documents.read(text, str(path), os.environ if variables is None else variables), path.parent)
+
+
+def built(document: Document, base: Path) -> ExporterSettings:
+    """The settings of a document; ConfigError carries every fault."""
     for place, message in faults(document):
         document.report(place, message)
-    return config.build(document, ExporterSettings, base=path.parent)
+    return config.build(document, ExporterSettings, base=base)

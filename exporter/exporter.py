@@ -18,12 +18,14 @@ from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.discovery import TargetFiles, together
 from deploywatch.exporter.schedule import Scheduler
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
+from deploywatch.watched_files import WATCHED
 
 log = logs.get("exporter")
 
 _RESOLVER_THREADS = 64
 _NOTHING_TO_LOOK_AT = 60.0
 _SETTLING = 10.0
+_SECRETS_EVERY = 5.0
 
 
 class Exporter:
@@ -33,6 +35,7 @@ class Exporter:
         self, path: Path, settings: ExporterSettings, *, clock: Clock | None = None, shard: Shard = WHOLE
     ) -> None:
         self._path = path
+        self._text = _text(path)
         self.clock = clock or SystemClock()
         self.board = Board(self.clock)
         self.scheduler = Scheduler(clock=self.clock, report=self.board.note)
@@ -56,6 +59,7 @@ class Exporter:
         self._apply(self.settings, self.files, self._together(self.settings, self.files))
         self._begin(watch_loop(self.clock, self.loop_lag))
         self._begin(self._watch_files())
+        self._begin(self._watch_secrets())
         self._begin(self._settle())
 
     async def stop(self) -> None:
@@ -94,8 +98,26 @@ class Exporter:
         """How many probes each layer has."""
         return Counter(record.target.layer for record in self.board.records.values())
 
+    async def renew_secrets(self) -> None:
+        """Take over secrets whose files have changed, with the config as it was when it was last taken over."""
+        async with self._changing:
+            if await asyncio.to_thread(WATCHED.changed):
+                self._apply(*await asyncio.to_thread(self._built_anew))
+                log.info("secrets taken over")
+
+    def _built_anew(self) -> tuple[ExporterSettings, TargetFiles, list[Target]]:
+        try:
+            return self._with_targets(config.load_text(self._text, self._path))
+        finally:
+            WATCHED.taken_over()
+
     def _read(self) -> tuple[ExporterSettings, TargetFiles, list[Target]]:
+        text = _text(self._path)
         settings = config.load(self._path)
+        self._text = text
+        return self._with_targets(settings)
+
+    def _with_targets(self, settings: ExporterSettings) -> tuple[ExporterSettings, TargetFiles, list[Target]]:
         files = self.files.successor(settings)
         files.refresh()
         return settings, files, self._together(settings, files)
@@ -121,6 +143,15 @@ class Exporter:
                 # A file that cannot be looked at now must not end the looking.
                 log.exception("target files could not be taken over")
 
+    async def _watch_secrets(self) -> None:
+        while True:
+            await self.clock.sleep(_SECRETS_EVERY)
+            try:
+                await self.renew_secrets()
+            except Exception:
+                # What is in force stays so.
+                log.exception("secrets could not be taken over")
+
     async def _settle(self) -> None:
         """Once every probe has run since the last change, what they keep is there to stay."""
         while True:
@@ -131,6 +162,14 @@ class Exporter:
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
+
+
+def _text(path: Path) -> str:
+    """What a config file says; nothing when it cannot be read, which loading it tells."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def _raise_file_limit() -> None:

@@ -15,6 +15,7 @@ from deploywatch.exporter.health import ProbeHealth, Status
 from deploywatch.exporter.http.probe_route import told
 from deploywatch.exporter.results import iso
 from deploywatch.html import Markup, Text
+from deploywatch.watched_files import WATCHED
 
 MOST_ROWS = 500
 """Probes on one page: a browser, and our event loop, have to live with it."""
@@ -83,12 +84,20 @@ class Landing:
         """What is meant to be probed and is not: faulty files, and the targets that were put aside."""
         files = self._exporter.files
         texts = [*files.problems().values(), *(target.detail for target in files.dropped())]
+        stale = [
+            html.element("li", f"{file.path} cannot be used since {iso(file.since)}: {file.problem}")
+            for file in WATCHED.stale()
+        ]
+        old: list[Markup] = []
+        if stale:
+            title = "The last good content of these files goes on, until the next start:"
+            old = [html.element("p", title, class_="unhealthy"), html.element("ul", *stale, id="stale-files")]
         if not texts:
-            return []
+            return old
         shown = [html.element("li", text) for text in texts[:MOST_PROBLEMS]]
         more = f" The first {MOST_PROBLEMS} are shown." if len(texts) > MOST_PROBLEMS else ""
         title = f"{len(texts)} targets or files of targets are not probed as they are written.{more}"
-        return [html.element("p", title, class_="unhealthy"), html.element("ul", *shown, id="not-probed")]
+        return [*old, html.element("p", title, class_="unhealthy"), html.element("ul", *shown, id="not-probed")]
 
     async def _one(self, request: web.Request) -> web.Response:
         number = int(request.match_info["number"])

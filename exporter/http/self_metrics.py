@@ -12,6 +12,7 @@ from deploywatch import __version__
 from deploywatch.exporter.discovery import DropReason
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.results import Dropped
+from deploywatch.watched_files import WATCHED
 
 
 class Own(Collector):
@@ -83,6 +84,11 @@ class Own(Collector):
         for reason in DropReason:
             dropped.add_metric([str(reason)], counts[reason])
         yield dropped
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_stale_files",
+            "Files of certificates, authorities and secrets that cannot be used now; their last good content goes on.",
+            value=len(WATCHED.stale()),
+        )
         left_out = CounterMetricFamily(
             "deploywatch_exporter_left_out",
             "What runs left out of their measurements without failing, by reason.",

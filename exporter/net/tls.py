@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ssl
 from functools import lru_cache
+from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
 
 from deploywatch.config import RelativePath, Settings
+from deploywatch.watched_files import WATCHED, Stamp, stamp_of
 
 
 class TlsClient(Settings):
@@ -27,7 +29,7 @@ class TlsClient(Settings):
         if not (self.ca_file or self.cert_file):
             return self
         try:
-            self.context()
+            context_for(self)
         except (OSError, ssl.SSLError) as error:
             raise ValueError(f"the files cannot be used: {error}") from error
         return self
@@ -45,10 +47,33 @@ class TlsClient(Settings):
 
 def context_for(settings: TlsClient) -> ssl.SSLContext:
     """The context of these settings, shared by all who have the same; a file that has changed is read again."""
-    files = (settings.ca_file, settings.cert_file, settings.key_file)
-    return _shared(settings, tuple(file.stat().st_mtime_ns for file in files if file))
+    files = [file for file in (settings.ca_file, settings.cert_file, settings.key_file) if file]
+    try:
+        context = _shared(settings, tuple(stamp_of(file) for file in files))
+    except (OSError, ssl.SSLError) as error:
+        # Gone for a moment, half replaced, emptied: the last good one goes on, and it is said.
+        WATCHED.bad(_blamed(files), str(error))
+        if settings not in _LAST_GOOD:
+            raise
+        return _LAST_GOOD[settings]
+    if files:
+        WATCHED.good(files)
+        _LAST_GOOD[settings] = context
+        while len(_LAST_GOOD) > _MOST_KEPT:
+            del _LAST_GOOD[next(iter(_LAST_GOOD))]
+    return context
+
+
+def _blamed(files: list[Path]) -> list[Path]:
+    """The files that are not there or are empty; all of them when it is their content."""
+    missing = [file for file in files if not file.is_file() or not file.stat().st_size]
+    return missing or files
+
+
+_MOST_KEPT = 1024
+_LAST_GOOD: dict[TlsClient, ssl.SSLContext] = {}
 
 
 @lru_cache(maxsize=256)
-def _shared(settings: TlsClient, _changed: tuple[int, ...]) -> ssl.SSLContext:
+def _shared(settings: TlsClient, _changed: tuple[Stamp, ...]) -> ssl.SSLContext:
     return settings.context()

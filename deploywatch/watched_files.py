@@ -1,0 +1,100 @@
+"""Files whose content is in force: how they looked when they were read, and which of them are bad since when.
+
+A certificate, an authority or a secret that is gone for a moment, half replaced or emptied leaves the last good one in
+force; that must be said, because it ends at the next start.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploywatch import logs
+
+log = logs.get("deploywatch")
+
+Stamp = tuple[int, int, int]
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes when a file is replaced or written to; OSError when it is not there."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+@dataclass(frozen=True, slots=True)
+class StaleFile:
+    """A file that cannot be used now: since which Unix time, and why."""
+
+    path: Path
+    since: float
+    problem: str
+
+
+class WatchedFiles:
+    """Secrets with how their files looked when they were read, and the files of any kind that are bad now."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, Stamp] = {}
+        self._stale: dict[Path, StaleFile] = {}
+
+    def read_secret(self, path: Path) -> str:
+        """The content of a secret's file without its end of line; OSError, or ValueError when there is none."""
+        stamp = stamp_of(path)
+        text = _content(path)
+        self._read[path] = stamp
+        return text
+
+    def changed(self) -> bool:
+        """Whether a secret may be another now; one that cannot be read is noted as stale and is not."""
+        changed = False
+        for path, before in list(self._read.items()):
+            try:
+                if stamp_of(path) == before:
+                    self.good([path])
+                    continue
+                _content(path)
+            except (OSError, ValueError) as error:
+                self.bad([path], getattr(error, "strerror", None) or str(error))
+                continue
+            self.good([path])
+            changed = True
+        return changed
+
+    def taken_over(self) -> None:
+        """Forget the changes of secrets that no config names any more."""
+        for path in list(self._read):
+            try:
+                self._read[path] = stamp_of(path)
+            except OSError:
+                del self._read[path]
+
+    def bad(self, paths: Iterable[Path], problem: str, *, now: float | None = None) -> None:
+        """Note that files cannot be used, and say so once."""
+        for path in paths:
+            if path not in self._stale:
+                self._stale[path] = StaleFile(path, time.time() if now is None else now, problem)
+                log.warning("a file cannot be used, the last good content goes on", file=str(path), problem=problem)
+
+    def good(self, paths: Iterable[Path]) -> None:
+        """Note that files can be used, again or still."""
+        for path in paths:
+            if self._stale.pop(path, None):
+                log.info("a file can be used again", file=str(path))
+
+    def stale(self) -> list[StaleFile]:
+        """The files that cannot be used now, the longest first."""
+        return sorted(self._stale.values(), key=lambda file: file.since)
+
+
+def _content(path: Path) -> str:
+    text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    if not text:
+        raise ValueError("it is empty")
+    return text
+
+
+WATCHED = WatchedFiles()
+"""Those of this process."""
