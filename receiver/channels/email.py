@@ -28,6 +28,8 @@ from deploywatch.receiver.rendering.filters import cut, line
 from deploywatch.receiver.settings.channels.email import MAILBOX, EmailSettings
 
 SUBJECT_LIMIT: Final = 200
+PROGRESS: Final = frozenset({Event.ROLLBACK_STARTED, Event.ROLLBACK_SUCCEEDED})
+"""What asks nobody to act, and what the mail about the end says again."""
 BODY_LIMIT: Final = 12_000
 
 # Message-IDs in other headers too are never folded, nor encoded as words: mail clients would lose the thread.
@@ -63,8 +65,8 @@ class EmailChannel:
         self._context: ssl.SSLContext | None = None  # made once: that reads every authority of this machine
 
     def wants(self, event: Event) -> bool:
-        """Every event is told."""
-        return True
+        """Every event is told; that a rollback began or succeeded only where the config asks for progress."""
+        return event not in PROGRESS or self._settings.progress
 
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Send the mail; the reference is the Message-ID of the incident's first. Raises DeliveryError.

@@ -38,6 +38,9 @@ BROADCAST: Final = frozenset(
 )
 """What is shown in the channel as well as in the thread, which only those who follow it hear of."""
 
+UPDATES_ONLY: Final = frozenset({Event.ROLLBACK_STARTED})
+"""What the first message says once it is changed, and asks nobody to act: it gets no post of its own."""
+
 # Below this level slack_sdk writes whole messages to the log.
 _quiet = logging.getLogger("slack_sdk.deploywatch")
 _quiet.setLevel(logging.WARNING)
@@ -98,8 +101,9 @@ class SlackChannel:
         async with self._lifetime.message():
             await self._pace.turn()
             try:
-                if thread and message.standing:
-                    await self._update(message, message.standing, thread)
+                updated = thread and message.standing and await self._update(message, message.standing, thread)
+                if thread and updated and message.event in UPDATES_ONLY:
+                    return str(thread)
                 return await self._post(message, thread)
             except LostThreadError:
                 await self._pace.turn()
@@ -133,7 +137,8 @@ class SlackChannel:
         if self._session is not None:
             await self._session.close()
 
-    async def _update(self, message: Message, standing: Standing, first: Place) -> None:
+    async def _update(self, message: Message, standing: Standing, first: Place) -> bool:
+        """Change the incident's first message; whether Slack let it. Raises DeliveryError where another try helps."""
         now = slack_blocks.now_reads(message, standing)
         try:
             await self._call(self._client().chat_update, now, first, channel=first.channel, ts=first.ts)
@@ -143,6 +148,8 @@ class SlackChannel:
             if error.again:
                 raise
             _log.warning("first message not updated", channel=self.name, incident=message.incident.id, error=str(error))
+            return False
+        return True
 
     async def _search(self, channel: str, message: Message, thread: Place | None) -> str | None:
         """The ts of the message, in the thread or else in the channel; DeliveryError when that is not certain."""

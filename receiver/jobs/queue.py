@@ -166,6 +166,11 @@ def enqueue(connection: Connection, now: datetime, *new: NewJob) -> int:
     )
 
 
+def job_key(name: str) -> str:
+    """The key under which a job of this name stands in the store."""
+    return _fit(name)
+
+
 def _fit(name: str) -> str:
     """The name as its column takes it; a longer one keeps what makes it unique as a digest."""
     return name if len(name) <= _NAME_LIMIT else f"{name[:160]}:{hashlib.sha256(name.encode()).hexdigest()[:32]}"

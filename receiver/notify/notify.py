@@ -25,6 +25,7 @@ from deploywatch.receiver.jobs.queue import (
     done,
     enqueue,
     failed,
+    job_key,
     mark_uncertain,
     retry,
 )
@@ -120,6 +121,8 @@ async def handle(context: Context, job: Job) -> Outcome:
     if channel is None:
         gone = _gave_up(context, job, f"{name} is no longer configured")
         return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
+    if job.payload["event"] == Event.ESCALATED and await context.store.read(lambda c: _told_with_the_opening(c, job)):
+        return Outcome(State.DONE, f"{name} was called as it opened", reason="told_already")
     if not channel.wants(Event(job.payload["event"])):
         return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
     composed = await compose.of(context, job)
@@ -135,6 +138,19 @@ async def handle(context: Context, job: Job) -> Outcome:
     except DeliveryError as error:
         return await _not_sent(context, job, error)
     return done(message.title, _delivered(context, job, message, reference, sent))
+
+
+def _told_with_the_opening(connection: Connection, job: Job) -> bool:
+    """Whether it escalates at once what the channel has just been told: one call is enough.
+
+    Only where that message has arrived: else this one is the call.
+    """
+    start = f"{KIND}:{job.incident_id}:{Event.ESCALATED}:"
+    if not job.key.startswith(start):
+        return False
+    openings = [job_key(f"{KIND}:{job.incident_id}:{event}:{job.key.removeprefix(start)}") for event in _NEWS]
+    query = select(jobs.c.id).where(jobs.c.key.in_(openings), jobs.c.state == State.DONE)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def try_refused_again(connection: Connection, now: datetime) -> None:

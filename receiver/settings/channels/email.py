@@ -63,6 +63,8 @@ class EmailSettings(Settings):
     password: Secret | None = None
     # How it names itself to the server; many refuse what is no full name.
     hello: Annotated[str, AfterValidator(_hello)] | None = None
+    # Whether it mails that a rollback began or succeeded, too: nobody must act, and the end says it.
+    progress: bool = False
     security: Literal["starttls", "tls", "none"] = "starttls"
     ca_file: RelativePath | None = None
     timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")

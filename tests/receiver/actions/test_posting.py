@@ -76,7 +76,7 @@ async def test_one_is_opened_an_incident_and_named(opened: Scene, tickets: Conte
     await opened.take(alert("HighLatency", severity="critical", action=action))
     await opened.drain()
     ((headers, body),) = tickets.taken
-    assert body == {"title": "critical: 5% fail", "fields": [{"what": "5% fail", "key": KEY}], "open": True}
+    assert body == {"title": "critical: HighLatency", "fields": [{"what": "5% fail", "key": KEY}], "open": True}
     assert (headers["Idempotency-Key"], headers["Authorization"]) == (KEY, f"Bearer {TOKEN}")
     assert await opened.lines(f"{action}_good") == [f"{what} opened: https://tickets.example/7"]
 

@@ -59,9 +59,9 @@ async def test_slack_finds_the_first_message_in_the_channel_and_says_what_sendin
 
 async def test_slack_finds_a_later_message_in_its_thread_and_says_the_thread(slack: Slack) -> None:
     thread = await slack.channel.send(told(name="one"), None)
-    await slack.channel.send(told(Event.ROLLBACK_STARTED, name="two"), thread)
-    assert await slack.channel.find(told(Event.ROLLBACK_STARTED, name="two"), thread) == thread
-    assert await slack.channel.find(told(Event.ROLLBACK_STARTED, name="three"), thread) is None
+    await slack.channel.send(told(Event.ROLLBACK_SUCCEEDED, name="two"), thread)
+    assert await slack.channel.find(told(Event.ROLLBACK_SUCCEEDED, name="two"), thread) == thread
+    assert await slack.channel.find(told(Event.ROLLBACK_SUCCEEDED, name="three"), thread) is None
 
 
 async def test_a_first_message_that_was_changed_meanwhile_is_found_all_the_same(slack: Slack, inbox: Inbox) -> None:

@@ -62,15 +62,32 @@ async def channel(served: Serving, time: Time) -> AsyncIterator[SlackChannel]:
 
 async def test_the_first_message_begins_the_thread_and_the_next_go_into_it(channel: SlackChannel, inbox: Inbox) -> None:
     reference = await channel.send(message(Event.OPENED), None)
-    assert await channel.send(message(Event.ROLLBACK_STARTED), reference) == reference
+    assert await channel.send(message(Event.ROLLBACK_SUCCEEDED), reference) == reference
     assert await channel.send(message(Event.RESOLVED), reference) == reference
-    opened, started, resolved = inbox.of("slack")
+    opened, succeeded, resolved = inbox.of("slack")
     assert reference == f"{channel_id('#ops')}/{opened.thread}"
-    assert opened.id == opened.thread == started.thread == resolved.thread
+    assert opened.id == opened.thread == succeeded.thread == resolved.thread
     assert "thread_ts" not in opened.raw
-    assert "reply_broadcast" not in started.raw
+    assert "reply_broadcast" not in succeeded.raw
     assert resolved.raw["reply_broadcast"] is True
     assert opened.raw["channel"] == "#ops"
+
+
+async def test_that_a_rollback_began_is_said_by_the_first_message_alone(channel: SlackChannel, inbox: Inbox) -> None:
+    reference = await channel.send(message(Event.OPENED), None)
+    assert await channel.send(message(Event.ROLLBACK_STARTED), reference) == reference
+    (opened,) = inbox.of("slack")
+    assert opened.updated_at
+    assert "what was said of rollback started" in opened.text
+
+
+async def test_where_the_first_message_cannot_be_changed_it_is_posted_all_the_same(
+    channel: SlackChannel, inbox: Inbox
+) -> None:
+    reference = await channel.send(message(Event.OPENED), None)
+    inbox.script("slack", Answer(body={"ok": False, "error": "edit_window_closed"}))
+    await channel.send(message(Event.ROLLBACK_STARTED), reference)
+    assert "Rolling back" in inbox.of("slack")[1].title
 
 
 async def test_the_first_message_follows_the_incidents_state(channel: SlackChannel, inbox: Inbox) -> None:

@@ -47,7 +47,7 @@ async def test_what_was_held_is_done_when_it_ends_and_alerts_still_fire(front: F
     await front.scene.after(SECOND)
     assert await front.scene.lines("action_released") == ["maintenance is over: rollback, notify, escalate"]
     assert front.scene.channels["team"].events[0] is Event.OPENED
-    assert Event.ESCALATED in front.scene.channels["boss"].events
+    assert Event.OPENED in front.scene.channels["boss"].events
     assert len(await front.scene.lines("rollback_refused")) == 1
     await front.scene.after(HOUR)
     assert len(await front.scene.lines("action_released")) == 1
@@ -163,7 +163,7 @@ async def test_with_tell_people_hear_of_it_and_only_actions_wait(front: Front) -
     await front.scene.drain()
     assert await front.scene.lines("action_held") == [f"rollback: {WHY}"]
     assert front.scene.channels["team"].events == [Event.OPENED]
-    assert Event.ESCALATED in front.scene.channels["boss"].events
+    assert Event.OPENED in front.scene.channels["boss"].events
 
 
 async def test_other_services_and_environments_are_not_held(front: Front) -> None:

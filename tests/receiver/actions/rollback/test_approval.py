@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -85,12 +86,14 @@ async def test_after_a_yes_it_runs_and_the_timeline_says_whose(ground: Ground, s
 async def test_the_incidents_page_has_the_question_its_answer_and_the_rollback(ground: Ground, serve: Serve) -> None:
     scene = await asking(ground)
     api = await serve(scene)
-    assert "ask for a rollback to 1.2.2</td><td>waiting" in await (await api.get("/incidents/1")).text()
+    assert re.search(
+        r"ask for a rollback to 1\.2\.2</td><td[^>]*>waiting", await (await api.get("/incidents/1")).text()
+    )
     await api.post("/api/v1/incidents/1/approve", json={"by": "ann", "note": "errors are real"})
     await scene.drain()
     page = await (await api.get("/incidents/1")).text()
     assert "by ann errors are real" in page
-    assert "rollback from 1.2.3 to 1.2.2</td><td>" in page
+    assert "rollback from 1.2.3 to 1.2.2</td>" in page
 
 
 async def test_after_a_no_it_does_not_run_and_is_refused_by_name_when_asked_again(ground: Ground, serve: Serve) -> None:
