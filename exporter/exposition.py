@@ -60,12 +60,20 @@ def number(value: float) -> str:
     return text
 
 
+BASE = "\0"
+"""Stands in a template for the labels of a target."""
+
+
 class Page:
     """The lines of one target, and what its series look like, rendered once."""
 
     def __init__(self, labels: Labels) -> None:
         self._base = _pairs(labels)
         self._series: dict[tuple[str, Labels], str] = {}
+
+    def fill(self, template: str) -> str:
+        """Lines that are the same for many targets, with this one's labels in place of each BASE."""
+        return template.replace(BASE, self._base)
 
     def render(self, samples: Iterable[Sample]) -> dict[Family, str]:
         """The text of each family; samples of one series must not be there twice."""

@@ -86,7 +86,7 @@ class Board:
         return None if record.expired(self._clock.now()) else record.last
 
     def _put(self, record: Record) -> None:
-        self._exposition.put(record.target.key, record.page.render(record.samples()))
+        self._exposition.put(record.target.key, record.render())
 
     def _set_dependencies(self, dependencies: dict[ServiceKey, tuple[str, ...]]) -> None:
         for owner in self.dependencies:

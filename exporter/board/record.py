@@ -7,14 +7,15 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from deploywatch import conventions
 from deploywatch.conventions import ProbeMetric
-from deploywatch.exporter.exposition import Page
+from deploywatch.exporter.exposition import BASE, Page
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.reasons import reasons_of
 from deploywatch.exporter.probing import OWN
-from deploywatch.exporter.results import Reason, Result, Sample
+from deploywatch.exporter.results import Family, Reason, Result, Sample
 from deploywatch.exporter.targets import Target
 
 APPLICATION = "probe_application_"
@@ -36,6 +37,7 @@ class Record:
     failures: Counter[Reason] = field(default_factory=Counter)
     sum: float = 0.0
     counts: list[int] = field(init=False)
+    _failures_text: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.counts = [0] * (len(self.buckets) + 1)
@@ -49,6 +51,7 @@ class Record:
                 (conventions.KIND, self.target.kind),
             )
         )
+        self._failures_text = self._render_failures()
 
     def note(self, result: Result) -> None:
         """Take over a run's result."""
@@ -56,6 +59,7 @@ class Record:
         self.runs += 1
         if result.reason is not None:
             self.failures[result.reason] += 1
+            self._failures_text = self._render_failures()
             if self.failing_since is None:
                 self.failing_since = result.started
             return
@@ -79,8 +83,22 @@ class Record:
             return False
         return now > self.last.started + 2 * self.target.interval + self.target.timeout
 
+    def render(self) -> dict[Family, str]:
+        """The text of each family; counters are there from the beginning, at 0."""
+        if self.last is None:
+            texts = {family: self.page.fill(text) for family, text in _unborn(self.buckets).items()}
+        else:
+            texts = self.page.render(self.samples())
+        texts[families.FAILURES] = self._failures_text
+        return texts
+
+    def _render_failures(self) -> str:
+        """Rendered only when one is counted: for most targets these lines are many, and always the same."""
+        reasons = dict.fromkeys((*self.reasons, *self.failures))
+        return self.page.fill(_failures(tuple((reason, self.failures[reason]) for reason in reasons)))
+
     def samples(self) -> Iterator[Sample]:
-        """Everything to expose; without what was measured when that is stale. Counters are there from the beginning."""
+        """Everything to expose but the failures; without what was measured when that is stale."""
         if self.last is not None and not self.stale:
             yield Sample(families.SUCCESS, self.last.success)
             yield Sample(families.DURATION, self.last.duration)
@@ -90,8 +108,6 @@ class Record:
         if self.last is not None:
             yield Sample(families.LAST_RUN, self.last.started)
         yield Sample(families.RUNS, self.runs)
-        for reason in dict.fromkeys((*self.reasons, *self.failures)):
-            yield Sample(families.FAILURES, self.failures[reason], (("reason", str(reason)),))
         yield from self._histogram()
 
     def _histogram(self) -> Iterator[Sample]:
@@ -103,6 +119,22 @@ class Record:
             yield Sample(families.RUN_DURATION, total, (("le", le),), "_bucket")
         yield Sample(families.RUN_DURATION, self.sum, suffix="_sum")
         yield Sample(families.RUN_DURATION, total, suffix="_count")
+
+
+@lru_cache(maxsize=1024)
+def _failures(counts: tuple[tuple[Reason, int], ...]) -> str:
+    """The lines of these counters, of any target."""
+    return "".join(f'{families.FAILURES.name}{{{BASE},reason="{reason}"}} {count}\n' for reason, count in counts)
+
+
+@lru_cache(maxsize=64)
+def _unborn(buckets: tuple[float, ...]) -> dict[Family, str]:
+    """The lines of any target that has not run yet: the other counters, at 0."""
+    name = families.RUN_DURATION.name
+    bounds = (*(str(float(bound)) for bound in buckets), "+Inf")
+    lines = [f'{name}_bucket{{{BASE},le="{bound}"}} 0\n' for bound in bounds]
+    lines += [f"{name}_sum{{{BASE}}} 0\n", f"{name}_count{{{BASE}}} 0\n"]
+    return {families.RUNS: f"{families.RUNS.name}{{{BASE}}} 0\n", families.RUN_DURATION: "".join(lines)}
 
 
 def _is_shown(sample: Sample) -> bool:
