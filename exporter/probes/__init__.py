@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, get_args
 
 from pydantic import Field
@@ -25,7 +26,22 @@ KINDS: dict[str, type[ProbeSettings]] = {
 }
 """Every kind by its name."""
 
+_HERE = Path(__file__).parent
+_PAGES = _HERE.resolve().parents[1] / "docs" / "probes"
+
+for _module in sorted({path.stem for path in _HERE.glob("*.py")} - {"__init__"} - KINDS.keys()):
+    raise TypeError(
+        f"probe kind {_module}: probes/{_module}.py is not registered; add its settings to _Kinds in"
+        f' probes/__init__.py, with kind: Literal["{_module}"]'
+    )
+
 for _kind, _settings in KINDS.items():
+    # Pages are beside the code where it is worked on, and not where it is installed.
+    if _PAGES.is_dir() and not (_PAGES / f"{_kind}.md").is_file():
+        raise TypeError(
+            f"probe kind {_kind}: docs/probes/{_kind}.md is missing; write the page, with an example that works, its"
+            " settings, metrics and reasons"
+        )
     if "target_key" not in vars(_settings):
         raise TypeError(
             f"probe kind {_kind}: {_settings.__name__} lacks target_key; write which key holds the target, and a "

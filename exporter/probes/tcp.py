@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.measure.gauges import LABEL_LIMIT, LabelName
+from deploywatch.exporter.measure.gauges import LabelName
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
 from deploywatch.exporter.net.lines import Lines
@@ -106,7 +106,7 @@ class TcpProbe:
             if turn.expect is not None:
                 match = await _expect(lines, turn.expect, number)
                 if turn.labels:
-                    measurement.add(families.EXPECT_INFO, 1, **_labels(turn.labels, match))
+                    measurement.add(families.EXPECT_INFO, 1, **_labels(turn.labels, match, measurement))
                 send = expand(send, match) if send is not None else None
             if send is not None:
                 await channel.send(send.encode() + b"\n")
@@ -135,5 +135,5 @@ def expand(text: str, match: Found) -> str:
     return _REFERENCE.sub(captured, text)
 
 
-def _labels(labels: Mapping[str, str], match: Found) -> dict[str, str]:
-    return {name: expand(value, match)[:LABEL_LIMIT] for name, value in labels.items()}
+def _labels(labels: Mapping[str, str], match: Found, measurement: Measurement) -> dict[str, str]:
+    return {name: measurement.label(expand(value, match)) for name, value in labels.items()}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.measure.gauges import LABEL_LIMIT
 from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.results import Dropped
 
 Statistics = Literal["connections", "replication", "size", "locks"]
 Rows = Sequence[Mapping[str, Any]]
@@ -68,8 +68,10 @@ def _replication(rows: Rows, measurement: Measurement) -> None:
     measurement.add(families.POSTGRES_REPLICAS, len(replicas))
     behind: dict[str, float] = {}
     for row in replicas:
-        # Several may have one name; the one that is furthest behind counts.
-        name = str(row["name"] or "")[:LABEL_LIMIT]
+        # Several may have one name; the one that is furthest behind counts, and that there were more is counted too.
+        name = measurement.label(str(row["name"] or ""))
+        if name in behind:
+            measurement.dropped[Dropped.REPEATED_SERIES] += 1
         if row["behind"] is not None:
             behind[name] = max(behind.get(name, 0.0), float(row["behind"]))
     for name, distance in behind.items():

@@ -51,3 +51,16 @@ def test_a_kind_that_does_not_say_where_its_target_stands_fails_at_import(monkey
     monkeypatch.delattr(KINDS["tcp"], "target_key")
     with pytest.raises(TypeError, match="probe kind tcp: TcpSettings lacks target_key; write which key"):
         importlib.reload(probes)
+
+
+def test_a_module_that_is_not_registered_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [*Path(probes.__file__).parent.glob("*.py"), Path("ldap.py")]
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(there))
+    with pytest.raises(TypeError, match=r"probe kind ldap: probes/ldap\.py is not registered; add its settings"):
+        importlib.reload(probes)
+
+
+def test_a_kind_without_a_page_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda self: self.name != "tcp.md")
+    with pytest.raises(TypeError, match=r"probe kind tcp: docs/probes/tcp\.md is missing; write the page"):
+        importlib.reload(probes)
