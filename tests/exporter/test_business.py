@@ -31,7 +31,7 @@ ELSEWHERE = {
 
 def example() -> str:
     page = (ROOT / "docs" / "exporter" / "metrics.md").read_text()
-    return re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[1]
+    return str(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
 
 
 async def test_each_figure_comes_from_its_source_with_its_type(
@@ -53,7 +53,8 @@ async def test_each_figure_comes_from_its_source_with_its_type(
     async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as asked:
         await eventually(lambda: running.not_ready() is None)
         async with asked.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as response:
-            families = {family.name: family for family in text_string_to_metric_families(await response.text())}
+            parsed = text_string_to_metric_families(await response.text())  # type: ignore[no-untyped-call]
+            families = {family.name: family for family in parsed}
     await database.execute("DROP TABLE orders, sessions")
     await database.close()
     await client.aclose()
