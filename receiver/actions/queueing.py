@@ -13,15 +13,22 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.notify import digest
 from deploywatch.receiver.settings.strategy import ActionName
 from deploywatch.receiver.suppression import gate, holding
+from deploywatch.receiver.upstream import watchdog
 
 __all__ = ["Case", "queue_all"]
+
+
+_TELLING = frozenset({"notify", "escalate", "log"})
 
 
 def queue_all(case: Case, actions: Iterable[str]) -> None:
     """Queue these actions, in their order; one that does not exist is refused on the timeline.
 
-    During maintenance most of them are held until it ends.
+    During maintenance most of them are held until it ends. That alerts may be lost says nothing of any service, so it
+    is only told.
     """
+    if case.alert.name == watchdog.SILENT:
+        actions = [action for action in actions if action in _TELLING]
     timers.begin(case.connection, case.incident, case.now)
     open_too_long.watch(case)
     digest.watch(case)

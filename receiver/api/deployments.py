@@ -100,11 +100,12 @@ class Deployments:
 
         def write(connection: Connection) -> Taken:
             taken = records.take(connection, record)
+            if taken.began or taken.ended:
+                reconsider.look_now(connection, taken.deployment.service, taken.deployment.environment, now)
             if taken.began and not taken.ended:
                 announce.queue(connection, self._context, taken.deployment, now)
             if taken.ended and not taken.began:
                 announce.queue(connection, self._context, taken.deployment, now)
-                reconsider.has_ended(connection, taken.deployment, now)
             return taken
 
         written = audited(
@@ -126,7 +127,7 @@ class Deployments:
             ended = ledger.finish(connection, wanted, _STATUS[end.status], end.timestamp or now)
             if ended is not None:
                 announce.queue(connection, self._context, ended, now)
-                reconsider.has_ended(connection, ended, now)
+                reconsider.look_now(connection, ended.service, ended.environment, now)
             return ended
 
         deployment = await self._context.store.write(audited(request, now, write, by="", sent=end))

@@ -9,11 +9,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, exists, or_, select, update
 
 from deploywatch.receiver.messages import DeploymentView
 from deploywatch.receiver.store import insert_id
-from deploywatch.receiver.store.schema import deployments
+from deploywatch.receiver.store.schema import deployments, rollbacks
 
 # Built once, because every message needs it.
 _BEFORE = (
@@ -27,6 +27,10 @@ _BEFORE = (
     .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
     .limit(1)
 )
+
+
+_TRIED = exists().where(rollbacks.c.deployment_id == deployments.c.id)
+_LOOK_BACK = 200
 
 
 class Status(StrEnum):
@@ -219,6 +223,35 @@ def before(connection: Connection, service: str, environment: str, moment: datet
     target = {"of_service": service, "of_environment": environment, "moment": moment}
     row = connection.execute(_BEFORE, target).mappings().first()
     return _deployment(row) if row else None
+
+
+def well_before(connection: Connection, deployment: Deployment) -> str | None:
+    """The last different version that was well before a deployment began, and that nobody tried to roll back.
+
+    Worked out when it is asked, because what was the version before may have been judged bad since.
+    """
+    query = (
+        select(deployments.c.version, deployments.c.status, _TRIED.label("tried"))
+        .where(
+            deployments.c.service == deployment.service,
+            deployments.c.environment == deployment.environment,
+            or_(
+                deployments.c.started_at < deployment.started_at,
+                and_(deployments.c.started_at == deployment.started_at, deployments.c.id < deployment.id),
+            ),
+        )
+        .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
+        .limit(_LOOK_BACK)
+    )
+    judged = {deployment.version}
+    for version, status, tried in connection.execute(query):
+        if version in judged:
+            continue
+        if status == Status.SUCCEEDED and not tried:
+            return str(version)
+        judged.add(version)
+    # What its pipeline named, where the ledger does not know that version, or has not seen it fail.
+    return deployment.previous_version if deployment.previous_version not in judged else None
 
 
 def recent(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.posting import queue_ends
+from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
@@ -60,6 +61,7 @@ def resolve(
     timeline.write(connection, incident.id, now, Kind.RESOLVED, f"resolved: {why}", actor=by)
     more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
     tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
+    approval.withdraw(connection, over.id, now)
     queue_ends(connection, settings, over, now)
     draft = NewJob(
         kind=POSTMORTEM,

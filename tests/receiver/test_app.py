@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from deploywatch.clock import utc_now
 from deploywatch.demo.processes import Processes
 from tests.receiver.process import Inbox, RealReceiver, eventually, healthy_service, start_inbox
-from tests.receiver.scene import alert, body
+from tests.receiver.scene import NOON, alert, body
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _critical() -> bytes:
-    return body(alert(severity="critical"))
+    return body(alert(severity="critical", starts=utc_now() - NOON))
 
 
 def test_it_serves_takes_over_a_good_config_and_keeps_the_old_one_when_the_new_is_bad(receiver: RealReceiver) -> None:

@@ -136,6 +136,13 @@ def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note:
     return ""
 
 
+def withdraw(connection: Connection, incident_id: int, now: datetime) -> None:
+    """The incident is over: what was asked about it needs no answer any more, and nobody is told that none came."""
+    for asked in of_incident(connection, incident_id):
+        if asked.state is ApprovalState.WAITING:
+            _close(connection, asked, ApprovalState.WITHDRAWN, now, by=None, note="the incident is over")
+
+
 def latest(connection: Connection, incident_id: int) -> Approval | None:
     """The question of this incident that was asked last, whether or not it was answered."""
     asked = of_incident(connection, incident_id)

@@ -22,6 +22,7 @@ class Refusal(StrEnum):
     NO_TARGET = "no_target"
     NO_DEPLOYMENT = "no_deployment"
     ALREADY_ROLLED_BACK = "already_rolled_back"
+    UNDER_WAY = "under_way"
     ALREADY_TRIED = "already_tried"
     NEWER_DEPLOYMENT = "newer_deployment"
     DEPLOYMENT_RUNNING = "deployment_running"
@@ -40,11 +41,27 @@ class Refusal(StrEnum):
     UNSAFE_VALUE = "unsafe_value"
 
 
+FINAL = frozenset(
+    {
+        Refusal.INCIDENT_OVER,
+        Refusal.NO_TARGET,
+        Refusal.ALREADY_ROLLED_BACK,
+        Refusal.UNDER_WAY,
+        Refusal.ALREADY_TRIED,
+        Refusal.REJECTED,
+        Refusal.APPROVAL_EXPIRED,
+        Refusal.APPROVAL_WAITING,
+        Refusal.UNSAFE_VALUE,
+    }
+)
+"""Refusals that no new fact about the same deployment changes; every other is decided anew while the incident lasts."""
+
 ADVICE: Mapping[Refusal, str] = {
     Refusal.INCIDENT_OVER: "nothing needs to be done",
     Refusal.NO_TARGET: "add one to rollback.targets, and roll back by hand until then",
     Refusal.NO_DEPLOYMENT: "have the pipeline tell of them (deploywatch deployments start), and roll back by hand",
     Refusal.ALREADY_ROLLED_BACK: "if that does not help, look for another cause",
+    Refusal.UNDER_WAY: "wait for its end, which is told",
     Refusal.ALREADY_TRIED: "look whether it worked, and if not, roll back by hand",
     Refusal.NEWER_DEPLOYMENT: "if it is not, roll back by hand",
     Refusal.DEPLOYMENT_RUNNING: "it is decided again when that ends, if an alert fires then; finish it or stop it",
@@ -73,13 +90,15 @@ class ApprovalState(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What the decision is made from.
 
-    `tried` says how a rollback of this very deployment stands ("" for none), `last_rollback` when one of this
+    `to_version` is the last different version that was well, `asked_since` when the alert that asks began. `tried`
+    says how a rollback of this very deployment stands ("" for none), `last_rollback` when one of this
     service and environment last began, `failed_in_a_row` how many of its last ones failed since a person allowed it,
     `of_target` and `in_all` how many began within the last hour, `held_by` who has the target's lock ("" for nobody).
     """
@@ -91,7 +110,8 @@ class Situation:
     deployment: Deployment | None
     tried: str
     last_rollback: datetime | None
-    opened_at: datetime | None = None
+    to_version: str | None = None
+    asked_since: datetime | None = None
     failed_in_a_row: int = 0
     of_target: int = 0
     in_all: int = 0
@@ -164,6 +184,8 @@ def _of_the_past(case: _Case) -> Refused | None:
     if deployment.rollback_of is not None or deployment.status is Status.ROLLED_BACK:
         detail = f"{case.where} was rolled back already and runs {deployment.version}"
         return Refused(Refusal.ALREADY_ROLLED_BACK, detail)
+    if at.tried in ("running", "verifying"):
+        return Refused(Refusal.UNDER_WAY, f"a rollback of {deployment.version} is {at.tried} already")
     if at.tried:
         detail = f"a rollback of {deployment.version} was begun before and is {at.tried}"
         return Refused(Refusal.ALREADY_TRIED, f"{detail}; it is not run a second time")
@@ -172,9 +194,9 @@ def _of_the_past(case: _Case) -> Refused | None:
 
 def _of_the_deployment(case: _Case) -> Refused | None:
     deployment, at = case.deployment, case.at
-    if at.opened_at is not None and deployment.started_at > at.opened_at:
+    if at.asked_since is not None and deployment.started_at > at.asked_since:
         detail = f"a deployment of {deployment.version} began at {deployment.started_at:%H:%M:%S} UTC"
-        return Refused(Refusal.NEWER_DEPLOYMENT, f"{detail}, after the incident had opened; it may be the remedy")
+        return Refused(Refusal.NEWER_DEPLOYMENT, f"{detail}, after the alert that asks; it may be the remedy")
     age = at.now - deployment.started_at
     recent = case.settings.recent
     if age > recent:
@@ -188,11 +210,11 @@ def _of_the_deployment(case: _Case) -> Refused | None:
 
 def _of_the_version(case: _Case) -> Refused | None:
     deployment = case.deployment
-    if deployment.previous_version is None:
-        return Refused(Refusal.NO_PREVIOUS_VERSION, f"what ran before {deployment.version} is not known")
+    if case.at.to_version is not None:
+        return None
     if deployment.previous_version == deployment.version:
-        return Refused(Refusal.SAME_VERSION, f"{deployment.version} ran before as well")
-    return None
+        return Refused(Refusal.SAME_VERSION, f"{deployment.version} ran before as well, and no other version is known")
+    return Refused(Refusal.NO_PREVIOUS_VERSION, f"no version that was well before {deployment.version} is known")
 
 
 def _of_the_target(case: _Case) -> Refused | None:
@@ -243,7 +265,7 @@ _BRAKES: tuple[Callable[[_Case], Refused | None], ...] = (
 def _permission(case: _Case) -> Go | Refused:
     """No brake holds: what the evidence and the mode allow. A person's yes outweighs both but a dry run."""
     mode: Mode = case.target.mode or case.settings.mode
-    to_version = case.deployment.previous_version or ""
+    to_version = case.at.to_version or ""
     if case.at.word is ApprovalState.APPROVED:
         go_mode: Mode = "dry-run" if mode == "dry-run" else "auto"
         return Go(case.deployment, case.target, to_version, go_mode, "a person approved it")

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, insert, select
 from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
 from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbacks
@@ -19,8 +20,11 @@ _FAILED = ("failed", "not_verified")
 _LOOK_BACK = 100
 
 
-def situation(connection: Connection, incident: Incident, now: datetime) -> Situation:
-    """Everything that the brakes look at."""
+def situation(connection: Connection, incident: Incident, now: datetime, *, fingerprint: str = "") -> Situation:
+    """Everything that the brakes look at, as it is now; `fingerprint` is the alert's that asks, empty for a person.
+
+    A deployment is compared with the start of the alert that asks: a smaller alert that lingers says nothing of it.
+    """
     service, environment = incident.service, incident.environment
     of_target = (rollbacks.c.service == service, rollbacks.c.environment == environment)
     last = select(func.max(rollbacks.c.started_at)).where(*of_target)
@@ -39,7 +43,8 @@ def situation(connection: Connection, incident: Incident, now: datetime) -> Situ
         deployment=deployment,
         tried=connection.execute(tried).scalar() or "",
         last_rollback=connection.execute(last).scalar(),
-        opened_at=incident.opened_at,
+        to_version=_back_to(connection, deployment),
+        asked_since=_asked_since(connection, incident, fingerprint),
         failed_in_a_row=failed_in_a_row(connection, service, environment),
         of_target=connection.execute(lately.where(*of_target)).scalar_one(),
         in_all=connection.execute(lately).scalar_one(),
@@ -47,6 +52,19 @@ def situation(connection: Connection, incident: Incident, now: datetime) -> Situ
         issues=tuple(alert.name for alert in alerts.views(connection, incident.id) if alert.firing),
         word=ApprovalState(connection.execute(approval).scalar() or ""),
     )
+
+
+def _back_to(connection: Connection, deployment: Deployment | None) -> str | None:
+    return ledger.well_before(connection, deployment) if deployment else None
+
+
+def _asked_since(connection: Connection, incident: Incident, fingerprint: str) -> datetime | None:
+    """When the alert that asks began; for a person the worst one that fires."""
+    episode, _ = alerts.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
+    if episode is not None:
+        return episode.starts_at
+    worst = alerts.leading(connection, incident.id)
+    return worst.starts_at if worst else None
 
 
 def failed_in_a_row(connection: Connection, service: str, environment: str) -> int:

@@ -1,4 +1,4 @@
-"""Decide again about a rollback that was refused because its deployment was still running, once that has ended."""
+"""Decides again about a rollback that was refused, as soon as the reason for that does not hold any more."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, update
 
-from deploywatch.receiver.actions.rollback.history import ROLLBACK
+from deploywatch.receiver.actions.rollback import brakes
+from deploywatch.receiver.actions.rollback.brakes import Refused
+from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -22,49 +22,52 @@ KIND = "reconsider"
 _LOOK = timedelta(seconds=30)
 
 
-def wait_for(connection: Connection, incident: Incident, deployment: Deployment, now: datetime, *, asker: str) -> None:
-    """Look again until the deployment has ended; one that never does, until it is not recent any more."""
+def wait(connection: Connection, incident: Incident, decided: Job, refusal: str, now: datetime) -> None:
+    """Look from time to time, while the incident goes on, whether the refusal still stands."""
     job = NewJob(
         kind=KIND,
-        key=f"{KIND}:{incident.id}:{deployment.id}",
-        serial_key=_serial_key(deployment),
+        key=f"{KIND}:{decided.key}",
+        serial_key=_serial_key(incident.service, incident.environment),
         run_at=now + _LOOK,
         incident_id=incident.id,
-        payload={"deployment": deployment.id, "alert": asker},
+        payload={"asked": dict(decided.payload), "key": decided.key, "refusal": refusal},
     )
     enqueue(connection, now, job)
 
 
-def has_ended(connection: Connection, deployment: Deployment, now: datetime) -> None:
-    """A deployment ended: have those look again now who wait for it."""
-    waiting = (jobs.c.kind == KIND, jobs.c.serial_key == _serial_key(deployment), jobs.c.state == State.READY)
+def look_now(connection: Connection, service: str, environment: str, now: datetime) -> None:
+    """The ledger has changed for a target: have what was refused there look at once."""
+    waiting = (jobs.c.kind == KIND, jobs.c.serial_key == _serial_key(service, environment), jobs.c.state == State.READY)
     connection.execute(update(jobs).where(*waiting, jobs.c.run_at > now).values(run_at=now))
 
 
 async def handle(context: Context, job: Job) -> Outcome:
-    """Have it decided again, after the usual delay, if the incident still goes on."""
-    now = context.clock()
-    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
-    deployment = await context.store.read(lambda connection: ledger.get(connection, job.payload["deployment"]))
-    running = deployment.status is Status.RUNNING
-    ruling = gate.decide(
-        incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=context.settings.quiet_time
-    )
-    if ruling.reason is gate.Reason.OVER:
-        return ruling.outcome()
-    if running and now - deployment.started_at <= context.settings.rollback.recent:
-        return retry(f"{deployment.version} is still being deployed", _LOOK)
+    """Have it decided again, after the usual delay, once something else would come of it."""
+    now, settings = context.clock(), context.settings
+    asked, refusal = job.payload["asked"], job.payload["refusal"]
+
+    def look(connection: Connection) -> tuple[Incident, gate.Ruling, str]:
+        incident = store.get(connection, job.incident_id)
+        ruling = gate.decide(
+            incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=settings.quiet_time
+        )
+        at = situation(connection, incident, now, fingerprint=asked.get("fingerprint", ""))
+        decision = brakes.decide(at, settings.rollback)
+        return incident, ruling, decision.reason if isinstance(decision, Refused) else ""
+
+    incident, ruling, reason = await context.store.read(look)
     if not ruling.opens:
         return ruling.outcome()
-    stands = "does not end" if running else f"has {_ENDED[deployment.status]}"
-    text = f"the deployment of {deployment.version} {stands}: whether to roll back is decided again"
+    if reason == refusal:
+        return retry(refusal, _LOOK)
+    text = f"{refusal} does not hold any more: whether to roll back is decided again"
     decision = NewJob(
         kind=ROLLBACK,
-        key=f"rollback:{incident.id}:deployment:{deployment.id}",
+        key=f"{job.payload['key']}:{job.id}",
         serial_key=serial_key(incident.service, incident.environment),
-        run_at=now + context.settings.rollback.delay,
+        run_at=now + settings.rollback.delay,
         incident_id=incident.id,
-        payload={"alert": job.payload["alert"]},
+        payload=asked,
     )
 
     def record(connection: Connection) -> None:
@@ -74,8 +77,5 @@ async def handle(context: Context, job: Job) -> Outcome:
     return done(text, record)
 
 
-_ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.ROLLED_BACK: "been rolled back"}
-
-
-def _serial_key(deployment: Deployment) -> str:
-    return f"{KIND}:{deployment.id}"
+def _serial_key(service: str, environment: str) -> str:
+    return f"{KIND}:{service}/{environment}"

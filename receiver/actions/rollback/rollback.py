@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
 from deploywatch.receiver.actions.rollback import approval, brakes, reconsider
-from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused
+from deploywatch.receiver.actions.rollback.brakes import FINAL, Go, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation, usual_duration
 from deploywatch.receiver.actions.runs import perform
 from deploywatch.receiver.actions.target_lock import give_back, holder, serial_key, take
@@ -26,6 +26,7 @@ from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.settings.rollback import RollbackTarget
+from deploywatch.receiver.settings.strategy import asked
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import rollbacks
 from deploywatch.receiver.suppression import gate, holding
@@ -33,7 +34,7 @@ from deploywatch.receiver.suppression import gate, holding
 KIND, VERIFY = ROLLBACK, "verify"
 
 # What was asked for is not needed, or people have been told why, or asked, already.
-_HEARD = frozenset({Refusal.INCIDENT_OVER, Refusal.ALREADY_ROLLED_BACK, Refusal.APPROVAL_WAITING})
+_HEARD = frozenset({Refusal.INCIDENT_OVER, Refusal.ALREADY_ROLLED_BACK, Refusal.UNDER_WAY, Refusal.APPROVAL_WAITING})
 
 log = logs.get("rollback")
 
@@ -51,15 +52,20 @@ class Begun:
 
 
 def queue(case: Case) -> None:
-    """Queue the decision; each episode of an alert that asks for a rollback gets one, with its reason."""
+    """Queue the decision; each episode of an alert that asks for a rollback gets one, with its reason.
+
+    Nothing is said of rollbacks where none are set up.
+    """
     incident, alert = case.incident, case.alert
+    if not case.settings.rollback.targets:
+        return
     job = NewJob(
         kind=KIND,
         key=f"rollback:{incident.id}:{alert.fingerprint}:{alert.starts_at.isoformat()}",
         serial_key=serial_key(incident.service, incident.environment),
         run_at=case.now + case.settings.rollback.delay,
         incident_id=incident.id,
-        payload={"alert": alert.name},
+        payload={"alert": alert.name, "fingerprint": alert.fingerprint, "asked": ROLLBACK in asked(alert)},
     )
     enqueue(case.connection, case.now, job)
 
@@ -110,7 +116,7 @@ def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
 def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     """Decide, and write down what follows; what is to run now comes back."""
     incident, now = store.get(connection, job.incident_id), context.clock()
-    at = situation(connection, incident, now)
+    at = situation(connection, incident, now, fingerprint=job.payload.get("fingerprint", ""))
     hold = gate.look(connection, context.settings, incident, now, asker=gate.Asker.ACTS).hold
     if hold and not at.incident_over:
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key(at.service, at.environment))
@@ -195,9 +201,10 @@ def _refuse(connection: Connection, context: Context, incident: Incident, job: J
     text = f"rollback refused ({refused.reason}): {refused.sentence}; asked for by {job.payload['alert']}"
     timeline.write(connection, incident.id, now, Kind.ROLLBACK_REFUSED, text)
     latest = ledger.latest(connection, incident.service, incident.environment)
-    if latest and refused.reason is Refusal.DEPLOYMENT_RUNNING:
-        reconsider.wait_for(connection, incident, latest, now, asker=job.payload["alert"])
-    if refused.reason in _HEARD:
+    if refused.reason not in FINAL:
+        reconsider.wait(connection, incident, job, refused.reason, now)
+    # That a service is no target of rollbacks is news only where an alert asks for one by name.
+    if refused.reason in _HEARD or (refused.reason is Refusal.NO_TARGET and not job.payload.get("asked", True)):
         return
     view = RollbackView(
         from_version=latest.version if latest else "",
@@ -212,7 +219,6 @@ def _succeeded(connection: Connection, context: Context, job: Job, begun: Begun)
     now = context.clock()
     _close(connection, begun.id, "verifying", "", now)
     row = connection.execute(select(rollbacks).where(rollbacks.c.id == begun.id)).mappings().one()
-    ledger.undone(connection, row["deployment_id"], row["to_version"], begun.started_at, now)
     text = f"rollback command succeeded; verifying that {row['service']} is healthy with {row['to_version']}"
     timeline.write(connection, job.incident_id, now, Kind.ROLLBACK_RAN, text)
     queue_verification(connection, row, now)

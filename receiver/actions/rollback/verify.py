@@ -136,7 +136,8 @@ def _record(connection: Connection, context: Context, row: RowMapping, verdict: 
     closed = {"state": proof, "detail": verdict.detail[:2000], "finished_at": now}
     connection.execute(update(rollbacks).where(rollbacks.c.id == row["id"]).values(**closed))
     give_back(connection, row["service"], row["environment"], holder(row["deployment_id"]))
-    if proof is Proof.VERIFIED and row["state"] == "unknown":
+    if proof is Proof.VERIFIED:
+        # Only now: the ledger says what was proven, not what a command said.
         ledger.undone(connection, row["deployment_id"], row["to_version"], row["started_at"], now)
     view = RollbackView(row["from_version"], row["to_version"], proof, verdict.detail, now - row["started_at"])
     text = f"rollback {proof.replace('_', ' ')}: {verdict.detail}"

@@ -30,7 +30,7 @@ class Kubectl(Settings):
         context = ("--context", self.context) if self.context else ()
         kubectl = ("kubectl", *context, "--namespace", self.namespace)
         name = f"deployment/{self.deployment}"
-        change = (*kubectl, "set", "image", name, f"{self.container}={self.image}:{{to_version}}")
+        change = (*kubectl, "set", "image", name, f"{self.container}={_image(self.image, values)}")
         wait = (*kubectl, "rollout", "status", name, f"--timeout={seconds(limit)}")
         return steps((change, wait), values)
 
@@ -64,6 +64,10 @@ class Helm(Settings):
         waiting = ("--namespace", self.namespace, "--wait", "--timeout", seconds(limit))
         if self.chart is None:
             return steps((("helm", "rollback", self.release, *waiting),), values)
+        if is_digest(values.get("to_version", "")) and self.value.endswith("tag"):
+            raise ValueError(
+                f"to_version is a digest, which {self.value} cannot hold; name the chart's value for digests"
+            )
         version = ("--reuse-values", "--set-string", f"{self.value}={{to_version}}")
         return steps((("helm", "upgrade", self.release, self.chart, *version, *waiting),), values)
 
@@ -93,9 +97,19 @@ class Azd(Settings):
 
     def plan(self, values: Values, limit: timedelta) -> Steps:
         """`azd deploy --from-package`, asking nothing."""
-        image = f"{self.image}:{{to_version}}"
+        image = _image(self.image, values)
         where = ("--cwd", self.project, "--environment", self.environment, "--no-prompt")
         return steps((("azd", "deploy", self.service, "--from-package", image, *where),), values)
+
+
+def is_digest(version: str) -> bool:
+    """Whether a version names an image by its content, as `sha256:…`."""
+    return version.startswith("sha256:")
+
+
+def _image(name: str, values: Values) -> str:
+    """The image of the version to go to; a digest is joined by @, a tag by a colon."""
+    return f"{name}{'@' if is_digest(values.get('to_version', '')) else ':'}{{to_version}}"
 
 
 def seconds(limit: timedelta) -> str:

@@ -21,7 +21,8 @@ def scene_of_004(make_scene: MakeScene, tmp_path: Path) -> Scene:
     """A scene with the strategies as the page writes them."""
     example = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[-1]
     (tmp_path / "receiver.yml").write_text(example)
-    scene = make_scene(settings())
+    target = {"service": "search", "command": ["true"], "verify": {"url": "http://127.0.0.1:9/health"}}
+    scene = make_scene(settings(rollback={"targets": [target]}))
     strategy = load(tmp_path / "receiver.yml").strategy
     scene.context.settings = scene.context.settings.model_copy(update={"strategy": strategy})
     return scene

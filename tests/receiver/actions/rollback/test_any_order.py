@@ -156,7 +156,7 @@ class Receiver(RuleBasedStateMachine):
             def write(connection: Connection, one: Deployed = one, now: Any = now) -> None:
                 new = ledger.finish(connection, one.id, ledger.Status(one.status), now)
                 if new and told:
-                    reconsider.has_ended(connection, new, now)
+                    reconsider.look_now(connection, new.service, new.environment, now)
 
             self.write(write)
 

@@ -233,3 +233,13 @@ async def test_a_person_can_ask_for_a_rollback_and_the_same_brakes_hold(ground: 
     assert ground.ran == ["1.2.2 shop"]
     assert "already_rolled_back" in (await scene.lines("rollback_refused"))[0]
     assert await scene.lines("rollback_asked") == ["asked for a rollback"]
+
+
+async def test_resolving_closes_what_waits_and_nobody_hears_that_no_answer_came(ground: Ground) -> None:
+    scene = await asking(ground)
+    await scene.take(ended(critical()))
+    await scene.after(6 * MINUTE)
+    assert (await scene.incident()).resolved_at
+    await scene.after(120 * MINUTE)
+    assert Event.APPROVAL_EXPIRED not in scene.channels["team"].events
+    assert scene.channels["team"].events[-1] is Event.RESOLVED

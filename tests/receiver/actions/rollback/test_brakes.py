@@ -38,6 +38,7 @@ READY = Situation(
     deployment=DEPLOYMENT,
     tried="",
     last_rollback=None,
+    to_version="1.2.2",
 )
 
 
@@ -61,15 +62,22 @@ REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
         {"tried": "failed"},
         "a rollback of 1.2.3 was begun before and is failed; it is not run a second time",
     ),
+    Refusal.UNDER_WAY: ({"tried": "verifying"}, "a rollback of 1.2.3 is verifying already"),
     Refusal.NOT_RECENT: (
         deployed(started_at=NOON - 25 * HOUR),
         "the last deployment, 1.2.3, is 1d1h old; only the last 1d count",
     ),
-    Refusal.NO_PREVIOUS_VERSION: (deployed(previous_version=None), "what ran before 1.2.3 is not known"),
-    Refusal.SAME_VERSION: (deployed(previous_version="1.2.3"), "1.2.3 ran before as well"),
+    Refusal.NO_PREVIOUS_VERSION: (
+        {"to_version": None},
+        "no version that was well before 1.2.3 is known",
+    ),
+    Refusal.SAME_VERSION: (
+        {"to_version": None, **deployed(previous_version="1.2.3")},
+        "1.2.3 ran before as well, and no other version is known",
+    ),
     Refusal.NEWER_DEPLOYMENT: (
-        {"opened_at": NOON - 2 * HOUR},
-        "a deployment of 1.2.3 began at 11:00:00 UTC, after the incident had opened; it may be the remedy",
+        {"asked_since": NOON - 2 * HOUR},
+        "a deployment of 1.2.3 began at 11:00:00 UTC, after the alert that asks; it may be the remedy",
     ),
     Refusal.DEPLOYMENT_RUNNING: (
         deployed(status=Status.RUNNING, finished_at=None),
@@ -213,7 +221,8 @@ situations = st.builds(
     ),
     tried=st.sampled_from(["", "running", "failed", "unknown", "verified"]),
     last_rollback=st.none() | durations.map(lambda age: NOON - age),
-    opened_at=durations.map(lambda age: NOON - age),
+    to_version=st.sampled_from([None, "1.2.2"]),
+    asked_since=st.none() | durations.map(lambda age: NOON - age),
     failed_in_a_row=st.integers(0, 4),
     of_target=st.integers(0, 4),
     in_all=st.integers(0, 11),
@@ -237,12 +246,12 @@ def test_nothing_goes_past_a_brake(situation: Situation, recent: timedelta, cool
     assert deployment.status != "rolled_back"
     assert situation.now - deployment.started_at <= recent
     assert deployment.status is not Status.RUNNING
-    assert situation.opened_at is None or deployment.started_at <= situation.opened_at
+    assert situation.asked_since is None or deployment.started_at <= situation.asked_since
     assert situation.failed_in_a_row < 3
     assert situation.of_target < 3
     assert situation.in_all < 10
     assert not situation.held_by
-    assert situation.word in (ApprovalState.NONE, ApprovalState.APPROVED)
+    assert situation.word in (ApprovalState.NONE, ApprovalState.APPROVED, ApprovalState.WITHDRAWN)
     assert situation.last_rollback is None or situation.now - situation.last_rollback >= cooldown
-    assert decision.to_version == deployment.previous_version != deployment.version
+    assert decision.to_version == situation.to_version != deployment.version
     assert decision.target.covers(situation.service, situation.environment)

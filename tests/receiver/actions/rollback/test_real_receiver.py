@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from deploywatch.cli import main
+from deploywatch.clock import utc_now
 from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, ask, eventually, healthy_service, start_inbox
-from tests.receiver.scene import alert, body
+from tests.receiver.scene import NOON, alert, body
 
 
 def cli(*arguments: str) -> object:
@@ -38,7 +39,7 @@ def test_a_person_approves_by_command_and_the_rollback_runs_and_is_verified(
         )
         real.start()
         real.deploy("1.2.2", "1.2.3")
-        fired = body(alert(severity="critical"))
+        fired = body(alert(severity="critical", starts=utc_now() - NOON))
         assert real.post("/webhook/alertmanager", fired)[0] == 200
         eventually(lambda: bool(real.timeline("approval_wanted")), "ask a person", real.child)
         monkeypatch.setenv("DEPLOYWATCH_URL", real.url)

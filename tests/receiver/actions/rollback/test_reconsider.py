@@ -45,7 +45,7 @@ async def test_it_is_rolled_back_when_the_deployment_has_ended_and_the_alert_sti
         await _end(front, status)
         assert front.woken
     assert await scene.lines("rollback_reconsidered") == [
-        f"the deployment of 1.2.4 has {status}: whether to roll back is decided again"
+        "deployment_running does not hold any more: whether to roll back is decided again"
     ]
     assert ground.ran == ["1.2.3 shop"]
     events = scene.channels["team"].events
@@ -128,7 +128,7 @@ async def test_one_that_never_ends_is_told_when_it_is_not_recent_any_more(ground
     assert len(await scene.lines("rollback_refused")) == 1
     await scene.after(MINUTE)
     assert await scene.lines("rollback_reconsidered") == [
-        "the deployment of 1.2.4 does not end: whether to roll back is decided again"
+        "deployment_running does not hold any more: whether to roll back is decided again"
     ]
     assert "not_recent" in (await scene.lines("rollback_refused"))[1]
 

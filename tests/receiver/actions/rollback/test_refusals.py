@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 
 from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
@@ -70,10 +70,13 @@ async def _running(scene: Scene) -> None:
 
 
 async def _no_previous(scene: Scene) -> None:
+    gone = deployments.c.version == "1.2.2"
+    await scene.context.store.write(lambda c: c.execute(delete(deployments).where(gone)))
     await scene.context.store.write(lambda c: c.execute(update(deployments).values(previous_version=None)))
 
 
 async def _same_again(scene: Scene) -> None:
+    await _no_previous(scene)
     await scene.deployed("1.2.3", ago=MINUTE / 2)
 
 
@@ -111,6 +114,11 @@ async def _tried(scene: Scene) -> None:
     await scene.context.store.write(lambda c: c.execute(update(rollbacks).values(deployment_id=2)))
 
 
+async def _verifying(scene: Scene) -> None:
+    await _deployed_earlier(scene, 1, service="shop", state="verifying", ago=2 * HOUR)
+    await scene.context.store.write(lambda c: c.execute(update(rollbacks).values(deployment_id=2)))
+
+
 async def _begun_lately(scene: Scene) -> None:
     await _deployed_earlier(scene, 1, service="shop", state="verified", ago=10 * MINUTE)
 
@@ -129,9 +137,10 @@ async def _broken(scene: Scene) -> None:
 
 HELD: dict[Refusal, Held] = {
     Refusal.INCIDENT_OVER: Held(between=_resolve, told=False),
-    Refusal.NO_TARGET: Held({"target": {"service": "search"}}),
+    Refusal.NO_TARGET: Held({"target": {"service": "search"}}, told=False),
     Refusal.NO_DEPLOYMENT: Held(before=_forget_deployments),
     Refusal.ALREADY_ROLLED_BACK: Held(between=_rolled_back, told=False),
+    Refusal.UNDER_WAY: Held(between=_verifying, told=False),
     Refusal.ALREADY_TRIED: Held(between=_tried),
     Refusal.NEWER_DEPLOYMENT: Held(between=_newer),
     Refusal.DEPLOYMENT_RUNNING: Held(before=_running),

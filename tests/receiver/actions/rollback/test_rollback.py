@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, insert, select, update
 
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.jobs.queue import NewJob, claim, enqueue
 from deploywatch.receiver.messages import Event
+from deploywatch.receiver.store.schema import deployments, rollbacks, timeline
 from deploywatch.receiver.store.schema import jobs as job_table
-from deploywatch.receiver.store.schema import rollbacks, timeline
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, MovingClock, Scene, alert, ended, settings
@@ -66,7 +67,7 @@ async def test_three_alerts_that_ask_for_it_run_it_once(ground: Ground) -> None:
     assert ground.ran == ["1.2.2 shop"]
     refused = await scene.lines("rollback_refused")
     assert len(refused) == 2
-    assert all("already_rolled_back" in line for line in refused)
+    assert all("under_way" in line for line in refused)
     assert Event.ROLLBACK_REFUSED not in scene.channels["team"].events
 
 
@@ -78,17 +79,22 @@ async def test_two_incidents_of_one_service_do_not_roll_it_back_twice(ground: Gr
     assert ground.ran == ["1.2.2 shop"]
     assert len(await scene.rollbacks()) == 1
     (refused,) = await scene.lines("rollback_refused", incident=2)
-    assert "already_rolled_back" in refused
+    assert "under_way" in refused
 
 
 async def test_the_next_incident_of_the_same_deployment_does_not_roll_back_again(ground: Ground) -> None:
     scene = await ground.scene()
     await scene.take(critical())
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
     await scene.take(ended(critical()))
     await scene.after(10 * MINUTE)
     await scene.take(alert(severity="critical", starts=10 * MINUTE))
     await scene.after(HOUR)
-    assert len(ground.ran) <= 1
+    assert len(await scene.incidents()) == 2
+    assert ground.ran == ["1.2.2 shop"]
+    (refused, *_) = await scene.lines("rollback_refused", incident=2)
+    assert "already_rolled_back" in refused
 
 
 async def test_a_command_that_fails_is_told_escalated_and_not_tried_again(ground: Ground) -> None:
@@ -329,10 +335,131 @@ async def test_slacks_first_message_says_how_the_rollback_went(ground: Ground) -
     assert "Now: rollback failed: exit code 1" in resolved.body
 
 
-async def test_slacks_first_message_says_why_there_was_no_rollback(make_scene: MakeScene) -> None:
-    scene = make_scene(settings())
+async def test_slacks_first_message_says_why_there_was_no_rollback(ground: Ground) -> None:
+    scene = await ground.scene(recent="30s")
     await scene.take(alert(action="rollback"))
     await scene.drain()
     (refused,) = (one for one in scene.channels["team"].messages if one.event is Event.ROLLBACK_REFUSED)
     assert refused.standing
     assert "Now: rollback refused (" in refused.standing.body
+
+
+async def test_nothing_is_said_of_rollbacks_where_none_are_set_up(make_scene: MakeScene) -> None:
+    scene = make_scene(settings())
+    await scene.take(alert(severity="critical"))
+    await scene.drain()
+    assert await scene.lines("rollback_refused") == []
+    assert Event.ROLLBACK_REFUSED not in scene.channels["team"].events
+
+
+async def test_a_service_that_is_no_target_is_news_only_where_its_alert_asks_for_a_rollback(ground: Ground) -> None:
+    scene = await ground.scene(target={"service": "search"})
+    await scene.take(critical())
+    await scene.drain()
+    assert len(await scene.lines("rollback_refused")) == 1
+    assert Event.ROLLBACK_REFUSED not in scene.channels["team"].events
+    await scene.take(alert(service="other", severity="critical", action="rollback"))
+    await scene.drain()
+    assert Event.ROLLBACK_REFUSED in scene.channels["team"].events
+
+
+async def test_a_lingering_smaller_alert_does_not_keep_a_bad_deployment_from_being_rolled_back(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(alert("DiskFilling", severity="low"))
+    await scene.after(10 * MINUTE)
+    await scene.deployed("1.2.4", ago=2 * MINUTE)
+    await scene.take(alert(severity="critical", starts=9 * MINUTE))
+    await scene.drain()
+    assert ground.ran == ["1.2.3 shop"]
+
+
+async def test_a_deployment_that_began_after_the_alert_is_left_alone_however_late_the_webhook_comes(
+    ground: Ground,
+) -> None:
+    scene = await ground.scene()
+    await scene.after(10 * MINUTE)
+    await scene.deployed("1.2.4", ago=2 * MINUTE)
+    await scene.take(critical())  # it began ten minutes ago
+    await scene.drain()
+    assert ground.ran == []
+    assert "newer_deployment" in (await scene.lines("rollback_refused"))[0]
+
+
+async def test_it_goes_back_to_the_last_different_version_that_was_not_rolled_back_itself(ground: Ground) -> None:
+    # A hotfix is deployed while 1.2.3 is rolled back: the pipeline took 1.2.3 for what ran well before it.
+    scene = await ground.scene(cooldown="1s")
+    await scene.take(critical())
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+    await scene.take(ended(critical()))
+    await scene.after(10 * MINUTE)
+    hotfix = await scene.deployed("1.2.4", ago=MINUTE)
+
+    def mistake(connection: Connection) -> None:
+        connection.execute(update(deployments).where(deployments.c.id == hotfix.id).values(previous_version="1.2.3"))
+
+    await scene.context.store.write(mistake)
+    await scene.take(alert(severity="critical", starts=scene.clock.now - NOON))
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop", "1.2.2 shop"]
+
+
+async def test_the_same_version_deployed_again_goes_back_to_the_last_different_one(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.deployed("1.2.3", ago=30 * SECOND)
+    await scene.take(critical())
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_the_ledger_says_what_was_proven(ground: Ground) -> None:
+    ground.exporter.answers = [{"status": "unhealthy"}]
+    scene = await ground.scene()
+    await scene.take(critical())
+    await scene.drain()
+    assert await _state(scene) == "not_verified"
+    latest, *_ = await scene.read(lambda c: ledger.recent(c, limit=9))
+    assert (latest.version, latest.status, latest.rollback_of) == ("1.2.3", "succeeded", None)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "changes"),
+    [
+        ("not_enough_issues", {"decide": {"issues": 2, "confidence": 0}}),
+    ],
+)
+async def test_a_refusal_that_a_second_alert_changes_is_decided_anew(
+    ground: Ground, refusal: str, changes: dict[str, Any]
+) -> None:
+    scene = await ground.scene(**changes)
+    await scene.take(critical())
+    await scene.drain()
+    assert refusal in (await scene.lines("rollback_refused"))[0]
+    await scene.after(4 * SECOND)
+    await scene.take(alert("HighLatency", severity="high", starts=4 * SECOND))
+    await scene.after(30 * SECOND)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_a_record_of_the_ledger_that_comes_late_is_decided_about(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.context.store.write(lambda c: c.execute(update(deployments).values(service="other")))
+    await scene.take(critical())
+    await scene.drain()
+    assert "no_deployment" in (await scene.lines("rollback_refused"))[0]
+    await scene.context.store.write(lambda c: c.execute(update(deployments).values(service="shop")))
+    await scene.after(30 * SECOND)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_the_end_of_a_cooldown_is_not_waited_for_in_vain(ground: Ground) -> None:
+    scene = await ground.scene(cooldown="30m")
+    other = await scene.deployed("0.9", ago=3 * HOUR)
+    row = {"deployment_id": other.id, "incident_id": 1, "service": "shop", "environment": "production", "detail": ""}
+    row |= {"from_version": "0.9", "to_version": "0.8", "state": "verified", "started_at": NOON - 10 * MINUTE}
+    await scene.take(critical())
+    await scene.context.store.write(lambda c: c.execute(insert(rollbacks).values(**row)))
+    await scene.drain()
+    assert "cooldown" in (await scene.lines("rollback_refused"))[0]
+    await scene.after(21 * MINUTE)
+    assert ground.ran == ["1.2.2 shop"]
