@@ -21,6 +21,8 @@ nav a, form * {{ margin-right: .75rem }}
 table {{ border-collapse: collapse }}
 td, th {{ padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884 }}
 td, h1, p {{ overflow-wrap: anywhere }}
+td:first-child {{ overflow-wrap: break-word }}
+td nav a {{ white-space: nowrap }}
 th {{ min-width: 6rem }}
 pre {{ overflow-x: auto; padding: 1rem; border: 1px solid #8884 }}
 .healthy {{ color: light-dark(#176f2c, #6fcf86) }}
@@ -37,7 +39,7 @@ tr {{ display: block; padding: .5rem 0; border-bottom: 1px solid #8888 }}
 td {{ display: flex; gap: .75rem; border: 0; padding: .1rem 0 }}
 td:empty {{ display: none }}
 td[data-title]::before {{
-  content: attr(data-title); flex: 0 0 6rem; font-weight: normal; color: light-dark(#595959, #b0b0b0)
+  content: attr(data-title); flex: 0 0 7rem; font-weight: normal; color: light-dark(#595959, #b0b0b0)
 }}
 }}
 </style>

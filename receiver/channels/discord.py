@@ -22,7 +22,7 @@ LINKS_LIMIT: Final = 1500
 UNKNOWN_WEBHOOK, INVALID_TOKEN = 10015, 50027
 """Discord's codes for a webhook that is gone, and for a URL whose token is not its own."""
 
-_MARKS = re.compile(r"([\\*_~`|>#\[\]()<:@-])")
+_MARKS = re.compile(r"([\\*_~`|>#\[\](<])")
 _LABEL = re.compile(r"^([A-Z][A-Za-z ]{1,24}:)(?= )", re.MULTILINE)
 
 

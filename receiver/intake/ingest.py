@@ -36,6 +36,7 @@ from deploywatch.receiver.store.schema import deliveries
 
 _TITLE_LIMIT = 300
 _NAMED = 5
+_NAME_SHOWN = 100
 _HELD = 5_000  # alerts to be written that are held in memory
 _UNKNOWN = (None, None)
 _HEARD = Decision(Effect.RECORD, Reason.WATCHDOG_HEARD)
@@ -233,6 +234,12 @@ class Ingest:
         durations.opened(self.connection, incident)
         facts = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
         self._line(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(facts)}")
+        if unknown := strategy.unknown_channels(alert, self.settings.channels):
+            names = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_NAMED])
+            more = f" and {len(unknown) - _NAMED} others" if len(unknown) > _NAMED else ""
+            self._line(
+                incident.id, Kind.NOT_TOLD, f"{alert.name} names channels that this receiver lacks: {names}{more}"
+            )
         self._act(incident, alert, key, Event.OPENED, self.settings.strategy.immediate(severity, alert))
         return incident.id
 

@@ -149,12 +149,18 @@ def correlation(alert: Alert, further: Iterable[str]) -> dict[str, str]:
     return {name: value[:_NAME_LIMIT] for name in further if (value := alert.labels.get(name))}
 
 
+def unknown_channels(alert: Alert, known: Iterable[str]) -> tuple[str, ...]:
+    """The names in the alert's own `channels` that this receiver does not have."""
+    named = [name.strip() for name in alert.annotations.get(AlertAnnotation.CHANNELS, "").split(",")]
+    return tuple(name for name in dict.fromkeys(named) if name and name not in known)
+
+
 def channels(
     alert: Alert, by_severity: Mapping[Severity, Iterable[str]], severity: Severity, known: Iterable[str]
 ) -> tuple[str, ...]:
     """Where people hear of it: the alert's own `channels`, else the severity's, else every channel there is.
 
-    Names that this receiver does not have are left out of the alert's own.
+    Names that this receiver does not have are left out of the alert's own; `unknown_channels` says which.
     """
     everyone = tuple(known)
     named = [name.strip() for name in alert.annotations.get(AlertAnnotation.CHANNELS, "").split(",")]

@@ -58,6 +58,7 @@ async def test_the_alert_chooses_its_channels_and_unknown_ones_are_left_out(make
     await scene.take(alert(annotations={"channels": "mail, carrier-pigeon ,pager"}))
     await scene.drain()
     assert [name for name, channel in scene.channels.items() if channel.messages] == ["mail", "pager"]
+    assert await scene.lines("not_told") == ["HighErrorRate names channels that this receiver lacks: 'carrier-pigeon'"]
 
 
 async def test_a_channel_that_fails_neither_stops_nor_delays_the_others(make_scene: MakeScene) -> None:
