@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from deploywatch.clock import ManualClock
 from deploywatch.exporter.board.board import Board
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probes.redis import RedisSettings
-from deploywatch.exporter.results import Reason, Result, Sample
+from deploywatch.exporter.results import Dropped, Reason, Result, Sample, iso
 from deploywatch.exporter.targets import Key, Target
 
 BUCKETS = (0.1, 1.0)
@@ -160,3 +163,32 @@ def test_every_family_is_named_once() -> None:
     names = [family.name for family in families.ALL]
     assert len(names) == len(set(names))
     assert len(names) > 20
+
+
+def test_the_log_says_what_fails_since_when_and_who_needs_it(board: Board, clock: ManualClock) -> None:
+    shown = dataclasses.replace(target(), shown="redis://cache.example:6379/0")
+    needs = {ServiceKey("web", "test"): ("shop",), ServiceKey("front", "test"): ("web",)}
+    board.set_up([], {}, BUCKETS)
+    board.set_up([shown], needs, BUCKETS)
+    with capture_logs() as lines:
+        board.note(shown, bad(clock))
+        first = clock.now()
+        board.note(shown, bad(clock, Reason.AUTH))
+    assert [line["event"] for line in lines] == ["probe failed", "probe failed"]
+    assert {line["target"] for line in lines} == {"redis://cache.example:6379/0"}
+    assert {line["failing_since"] for line in lines} == {iso(board.records[shown.key].failing_since or 0)}
+    assert board.records[shown.key].failing_since is not None
+    assert board.records[shown.key].failing_since <= first
+    assert lines[0]["needed_by"] == ["front", "web"]
+
+
+def test_since_when_a_target_fails_is_forgotten_when_it_works_again(board: Board, clock: ManualClock) -> None:
+    board.note(target(), bad(clock))
+    board.note(target(), good(clock))
+    assert board.records[target().key].failing_since is None
+
+
+def test_what_runs_left_out_is_counted(board: Board, clock: ManualClock) -> None:
+    for _ in range(2):
+        board.note(target(), dataclasses.replace(good(clock), dropped={Dropped.LABEL_CUT: 3}))
+    assert board.dropped[Dropped.LABEL_CUT] == 6

@@ -275,3 +275,31 @@ async def test_a_flow_is_over_when_it_is_cancelled(web: Web, tcp: Callable[[Talk
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_each_step_has_a_result_of_its_own(web: Web) -> None:
+    web.say("/ok", "hello")
+    steps = [
+        {"name": "open", "url": f"{web.url}/ok"},
+        {"name": "lost", "url": f"{web.url}/nothing"},
+        {"name": "pay", "url": f"{web.url}/ok", "expect": {"body": "^bye$"}},
+    ]
+    result = await probe(kind="flow", steps=steps, on_failure="continue")
+    assert [(step.name, step.reason) for step in result.steps] == [
+        ("open", None),
+        ("lost", Reason.STATUS),
+        ("pay", Reason.BODY),
+    ]
+    assert "does not match" in result.steps[2].detail
+    assert all(step.duration > 0 for step in result.steps)
+    stopped = await probe(kind="flow", steps=steps)
+    assert [step.reason for step in stopped.steps] == [None, Reason.STATUS, Reason.SKIPPED]
+
+
+async def test_a_step_that_was_not_reached_in_time_is_told(web: Web, tcp: Any) -> None:
+    steps = [{"name": "hung", "url": f"http://127.0.0.1:{await tcp(silent)}/"}, {"name": "next", "url": f"{web.url}/"}]
+    result = await probe(0.3, kind="flow", steps=steps)
+    assert [(step.name, step.reason) for step in result.steps] == [
+        ("hung", Reason.DEADLINE),
+        ("next", Reason.SKIPPED),
+    ]

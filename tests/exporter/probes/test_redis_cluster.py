@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis.asyncio
 
+from deploywatch.clock import SystemClock
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes, wait_until
 from deploywatch.demo.servers import Running
-from deploywatch.exporter.probes.redis import SILENT
+from deploywatch.exporter.access import AccessSettings
+from deploywatch.exporter.probes.redis import SILENT, RedisSettings
+from deploywatch.exporter.probing import run
 from deploywatch.exporter.results import Reason
-from tests.exporter.support import measured, probe
+from tests.exporter.support import Talk, measured, probe
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +156,26 @@ async def test_every_gauge_has_its_turn_and_the_bad_ones_are_named(redis_server:
         "shop:text holds a value that is not a number; also failed: gauge c_rows",
     )
     assert measured(result)["b_rows"] == 5
+
+
+async def test_a_cluster_cannot_send_us_where_we_may_not_connect(tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            for line in data.split(b"\r\n"):
+                if line == b"PING":
+                    writer.write(b"+PONG\r\n")
+                elif line == b"GET":
+                    writer.write(b"-MOVED 1 169.254.169.254:6379\r\n")
+                elif line in {b"CLIENT", b"SELECT"}:
+                    writer.write(b"+OK\r\n")
+
+    settings = {
+        "kind": "redis",
+        "url": f"redis://127.0.0.1:{await tcp(talk)}/0",
+        "round_trip": False,
+        "gauges": {"sales": {"key": "sales", "read": "value", "help": "S."}},
+    }
+    made = RedisSettings.model_validate(settings)
+    allowed = AccessSettings.model_validate({"allow": ["127.0.0.1"]}).allowed
+    result = await run(made.probe(), limit=5, clock=SystemClock(), allowed=allowed)
+    assert (result.reason, "169.254.169.254" in result.detail) == (Reason.FORBIDDEN, True), result.detail
