@@ -7,7 +7,8 @@ force; that must be said, because it ends at the next start.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class WatchedFiles:
     def __init__(self) -> None:
         self._read: dict[Path, Stamp] = {}
         self._stale: dict[Path, StaleFile] = {}
+        self._since: dict[Path, float] = {}
 
     def read_secret(self, path: Path) -> str:
         """The content of a secret's file without its end of line; OSError, or ValueError when there is none."""
@@ -63,8 +65,22 @@ class WatchedFiles:
             changed = True
         return changed
 
-    def taken_over(self) -> None:
-        """Forget the changes of secrets that no config names any more."""
+    def forget(self) -> None:
+        """Begin anew with another config: its files that are bad still are noted again as they are used."""
+        self._stale = {}
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read a whole config anew: afterwards its secrets alone are watched; those of before when that fails."""
+        before, self._read = self._read, {}
+        try:
+            yield
+        except BaseException:
+            self._read = before
+            raise
+
+    def tried(self) -> None:
+        """Take no notice of what has changed, until it changes again: it could not be taken over."""
         for path in list(self._read):
             try:
                 self._read[path] = stamp_of(path)
@@ -75,12 +91,14 @@ class WatchedFiles:
         """Note that files cannot be used, and say so once."""
         for path in paths:
             if path not in self._stale:
-                self._stale[path] = StaleFile(path, time.time() if now is None else now, problem)
+                since = self._since.setdefault(path, time.time() if now is None else now)
+                self._stale[path] = StaleFile(path, since, problem)
                 log.warning("a file cannot be used, the last good content goes on", file=str(path), problem=problem)
 
     def good(self, paths: Iterable[Path]) -> None:
         """Note that files can be used, again or still."""
         for path in paths:
+            self._since.pop(path, None)
             if self._stale.pop(path, None):
                 log.info("a file can be used again", file=str(path))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploywatch import gc_tuning, logs
 from deploywatch.clock import Clock, SystemClock
+from deploywatch.errors import ConfigError
 from deploywatch.exporter import config
 from deploywatch.exporter.board.board import Board
 from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
@@ -74,6 +75,7 @@ class Exporter:
         async with self._changing:
             # In a thread: to read a long file must not hold up the probes.
             self._apply(*await asyncio.to_thread(self._read))
+            WATCHED.forget()
 
     async def refresh(self) -> None:
         """Take over the target files that have changed."""
@@ -107,13 +109,17 @@ class Exporter:
 
     def _built_anew(self) -> tuple[ExporterSettings, TargetFiles, list[Target]]:
         try:
-            return self._with_targets(config.load_text(self._text, self._path))
-        finally:
-            WATCHED.taken_over()
+            with WATCHED.reading():
+                settings = config.load_text(self._text, self._path)
+        except ConfigError:
+            WATCHED.tried()
+            raise
+        return self._with_targets(settings)
 
     def _read(self) -> tuple[ExporterSettings, TargetFiles, list[Target]]:
         text = _text(self._path)
-        settings = config.load(self._path)
+        with WATCHED.reading():
+            settings = config.load(self._path)
         self._text = text
         return self._with_targets(settings)
 

@@ -52,9 +52,9 @@ def context_for(settings: TlsClient) -> ssl.SSLContext:
         context = _shared(settings, tuple(stamp_of(file) for file in files))
     except (OSError, ssl.SSLError) as error:
         # Gone for a moment, half replaced, emptied: the last good one goes on, and it is said.
-        WATCHED.bad(_blamed(files), str(error))
         if settings not in _LAST_GOOD:
             raise
+        WATCHED.bad(_blamed(files), str(error))
         return _LAST_GOOD[settings]
     if files:
         WATCHED.good(files)

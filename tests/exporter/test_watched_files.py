@@ -38,6 +38,11 @@ async def running(web: Web, write: Callable[[str], Path], tmp_path: Path) -> Asy
         yield exporter, client
 
 
+@pytest.fixture(autouse=True)
+def _no_others() -> None:
+    WATCHED.forget()
+
+
 def succeeded(exporter: Exporter) -> bool:
     (record,) = exporter.board.records.values()
     return record.last is not None and record.last.success
@@ -104,3 +109,22 @@ async def test_an_authority_that_is_gone_emptied_or_half_written_leaves_the_last
         authority.write_bytes(good)
         assert (await probe(**settings)).success
         assert WATCHED.stale() == []
+
+
+async def test_a_file_that_no_config_names_any_more_is_forgotten(
+    running: tuple[Exporter, Client], tmp_path: Path
+) -> None:
+    exporter, _ = running
+    (tmp_path / "token").unlink()
+    await exporter.renew_secrets()
+    assert [file.path for file in WATCHED.stale()] == [tmp_path / "token"]
+    (tmp_path / "exporter.yml").write_text("modules: {m: {kind: http}}")
+    await exporter.reload()
+    await exporter.renew_secrets()
+    assert WATCHED.stale() == []
+
+
+def test_a_file_of_a_config_that_is_refused_is_not_said_to_be_in_force(write: Callable[[str], Path]) -> None:
+    with pytest.raises(ConfigError):
+        config.load(write("services: {s: {probes: {p: {kind: http, url: 'https://a', tls: {ca_file: nope}}}}}"))
+    assert WATCHED.stale() == []
