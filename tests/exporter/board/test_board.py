@@ -167,7 +167,10 @@ def test_every_family_is_named_once() -> None:
 
 def test_the_log_says_what_fails_since_when_and_who_needs_it(board: Board, clock: ManualClock) -> None:
     shown = dataclasses.replace(target(), shown="redis://cache.example:6379/0")
-    needs = {ServiceKey("web", "test"): ("shop",), ServiceKey("front", "test"): ("web",)}
+    needs: dict[ServiceKey, tuple[str, ...]] = {
+        ServiceKey("web", "test"): ("shop",),
+        ServiceKey("front", "test"): ("web",),
+    }
     board.set_up([], {}, BUCKETS)
     board.set_up([shown], needs, BUCKETS)
     with capture_logs() as lines:
