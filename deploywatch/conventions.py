@@ -81,6 +81,7 @@ class ProbeMetric:
     APPLICATION_STATUS: Final = "probe_application_status"
     APPLICATION_UPTIME: Final = "probe_application_uptime_seconds"
     APPLICATION_CHECK: Final = "probe_application_check"
+    APPLICATION_CHECK_DURATION: Final = "probe_application_check_duration_seconds"
     APPLICATION_MEMORY: Final = "probe_application_memory_bytes"
     APPLICATION_MEMORY_RATIO: Final = "probe_application_memory_ratio"
     APPLICATION_CPU: Final = "probe_application_cpu_ratio"

@@ -68,6 +68,9 @@ APPLICATION_UPTIME: Final = _gauge(ProbeMetric.APPLICATION_UPTIME, "The uptime t
 APPLICATION_CHECK: Final = _gauge(
     ProbeMetric.APPLICATION_CHECK, "Whether a check that the service reports of itself is healthy."
 )
+APPLICATION_CHECK_DURATION: Final = _gauge(
+    ProbeMetric.APPLICATION_CHECK_DURATION, "How long the service says that a check of its own took, in seconds."
+)
 APPLICATION_MEMORY: Final = _gauge(ProbeMetric.APPLICATION_MEMORY, "Memory that the service says it uses, in bytes.")
 APPLICATION_MEMORY_RATIO: Final = _gauge(
     ProbeMetric.APPLICATION_MEMORY_RATIO, "Share of its memory that the service says it uses, from 0 to 1."

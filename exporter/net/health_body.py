@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ _DEPTH = 4
 _LONGEST_WORD = 64
 _CPUS = 4096
 _CHECKS = ("dependencies", "components", "details", "entries", "results", "checks")
+_ERRORS = ("error", "output", "message", "description", "exception")
+_SPAN = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _NO_CHECK = frozenset({"status", "environment", "version", "service", "timestamp", "error", "mode", "stage"})
 _SECONDS: Mapping[str, float] = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}
 _BYTES: Mapping[str, float] = {
@@ -85,19 +88,55 @@ def note_health(document: Any, units: HealthUnits, measurement: Measurement) -> 
         measurement.add(families.APPLICATION_UPTIME, uptime)
     for family, number in _resources(body, units, measurement):
         measurement.add(family, number)
+    entries = dict(_entries(body))
     for name, word in checks.items():
         measurement.add(families.APPLICATION_CHECK, state_of(word) is not State.UNHEALTHY, check=name)
+        took = _took(entries.get(name, {}))
+        if took is not None:
+            measurement.add(families.APPLICATION_CHECK_DURATION, took, check=name)
     if state is State.UNHEALTHY:
-        raise Failed(Reason.UNHEALTHY, _explanation(body, checks))
+        raise Failed(Reason.UNHEALTHY, _explanation(body, checks, entries))
 
 
-def _explanation(body: Mapping[str, Any], checks: Mapping[str, str]) -> str:
-    bad = [name for name, word in checks.items() if state_of(word) is State.UNHEALTHY]
+def _explanation(body: Mapping[str, Any], checks: Mapping[str, str], entries: Mapping[str, Mapping[str, Any]]) -> str:
+    bad = [name + _because(entries.get(name, {})) for name, word in checks.items() if state_of(word) is State.UNHEALTHY]
     named = f" ({', '.join(bad)})" if bad else ""
     if body.get("status") is None:
         return f"the body has no status, so it does not say that the service is well{named}"
     error = body.get("error")
     return f"it says of itself: {body['status']}{named}" + (f": {error}" if isinstance(error, str) and error else "")
+
+
+def _because(entry: Mapping[str, Any]) -> str:
+    """What a check says is wrong, in the word that its form has for that."""
+    details = entry.get("details")
+    texts = (*(entry.get(key) for key in _ERRORS), details.get("error") if isinstance(details, Mapping) else None)
+    return next((f": {text}" for text in texts if isinstance(text, str) and text), "")
+
+
+def _entries(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The checks that are objects, by name; of several measurements under one name the first."""
+    for key in _CHECKS:
+        value = body.get(key)
+        if isinstance(value, list):
+            yield from ((str(e["name"]), e) for e in value if isinstance(e, Mapping) and "name" in e)
+        elif isinstance(value, Mapping):
+            for name, entry in value.items():
+                first = entry[0] if isinstance(entry, list) and entry else entry
+                if isinstance(first, Mapping):
+                    yield str(name), first
+
+
+def _took(entry: Mapping[str, Any]) -> float | None:
+    """How long a check took, in seconds: milliseconds of source 004, a time span of ASP.NET, or IETF's responseTime."""
+    milliseconds = _number(entry.get("responseTime"))
+    if milliseconds is not None and milliseconds >= 0:
+        return milliseconds / 1000
+    span = _SPAN.fullmatch(str(entry.get("duration", "")))
+    if span:
+        hours, minutes, seconds = (float(part) for part in span.groups())
+        return hours * 3600 + minutes * 60 + seconds
+    return None
 
 
 def state_of(word: Any) -> State:

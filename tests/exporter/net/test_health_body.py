@@ -166,3 +166,24 @@ async def test_what_cannot_be_is_left_out_and_counted(web: Web) -> None:
     result = await told(web, {"status": "ok", "cpuUsage": 1e9, "errorRate": 40, "activeConnections": "many"})
     assert not any("_ratio" in name for name in measured(result))
     assert result.dropped == {Dropped.IMPLAUSIBLE_VALUE: 3}
+
+
+async def test_what_checks_say_of_their_time_and_trouble_is_told(web: Web) -> None:
+    body = {
+        "status": "unhealthy",
+        "dependencies": [
+            {"name": "database", "status": "unhealthy", "responseTime": 12, "error": "no connection"},
+            {"name": "redis", "status": "healthy", "responseTime": 0.5},
+        ],
+        "entries": {"disk": {"status": "Unhealthy", "duration": "00:00:01.5", "description": "full"}},
+        "checks": {"cache": [{"status": "fail", "output": "timeout"}]},
+    }
+    result = await told(web, body)
+    assert result.detail == ("it says of itself: unhealthy (database: no connection, disk: full, cache: timeout)")
+    values = measured(result)
+    begin = "probe_application_check_duration_seconds"
+    assert {name: value for name, value in values.items() if name.startswith(begin)} == {
+        f"{begin}{{check=database}}": 0.012,
+        f"{begin}{{check=redis}}": 0.0005,
+        f"{begin}{{check=disk}}": 1.5,
+    }

@@ -61,7 +61,7 @@ HEALTH = {
     "status": "healthy",
     "uptime": 86400,
     "version": "1.0.0",
-    "checks": {"database": "healthy", "cache": "down"},
+    "checks": {"database": "healthy", "cache": "down", "mail": {"status": "ok", "responseTime": 3}},
     "memory_bytes": 1048576,
     "memory_percent": 50,
     "cpu_percent": 25,

@@ -132,3 +132,12 @@ async def test_several_counters_of_one_query_keep_the_ending(postgres_server: Ru
 async def test_a_value_that_is_null_is_counted_as_left_out(postgres_server: Running) -> None:
     result = await asked(postgres_server, "SELECT max(1) WHERE false")
     assert (result.success, result.dropped) == (True, {Dropped.NULL_VALUE: 1})
+
+
+async def test_a_query_that_takes_all_its_time_leaves_some_for_the_others(postgres_server: Running) -> None:
+    queries = {
+        "slow_rows": {"sql": "SELECT 1 AS value FROM pg_sleep(30)", "help": "H."},
+        "quick_rows": {"sql": "SELECT 2", "help": "H."},
+    }
+    result = await probe(4, kind="postgres", dsn=postgres_server.url, queries=queries)
+    assert (result.reason, measured(result).get("quick_rows")) == (Reason.QUERY_TIMEOUT, 2), result.detail
