@@ -13,7 +13,7 @@ from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings, ServiceKey
 from deploywatch.exporter.discovery import TargetFiles, together
 from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, services
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing import Settling, run
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 
@@ -111,6 +111,8 @@ async def check(
     async def one(target: Target) -> ProbeHealth:
         async with servers.turn(target) as server, slots:
             result = await run(target.probe, limit=target.timeout, clock=clock)
+            if isinstance(target.probe, Settling):
+                await target.probe.settled()
             server.note(hung=result.duration >= _HUNG * target.timeout)
         since = None if result.success else result.started
         required = target.settings.is_required

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError, model_validator
@@ -91,6 +91,15 @@ class Probe(Protocol):
 
     async def measure(self, measurement: Measurement) -> None:
         """Add samples to `measurement`; raise Failed when something is not well."""
+        ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A probe that leaves something behind at the server, and knows when that is gone."""
+
+    async def settled(self) -> None:
+        """Wait until it is, but not long."""
         ...
 
 

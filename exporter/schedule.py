@@ -13,7 +13,7 @@ from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.board.lag import START_BOUNDS, Lags
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing import Settling, run
 from deploywatch.exporter.results import Result
 from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.target_run import Slots, TargetRun
@@ -188,4 +188,7 @@ class Scheduler:
         except Exception:
             # A result that cannot be put up must not end the target's runs.
             log.exception("a result could not be noted", **target.key._asdict())
+        if isinstance(target.probe, Settling):
+            # Its place is free when the server has no session of it any more.
+            await target.probe.settled()
         return result

@@ -101,6 +101,10 @@ class PostgresProbe:
                 raise
             raise Failed(Reason.TLS, "the server offers no TLS") from error
 
+    async def settled(self) -> None:
+        """Wait until the server knows of no session of ours, so that its room is free for another."""
+        await self.session.settled()
+
     def _note_connection(self, measurement: Measurement) -> None:
         dialer = self.session.dialer
         if dialer and dialer.reached:

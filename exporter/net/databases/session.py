@@ -31,6 +31,7 @@ SILENT = "login: the server took the connection and says nothing"
 """The stage of a server that accepts connections and does not answer, as one that is frozen."""
 
 _SHARED = 0.9
+_SETTLING = 1.0
 _NEXT_HOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
@@ -68,6 +69,11 @@ class Session:
                 self._leaving = asyncio.create_task(_leave(connection))
         finally:
             self._turn.release()
+
+    async def settled(self) -> None:
+        """Wait until the server has ended the session that was left, but not long for one that hangs."""
+        if self._leaving:
+            await asyncio.wait({self._leaving}, timeout=_SETTLING)
 
     async def _connected(self, measurement: Measurement) -> Any:
         route = Route(allowed=measurement.allowed)
