@@ -94,7 +94,7 @@ class Durations(Measured):
     """A histogram of durations; `metric` without `_bucket`, `buckets` its finite bounds, `unit` that of its `le`."""
 
     buckets: Annotated[tuple[Duration, ...], NotEmpty]
-    unit: Literal["s", "ms", "us"] = "s"
+    unit: Literal["s", "ms", "us", "ns"] = "s"
 
     @field_validator("buckets")
     @classmethod
@@ -112,7 +112,7 @@ class Durations(Measured):
     @property
     def per_second(self) -> int:
         """How many of the histogram's own units a second has."""
-        return {"s": 1, "ms": 1000, "us": 1_000_000}[self.unit]
+        return {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}[self.unit]
 
 
 class DatabaseDurations(Durations):

@@ -1,6 +1,7 @@
 """Alertmanager's configuration: routes by action and severity to the policy's receiver, and what silences what.
 
-An alert that asks for a rollback is sent at once, waits for no office hours, and no other alert silences it.
+An alert that asks for a rollback is sent at once, waits for no office hours, and no other alert silences it. Nothing
+silences what is critical, and what silences others is never silenced itself.
 """
 
 from __future__ import annotations
@@ -49,9 +50,8 @@ def _route(policy: Policy) -> dict[str, Any]:
 
 
 def _of_severity(policy: Policy, severity: str) -> dict[str, Any]:
-    hours = policy.receiver.office_hours
     repeat = promql.duration(policy.receiver.repeat_interval * _PATIENCE[severity])
-    held = {"active_time_intervals": [_hours_name(policy)]} if hours is not None and severity in hours.holds else {}
+    held = {"active_time_intervals": [_hours_name(policy)]} if severity in _held(policy) else {}
     return {"matchers": [f'{AlertLabel.SEVERITY}="{severity}"'], "repeat_interval": repeat, **held}
 
 
@@ -66,19 +66,54 @@ def _timing(policy: Policy) -> dict[str, Any]:
 
 
 def _inhibitions(policy: Policy) -> Iterator[dict[str, Any]]:
-    """What is silent while something worse of the same service and environment fires."""
+    """What is silent while something at least as bad of the same service and environment fires.
+
+    Alertmanager lets an inhibited alert inhibit others, so a source that could itself be inhibited, or wait for office
+    hours, would leave nobody told. Hence no target is critical, asks for a rollback, or is the source of another rule;
+    and no source mutes what is worse than itself.
+    """
+    failed = DEPENDENCY_FAILURE
     yield {
         "source_matchers": [_is(policy), f'{AlertLabel.SEVERITY}="critical"'],
-        "target_matchers": [_is(policy), f'{AlertLabel.SEVERITY}=~"medium|low"', _NO_ROLLBACK],
+        "target_matchers": [
+            _is(policy),
+            f'{AlertLabel.SEVERITY}=~"medium|low"',
+            f'{AlertLabel.INCIDENT_TYPE}!="{failed}"',
+            _NO_ROLLBACK,
+        ],
         "equal": _SAME,
     }
-    if any(alert.incident_type == DEPENDENCY_FAILURE for alert in policy.alerts):
+    present = {alert.severity for alert in policy.alerts if alert.incident_type == failed}
+    for severity in _PATIENCE:
+        if severity not in present or severity in _held(policy):
+            continue
         # The source bears the victim's name: Prometheus has joined it with what the victim depends on.
         yield {
-            "source_matchers": [_is(policy), f'{AlertLabel.INCIDENT_TYPE}="{DEPENDENCY_FAILURE}"'],
-            "target_matchers": [_is(policy), f'{AlertLabel.INCIDENT_TYPE}!="{DEPENDENCY_FAILURE}"', _NO_ROLLBACK],
+            "source_matchers": [
+                _is(policy),
+                f'{AlertLabel.INCIDENT_TYPE}="{failed}"',
+                f'{AlertLabel.SEVERITY}="{severity}"',
+            ],
+            "target_matchers": [
+                _is(policy),
+                f'{AlertLabel.INCIDENT_TYPE}!="{failed}"',
+                f'{AlertLabel.SEVERITY}=~"{"|".join(_no_worse(severity))}"',
+                _NO_ROLLBACK,
+            ],
             "equal": _SAME,
         }
+
+
+def _no_worse(severity: str) -> list[str]:
+    """The severities that an alert of this one may inhibit; critical is never one of them."""
+    every = list(_PATIENCE)
+    return [other for other in every[every.index(severity) :] if other != "critical"]
+
+
+def _held(policy: Policy) -> tuple[str, ...]:
+    """The severities whose alerts wait for office hours."""
+    hours = policy.receiver.office_hours
+    return hours.holds if hours is not None else ()
 
 
 def _is(policy: Policy) -> str:

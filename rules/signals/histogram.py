@@ -12,6 +12,9 @@ from deploywatch.rules.policy import Policy
 from deploywatch.rules.series import Durations
 from deploywatch.rules.signals.signal import InputSeries, Record, growing
 
+Written = Callable[[Decimal], str]
+"""How a client writes a bound."""
+
 EACH = Decimal(10_000)
 """How many requests a test has from sample to sample."""
 
@@ -49,7 +52,7 @@ def raw_buckets(
     policy: Policy,
     durations: Durations,
     counts: Mapping[Decimal, Decimal],
-    written: Callable[[Decimal], str] = promql.number,
+    written: Written = promql.number,
     *,
     each: Decimal = EACH,
 ) -> tuple[InputSeries, ...]:
@@ -73,12 +76,49 @@ def quantile_of_tenth_slower(known: Sequence[Decimal], bound: Decimal, quantile:
 
 
 def as_float(bound: Decimal) -> str:
-    """A bound as some clients write it: `2.0`."""
+    """A bound as client_python, micrometer and OTel write it: `2.0`."""
     text = promql.number(bound)
     return text if "." in text else f"{text}.0"
 
 
-def _le(bound: Decimal) -> tuple[str, str, str]:
-    """Clients write a whole bound as `2` or `2.0`."""
+def as_exponent(bound: Decimal) -> str:
+    """A bound as client_golang writes one of a million or more, or below 0.0001: `1e+06`, `2.5e-05`."""
+    digits, exponent = _scientific(bound)
+    return f"{_pointed(digits)}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def as_java(bound: Decimal) -> str:
+    """A bound as Java writes one of ten million or more, or below 0.001: `1.0E7`, `2.5E-5`."""
+    digits, exponent = _scientific(bound)
+    return f"{_pointed(digits) if len(digits) > 1 else f'{digits}.0'}E{exponent}"
+
+
+SPELLINGS: tuple[Written, ...] = (promql.number, as_float, as_exponent, as_java)
+"""How clients write one bound; tests try them all."""
+
+
+def spellings(bound: Decimal) -> str:
+    """A regular expression of every spelling of one number: whole, pointed, with an exponent, zeros at the end.
+
+    Bounds are labels, and labels are compared as text: to Prometheus `1e+06` is not `1000000`.
+    """
     text = promql.number(bound)
-    return ("le", "=", text) if "." in text else ("le", "=~", rf"{re.escape(text)}(\.0)?")
+    plain = f"{re.escape(text)}0*" if "." in text else rf"{text}(\.0*)?"
+    digits, exponent = _scientific(bound)
+    pointed = rf"{digits[0]}\.{digits[1:]}0*" if len(digits) > 1 else rf"{digits}(\.0*)?"
+    sign = "-" if exponent < 0 else "[+]?"
+    return f"{plain}|{pointed}[eE]{sign}0*{abs(exponent)}"
+
+
+def _scientific(bound: Decimal) -> tuple[str, int]:
+    """The digits that count, and the exponent of the first."""
+    _, digits, exponent = bound.normalize().as_tuple()
+    return "".join(map(str, digits)), int(exponent) + len(digits) - 1
+
+
+def _pointed(digits: str) -> str:
+    return f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
+
+
+def _le(bound: Decimal) -> tuple[str, str, str]:
+    return ("le", "=~", spellings(bound))

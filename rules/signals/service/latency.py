@@ -110,9 +110,11 @@ class LatencyQuantile(Signal):
                 },
             )
             for bound in at
-            for written, note in (
-                (promql.number, ""),
-                (histogram.as_float, f", in a bucket written {histogram.as_float(bound * durations.per_second)}"),
+            for written in histogram.SPELLINGS
+            for note in (
+                f", in a bucket written {written(bound * durations.per_second)}"
+                if written is not promql.number
+                else "",
             )
         ]
         still = histogram.raw_buckets(policy, durations, {known[-1]: Decimal(0)}, each=Decimal(0))
