@@ -155,7 +155,11 @@ class Receiver:
         self._counters.know(channels)
         for channel in before.values():
             await channel.close()
-        await self._context.store.write(lambda c: notify.try_refused_again(c, self._context.clock()))
+        try:
+            await self._context.store.write(lambda c: notify.try_refused_again(c, self._context.clock()))
+        except StoreError as error:
+            # The new configuration holds all the same; what was refused is tried at its own time.
+            log.error("what channels refused is not tried at once", reason=str(error))
         self.worker.wake()
 
     def _committed(self, taken: Taken) -> None:

@@ -95,7 +95,9 @@ def _remind(
 ) -> None:
     called = reach(context.settings.oncall, who, incident.service, now)
     known = [name for name in called.channels if name in context.settings.channels]
-    channels = tuple(dict.fromkeys((*heard(connection, incident), *known)))
+    # Somebody outside is not reminded: that is not theirs to know.
+    ours = (name for name in (*heard(connection, incident), *known) if name not in context.settings.outside_channels)
+    channels = tuple(dict.fromkeys(ours))
     incident = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *channels))))
     store.save(connection, incident)
     names = ", ".join(channels) or "nobody: no channel has heard of it, and nobody is on call"

@@ -39,6 +39,7 @@ from deploywatch.receiver.rendering.filters import (
     line,
     markdown,
     measured,
+    named,
     since,
     subject,
     utc,
@@ -293,8 +294,9 @@ def _plain(story: Story, failure: str) -> tuple[str, str]:
     facts = {
         "Event": _named(story.event),
         "What": line((lead.summary if lead else "") or incident.title),
+        "Alert": named(lead, incident) if lead else "",
         "Where": where(incident),
-        "Since": since(incident, story.at),
+        "Since": since(lead if lead and lead.firing else incident, story.at),
         "How bad": ", ".join(part for part in (line(incident.severity, 40), measured(lead)) if part),
         "Ended": utc(incident.resolved_at) if incident.resolved_at else "",
         "Rollback": line(f"{rollback.from_version} → {rollback.to_version} {rollback.detail}") if rollback else "",
