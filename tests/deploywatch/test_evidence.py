@@ -1,0 +1,190 @@
+"""What counts prove, and that they never prove what is not so more often than they say."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from functools import cache
+from itertools import accumulate
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploywatch.evidence import (
+    UNKNOWN_DISPERSION,
+    Look,
+    Tally,
+    dispersion,
+    log_e_bad,
+    log_e_good,
+    log_e_worse,
+    requests_needed,
+    total,
+)
+
+RUNS, LOOKS = 20_000, 40
+
+
+def binomial(n: int, p: float) -> list[float]:
+    """The probabilities of at most 0, 1, 2 … of n."""
+    return list(accumulate(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)))
+
+
+@pytest.mark.parametrize("evidence", [log_e_bad, log_e_good])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_what_is_true_is_refuted_no_more_often_than_alpha_says_though_one_looks_every_time(
+    evidence: object, alpha: float
+) -> None:
+    prove = log_e_bad if evidence is log_e_bad else log_e_good
+    n, limit, random, sums = 60, 0.02, Random(17), binomial(60, 0.02)  # noqa: S311 - seeded, for a simulation
+
+    @cache
+    def proven(requests: int, bad: int) -> bool:
+        return prove(requests, bad, limit) >= -math.log(alpha)
+
+    wrong = 0
+    for _ in range(RUNS):
+        bad = 0
+        for look in range(1, LOOKS + 1):
+            bad += bisect(sums, random.random())
+            if proven(n * look, bad):
+                wrong += 1
+                break
+    assert 0 < wrong / RUNS <= alpha
+
+
+@pytest.mark.parametrize(("times", "index"), [(1.0, 0), (1.25, 1)])
+def test_a_canary_that_is_no_worse_than_allowed_is_proven_worse_no_more_often_than_alpha_says(
+    times: float, index: int
+) -> None:
+    # Of two bad requests in each look, the canary's share is what its ratio and its traffic make it.
+    n, m, alpha, random = 100, 300, 0.05, Random(18)  # noqa: S311 - seeded, for a simulation
+    sums = binomial(2, times * n / (times * n + m))
+
+    @cache
+    def proven(looks: int, bad: int) -> bool:
+        at_once = Look(n, bad, m, 2 * looks - bad)
+        return log_e_worse([at_once], 1.25)[index] >= -math.log(alpha)
+
+    wrong = 0
+    for _ in range(RUNS):
+        bad = 0
+        for look in range(1, LOOKS + 1):
+            bad += bisect(sums, random.random())
+            if proven(look, bad):
+                wrong += 1
+                break
+    assert 0 < wrong / RUNS <= alpha
+
+
+looks = st.lists(
+    st.tuples(st.integers(0, 500), st.integers(0, 500), st.integers(0, 20), st.integers(0, 20)).map(
+        lambda counts: Look(counts[0], min(counts[2], counts[0]), counts[1], min(counts[3], counts[1]))
+    ),
+    max_size=30,
+)
+
+
+@given(looks, st.randoms(use_true_random=False))
+def test_the_order_of_looks_changes_nothing(given_looks: list[Look], random: Random) -> None:
+    shuffled = list(given_looks)
+    random.shuffle(shuffled)
+    assert log_e_worse(shuffled, 1.25, 1.7) == log_e_worse(given_looks, 1.25, 1.7)
+    assert total(shuffled) == total(given_looks)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=30))
+def test_looks_with_equal_traffic_shares_may_be_grouped(bads: list[tuple[int, int]]) -> None:
+    apart = [Look(50, x, 450, y) for x, y in bads]
+    together = [Look(50 * len(bads), sum(x for x, _ in bads), 450 * len(bads), sum(y for _, y in bads))]
+    assert log_e_worse(apart, 1.25) == pytest.approx(log_e_worse(together, 1.25), abs=1e-8)
+
+
+@given(st.integers(1, 5000), st.data())
+def test_more_bad_requests_never_speak_for_a_version(n: int, data: st.DataObject) -> None:
+    bad = data.draw(st.integers(0, n - 1))
+    assert log_e_bad(n, bad + 1, 0.01) > log_e_bad(n, bad, 0.01)
+    assert log_e_good(n, bad + 1, 0.01) < log_e_good(n, bad, 0.01)
+    few, more = (log_e_worse([Look(n, x, 3 * n, 5)], 1.25) for x in (bad, bad + 1))
+    assert all(b > a for a, b in zip(few, more, strict=True))
+
+
+def test_nothing_counted_proves_nothing() -> None:
+    assert log_e_bad(0, 0, 0.01) == log_e_good(0, 0, 0.01) == 0
+    assert log_e_worse([], 1.25) == log_e_worse([Look(0, 0, 50, 3), Look(50, 3, 0, 0)], 1.25) == (0, 0)
+
+
+def test_the_hour_of_the_day_cancels_in_a_comparison_at_the_same_moments() -> None:
+    # At night both fail 1 %, by day both 5 %, and the canary has most of its traffic by day.
+    day_and_night = [Look(1000, 50, 1000, 50), Look(100, 1, 9000, 90)] * 20
+    worse, _ = log_e_worse(day_and_night, 1.25)
+    assert worse < 0
+
+
+def test_clumps_count_once() -> None:
+    single = [Look(1000, count) for count in (9, 11, 10, 8, 12, 10)]
+    clumps = [Look(1000, count) for count in (0, 30, 0, 0, 30, 0)]
+    assert dispersion(single) == 1
+    assert dispersion(clumps) > 10
+    assert log_e_bad(1000, 30, 0.01, dispersion(clumps)) < log_e_bad(1000, 30, 0.01, dispersion(single))
+
+
+@pytest.mark.parametrize("before", [[], [Look(1000, 9)], [Look(1000, 4), Look(1000, 5)], [Look(5, 5), Look(6, 6)]])
+def test_too_few_bad_requests_of_the_control_leave_the_dispersion_unknown(before: list[Look]) -> None:
+    assert dispersion(before) == UNKNOWN_DISPERSION
+
+
+def test_the_requests_needed_suffice_and_not_many_fewer_do() -> None:
+    target = math.log(20)
+    needed = requests_needed(100, 0, 0.005, 1.0, target)
+    assert needed is not None
+    assert needed > 0
+    assert log_e_good(100 + needed, 0, 0.005) >= target
+    assert log_e_good(100 + needed * 0.99 - 2, 0, 0.005) < target
+
+
+def test_no_number_of_requests_proves_a_version_good_that_is_at_its_limit() -> None:
+    assert requests_needed(1000, 10, 0.01, 1.0, math.log(20)) is None
+
+
+def test_without_a_request_the_number_needed_is_that_of_a_version_which_never_fails() -> None:
+    none_yet = requests_needed(0, 0, 0.01, 1.0, math.log(20))
+    assert none_yet is not None
+    assert log_e_good(none_yet, 0, 0.01) >= math.log(20) > log_e_good(none_yet - 2, 0, 0.01)
+
+
+@pytest.mark.parametrize("limit", [0, 1e-6, 0.95, 1.5])
+def test_a_limit_that_no_ratio_can_pass_is_refused(limit: float) -> None:
+    with pytest.raises(ValueError, match="a limit lies between"):
+        log_e_bad(10, 1, limit)
+
+
+@pytest.mark.parametrize("times", [0, -1, 16, 40])
+def test_a_comparison_that_no_ratio_can_pass_is_refused(times: float) -> None:
+    with pytest.raises(ValueError, match="a ratio to the control"):
+        Tally(times)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        Look(None, 0),
+        Look(10, None),
+        Look(math.nan, 0),
+        Look(math.inf, 0),
+        Look(10, -1),
+        Look(-5, 0),
+        Look(10, 1.5),
+        Look(10, 11),
+        Look(True, 0),
+    ],
+)
+def test_what_is_no_count_is_a_fault(look: Look) -> None:
+    assert look.faults(control=False)
+
+
+def test_counts_are_no_fault_as_whole_floats_and_a_control_is_asked_of_only_where_there_is_one() -> None:
+    assert Look(10.0, 1).faults(control=False) == []
+    assert len(Look(10, 1).faults(control=True)) == 2
