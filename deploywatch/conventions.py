@@ -152,6 +152,7 @@ class ReceiverMetric:
     WEBHOOKS: Final = "deploywatch_webhooks_total"
     WEBHOOK_COMMIT: Final = "deploywatch_webhook_commit_seconds"
     ALERTS: Final = "deploywatch_alerts_total"
+    UNREADABLE: Final = "deploywatch_alerts_unreadable_total"
     HEALED: Final = "deploywatch_alerts_healed_total"
     JOBS: Final = "deploywatch_jobs_total"
     JOBS_QUEUED: Final = "deploywatch_jobs_queued"

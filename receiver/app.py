@@ -109,6 +109,7 @@ class Receiver:
     def _add_routes(self, app: web.Application) -> None:
         endpoint = webhook.Endpoint(self._context, self.intake, self._counters)
         app.router.add_post("/webhook/alertmanager", endpoint.__call__)
+        app.router.add_post("/webhook/alertmanager/", endpoint.__call__)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config", self._config)
         Pages(self._context).add_to(app)

@@ -45,6 +45,8 @@ class Counters:
             return Counter(name, about, labels, registry=registry)
 
         self.webhooks = counter(ReceiverMetric.WEBHOOKS, "Webhooks by how they were answered.", "outcome")
+        about = "Alerts of webhooks that could not be read, and were put aside while the others were taken in."
+        self.unreadable = counter(ReceiverMetric.UNREADABLE, about)
         self.alerts = counter(
             ReceiverMetric.ALERTS, "Alerts by what was decided about them, and why.", "effect", "reason"
         )

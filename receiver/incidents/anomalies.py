@@ -22,6 +22,7 @@ EXPLANATIONS = {
     Reason.ANNOTATIONS_CHANGED: "{} came with other annotations, which are taken over",
     Reason.RESOLVED_BEFORE_FIRING: "{} came as resolved and never as firing, so it opens nothing",
     Reason.RESOLVE_MISSED: "{} began anew; the end of its last episode never came",
+    Reason.SEVERITY_UNKNOWN: "{}, which nobody here knows; it counts as high (severity_names says what a word means)",
     Reason.TRUNCATED: "Alertmanager cut {} off a group (max_alerts); they come in a later webhook or are healed",
 }
 

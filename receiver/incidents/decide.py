@@ -53,6 +53,7 @@ class Reason(StrEnum):
     VICTIM_OF_DEPENDENCY = "victim_of_dependency"
     WATCHDOG_HEARD = "watchdog_heard"
     TRUNCATED = "truncated"
+    SEVERITY_UNKNOWN = "severity_unknown"
 
 
 class Decision(NamedTuple):

@@ -16,7 +16,7 @@ class Delivery:
     """One webhook that has been understood: its body as it came, its alerts, and how many were left out of it.
 
     `digest` names the body, so that it is stored once for the same ones; without it each is. `also` is done in the
-    transaction that takes it in, at its end.
+    transaction that takes it in, at its end. `rejected` says, with JSON paths, which of its alerts could not be read.
     """
 
     received_at: datetime
@@ -24,4 +24,5 @@ class Delivery:
     alerts: tuple[Alert, ...]
     truncated: int = 0
     digest: bytes = b""
+    rejected: tuple[str, ...] = ()
     also: Callable[[Connection], None] = lambda _: None

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     RESOLVED_BEFORE_FIRING = "resolved_before_firing"
     RESOLVE_MISSED = "resolve_missed"
     TRUNCATED = "truncated"
+    SEVERITY_UNKNOWN = "severity_unknown"
 
     # What people did.
     ACKNOWLEDGED = "acknowledged"

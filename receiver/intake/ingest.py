@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from deploywatch.conventions import AlertAnnotation
+from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert
@@ -124,8 +124,17 @@ class Ingest:
                 self.anomalies.add(incident.id, decision.reason, alert.name)
             case _:
                 pass
+        if alert.firing and self.settings.strategy.known_severity(alert) is None:
+            self._guess(alert, incident_id)
         self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
         return decision
+
+    def _guess(self, alert: Alert, incident_id: int | None) -> None:
+        """Say on the timeline, and count, that an alert's severity is not known."""
+        label = alert.labels.get(AlertLabel.SEVERITY)
+        what = f"severity {label[:_NAMED_LIMIT]!r}" if label else "no severity"
+        self.reasons[Decision(Effect.RECORD, Reason.SEVERITY_UNKNOWN)] += 1
+        self.anomalies.add(incident_id, Reason.SEVERITY_UNKNOWN, f"{alert.name} has {what}")
 
     def _pass_over(self, alert: Alert, known: Episode, incident_id: int | None, decision: Decision) -> Decision:
         """Change nothing; what may be true all the same is looked at again."""
@@ -344,6 +353,7 @@ def _title(alert: Alert) -> str:
     return (incident_alerts.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]
 
 
+_NAMED_LIMIT = 60
 _DID = {Kind.JOINED: "joined", Kind.ALERT_RESOLVED: "resolved", Kind.VICTIM: "counted as a victim"}
 
 

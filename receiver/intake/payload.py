@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from sys import intern
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from deploywatch.clock import UtcTime, in_utc
+from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake import bodies
@@ -25,6 +27,7 @@ _REMEMBERED_ALERTS, _SHORT_ALERT = 10_000, 2048
 """Alerts whose reading is remembered, and the bytes of the longest of them; some 20 MB."""
 _REMEMBERED_BODIES, _SHORT_BODY = 1000, 16 * 1024
 """The same of whole bodies; 16 MB at most."""
+_MOST_FAULTS = 50
 _NEVER = 1  # the year of Alertmanager's "no end yet"
 
 
@@ -37,16 +40,20 @@ class _AlertPayload(BaseModel):
     starts_at: Annotated[UtcTime, Field(alias="startsAt")]
     ends_at: Annotated[UtcTime | None, Field(alias="endsAt")] = None
     generator_url: Annotated[str, Field(alias="generatorURL")] = ""
+    dashboard_url: Annotated[str, Field(alias="dashboardURL")] = ""
+    panel_url: Annotated[str, Field(alias="panelURL")] = ""
+    silence_url: Annotated[str, Field(alias="silenceURL")] = ""
+    values: dict[str, float] | None = None
     fingerprint: Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class Payload(BaseModel):
-    """The body of a webhook; fields that we do not know are ignored, because payloads gain some over time."""
+class _Envelope(BaseModel):
+    """The body around the alerts, read where the quick reader found a fault: this one names all of them."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    version: Literal["4"]
-    alerts: tuple[_AlertPayload, ...]
+    version: Literal["4", "1"]
+    alerts: list[Any]
     truncated_alerts: Annotated[int, Field(alias="truncatedAlerts")] = 0
 
 
@@ -58,12 +65,20 @@ class _QuickAlert(msgspec.Struct, gc=False):
     ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(name="endsAt", default=None)
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     generator_url: str = msgspec.field(name="generatorURL", default="")
+    # Grafana's own webhook has these as well.
+    dashboard_url: str = msgspec.field(name="dashboardURL", default="")
+    panel_url: str = msgspec.field(name="panelURL", default="")
+    silence_url: str = msgspec.field(name="silenceURL", default="")
+    values: dict[str, float] | None = None
 
 
 class _QuickPayload(msgspec.Struct, gc=False):
-    """What `Payload` is, read in a quarter of the time, its alerts not yet."""
+    """The body of a webhook, its alerts not read yet; fields that we do not know are ignored, as payloads gain some.
 
-    version: Literal["4"]
+    Version 4 is Alertmanager's, 1 is Grafana's own.
+    """
+
+    version: Literal["4", "1"]
     alerts: list[msgspec.Raw]
     truncated_alerts: int = msgspec.field(name="truncatedAlerts", default=0)
 
@@ -78,42 +93,98 @@ class RejectedError(Exception):
 
 
 def understand(body: bytes, received_at: datetime) -> Delivery:
-    """Read a body; RejectedError says with JSON paths what is wrong."""
-    alerts, truncated, digest = repeated(body) if len(body) <= _SHORT_BODY else _understood(body)
-    return Delivery(received_at, body, alerts, truncated, digest)
+    """Read a body; RejectedError says with JSON paths what is wrong, where nothing of it can be taken in."""
+    read = repeated(body) if len(body) <= _SHORT_BODY else _understood(body)
+    return Delivery(received_at, body, read.alerts, read.truncated, read.digest, read.rejected)
+
+
+class Read(NamedTuple):
+    """A body, read: its alerts, how many were left out, what names it, and which alerts could not be read."""
+
+    alerts: tuple[Alert, ...]
+    truncated: int
+    digest: bytes
+    rejected: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=_REMEMBERED_BODIES)
-def repeated(body: bytes) -> tuple[tuple[Alert, ...], int, bytes]:
+def repeated(body: bytes) -> Read:
     """A body, read once: Alertmanager repeats a group byte by byte until something changes."""
     return _understood(body)
 
 
-def _understood(body: bytes) -> tuple[tuple[Alert, ...], int, bytes]:
-    """The alerts, how many were left out, and the body's digest."""
+def _understood(body: bytes) -> Read:
     digest = sha256(body, usedforsecurity=False).digest()
     try:
-        quick = _QUICK.decode(body)
-        return _read_all(quick.alerts), quick.truncated_alerts, digest
-    except _UNREADABLE as first:
-        # The quick reader stops at the first fault; the other finds all of them, each of which costs a kilobyte.
-        if len(body) > _FAULTS_LIMIT:
-            raise RejectedError(f"not an Alertmanager webhook of version 4: {_told(first)}") from first
-        try:
-            whole = bodies.read(body, Payload)
-        except BodyError as error:
-            raise RejectedError(f"not an Alertmanager webhook of version 4: {error}") from error
-        return tuple(_without_nul(_alert(alert)) for alert in whole.alerts), whole.truncated_alerts, digest
-
-
-def _read_all(raws: Iterable[msgspec.Raw]) -> tuple[Alert, ...]:
-    alerts: list[Alert] = []
-    try:
-        alerts.extend(remembered(raw) if len(raw) <= _SHORT_ALERT else _read(raw) for raw in map(bytes, raws))
+        quick = _QUICK.decode(body.removeprefix(BOM_UTF8))
     except _UNREADABLE as error:
-        fault, at, path = str(error).partition(" - at `$")
-        raise ValueError(f"{fault} - at `$.alerts[{len(alerts)}]{path if at else '`'}") from error
-    return tuple(alerts)
+        raise RejectedError(f"not an Alertmanager webhook of version 4: {_all_faults(body, error)}") from error
+    alerts: list[Alert] = []
+    faults: list[str] = []
+    for number, raw in enumerate(map(bytes, quick.alerts)):
+        try:
+            alerts.append(remembered(raw) if len(raw) <= _SHORT_ALERT else _read(raw))
+        except _UNREADABLE as error:
+            _mend(raw, number, error, alerts, faults)
+    if faults and not alerts:
+        raise RejectedError(f"not an Alertmanager webhook of version 4: {'; '.join(faults)}")
+    return Read(tuple(alerts), quick.truncated_alerts, digest, tuple(faults))
+
+
+def _all_faults(body: bytes, first: Exception) -> str:
+    """Every fault of a body, with its path; the first alone where the body is large: each costs a kilobyte."""
+    if len(body) > _FAULTS_LIMIT:
+        return _told(first)
+    try:
+        bodies.read(body, _Envelope)
+    except BodyError as error:
+        return str(error)
+    return _told(first)
+
+
+def _mend(raw: bytes, number: int, first: Exception, alerts: list[Alert], faults: list[str]) -> None:
+    """Read an alert that is not as documented: what is harmless is mended, what is not is said with its place.
+
+    One bad alert does not keep the others out.
+    """
+    if len(raw) > _FAULTS_LIMIT or len(faults) >= _MOST_FAULTS:
+        fault, at, path = str(first).partition(" - at `$")
+        if len(faults) < _MOST_FAULTS:
+            faults.append(f"$.alerts[{number}]{path.rstrip('`') if at else ''}: {_told(ValueError(fault))}")
+        elif len(faults) == _MOST_FAULTS:
+            faults.append("and more")
+        return
+    try:
+        alerts.append(_without_nul(_alert(bodies.read(_mended(raw), _AlertPayload))))
+    except (BodyError, *_UNREADABLE) as error:
+        kinds = error.faults if isinstance(error, BodyError) else [f"$: Invalid JSON: {_told(error)}"]
+        faults.extend(f"$.alerts[{number}]{fault.removeprefix('$')}" for fault in kinds)
+
+
+def _mended(raw: bytes) -> bytes:
+    """The alert with what other senders write: no annotations at all, numbers and truth values as values."""
+    alert = msgspec.json.decode(raw)
+    if not isinstance(alert, dict):
+        return raw
+    for name in ("labels", "annotations"):
+        texts = alert.get(name)
+        if texts is None and name == "annotations":
+            alert[name] = {}
+        elif isinstance(texts, dict):
+            alert[name] = {key: _text(value) for key, value in texts.items() if value is not None}
+    for name in ("generatorURL", "dashboardURL", "panelURL", "silenceURL"):
+        if alert.get(name, "") is None:
+            alert[name] = ""
+    if isinstance(alert.get("labels"), dict) and not alert.get("fingerprint"):
+        named = "\xff".join(f"{key}\xff{value}" for key, value in sorted(alert["labels"].items()))
+        alert["fingerprint"] = sha256(named.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:16]
+    return msgspec.json.encode(alert)
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value}" if isinstance(value, (int, float)) else value
 
 
 def _read(raw: bytes) -> Alert:
@@ -146,9 +217,20 @@ def _alert(payload: _AlertPayload | _QuickAlert) -> Alert:
         starts_at,
         ends_at if ended else None,
         _shared(payload.labels),
-        _shared(payload.annotations),
+        _shared(_annotations(payload)),
         intern(payload.generator_url),
     )
+
+
+def _annotations(payload: _AlertPayload | _QuickAlert) -> dict[str, str]:
+    """The annotations, with the links and values that Grafana gives beside them."""
+    beside = {
+        AlertAnnotation.DASHBOARD_URL: payload.panel_url or payload.dashboard_url,
+        "silence_url": payload.silence_url,
+        AlertAnnotation.VALUE: ", ".join(f"{name}={value:g}" for name, value in (payload.values or {}).items()),
+    }
+    added = {name: text for name, text in beside.items() if text and name not in payload.annotations}
+    return {**payload.annotations, **added} if added else payload.annotations
 
 
 def _shared(texts: dict[str, str]) -> dict[str, str]:

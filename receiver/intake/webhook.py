@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import web
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from deploywatch import logs
 from deploywatch.receiver.context import Context
@@ -18,7 +19,7 @@ from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchE
 from deploywatch.receiver.intake.ingest import Taken, ingest
 from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.metrics import Counters
-from deploywatch.receiver.store import StoreError, UnfitError
+from deploywatch.receiver.store import StoreError, UnfitError, insert_all
 from deploywatch.receiver.store.schema import quarantine
 
 log = logs.get("webhook")
@@ -137,7 +138,10 @@ class Endpoint:
     async def _take(self, request: web.Request, body: bytes) -> web.Response:
         try:
             begun = time.perf_counter()
-            await self._intake.accept(understand(body, self._context.clock()))
+            delivery = understand(body, self._context.clock())
+            if delivery.rejected:
+                delivery = replace(delivery, also=self._put_aside(request, delivery))
+            await self._intake.accept(delivery)
             self._counters.commit_seconds.observe(time.perf_counter() - begun)
         except (RejectedError, UnfitError) as error:
             return await self._reject(request, body, str(error))
@@ -147,7 +151,18 @@ class Endpoint:
             self._counters.answered("broken")
             raise  # answered with 500, so that Alertmanager sends it again
         self._accepted.inc()
+        if delivery.rejected:
+            self._counters.unreadable.inc(len(delivery.rejected))
+            return web.Response(text=f"committed, but for: {'; '.join(delivery.rejected)}\n")
         return web.Response(body=b"committed\n", content_type="text/plain")
+
+    def _put_aside(self, request: web.Request, delivery: Delivery) -> Callable[[Connection], None]:
+        """Keep a body of which some alerts could not be read, in the transaction that takes in the others."""
+        reason, remote = "; ".join(delivery.rejected), request.remote or ""
+        log.warning("some alerts of a webhook were put aside", reason=reason, remote=request.remote)
+        body = delivery.body[:_QUARANTINE_LIMIT]
+        row = {"received_at": delivery.received_at, "reason": reason, "remote": remote, "body": body}
+        return lambda connection: insert_all(connection, quarantine, [row])
 
     def _later(self, reason: str) -> web.Response:
         self._counters.answered("unavailable")

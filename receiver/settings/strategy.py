@@ -54,24 +54,36 @@ SEVERITY_BY_TYPE: dict[str, Severity] = {
     "queue_overflow": "high",
 }
 
-# The sources' other names: 001 SEV-1 to SEV-3, 003 P1 to P3 and L1 to L4, and what common rule sets use.
+# The sources' other names (001 SEV-1 to SEV-3, 003 P1 to P3 and L1 to L4), and those of the rule sets and tools that
+# people use. Compared in small letters, without spaces, dashes and underscores.
 SEVERITY_NAMES: dict[str, Severity] = {
-    "sev-1": "critical",
-    "sev-2": "high",
-    "sev-3": "medium",
-    "p1": "critical",
-    "p2": "high",
-    "p3": "medium",
-    "l4": "critical",
-    "l3": "high",
-    "l2": "medium",
-    "l1": "low",
-    "page": "critical",
-    "error": "high",
-    "warning": "medium",
-    "info": "low",
-    "none": "low",
+    **dict.fromkeys(
+        (
+            "sev0",
+            "sev1",
+            "p0",
+            "p1",
+            "l4",
+            "page",
+            "pager",
+            "fatal",
+            "crit",
+            "emergency",
+            "emerg",
+            "disaster",
+            "blocker",
+        ),
+        "critical",
+    ),
+    **dict.fromkeys(("sev2", "p2", "l3", "error", "err", "major", "urgent", "severe", "alert"), "high"),
+    **dict.fromkeys(("sev3", "p3", "l2", "warning", "warn", "minor", "average", "moderate", "ticket"), "medium"),
+    **dict.fromkeys(
+        ("sev4", "sev5", "p4", "p5", "l1", "info", "information", "informational", "notice", "debug", "none", "ok"),
+        "low",
+    ),
 }
+UNKNOWN: Severity = "high"
+"""What an alert counts as whose severity nobody knows: it must reach somebody."""
 
 # Source 000, incident response: actions of each severity.
 STRATEGIES: dict[Severity, Strategy] = {
@@ -98,6 +110,14 @@ STRATEGIES: dict[Severity, Strategy] = {
 }
 
 
+_BY_NAME: dict[str, Severity] = {**{severity: severity for severity in STRATEGIES}, **SEVERITY_NAMES}
+
+
+def _plain(name: str) -> str:
+    """A severity's name as names are compared."""
+    return "".join(letter for letter in name.lower() if letter not in " -_\t")
+
+
 class StrategyTable(Settings):
     """The tables of one receiver; what is given is laid over the defaults."""
 
@@ -106,12 +126,20 @@ class StrategyTable(Settings):
     severities: dict[Severity, Strategy] = Field(default_factory=dict)
 
     def severity(self, alert: Alert) -> Severity:
-        """The `severity` label in any of its known names, else what the incident type says, else low."""
-        label = alert.labels.get(AlertLabel.SEVERITY, "").lower()
-        if label in STRATEGIES:
-            return label
-        named = {**SEVERITY_NAMES, **{name.lower(): known for name, known in self.severity_names.items()}}.get(label)
-        return named or {**SEVERITY_BY_TYPE, **self.severity_by_type}.get(incident_type(alert), "low")
+        """The `severity` label in any of its known names, else what the incident type says, else `UNKNOWN`."""
+        return self.known_severity(alert) or UNKNOWN
+
+    def known_severity(self, alert: Alert) -> Severity | None:
+        """The severity that the alert says; None where nobody knows what it says."""
+        label = _plain(alert.labels.get(AlertLabel.SEVERITY, ""))
+        own = {_plain(name): known for name, known in self.severity_names.items()}
+        if named := {**_BY_NAME, **own}.get(label):
+            return named
+        by_type = {**SEVERITY_BY_TYPE, **self.severity_by_type}.get(incident_type(alert))
+        if by_type is None and alert.labels.get(AlertLabel.INCIDENT_TYPE):
+            by_type = "low"  # source 000: any other incident type
+        # A word that is not known may mean more than the type of the incident does.
+        return by_type if by_type and (not label or by_type == "critical") else None
 
     def of(self, severity: Severity) -> Strategy:
         """The strategy of a severity."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from deploywatch.receiver.incidents.decide import Decision, Effect, Reason
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.strategy import STRATEGIES, Severity, Strategy, StrategyTable
-from tests.receiver.scene import alert
+from tests.receiver.scene import Scene, alert
 
 # Source 000, V6a: severity of each incident type.
 BY_TYPE = {
@@ -139,3 +140,34 @@ def test_the_alerts_own_channels_come_before_those_of_its_severity(
 def test_a_severity_at_which_nothing_is_done_is_refused() -> None:
     with pytest.raises(ValueError, match="name at least one action; log alone is enough"):
         Strategy.model_validate({"immediate": []})
+
+
+@pytest.mark.parametrize(
+    ("said", "severity"),
+    [
+        *(
+            (name, "critical")
+            for name in ("fatal", "P0", "sev1", "SEV-1", "crit", "emergency", "Critical ", "disaster")
+        ),
+        *((name, "high") for name in ("major", "error", "P2", "sev 2")),
+        *((name, "medium") for name in ("warning", "WARN", "average", "ticket")),
+        *((name, "low") for name in ("info", "notice", "P5", "sev_4", "informational")),
+    ],
+)
+def test_the_worlds_names_of_severities_are_known(said: str, severity: str) -> None:
+    assert StrategyTable().severity(alert(severity=said)) == severity
+
+
+@pytest.mark.parametrize("said", ["", "whatever", "7", "page-me-now"])
+def test_a_severity_that_nobody_knows_counts_as_high(said: str) -> None:
+    assert StrategyTable().severity(alert(severity=said)) == "high"
+    assert StrategyTable().known_severity(alert(severity=said)) is None
+
+
+async def test_it_is_told_said_on_the_timeline_and_counted(scene: Scene) -> None:
+    reasons = await scene.take(alert(severity="catastrophal"))
+    await scene.drain()
+    assert scene.channels["team"].messages
+    (line,) = await scene.lines("severity_unknown")
+    assert line.startswith("HighErrorRate has severity 'catastrophal', which nobody here knows; it counts as high")
+    assert reasons[Decision(Effect.RECORD, Reason.SEVERITY_UNKNOWN)] == 1

@@ -22,6 +22,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event, select
 
+from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.webhook import Endpoint, Intake
@@ -151,7 +152,7 @@ BAD = {
     "not JSON": (b"hello", "$: Invalid JSON"),
     "empty": (b"", "$: Invalid JSON"),
     "cut off": (body(alert())[:-20], "$: Invalid JSON"),
-    "not UTF-8": (body(alert()).replace(b"shop", b"sh\xffop"), "$: Invalid JSON"),
+    "not UTF-8": (body(alert()).replace(b"shop", b"sh\xffop"), "$.alerts[0]: Invalid JSON"),
     "half a surrogate": (body(alert()).replace(b"shop", b"sh\\ud800op"), "$: Invalid JSON"),
     "too deep": (b'{"version":"4","alerts":' + b"[" * 100_000, "maximum recursion depth"),
     "a list": (b"[]", "$: Input should be an object"),
@@ -162,19 +163,70 @@ BAD = {
     "no labels": (_without("labels"), "$.alerts[0].labels: Field required"),
     "no status": (_without("status"), "$.alerts[0].status: Field required"),
     "no start": (_without("startsAt"), "$.alerts[0].startsAt: Field required"),
-    "no fingerprint": (_without("fingerprint"), "$.alerts[0].fingerprint: Field required"),
-    "an empty fingerprint": (_with(fingerprint=""), "$.alerts[0].fingerprint: String should have at least 1"),
     "a long fingerprint": (_with(fingerprint="f" * 101), "$.alerts[0].fingerprint: String should have at most 100"),
     "another status": (_with(status="pending"), "$.alerts[0].status: Input should be 'firing' or 'resolved'"),
-    "a label as a number": (_with(labels={"severity": 1}), "$.alerts[0].labels.severity: Input should be a valid str"),
     "labels as a list": (_with(labels=[]), "$.alerts[0].labels: Input should be an object"),
-    "null annotations": (_with(annotations=None), "$.alerts[0].annotations: Input should be an object"),
     "a start as a number": (_with(startsAt=1777636800), "$.alerts[0].startsAt: Input should be a valid datetime"),
     "a start that is no time": (_with(startsAt="yesterday"), "$.alerts[0].startsAt: Input should be a valid datetime"),
     "a start without zone": (_with(startsAt="2026-05-01T12:00:00"), "$.alerts[0].startsAt: Input should have timezone"),
     "a start before time": (_with(startsAt="0001-01-01T00:00:00+05:00"), "$.alerts[0].startsAt: Value error, is no"),
     "an end after time": (_with(endsAt="9999-12-31T23:59:59-05:00"), "$.alerts[0].endsAt: Value error, is no time"),
 }
+
+
+MENDED = {
+    "no annotations at all": (_with(annotations=None), {}),
+    "numbers and truth values as values": (
+        _with(labels={"alertname": "A", "service": "shop", "severity": "high", "canary": True, "shard": 2}),
+        {"canary": "true", "shard": "2"},
+    ),
+    "a label without a value": (_with(labels={"alertname": "A", "service": "shop", "severity": None}), {}),
+    "no fingerprint": (_without("fingerprint"), {}),
+    "a byte order mark": (b"\xef\xbb\xbf" + body(alert()), {}),
+    "no link": (_with(generatorURL=None), {}),
+}
+
+
+@pytest.mark.parametrize("name", MENDED)
+async def test_what_other_senders_write_is_taken(running: Front, name: str) -> None:
+    data, labels = MENDED[name]
+    assert await running.post(data) == (200, "committed\n")
+    (view,) = await running.scene.read(lambda c: incident_alerts.views(c, 1))
+    assert labels.items() <= view.labels.items()
+    assert await running.quarantined() == []
+
+
+async def test_one_bad_alert_among_many_is_put_aside_and_counted_and_the_others_are_taken(running: Front) -> None:
+    bad = {**alert_json(alert("Bad")), "startsAt": "yesterday"}
+    data = body(alerts=[alert_json(alert()), bad, alert_json(alert("HighLatency"))])
+    status, text = await running.post(data)
+    assert (status, text.startswith("committed, but for: $.alerts[1].startsAt: Input should be")) == (200, True)
+    assert [view.name for view in await running.scene.read(lambda c: incident_alerts.views(c, 1))] == [
+        "HighErrorRate",
+        "HighLatency",
+    ]
+    ((kept, reason),) = await running.quarantined()
+    assert (kept, reason.startswith("$.alerts[1].startsAt: ")) == (data, True)
+    assert running.registry.get_sample_value("deploywatch_alerts_unreadable_total") == 1
+
+
+async def test_grafanas_own_webhook_is_taken_with_its_links_and_values(running: Front) -> None:
+    # The fields that Grafana's documentation of its webhook contact point shows.
+    fields = {
+        "values": {"A": 44.23943737541908, "C": 1},
+        "dashboardURL": "https://grafana.example/d/7MeksYbmk",
+        "panelURL": "https://grafana.example/d/7MeksYbmk?viewPanel=29",
+        "silenceURL": "https://grafana.example/alerting/silence/new?alertmanager=grafana",
+        "imageURL": "",
+    }
+    data = body(
+        alerts=[{**alert_json(alert()), **fields}], version="1", orgId=1, state="alerting", title="t", message="m"
+    )
+    assert await running.post(data) == (200, "committed\n")
+    (view,) = await running.scene.read(lambda c: incident_alerts.views(c, 1))
+    assert view.dashboard_url == "https://grafana.example/d/7MeksYbmk?viewPanel=29"
+    assert view.value == "A=44.2394, C=1"
+    assert view.annotations["silence_url"].startswith("https://grafana.example/alerting/silence/new")
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -193,7 +245,7 @@ async def test_every_fault_is_told_at_once(running: Front) -> None:
 
 
 async def test_faults_by_the_thousand_make_a_short_answer(running: Front) -> None:
-    labels = {"\x07" + "k" * 500 + str(number): number for number in range(100)}
+    labels = {"\x07" + "k" * 500 + str(number): [number] for number in range(100)}
     _, text = await running.post(_with(labels=labels))
     assert len(text) < 20_000
     assert "and 50 more" in text
