@@ -209,7 +209,8 @@ def judge(
 def sentence(stage: Stage, finding: Finding) -> str:
     """One limit in words: what was counted, and what that proves."""
     counts = finding.counts
-    text = f"{finding.name}: canary failed {counts.bad:,} of {counts.requests:,} requests"
+    version = "canary" if stage.control else "new version"
+    text = f"{finding.name}: {version} failed {counts.bad:,} of {counts.requests:,} requests"
     if stage.control or finding.relative:
         text += f", {stage.other} {counts.control_bad:,} of {counts.control_requests:,}"
     than = f"{finding.limit:g} times {stage.other}" if finding.relative else f"{100 * finding.limit:g} %"

@@ -52,9 +52,9 @@ class Row:
                     yield f"{times} times: {name} {other}, deploywatch {own}"
 
 
-def measure(service: Service, healthy: int, faulty: int) -> Row:
-    """Simulates a row; the seed is the service's own, so that rows do not depend on each other."""
-    random = Random(f"{service}")  # noqa: S311 - a simulation that can be repeated
+def measure(service: Service, healthy: int, faulty: int, seed: int = 0) -> Row:
+    """Simulates a row; the seed is the service's own too, so that rows do not depend on each other."""
+    random = Random(f"{seed} {service}")  # noqa: S311 - a simulation that can be repeated
     false = dict.fromkeys(METHODS, 0)
     for _ in range(healthy):
         run = simulate(service, 1, random)
@@ -105,9 +105,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.verdict", description=__doc__)
     parser.add_argument("--healthy", type=int, default=1000, help="healthy canaries a service")
     parser.add_argument("--faulty", type=int, default=100, help="canaries a service and fault")
+    parser.add_argument("--seed", type=int, default=0, help="other runs of the same services")
     options = parser.parse_args()
+    numbers = (options.healthy, options.faulty, options.seed)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        rows = pool.map(measure, services(), *([n] * len(services()) for n in (options.healthy, options.faulty)))
+        rows = pool.map(measure, services(), *([n] * len(services()) for n in numbers))
         print(table(list(rows)))
 
 

@@ -154,6 +154,7 @@ def test_without_a_control_an_absolute_limit_rolls_back_and_a_change_holds() -> 
         judge(NO_CONTROL, DONE, [errors(*[WELL] * 30), rise(*[Look(600, 2, 5400, 2)] * 30)]),
     )
     assert rolled.answer == Answer.ROLL_BACK
+    assert rolled.sentences[0].startswith("error_ratio: new version failed 900 of 18,000 requests; worse than 0.5 %")
     assert rolled.confidence.value == 0.6
     assert rolled.confidence.why_not_higher == ["at most 60 %: time of day not excluded"]
     assert (held.answer, held.reason) == (Answer.HOLD, Reason.NEEDS_PERSON)
