@@ -135,8 +135,10 @@ async def test_deliveries_are_counted_by_channel_and_by_what_kept_them_up(make_s
     assert {labels: count for (sample, labels), count in found.items() if sample == name} == {
         _key(name, channel="slack", outcome="retry", reason="rate_limited")[1]: 1,
         _key(name, channel="slack", outcome="failed", reason="rejected")[1]: 1,
-        _key(name, channel="slack", outcome="done", reason="")[1]: 3,
-        _key(name, channel="mail", outcome="done", reason="")[1]: 3,
+        _key(name, channel="slack", outcome="done", reason="")[1]: 1,
+        _key(name, channel="slack", outcome="done", reason="told_already")[1]: 1,
+        _key(name, channel="mail", outcome="done", reason="")[1]: 1,
+        _key(name, channel="mail", outcome="done", reason="told_already")[1]: 1,
         _key(name, channel="mail", outcome="done", reason="not_wanted")[1]: 1,
     }
 
@@ -167,7 +169,8 @@ async def test_a_channel_that_fails_shows_how_long_its_oldest_message_waits(make
 
 
 async def test_actions_are_counted_by_their_outcome(make_scene: MakeScene) -> None:
-    scene = make_scene(settings(rollback={"targets": []}))
+    target = {"service": "search", "command": ["true"], "verify": {"url": "http://127.0.0.1:9/health"}}
+    scene = make_scene(settings(rollback={"targets": [target]}))
     await scene.take(alert(severity="critical"), alert("Worse", severity="critical"))
     await scene.drain()
     refused = len(await scene.lines("rollback_refused"))

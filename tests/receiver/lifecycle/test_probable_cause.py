@@ -132,12 +132,13 @@ async def test_the_end_is_told_with_the_probable_cause(scene: Scene) -> None:
 
 
 async def test_a_rollback_for_its_cause_goes_through_the_brakes(make_scene: MakeScene) -> None:
-    scene = make_scene(settings(causes={"actions": {"deployment": ["rollback"]}}))
+    target = {"service": "shop", "command": ["true"], "verify": {"url": "http://127.0.0.1:9/health"}}
+    scene = make_scene(settings(causes={"actions": {"deployment": ["rollback"]}}, rollback={"targets": [target]}))
     await scene.deployed("1.2.3", ago=5 * MINUTE)
     await scene.take(alert())
     await scene.drain()
     (refused,) = await scene.lines("rollback_refused")
-    assert refused.startswith("rollback refused (no_target)")
+    assert refused.startswith("rollback refused (no_previous_version)")
 
 
 async def test_a_lack_of_resources_is_answered_by_scaling(make_scene: MakeScene) -> None:
