@@ -12,6 +12,7 @@ from deploywatch.rules.checks.forms import (
 )
 from deploywatch.rules.checks.judgements import impact_is_measured, kinds_have_weights, limits_are_of_one_signal
 from deploywatch.rules.checks.limits import conditions_mean_something, observed_signals_are_known
+from deploywatch.rules.checks.queries import queries_tell_services_apart
 from deploywatch.rules.checks.times import limits_step_in_known_windows
 
 __all__ = ["CHECKS", "Check", "Draft", "Fault", "draft"]
@@ -20,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     window_holds_two_samples,
     names_are_single,
     sources_are_known,
+    queries_tell_services_apart,
     waits_are_evaluations,
     conditions_mean_something,
     observed_signals_are_known,

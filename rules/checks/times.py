@@ -52,8 +52,17 @@ def _step(found: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fa
         yield Fault(path, fault[0])
     elif limit.value == usual.quantity.value:
         yield Fault(path, f"{text} is the limit of `when` too; leave it out")
+    elif _is_looser(usual, limit):
+        side = "below" if usual.operator in {">", ">="} else "above"
+        yield Fault(path, f"{text} is looser than the limit of `when`, {usual.written}; write one {side} it")
     else:
         yield from _alike(found, path, usual, limit)
+
+
+def _is_looser(usual: Comparison, limit: Quantity) -> bool:
+    if usual.operator in {">", ">="}:
+        return limit.value > usual.quantity.value
+    return usual.operator in {"<", "<="} and limit.value < usual.quantity.value
 
 
 def _alike(found: Draft, path: Path, usual: Comparison, limit: Quantity) -> Iterator[Fault]:

@@ -20,6 +20,16 @@ from deploywatch.rules.signals.signal import ANY, Domain, Example, Group, Record
 LADDER = (HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, DAY)
 """Up to which age of a deployment the look-back is that long."""
 
+LEAST = {
+    Unit.RATIO: Decimal("0.001"),
+    Unit.SECONDS: Decimal("0.001"),
+    Unit.BYTES: Decimal(1),
+    Unit.MONEY: Decimal(1),
+    Unit.COUNT: Decimal(1),
+    Unit.PER_SECOND: Decimal(1),
+}
+"""What stands for nothing where a signal was 0 before: from nothing to something is a rise, but a crumb is none."""
+
 _SPACING, _ONCE = timedelta(minutes=5), timedelta(hours=2, minutes=30)
 """Samples lie so far apart in examples; rules need be evaluated only when the result is looked at."""
 
@@ -43,8 +53,10 @@ class Change(Derived):
 
     def own(self, policy: Policy) -> tuple[Record, ...]:
         was = promql.recorded(policy, self._before(policy))
+        least = promql.number(LEAST[self.of.unit])
+        appeared = f"clamp_min({self.now(policy)} / {least} - 1, 0)\nand {deployments.ON}\n({was} == 0)"
         expression = {
-            "rise": f"{self.now(policy)}\n/\n({was} > 0)\n-\n1",
+            "rise": f"(\n{self.now(policy)}\n/\n({was} > 0)\n-\n1\n)\nor\n({appeared})",
             "drop": f"1\n-\n{self.now(policy)}\n/\n({was} > 0)",
             "loss": f"{was}\n-\n{self.now(policy)}",
         }[self.how]
@@ -58,11 +70,15 @@ class Change(Derived):
         """Two hours at 8, then a deployment, then 10; a deployment a day ago; none; nothing before it."""
         after = {"rise": "0.25", "drop": "-0.25", "loss": "-2"}[self.how]
         at, values = 2 * HOUR + HOUR / 2, "8x23 10x24"
+        appeared = Decimal(10) / LEAST[self.of.unit] - 1
+        before_nothing = {"rise": str(appeared), "drop": None, "loss": "-10"}[self.how]
+        still = None if self.how == "drop" else "0"
         tried = {
             "half an hour after a deployment": (2 * HOUR, values, after),
             "a day after a deployment": (at - DAY, values, None),
             "there was no deployment": (None, values, None),
-            "it was 0 before the deployment": (2 * HOUR, "0x23 10x24", "-10" if self.how == "loss" else None),
+            "it was 0 before the deployment": (2 * HOUR, "0x23 10x24", before_nothing),
+            "it was 0 before the deployment, and is": (2 * HOUR, "0x47", still),
         }
         return (
             self._long_after(policy, after),

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.rules import promql
 from deploywatch.rules.policy import CustomSignal, Policy
 from deploywatch.rules.signals.signal import Domain, Example, InputSeries, Query, Reading, Record, Signal, steps
+
+BORNE = (SERVICE, ENVIRONMENT)
+"""The labels that every query must give."""
 
 
 class Custom(Signal):
@@ -25,8 +29,18 @@ class Custom(Signal):
         self.domain = Domain(low, high, given.whole)
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
-        together = f"max by ({', '.join((*promql.sample_labels(policy), *self.labels))}) ({self.given.query.strip()})"
+        kept = ", ".join((*promql.sample_labels(policy), *self.labels))
+        together = f"max by ({kept}) ({self._held(policy)})"
         return (Record(self.value(policy), together, self.about),)
+
+    def _held(self, policy: Policy) -> str:
+        """The query, less what the policy's selectors leave out: each label marked, and only what bears every mark."""
+        query, marks = self.given.query.strip(), "vector(1)"
+        held = {name: chosen for name, chosen in policy.selectors.items() if name in {*BORNE, *self.labels}}
+        for name, chosen in held.items():
+            query = f'label_replace({query}, "held_{name}", "yes", "{name}", {promql.quoted(chosen.pattern)})'
+            marks = f'label_replace({marks}, "held_{name}", "yes", "", "")'
+        return f"{query} and on ({', '.join(f'held_{name}' for name in held)}) {marks}" if held else query
 
     def value(self, policy: Policy) -> str:
         return f"{promql.level(*self.labels)}:{self.name}:custom"
