@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import promql_parser
 from promql_parser import AggModifierType, AggregateExpr, BinaryExpr, Call, NumberLiteral, StringLiteral
@@ -43,23 +43,23 @@ def bears(expression: object, label: str) -> bool:
     match expression:
         case NumberLiteral() | StringLiteral():
             return False
-        case AggregateExpr(op=operation, expr=inner) if str(operation) in _SELECTING:
-            return bears(inner, label)
-        case AggregateExpr(modifier=None):
-            return False
-        case AggregateExpr(modifier=modifier) if modifier.type == AggModifierType.By:
-            return label in modifier.labels
-        case AggregateExpr(modifier=modifier, expr=inner):
-            return label not in modifier.labels and bears(inner, label)
+        case AggregateExpr(modifier=modifier, expr=aggregated):
+            if str(expression.op) in _SELECTING:
+                return bears(aggregated, label)
+            if modifier is None:
+                return False
+            if modifier.type == AggModifierType.By:
+                return label in modifier.labels
+            return label not in modifier.labels and bears(aggregated, label)
         case BinaryExpr(lhs=left, rhs=right):
             return bears(left, label) or bears(right, label)
         case Call(func=function, args=arguments):
             return _call_bears(function.name, arguments, label)
-    inner = getattr(expression, "expr", None)
-    return True if inner is None else bears(inner, label)
+    inside: object = getattr(expression, "expr", None)
+    return inside is None or bears(inside, label)
 
 
-def _call_bears(function: str, arguments: list[object], label: str) -> bool:
+def _call_bears(function: str, arguments: Sequence[object], label: str) -> bool:
     if function in _WITHOUT_LABELS:
         return False
     if function in {"label_replace", "label_join"} and getattr(arguments[1], "val", None) == label:

@@ -8,7 +8,7 @@ import pytest
 
 from deploywatch.errors import ConfigError, DeploywatchError
 from deploywatch.rules.build import MARK, build, write
-from deploywatch.rules.language.expression import parse
+from deploywatch.rules.language.expression import comparisons, parse
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, shipped
 
 
@@ -38,11 +38,7 @@ def test_a_tighter_limit_of_what_must_stay_above_lies_above(tmp_path: Path) -> N
 )
 def test_a_unit_may_stand_apart(apart: str, together: str) -> None:
     one, other = parse(apart), parse(together)
-    assert [part.quantity for part in _parts(one)] == [part.quantity for part in _parts(other)]
-
-
-def _parts(condition: object) -> list[object]:
-    return list(getattr(condition, "parts", None) or [condition])
+    assert [part.quantity for part in comparisons(one)] == [part.quantity for part in comparisons(other)]
 
 
 OWN = """signals:
