@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,6 +14,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
 from deploywatch import conventions, logs
+from deploywatch.admission import admission, no_hosts
+from deploywatch.connections import HEAD_SECONDS, Connections, Site
 from deploywatch.errors import DeploywatchError
 from deploywatch.webconfig import Access, Loaded, guard
 
@@ -37,7 +39,7 @@ class Server:
 
     `ready` says why the part is not ready yet, or None; `reload` takes over new configuration, or raises
     DeploywatchError and changes nothing; `open_paths` need no credentials. One that `acts` serves without any only
-    on loopback.
+    on loopback, and there to nobody who calls it by another name than `own_hosts`.
     """
 
     name: str
@@ -49,15 +51,24 @@ class Server:
     open_paths: frozenset[str] = frozenset()
     max_body: int = 1024**2
     acts: bool = False
+    own_hosts: Callable[[], Iterable[str]] = no_hosts
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     app: web.Application = field(init=False)
+    _connections: Connections = field(init=False)
+    _on_loopback: bool = field(init=False)
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _reloaded: Gauge = field(init=False)
     _reloaded_at: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         open_paths = self.open_paths | {HEALTHY, READY}
-        self.app = web.Application(middlewares=[guard(self.access, open_paths)], client_max_size=self.max_body)
+        self._connections = Connections(self.registry)
+        middlewares = (
+            guard(self.access, open_paths),
+            admission(open_paths=self.open_paths, checks_host=self._checks_host, own_hosts=self.own_hosts),
+            self._connections.middleware(lambda request: self.access.required and request.path in open_paths),
+        )
+        self.app = web.Application(middlewares=middlewares, client_max_size=self.max_body)
         self.app.router.add_get(HEALTHY, self._healthy)
         self.app.router.add_get(READY, self._ready)
         self.app.router.add_post(RELOAD, self._reload)
@@ -71,6 +82,7 @@ class Server:
             "When the configuration was last reloaded with success.",
             registry=self.registry,
         )
+        self._on_loopback = _is_loopback(parse_address(self.listen)[0])
         self._note_reload()
 
     async def run(self, *, listening: Callable[[str], None] | None = None) -> None:
@@ -80,10 +92,17 @@ class Server:
         """
         host, port = parse_address(self.listen)
         self._guarded(self.access.loaded)
-        runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=DRAIN_SECONDS, access_log=None)
+        runner = web.AppRunner(
+            self.app,
+            handle_signals=False,
+            shutdown_timeout=DRAIN_SECONDS,
+            access_log=None,
+            keepalive_timeout=HEAD_SECONDS,
+            auto_decompress=False,
+        )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port, ssl_context=self.access.ssl, backlog=1024)
+            site = Site(runner, self._connections, host, port, self.access.ssl)
             await _bind(site, self.listen)
             address = _address(runner)
             log.info("listening", part=self.name, address=address, tls=self.access.ssl is not None)
@@ -109,6 +128,10 @@ class Server:
         self._note_reload()
         log.info("configuration reloaded", part=self.name)
         return None
+
+    def _checks_host(self) -> bool:
+        """Whether only this machine's own programs should reach it, a browser among them."""
+        return self._on_loopback and not self.access.loaded.authenticates
 
     def _guarded(self, web_config: Loaded) -> Loaded:
         """The web config, where it may be in force on this address."""
@@ -184,7 +207,7 @@ def _is_loopback(host: str | None) -> bool:
     return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
 
 
-async def _bind(site: web.TCPSite, address: str) -> None:
+async def _bind(site: web.BaseSite, address: str) -> None:
     try:
         await site.start()
     except OSError as error:

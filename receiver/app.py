@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -101,6 +102,7 @@ class Receiver:
             acts=True,
             # Signed links bear their own proof.
             open_paths=frozenset({approval.PAGE, slack_buttons.PATH}),
+            own_hosts=lambda: {urlsplit(self._context.settings.external_url).hostname or ""},
         )
         self._add_routes(server.app)
         server.app.cleanup_ctx.append(self._working)

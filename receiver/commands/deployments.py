@@ -13,7 +13,7 @@ import click
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands import telling
-from deploywatch.receiver.commands.shared import FORMAT, by, given, note, pass_client, show_rows, url, user_name
+from deploywatch.receiver.commands.shared import FORMAT, by, echo, given, note, pass_client, show_rows, url, user_name
 from deploywatch.receiver.commands.spool import default_folder
 from deploywatch.receiver.commands.telling import Reference
 
@@ -107,7 +107,7 @@ def finish(
         method, path, body = "POST", telling.PATH, reference.ended(status, datetime.fromisoformat(moment))
     answer = telling.tell(client, spool, method, path, body, strict=strict)
     if answer:
-        click.echo(f"deployment {answer['id']} of {answer['service']} {answer['version']}: {answer['status']}")
+        echo(f"deployment {answer['id']} of {answer['service']} {answer['version']}: {answer['status']}")
 
 
 @deployments.command()
@@ -119,7 +119,7 @@ def send(client: Client, spool: Path) -> None:
         taken, left = telling.send_kept(client, spool)
     except OSError as error:
         raise click.UsageError(f"--spool {spool}: {error.strerror}") from error
-    click.echo(f"{taken} sent, {left} left")
+    echo(f"{taken} sent, {left} left")
     if left:
         sys.exit(1)
 
@@ -133,7 +133,7 @@ def send(client: Client, spool: Path) -> None:
 def allow(client: Client, /, **fields: str) -> None:
     """Let a service be rolled back again, whose last rollbacks failed."""
     client.post("/rollbacks/allow", fields)
-    click.echo(f"{fields['service']} in {fields['environment']} may be rolled back again")
+    echo(f"{fields['service']} in {fields['environment']} may be rolled back again")
 
 
 @deployments.command("list")
@@ -172,4 +172,4 @@ def import_records(client: Client, file: Any) -> None:
             client.post(telling.PATH, record)
         except DeploywatchError as error:
             raise type(error)(f"record {number} of {len(records)}: {error}; those before it were taken in") from error
-    click.echo(f"{len(records)} records taken in")
+    echo(f"{len(records)} records taken in")

@@ -9,7 +9,18 @@ from typing import Any
 import click
 
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, given, note, pass_client, show_rows, url
+from deploywatch.receiver.commands.shared import (
+    FORMAT,
+    NUMBER,
+    by,
+    echo,
+    given,
+    note,
+    pass_client,
+    printed,
+    show_rows,
+    url,
+)
 
 
 @click.group()
@@ -46,18 +57,18 @@ def show(client: Client, number: int, form: str) -> None:
         return
     head = f"#{incident['id']} {incident['title']}: {incident['severity']}, {incident['status']}"
     further = "".join(f", {name}={value}" for name, value in incident["correlation"].items())
-    click.echo(f"{head}, {incident['service']} in {incident['environment']}{further}")
+    echo(f"{head}, {incident['service']} in {incident['environment']}{further}")
     for name in ("commander", "bridge"):
         if incident[name]:
-            click.echo(f"  {name}: {incident[name]}")
+            echo(f"  {name}: {incident[name]}")
     if incident["maintenance"]:
-        click.echo(f"  maintenance until {incident['maintenance']['until']}: {incident['maintenance']['reason']}")
+        echo(f"  maintenance until {incident['maintenance']['until']}: {incident['maintenance']['reason']}")
     for phase, items in incident["checklist"].items():
         for item in items:
             done = f"  ({item['done_by']})" if item["done_at"] else ""
-            click.echo(f"  [{'x' if item['done_at'] else ' '}] {item['item']} {phase}: {item['text']}{done}")
+            echo(f"  [{'x' if item['done_at'] else ' '}] {item['item']} {phase}: {item['text']}{done}")
     for entry in incident["timeline"]:
-        click.echo(f"  {entry['at'][11:19]}  {entry['kind']:<20} {entry['text']}  ({entry['actor']})")
+        echo(f"  {entry['at'][11:19]}  {entry['kind']:<20} {entry['text']}  ({entry['actor']})")
 
 
 def _word(
@@ -77,7 +88,7 @@ def _word(
     @pass_client
     def command(client: Client, number: int, by: str, note: str) -> None:
         answer = client.post(f"/incidents/{number}/{name}", {"by": by, "note": note})
-        click.echo(f"#{number}{sentence(answer)}")
+        echo(f"#{number}{sentence(answer)}")
 
 
 def _decided(asked: Any) -> str:
@@ -111,7 +122,7 @@ _word(
 @pass_client
 def postmortem(client: Client, number: int) -> None:
     """Print the draft of the review as Markdown."""
-    click.echo(client.get(f"/incidents/{number}/postmortem"))
+    click.echo(printed(client.get(f"/incidents/{number}/postmortem")))
 
 
 @incidents.command()
@@ -126,7 +137,7 @@ def actions(client: Client, number: int, form: str) -> None:
         return
     show_rows(actions["runs"], ("action", "state", "detail", "started_at"), form, empty="nothing was run")
     for attachment in actions["attachments"]:
-        click.echo(f"attachment {attachment['id']}: {attachment['name']}")
+        echo(f"attachment {attachment['id']}: {attachment['name']}")
 
 
 @incidents.command()
@@ -134,7 +145,7 @@ def actions(client: Client, number: int, form: str) -> None:
 @pass_client
 def attachment(client: Client, number: int) -> None:
     """Print what was found, by its own number."""
-    click.echo(client.get(f"/attachments/{number}"))
+    click.echo(printed(client.get(f"/attachments/{number}")))
 
 
 @incidents.command()
@@ -145,7 +156,7 @@ def attachment(client: Client, number: int) -> None:
 def comment(client: Client, number: int, text: str, by: str) -> None:
     """Add words to the timeline."""
     client.post(f"/incidents/{number}/comment", {"by": by, "note": text})
-    click.echo(f"#{number}: noted")
+    echo(f"#{number}: noted")
 
 
 @incidents.command()
@@ -157,7 +168,7 @@ def comment(client: Client, number: int, text: str, by: str) -> None:
 def update(client: Client, number: int, text: str, next_in: str | None, by: str) -> None:
     """Tell everyone who heard of the incident how it stands."""
     client.post(f"/incidents/{number}/update", {"by": by, "note": text, **given(next_in=next_in)})
-    click.echo(f"#{number}: told")
+    echo(f"#{number}: told")
 
 
 @incidents.command()
@@ -168,7 +179,7 @@ def update(client: Client, number: int, text: str, next_in: str | None, by: str)
 def commander(client: Client, number: int, leader: str | None, by: str) -> None:
     """Say who leads the incident."""
     incident = client.post(f"/incidents/{number}/commander", {"by": by, **given(leader=leader)})
-    click.echo(f"#{number} is led by {incident['commander']}")
+    echo(f"#{number} is led by {incident['commander']}")
 
 
 @incidents.command()
@@ -180,7 +191,7 @@ def commander(client: Client, number: int, leader: str | None, by: str) -> None:
 def mitigate(client: Client, number: int, over: bool, by: str, note: str) -> None:
     """Say that something is being done against the incident."""
     incident = client.post(f"/incidents/{number}/mitigate", {"by": by, "note": note, "over": over})
-    click.echo(f"#{number} is {incident['status']}")
+    echo(f"#{number} is {incident['status']}")
 
 
 @incidents.command()
@@ -192,7 +203,7 @@ def mitigate(client: Client, number: int, over: bool, by: str, note: str) -> Non
 def check(client: Client, number: int, item: int, undo: bool, by: str) -> None:
     """Tick an item of the checklist; `show` numbers them."""
     done = client.post(f"/incidents/{number}/check", {"by": by, "item": item, "done": not undo})
-    click.echo(f"[{'x' if done['done_at'] else ' '}] {done['text']}")
+    echo(f"[{'x' if done['done_at'] else ' '}] {done['text']}")
 
 
 @incidents.command()
@@ -205,4 +216,4 @@ def review(client: Client, number: int, by: str, note: str) -> None:
     incident = client.post(f"/incidents/{number}/review", {"by": by, "note": note})
     if not incident["reviewed_at"]:
         raise click.ClickException(f"#{number} is {incident['status']}; a review is done once it is resolved")
-    click.echo(f"#{number} was reviewed by {incident['reviewed_by']}")
+    echo(f"#{number} was reviewed by {incident['reviewed_by']}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, given, pass_client, show_rows, url
+from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, echo, given, pass_client, show_rows, url
 
 
 @click.command()
@@ -24,9 +24,9 @@ def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
     columns = ("team", "role", "person", "since", "until", "stands_in")
     show_rows(duties["on_call"], columns, form, empty="nobody is on call: the receiver has no teams with rotations")
     if duties["management"]:
-        click.echo(f"management: {', '.join(duties['management'])}")
+        echo(f"management: {', '.join(duties['management'])}")
     for name, about in duties["contacts"].items():
-        click.echo(f"{name}: {about}")
+        echo(f"{name}: {about}")
 
 
 @click.command()
@@ -82,4 +82,4 @@ def start(client: Client, /, tell: bool, **fields: Any) -> None:
 def end(client: Client, number: int, by: str) -> None:
     """End a window before its time; what it held is done where it is still needed."""
     window = client.post(f"/maintenance/{number}/end", {"by": by})
-    click.echo(f"maintenance {number} of {window['service']} in {window['environment']} ended at {window['ends_at']}")
+    echo(f"maintenance {number} of {window['service']} in {window['environment']} ended at {window['ends_at']}")

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.receiver.client import Client
+from deploywatch.receiver.rendering.filters import clean, line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +65,16 @@ def given(**query: str | None) -> dict[str, str]:
     return {name: value for name, value in query.items() if value}
 
 
+def printed(text: object) -> str:
+    """Text of others as a terminal may have it: its lines, without what a terminal obeys."""
+    return clean(str(text))
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """Print what may bear text of others: one line, whatever they wrote."""
+    click.echo(" ".join(printed(text).split("\n")), err=err)
+
+
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: str, *, empty: str) -> None:
     """Print rows as a table, or as JSON with all that they have."""
     if form == "json":
@@ -75,5 +87,6 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: s
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*("" if row[column] is None else str(row[column])[:60] for column in columns))
+        # As text: what a row says is nobody's markup, and no terminal's command.
+        table.add_row(*(Text("" if row[column] is None else line(row[column], 60)) for column in columns))
     Console(width=None if sys.stdout.isatty() else 200).print(table)

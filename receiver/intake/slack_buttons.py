@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from deploywatch import logs
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.channels.slack_requests import (
-    BODY_LIMIT,
     Action,
     Interaction,
     SlackRequestError,
@@ -21,7 +20,6 @@ from deploywatch.receiver.channels.slack_requests import (
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
 from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.store import StoreError
@@ -38,20 +36,17 @@ class SlackButtons:
     def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
         self._context = context
         self._queued = queued
-        self._bodies = Bodies()
 
     async def __call__(self, request: web.Request) -> web.Response:
         """200 once it is done, or when there was nothing to do; 401 for a forged request, 400 for a malformed one."""
         context, now = self._context, self._context.clock()
         try:
-            async with self._bodies.read(request, limit=BODY_LIMIT) as body:
-                verify(request.headers, body, self._secrets(), now)
-                pressed = parse(body)
+            body = await request.read()
+            verify(request.headers, body, self._secrets(), now)
+            pressed = parse(body)
         except SlackRequestError as error:
             log.warning("a request that is not Slack's", reason=error.reason, remote=request.remote)
             return web.Response(status=400 if error.reason == "malformed" else 401, text=f"{error}\n")
-        except (TooLargeError, TooMuchError) as error:
-            return web.Response(status=400, text=f"{error}\n")
         if pressed is None:
             return web.Response()
         try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -172,7 +175,19 @@ def _unfit(error: DBAPIError) -> bool:
     return isinstance(error, DataError) or state.startswith("22") or isinstance(cause, ValueError)
 
 
+def _private(file: Path) -> None:
+    """Let nobody else read what alerts and people say; SQLite gives `-wal` and `-shm` the file's own mode."""
+    with contextlib.suppress(OSError):  # where the file cannot be made, opening it says why
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+        for part in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            if part.exists() and part.stat().st_mode & 0o077:
+                part.chmod(0o600)
+
+
 def _sqlite_engine(url: URL, begin: str, *more: str, connections: int) -> Engine:
+    if url.database and url.database != ":memory:":
+        _private(Path(url.database))
     unbound = {"check_same_thread": False}  # a pool hands connections to one thread after another
     engine = create_engine(url, pool_size=connections, max_overflow=0, connect_args=unbound, **_JSON)
 

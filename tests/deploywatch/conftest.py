@@ -61,8 +61,8 @@ def children(tmp_path: Path) -> Iterator[Processes]:
 def start(children: Processes, tmp_path: Path) -> Start:
     """Starts the sample server, with the options given."""
 
-    def begin(*options: str | Path) -> Sample:
-        command: list[str | Path] = [sys.executable, PROGRAM, "--config.file", "none", "--folder", tmp_path]
+    def begin(*options: str | Path, program: Path = PROGRAM) -> Sample:
+        command: list[str | Path] = [sys.executable, program, "--config.file", "none", "--folder", tmp_path]
         listen: list[str | Path] = ["--web.listen-address", "127.0.0.1:0"]
         child = children.start("sample", [*command, *listen, *options])
         address = tmp_path / "address"

@@ -1,0 +1,176 @@
+"""What a web page of another origin, a compressed body and crowds of silent connections can do: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deploywatch.connections import limit_of
+from tests.deploywatch.conftest import PROGRAM, Sample, Start
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+async def ask(sample: Sample, method: str, path: str, body: bytes | None = None, **headers: str) -> int:
+    """The status of one request with these headers; `_` stands for `-` in their names."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        aiohttp.ClientSession(skip_auto_headers=("Content-Type",)) as session,
+        session.request(method, f"http://{sample.address}{path}", data=body, headers=named) as answer,
+    ):
+        return answer.status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"Sec_Fetch_Site": ""},
+        {"Sec_Fetch_Site": "cross-site", "Origin": "http://127.0.0.1"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://[::1"},
+        {"Origin": "http://127.0.0.1:1"},
+    ],
+)
+async def test_a_page_of_another_origin_changes_nothing(start: Start, headers: dict[str, str]) -> None:
+    sample = start()
+    assert await ask(sample, "POST", "/-/reload", **headers) == 403
+    assert not (sample.folder / "reloaded").exists()
+
+
+async def test_our_own_pages_and_programs_change_things(start: Start) -> None:
+    sample = start()
+    ours = f"http://{sample.address}"
+    for headers in (
+        {},
+        {"Origin": ours},
+        {"Sec_Fetch_Site": "same-origin", "Origin": ours},
+        {"Sec_Fetch_Site": "none"},
+    ):
+        assert await ask(sample, "POST", "/-/reload", **headers) == 200
+
+
+async def test_a_name_that_was_made_to_point_here_is_not_served(start: Start) -> None:
+    sample = start()
+    port = sample.address.rpartition(":")[2]
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "[::1"):
+        assert await ask(sample, "GET", "/metrics", Host=host) == 403, host
+    for host in (f"localhost:{port}", "LOCALHOST", f"127.0.0.1:{port}", "[::1]", "sample.localhost"):
+        assert await ask(sample, "GET", "/metrics", Host=host) == 200, host
+
+
+async def test_with_credentials_the_name_does_not_matter(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text("bearer_tokens: [secret]\n")
+    sample = start("--web.config.file", tmp_path / "web.yml")
+    assert await ask(sample, "GET", "/metrics", Host="metrics.example", Authorization="Bearer secret") == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", FORM, "multipart/form-data; boundary=x", "application/json5", ""])
+async def test_json_is_taken_as_json_only(start: Start, kind: str) -> None:
+    sample = start()
+    assert await ask(sample, "POST", "/-/reload", b"{}", **({"Content_Type": kind} if kind else {})) == 415
+    assert await ask(sample, "POST", "/-/reload", b"{}", Content_Type=JSON) == 200
+
+
+async def test_a_charset_that_nobody_knows_is_refused(start: Start) -> None:
+    sample = start()
+    for charset in ("no-such", "utf-16", "idna", "zlib"):
+        assert await ask(sample, "POST", "/-/reload", b"{}", Content_Type=f"{JSON}; charset={charset}") == 415
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "GZIP", "gzip, br"])
+async def test_bodies_are_not_decompressed(start: Start, coding: str) -> None:
+    sample = start()
+    bomb = gzip.compress(bytes(50 * 1024**2))
+    before = _memory(sample)
+    for path, method in (("/open", "POST"), ("/-/reload", "POST"), ("/metrics", "GET"), ("/-/healthy", "GET")):
+        headers = {"Content_Encoding": coding, "Content_Type": FORM if path == "/open" else JSON}
+        assert await ask(sample, method, path, bomb, **headers) == 415
+    assert _memory(sample) - before < 30 * 1024
+
+
+async def test_a_stranger_s_body_is_bounded_in_size(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text("bearer_tokens: [secret]\n")
+    sample = start("--web.config.file", tmp_path / "web.yml")
+    assert await ask(sample, "POST", "/open", b"x" * 64 * 1024, Content_Type=FORM) == 405
+    assert await ask(sample, "POST", "/open", b"x" * (64 * 1024 + 1), Content_Type=FORM) == 413
+
+
+async def test_a_stranger_s_body_and_head_are_bounded_in_time(start: Start) -> None:
+    sample = start()
+    host, port = sample.address.split(":")
+    head = f"POST /open HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM}\r\nContent-Length: 99\r\n\r\n"
+    silent, dripping, slow = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+    slow[1].write(head.encode())
+
+    async def drip() -> None:
+        for letter in "GET /metrics HTTP/1.1\r\nX: " + "x" * 1000:
+            dripping[1].write(letter.encode())
+            await asyncio.sleep(0.2)
+
+    dripper = asyncio.create_task(drip())
+    async with asyncio.timeout(60):
+        assert await silent[0].read() == b""
+        with suppress(ConnectionResetError):  # closed while it still drips
+            assert await dripping[0].read() == b""
+        assert b" 408 " in (await slow[0].read()).splitlines()[0]
+    dripper.cancel()
+    for _, writer in (silent, dripping, slow):
+        writer.close()
+
+
+@pytest.fixture
+def few_descriptors(start: Start, tmp_path: Path) -> Sample:
+    """The sample with 200 descriptors."""
+    program = tmp_path / "few.py"
+    program.write_text(
+        "import resource, runpy\nresource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
+    )
+    return start(program=program)
+
+
+async def test_silent_connections_keep_nobody_from_being_answered(few_descriptors: Sample) -> None:
+    host, port = few_descriptors.address.split(":")
+    with _crowd(host, int(port), 500):
+        for _ in range(20):
+            async with asyncio.timeout(1):
+                assert await ask(few_descriptors, "POST", "/-/reload") == 200
+        text = (await few_descriptors.ask("/metrics")).text
+        assert sum(1 for _ in Path(f"/proc/{few_descriptors.child.process.pid}/fd").iterdir()) < 200 - 40
+    assert 'deploywatch_http_connections_closed_total{reason="silent"}' in text
+    assert "Too many open files" not in few_descriptors.child.log.read_text()
+
+
+def test_descriptors_are_kept_for_our_own_work() -> None:
+    assert [limit_of(number) for number in (64, 200, 1024, 1_000_000)] == [16, 96, 920, 1000]
+
+
+class _crowd:  # noqa: N801 - used as a function
+    """Connections that say nothing."""
+
+    def __init__(self, host: str, port: int, number: int) -> None:
+        self._where, self._number = (host, port), number
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        self._sockets = [socket.create_connection(self._where, timeout=20) for _ in range(self._number)]
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._sockets:
+            connection.close()
+
+
+def _memory(sample: Sample) -> int:
+    """Resident memory of the server's process in KiB."""
+    status = Path(f"/proc/{sample.child.process.pid}/status").read_text()
+    return int(next(row for row in status.splitlines() if row.startswith("VmRSS")).split()[1])
