@@ -25,7 +25,7 @@ _BACKLOG = 1024
 
 
 def limit_of(descriptors: int) -> int:
-    """How many connections fit beside the descriptors that our own work needs: a quarter of all, where there are few."""
+    """How many connections fit beside the descriptors that our own work needs; a quarter where there are few."""
     return min(MOST, max(descriptors - _RESERVED - _AT_ONCE, descriptors // 4, 1))
 
 

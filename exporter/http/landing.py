@@ -44,8 +44,6 @@ _PROBES = (
 )
 _RESULTS = ("Result", "Probe", "Kind", "Status", "Reason", "Response time", "Began")
 
-_DIGITS = 18
-
 
 class Landing:
     """Shows the board and the history in a browser."""
@@ -102,11 +100,10 @@ class Landing:
         return [*old, html.element("p", title, class_="unhealthy"), html.element("ul", *shown, id="not-probed")]
 
     async def _one(self, request: web.Request) -> web.Response:
-        text = request.match_info["number"]
-        # Python itself refuses to read thousands of digits.
-        entry = self._board.history.find(int(text)) if len(text) <= _DIGITS else None
+        number = int(request.match_info["number"])
+        entry = self._board.history.find(number)
         if entry is None:
-            gone = html.element("p", f"Result {text[:_DIGITS]} is not kept any more, or has not been yet.")
+            gone = html.element("p", f"Result {number} is not kept any more, or has not been yet.")
             return html.page("No such result", html.element("h1", "No such result"), gone, _back(), status=404)
         title = f"{'/'.join(entry.name)}: {'succeeded' if entry.result.success else 'failed'}"
         return html.page(

@@ -143,8 +143,8 @@ def compose(message: Message, settings: EmailSettings, *, reference: str | None,
     The Message-ID is the message's own, so that a mail sent twice after a crash is one mail to most servers.
     """
     mail = EmailMessage(policy=_POLICY)
-    severity = line(message.incident.severity, 20)
-    mail["Subject"] = cut(f"[{severity}] {line(message.title, SUBJECT_LIMIT)}", SUBJECT_LIMIT)
+    severity = _plain(line(message.incident.severity, 20))
+    mail["Subject"] = cut(f"[{severity}] {_plain(line(message.title, SUBJECT_LIMIT))}", SUBJECT_LIMIT)
     mail["From"] = _people("From", settings.sender)
     mail["To"] = _people("To", *settings.recipients)
     mail["Date"] = at
@@ -159,6 +159,11 @@ def compose(message: Message, settings: EmailSettings, *, reference: str | None,
     mail.attach(_part("plain", _text(message)))
     mail.attach(_part("html", _html(message)))
     return mail
+
+
+def _plain(text: str) -> str:
+    """Text of others in a header: `=?` begins an encoded word, which some libraries read, line ends and all."""
+    return text.replace("=?", "= ?")
 
 
 def _part(subtype: str, text: str) -> EmailMessage:

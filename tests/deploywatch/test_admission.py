@@ -43,7 +43,7 @@ async def ask(sample: Sample, method: str, path: str, body: bytes | None = None,
 )
 async def test_a_page_of_another_origin_changes_nothing(start: Start, headers: dict[str, str]) -> None:
     sample = start()
-    assert await ask(sample, "POST", "/-/reload", **headers) == 403
+    assert await ask(sample, "POST", "/-/reload", None, **headers) == 403
     assert not (sample.folder / "reloaded").exists()
 
 
@@ -56,7 +56,7 @@ async def test_our_own_pages_and_programs_change_things(start: Start) -> None:
         {"Sec_Fetch_Site": "same-origin", "Origin": ours},
         {"Sec_Fetch_Site": "none"},
     ):
-        assert await ask(sample, "POST", "/-/reload", **headers) == 200
+        assert await ask(sample, "POST", "/-/reload", None, **headers) == 200
 
 
 async def test_a_name_that_was_made_to_point_here_is_not_served(start: Start) -> None:
@@ -146,7 +146,7 @@ async def test_silent_connections_keep_nobody_from_being_answered(few_descriptor
             async with asyncio.timeout(1):
                 assert await ask(few_descriptors, "POST", "/-/reload") == 200
         text = (await few_descriptors.ask("/metrics")).text
-        assert sum(1 for _ in Path(f"/proc/{few_descriptors.child.process.pid}/fd").iterdir()) < 200 - 40
+        assert _descriptors(few_descriptors) < 200 - 40
     assert 'deploywatch_http_connections_closed_total{reason="silent"}' in text
     assert "Too many open files" not in few_descriptors.child.log.read_text()
 
@@ -168,6 +168,11 @@ class _crowd:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         for connection in self._sockets:
             connection.close()
+
+
+def _descriptors(sample: Sample) -> int:
+    """How many descriptors the server's process has open."""
+    return sum(1 for _ in Path(f"/proc/{sample.child.process.pid}/fd").iterdir())
 
 
 def _memory(sample: Sample) -> int:

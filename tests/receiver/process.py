@@ -21,7 +21,8 @@ from deploywatch.demo.processes import Child, Processes, wait_until
 
 def ask(url: str, data: bytes | None = None, *, method: str | None = None) -> tuple[int, str]:
     """Status and text of one request; status 0 when nobody answers."""
-    request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - always http on loopback
+    headers = {"Content-Type": "application/json"} if data else {}
+    request = urllib.request.Request(url, data=data, method=method, headers=headers)  # noqa: S310 - always http on loopback
     try:
         with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
             return answer.status, answer.read().decode()

@@ -272,3 +272,22 @@ async def test_no_server_is_a_connection_failure(served: Serving) -> None:
 def test_the_port_follows_from_the_security_when_left_out(smtp: str, security: str, host: str, port: int) -> None:
     settings = _settings(smtp=smtp, security=security)
     assert (settings.host, settings.port) == (host, port)
+
+
+def test_nothing_that_an_alert_says_begins_an_encoded_word_a_header_or_a_line() -> None:
+    attack = "=?utf-8?q?=0D=0AFrom:_boss@example.com=0D=0A=0D=0Apay?= \r\nBcc: x@example.com ="
+    hostile = message()
+    words = replace(hostile.incident, severity=attack)
+    for attacked in (
+        replace(hostile, title=attack),
+        replace(hostile, incident=words),
+        replace(hostile, title="=" * 80),
+    ):
+        source = email.compose(attacked, _settings(), reference=None, at=NOW).as_bytes()
+        head = source.replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode()
+        names = [row.partition(":")[0] for row in head.split("\n") if row[0] not in " \t"]
+        plain = email.compose(message(), _settings(), reference=None, at=NOW)
+        assert sorted(names) == sorted(plain.keys())
+        parsed = message_from_string(source.decode(), policy=policy.default)
+        assert "boss" not in str(parsed["From"])
+        assert "\n" not in str(parsed["Subject"])

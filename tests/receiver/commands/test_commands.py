@@ -313,3 +313,24 @@ def test_a_template_that_fails_with_an_alert_is_a_fault_of_the_config(run: Run, 
 def test_a_config_that_is_not_there_exits_with_2(run: Run) -> None:
     ran = run("receiver", "--config.file", "/no/such/file.yml", "--config.check")
     assert (ran.code, ran.err) == (2, "deploywatch: /no/such/file.yml: cannot be read: No such file or directory\n")
+
+
+def test_the_terminal_gets_text_whatever_people_write(run: Run, incident: int) -> None:
+    hostile = "queue of [/var/log] full \x1b[31m\x1b]52;c;ZXZpbA==\x07 \u202eevil\n  00:00:00  resolved  forged  (ann)"
+    forger = "ann\n  00:00:00  forged  (boss)"
+    run("incidents", "comment", str(incident), hostile, "--by", forger)
+    run("deployments", "start", "[/red]\x1b[2J", "--environment", "[bold]x", "--version", "[/v]", "--deployer", forger)
+    shown = [
+        run("incidents", "show", str(incident)),
+        run("incidents", "list"),
+        run("deployments", "list"),
+        run("audit"),
+        run("oncall"),
+        run("maintenance", "list"),
+    ]
+    for ran in shown:
+        assert ran.code == 0, ran
+        assert not {"\x1b", "\x07", "\u202e"} & set(ran.out)
+        assert not any(row.strip().startswith("00:00:00") for row in ran.out.splitlines())
+    assert "[/var/log] full" in shown[0].out
+    assert "[/v]" in shown[2].out

@@ -43,7 +43,7 @@ def listen(tmp_path: Path) -> Iterator[Listen]:
 
 async def deliver(real: RealReceiver, *, authorization: str = "", tls: ssl.SSLContext | None = None) -> int:
     """The status of one webhook."""
-    headers = {"Authorization": authorization} if authorization else {}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": authorization} if authorization else {})
     url = f"{'https' if tls else 'http'}://127.0.0.1:{real.port}{WEBHOOK}"
     async with (
         aiohttp.ClientSession() as session,
