@@ -17,6 +17,7 @@ from deploywatch import conventions, logs
 from deploywatch.admission import admission, no_hosts
 from deploywatch.connections import HEAD_SECONDS, Connections, Site
 from deploywatch.errors import DeploywatchError
+from deploywatch.scopes import Scope, needs
 from deploywatch.webconfig import Access, Loaded, guard
 
 log = logs.get("serving")
@@ -69,9 +70,9 @@ class Server:
             self._connections.middleware(lambda request: self.access.required and request.path in open_paths),
         )
         self.app = web.Application(middlewares=middlewares, client_max_size=self.max_body)
-        self.app.router.add_get(HEALTHY, self._healthy)
-        self.app.router.add_get(READY, self._ready)
-        self.app.router.add_post(RELOAD, self._reload)
+        needs(Scope.READ, self.app.router.add_get(HEALTHY, self._healthy))
+        needs(Scope.READ, self.app.router.add_get(READY, self._ready))
+        needs(Scope.ADMIN, self.app.router.add_post(RELOAD, self._reload))
         self._reloaded = Gauge(
             conventions.CONFIG_RELOADED,
             "Whether the last configuration reload was successful.",

@@ -9,21 +9,24 @@ import hmac
 import os
 import re
 import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import bcrypt
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import Field, field_validator, model_validator
 
-from deploywatch import config
+from deploywatch import config, logs
 from deploywatch.config import RelativePath, Settings
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError
+from deploywatch.scopes import ALL_SCOPES, IDENTITY, Identity, Scope, needed
 from deploywatch.secrets import Secret
+
+log = logs.get("web")
 
 USER = web.RequestKey("user", str)
 """In a request that bore good credentials with a user's name: that name."""
@@ -64,6 +67,28 @@ class HttpServer(Settings):
     headers: dict[str, str] = Field(default_factory=dict)
 
 
+class Credential(Settings):
+    """What one who shows a token, a user's password or a client certificate of this name may do.
+
+    Their alerts get the `labels`. Without `name`, a token names nobody.
+    """
+
+    name: str = ""
+    token: Secret | None = None
+    token_file: RelativePath | None = None
+    user: str | None = None
+    certificate: str | None = None
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = (self.token, self.token_file, self.user, self.certificate)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("give exactly one of token, token_file, user and certificate")
+        return self
+
+
 class WebConfig(Settings):
     """Who may talk to a server, and how; empty means plain HTTP, open to all who reach the port."""
 
@@ -72,6 +97,27 @@ class WebConfig(Settings):
     basic_auth_users: dict[str, Secret] = Field(default_factory=dict)
     bearer_tokens: tuple[Secret, ...] = ()
     bearer_token_files: tuple[RelativePath, ...] = ()
+    credentials: tuple[Credential, ...] = ()
+
+    @model_validator(mode="after")
+    def _users_have_passwords(self) -> Self:
+        for credential in self.credentials:
+            if credential.user is not None and credential.user not in self.basic_auth_users:
+                raise ValueError(f"credentials: the user {credential.user!r} has no password in basic_auth_users")
+            if credential.certificate is not None and not (
+                self.tls_server_config and self.tls_server_config.client_ca_file
+            ):
+                raise ValueError("credentials: a certificate needs a client_ca_file in tls_server_config")
+        return self
+
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """Which entries may do everything, as exporter-toolkit's file means them."""
+        narrow = {credential.user for credential in self.credentials}
+        users = tuple(f"basic_auth_users.{user}" for user in self.basic_auth_users if user not in narrow)
+        tokens = ("bearer_tokens",) if self.bearer_tokens else ()
+        files = ("bearer_token_files",) if self.bearer_token_files else ()
+        return (*tokens, *files, *users)
 
     @field_validator("basic_auth_users")
     @classmethod
@@ -90,13 +136,14 @@ class Loaded:
 
     settings: WebConfig
     tokens: tuple[bytes, ...] = ()
+    narrow: Mapping[bytes, Identity] = field(default_factory=dict)
     ssl: ssl.SSLContext | None = None
 
     @property
     def authenticates(self) -> bool:
         """Whether nobody is served who does not show a token, a password or a client certificate."""
         certificates = self.ssl is not None and self.ssl.verify_mode is ssl.CERT_REQUIRED
-        return bool(self.tokens or self.settings.basic_auth_users) or certificates
+        return bool(self.tokens or self.narrow or self.settings.basic_auth_users) or certificates
 
 
 class Access:
@@ -124,7 +171,10 @@ class Access:
         document = config.read_file(self._path, os.environ)
         settings = config.build(document, WebConfig, base=self._path.parent)
         loaded = Loaded(
-            settings, tuple(_tokens(settings, document)), _ssl_context(settings.tls_server_config, document)
+            settings,
+            tuple(_tokens(settings, document)),
+            dict(_narrow_tokens(settings, document)),
+            _ssl_context(settings.tls_server_config, document),
         )
         if self._listening and _fixed(self.loaded.settings) != _fixed(settings):
             document.report(
@@ -143,7 +193,17 @@ class Access:
         self._tokens = loaded.tokens
         users = loaded.settings.basic_auth_users
         self._users = {user: hashed.get_secret_value().encode() for user, hashed in users.items()}
+        self._narrow = loaded.narrow
+        self._by_user = _identities("password", ((one.user, one) for one in loaded.settings.credentials))
+        self._by_certificate = _identities(
+            "certificate", ((one.certificate, one) for one in loaded.settings.credentials)
+        )
         self._verified.clear()
+        if loaded.settings.wide:
+            log.warning(
+                "these may do everything; narrow them with credentials: [{token_file: …, scopes: [webhook]}]",
+                entries=", ".join(loaded.settings.wide),
+            )
 
     def _serve_latest(self, connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         # The listening socket holds the first context; each new connection is given the newest.
@@ -153,16 +213,46 @@ class Access:
     @property
     def required(self) -> bool:
         """Whether a caller must show credentials."""
-        return bool(self._tokens or self._users)
+        return bool(self._tokens or self._narrow or self._users)
 
     async def allows(self, authorization: str) -> bool:
-        """Whether this Authorization header is good; a bcrypt check runs in a thread, and once for the same header."""
+        """Whether this Authorization header is good."""
+        return await self.identify(authorization) is not None
+
+    async def identify(self, authorization: str) -> Identity | None:
+        """Who shows this Authorization header; None when it is not good."""
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "bearer":
-            given = value.strip().encode(errors="surrogateescape")
-            return any(hmac.compare_digest(given, token) for token in self._tokens)
-        if scheme.lower() != "basic":
-            return False
+            return self._bearer(value.strip().encode(errors="surrogateescape"))
+        if scheme.lower() != "basic" or not await self._password(value):
+            return None
+        user = _user(authorization)
+        return self._by_user.get(user, Identity(user, "password"))
+
+    def certified(self, request: web.Request) -> Identity:
+        """Who asks where nobody needs to show a token or a password: the one that the client certificate names."""
+        transport = request.transport
+        certificate = transport.get_extra_info("peercert") if transport else None
+        if not certificate:
+            return Identity()
+        names = _names(certificate)
+        for name in names:
+            if name in self._by_certificate:
+                return self._by_certificate[name]
+        # Where certificates are named, one that is not may do nothing.
+        scopes = frozenset[Scope]() if self._by_certificate else ALL_SCOPES
+        return Identity(names[0] if names else "", "certificate", scopes)
+
+    def _bearer(self, given: bytes) -> Identity | None:
+        # All are compared, so that the time taken does not say which one is alike.
+        narrow = [who for token, who in self._narrow.items() if hmac.compare_digest(given, token)]
+        wide = [token for token in self._tokens if hmac.compare_digest(given, token)]
+        if narrow:
+            return narrow[0]
+        return Identity(kind="token") if wide else None
+
+    async def _password(self, value: str) -> bool:
+        """Whether a user's password is good; a bcrypt check runs in a thread, and once for the same header."""
         seen = hashlib.sha256(value.encode(errors="surrogateescape")).digest()
         if seen in self._verified:
             return True
@@ -187,12 +277,18 @@ def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         guarded = access.required and request.path not in open_paths
         authorization = request.headers.get("Authorization", "")
-        if guarded and not await access.allows(authorization):
+        identity = await access.identify(authorization) if guarded else access.certified(request)
+        if identity is None:
             challenge = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
             text = "credentials are missing or wrong\n"
             return web.Response(status=401, text=text, headers={**access.headers, **challenge})
-        if guarded and (user := _user(authorization)):
-            request[USER] = user
+        request[IDENTITY] = identity
+        if identity.verified:
+            request[USER] = identity.name
+        scope = needed(request.match_info.route) if request.path not in open_paths else None
+        if scope is not None and scope not in identity.scopes:
+            text = f"this credential may not do this: it needs the scope {scope}\n"
+            return web.Response(status=403, text=text, headers=access.headers)
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -216,6 +312,39 @@ def _check(password: bytes, hashed: bytes) -> bool:
         return bcrypt.checkpw(password, hashed)
     except ValueError:
         return False
+
+
+def _identities(kind: str, named: Iterable[tuple[str | None, Credential]]) -> dict[str, Identity]:
+    return {name: _identity(credential, kind, name) for name, credential in named if name is not None}
+
+
+def _identity(credential: Credential, kind: str, name: str) -> Identity:
+    return Identity(credential.name or name, kind, frozenset(credential.scopes), credential.labels)
+
+
+def _names(certificate: Mapping[str, Any]) -> list[str]:
+    """The names of a verified client certificate: its common name, then the alternative ones."""
+    common = [value for parts in certificate.get("subject", ()) for key, value in parts if key == "commonName"]
+    return [*common, *(value for _, value in certificate.get("subjectAltName", ()))]
+
+
+def _narrow_tokens(settings: WebConfig, document: Document) -> Iterator[tuple[bytes, Identity]]:
+    """The tokens that say what they are good for; one that is empty, or stands elsewhere too, is refused."""
+    known = {token.get_secret_value().encode() for token in settings.bearer_tokens}
+    for position, credential in enumerate(settings.credentials):
+        place = ("credentials", position)
+        if credential.token_file is not None:
+            token = _content(credential.token_file, document, (*place, "token_file")).strip()
+        elif credential.token is not None:
+            token = credential.token.get_secret_value().encode()
+        else:
+            continue
+        if not token and not document.problems:
+            document.report(place, "the token is empty; write one, or take the entry out")
+        if token in known:
+            document.report(place, "the token stands in another entry too; give each credential its own")
+        known.add(token)
+        yield token, _identity(credential, "token", "")
 
 
 def _tokens(settings: WebConfig, document: Document) -> Iterator[bytes]:

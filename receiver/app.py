@@ -49,6 +49,7 @@ from deploywatch.receiver.settings.config import ReceiverConfig, load
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever
+from deploywatch.scopes import Scope, needs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 
@@ -110,12 +111,15 @@ class Receiver:
 
     def _add_routes(self, app: web.Application) -> None:
         endpoint = webhook.Endpoint(self._context, self.intake, self._counters)
-        app.router.add_post("/webhook/alertmanager", endpoint.__call__)
-        app.router.add_post("/webhook/alertmanager/", endpoint.__call__)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/config", self._config)
+        needs(Scope.WEBHOOK, app.router.add_post("/webhook/alertmanager", endpoint.__call__))
+        needs(Scope.WEBHOOK, app.router.add_post("/webhook/alertmanager/", endpoint.__call__))
+        needs(Scope.READ, app.router.add_get("/metrics", self._metrics))
+        needs(Scope.ADMIN, app.router.add_get("/config", self._config))
         Pages(self._context).add_to(app)
-        app.router.add_post(slack_buttons.PATH, SlackButtons(self._context, queued=self.worker.wake).__call__)
+        needs(
+            Scope.RESPOND,
+            app.router.add_post(slack_buttons.PATH, SlackButtons(self._context, queued=self.worker.wake).__call__),
+        )
         api.add_to(app, self._context, queued=self.worker.wake)
 
     async def _working(self, _: web.Application) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from deploywatch.config import redacted
 from deploywatch.exporter.exporter import Exporter
+from deploywatch.scopes import Scope, needs
 
 
 class ConfigRoute:
@@ -21,7 +22,7 @@ class ConfigRoute:
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
-        app.router.add_get("/config", self._config)
+        needs(Scope.ADMIN, app.router.add_get("/config", self._config))
 
     async def _config(self, request: web.Request) -> web.Response:
         shown = redacted(self._exporter.settings)

@@ -18,6 +18,7 @@ from deploywatch.exporter.results import Reason, Result, iso
 from deploywatch.exporter.schedule import GoneError
 from deploywatch.exporter.settings.selection import INTEGRATION
 from deploywatch.quantity import parse_duration
+from deploywatch.scopes import Scope, needs
 
 DEADLINE = 10.0
 """Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""
@@ -38,13 +39,13 @@ class HealthRoutes:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
-        app.router.add_get("/health", self._whole)
-        app.router.add_get("/health/live", self._live)
-        app.router.add_get("/health/ready", self._ready)
-        app.router.add_get("/health/services/{service}", self._service)
-        app.router.add_get("/health/database", self._kind("postgres", _tenants))
-        app.router.add_get("/health/redis", self._kind("redis", _ping_time))
-        app.router.add_get("/health/integrations", self._integrations)
+        needs(Scope.READ, app.router.add_get("/health", self._whole))
+        needs(Scope.READ, app.router.add_get("/health/live", self._live))
+        needs(Scope.READ, app.router.add_get("/health/ready", self._ready))
+        needs(Scope.READ, app.router.add_get("/health/services/{service}", self._service))
+        needs(Scope.READ, app.router.add_get("/health/database", self._kind("postgres", _tenants)))
+        needs(Scope.READ, app.router.add_get("/health/redis", self._kind("redis", _ping_time)))
+        needs(Scope.READ, app.router.add_get("/health/integrations", self._integrations))
 
     async def _whole(self, request: web.Request) -> web.Response:
         environment = request.query.get("environment")

@@ -15,6 +15,7 @@ from deploywatch.exporter.health import ProbeHealth, Status
 from deploywatch.exporter.http.probe_route import told
 from deploywatch.exporter.results import iso
 from deploywatch.html import Markup, Text
+from deploywatch.scopes import Scope, needs
 from deploywatch.watched_files import WATCHED
 
 MOST_ROWS = 500
@@ -54,8 +55,8 @@ class Landing:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
-        app.router.add_get("/", self._all)
-        app.router.add_get(r"/results/{number:\d{1,18}}", self._one)
+        needs(Scope.READ, app.router.add_get("/", self._all))
+        needs(Scope.READ, app.router.add_get(r"/results/{number:\d{1,18}}", self._one))
 
     async def _all(self, request: web.Request) -> web.Response:
         probes = [

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.exposition import Format, negotiate
+from deploywatch.scopes import Scope, needs
 
 _FAST = 1
 _GZIP = 31  # zlib's word for gzip, with the largest window
@@ -26,7 +27,7 @@ class MetricsRoute:
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
-        app.router.add_get("/metrics", self._metrics)
+        needs(Scope.READ, app.router.add_get("/metrics", self._metrics))
 
     async def _metrics(self, request: web.Request) -> web.Response:
         format_ = negotiate(request.headers.get("Accept", ""))

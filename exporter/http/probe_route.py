@@ -18,6 +18,7 @@ from deploywatch.exporter.probes import AnyProbe
 from deploywatch.exporter.probing import run
 from deploywatch.exporter.results import Result, Sample
 from deploywatch.exporter.settings.modules import Module, TargetError
+from deploywatch.scopes import Scope, needs
 from deploywatch.secrets import redact_url
 
 DEFAULT_MODULE = "http_2xx"
@@ -47,7 +48,7 @@ class ProbeRoute:
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
-        app.router.add_get("/probe", self._probe)
+        needs(Scope.READ, app.router.add_get("/probe", self._probe))
 
     async def _probe(self, request: web.Request) -> web.Response:
         try:

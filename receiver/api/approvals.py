@@ -19,6 +19,7 @@ from deploywatch.receiver.api.serializers import actions_json, approval_json
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.store.schema import attachments
+from deploywatch.scopes import Scope
 
 _NAME_LIMIT = 200
 
@@ -49,14 +50,22 @@ class Approvals:
         page = approval.PAGE.removeprefix(PREFIX)
         signed = ("id", "answer", "expires", "signature")
         return (
-            Route("POST", "/incidents/{id}/approve", self.approve, body=Answer, answer=ApprovalAnswer),
-            Route("POST", "/incidents/{id}/reject", self.reject, body=Answer, answer=ApprovalAnswer),
-            Route("POST", "/incidents/{id}/rollback", self.ask_for, body=Answer, status=202, answer=AskedAnswer),
-            Route("GET", "/incidents/{id}/actions", self.actions, answer=ActionsAnswer),
-            Route("GET", "/attachments/{id}", self.attachment, media="*/*"),
-            Route("POST", "/rollbacks/allow", self.allow, body=Allowed, answer=AllowedAnswer),
-            Route("GET", page, self.page, query=signed, media="text/html"),
-            Route("POST", page, self.answer_page, query=signed, media="text/html"),
+            Route("POST", "/incidents/{id}/approve", Scope.APPROVE, self.approve, body=Answer, answer=ApprovalAnswer),
+            Route("POST", "/incidents/{id}/reject", Scope.APPROVE, self.reject, body=Answer, answer=ApprovalAnswer),
+            Route(
+                "POST",
+                "/incidents/{id}/rollback",
+                Scope.APPROVE,
+                self.ask_for,
+                body=Answer,
+                status=202,
+                answer=AskedAnswer,
+            ),
+            Route("GET", "/incidents/{id}/actions", Scope.READ, self.actions, answer=ActionsAnswer),
+            Route("GET", "/attachments/{id}", Scope.READ, self.attachment, media="*/*"),
+            Route("POST", "/rollbacks/allow", Scope.APPROVE, self.allow, body=Allowed, answer=AllowedAnswer),
+            Route("GET", page, Scope.APPROVE, self.page, query=signed, media="text/html"),
+            Route("POST", page, Scope.APPROVE, self.answer_page, query=signed, media="text/html"),
         )
 
     async def approve(self, request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from deploywatch.receiver.api.routing import Route, limit
 from deploywatch.receiver.api.schemas import AuditAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.lifecycle import audit
+from deploywatch.scopes import Scope
 
 
 class Audit:
@@ -21,7 +22,7 @@ class Audit:
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
         narrow = ("incident", "who", "limit")
-        return (Route("GET", "/audit", self.audit, query=narrow, answer=list[AuditAnswer]),)
+        return (Route("GET", "/audit", Scope.READ, self.audit, query=narrow, answer=list[AuditAnswer]),)
 
     async def audit(self, request: web.Request) -> web.Response:
         """List changes by people, the newest first; `?incident=` and `?who=` narrow it."""

@@ -19,6 +19,7 @@ from deploywatch.receiver.api.schemas import DeploymentAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce, ledger, records
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
+from deploywatch.scopes import Scope
 
 _LONGEST_SECONDS = 366 * 86400
 _CLOCKS_DIFFER = timedelta(hours=1)
@@ -72,10 +73,18 @@ class Deployments:
         """Every route."""
         narrow, answer = ("service", "environment", "limit"), DeploymentAnswer
         return (
-            Route("GET", "/deployments", self.deployments, query=narrow, answer=list[DeploymentAnswer]),
-            Route("POST", "/deployments", self.deployment_started, body=NewDeployment, status=201, answer=answer),
-            Route("GET", "/deployments/{id}", self.deployment, answer=answer),
-            Route("PATCH", "/deployments/{id}", self.deployment_finished, body=Finish, answer=answer),
+            Route("GET", "/deployments", Scope.READ, self.deployments, query=narrow, answer=list[DeploymentAnswer]),
+            Route(
+                "POST",
+                "/deployments",
+                Scope.DEPLOY,
+                self.deployment_started,
+                body=NewDeployment,
+                status=201,
+                answer=answer,
+            ),
+            Route("GET", "/deployments/{id}", Scope.READ, self.deployment, answer=answer),
+            Route("PATCH", "/deployments/{id}", Scope.DEPLOY, self.deployment_finished, body=Finish, answer=answer),
         )
 
     async def deployments(self, request: web.Request) -> web.Response:

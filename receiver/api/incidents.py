@@ -23,6 +23,7 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
+from deploywatch.scopes import Scope
 
 P = TypeVar("P", bound="Person")
 
@@ -79,17 +80,17 @@ class Incidents:
         """Every route."""
         narrow, answer = ("status", "severity", "service", "environment", "limit"), IncidentAnswer
         return (
-            Route("GET", "/incidents", self.incidents, query=narrow, answer=list[IncidentAnswer]),
-            Route("GET", "/incidents/{id}", self.incident, answer=WholeIncidentAnswer),
-            Route("GET", "/incidents/{id}/postmortem", self.postmortem, media="text/markdown"),
-            Route("POST", "/incidents/{id}/acknowledge", self.acknowledge, body=Person, answer=answer),
-            Route("POST", "/incidents/{id}/resolve", self.resolve, body=Person, answer=answer),
-            Route("POST", "/incidents/{id}/comment", self.comment, body=Comment, answer=answer),
-            Route("POST", "/incidents/{id}/commander", self.commander, body=Commander, answer=answer),
-            Route("POST", "/incidents/{id}/mitigate", self.mitigate, body=Mitigation, answer=answer),
-            Route("POST", "/incidents/{id}/update", self.update, body=StatusUpdate, answer=answer),
-            Route("POST", "/incidents/{id}/review", self.review, body=Person, answer=answer),
-            Route("POST", "/incidents/{id}/check", self.check, body=Tick, answer=CheckAnswer),
+            Route("GET", "/incidents", Scope.READ, self.incidents, query=narrow, answer=list[IncidentAnswer]),
+            Route("GET", "/incidents/{id}", Scope.READ, self.incident, answer=WholeIncidentAnswer),
+            Route("GET", "/incidents/{id}/postmortem", Scope.READ, self.postmortem, media="text/markdown"),
+            Route("POST", "/incidents/{id}/acknowledge", Scope.RESPOND, self.acknowledge, body=Person, answer=answer),
+            Route("POST", "/incidents/{id}/resolve", Scope.RESPOND, self.resolve, body=Person, answer=answer),
+            Route("POST", "/incidents/{id}/comment", Scope.RESPOND, self.comment, body=Comment, answer=answer),
+            Route("POST", "/incidents/{id}/commander", Scope.RESPOND, self.commander, body=Commander, answer=answer),
+            Route("POST", "/incidents/{id}/mitigate", Scope.RESPOND, self.mitigate, body=Mitigation, answer=answer),
+            Route("POST", "/incidents/{id}/update", Scope.RESPOND, self.update, body=StatusUpdate, answer=answer),
+            Route("POST", "/incidents/{id}/review", Scope.RESPOND, self.review, body=Person, answer=answer),
+            Route("POST", "/incidents/{id}/check", Scope.RESPOND, self.check, body=Tick, answer=CheckAnswer),
         )
 
     async def incidents(self, request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from deploywatch.receiver.api.schemas import WindowAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.suppression import holding, maintenance
 from deploywatch.receiver.suppression.windows import Window
+from deploywatch.scopes import Scope
 
 _LONGEST = timedelta(days=31)
 
@@ -77,9 +78,9 @@ class Maintenance:
         """Every route."""
         window = WindowAnswer
         return (
-            Route("GET", "/maintenance", self.windows, answer=list[WindowAnswer]),
-            Route("POST", "/maintenance", self.start, body=NewWindow, status=201, answer=window),
-            Route("POST", "/maintenance/{id}/end", self.end, body=EndWindow, answer=window),
+            Route("GET", "/maintenance", Scope.READ, self.windows, answer=list[WindowAnswer]),
+            Route("POST", "/maintenance", Scope.RESPOND, self.start, body=NewWindow, status=201, answer=window),
+            Route("POST", "/maintenance/{id}/end", Scope.RESPOND, self.end, body=EndWindow, answer=window),
         )
 
     async def windows(self, _: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ from deploywatch.receiver.api.schemas import DutyAnswer, OnCallAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation.on_call import Duty, on_call
 from deploywatch.receiver.settings.on_call import Schedule
+from deploywatch.scopes import Scope
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
 _YEARS = range(1971, 9000)
@@ -26,7 +27,7 @@ class OnCall:
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
-        return (Route("GET", "/oncall", self.oncall, query=("at",), answer=OnCallAnswer),)
+        return (Route("GET", "/oncall", Scope.READ, self.oncall, query=("at",), answer=OnCallAnswer),)
 
     async def oncall(self, request: web.Request) -> web.Response:
         """Who is on call now, or at the time `?at=` (ISO 8601 with its zone)."""

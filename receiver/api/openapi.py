@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from deploywatch import __version__
 from deploywatch.receiver.api.routing import PREFIX, Route
+from deploywatch.scopes import Scope
 
 PATH = "/openapi.json"
 
@@ -46,7 +47,7 @@ class Documented:
     """Serves the document of all routes, its own among them."""
 
     def __init__(self, others: Sequence[Route]) -> None:
-        own = Route("GET", PATH, self.openapi, answer=dict[str, Any])
+        own = Route("GET", PATH, Scope.READ, self.openapi, answer=dict[str, Any])
         self.routes = (*others, own)
         self._text = text(self.routes)
 

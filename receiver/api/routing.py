@@ -14,6 +14,7 @@ from pydantic import BaseModel, StringConstraints
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
 from deploywatch.receiver.store import StoreError, UnfitError
+from deploywatch.scopes import Scope, needs
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -32,12 +33,13 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 class Route:
     """One route below the prefix; the first line of the handler's docstring says what it does.
 
-    `{id}` in `path` is a number; `body` is the model that a request's JSON is read into; `query` names the
-    parameters that it knows; `answer` is the type of its JSON answer, `media` what kind of answer it is.
+    `{id}` in `path` is a number; who asks needs the `scope`; `body` is the model that a request's JSON is read into;
+    `query` names the parameters that it knows; `answer` is the type of its JSON answer, `media` what kind of answer it is.
     """
 
     method: str
     path: str
+    scope: Scope
     handler: Handler
     body: type[BaseModel] | None = None
     query: tuple[str, ...] = ()
@@ -50,7 +52,7 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
     """Register the routes; store trouble is 503, values that cannot be stored are 400."""
     for route in routes:
         path = PREFIX + route.path.replace("{id}", r"{id:\d+}")
-        app.router.add_route(route.method, path, guarded(route.handler))
+        needs(route.scope, app.router.add_route(route.method, path, guarded(route.handler)))
 
 
 async def read_body(request: web.Request, model: type[B]) -> B:

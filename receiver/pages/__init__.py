@@ -10,6 +10,7 @@ from deploywatch.receiver.api.serializers import actions_json, incident_json, wh
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.pages import incident_page, list_page
+from deploywatch.scopes import Scope, needs
 
 _MOST = 200
 
@@ -22,8 +23,8 @@ class Pages:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
-        app.router.add_get("/", guarded(self._listed))
-        app.router.add_get(store.PAGE.replace("{id}", r"{id:\d+}"), guarded(self._one))
+        needs(Scope.READ, app.router.add_get("/", guarded(self._listed)))
+        needs(Scope.READ, app.router.add_get(store.PAGE.replace("{id}", r"{id:\d+}"), guarded(self._one)))
 
     async def _listed(self, request: web.Request) -> web.Response:
         """The open incidents, or with `?status=all` the newest of all, the worst and the newest first."""

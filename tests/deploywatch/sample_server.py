@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from deploywatch import logs, options
 from deploywatch.errors import DeploywatchError
+from deploywatch.scopes import Scope, needs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 
@@ -41,9 +42,9 @@ def server(listen: str, access: Access, folder: Path, *, acts: bool) -> Server:
         return web.Response(body=generate_latest(sample.registry))
 
     sample = Server("sample", listen, access, CollectorRegistry(), ready, reload, frozenset({"/open"}), acts=acts)
-    sample.app.router.add_get("/slow", slow)
-    sample.app.router.add_get("/metrics", metrics)
-    sample.app.router.add_get("/open", metrics)
+    needs(Scope.READ, sample.app.router.add_get("/slow", slow))
+    needs(Scope.READ, sample.app.router.add_get("/metrics", metrics))
+    needs(Scope.READ, sample.app.router.add_get("/open", metrics))
     return sample
 
 

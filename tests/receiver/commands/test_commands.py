@@ -319,7 +319,8 @@ def test_the_terminal_gets_text_whatever_people_write(run: Run, incident: int) -
     hostile = "queue of [/var/log] full \x1b[31m\x1b]52;c;ZXZpbA==\x07 \u202eevil\n  00:00:00  resolved  forged  (ann)"
     forger = "ann\n  00:00:00  forged  (boss)"
     run("incidents", "comment", str(incident), hostile, "--by", forger)
-    run("deployments", "start", "[/red]\x1b[2J", "--environment", "[bold]x", "--version", "[/v]", "--deployer", forger)
+    where = ("--service", "[/red]\x1b[2J", "--environment", "[bold]x", "--version", "[/v]")
+    assert run("deployments", "start", *where, "--deployer", forger).code == 0
     shown = [
         run("incidents", "show", str(incident)),
         run("incidents", "list"),

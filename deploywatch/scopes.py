@@ -1,0 +1,69 @@
+"""What a credential may do, and who shows it; each route says beside itself what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute
+
+R = TypeVar("R", bound=AbstractRoute)
+
+
+class Scope(StrEnum):
+    """What may be done."""
+
+    WEBHOOK = "webhook"
+    DEPLOY = "deploy"
+    READ = "read"
+    RESPOND = "respond"
+    APPROVE = "approve"
+    ADMIN = "admin"
+
+
+ALL_SCOPES = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, as far as the server knows, and what they may do.
+
+    `name` is empty where a credential names nobody; `kind` says what was shown: `token`, `password`, `certificate`, or
+    `nobody` where none is needed. Alerts that come with it get its `labels`.
+    """
+
+    name: str = ""
+    kind: str = "nobody"
+    scopes: frozenset[Scope] = ALL_SCOPES
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the server knows the name by itself."""
+        return bool(self.name)
+
+
+IDENTITY = web.RequestKey("identity", Identity)
+"""In every request that was let in: who asks."""
+
+_NEEDED: WeakKeyDictionary[AbstractResource, dict[str, Scope]] = WeakKeyDictionary()
+
+
+def needs(scope: Scope, route: R) -> R:
+    """The route, which from now on is for those alone who have the scope."""
+    if route.resource is None:
+        raise ValueError(f"{route} has no path")
+    _NEEDED.setdefault(route.resource, {})[route.method] = scope
+    return route
+
+
+def needed(route: AbstractRoute) -> Scope | None:
+    """What a route needs: `admin` when it says nothing, None where there is no route at all."""
+    if route.resource is None:
+        return None
+    method = "GET" if route.method == "HEAD" else route.method
+    return _NEEDED.get(route.resource, {}).get(method, Scope.ADMIN)
