@@ -34,7 +34,8 @@ class Route:
     """One route below the prefix; the first line of the handler's docstring says what it does.
 
     `{id}` in `path` is a number; who asks needs the `scope`; `body` is the model that a request's JSON is read into;
-    `query` names the parameters that it knows; `answer` is the type of its JSON answer, `media` what kind of answer it is.
+    `query` names the parameters that it knows; `answer` is the type of its JSON answer, `media` what kind of answer it
+    is.
     """
 
     method: str

@@ -87,8 +87,8 @@ async def test_a_user_is_narrowed_and_alertmanager_s_alerts_get_its_labels(tmp_p
     ada, alertmanager = await access.identify(basic("ada", "lovelace")), await access.identify("Bearer s3cret")
     assert ada is not None
     assert alertmanager is not None
-    assert (ada.name, ada.scopes) == ("ada", {Scope.READ, Scope.RESPOND})
-    assert (alertmanager.name, alertmanager.scopes) == ("am", {Scope.WEBHOOK})
+    assert (ada.name, ada.scopes) == ("ada", frozenset({Scope.READ, Scope.RESPOND}))
+    assert (alertmanager.name, alertmanager.scopes) == ("am", frozenset({Scope.WEBHOOK}))
     assert alertmanager.labels == {"environment": "staging"}
     assert access.loaded.settings.wide == ()
 
@@ -98,7 +98,7 @@ async def test_exporter_toolkit_s_file_means_what_it_meant_and_is_warned_about(t
     access = Access(tmp_path / "web.yml")
     ada = await access.identify(basic("ada", "lovelace"))
     assert ada is not None
-    assert ada.scopes == set(Scope)
+    assert ada.scopes == frozenset(Scope)
     assert access.loaded.settings.wide == ("basic_auth_users.ada",)
 
 
