@@ -186,10 +186,13 @@ def _private(file: Path) -> None:
 
 
 def _sqlite_engine(url: URL, begin: str, *more: str, connections: int) -> Engine:
-    if url.database and url.database != ":memory:":
-        _private(Path(url.database))
     unbound = {"check_same_thread": False}  # a pool hands connections to one thread after another
     engine = create_engine(url, pool_size=connections, max_overflow=0, connect_args=unbound, **_JSON)
+
+    @event.listens_for(engine, "do_connect")
+    def before(*_: Any) -> None:
+        if url.database and url.database != ":memory:":
+            _private(Path(url.database))
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _: Any) -> None:

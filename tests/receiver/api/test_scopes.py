@@ -69,7 +69,7 @@ async def test_a_single_scope_opens_its_own_routes_only(scope: Scope, tmp_path: 
     for route, method, path in _routes(app):
         concrete = path.replace("{id}", "1")
         request = make_mocked_request(method, concrete, headers={"Authorization": f"Bearer {scope}-token"}, app=app)
-        request._match_info = await app.router.resolve(request)  # type: ignore[assignment] # as the server does
+        request._match_info = await app.router.resolve(request)  # as the server does
         answer = await middleware(request, handler)
         assert answer.status == (200 if needed(route) is scope else 403), (method, path)
     assert {identity.name for identity in reached if identity} <= {f"the {scope}"}

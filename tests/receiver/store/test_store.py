@@ -204,3 +204,19 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"x\.db cannot be opened: "):
         await store.open()
     await store.close()
+
+
+async def test_the_file_is_its_owner_s_alone_whatever_the_umask_and_the_mode_that_it_had(tmp_path: Path) -> None:
+    (tmp_path / "store.db").touch(0o644)
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    await store.open()
+    try:
+        modes = _modes(tmp_path)
+    finally:
+        await store.close()
+    assert set(modes.values()) == {0o600}
+    assert {"store.db", "store.db-wal", "store.db-shm"} <= set(modes)
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.glob("store.db*")}
