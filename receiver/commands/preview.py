@@ -23,7 +23,7 @@ from deploywatch.receiver.messages import (
 )
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.strategy import correlation, incident_type, target
+from deploywatch.receiver.settings.strategy import correlation, incident_type
 
 POSTMORTEM = "postmortem"
 """The name of the one that is no message."""
@@ -74,7 +74,7 @@ def _opened(file: Path, settings: ReceiverConfig, now: datetime) -> tuple[Incide
     """The incident that the alerts of the file would open, and the alerts as templates see them."""
     alerts = _alerts(file, now)
     first = alerts[0]
-    service, environment = target(first)
+    service, environment = settings.target(first)
     incident = Incident(
         id=1,
         service=service,
@@ -97,11 +97,13 @@ def _deployment(incident: Incident) -> DeploymentView:
 
 def _alerts(file: Path, now: datetime) -> tuple[Alert, ...]:
     try:
-        alerts = understand(file.read_bytes(), now).alerts
+        delivery = understand(file.read_bytes(), now)
     except OSError as error:
         raise ConfigError([Problem(str(file), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
     except RejectedError as error:
         raise ConfigError([Problem(str(file), 0, 0, "", str(error))]) from error
-    if not alerts:
+    if delivery.rejected:
+        raise ConfigError([Problem(str(file), 0, 0, "", fault) for fault in delivery.rejected])
+    if not delivery.alerts:
         raise ConfigError([Problem(str(file), 0, 0, "alerts", "is empty; give at least one alert")])
-    return alerts
+    return delivery.alerts

@@ -30,7 +30,7 @@ from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type, target
+from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type
 from deploywatch.receiver.store import insert_all
 from deploywatch.receiver.store.schema import deliveries
 
@@ -114,7 +114,7 @@ class Ingest:
                 incident_id = self._join(alert, severity, key, incident, decision)
             case Effect.ATTACH if cause is not None:
                 incident_id = cause.id
-                self._gather(cause.id, Kind.VICTIM, f"{alert.name} of {target(alert)[0]}")
+                self._gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
             case Effect.RESOLVE if incident_id is not None:
                 self._gather(incident_id, Kind.ALERT_RESOLVED, alert.name)
                 self.resolved.add(incident_id)
@@ -225,7 +225,7 @@ class Ingest:
         self.overtaken.clear()
 
     def _open(self, alert: Alert, severity: Severity, key: str) -> int:
-        service, environment = target(alert)
+        service, environment = self.settings.target(alert)
         incident = store.add(
             self.connection,
             Incident(
@@ -368,7 +368,7 @@ def _summed(tally: Counter[str], did: str) -> str:
 
 def _key(alert: Alert, settings: ReceiverConfig) -> str:
     """Where the alert belongs."""
-    return store.open_key(*target(alert), correlation(alert, settings.further_labels))
+    return store.open_key(*settings.target(alert), correlation(alert, settings.further_labels))
 
 
 def _cause_keys(alert: Alert, settings: ReceiverConfig) -> Iterator[str]:
@@ -377,7 +377,7 @@ def _cause_keys(alert: Alert, settings: ReceiverConfig) -> Iterator[str]:
     Of one service the incident with the alert's own further values, then the one that has none: it is about all of
     them. One with other values is another matter.
     """
-    (service, environment), own = target(alert), correlation(alert, settings.further_labels)
+    (service, environment), own = settings.target(alert), correlation(alert, settings.further_labels)
     for cause in causes(service, settings.dependencies):
         if own:
             yield store.open_key(cause, environment, own)

@@ -20,7 +20,7 @@ from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.actions import ActionSettings
 from deploywatch.receiver.settings.channels import ChannelSettings
 from deploywatch.receiver.settings.people import PeopleSettings
-from deploywatch.receiver.settings.strategy import Severity, StrategyTable
+from deploywatch.receiver.settings.strategy import Severity, StrategyTable, Targets
 from deploywatch.receiver.settings.upstream import Upstream
 from deploywatch.secrets import SecretUrl
 
@@ -73,7 +73,7 @@ class Notify(Settings):
     refused_again_after: Annotated[Duration, Field(gt=timedelta())] = _duration("15m")
 
 
-class ReceiverConfig(ActionSettings, PeopleSettings):
+class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
     """Everything that the receiver is told."""
 
     database: SecretUrl = Field(default="sqlite:///deploywatch.db", validate_default=True)

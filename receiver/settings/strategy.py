@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, get_args
+from fnmatch import translate
+from functools import cached_property
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
@@ -24,6 +27,28 @@ def _known(action: object) -> object:
     if action not in known:
         raise ValueError(f"{action!r} is no action{nearest(str(action), known)}")
     return action
+
+
+SERVICE_LABELS: Final = (
+    *(AlertLabel.SERVICE, "service.name", "service_name", "app", "app.kubernetes.io/name", "app_kubernetes_io_name"),
+    *("deployment", "statefulset", "daemonset", "cronjob", "job", "namespace"),
+)
+ENVIRONMENT_LABELS: Final = (
+    *(AlertLabel.ENVIRONMENT, "env", "deployment.environment.name", "deployment.environment"),
+    *("deployment_environment_name", "deployment_environment"),
+)
+EXPORTERS: Final = ("*kube-state-metrics", "*kubelet", "*cadvisor", "blackbox", "*blackbox-exporter")
+"""Services and jobs that measure others, as kube-prometheus-stack calls them."""
+
+
+def label_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of labels, which may have any character; ValueError for an empty one or one that is named twice."""
+    for name in names:
+        if not name.strip():
+            raise ValueError("an empty text is not a label's name")
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is named twice")
+    return names
 
 
 class Strategy(Settings):
@@ -164,12 +189,31 @@ def incident_type(alert: Alert) -> str:
     return alert.labels.get(AlertLabel.INCIDENT_TYPE) or alert.name
 
 
-def target(alert: Alert) -> tuple[str, str]:
-    """Service and environment that the alert is about, from the nearest labels that it has, cut to a sane length."""
-    labels = alert.labels
-    service = labels.get(AlertLabel.SERVICE) or labels.get("job") or alert.name
-    environment = labels.get(AlertLabel.ENVIRONMENT) or labels.get("env") or "default"
-    return service[:_NAME_LIMIT], environment[:_NAME_LIMIT]
+class Targets(Settings):
+    """Which labels say what an alert is about: the first that has a value; the defaults fit kube-prometheus-stack.
+
+    `service_ignore` are values, with `*` for anything, that name what measured and not what is measured.
+    """
+
+    service_from: Annotated[tuple[str, ...], AfterValidator(label_names)] = SERVICE_LABELS
+    service_ignore: tuple[str, ...] = EXPORTERS
+    environment_from: Annotated[tuple[str, ...], AfterValidator(label_names)] = ENVIRONMENT_LABELS
+
+    def target(self, alert: Alert) -> tuple[str, str]:
+        """Service and environment that the alert is about, cut to a sane length.
+
+        An ignored value counts where no other label says anything; then the alert's name, and `default`.
+        """
+        values = [value for name in self.service_from if (value := alert.labels.get(name, "").strip())]
+        service = next(
+            (value for value in values if not self._ignored.fullmatch(value)), values[0] if values else alert.name
+        )
+        environments = (alert.labels.get(name, "").strip() for name in self.environment_from)
+        return service[:_NAME_LIMIT], next(filter(None, environments), "default")[:_NAME_LIMIT]
+
+    @cached_property
+    def _ignored(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(translate, self.service_ignore)) or "(?!)")
 
 
 def correlation(alert: Alert, further: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from deploywatch.receiver.incidents.decide import Decision, Effect, Reason
 from deploywatch.receiver.settings import strategy
-from deploywatch.receiver.settings.strategy import STRATEGIES, Severity, Strategy, StrategyTable
+from deploywatch.receiver.settings.strategy import STRATEGIES, Severity, Strategy, StrategyTable, Targets
 from tests.receiver.scene import Scene, alert
 
 # Source 000, V6a: severity of each incident type.
@@ -66,6 +66,19 @@ def test_a_severity_that_nobody_knows_leaves_it_to_the_incident_type() -> None:
     assert StrategyTable().severity(alert(severity="catastrophic", incident_type="queue_overflow")) == "high"
 
 
+@pytest.mark.parametrize(
+    ("kind", "severity"),
+    [
+        ("queue_overflow", "high"),
+        ("resource_utilization", "high"),
+        ("anything_else", "high"),
+        ("deployment_failure", "critical"),
+    ],
+)
+def test_a_word_that_nobody_knows_is_never_less_than_high(kind: str, severity: str) -> None:
+    assert StrategyTable().severity(alert(severity="catastrophic", incident_type=kind)) == severity
+
+
 def test_without_an_incident_type_the_alerts_name_stands_for_it() -> None:
     assert StrategyTable().severity(alert("deployment_failure", severity="")) == "critical"
 
@@ -113,7 +126,39 @@ def test_the_action_that_the_alert_asks_for_comes_last_and_only_once() -> None:
 )
 def test_what_an_alert_is_about_comes_from_the_nearest_label(labels: dict[str, str], target: tuple[str, str]) -> None:
     whole = {"service": "shop", "environment": "production", "severity": "high", **labels}
-    assert strategy.target(alert("HighErrorRate", **whole)) == target  # type: ignore[arg-type] # labels only
+    assert Targets().target(alert("HighErrorRate", **whole)) == target  # type: ignore[arg-type] # labels only
+
+
+MEASURED = {"service": "kube-prometheus-stack-kube-state-metrics", "job": "kube-state-metrics", "severity": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "service"),
+    [
+        ({**MEASURED, "namespace": "shop", "deployment": "cart", "container": "kube-state-metrics"}, "cart"),
+        ({**MEASURED, "namespace": "shop", "statefulset": "orders"}, "orders"),
+        ({**MEASURED, "namespace": "shop", "pod": "cart-5d8f-x2"}, "shop"),
+        ({**MEASURED, "app": "cart", "namespace": "shop"}, "cart"),
+        (MEASURED, "kube-prometheus-stack-kube-state-metrics"),
+        ({"service": "kube-prometheus-stack-kubelet", "job": "kubelet", "namespace": "shop"}, "shop"),
+        ({"service": "", "service.name": "cart"}, "cart"),
+    ],
+)
+def test_what_measures_is_not_what_is_measured(labels: dict[str, str], service: str) -> None:
+    assert Targets().target(alert("KubeDeploymentReplicasMismatch", **labels))[0] == service  # type: ignore[arg-type]
+
+
+def test_the_config_says_which_labels_name_the_service_and_which_values_do_not_count() -> None:
+    targets = Targets(
+        service_from=("größe.dienst", "team"), service_ignore=("shared-*",), environment_from=("k8s.cluster",)
+    )
+    labels = {"größe.dienst": "shared-db", "team": "orders", "k8s.cluster": "eu"}
+    assert targets.target(alert(**labels)) == ("orders", "eu")  # type: ignore[arg-type] # labels only
+
+
+def test_a_label_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="'team' is named twice"):
+        Targets(service_from=("team", "team"))
 
 
 @pytest.mark.parametrize(
