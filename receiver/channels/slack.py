@@ -17,7 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from deploywatch import logs
 from deploywatch.receiver.channels import errors, slack_blocks, slack_search
 from deploywatch.receiver.channels.lifetime import Lifetime
-from deploywatch.receiver.channels.pacing import Pace
+from deploywatch.receiver.channels.rate_limit import Pace
 from deploywatch.receiver.channels.slack_answers import LostThreadError, RefusedBlocksError, failure
 from deploywatch.receiver.messages import DeliveryError, Event, Message, Standing
 from deploywatch.receiver.settings.channels.slack import SlackSettings

@@ -13,7 +13,7 @@ from deploywatch import logs
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import as_text
-from deploywatch.receiver.channels.pacing import Pace
+from deploywatch.receiver.channels.rate_limit import Pace
 from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.rendering.filters import cut, line
 from deploywatch.receiver.settings.channels.telegram import TelegramSettings

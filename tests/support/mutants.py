@@ -26,10 +26,10 @@ ENOUGH: Final = 0.9
 DECIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "receiver/incidents/decide.py": ("tests/receiver/incidents/test_decide.py",),
     "receiver/actions/rollback/brakes.py": ("tests/receiver/actions/rollback/test_brakes.py",),
-    "receiver/escalation/policy.py": ("tests/receiver/escalation/test_policy.py",),
-    "receiver/suppression/windows.py": ("tests/receiver/suppression/test_windows.py",),
+    "receiver/escalation/policy.py": ("tests/receiver/escalation/test_deadlines.py",),
+    "receiver/suppression/gate.py": ("tests/receiver/suppression/test_gate.py",),
+    "receiver/suppression/windows.py": ("tests/receiver/suppression/test_maintenance.py",),
     "receiver/notify/uncertain_delivery.py": ("tests/receiver/notify/test_uncertain_delivery.py",),
-    "receiver/lifecycle/flapping.py": ("tests/receiver/lifecycle/test_flapping.py",),
     "deploywatch/evidence.py": ("tests/deploywatch/test_evidence.py",),
 }
 """Each module that decides without doing, with the tests that are to notice when it decides otherwise."""

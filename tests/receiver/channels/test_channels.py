@@ -38,7 +38,7 @@ SHARED = {
     "http_client",
     "lifetime",
     "links",
-    "pacing",
+    "rate_limit",
     "pagerduty_events",
     "signs",
     "slack_answers",
