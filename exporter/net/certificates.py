@@ -89,12 +89,17 @@ def shown(tls: ssl.SSLObject, error: ssl.SSLError | None = None) -> Shown:
 async def secure(channel: Channel, context: ssl.SSLContext, name: str, tell: Callable[[Shown], None]) -> None:
     """Begin TLS with the server `name`; what it shows is told whether the handshake succeeds or not."""
     try:
-        tls = await channel.secure(context, name)
+        tls = await channel.secure(context, certificate_name(name))
     except ssl.SSLError as error:
         if channel.tls:
             tell(shown(channel.tls, error))
         raise
     tell(shown(tls))
+
+
+def certificate_name(name: str) -> str:
+    """The name as certificates have it: without the dot that ends an absolute name, and without an address's zone."""
+    return (name.partition("%")[0] if ":" in name else name).removesuffix(".")
 
 
 def note(seen: Shown, measurement: Measurement) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploywatch.exporter.net.certificates import Shown, shown
+from deploywatch.exporter.net.certificates import Shown, certificate_name, shown
 from deploywatch.exporter.net.resolve import Address, Resolver
 from deploywatch.exporter.probing import Allowed
 from deploywatch.exporter.results import Failed, Reason
@@ -107,7 +107,7 @@ class Dialer:
         self, transport: Any, protocol: Any, context: ssl.SSLContext, *, server_hostname: str | None = None
     ) -> Any:
         """As the event loop's own, with the server name of the config if there is one."""
-        name = self.server_name or server_hostname
+        name = certificate_name(self.server_name or server_hostname or "") or None
         secured = await self.loop.start_tls(transport, protocol, context, server_hostname=name)
         if secured is not None:
             self.shown = shown(secured.get_extra_info("ssl_object"))

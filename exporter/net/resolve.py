@@ -75,13 +75,25 @@ class Resolver:
 
 
 def _literal(host: str, port: int) -> Address | None:
+    # In a URL the percent sign before a zone is itself escaped (RFC 6874).
+    bare, _, zone = host.replace("%25", "%", 1).partition("%")
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return None
     if address.version == 6:
-        return Address(socket.AF_INET6, (str(address), port, 0, 0))
+        return Address(socket.AF_INET6, (str(address), port, 0, _scope(zone)))
     return Address(socket.AF_INET, (str(address), port))
+
+
+def _scope(zone: str) -> int:
+    """The number of a zone, which is an interface's name or number; 0 for none."""
+    if not zone or (zone.isascii() and zone.isdigit()):
+        return int(zone or 0)
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError as error:
+        raise Failed(Reason.DNS, f"this machine has no interface {zone!r}") from error
 
 
 async def _look_up(host: str, port: int) -> list[Address]:

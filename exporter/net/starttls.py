@@ -35,9 +35,9 @@ async def _smtp(lines: Lines) -> None:
 
 
 async def _ftp(lines: Lines) -> None:
-    await _reply(lines, b"220")
+    await _ftp_reply(lines, b"220")
     await lines.channel.send(b"AUTH TLS\r\n")
-    await _reply(lines, b"234")
+    await _ftp_reply(lines, b"234")
 
 
 async def _imap(lines: Lines) -> None:
@@ -84,6 +84,16 @@ async def _reply(lines: Lines, code: bytes) -> None:
             raise _refused(line)
         if line[3:4] != b"-":
             return
+
+
+async def _ftp_reply(lines: Lines, code: bytes) -> None:
+    """Read an answer as RFC 959 has it: after `220-` anything may stand in the lines until one begins with `220 `."""
+    line = await _line(lines)
+    if not line.startswith(code):
+        raise _refused(line)
+    if line[3:4] == b"-":
+        while not (await _line(lines)).startswith(code + b" "):
+            pass
 
 
 async def _begins(lines: Lines, start: bytes) -> None:

@@ -74,9 +74,11 @@ class _Routed(AbstractConnection):
             # As `port` tells them apart: from here on somebody listens, and perhaps says nothing.
             self.measurement.stage, self.measurement.overdue = SILENT, Reason.DEADLINE
         if "ssl" in arguments:
-            arguments["server_hostname"] = host
+            name = host
             if self.tls:
-                arguments |= {"ssl": context_for(self.tls), "server_hostname": self.tls.server_name or host}
+                name = self.tls.server_name or host
+                arguments["ssl"] = context_for(self.tls)
+            arguments["server_hostname"] = certificates.certificate_name(name)
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=sock, **arguments)
         except BaseException:

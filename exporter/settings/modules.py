@@ -23,7 +23,12 @@ TARGET_KEYS: Mapping[str, TargetKey] = {
 """Per kind the key that holds the target, of those that can be given one."""
 
 _OWN = ("timeout", "targets")
-_HARMLESS = ("accept", "cache-control", "content-type", "host", "origin", "pragma", "referer", "user-agent")
+_HARMLESS = frozenset(
+    {
+        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-type", "host"),
+        *("origin", "pragma", "referer", "user-agent"),
+    }
+)
 
 
 class TargetError(DeploywatchError):
@@ -116,7 +121,7 @@ def _credentials(settings: BaseModel, target_key: str) -> Iterator[str]:
             yield from (
                 f"{name}.{key}"
                 for key, item in value.items()
-                if isinstance(item, Masked) and not key.lower().startswith(_HARMLESS)
+                if isinstance(item, Masked) and key.lower() not in _HARMLESS
             )
 
 

@@ -61,7 +61,7 @@ BAD = [
     "services: {a: {probes: {x: {kind: htp}}}}",
     "services: {a: {probes: {x: {kind: redis}}}}",
     "services: {a: {probes: {x: {kind: http, url: http://x, redirects: many}}}}",
-    "services: {a: {probes: {x: {kind: http, url: http://x, method: FETCH}}}}",
+    "services: {a: {probes: {x: {kind: http, url: http://x, method: 'GET /'}}}}",
     "services: {a: {probes: {x: {kind: http, url: http://x, url_file: y}}}}",
     "services: {a: {probes: {x: {kind: redis, url: redis://x, password: a, password_file: b}}}}",
     "layers: {a: {interval: 5s}}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 from yarl import URL
 
 from deploywatch import __version__
@@ -16,7 +16,9 @@ from deploywatch.config import Settings
 from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.net.http.encoding import Coding, accepts, decode
 from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchange
+from deploywatch.exporter.net.http.redirects import STATUSES, redirected
 from deploywatch.exporter.net.http.response_parser import Response
+from deploywatch.exporter.net.http.urls import as_written
 from deploywatch.exporter.net.tls import TlsClient, context_for
 from deploywatch.exporter.probing import Allowed
 from deploywatch.exporter.results import Failed, Reason
@@ -24,8 +26,6 @@ from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
 from deploywatch.secrets import Secret
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 def _one_line(value: Secret) -> Secret:
@@ -40,6 +40,21 @@ def _header_name(value: str) -> str:
     return value
 
 
+def _method(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise ValueError(f"{value!r} is not a method; write one such as GET, POST or PROPFIND")
+    if value.upper() == "CONNECT":
+        raise ValueError("CONNECT asks for a tunnel, not for an answer; write another method")
+    return value
+
+
+Method = Annotated[
+    str,
+    AfterValidator(_method),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_TOKEN.pattern}$", "not": {"pattern": "^[Cc][Oo][Nn][Nn][Ee][Cc][Tt]$"}}
+    ),
+]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[Secret, AfterValidator(_one_line)]
 
@@ -47,7 +62,7 @@ HeaderValue = Annotated[Secret, AfterValidator(_one_line)]
 class Ask(Settings):
     """What to send and how; the URL is beside it."""
 
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    method: Method = "GET"
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     body: str = ""
     username: str | None = None
@@ -95,7 +110,7 @@ class Ask(Settings):
             defaults["Authorization"] = authorization
         given = {name.lower() for name in headers}
         sent = headers | {name: value for name, value in defaults.items() if name.lower() not in given}
-        return Request(self.method, place.with_user(None), tuple(sent.items()), body.encode())
+        return Request(self.method, place.with_user(None), tuple(sent.items()), body.encode("utf-8", "surrogateescape"))
 
     def plain_headers(self) -> dict[str, str]:
         """The headers with what they hide."""
@@ -114,7 +129,7 @@ class Ask(Settings):
 def http_url(text: str) -> URL:
     """The URL; ValueError when it is not one of http or https."""
     try:
-        url = URL(text)
+        url = as_written(text)
     except ValueError as error:
         raise ValueError("not a URL; write http://host/path or https://host/path") from error
     if url.scheme not in {"http", "https"} or not url.host:
@@ -144,16 +159,18 @@ async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Al
         response = await exchange(request, via, trail.phases, body_limit=limit)
         trail.response = response
         location = response.headers.get("location")
-        if response.status not in _REDIRECTS or location is None or ask.redirects == 0:
+        if response.status not in STATUSES or location is None or ask.redirects == 0:
             if ask.compression:
                 _decode(response, ask.compression, limit)
             return response
         if trail.redirects == ask.redirects:
             raise Failed(Reason.REDIRECT, f"more than {ask.redirects} redirects")
         trail.redirects += 1
-        request = _redirected(request, response.status, location)
+        request = redirected(request, response.status, location)
         if request.url.origin() != origin:
-            via = replace(via, server_name=None)
+            # Neither the name nor the client's certificate is for strangers.
+            anonymous = ask.tls.model_copy(update={"cert_file": None, "key_file": None})
+            via = replace(via, server_name=None, tls=partial(context_for, anonymous))
 
 
 def _decode(response: Response, coding: Coding, limit: int) -> None:
@@ -162,19 +179,3 @@ def _decode(response: Response, coding: Coding, limit: int) -> None:
     except Failed as failed:
         response.body, response.undecoded = b"", failed
     response.bytes_read = len(response.body)
-
-
-def _redirected(request: Request, status: int, location: str) -> Request:
-    """The request that a redirect asks for; credentials do not go to another origin."""
-    try:
-        url = request.url.join(URL(location)).with_user(None)
-    except ValueError as error:
-        raise Failed(Reason.REDIRECT, "redirected to something that is not a URL") from error
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise Failed(Reason.REDIRECT, "redirected to something that is not an HTTP URL")
-    headers, method, sent = request.headers, request.method, request.body
-    if url.origin() != request.url.origin():
-        headers = tuple(header for header in headers if header[0].lower() not in _CREDENTIALS | {"host"})
-    if status == 303 or (status in {301, 302} and method == "POST"):
-        method, sent = "HEAD" if method == "HEAD" else "GET", b""
-    return Request(method, url, headers, sent)

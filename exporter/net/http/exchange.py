@@ -7,6 +7,7 @@ a general client's work for each fresh connection costs more than the probe.
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from deploywatch.exporter.net.dial import Route, connect
 from deploywatch.exporter.net.http.response_parser import Response, read_response
 from deploywatch.exporter.net.resolve import Address
 
+_HOST_PORT = re.compile(r":\d*\Z")
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 
 
@@ -69,6 +71,12 @@ class Request:
     body: bytes = b""
     wire: bytes = field(init=False, repr=False, compare=False)
 
+    @property
+    def server_name(self) -> str | None:
+        """The name that the Host header asks for, if there is one: TLS is for that name, wherever it is reached."""
+        value = next((value for name, value in self.headers if name.lower() == "host"), "").strip()
+        return _HOST_PORT.sub("", value).strip("[]") or None
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "wire", self._encoded())
 
@@ -105,7 +113,7 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
     try:
         if request.url.scheme == "https":
             with phases.timed("tls"):
-                await secure(channel, via.tls(), via.server_name or host, phases.see)
+                await secure(channel, via.tls(), via.server_name or request.server_name or host, phases.see)
         with phases.timed("processing"):
             await channel.send(request.wire)
             first = await channel.receive()
@@ -118,5 +126,7 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
 
 
 def _host_header(url: URL) -> str:
-    host = f"[{url.raw_host}]" if ":" in (url.raw_host or "") else url.raw_host
+    # A zone is this machine's own affair (RFC 6874).
+    name = (url.raw_host or "").partition("%")[0] if ":" in (url.raw_host or "") else url.raw_host
+    host = f"[{name}]" if ":" in (name or "") else name
     return f"{host}" if url.is_default_port() else f"{host}:{url.port}"

@@ -18,7 +18,8 @@ _BODILESS = frozenset({204, 304})
 class Response:
     """What came back; `body` is at most the limit long, and `complete` says whether that is all of it.
 
-    A header that is there several times has its values joined by commas, cookies by line ends. Of a body that is not
+    A header that is there several times has its values joined by commas, cookies by line ends; bytes that
+    are no UTF-8 are surrogates, so that they can be sent again as they came. Of a body that is not
     encoded as was asked for, `undecoded` says why, and `body` is empty.
     """
 
@@ -119,7 +120,7 @@ class _Reading:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:
-            key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
+            key, text = name.decode("latin-1").lower(), value.strip().decode("utf-8", "surrogateescape")
             before = self._headers.get(key)
             # Cookies have commas in them.
             between = "\n" if key == "set-cookie" else ", "

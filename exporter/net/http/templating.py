@@ -61,9 +61,9 @@ class Save(Settings):
             value = response.headers.get(self.header.lower())
             if value is None:
                 raise Failed(Reason.VALUE, f"there is no header {self.header}")
-            text = value.encode()
+            text = value.encode("utf-8", "surrogateescape")
         if self.regex is None:
-            return text.decode("utf-8", "replace")
+            return text.decode("utf-8", "replace" if self.header is None else "surrogateescape")
         match = await search(self.regex, text)
         if match is None:
             raise Failed(Reason.VALUE, f"nothing matches {self.regex!r}")
@@ -120,7 +120,7 @@ def masked(text: str, values: Iterable[str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    return quote(value, safe="")
+    return quote(value, safe="", errors="surrogateescape")
 
 
 def _in_json(value: str) -> str:

@@ -130,7 +130,7 @@ async def _judge_text(response: Response, expect: Expect, measurement: Measureme
 async def _match(response: Response, expect: Expect) -> None:
     for name, pattern in expect.headers.items():
         value = response.headers.get(name.lower())
-        if value is None or await search(pattern, value.encode()) is None:
+        if value is None or await search(pattern, value.encode("utf-8", "surrogateescape")) is None:
             raise Failed(Reason.HEADER, f"the header {name} {'is missing' if value is None else 'does not match'}")
     if not (expect.body or expect.body_not):
         return

@@ -193,7 +193,7 @@ async def test_tls_begins_on_a_real_mail_server(certs: Certs) -> None:
 DIALOGUES = {
     "imap": (b"* OK ready\r\n", b"* CAPABILITY IMAP4rev1\r\na1 OK begin\r\n"),
     "pop3": (b"+OK ready\r\n", b"+OK begin\r\n"),
-    "ftp": (b"220-hello\r\n220 ready\r\n", b"234 begin\r\n"),
+    "ftp": (b"220-Welcome\r\n text\r\n230 is not the end\r\n220 ready\r\n", b"234 begin\r\n"),
     "smtp": (b"220 ready\r\n", b"250-shop\r\n250 STARTTLS\r\n", b"220 begin\r\n"),
 }
 

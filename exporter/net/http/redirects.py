@@ -1,0 +1,46 @@
+"""Where a redirect leads, and what may be sent there: what is the origin's own stays with it."""
+
+from __future__ import annotations
+
+from yarl import URL
+
+from deploywatch.exporter.net.http.exchange import Request
+from deploywatch.exporter.net.http.urls import as_written
+from deploywatch.exporter.results import Failed, Reason
+
+STATUSES = frozenset({301, 302, 303, 307, 308})
+
+_HARMLESS = frozenset(
+    {"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "pragma", "user-agent"}
+)
+"""Headers that say nothing about who asks; whatever else a config sends may be a credential."""
+
+
+def redirected(request: Request, status: int, location: str) -> Request:
+    """The request that a redirect asks for; Failed(redirect) when it leads to no HTTP URL.
+
+    To another origin go the harmless headers alone, and no body. From http to https of the same host, basic
+    authentication goes along: that is how a site moves to TLS.
+    """
+    try:
+        url = request.url.join(as_written(location)).with_user(None)
+    except ValueError as error:
+        raise Failed(Reason.REDIRECT, "redirected to something that is not a URL") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise Failed(Reason.REDIRECT, "redirected to something that is not an HTTP URL")
+    headers, method, body = request.headers, request.method, request.body
+    if status == 303 or (status in {301, 302} and method == "POST"):
+        method, body = "HEAD" if method == "HEAD" else "GET", b""
+    if url.origin() != request.url.origin():
+        upgraded = _upgraded(request.url, url)
+        headers, body = tuple(header for header in headers if _may_leave(header, upgraded)), b""
+    return Request(method, url, headers, body)
+
+
+def _may_leave(header: tuple[str, str], upgraded: bool) -> bool:
+    name, value = header[0].lower(), header[1]
+    return name in _HARMLESS or (upgraded and name == "authorization" and value.lower().startswith("basic "))
+
+
+def _upgraded(before: URL, after: URL) -> bool:
+    return before.scheme == "http" and after.scheme == "https" and before.raw_host == after.raw_host
