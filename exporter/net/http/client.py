@@ -51,9 +51,8 @@ def _method(value: str) -> str:
 Method = Annotated[
     str,
     AfterValidator(_method),
-    WithJsonSchema(
-        {"type": "string", "pattern": f"^{_TOKEN.pattern}$", "not": {"pattern": "^[Cc][Oo][Nn][Nn][Ee][Cc][Tt]$"}}
-    ),
+    # The models read what a variable holds; the schema sees the variable.
+    WithJsonSchema({"type": "string", "pattern": rf"^(?:{_TOKEN.pattern}|.*\$\{{.+\}}.*)$"}),
 ]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[Secret, AfterValidator(_one_line)]

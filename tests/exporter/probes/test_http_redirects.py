@@ -66,7 +66,7 @@ async def test_what_was_withheld_once_does_not_come_back_with_the_way_back(web: 
 async def test_basic_authentication_goes_along_from_http_to_https_of_the_same_host(web: Web, certs: Certs) -> None:
     async with Web(tls=certs.server()) as secure:
         url = web.say("/", status=301, headers={"Location": secure.say("/")})
-        credentials = {"username": "ann", "password": "secret", "headers": {"X-Api-Key": "k"}}
+        credentials: dict[str, Any] = {"username": "ann", "password": "secret", "headers": {"X-Api-Key": "k"}}
         result = await probe(kind="http", url=url, tls={"ca_file": certs.ca_file}, **credentials)
         assert result.success, result.detail
         assert secure.requests[0].headers["Authorization"].startswith("Basic ")
