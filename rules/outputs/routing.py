@@ -7,6 +7,7 @@ silences what is critical, and what silences others is never silenced itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
@@ -15,6 +16,11 @@ from deploywatch.rules.policy import OfficeHours, Policy
 
 DEPENDENCY_FAILURE = "dependency_failure"
 """The incident type of an alert that says that what a service depends on is down."""
+
+WATCHDOG = "Watchdog"
+"""The name of the alert that always fires, here as in kube-prometheus-stack and in the receiver's settings."""
+WATCHDOG_REPEATED = timedelta(minutes=2)
+"""The receiver waits 15 minutes, so that six beats may be lost, as while Alertmanager restarts, before it says so."""
 
 _ROLLBACK = f'{AlertLabel.ACTION}="rollback"'
 _NO_ROLLBACK = f'{AlertLabel.ACTION}!="rollback"'
@@ -26,12 +32,27 @@ _PATIENCE = {"critical": 1, "high": 1, "medium": 3, "low": 6}
 def config(policies: Sequence[Policy]) -> dict[str, Any]:
     """The configuration, as data; alerts of no policy go to the first policy's receiver, so that none is lost."""
     found: dict[str, Any] = {
-        "route": _timing(policies[0]) | {"routes": [_route(policy) for policy in policies]},
+        "route": _timing(policies[0]) | {"routes": [*map(_route, policies), _watchdog()]},
         "inhibit_rules": [rule for policy in policies for rule in _inhibitions(policy)],
         "receivers": [_receiver(policy) for policy in policies],
     }
     intervals = [_interval(policy, policy.receiver.office_hours) for policy in policies if policy.receiver.office_hours]
     return found | ({"time_intervals": intervals} if intervals else {})
+
+
+def _watchdog() -> dict[str, Any]:
+    """The alert that always fires, to the receiver that listens for it (`upstream.watchdog`), often enough.
+
+    As often as other alerts are repeated, its silence would be an incident although nothing is lost.
+    """
+    beat = promql.duration(WATCHDOG_REPEATED)
+    return {
+        "matchers": [f'alertname="{WATCHDOG}"'],
+        "group_by": ["alertname"],
+        "group_wait": "0s",
+        "group_interval": beat,
+        "repeat_interval": beat,
+    }
 
 
 def receiver_name(policy: Policy) -> str:

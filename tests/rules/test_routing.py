@@ -10,6 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploywatch.errors import ConfigError
+from deploywatch.quantity import parse_duration
+from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.rules.build import build, write
 from deploywatch.rules.outputs import alerting, routing
 from deploywatch.rules.outputs.routing import receiver_name
@@ -139,3 +141,13 @@ def test_critical_alerts_cannot_be_made_to_wait(tmp_path: Path) -> None:
     url = '{url: "http://127.0.0.1:9872/webhook/alertmanager"'
     with pytest.raises(ConfigError, match=r"receiver\.office_hours\.holds"):
         policy_from(GOOD.replace(url, f"{url}, office_hours: {{holds: [critical]}}"), tmp_path)
+
+
+def test_the_watchdog_is_repeated_several_times_within_what_the_receiver_waits(config: Path) -> None:
+    tree = _route(config, "--tree", "alertname=Watchdog", "severity=none")
+    assert '{alertname="Watchdog"}  receiver: deploywatch-demo' in tree
+    route = YAML(typ="safe").load(config)["route"]["routes"][-1]
+    within = Watchdog().within
+    for key in ("group_wait", "group_interval", "repeat_interval"):
+        assert parse_duration(route[key]) * 3 <= within, f"{key} is too long for {within}"
+    assert route["group_by"] == ["alertname"], "a group of its own, which no other alert holds back"
