@@ -64,9 +64,12 @@ async def open_channel(to: Place, route: Route, measurement: Measurement) -> Cha
         addresses = await route.addresses(*to)
     measurement.add(families.DNS_LOOKUP, passed())
     measurement.add(families.TCP_DURATION, passed(), phase="resolve")
-    note_address(addresses[0], measurement)
-    with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
-        sock, _ = await connect(addresses)
+    reached = addresses[0]
+    try:
+        with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
+            sock, reached = await connect(addresses)
+    finally:
+        note_address(reached, measurement)
     measurement.add(families.TCP_DURATION, passed(), phase="connect")
     return Channel(sock)
 

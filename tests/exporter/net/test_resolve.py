@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
@@ -137,3 +138,23 @@ def test_a_probe_can_be_given_another_target(settings: dict[str, str], target: s
 def test_a_target_that_cannot_be_one_is_refused(settings: dict[str, str], target: str) -> None:
     with pytest.raises(ValueError, match=r"[a-z]"):
         SETTINGS.validate_python(settings).with_target(target)
+
+
+@pytest.mark.usefixtures("both")
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_an_address_that_swallows_everything_does_not_hide_the_next(web: Web, kind: str) -> None:
+    web.say("/")
+    with socket.socket(socket.AF_INET6) as hole, contextlib.ExitStack() as waiting:
+        hole.bind(("::1", web.port))
+        hole.listen(0)
+        # A queue that is full makes the kernel drop what asks for a connection.
+        for _ in range(4):
+            caller = waiting.enter_context(socket.socket(socket.AF_INET6))
+            caller.setblocking(False)
+            caller.connect_ex(("::1", web.port))
+        place = f"both.test:{web.port}"
+        target: dict[str, str] = {"url": f"http://{place}/"} if kind == "http" else {"address": place}
+        result = await guarded("::/0", "0.0.0.0/0", kind=kind, **target)
+    assert result.success, result.detail
+    protocols = [sample.value for sample in result.samples if sample.family.name == "probe_ip_protocol"]
+    assert protocols == [4]
