@@ -92,7 +92,7 @@ async def _log(context: Context, log: Log, incident: Incident) -> Found:
         argv = placeholders.fill(log.command or (), values)
     except ValueError as error:
         return Found(log.name, f"not fetched: {error}\n")
-    ran = await command.run(argv, log.timeout)
+    ran = await command.run(argv, log.timeout, environment=context.settings.commands.environment)
     ended = "" if ran.good else f"{'' if ran.output.endswith(chr(10)) else chr(10)}[the command {ran.end}]\n"
     return Found(log.name, context.conceal(ran.output) + ended)
 

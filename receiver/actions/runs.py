@@ -64,7 +64,8 @@ def begin(
 
 async def perform(context: Context, plan: Plan, limit: timedelta) -> Result:
     """Carry it out; how it went is told without secrets."""
-    result = await registry.perform(plan, Means(context.http, context.clock, context.sleep), limit)
+    means = Means(context.http, context.clock, context.sleep, context.settings.commands.environment)
+    result = await registry.perform(plan, means, limit)
     return replace(result, detail=context.conceal(result.detail))
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.settings.executors.plan import Steps
 
+_ALWAYS = ("PATH", "HOME", "LANG")
 _OUTPUT_LIMIT = 64 * 1024
 _KILL_SECONDS = 5.0
 _DRAIN_SECONDS = 2.0
@@ -43,14 +44,14 @@ class Ran:
         return f"{self.end}: {' / '.join(last)}" if last else self.end
 
 
-async def perform(steps: Steps, _means: Means, limit: timedelta) -> Result:
+async def perform(steps: Steps, means: Means, limit: timedelta) -> Result:
     """Run the steps until one is not good, all within one time limit."""
     loop = asyncio.get_running_loop()
     end = loop.time() + limit.total_seconds()
     ran = Ran(0, "")
     for number, argv in enumerate(steps.commands, 1):
         left = timedelta(seconds=max(end - loop.time(), 0))
-        ran = await run(argv, left, variables=steps.variables)
+        ran = await run(argv, left, environment=means.environment, variables=steps.variables)
         if not ran.good:
             where = f"step {number} of {len(steps.commands)}, {argv[0]}: " if len(steps.commands) > 1 else ""
             return Result(good=False, detail=f"{where}{ran}")
@@ -62,11 +63,13 @@ async def run(
     limit: timedelta,
     *,
     grace: float = _KILL_SECONDS,
+    environment: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Ran:
     """Run it without a shell or standard input, in a process group of its own that never outlives this call.
 
-    `variables` are set in its environment, beside our own.
+    Of our own environment, which has tokens, it finds PATH, HOME, LANG and what `environment` names; beside these,
+    `variables` are set.
 
     It is over when the program itself is, whatever it leaves behind. A program that cannot be started gives code 127,
     as a shell would say. At the limit it is asked to end, and after `grace` seconds more it is killed.
@@ -78,7 +81,7 @@ async def run(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **variables} if variables else None,
+            env={**_inherited(environment), **(variables or {})},
         )
     except OSError as error:
         return Ran(127, f"cannot run {command[0]}: {error.strerror}")
@@ -96,6 +99,10 @@ async def run(
         collecting.cancel()
         process._transport.close()  # type: ignore[attr-defined] # one that left the group may hold the pipe open for ever
     return Ran(code, output.decode(errors="replace"))
+
+
+def _inherited(named: Sequence[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in (*_ALWAYS, *named) if name in os.environ}
 
 
 async def _collect(process: asyncio.subprocess.Process, output: bytearray) -> None:

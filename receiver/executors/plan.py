@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -11,11 +12,12 @@ from deploywatch.clock import Now, Sleep
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What plans are carried out with."""
+    """What plans are carried out with; commands find the variables that `environment` names."""
 
     http: aiohttp.ClientSession
     clock: Now
     sleep: Sleep
+    environment: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

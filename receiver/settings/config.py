@@ -19,6 +19,7 @@ from deploywatch.conventions import AlertLabel
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.actions import ActionSettings
 from deploywatch.receiver.settings.channels import ChannelSettings
+from deploywatch.receiver.settings.commands import Commands
 from deploywatch.receiver.settings.people import PeopleSettings
 from deploywatch.receiver.settings.strategy import Severity, StrategyTable, Targets
 from deploywatch.receiver.settings.upstream import Upstream
@@ -84,6 +85,8 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
     strategy: StrategyTable = StrategyTable()
     channels: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
     notify: Notify = Notify()
+    # Tokens of ours are no business of the programs that we run.
+    commands: Commands = Commands()
     upstream: Upstream = Upstream()
     # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
     dependencies: dict[str, tuple[str, ...]] = Field(default_factory=dict)

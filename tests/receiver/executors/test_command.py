@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -9,11 +10,16 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deploywatch.receiver.executors.command import Ran, run
+from deploywatch.clock import utc_now
+from deploywatch.receiver.executors.command import Ran, perform, run
+from deploywatch.receiver.executors.plan import Means
+from deploywatch.receiver.settings.commands import Commands
+from deploywatch.receiver.settings.executors.plan import Steps
 from deploywatch.receiver.settings.placeholders import check_template, fill
 from tests.receiver.scene import MINUTE, until
 
@@ -179,3 +185,36 @@ async def test_one_that_leaves_the_group_and_holds_the_output_open_does_not_dela
     os.kill(int(file.read_text()), 9)
     assert ran == Ran(0, "done\n")
     assert time.monotonic() - began < 15
+
+
+async def test_a_command_finds_no_token_of_ours_but_what_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLACK_TOKEN", "AWS_SECRET_ACCESS_KEY", "KUBECONFIG"):
+        monkeypatch.setenv(name, f"{name}-of-ours")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    monkeypatch.setenv("HOME", "/nowhere")
+    command = [sys.executable, "-c", "import os; print(*sorted(os.environ.items()), sep='\\n')"]
+    ran = await run(command, MINUTE, environment=("KUBECONFIG",), variables={"SHOP_VERSION": "1.2.3"})
+    names = set(re.findall(r"^\('(\w+)'", ran.output, re.MULTILINE))
+    # LC_CTYPE is set by Python itself, in some locales.
+    assert names - {"LC_CTYPE"} == {"PATH", "HOME", "LANG", "KUBECONFIG", "SHOP_VERSION"}
+    assert "KUBECONFIG-of-ours" in ran.output
+    assert "SLACK_TOKEN" not in (await run(command, MINUTE)).output
+
+
+async def test_steps_pass_on_only_what_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_TOKEN", "of-ours")
+    monkeypatch.setenv("KUBECONFIG", "/etc/kube")
+    steps = Steps(
+        ((sys.executable, "-c", "import os; print(os.environ.get('SLACK_TOKEN'), os.environ['KUBECONFIG'])"),)
+    )
+    async with aiohttp.ClientSession() as http:
+        result = await perform(steps, Means(http, utc_now, asyncio.sleep, ("KUBECONFIG",)), MINUTE)
+    assert (result.good, result.detail) == (True, "exit code 0: None /etc/kube")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("NOT_SET_HERE", "NOT_SET_HERE is not set"), ("A=b", "'A=b' is not a variable's name")]
+)
+def test_a_variable_that_commands_cannot_find_is_refused_when_it_is_named(name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Commands(environment=(name,))

@@ -147,7 +147,7 @@ async def perform(choice: RollbackChoice | ScaleChoice, limit: timedelta = MINUT
 
     plan = choice.plan({**VALUES, "replicas": "6"} if isinstance(choice, ScaleChoice) else VALUES)
     async with aiohttp.ClientSession() as http:
-        return await registry.perform(plan, Means(http, utc_now, sleep), limit)
+        return await registry.perform(plan, Means(http, utc_now, sleep, ("KUBECONFIG", "DOCKER_HOST")), limit)
 
 
 @pytest.mark.parametrize("name", ROLLBACKS)
