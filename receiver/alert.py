@@ -1,11 +1,17 @@
-"""An alert as Alertmanager tells of it."""
+"""An alert as Alertmanager tells of it, and the source that it comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
+from typing import Final
 
 import msgspec
+
+GRAFANA: Final = "grafana"
+"""The source of what Grafana posts itself, and no Alertmanager has."""
+_FINGERPRINT_LIMIT: Final = 80
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -23,3 +29,40 @@ class Alert(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The alert's name, or what identifies it when it has none."""
         return self.labels.get("alertname") or f"alert {self.fingerprint}"
+
+
+def source(labels: Mapping[str, str]) -> str:
+    """The name of a source whose alerts all bear these labels; empty for the one that adds none."""
+    if not labels:
+        return ""
+    named = "\xff".join(f"{name}\xff{value}" for name, value in sorted(labels.items()))
+    return sha256(named.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:12]
+
+
+def within(source: str, fingerprint: str) -> str:
+    """The fingerprint as it is known here: two sources may have one for alerts that are not the same."""
+    if not source:
+        return fingerprint
+    if len(fingerprint) > _FINGERPRINT_LIMIT:
+        fingerprint = sha256(fingerprint.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+    return f"{source}~{fingerprint}"
+
+
+def source_of(fingerprint: str) -> str:
+    """The source that `within` put into a fingerprint; empty where there is none."""
+    name, separator, _ = fingerprint.partition("~")
+    return name if separator else ""
+
+
+def labelled(alert: Alert, labels: Mapping[str, str]) -> Alert:
+    """The alert with the labels of its source, and known within it.
+
+    The source's labels count; one that the alert has with another value is kept as `exported_…`, as Prometheus does.
+    """
+    if not labels:
+        return alert
+    own = {
+        f"exported_{name}" if labels.get(name, value) != value else name: value for name, value in alert.labels.items()
+    }
+    known_as = within(source(labels), alert.fingerprint)
+    return msgspec.structs.replace(alert, fingerprint=known_as, labels={**own, **labels})

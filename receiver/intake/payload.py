@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from sys import intern
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deploywatch.clock import UtcTime, in_utc
 from deploywatch.conventions import AlertAnnotation
-from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.alert import GRAFANA, Alert, labelled, source, within
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
@@ -28,6 +29,7 @@ _REMEMBERED_ALERTS, _SHORT_ALERT = 10_000, 2048
 _REMEMBERED_BODIES, _SHORT_BODY = 1000, 16 * 1024
 """The same of whole bodies; 16 MB at most."""
 _MOST_FAULTS = 50
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _NEVER = 1  # the year of Alertmanager's "no end yet"
 
 
@@ -92,10 +94,17 @@ class RejectedError(Exception):
     """The body can never be right; the text says what is wrong with it."""
 
 
-def understand(body: bytes, received_at: datetime) -> Delivery:
-    """Read a body; RejectedError says with JSON paths what is wrong, where nothing of it can be taken in."""
+def understand(body: bytes, received_at: datetime, labels: Mapping[str, str] = _NO_LABELS) -> Delivery:
+    """Read a body; RejectedError says with JSON paths what is wrong, where nothing of it can be taken in.
+
+    `labels` are those of the source, which each of its alerts bears.
+    """
     read = repeated(body) if len(body) <= _SHORT_BODY else _understood(body)
-    return Delivery(received_at, body, read.alerts, read.truncated, read.digest, read.rejected)
+    alerts, digest = read.alerts, read.digest
+    if labels:
+        alerts = tuple(labelled(alert, labels) for alert in alerts)
+        digest = sha256(digest + source(labels).encode(), usedforsecurity=False).digest()
+    return Delivery(received_at, body, alerts, read.truncated, digest, read.rejected)
 
 
 class Read(NamedTuple):
@@ -126,6 +135,8 @@ def _understood(body: bytes) -> Read:
             alerts.append(remembered(raw) if len(raw) <= _SHORT_ALERT else _read(raw))
         except _UNREADABLE as error:
             _mend(raw, number, error, alerts, faults)
+    if quick.version == "1":
+        alerts = [msgspec.structs.replace(alert, fingerprint=within(GRAFANA, alert.fingerprint)) for alert in alerts]
     if faults and not alerts:
         raise RejectedError(f"not an Alertmanager webhook of version 4: {'; '.join(faults)}")
     return Read(tuple(alerts), quick.truncated_alerts, digest, tuple(faults))

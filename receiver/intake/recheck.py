@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from deploywatch.errors import UnreachableError
-from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.alert import Alert, source_of
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import recheck
 from deploywatch.receiver.incidents.delivery import Delivery
@@ -37,10 +37,12 @@ async def _is_known_to_be_over(context: Context, alert: Alert) -> bool:
     upstream = context.settings.upstream
     if not upstream.alertmanagers:
         return False
-    asked = (look(context.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers)
+    asked = (look(context.http, server, upstream.reconcile.receiver) for server in upstream.alertmanagers)
     try:
         answers = await asyncio.gather(*asked)
     except UnreachableError:
         # What cannot be known has the dangerous meaning.
         return False
+    if all(source_of(alert.fingerprint) != seen.source for seen in answers):
+        return False  # it is of none of them
     return not any(alert.fingerprint == listed.fingerprint for seen in answers for listed in seen.alerts)

@@ -27,6 +27,7 @@ log = logs.get("webhook")
 _BATCH = 64
 _BACKLOG = 2000
 _QUARANTINE_LIMIT = 1024**2
+_NAME_SHOWN = 60
 
 
 class Intake:
@@ -115,6 +116,15 @@ def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
         future.set_exception(error)
 
 
+def _labels(request: web.Request) -> dict[str, str]:
+    """The labels of the source, which its URL says: `?environment=staging`; RejectedError for what says nothing."""
+    labels: dict[str, str] = {}
+    for name, value in request.query.items():
+        if not name or not value.strip() or labels.setdefault(name, value) != value:
+            raise RejectedError(f"the webhook's URL: write each label once, with a value, not {name[:_NAME_SHOWN]!r}")
+    return {name: value.replace("\0", "") for name, value in labels.items()}
+
+
 class Endpoint:
     """`POST /webhook/alertmanager`: 200 once committed, 400 for what can never be right, 503 to try again."""
 
@@ -138,7 +148,7 @@ class Endpoint:
     async def _take(self, request: web.Request, body: bytes) -> web.Response:
         try:
             begun = time.perf_counter()
-            delivery = understand(body, self._context.clock())
+            delivery = understand(body, self._context.clock(), _labels(request))
             if delivery.rejected:
                 delivery = replace(delivery, also=self._put_aside(request, delivery))
             await self._intake.accept(delivery)

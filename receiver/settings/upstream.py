@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from base64 import b64encode
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.secrets import Masked
 
 
 class Reconcile(Settings):
@@ -31,9 +33,44 @@ class Watchdog(Settings):
     environment: str = "default"
 
 
-class Upstream(Settings):
-    """The Alertmanagers that deliver here, as URLs; none means that nothing is compared."""
+class Alertmanager(Settings):
+    """One that delivers here: where its API is, who we are there, and the labels that its webhook's URL adds.
 
-    alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()
+    A token, or a name and a password; the URL may bear the latter, too.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    token: Masked | None = None
+    username: str = ""
+    password: Masked | None = None
+    labels: dict[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if bool(self.username) != bool(self.password):
+            raise ValueError("write username and password together")
+        if self.token and self.username:
+            raise ValueError("write either token, or username and password")
+        return self
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header that says who we are; none where nothing is configured."""
+        if self.token:
+            return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
+        if self.password:
+            both = f"{self.username}:{self.password.get_secret_value()}".encode()
+            return {"Authorization": f"Basic {b64encode(both).decode()}"}
+        return {}
+
+
+def _from_url(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class Upstream(Settings):
+    """The Alertmanagers that deliver here, as URLs or with their logins; none means that nothing is compared."""
+
+    alertmanagers: tuple[Annotated[Alertmanager, BeforeValidator(_from_url)], ...] = ()
     reconcile: Reconcile = Reconcile()
     watchdog: Watchdog | None = None

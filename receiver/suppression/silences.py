@@ -27,7 +27,9 @@ async def current(context: Context, incident_id: int) -> Hold | None:
     firing = await context.store.read(lambda connection: alerts.firing_of(connection, incident_id))
     if not firing:
         return None
-    answers = await asyncio.gather(*(ask(context.http, url) for url in upstream.alertmanagers), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(ask(context.http, server) for server in upstream.alertmanagers), return_exceptions=True
+    )
     seen = [answer for answer in answers if isinstance(answer, Silenced)]
     for error in answers:
         if isinstance(error, UnreachableError):

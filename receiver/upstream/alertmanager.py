@@ -12,7 +12,8 @@ import msgspec
 
 from deploywatch.clock import in_utc
 from deploywatch.errors import UnreachableError
-from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.alert import Alert, labelled, source, within
+from deploywatch.receiver.settings.upstream import Alertmanager
 from deploywatch.secrets import redact_url
 
 _SECONDS = 30.0
@@ -51,10 +52,11 @@ class _Silence(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one Alertmanager has: its firing alerts for our receivers, and since when it runs."""
+    """What one Alertmanager has: its firing alerts for our receivers, since when it runs, and its source."""
 
     alerts: tuple[Alert, ...]
     up_since: datetime
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +77,28 @@ class Silenced:
     silences: Mapping[str, Silence]
 
 
-async def look(http: aiohttp.ClientSession, url: str, receiver: str) -> Seen:
+async def look(http: aiohttp.ClientSession, server: Alertmanager, receiver: str) -> Seen:
     """Ask one Alertmanager; UnreachableError when it gives no good answer.
 
     Silenced and inhibited alerts count as firing: that people do not hear of them does not end them.
     """
-    alerts = await _get(http, url, "/api/v2/alerts", list[_Listed], {"receiver": receiver})
-    status = await _get(http, url, "/api/v2/status", _Status, {})
-    return Seen(tuple(_alert(alert) for alert in alerts), in_utc(status.uptime))
+    alerts = await _get(http, server, "/api/v2/alerts", list[_Listed], {"receiver": receiver})
+    status = await _get(http, server, "/api/v2/status", _Status, {})
+    seen = tuple(labelled(_alert(alert), server.labels) for alert in alerts)
+    return Seen(seen, in_utc(status.uptime), source(server.labels))
 
 
-async def silenced(http: aiohttp.ClientSession, url: str) -> Silenced:
+async def silenced(http: aiohttp.ClientSession, server: Alertmanager) -> Silenced:
     """Ask one Alertmanager which alerts it silences, and why; UnreachableError when it gives no good answer."""
     seconds = _SECONDS_FOR_SILENCES
-    listed = await _get(http, url, "/api/v2/alerts", list[_SilencedAlert], _SILENCED, seconds=seconds)
-    by_alert = {alert.fingerprint: tuple(alert.status.silenced_by) for alert in listed if alert.status.silenced_by}
-    silences = await _get(http, url, "/api/v2/silences", list[_Silence], {}, seconds=seconds) if by_alert else []
+    listed = await _get(http, server, "/api/v2/alerts", list[_SilencedAlert], _SILENCED, seconds=seconds)
+    known_as = source(server.labels)
+    by_alert = {
+        within(known_as, alert.fingerprint): tuple(alert.status.silenced_by)
+        for alert in listed
+        if alert.status.silenced_by
+    }
+    silences = await _get(http, server, "/api/v2/silences", list[_Silence], {}, seconds=seconds) if by_alert else []
     return Silenced(by_alert, {silence.id: _silence(silence) for silence in silences})
 
 
@@ -106,16 +114,17 @@ def _alert(alert: _Listed) -> Alert:
 
 async def _get(
     http: aiohttp.ClientSession,
-    url: str,
+    server: Alertmanager,
     path: str,
     kind: Any,
     query: dict[str, str],
     *,
     seconds: float = _SECONDS,
 ) -> Any:
-    where, limit = f"Alertmanager at {redact_url(url)}", aiohttp.ClientTimeout(seconds)
+    where, limit = f"Alertmanager at {redact_url(server.url)}", aiohttp.ClientTimeout(seconds)
     try:
-        async with http.get(f"{url.rstrip('/')}{path}", params=query, timeout=limit) as response:
+        address = f"{server.url.rstrip('/')}{path}"
+        async with http.get(address, params=query, timeout=limit, headers=server.authorization) as response:
             body = await response.read()
             if response.status != 200:
                 raise UnreachableError(f"{where} answered {path} with {response.status}")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, exists, select
 
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
-from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.alert import Alert, source_of
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import timeline as incident_timeline
@@ -76,7 +76,9 @@ def compare(
     for two rounds, and none has had it in this round and the one before (`missing_before`).
     """
     have = {alert.fingerprint: alert for answer in seen for alert in answer.alerts}
-    ours = {alert.fingerprint: alert for alert in stored}
+    # What comes from elsewhere, such as Grafana, is none of theirs: that they lack it says nothing.
+    sources = {answer.source for answer in seen}
+    ours = {alert.fingerprint: alert for alert in stored if source_of(alert.fingerprint) in sources}
     lost = tuple(
         alert
         for fingerprint, alert in have.items()
@@ -106,7 +108,8 @@ class Reconciler:
         # First ours: what is delivered while they are asked is then no alert that they do not have.
         stored = await self._context.store.read(incident_alerts.firing)
         try:
-            seen = [await look(self._context.http, url, upstream.reconcile.receiver) for url in upstream.alertmanagers]
+            asked = upstream.reconcile.receiver
+            seen = [await look(self._context.http, server, asked) for server in upstream.alertmanagers]
         except UnreachableError as error:
             log.warning("open alerts could not be compared", reason=str(error))
             self._missing = frozenset()

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event, select
 
 from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.webhook import Endpoint, Intake
@@ -46,9 +47,9 @@ class Front:
     registry: CollectorRegistry
     commits: list[Counter[tuple[Effect, Reason]]]
 
-    async def post(self, data: bytes) -> tuple[int, str]:
+    async def post(self, data: bytes, query: str = "") -> tuple[int, str]:
         """Send one body; status and text of the answer."""
-        async with self.http.post(PATH, data=data) as answer:
+        async with self.http.post(f"{PATH}{query}", data=data) as answer:
             return answer.status, await answer.text()
 
     async def quarantined(self) -> list[tuple[bytes, str]]:
@@ -128,6 +129,35 @@ async def test_a_payload_of_alertmanager_0_25_is_taken(running: Front) -> None:
 async def test_an_alert_without_annotations_generator_or_end_is_taken(running: Front) -> None:
     bare = {k: v for k, v in alert_json(alert()).items() if k in ("status", "labels", "startsAt", "fingerprint")}
     assert (await running.post(body(alerts=[bare])))[0] == 200
+
+
+async def test_two_sources_whose_alerts_are_alike_have_incidents_of_their_own(running: Front) -> None:
+    fired = alert(environment="")
+    for query in ("?environment=production", "?environment=staging"):
+        assert (await running.post(body(fired), query))[0] == 200
+    await running.post(body(ended(fired)), "?environment=staging")
+    production, staging = [await running.scene.read(lambda c, n=number: store.get(c, n)) for number in (1, 2)]
+    assert (production.environment, production.quiet_since) == ("production", None)
+    assert (staging.environment, staging.quiet_since) == ("staging", NOON)
+
+
+async def test_equal_bodies_of_two_sources_are_two(running: Front) -> None:
+    for query in ("?region=eu", "?region=us", "?region=eu", ""):
+        await running.post(body(alert()), query)
+    rows = await running.scene.read(lambda c: c.execute(select(alerts.c.labels)).scalars().all())
+    assert sorted(labels.get("region", "") for labels in rows) == ["", "eu", "us"]
+
+
+async def test_what_the_url_says_counts_and_what_the_alert_said_is_kept(running: Front) -> None:
+    await running.post(body(alert()), "?environment=staging")
+    (labels,) = await running.scene.read(lambda c: c.execute(select(alerts.c.labels)).scalars().all())
+    assert (labels["environment"], labels["exported_environment"]) == ("staging", "production")
+
+
+@pytest.mark.parametrize("query", ["?environment=", "?environment=a&environment=b"])
+async def test_a_url_whose_labels_say_nothing_is_refused(running: Front, query: str) -> None:
+    status, text = await running.post(body(alert()), query)
+    assert (status, text) == (400, "the webhook's URL: write each label once, with a value, not 'environment'\n")
 
 
 async def test_a_webhook_without_alerts_is_taken(running: Front) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -17,8 +18,10 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from deploywatch.errors import UnreachableError
+from deploywatch.receiver.alert import source, within
 from deploywatch.receiver.incidents.store import Status
-from deploywatch.receiver.settings.upstream import Reconcile
+from deploywatch.receiver.intake.payload import understand
+from deploywatch.receiver.settings.upstream import Alertmanager, Reconcile
 from deploywatch.receiver.upstream.alertmanager import Seen, look
 from deploywatch.receiver.upstream.reconcile import Reconciler, compare
 from tests.receiver.conftest import MakeScene
@@ -53,6 +56,50 @@ def test_an_alert_that_is_missing_once_is_only_remembered() -> None:
     healing = compare([ONE, OTHER], [Seen((OTHER,), LONG_AGO)], frozenset(), NOON, SETTINGS)
     assert healing.alerts == ()
     assert healing.missing == {ONE.fingerprint}
+
+
+@pytest.mark.parametrize("name", ["grafana", source({"environment": "staging"})])
+def test_an_alert_of_another_source_is_not_missed(name: str) -> None:
+    foreign = msgspec.structs.replace(ONE, fingerprint=within(name, ONE.fingerprint))
+    healing = compare([foreign], [Seen((), LONG_AGO)], frozenset({foreign.fingerprint}), NOON, SETTINGS)
+    assert (healing.alerts, healing.missing) == ((), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("login", "header"),
+    [
+        ({}, None),
+        ({"token": "s3cret"}, "Bearer s3cret"),
+        ({"username": "ann", "password": "s3cret"}, "Basic YW5uOnMzY3JldA=="),
+    ],
+)
+async def test_an_alertmanager_is_told_who_asks_and_its_labels_are_the_webhooks(
+    login: dict[str, str], header: str | None
+) -> None:
+    listed = {"fingerprint": "f", "labels": {"alertname": "Down"}, "startsAt": "2026-05-01T12:00:00Z"}
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Authorization"))
+        return web.json_response([listed] if request.path.endswith("alerts") else {"uptime": "2026-05-01T12:00:00Z"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    labels = {"environment": "staging"}
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        known = Alertmanager.model_validate({"url": str(server.make_url("/")), "labels": labels, **login})
+        seen = await look(http, known, ".*")
+    body = json.dumps({"version": "4", "alerts": [{**listed, "status": "firing"}]}).encode()
+    assert [(one.fingerprint, one.labels) for one in seen.alerts] == [
+        (one.fingerprint, one.labels) for one in understand(body, NOON, labels).alerts
+    ]
+    assert set(asked) == {header}
+
+
+@pytest.mark.parametrize("login", [{"username": "ann"}, {"token": "t", "username": "ann", "password": "p"}])
+def test_half_a_login_or_two_of_them_are_refused(login: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"write (username and password together|either token)"):
+        Alertmanager.model_validate({"url": "http://alertmanager:9093", **login})
 
 
 def test_an_alert_that_is_missing_twice_has_resolved() -> None:
@@ -101,7 +148,7 @@ async def test_only_the_alerts_of_our_routes_are_looked_at(alertmanager: Running
     _send(alertmanager, "Ours", policy="demo")
     _send(alertmanager, "Theirs")
     async with aiohttp.ClientSession() as http:
-        seen = await look(http, alertmanager.url, "deploywatch.*")
+        seen = await look(http, Alertmanager(url=alertmanager.url), "deploywatch.*")
     assert "Ours" in {one.name for one in seen.alerts}
     assert "Theirs" not in {one.name for one in seen.alerts}
     assert seen.up_since < datetime.now(UTC)
@@ -110,7 +157,7 @@ async def test_only_the_alerts_of_our_routes_are_looked_at(alertmanager: Running
 async def test_an_alertmanager_that_is_away_is_said_to_be_without_its_password() -> None:
     async with aiohttp.ClientSession() as http:
         with pytest.raises(UnreachableError, match=r"Alertmanager at http://ann:\*\*\*@127.0.0.1:1 did not answer"):
-            await look(http, "http://ann:hidden@127.0.0.1:1", ".*")
+            await look(http, Alertmanager(url="http://ann:hidden@127.0.0.1:1"), ".*")
 
 
 async def test_a_round_opens_the_incident_of_a_webhook_that_was_lost(

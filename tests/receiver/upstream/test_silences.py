@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.settings.upstream import Alertmanager
 from deploywatch.receiver.suppression.silences import hold
 from deploywatch.receiver.upstream.alertmanager import Silence, Silenced
 from tests.receiver.conftest import MakeScene
@@ -220,8 +221,8 @@ async def test_a_known_silence_counts_until_its_end_when_alertmanager_dies(groun
 
 async def test_one_alertmanager_that_answers_is_enough(ground: Ground) -> None:
     scene = await _deployed(ground.scene("rollback"))
-    urls = ("http://127.0.0.1:1", ground.alertmanager.url)
-    upstream = scene.context.settings.upstream.model_copy(update={"alertmanagers": urls})
+    servers = tuple(Alertmanager(url=url) for url in ("http://127.0.0.1:1", ground.alertmanager.url))
+    upstream = scene.context.settings.upstream.model_copy(update={"alertmanagers": servers})
     scene.context.settings = scene.context.settings.model_copy(update={"upstream": upstream})
     ground.alertmanager.silence(FIRED, until=NOON + HOUR)
     await scene.take(FIRED)
@@ -307,4 +308,4 @@ async def test_without_alertmanagers_nobody_is_asked(make_scene: MakeScene, aler
     await scene.take(FIRED)
     await scene.drain()
     assert alertmanager.asked == []
-    assert len(await scene.lines("rollback_refused")) == 1
+    assert await scene.lines("action_held") == []
