@@ -136,7 +136,8 @@ async def test_two_sources_whose_alerts_are_alike_have_incidents_of_their_own(ru
     for query in ("?environment=production", "?environment=staging"):
         assert (await running.post(body(fired), query))[0] == 200
     await running.post(body(ended(fired)), "?environment=staging")
-    production, staging = [await running.scene.read(lambda c, n=number: store.get(c, n)) for number in (1, 2)]
+    production = await running.scene.read(lambda connection: store.get(connection, 1))
+    staging = await running.scene.read(lambda connection: store.get(connection, 2))
     assert (production.environment, production.quiet_since) == ("production", None)
     assert (staging.environment, staging.quiet_since) == ("staging", NOON)
 
