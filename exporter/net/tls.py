@@ -5,38 +5,59 @@ from __future__ import annotations
 import ssl
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 
 from deploywatch.config import RelativePath, Settings
 from deploywatch.watched_files import WATCHED, Stamp, stamp_of
 
+_VERSIONS = {
+    "TLS 1.0": ssl.TLSVersion.TLSv1,
+    "TLS 1.1": ssl.TLSVersion.TLSv1_1,
+    "TLS 1.2": ssl.TLSVersion.TLSv1_2,
+    "TLS 1.3": ssl.TLSVersion.TLSv1_3,
+}
+
 
 class TlsClient(Settings):
-    """Trust the system's authorities unless `ca_file` says otherwise; `verify: false` trusts anyone."""
+    """Trust the system's authorities unless `ca_file` says otherwise; `verify: false` trusts anyone.
+
+    `ca_file` may also hold an intermediate or the server's own certificate. `ciphers` is a list as OpenSSL has it;
+    `min_version` below TLS 1.2 without `ciphers` takes what such servers have.
+    """
 
     ca_file: RelativePath | None = None
     cert_file: RelativePath | None = None
     key_file: RelativePath | None = None
     server_name: str | None = None
     verify: bool = True
+    min_version: Literal["TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"] | None = None
+    ciphers: str | None = None
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
         if self.key_file and not self.cert_file:
             raise ValueError("key_file is given without cert_file; add it")
-        if not (self.ca_file or self.cert_file):
+        if not (self.ca_file or self.cert_file or self.ciphers):
             return self
         try:
             context_for(self)
         except (OSError, ssl.SSLError) as error:
-            raise ValueError(f"the files cannot be used: {error}") from error
+            raise ValueError(f"the files or ciphers cannot be used: {error}") from error
         return self
 
     def context(self) -> ssl.SSLContext:
         """A new TLS context that does what the settings say; OSError when a file cannot be used."""
         context = ssl.create_default_context(cafile=self.ca_file)
+        if self.ca_file:
+            # Whoever is named in it is trusted, not only one who signed himself.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if self.min_version:
+            context.minimum_version = _VERSIONS[self.min_version]
+        ciphers = self.ciphers or ("DEFAULT:@SECLEVEL=0" if self.min_version in {"TLS 1.0", "TLS 1.1"} else None)
+        if ciphers:
+            context.set_ciphers(ciphers)
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -272,3 +272,38 @@ def test_an_address_of_ip_version_6_stands_in_brackets() -> None:
 
 def test_the_request_for_tls_of_postgresql_is_the_documented_one() -> None:
     assert struct.pack("!ii", 8, 80877103) == b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_an_old_version_is_spoken_when_it_is_asked_for(certs: Certs) -> None:
+    server = certs.server()
+    server.minimum_version = server.maximum_version = ssl.TLSVersion.TLSv1
+    server.set_ciphers("DEFAULT:@SECLEVEL=0")
+    old = {"ca_file": certs.ca_file, "min_version": "TLS 1.0"}
+    result = await looked_at(server, tls=old, versions=["TLS 1.0"])
+    assert result.success, result.detail
+    judged = await looked_at(server, tls=old)
+    assert judged.detail == "the server speaks TLS 1.0, not TLS 1.2 or TLS 1.3"
+    assert measured(judged)["probe_ssl_earliest_cert_expiry"] > judged.started
+    assert (await looked_at(server, tls={"ca_file": certs.ca_file})).reason is Reason.TLS
+
+
+async def test_ciphers_are_those_of_the_config(certs: Certs) -> None:
+    server = certs.server()
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.set_ciphers("ECDHE-ECDSA-AES128-SHA:AES128-SHA:ECDHE-RSA-AES128-SHA:@SECLEVEL=0")
+    tls = {"ca_file": certs.ca_file, "ciphers": "ALL:@SECLEVEL=0"}
+    result = await looked_at(server, tls=tls)
+    assert result.success, result.detail
+    with pytest.raises(ValidationError, match="ciphers cannot be used"):
+        await looked_at(server, tls={"ciphers": "no-such-cipher"})
+
+
+async def test_a_servers_own_certificate_may_be_the_one_that_is_trusted(certs: Certs) -> None:
+    issued = certs.authority.issue_cert("127.0.0.1")
+    leaf = certs.folder / "leaf.pem"
+    issued.cert_chain_pems[0].write_to_path(str(leaf))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(server)
+    result = await looked_at(server, tls={"ca_file": str(leaf)})
+    assert result.success, result.detail
