@@ -10,14 +10,19 @@ from sqlalchemy import Connection, select
 from deploywatch import html
 from deploywatch.config import Settings
 from deploywatch.html import Markup
-from deploywatch.receiver.actions.rollback import approval, history, rollback
+from deploywatch.receiver.actions.rollback import approval, approvers, history, rollback
 from deploywatch.receiver.actions.rollback.approval import NO, YES, Approval
+from deploywatch.receiver.api.acting import acting, answerer
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import PREFIX, Name, Remark, Route, not_found, number, read_body
 from deploywatch.receiver.api.schemas import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
 from deploywatch.receiver.api.serializers import actions_json, approval_json
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
+from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.store.schema import attachments
 from deploywatch.scopes import Scope
 
@@ -80,14 +85,22 @@ class Approvals:
         """Ask for a rollback by a person's decision; the brakes decide as for an alert, the timeline says how."""
         person, wanted, now = await read_body(request, Answer), number(request), self._context.clock()
 
-        def write(connection: Connection) -> bool:
+        def write(connection: Connection) -> tuple[bool, str]:
             incident = store.find(connection, wanted)
-            if incident is not None:
+            if incident is None:
+                return False, ""
+            refused = self._refused(request, ledger.latest(connection, incident.service, incident.environment))
+            if refused:
+                timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, refused, actor=person.by)
+            else:
                 rollback.queue_for(connection, incident, person.by, now)
-            return incident is not None
+            return True, refused
 
-        asked = await self._context.store.write(audited(request, now, write, by=person.by, sent=person, changed=bool))
+        done = audited(request, now, write, by=person.by, sent=person, changed=lambda result: result == (True, ""))
+        asked, refused = await self._context.store.write(done)
         self._queued()
+        if refused:
+            return web.Response(status=403, text=f"{refused}\n")
         return web.json_response({"incident": wanted}, status=202) if asked else not_found("incident", wanted)
 
     async def actions(self, request: web.Request) -> web.Response:
@@ -111,11 +124,15 @@ class Approvals:
         told, now = await read_body(request, Allowed), self._context.clock()
         where = (told.service, told.environment)
 
-        def write(connection: Connection) -> None:
-            history.allow_again(connection, *where, now, by=told.by, note=told.note)
+        def write(connection: Connection) -> str:
+            refused = self._refused(request, ledger.latest(connection, *where))
+            if not refused:
+                history.allow_again(connection, *where, now, by=told.by, note=told.note)
+            return refused
 
-        done = audited(request, now, write, by=told.by, sent=told, changed=lambda _: True)
-        await self._context.store.write(done)
+        done = audited(request, now, write, by=told.by, sent=told, changed=lambda refused: not refused)
+        if refused := await self._context.store.write(done):
+            return web.Response(status=403, text=f"{refused}\n")
         return web.json_response({"service": told.service, "environment": told.environment, "allowed_by": told.by})
 
     async def page(self, request: web.Request) -> web.Response:
@@ -135,17 +152,20 @@ class Approvals:
     async def answer_page(self, request: web.Request) -> web.Response:
         """Take the answer of a signed link: once, and within its time."""
         query, fields, now = request.query, await request.post(), self._context.clock()
-        by, note = str(fields.get("by", "")).strip()[:_NAME_LIMIT], str(fields.get("note", ""))[:4000]
-        if not by or "\0" in by + note:
+        claimed, note = line(fields.get("by", ""), _NAME_LIMIT), str(fields.get("note", ""))[:4000]
+        if not claimed or "\0" in note:
             return _page("Your name is missing", "Go back and write who you are.", status=400)
+
+        by = f"{acting(request, claimed)} (signed link)"
 
         def write(connection: Connection) -> tuple[Approval | None, str]:
             asked = _asked(connection, query)
             refused = approval.refused_link(self._context.settings, asked, query, now)
             if not refused and asked is not None:
                 yes = query.get("answer") == YES
-                signed = f"{by} (signed link)"
-                refused = approval.answer(connection, asked, yes=yes, by=signed, note=note, now=now)
+                # A link says that its holder could read the message, and not who that is.
+                refused = self._refused(request, ledger.find(connection, asked.deployment_id)) if yes else ""
+                refused = refused or approval.answer(connection, asked, yes=yes, by=by, note=note, now=now)
             return asked, refused
 
         asked, refused = await self._context.store.write(audited(request, now, write, by=by, changed=_taken))
@@ -154,6 +174,10 @@ class Approvals:
             return _page("This link cannot be used", refused, status=403)
         return _page("Thank you", f"Your answer about the rollback to {asked.to_version} is taken.")
 
+    def _refused(self, request: web.Request, deployment: Deployment | None) -> str:
+        """Why this request's yes does not count, or empty."""
+        return approvers.refused(self._context.settings.rollback.approval, answerer(request), deployment)
+
     async def _answer(self, request: web.Request, *, yes: bool) -> web.Response:
         person, wanted, now = await read_body(request, Answer), number(request), self._context.clock()
 
@@ -161,7 +185,11 @@ class Approvals:
             asked = approval.latest(connection, wanted)
             if asked is None:
                 return None, ""
-            refused = approval.answer(connection, asked, yes=yes, by=person.by, note=person.note, now=now)
+            refused = self._refused(request, ledger.find(connection, asked.deployment_id)) if yes else ""
+            if refused:
+                timeline.write(connection, wanted, now, Kind.ACTION_REFUSED, refused, actor=person.by)
+            else:
+                refused = approval.answer(connection, asked, yes=yes, by=person.by, note=person.note, now=now)
             return approval.latest(connection, wanted), refused
 
         done = audited(request, now, write, by=person.by, sent=person, changed=_taken)

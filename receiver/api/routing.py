@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, StringConstraints
 
+from deploywatch.receiver.api.acting import acted_by
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
 from deploywatch.receiver.store import StoreError, UnfitError
@@ -57,9 +58,9 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 async def read_body(request: web.Request, model: type[B]) -> B:
-    """The request's JSON as the model; 400 with every fault at its JSON path."""
+    """The request's JSON as the model, `by` whom as the server knows it; 400 with every fault at its JSON path."""
     try:
-        return bodies.read(await request.read(), model)
+        return acted_by(request, bodies.read(await request.read(), model))
     except BodyError as error:
         raise web.HTTPBadRequest(text="\n".join(error.faults) + "\n") from error
 

@@ -9,7 +9,8 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from deploywatch import logs
-from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.actions.rollback import approval, approvers
+from deploywatch.receiver.actions.rollback.approvers import Answerer
 from deploywatch.receiver.channels.slack_requests import (
     Action,
     Interaction,
@@ -18,9 +19,10 @@ from deploywatch.receiver.channels.slack_requests import (
     verify,
 )
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.lifecycle import response
+from deploywatch.receiver.lifecycle import audit, response
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.store import StoreError
 from deploywatch.secrets import Masked
@@ -50,7 +52,7 @@ class SlackButtons:
         if pressed is None:
             return web.Response()
         try:
-            refused = await context.store.write(lambda connection: self._do(connection, pressed, now))
+            refused = await context.store.write(lambda connection: self._audited(connection, pressed, request, now))
         except StoreError as error:
             return web.Response(status=503, text=f"{error}\n")
         self._queued()
@@ -65,6 +67,22 @@ class SlackButtons:
             secret for channel in channels if isinstance(channel, SlackSettings) for secret in channel.signing_secrets
         ]
 
+    def _audited(self, connection: Connection, pressed: Interaction, request: web.Request, now: datetime) -> str:
+        """Do it, and in the same transaction write down who did; Slack has verified the name."""
+        refused = self._do(connection, pressed, now)
+        if not refused:
+            entry = audit.Entry(
+                at=now,
+                who=pressed.who,
+                verified=True,
+                what=f"slack.{pressed.action}",
+                path=PATH,
+                incident_id=pressed.incident,
+                remote=request.remote or "",
+            )
+            audit.record(connection, entry)
+        return refused
+
     def _do(self, connection: Connection, pressed: Interaction, now: datetime) -> str:
         """Do what was asked; the sentence why it does not count, which is also on the timeline, or empty."""
         incident = store.find(connection, pressed.incident)
@@ -73,20 +91,25 @@ class SlackButtons:
         if pressed.action is Action.ACKNOWLEDGE:
             response.acknowledge(connection, self._context.settings, incident, now, by=pressed.who, note="")
             return ""
-        refused = _answer(connection, pressed, now)
+        refused = self._answer(connection, pressed, now)
         if refused:
             timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, refused, actor=pressed.who)
         return refused
 
-
-def _answer(connection: Connection, pressed: Interaction, now: datetime) -> str:
-    """A button decides the question that it was sent with, and no later one."""
-    asked = [
-        asked
-        for asked in approval.of_incident(connection, pressed.incident)
-        if pressed.expires and int(asked.expires_at.timestamp()) == int(pressed.expires.timestamp())
-    ]
-    if not asked:
-        return "the button is of a question that nobody asks any more"
-    yes = pressed.action is Action.APPROVE
-    return approval.answer(connection, asked[-1], yes=yes, by=pressed.who, note="", now=now)
+    def _answer(self, connection: Connection, pressed: Interaction, now: datetime) -> str:
+        """A button decides the question that it was sent with, and no later one."""
+        asked = [
+            asked
+            for asked in approval.of_incident(connection, pressed.incident)
+            if pressed.expires and int(asked.expires_at.timestamp()) == int(pressed.expires.timestamp())
+        ]
+        if not asked:
+            return "the button is of a question that nobody asks any more"
+        yes = pressed.action is Action.APPROVE
+        if yes:
+            # A name in Slack can be changed by whom it is of; the ID cannot.
+            who = Answerer(frozenset({pressed.user_id}), frozenset({pressed.user_name, pressed.who}))
+            deployment = ledger.find(connection, asked[-1].deployment_id)
+            if refused := approvers.refused(self._context.settings.rollback.approval, who, deployment):
+                return refused
+        return approval.answer(connection, asked[-1], yes=yes, by=pressed.who, note="", now=now)

@@ -85,10 +85,16 @@ class Caps(Settings):
 
 
 class Approval(Settings):
-    """How long a person's word is waited for; with a `secret`, messages bear links that say yes and no."""
+    """How long a person's word is waited for; with a `secret`, messages bear links that say yes and no.
+
+    Where `approvers` are given, only their yes counts: names that the server verified (users, credentials,
+    certificates) and Slack IDs. With `not_deployer`, the yes of the one who deployed does not.
+    """
 
     within: Annotated[Duration, Field(gt=parse_duration("0s"))] = parse_duration("15m")
     secret: Annotated[Secret, AfterValidator(_long_enough)] | None = None
+    approvers: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    not_deployer: bool = False
 
 
 class Decide(Settings):

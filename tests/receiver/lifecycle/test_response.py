@@ -212,7 +212,7 @@ async def test_whom_the_server_checked_is_who_the_audit_names(scene: Scene) -> N
         await scene.take(alert())
         await front("POST", "/incidents/1/comment", {**ANN, "note": "x"})
         (row,) = (await front("GET", "/audit?who=carol&incident=1")).data
-    assert (row["who"], row["verified"], row["detail"]["by"]) == ("carol", True, "ann")
+    assert (row["who"], row["verified"], row["detail"]["by"]) == ("carol", True, "carol for ann")
 
 
 async def test_what_was_refused_or_not_there_is_not_in_the_audit(front: Front) -> None:
