@@ -78,10 +78,7 @@ async def test_the_verified_name_wins_and_the_claimed_one_is_said(ground: Ground
     assert [row[:2] for row in await rows(scene)] == [("ann", True), ("ann", True)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["deploywatch", "DeployWatch", " deploywatch\n", "deploy\u200bwatch", "ｄｅｐｌｏｙｗａｔｃｈ", "\u202e", " "],
-)
+@pytest.mark.parametrize("name", OURS)
 async def test_what_it_does_by_itself_nobody_does_in_its_name(ground: Ground, name: str) -> None:
     scene = await asking(ground)
     async with front_of(scene) as front:
