@@ -9,13 +9,21 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from deploywatch import document
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
-from deploywatch.secrets import Masked, Unreadable, is_url, redact_url
+from deploywatch.secrets import Masked, Unreadable, filled_of, is_url, redact_url, without
 from deploywatch.watched_files import WATCHED
 
 M = TypeVar("M", bound=BaseModel)
@@ -25,6 +33,7 @@ class Settings(BaseModel):
     """The base of every config model: frozen, strict about keys; a secret `x` may come as `x_file` instead."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+    _filled: frozenset[str] = PrivateAttr(default=frozenset())
 
     @model_validator(mode="before")
     @classmethod
@@ -97,23 +106,28 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
                     document.report(path, message)
     if document.problems or result is None:
         raise ConfigError(document.problems)
+    if isinstance(result, Settings):
+        result._filled = frozenset(document.filled)
     return result
 
 
 def redacted(settings: BaseModel) -> dict[str, Any]:
-    """The settings as plain data with every secret masked, fit to be shown; also those in a URL that is no secret."""
-    shown: dict[str, Any] = _without_credentials(settings.model_dump(mode="json", by_alias=True))
+    """The settings as plain data with every secret masked, fit to be shown: also those in a URL that is no secret, and
+    whatever came from a variable.
+    """
+    shown: dict[str, Any] = _without_credentials(settings.model_dump(mode="json", by_alias=True), filled_of(settings))
     return shown
 
 
-def _without_credentials(value: Any) -> Any:
+def _without_credentials(value: Any, filled: frozenset[str]) -> Any:
     match value:
         case dict():
-            return {key: _without_credentials(item) for key, item in value.items()}
+            return {key: _without_credentials(item, filled) for key, item in value.items()}
         case list():
-            return [_without_credentials(item) for item in value]
-        case str() if is_url(value):
-            return redact_url(value)
+            return [_without_credentials(item, filled) for item in value]
+        case str():
+            masked = without(value, filled)
+            return redact_url(masked) if is_url(masked) else masked
     return value
 
 

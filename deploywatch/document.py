@@ -28,7 +28,8 @@ class Document:
     """What a file says: `data` of plain dicts, lists and scalars; `places` of (line, column), both from 1.
 
     `texts` are the places where the text of a scalar on one line begins, after its quote if it has one;
-    `unfilled` are the values whose variable is not known, and which therefore say nothing.
+    `unfilled` are the values whose variable is not known, and which therefore say nothing; `filled` is what came from
+    variables, and is nobody's to see wherever it stands.
     """
 
     file: str
@@ -37,6 +38,7 @@ class Document:
     texts: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unfilled: set[Path] = field(default_factory=set)
+    filled: set[str] = field(default_factory=set)
 
     def report(self, path: Path, message: str, *, offset: int | None = None) -> None:
         """Note a problem at the value, or at its nearest parent that stands in the file.
@@ -166,6 +168,8 @@ class _Reader:
             if value is None and default is None:
                 message = f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
                 return self.unknown(path, message)
+            if value:
+                self.document.filled.add(value)
             return value or default or ""  # as in a shell, `:-` also stands in for an empty variable
 
         return _VARIABLE.sub(replace, text)

@@ -13,9 +13,7 @@ from pydantic import BaseModel, BeforeValidator, PlainSerializer, SecretStr
 MASK = "***"
 _SHORTEST = 6
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_SECRET_PARAMETER = re.compile(
-    r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|signature)[^=&;]*=)[^&;]*", re.IGNORECASE
-)
+_SECRET_PARAMETER = re.compile(r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|sig)[^=&;]*=)[^&;]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,7 @@ def found_in(settings: object) -> Iterator[str]:
         case str():
             yield from _password(settings)
         case BaseModel():
+            yield from filled_of(settings)
             yield from found_in(settings.__dict__)
         case Mapping():
             yield from found_in(list(settings.values()))
@@ -99,6 +98,22 @@ def _password(url: str) -> Iterator[str]:
     parts = _split(url) if is_url(url) else None
     if parts and parts.password:
         yield from (parts.password, unquote(parts.password))
+
+
+def filled_of(settings: BaseModel) -> frozenset[str]:
+    """What came from variables when these settings were read from a file."""
+    filled: frozenset[str] = getattr(settings, "_filled", frozenset())
+    return filled
+
+
+def without(text: str, filled: frozenset[str]) -> str:
+    """The text without what came from variables; what is short is masked only where it is all that there is."""
+    if text in filled:
+        return MASK
+    for value in sorted(filled, key=len, reverse=True):
+        if len(value) >= _SHORTEST:
+            text = text.replace(value, MASK)
+    return text
 
 
 def conceal(text: str, settings: object) -> str:

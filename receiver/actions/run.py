@@ -32,7 +32,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 
 def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
-    incident, now, name = store.get(connection, job.incident_id), context.clock(), job.payload["name"]
+    incident, name = store.get(connection, job.incident_id), job.payload["name"]
     run_settings = next((run for run in context.settings.run if run.name == name), None)
     if run_settings is None:
         runs.refuse(
@@ -51,7 +51,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     except ValueError as error:
         runs.refuse(connection, context, incident, KIND, reason="unsafe_value", detail=str(error))
         return None
-    return runs.begin(connection, job, incident, plan, what=f"running {name}", limit=run_settings.timeout, now=now)
+    return runs.begin(connection, context, job, incident, plan, what=f"running {name}", limit=run_settings.timeout)
 
 
 ACTION = Action("run", queue, {KIND: handle})

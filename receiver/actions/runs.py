@@ -44,9 +44,10 @@ After = Callable[[Connection], None]
 
 
 def begin(
-    connection: Connection, job: Job, incident: Incident, plan: Plan, *, what: str, limit: timedelta, now: datetime
+    connection: Connection, context: Context, job: Job, incident: Incident, plan: Plan, *, what: str, limit: timedelta
 ) -> Begun:
     """Write down that it begins, before it does."""
+    now, shown = context.clock(), context.conceal(str(plan))
     row = {
         "action": job.kind,
         "incident_id": incident.id,
@@ -54,11 +55,11 @@ def begin(
         "environment": incident.environment,
         "key": job.key,
         "state": "running",
-        "detail": str(plan)[:2000],
+        "detail": shown[:2000],
         "started_at": now,
     }
     number = insert_id(connection, action_runs, row)
-    timeline.write(connection, incident.id, now, kinds.of_action(job.kind, "started"), f"{what}: {plan}")
+    timeline.write(connection, incident.id, now, kinds.of_action(job.kind, "started"), f"{what}: {shown}")
     return Begun(number, job.kind, what, plan, limit, now)
 
 
@@ -81,7 +82,7 @@ async def carry_out(context: Context, job: Job, begin: Begin, after: After | Non
     begun = await context.store.write(begin)
     if begun is None:
         return done()
-    log.info("an action begins", action=begun.action, incident=job.incident_id, plan=str(begun.plan))
+    log.info("an action begins", action=begun.action, incident=job.incident_id, plan=context.conceal(str(begun.plan)))
     result = await perform(context, begun.plan, begun.limit)
     log.info("an action ended", action=begun.action, incident=job.incident_id, good=result.good, result=result.detail)
     return done(result.detail, lambda c: _close(c, context, job, begun.id, result, what=begun.what, after=after))

@@ -138,10 +138,12 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
         else:
             what = f"scaling {incident.service} in {incident.environment} to {target.replicas}"
             if decision.dry_run:
-                timeline.write(connection, incident.id, now, Kind.SCALE_DRY_RUN, f"dry run: {what}: {plan}")
+                timeline.write(
+                    connection, incident.id, now, Kind.SCALE_DRY_RUN, f"dry run: {what}: {context.conceal(str(plan))}"
+                )
                 return None
             if target_lock.take(connection, incident.service, incident.environment, _holder(job), now):
-                return runs.begin(connection, job, incident, plan, what=what, limit=target.timeout, now=now)
+                return runs.begin(connection, context, job, incident, plan, what=what, limit=target.timeout)
             decision = Refused(Refusal.LOCKED, "another replica was faster")
     runs.refuse(connection, context, incident, KIND, reason=decision.reason, detail=decision.sentence)
     return None

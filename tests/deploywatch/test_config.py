@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
 
-from deploywatch import config
+from deploywatch import config, secrets
 from deploywatch.config import RelativePath, Settings
 from deploywatch.errors import ConfigError
 from deploywatch.quantity import Duration
-from deploywatch.secrets import Secret, SecretUrl
+from deploywatch.secrets import Secret, SecretUrl, redact_url
 
 NO_INTEGER = "input should be a valid integer, unable to parse string as an integer"
 NO_DURATION = "is not a duration; write it with its unit, such as 30s, 500ms or 1h30m"
@@ -274,3 +274,31 @@ def test_settings_do_not_change(file: Path) -> None:
     found = loaded(file, "name: x")
     with pytest.raises(ValueError, match="frozen"):
         found.name = "y"  # type: ignore[misc] # what the test is about
+
+
+class _Call(Settings):
+    """Where a secret may stand that no field calls one."""
+
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: dict[str, Any] = Field(default_factory=dict)
+    url: str = ""
+
+
+def test_what_came_from_a_variable_is_secret_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(
+        "headers: {X-Auth: 'Token ${KEY}', Accept: 'text/${KIND:-plain}'}\n"
+        "body: {inputs: ['${KEY}', {deep: 'a${KEY}b'}], short: '${PIN}', pins: 'x12x'}\n"
+        "url: https://flow.example/x?sig=${KEY}&a=1\n"
+    )
+    settings = config.load(tmp_path / "c.yml", _Call, variables={"KEY": "s3cret-value", "PIN": "12"})
+    shown = config.redacted(settings)
+    assert "s3cret" not in str(shown)
+    assert shown["headers"] == {"X-Auth": "Token ***", "Accept": "text/plain"}
+    assert shown["body"] == {"inputs": ["***", {"deep": "a***b"}], "short": "***", "pins": "x12x"}
+    assert "s3cret" not in secrets.conceal("POST … s3cret-value", settings)
+
+
+def test_a_signature_in_a_url_is_no_one_s_to_see() -> None:
+    assert (
+        redact_url("https://flow.example/run?api=1&sig=abc&sv=1.0") == "https://flow.example/run?api=1&sig=***&sv=1.0"
+    )

@@ -95,7 +95,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     begun = await context.store.write(lambda connection: _begin(connection, context, job))
     if begun is None:
         return done()
-    log.info("rollback begins", incident=job.incident_id, plan=str(begun.plan))
+    log.info("rollback begins", incident=job.incident_id, plan=context.conceal(str(begun.plan)))
     result = await perform(context, begun.plan, begun.target.timeout)
     log.info("rollback ended", incident=job.incident_id, good=result.good, result=result.detail)
     if result.good:
@@ -138,7 +138,7 @@ def _go(connection: Connection, context: Context, incident: Incident, job: Job, 
         case "auto":
             return _start(connection, context, incident, job, go, plan=plan)
         case "approve":
-            approval.ask(connection, context.settings, incident, go, context.clock(), would=str(plan))
+            approval.ask(connection, context.settings, incident, go, context.clock(), would=context.conceal(str(plan)))
         case "dry-run":
             _dry_run(connection, context, incident, go, plan)
     return None
@@ -160,8 +160,8 @@ def _step(go: Go) -> str:
 
 
 def _dry_run(connection: Connection, context: Context, incident: Incident, go: Go, plan: Plan) -> None:
-    now, view = context.clock(), RollbackView(go.deployment.version, go.to_version, detail=str(plan))
-    text = f"dry run: would roll back {_step(go)}: {plan}"
+    now, view = context.clock(), RollbackView(go.deployment.version, go.to_version, detail=context.conceal(str(plan)))
+    text = f"dry run: would roll back {_step(go)}: {context.conceal(str(plan))}"
     timeline.write(connection, incident.id, now, Kind.ROLLBACK_DRY_RUN, text)
     once, settings = go.deployment.id, context.settings
     tell(connection, settings, incident, Event.ROLLBACK_DRY_RUN, now, once=once, note=go.why, rollback=view)
@@ -187,7 +187,7 @@ def _start(
         "started_at": now,
     }
     number = insert_id(connection, rollbacks, row)
-    view = RollbackView(bad.version, go.to_version, detail=str(plan))
+    view = RollbackView(bad.version, go.to_version, detail=context.conceal(str(plan)))
     timeline.write(connection, incident.id, now, Kind.ROLLBACK_STARTED, f"rollback started: {_step(go)}")
     more = {"eta": usual_duration(connection, bad.service, bad.environment)}
     asked = go.why or f"asked for by {job.payload['alert']}"
