@@ -60,6 +60,7 @@ HANDLERS = {
     **people.HANDLERS,
     announce.KIND: announce.handle,
     recheck.KIND: rechecked.handle,
+    recheck.STILL_FIRING: rechecked.still_firing,
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
 }
@@ -87,6 +88,9 @@ class Receiver:
         self.intake = webhook.Intake(context, committed=self._committed)
         # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.
         by_kind[recheck.KIND] = partial(rechecked.handle, context, accept=self.intake.accept)
+        by_kind[recheck.STILL_FIRING] = partial(
+            rechecked.still_firing, context, accept=self.intake.accept, lost=self.intake.alert_cache.lose
+        )
         self._max_body = settings.max_body
         self._ready = "starting"
 

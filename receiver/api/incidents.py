@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar, get_args
 
 from aiohttp import web
@@ -17,7 +17,7 @@ from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_fou
 from deploywatch.receiver.api.schemas import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import alerts, recheck, store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import resolution, response
@@ -28,11 +28,23 @@ from deploywatch.scopes import Scope
 P = TypeVar("P", bound="Person")
 
 
+_NAMED = 5
+_TRUSTED = timedelta(hours=1)
+"""For how long a person's word stands against alerts that fire on, where they do not say it."""
+
+
 class Person(Settings):
     """Who does something to an incident, and what they say."""
 
     by: Name
     note: Remark = ""
+
+
+class Resolve(Person):
+    """Ends an incident; while its alerts fire only with `force`, or `hold`, after which it begins anew."""
+
+    force: bool = False
+    hold: Annotated[Duration, Field(gt=timedelta(), le=timedelta(days=7))] | None = None
 
 
 class Comment(Person):
@@ -84,7 +96,7 @@ class Incidents:
             Route("GET", "/incidents/{id}", Scope.READ, self.incident, answer=WholeIncidentAnswer),
             Route("GET", "/incidents/{id}/postmortem", Scope.READ, self.postmortem, media="text/markdown"),
             Route("POST", "/incidents/{id}/acknowledge", Scope.RESPOND, self.acknowledge, body=Person, answer=answer),
-            Route("POST", "/incidents/{id}/resolve", Scope.RESPOND, self.resolve, body=Person, answer=answer),
+            Route("POST", "/incidents/{id}/resolve", Scope.RESPOND, self.resolve, body=Resolve, answer=answer),
             Route("POST", "/incidents/{id}/comment", Scope.RESPOND, self.comment, body=Comment, answer=answer),
             Route("POST", "/incidents/{id}/commander", Scope.RESPOND, self.commander, body=Commander, answer=answer),
             Route("POST", "/incidents/{id}/mitigate", Scope.RESPOND, self.mitigate, body=Mitigation, answer=answer),
@@ -139,12 +151,25 @@ class Incidents:
         )
 
     async def resolve(self, request: web.Request) -> web.Response:
-        """End the incident by a person's word."""
-        return await self._change(
-            request,
-            Person,
-            lambda c, s, i, p, now: resolution.resolve(c, s, i, now, by=p.by, why=p.note or f"by {p.by}"),
-        )
+        """End the incident by a person's word; 409 where its alerts still fire, without `force` or `hold`."""
+        said, wanted = await read_body(request, Resolve), number(request)
+        firing = await self._context.store.read(lambda c: alerts.firing_names(c, wanted))
+        if firing and not said.force and said.hold is None:
+            more = f" and {len(firing) - _NAMED} more" if len(firing) > _NAMED else ""
+            names = ", ".join(firing[:_NAMED]) + more
+            return web.Response(
+                status=409,
+                text=f"incident {wanted} is not resolved: {names} still fire; write for how long that may be "
+                "(hold: 30m), or force it\n",
+            )
+
+        def change(c: Connection, s: ReceiverConfig, incident: Incident, person: Resolve, now: datetime) -> Incident:
+            over = resolution.resolve(c, s, incident, now, by=person.by, why=person.note or f"by {person.by}")
+            if alerts.firing_of(c, incident.id):
+                recheck.watch_incident(c, incident.id, now, person.hold or _TRUSTED, by=person.by)
+            return over
+
+        return await self._change(request, Resolve, change)
 
     async def comment(self, request: web.Request) -> web.Response:
         """Add a person's words to the timeline."""

@@ -101,12 +101,6 @@ _word(
     lambda incident: f" is {incident['status']}, by {incident['acknowledged_by']}",
     who="Who has it in hand",
 )
-_word(
-    "resolve",
-    "End the incident.",
-    lambda incident: f" is {incident['status']}, by {incident['resolved_by']}",
-    why="Why it is over.",
-)
 _word("approve", "Say yes to the rollback that the incident waits for.", _decided, why="Why.")
 _word("reject", "Say no to the rollback that the incident waits for.", _decided, why="Why.")
 _word(
@@ -115,6 +109,22 @@ _word(
     lambda _: ": a rollback is asked for; `show` tells what became of it",
     why="Why.",
 )
+
+
+@incidents.command()
+@NUMBER
+@click.option("--force", is_flag=True, help="Although its alerts still fire; if they do in an hour, another begins.")
+@click.option(
+    "--for", "hold", help="Although its alerts still fire; if they do after this time, such as 30m, another begins."
+)
+@by()
+@note("Why it is over.")
+@pass_client
+def resolve(client: Client, /, number: int, by: str, note: str, **still: Any) -> None:
+    """End the incident."""
+    said = {"by": by, "note": note, "force": still["force"], **given(hold=still["hold"])}
+    incident = client.post(f"/incidents/{number}/resolve", said)
+    echo(f"#{number} is {incident['status']}, by {incident['resolved_by']}")
 
 
 @incidents.command()

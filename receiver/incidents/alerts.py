@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, RowMapping, bindparam, case, func, select, update
 
 from deploywatch.conventions import SEVERITIES, AlertAnnotation
@@ -189,6 +190,24 @@ def leading(connection: Connection, incident_id: int) -> Alert | None:
     )
     row = connection.execute(query).mappings().first()
     return _alert(row) if row else None
+
+
+def firing_names(connection: Connection, incident_id: int) -> list[str]:
+    """The names of an incident's alerts that fire, each once, the worst first."""
+    rows = connection.execute(
+        select(alerts.c.labels)
+        .where(alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing")
+        .order_by(_BADNESS, alerts.c.starts_at)
+    ).scalars()
+    return list(dict.fromkeys(labels.get("alertname", "an alert without a name") for labels in rows))
+
+
+def give_up(connection: Connection, incident_id: int) -> tuple[Alert, ...]:
+    """An incident that is over lets its alerts go that still fire: what comes of them next is judged as if new."""
+    fires = (alerts.c.incident_id == incident_id, alerts.c.status == "firing")
+    rows = connection.execute(select(alerts).where(*fires)).mappings().all()
+    connection.execute(update(alerts).where(*fires).values(current=False))
+    return tuple(msgspec.structs.replace(_alert(row), firing=True) for row in rows)
 
 
 def firing_of(connection: Connection, incident_id: int) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,15 @@ def queue(connection: Connection, alert: Alert, known: Episode, incident_id: int
     payload: dict[str, Any] = msgspec.to_builtins(alert)
     job = NewJob(KIND, key, f"{KIND}:{alert.fingerprint}", resolved_at + LATE, incident_id=incident_id, payload=payload)
     enqueue(connection, now, job)
+
+
+STILL_FIRING: Final = "still_firing"
+
+
+def watch_incident(connection: Connection, incident_id: int, now: datetime, after: timedelta, *, by: str) -> None:
+    """A person ended the incident while alerts fire: see after a time whether they were right."""
+    key = f"{STILL_FIRING}:{incident_id}"
+    enqueue(connection, now, NewJob(STILL_FIRING, key, key, now + after, incident_id=incident_id, payload={"by": by}))
 
 
 def alert_of(payload: Any) -> Alert:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy import Connection
+
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.alert import Alert, source_of
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import recheck
+from deploywatch.receiver.incidents import alerts, recheck
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
@@ -31,6 +33,28 @@ async def handle(context: Context, job: Job, accept: Accept | None = None) -> Ou
         await accept(delivery)
         return done("it fires on")
     return done("it fires on", lambda connection: ingest(connection, context.settings, [delivery], now))
+
+
+async def still_firing(
+    context: Context, job: Job, accept: Accept | None = None, lost: Callable[[Connection], None] = lambda _: None
+) -> Outcome:
+    """What fires on although a person ended its incident begins another; `lost` forgets what is remembered of it."""
+
+    def let_go(connection: Connection) -> tuple[Alert, ...]:
+        fires = alerts.give_up(connection, job.incident_id)
+        if fires:
+            lost(connection)
+        return fires
+
+    fires = await context.store.write(let_go)
+    if not fires:
+        return done("nothing fires any more")
+    now = context.clock()
+    delivery = Delivery(now, b"alerts that fire on after a person's word", fires)
+    if accept is not None:
+        await accept(delivery)
+        return done("they fire on")
+    return done("they fire on", lambda connection: ingest(connection, context.settings, [delivery], now))
 
 
 async def _is_known_to_be_over(context: Context, alert: Alert) -> bool:

@@ -25,7 +25,7 @@ async def test_incidents_are_listed_the_newest_first(api: Front) -> None:
 
 async def test_the_resolved_are_left_out_on_request(api: Front) -> None:
     await api.scene.take(alert(), alert(service="search"))
-    await api("POST", "/incidents/1/resolve", ANN)
+    await api("POST", "/incidents/1/resolve", {**ANN, "force": True})
     assert [one["id"] for one in (await api("GET", "/incidents?status=open")).data] == [2]
 
 
@@ -58,7 +58,7 @@ async def test_an_acknowledgement_is_noted_and_told_once(api: Front) -> None:
 async def test_a_person_can_end_an_incident(api: Front) -> None:
     await api.scene.take(alert())
     api.scene.clock.advance(HOUR)
-    answer = await api("POST", "/incidents/1/resolve", {**ANN, "note": "a false alarm"})
+    answer = await api("POST", "/incidents/1/resolve", {**ANN, "force": True, "note": "a false alarm"})
     await api.scene.drain()
     assert (answer.data["status"], answer.data["resolved_by"]) == ("resolved", "ann")
     assert answer.data["duration_seconds"] == 3600

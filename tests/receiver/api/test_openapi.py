@@ -32,7 +32,7 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/incidents/1/approve", ANN, 404),
     ("POST", "/incidents/1/reject", ANN, 404),
     ("GET", "/incidents/1/actions", None, 200),
-    ("POST", "/incidents/1/resolve", ANN, 200),
+    ("POST", "/incidents/1/resolve", {**ANN, "force": True}, 200),
     ("POST", "/incidents/1/review", ANN, 200),
     ("GET", "/incidents/1", None, 200),
     ("GET", "/incidents/1/postmortem", None, 200),

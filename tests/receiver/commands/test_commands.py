@@ -147,7 +147,7 @@ def test_an_incident_is_shown_with_its_timeline(run: Run, incident: int) -> None
 def test_an_incident_is_acknowledged_and_resolved(run: Run, incident: int) -> None:
     taken = run("incidents", "acknowledge", str(incident), "--by", "ann", "--note", "on my way")
     assert taken == Ran(0, f"#{incident} is acknowledged, by ann\n", "")
-    over = run("incidents", "resolve", str(incident), "--by", "bob", "--note", "fixed")
+    over = run("incidents", "resolve", str(incident), "--force", "--by", "bob", "--note", "fixed")
     assert over == Ran(0, f"#{incident} is resolved, by bob\n", "")
     assert "resolved: fixed  (bob)" in run("incidents", "show", str(incident)).out
 
@@ -200,7 +200,7 @@ def test_a_review_waits_for_the_end(run: Run, incident: int) -> None:
     early = run("incidents", "review", str(incident), "--by", "ann")
     assert early.code == 2
     assert "a review is done once it is resolved" in early.err
-    run("incidents", "resolve", str(incident), "--by", "ann")
+    run("incidents", "resolve", str(incident), "--force", "--by", "ann")
     done = run("incidents", "review", str(incident), "--by", "ann", "--note", "see the wiki")
     assert done == Ran(0, f"#{incident} was reviewed by ann\n", "")
 

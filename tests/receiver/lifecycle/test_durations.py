@@ -45,7 +45,7 @@ async def test_times_until_people_act_are_histograms(api: Front) -> None:
     api.scene.clock.advance(SECOND)
     await api("POST", "/incidents/2/acknowledge", ANN)
     api.scene.clock.advance(15 * MINUTE - SECOND)
-    await api("POST", "/incidents/1/resolve", ANN)
+    await api("POST", "/incidents/1/resolve", {**ANN, "force": True})
     taken, ended = "deploywatch_incident_acknowledge_seconds", "deploywatch_incident_resolve_seconds"
     buckets = {
         bound: await value(api.scene, f"{taken}_bucket", severity="high", le=bound)

@@ -166,7 +166,7 @@ async def test_an_item_that_does_not_exist_is_404(front: Front) -> None:
 
 async def test_a_review_is_noted_once_and_only_when_the_incident_is_over(front: Front) -> None:
     early = await front("POST", "/incidents/1/review", ANN)
-    await front("POST", "/incidents/1/resolve", ANN)
+    await front("POST", "/incidents/1/resolve", {**ANN, "force": True})
     done = await front("POST", "/incidents/1/review", {**ANN, "note": "see the wiki"})
     again = await front("POST", "/incidents/1/review", {"by": "bob"})
     assert early.data["reviewed_at"] is None
