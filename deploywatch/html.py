@@ -55,7 +55,7 @@ _HEADERS = {
     "frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, browsers send our own forms as of no origin
 }
 _WITHOUT_END = frozenset({"input"})
 

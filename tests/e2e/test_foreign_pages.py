@@ -1,0 +1,169 @@
+"""A page of another origin, in a real browser, tries every route of both servers; and strangers crowd the webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from deploywatch.demo.processes import Processes
+from tests.receiver.process import RealReceiver, ask, eventually
+from tests.receiver.scene import alert, body
+from tests.support.browser import new_page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+ROUTES = re.findall(
+    r"^\| `(\w+) (/\S*)` \|", (Path(__file__).parents[2] / "docs" / "scopes.md").read_text(), re.MULTILINE
+)
+PERSON = {"by": "mallory", "note": "x"}
+DEPLOYMENT = {"service": "shop", "environment": "production", "version": "evil", "deployer": "mallory"}
+WINDOW = {"by": "mallory", "service": "shop", "environment": "production", "for": "1h"}
+ATTACK = """
+async ({url, method, body}) => {
+  const form = (enctype) => new Promise((done) => {
+    const frame = document.createElement('iframe');
+    frame.name = 'f' + Math.random();
+    const form = document.createElement('form');
+    Object.assign(form, {action: url, method: 'POST', enctype, target: frame.name});
+    const field = document.createElement('input');
+    // Sent as text, name=value is the JSON of the body with one more key.
+    field.name = body.slice(0, -1) + ',"x":"'; field.value = '"}';
+    form.append(field); document.body.append(frame, form);
+    frame.onload = done; setTimeout(done, 3000); form.submit();
+  });
+  const image = () => new Promise((done) => {
+    const image = new Image(); image.onload = image.onerror = done; setTimeout(done, 3000); image.src = url;
+  });
+  const tries = [image()];
+  for (const kind of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) tries.push(form(kind));
+  for (const type of ['text/plain', 'application/json', 'application/x-www-form-urlencoded'])
+    for (const mode of ['no-cors', 'cors'])
+      for (const verb of new Set(['POST', method]))
+        tries.push(fetch(url, {method: verb, mode, body: verb === 'GET' ? undefined : body, credentials: 'include',
+                               headers: {'Content-Type': type}}).catch(() => null));
+  tries.push(Promise.resolve(navigator.sendBeacon(url, new Blob([body], {type: 'text/plain'}))));
+  await Promise.all(tries);
+}
+"""
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[RealReceiver]:
+    """A receiver on loopback without authentication, with an incident."""
+    with Processes(tmp_path / "logs") as processes:
+        running = RealReceiver(processes, tmp_path)
+        running.configure(database="sqlite:///store.db")
+        running.start()
+        assert running.post("/webhook/alertmanager", body(alert())) == (200, "committed\n")
+        yield running
+
+
+@pytest.fixture
+def exporter(receiver: RealReceiver, tmp_path: Path) -> str:
+    """The exporter's address."""
+    port = receiver.processes.free_port()
+    (tmp_path / "exporter.yml").write_text("modules: {web: {kind: http}}\n")
+    command = [sys.executable, "-m", "deploywatch", "exporter", "--config.file", str(tmp_path / "exporter.yml")]
+    child = receiver.processes.start("exporter", [*command, "--web.listen-address", f"127.0.0.1:{port}"])
+    url = f"http://127.0.0.1:{port}"
+    eventually(lambda: ask(f"{url}/-/healthy")[0] == 200, "start the exporter", child)
+    return url
+
+
+def _state(receiver: RealReceiver, exporter: str) -> dict[str, Any]:
+    """Everything that somebody can change."""
+    lists = ("incidents", "incidents/1", "incidents/1/actions", "deployments", "maintenance", "audit")
+    state = {path: receiver.json(f"/api/v1/{path}") for path in lists}
+    for url in (receiver.url, exporter):
+        text = ask(f"{url}/metrics")[1]
+        state[url] = re.findall(r"^deploywatch_config_last_reload_success_timestamp_seconds \S+$", text, re.MULTILINE)
+        assert state[url]
+    return state
+
+
+def _bodies(path: str) -> dict[str, Any]:
+    if path.endswith("/deployments"):
+        return DEPLOYMENT
+    if path.endswith("/maintenance"):
+        return WINDOW
+    if path.startswith("/webhook/alertmanager"):
+        return dict(json.loads(body(alert(service="forged"))))
+    return PERSON
+
+
+@asynccontextmanager
+async def _foreign() -> AsyncIterator[str]:
+    """An origin of its own."""
+    app = web.Application()
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>evil</title>", content_type="text/html")
+
+    app.router.add_get("/", page)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+async def test_a_page_of_another_origin_changes_nothing(receiver: RealReceiver, exporter: str) -> None:
+    before = await asyncio.to_thread(_state, receiver, exporter)
+    routes = [(receiver.url, *route) for route in ROUTES]
+    routes += [(exporter, "GET", path) for path in ("/", "/metrics", "/probe", "/config", "/health")]
+    routes.append((exporter, "POST", "/-/reload"))
+    assert len(routes) > 35
+    async with _foreign() as foreign, new_page() as page:
+        for origin in (foreign, foreign.replace("127.0.0.1", "localhost")):
+            await page.goto(origin)
+            for server, method, path in routes:
+                url = server + path.replace("{id}", "1")
+                arguments = {"url": url, "method": method, "body": json.dumps(_bodies(path))}
+                await page.evaluate(ATTACK, arguments)
+    assert await asyncio.to_thread(_state, receiver, exporter) == before
+    # The same is done for who may: the attack was worth refusing.
+    answer = await asyncio.to_thread(
+        ask, f"{receiver.url}/api/v1/incidents/1/rollback", json.dumps(PERSON).encode(), method="POST"
+    )
+    assert answer[0] == 202
+    assert await asyncio.to_thread(_state, receiver, exporter) != before
+
+
+async def test_webhooks_are_answered_while_silent_connections_crowd_a_process_of_200_descriptors(
+    receiver: RealReceiver, tmp_path: Path
+) -> None:
+    receiver.kill()
+    program = tmp_path / "few.py"
+    program.write_text(
+        "import resource, runpy, sys\nresource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+        "sys.argv[0] = 'deploywatch'\nrunpy.run_module('deploywatch', run_name='__main__')\n"
+    )
+    port = receiver.processes.free_port()
+    command = [sys.executable, str(program), "receiver", "--config.file", str(receiver.file)]
+    child = receiver.processes.start(
+        "few", [*command, "--web.listen-address", f"127.0.0.1:{port}"], folder=receiver.folder
+    )
+    url = f"http://127.0.0.1:{port}"
+    eventually(lambda: ask(f"{url}/-/ready")[0] == 200, "start the receiver", child)
+    with ExitStack() as crowd:
+        for _ in range(500):
+            crowd.enter_context(await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port), 20))
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            for number in range(10):
+                sent = body(alert(service=f"s{number}"))
+                headers = {"Content-Type": "application/json"}
+                limit = aiohttp.ClientTimeout(total=1)
+                async with session.post(
+                    f"{url}/webhook/alertmanager", data=sent, headers=headers, timeout=limit
+                ) as answer:
+                    assert answer.status == 200
+    assert "Too many open files" not in child.log.read_text()
