@@ -20,6 +20,8 @@ Path = tuple[str | int, ...]
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)(?=\{)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\{[^}]*\}?))"
 )
+_REPEATED = 50_000
+"""Values that aliases may stand for, all together; a file of half a kilobyte can mean billions."""
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -89,8 +91,20 @@ def read(text: str, file: str, variables: Mapping[str, str] | None = None) -> Do
         document.problems.append(Problem(file, 1, 1, "", "is nested too deeply to be read"))
         return document
     if node is not None:
-        document.data = _Reader(document, variables).value(node, ())
+        try:
+            document.data = _Reader(document, variables).value(node, ())
+        except _BombError as error:
+            message = f"aliases repeat more than {_REPEATED} values here; write them out"
+            document.problems.append(Problem(file, *error.place, "", message))
+        except RecursionError:
+            document.problems.append(Problem(file, 1, 1, "", "is nested too deeply to be read"))
     return document
+
+
+class _BombError(Exception):
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.place = node.start_mark.line + 1, node.start_mark.column + 1
 
 
 class _Reader:
@@ -98,12 +112,19 @@ class _Reader:
         self.document = document
         self.variables = variables
         self.open: list[int] = []
+        self.met: set[int] = set()
+        self.repeated = 0
 
     def value(self, node: Node, path: Path) -> Any:
         self.document.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if id(node) in self.open:
             self.document.report(path, "an alias that contains itself; write the value out")
             return None
+        if id(node) in self.met:
+            self.repeated += 1
+            if self.repeated > _REPEATED:
+                raise _BombError(node)
+        self.met.add(id(node))
         self.open.append(id(node))
         try:
             if isinstance(node, MappingNode):

@@ -208,6 +208,8 @@ def _groups(path: Path) -> list[Any]:
             data = document.data
     except ValueError as error:
         raise TargetFileError(f"{path}: is not JSON: {error}") from error
+    except RecursionError as error:
+        raise TargetFileError(f"{path}: is nested too deeply to be read") from error
     if not isinstance(data, list):
         raise TargetFileError(f"{path}: must be a list of groups, such as [{{targets: [a:80], labels: {{…}}}}]")
     return data

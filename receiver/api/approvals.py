@@ -151,7 +151,11 @@ class Approvals:
 
     async def answer_page(self, request: web.Request) -> web.Response:
         """Take the answer of a signed link: once, and within its time."""
-        query, fields, now = request.query, await request.post(), self._context.clock()
+        query, now = request.query, self._context.clock()
+        try:
+            fields = await request.post()
+        except (ValueError, LookupError):  # bytes that are not of its charset, a charset that nobody knows, no boundary
+            return _page("This form cannot be read", "Open the link again, and send it from there.", status=400)
         claimed, note = line(fields.get("by", ""), _NAME_LIMIT), str(fields.get("note", ""))[:4000]
         if not claimed or "\0" in note:
             return _page("Your name is missing", "Go back and write who you are.", status=400)

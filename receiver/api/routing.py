@@ -69,7 +69,9 @@ def number(request: web.Request) -> int:
     """The `{id}` of the path."""
     text = request.match_info["id"]
     # Python itself refuses to read thousands of digits.
-    if len(text) > _DIGITS or int(text) > _LAST_NUMBER:
+    if len(text) > _DIGITS:
+        raise web.HTTPBadRequest(text=f"{text[:40]}… is no number of ours: they have at most {_DIGITS} digits\n")
+    if int(text) > _LAST_NUMBER:
         raise web.HTTPNotFound(text=f"there is no number {text[:40]}\n")
     return int(text)
 

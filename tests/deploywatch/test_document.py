@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from deploywatch import document
@@ -148,3 +150,37 @@ def test_without_variables_nothing_is_filled_in() -> None:
 def test_what_looks_like_a_variable_and_is_none_is_a_fault(text: str) -> None:
     (said,) = problems(f"a: '{text}'")
     assert said == f"f.yml:1:1: a: {text!r} is not a variable; write ${{NAME}}, or $${{ for a plain ${{"
+
+
+def _bomb(levels: int, *, merges: bool = False) -> str:
+    """Each list is the one before it nine times: 9 to the power of `levels` values in a few hundred bytes."""
+    lines = ["a0: &a0 {k: v}" if merges else "a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    for level in range(1, levels + 1):
+        before = ", ".join([f"*a{level - 1}"] * 9)
+        lines.append(f"a{level}: &a{level} " + (f"{{<<: [{before}]}}" if merges else f"[{before}]"))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("merges", [False, True])
+def test_aliases_that_stand_for_billions_of_values_are_refused(merges: bool) -> None:
+    tracemalloc.start()
+    try:
+        read = document.read(_bomb(12, merges=merges), "f.yml", {})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert read.data is None
+    assert [str(problem).partition(": ")[2] for problem in read.problems] == [
+        "aliases repeat more than 50000 values here; write them out"
+    ]
+    assert peak < 100 * 1024**2
+
+
+def test_aliases_as_people_write_them_are_read() -> None:
+    text = "base: &base {timeout: 5s, interval: 1m}\nprobes:\n" + "- <<: *base\n  name: a\n" * 5000
+    assert data(text)["probes"][-1] == {"timeout": "5s", "interval": "1m", "name": "a"}  # type: ignore[index]
+
+
+def test_aliases_nested_in_aliases_too_deeply_are_refused() -> None:
+    text = "a0: &a0 [x]\n" + "".join(f"a{level}: &a{level} [*a{level - 1}]\n" for level in range(1, 3000))
+    assert "too deeply" in problems(text)[0] or "aliases repeat" in problems(text)[0]

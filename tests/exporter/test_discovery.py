@@ -205,3 +205,25 @@ async def test_a_running_exporter_takes_over_what_changes(web: Web, write: Write
         assert list(numbers(text, "deploywatch_exporter_target_files")) == ["1.0"]
         found.unlink()
         await eventually(lambda: not running.board.records)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "more.yml",
+            "".join(f"- &a{level} [{', '.join([f'*a{level - 1}'] * 9) if level else 'x'}]\n" for level in range(13)),
+            "aliases repeat more than",
+        ),
+        ("one.json", "[" * 200_000, "nested too deeply"),
+    ],
+)
+def test_a_file_of_targets_that_is_a_bomb_is_refused_and_what_was_known_stays(
+    files: TargetFiles, tmp_path: Path, name: str, text: str, reason: str
+) -> None:
+    (tmp_path / name).write_text('[{"targets": ["a:80"]}]')
+    files.refresh()
+    (tmp_path / name).write_text(text)
+    files.refresh()
+    assert keys(files) == [Key("web", "production", "a:80")]
+    assert reason in "".join(files.problems().values())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.messages import Event
 from tests.receiver.front import Front
 from tests.receiver.scene import HOUR, MINUTE, NOON, alert, ended
@@ -114,7 +116,6 @@ UNKNOWN = [
     ("POST", "/incidents/9/comment", {**ANN, "note": "x"}),
     ("GET", "/deployments/9", None),
     ("PATCH", "/deployments/9", {"status": "success"}),
-    ("GET", f"/incidents/{10**30}", None),
     ("GET", f"/deployments/{2**63}", None),
 ]
 
@@ -124,6 +125,46 @@ async def test_a_number_that_does_not_exist_is_404(api: Front, method: str, path
     answer = await api(method, path, sent)
     assert answer.status == 404
     assert answer.data.startswith("there is no ")
+
+
+@pytest.mark.parametrize("digits", [20, 31, 5000])
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("GET", "/incidents/{}", None),
+        ("GET", "/attachments/{}", None),
+        ("POST", "/incidents/{}/acknowledge", ANN),
+        ("PATCH", "/deployments/{}", {"status": "success"}),
+    ],
+)
+async def test_a_number_of_thousands_of_digits_is_400(
+    api: Front, method: str, path: str, sent: Any, digits: int
+) -> None:
+    answer = await api(method, path.format("9" * digits), sent)
+    assert (answer.status, "at most 19 digits" in answer.data) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"by=\xff\xfe"),
+        ("application/x-www-form-urlencoded; charset=nobody-knows", b"by=ann"),
+        ("multipart/form-data", b"--x\r\n"),
+        ("multipart/form-data; boundary=x", b"no boundary at all"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=by\r\n\r\n\xff\r\n--x--"),
+        (
+            "multipart/form-data; boundary=x",
+            (
+                b"--x\r\nContent-Disposition: form-data; name=by\r\n"
+                b"Content-Type: text/plain; charset=nobody\r\n\r\na\r\n--x--"
+            ),
+        ),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_400(api: Front, content_type: str, body: bytes) -> None:
+    sent = {"data": BytesIO(body), "headers": {"Content-Type": content_type}}
+    async with api.http.post(f"{approval.PAGE}?id=1&answer=yes", **sent) as answer:
+        assert answer.status == 400
 
 
 BAD: dict[str, tuple[str, str, Any, list[str]]] = {
