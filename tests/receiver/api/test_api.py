@@ -162,8 +162,8 @@ async def test_a_number_of_thousands_of_digits_is_400(
     ],
 )
 async def test_a_form_that_cannot_be_read_is_400(api: Front, content_type: str, body: bytes) -> None:
-    sent = {"data": BytesIO(body), "headers": {"Content-Type": content_type}}
-    async with api.http.post(f"{approval.PAGE}?id=1&answer=yes", **sent) as answer:
+    headers = {"Content-Type": content_type}
+    async with api.http.post(f"{approval.PAGE}?id=1&answer=yes", data=BytesIO(body), headers=headers) as answer:
         assert answer.status == 400
 
 
