@@ -147,7 +147,8 @@ class Approvals:
         note = html.element("input", name="note")
         labels = html.element("label", "Your name ", name), html.element("label", "Note ", note)
         form = html.element("form", *labels, html.element("button", verb), method="post")
-        return _page(f"{verb} the rollback?", f"Incident {asked.incident_id}: to {asked.to_version}", form)
+        facts = await self._context.store.read(lambda c: _facts(c, asked))
+        return _page(f"{verb} the rollback?", facts, form)
 
     async def answer_page(self, request: web.Request) -> web.Response:
         """Take the answer of a signed link: once, and within its time."""
@@ -214,6 +215,18 @@ def _asked(connection: Connection, query: Mapping[str, str]) -> Approval | None:
     text = query.get("id", "")
     known = text.isascii() and text.isdigit() and len(text) < 19 and query.get("answer") in (YES, NO)
     return approval.find(connection, int(text)) if known else None
+
+
+def _facts(connection: Connection, asked: Approval) -> str:
+    """What is to be decided, in a sentence each: where, from which version to which, why, and until when."""
+    incident = store.get(connection, asked.incident_id)
+    bad = ledger.find(connection, asked.deployment_id)
+    began = f", deployed {bad.started_at:%Y-%m-%d %H:%M} UTC by {bad.deployer or 'nobody named'}" if bad else ""
+    return (
+        f"{incident.service} in {incident.environment}: from {bad.version if bad else 'an unknown version'}{began}, "
+        f"to {asked.to_version}. Why: incident {incident.id}, {incident.severity}: {incident.title}. "
+        f"The answer counts until {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC."
+    )
 
 
 def _page(title: str, text: str, *form: Markup, status: int = 200) -> web.Response:

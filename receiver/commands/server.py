@@ -56,6 +56,8 @@ def _check(config_file: Path, listen: str, web_config: Path | None, *, live: boo
     lacks = programs.missing(settings)
     for lack in lacks:
         click.echo(f"{config_file}: {lack}", err=True)
+    if note := settings.rollback.without_links(settings.external_url):
+        click.echo(f"{config_file}: {note}")
     connected = connect_all(settings.channels)
     tried = asyncio.run(live_check.channels(connected)) if live else []
     for channel in tried:

@@ -121,6 +121,22 @@ class Rollback(Settings):
     decide: Decide | None = None
     targets: tuple[RollbackTarget, ...] = ()
 
+    def without_links(self, external_url: str) -> str:
+        """What somebody should know who asks for approvals without the links that answer them; empty otherwise."""
+        asks = any((target.mode or self.mode) == "approve" for target in self.targets)
+        lacking = [
+            name
+            for name, value in (("rollback.approval.secret", self.approval.secret), ("external_url", external_url))
+            if not value
+        ]
+        if not asks or not lacking:
+            return ""
+        return (
+            "note: rollbacks wait for approval, and messages bear no links to answer by, for want of "
+            f"{' and '.join(lacking)}; "
+            "people answer with: deploywatch incidents approve NUMBER"
+        )
+
     def target(self, service: str, environment: str) -> RollbackTarget | None:
         """The first target that covers it."""
         return next((target for target in self.targets if target.covers(service, environment)), None)

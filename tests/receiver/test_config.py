@@ -168,3 +168,15 @@ def test_each_fault_is_told_with_its_place(tmp_path: Path, name: str) -> None:
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     text = "quiet_tim: 5m\nmax_body: 0\ndatabase: nowhere\nrollback: {mode: yolo, cooldown: 5}\n"
     assert len(_faults(tmp_path, text)) == 5
+
+
+def test_approvals_without_links_are_said_and_how_people_answer_then(tmp_path: Path) -> None:
+    target = "{service: shop, command: ['true'], verify: {url: 'http://127.0.0.1:9/health'}}"
+    file = tmp_path / "receiver.yml"
+    file.write_text(f"rollback: {{mode: approve, targets: [{target}]}}\n")
+    settings = load(file)
+    note = settings.rollback.without_links(settings.external_url)
+    assert "for want of rollback.approval.secret and external_url" in note
+    assert "deploywatch incidents approve NUMBER" in note
+    file.write_text(f"rollback: {{targets: [{target}]}}\n")
+    assert load(file).rollback.without_links("") == ""

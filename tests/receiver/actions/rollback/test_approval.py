@@ -243,3 +243,16 @@ async def test_resolving_closes_what_waits_and_nobody_hears_that_no_answer_came(
     await scene.after(120 * MINUTE)
     assert Event.APPROVAL_EXPIRED not in scene.channels["team"].events
     assert scene.channels["team"].events[-1] is Event.RESOLVED
+
+
+async def test_the_page_behind_the_link_says_what_is_to_be_decided(ground: Ground, serve: Serve) -> None:
+    scene = await ground.scene(
+        mode="approve", approval={"secret": SECRET}, beside={"external_url": "http://receiver.example"}
+    )
+    await scene.take(critical())
+    await scene.drain()
+    (asked,) = await scene.read(lambda c: approval.of_incident(c, 1))
+    link = approval.link(scene.context.settings, asked, approval.YES)
+    page = await (await (await serve(scene)).get(link.removeprefix("http://receiver.example"))).text()
+    for fact in ("shop in production", "from 1.2.3", "to 1.2.2", "incident 1, critical: HighErrorRate", "12:15:00 UTC"):
+        assert fact in page
