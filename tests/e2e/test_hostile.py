@@ -22,7 +22,7 @@ PATH = "/webhook/alertmanager"
 MEGABYTE = 1024**2
 CALM = 300 * MEGABYTE
 """What the process may need in memory at most, whatever comes in."""
-HEAD = b"POST /webhook/alertmanager HTTP/1.1\r\nHost: receiver\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /webhook/alertmanager HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @pytest.fixture
@@ -97,6 +97,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "100,000 bad alerts": (lambda: body(alerts=[{}] * 100_000), "$.alerts[0]"),
     "40 MB": (lambda: b" " * 40 * MEGABYTE, "the body is larger than"),
 }
+LEFT_OUT = {"a label that is a number"}
+"""One alert of the webhook is wrong: the webhook is taken, and the alert is counted as left out."""
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -104,8 +106,11 @@ async def test_what_can_never_be_right_is_refused_in_few_words(receiver: RealRec
     make, reason = REFUSED[name]
     async with served_meanwhile(receiver):
         status, text = await asyncio.to_thread(_post, receiver, make())
-    assert status in {400, 0}  # a connection that is closed while we still send is an answer too
-    assert reason in text or status == 0
+    if name in LEFT_OUT:
+        assert status == 200, text
+    else:
+        assert status in {400, 0}  # a connection that is closed while we still send is an answer too
+        assert reason in text or status == 0
     assert len(text) < 20_000
     assert peak(receiver) < CALM
 

@@ -1,0 +1,32 @@
+"""Each promise of SECURITY.md names tests that are there, and its figures are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from deploywatch.admission import STRANGER_BYTES, STRANGER_SECONDS
+from deploywatch.connections import HEAD_SECONDS, IDLE_SECONDS, MOST, limit_of
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "SECURITY.md").read_text()
+PROMISES = re.split(r"^\d+\. ", TEXT.partition("## Ten promises")[2].partition("\n## ")[0], flags=re.MULTILINE)[1:]
+
+
+def test_each_of_the_ten_promises_is_held_by_tests_that_are_there() -> None:
+    assert len(PROMISES) == 10
+    for promise in PROMISES:
+        held_by = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", promise)
+        assert held_by, promise
+        for file, name in held_by:
+            assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), (file, name)
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    for bound in (
+        f"| {STRANGER_BYTES // 1024} kB, {STRANGER_SECONDS:g} s |",
+        f"first request | {HEAD_SECONDS:g} s |",
+        f"next request | {IDLE_SECONDS:g} s |",
+        f"| {MOST}, or what is left of the descriptors after {1000 - limit_of(1000)} of our own |",
+    ):
+        assert bound in TEXT
