@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -23,6 +22,7 @@ from deploywatch import config, logs
 from deploywatch.config import RelativePath, Settings
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError
+from deploywatch.guesses import BusyError, Guesses, Refusal
 from deploywatch.scopes import ALL_SCOPES, IDENTITY, Identity, Scope, needed
 from deploywatch.secrets import Secret
 
@@ -152,6 +152,7 @@ class Access:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._verified: set[bytes] = set()
+        self.guesses = Guesses()
         self.loaded = Loaded(WebConfig())
         self._listening = False
         self.use(self.read())
@@ -219,15 +220,22 @@ class Access:
         """Whether this Authorization header is good."""
         return await self.identify(authorization) is not None
 
-    async def identify(self, authorization: str) -> Identity | None:
-        """Who shows this Authorization header; None when it is not good."""
+    async def identify(self, authorization: str, remote: str = "") -> Identity | None:
+        """Who shows this Authorization header; None when it is not good, which is counted and logged.
+
+        BusyError when so many passwords wait to be checked, or so many from this address, that this one is not.
+        """
         scheme, _, value = authorization.partition(" ")
+        identity, refusal = None, Refusal.MALFORMED if authorization else Refusal.MISSING
         if scheme.lower() == "bearer":
-            return self._bearer(value.strip().encode(errors="surrogateescape"))
-        if scheme.lower() != "basic" or not await self._password(value):
-            return None
-        user = _user(authorization)
-        return self._by_user.get(user, Identity(user, "password"))
+            identity, refusal = self._bearer(value.strip().encode(errors="surrogateescape")), Refusal.TOKEN
+        elif scheme.lower() == "basic" and (pair := _pair(value)) is not None:
+            refusal = Refusal.PASSWORD
+            if await self._password(value, *pair, remote):
+                identity = self._by_user.get(pair[0], Identity(pair[0], "password"))
+        if identity is None:
+            self.guesses.note(refusal, remote)
+        return identity
 
     def certified(self, request: web.Request) -> Identity:
         """Who asks where nobody needs to show a token or a password: the one that the client certificate names."""
@@ -251,18 +259,18 @@ class Access:
             return narrow[0]
         return Identity(kind="token") if wide else None
 
-    async def _password(self, value: str) -> bool:
+    async def _password(self, value: str, user: str, password: str, remote: str) -> bool:
         """Whether a user's password is good; a bcrypt check runs in a thread, and once for the same header."""
         seen = hashlib.sha256(value.encode(errors="surrogateescape")).digest()
         if seen in self._verified:
             return True
-        try:
-            user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-        except ValueError:  # not base64, or not UTF-8 inside
-            return False
         # An unknown user costs the same time as a wrong password.
         hashed = self._users.get(user, _NOBODY)
-        good = await asyncio.to_thread(_check, password.encode()[:72], hashed)
+        try:
+            good = await self.guesses.check(seen + hashed, remote, lambda: _check(password.encode()[:72], hashed))
+        except BusyError:
+            self.guesses.note(Refusal.BUSY, remote)
+            raise
         # Asked again, because the config may have been reloaded meanwhile.
         if good and self._users.get(user) == hashed:
             self._verified.add(seen)
@@ -277,7 +285,12 @@ def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         guarded = access.required and request.path not in open_paths
         authorization = request.headers.get("Authorization", "")
-        identity = await access.identify(authorization) if guarded else access.certified(request)
+        try:
+            remote = request.remote or ""
+            identity = await access.identify(authorization, remote) if guarded else access.certified(request)
+        except BusyError:
+            text = "too many passwords wait to be checked; try again\n"
+            return web.Response(status=429, text=text, headers={**access.headers, "Retry-After": "1"})
         if identity is None:
             challenge = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
             text = "credentials are missing or wrong\n"
@@ -301,10 +314,13 @@ def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
     return middleware
 
 
-def _user(authorization: str) -> str:
-    """The user's name in a header that was found good; empty for a token, which names nobody."""
-    scheme, _, value = authorization.partition(" ")
-    return base64.b64decode(value).decode().partition(":")[0] if scheme.lower() == "basic" else ""
+def _pair(value: str) -> tuple[str, str] | None:
+    """User and password of a basic credential; None for what is not base64, or not UTF-8 inside."""
+    try:
+        user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return user, password
 
 
 def _check(password: bytes, hashed: bytes) -> bool:

@@ -25,10 +25,12 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> 
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
     registry.register(Own(exporter))
+    access = Access(web_config)
+    registry.register(access.guesses)
     server = Server(
         name="exporter",
         listen=listen,
-        access=Access(web_config),
+        access=access,
         registry=registry,
         ready=exporter.not_ready,
         reload=exporter.reload,

@@ -96,6 +96,7 @@ class Receiver:
 
     async def serve(self, listen: str, access: Access) -> None:
         """Open the store, start working, and serve until SIGTERM."""
+        self.registry.register(access.guesses)
         server = Server(
             name="receiver",
             listen=listen,

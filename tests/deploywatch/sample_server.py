@@ -42,6 +42,7 @@ def server(listen: str, access: Access, folder: Path, *, acts: bool) -> Server:
         return web.Response(body=generate_latest(sample.registry))
 
     sample = Server("sample", listen, access, CollectorRegistry(), ready, reload, frozenset({"/open"}), acts=acts)
+    sample.registry.register(access.guesses)
     needs(Scope.READ, sample.app.router.add_get("/slow", slow))
     needs(Scope.READ, sample.app.router.add_get("/metrics", metrics))
     needs(Scope.READ, sample.app.router.add_get("/open", metrics))
