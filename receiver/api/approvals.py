@@ -22,6 +22,7 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
+from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.store.schema import attachments
 from deploywatch.scopes import Scope
@@ -94,6 +95,9 @@ class Approvals:
                 timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, refused, actor=person.by)
             else:
                 rollback.queue_for(connection, incident, person.by, now)
+                # Whoever asks for it has the incident in hand, and hears how it ends.
+                text = "asked for a rollback, and so has it in hand"
+                response.acknowledge(connection, self._context.settings, incident, now, by=person.by, note=text)
             return True, refused
 
         done = audited(request, now, write, by=person.by, sent=person, changed=lambda result: result == (True, ""))
@@ -170,7 +174,9 @@ class Approvals:
                 yes = query.get("answer") == YES
                 # A link says that its holder could read the message, and not who that is.
                 refused = self._refused(request, ledger.find(connection, asked.deployment_id)) if yes else ""
-                refused = refused or approval.answer(connection, asked, yes=yes, by=by, note=note, now=now)
+                refused = refused or response.approve(
+                    connection, self._context.settings, asked, yes=yes, by=by, note=note, now=now
+                )
             return asked, refused
 
         asked, refused = await self._context.store.write(audited(request, now, write, by=by, changed=_taken))
@@ -194,7 +200,9 @@ class Approvals:
             if refused:
                 timeline.write(connection, wanted, now, Kind.ACTION_REFUSED, refused, actor=person.by)
             else:
-                refused = approval.answer(connection, asked, yes=yes, by=person.by, note=person.note, now=now)
+                refused = response.approve(
+                    connection, self._context.settings, asked, yes=yes, by=person.by, note=person.note, now=now
+                )
             return approval.latest(connection, wanted), refused
 
         done = audited(request, now, write, by=person.by, sent=person, changed=_taken)

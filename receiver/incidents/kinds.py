@@ -75,6 +75,7 @@ class Kind(StrEnum):
     ROLLBACK_VERIFIED = "rollback_verified"
     ROLLBACK_NOT_VERIFIED = "rollback_not_verified"
     ROLLBACK_UNPROVEN = "rollback_unproven"
+    ROLLBACK_UNDONE = "rollback_undone"
 
     # The other actions, as `of_action` finds them.
     SCALE_STARTED = "scale_started"
@@ -108,7 +109,7 @@ ROLLBACKS: Final = frozenset(kind for kind in Kind if kind.startswith(("rollback
 """Lines that say how it stands with a rollback."""
 
 ACTIONS: Final = ("rollback", "scale", "run", "ticket", "status_page")
-OUTCOMES: Final = ("good", "failed", "unknown", "refused", "dry_run", "verified", "not_verified", "unproven")
+OUTCOMES: Final = ("good", "failed", "unknown", "refused", "dry_run", "verified", "not_verified", "unproven", "undone")
 
 _COUNTED: Final[dict[str, tuple[str, str]]] = {
     Kind.ESCALATED: ("escalate", "good"),

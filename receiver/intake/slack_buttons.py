@@ -112,4 +112,5 @@ class SlackButtons:
             deployment = ledger.find(connection, asked[-1].deployment_id)
             if refused := approvers.refused(self._context.settings.rollback.approval, who, deployment):
                 return refused
-        return approval.answer(connection, asked[-1], yes=yes, by=pressed.who, note="", now=now)
+        settings = self._context.settings
+        return response.approve(connection, settings, asked[-1], yes=yes, by=pressed.who, note="", now=now)

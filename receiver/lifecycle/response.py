@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.actions.rollback.approval import Approval
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
@@ -38,6 +40,20 @@ def acknowledge(
     more = {"next_update": due} if due else None
     tell(connection, settings, known, Event.ACKNOWLEDGED, now, note=note, channels=channels, more=more)
     return known
+
+
+def approve(
+    connection: Connection, settings: ReceiverConfig, asked: Approval, *, yes: bool, by: str, note: str, now: datetime
+) -> str:
+    """Take a person's word on a rollback; why it does not count, or empty. Who says yes has the incident in hand.
+
+    Who says no has not: the trouble goes on, and whoever is on call hears of it as before.
+    """
+    refused = approval.answer(connection, asked, yes=yes, by=by, note=note, now=now)
+    if yes and not refused:
+        incident = store.get(connection, asked.incident_id)
+        acknowledge(connection, settings, incident, now, by=by, note="approved the rollback, and so has it in hand")
+    return refused
 
 
 def command(

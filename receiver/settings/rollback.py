@@ -28,13 +28,15 @@ class Verification(Settings):
     """How a rollback proves itself, before `within`: the exporter finds the service well for `healthy_for`, and every
     signal is good for `for`.
 
-    In `url`, `{service}` and `{environment}` are filled in.
+    After that the version is looked at while the incident is open and for `watch` longer (0s: not at all), because
+    something else may put the bad one back. In `url`, `{service}` and `{environment}` are filled in.
     """
 
     url: str
     healthy_for: Duration = parse_duration("10s")
     within: Duration = parse_duration("2m")
     interval: Duration = parse_duration("1s")
+    watch: Duration = parse_duration("30m")
     signals: tuple[Signal, ...] = ()
     signals_for: Annotated[Duration, Field(alias="for")] = parse_duration("1m")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.actions.rollback import approval, reconsider, rollback, verify
+from deploywatch.receiver.actions.rollback import approval, reconsider, rollback, verify, watch
 from deploywatch.receiver.incidents.case import Action
 
 ACTION = Action(
@@ -11,6 +11,7 @@ ACTION = Action(
     {
         rollback.KIND: rollback.handle,
         rollback.VERIFY: verify.handle,
+        watch.KIND: watch.handle,
         reconsider.KIND: reconsider.handle,
         approval.KIND: approval.handle,
     },

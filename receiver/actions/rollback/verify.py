@@ -18,21 +18,24 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import kinds, store, timeline
-from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.rollback import Verification
 from deploywatch.receiver.store.schema import rollbacks
 
+WATCH = "watch_rollback"
+"""The kind of job that looks whether what was rolled back stays so."""
 _ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One look at a service: healthy with the wanted version, or what is wrong with it."""
+    """One look at a service: healthy with the wanted version, or what is wrong with it; `running` is its version."""
 
     good: bool
     detail: str
+    running: str = ""
 
 
 class Proof(StrEnum):
@@ -108,6 +111,14 @@ def _missed(settings: Verification, health: Health, signals: Reading, *, well: b
     return Verdict(Proof.NOT_VERIFIED, f"signals not good for {lasting} within {within}: {signals.detail}")
 
 
+def queue_watch(connection: Connection, row: RowMapping, now: datetime) -> None:
+    """Have it looked at whether something puts the bad version back."""
+    key = f"{WATCH}:{row['id']}"
+    payload = {"rollback": row["id"], "verified_at": now.isoformat()}
+    job = NewJob(kind=WATCH, key=key, serial_key=key, run_at=now, incident_id=row["incident_id"], payload=payload)
+    enqueue(connection, now, job)
+
+
 async def look(http: aiohttp.ClientSession, url: str, service: str, environment: str, version: str | None) -> Health:
     """Ask the exporter once; with `version`, a service that reports another one is not good."""
     address = url.replace("{service}", quote(service, safe="")).replace("{environment}", quote(environment, safe=""))
@@ -119,12 +130,12 @@ async def look(http: aiohttp.ClientSession, url: str, service: str, environment:
         return Health(good=False, detail=f"the exporter gave no answer: {error or type(error).__name__}")
     if not isinstance(answer, dict) or "status" not in answer:
         return Health(good=False, detail=f"the exporter's answer says no status (HTTP {response.status})")
+    running = str(answer.get("version") or "")
     if answer["status"] != "healthy":
-        return Health(good=False, detail=f"{service} is {answer['status']}")
-    running = answer.get("version")
+        return Health(good=False, detail=f"{service} is {answer['status']}", running=running)
     if version and running and running != version:
-        return Health(good=False, detail=f"{service} runs {running}, not {version}")
-    return Health(good=True, detail=f"{service} is healthy with {running or 'an unknown version'}")
+        return Health(good=False, detail=f"{service} runs {running}, not {version}", running=running)
+    return Health(good=True, detail=f"{service} is healthy with {running or 'an unknown version'}", running=running)
 
 
 def _row(connection: Connection, job: Job) -> RowMapping:
@@ -139,6 +150,7 @@ def _record(connection: Connection, context: Context, row: RowMapping, verdict: 
     if proof is Proof.VERIFIED:
         # Only now: the ledger says what was proven, not what a command said.
         ledger.undone(connection, row["deployment_id"], row["to_version"], row["started_at"], now)
+        queue_watch(connection, row, now)
     view = RollbackView(row["from_version"], row["to_version"], proof, verdict.detail, now - row["started_at"])
     text = f"rollback {proof.replace('_', ' ')}: {verdict.detail}"
     timeline.write(connection, incident.id, now, kinds.of_action("rollback", proof), text)

@@ -256,3 +256,31 @@ async def test_the_page_behind_the_link_says_what_is_to_be_decided(ground: Groun
     page = await (await (await serve(scene)).get(link.removeprefix("http://receiver.example"))).text()
     for fact in ("shop in production", "from 1.2.3", "to 1.2.2", "incident 1, critical: HighErrorRate", "12:15:00 UTC"):
         assert fact in page
+
+
+async def test_who_approves_has_the_incident_in_hand(ground: Ground, serve: Serve) -> None:
+    scene = await asking(ground)
+    await (await serve(scene)).post("/api/v1/incidents/1/approve", json=ANN)
+    incident = await scene.incident()
+    assert (incident.acknowledged_by, incident.commander) == ("ann", "ann")
+
+
+async def test_who_approves_by_a_signed_link_has_the_incident_in_hand(ground: Ground, serve: Serve) -> None:
+    scene = await asking(ground)
+    await (await serve(scene)).post(path(scene, "Approve"), data={"by": "ann"})
+    assert (await scene.incident()).acknowledged_by == "ann (signed link)"
+
+
+async def test_who_rejects_has_not_and_an_answer_that_came_late_takes_nothing(ground: Ground, serve: Serve) -> None:
+    scene = await asking(ground)
+    api = await serve(scene)
+    await api.post("/api/v1/incidents/1/reject", json=ANN)
+    await api.post("/api/v1/incidents/1/approve", json=ANN)
+    assert (await scene.incident()).acknowledged_at is None
+
+
+async def test_who_asks_for_a_rollback_has_the_incident_in_hand(ground: Ground, serve: Serve) -> None:
+    scene = await ground.scene(mode="dry-run")
+    await scene.take(critical())
+    await (await serve(scene)).post("/api/v1/incidents/1/rollback", json=ANN)
+    assert (await scene.incident()).acknowledged_by == "ann"

@@ -1,0 +1,96 @@
+"""Watches a target after its rollback was verified: GitOps, or a person, may put the bad version back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, RowMapping, select
+
+from deploywatch.receiver.actions.rollback import verify
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import Job, Outcome, done, retry
+from deploywatch.receiver.messages import Event
+from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.store.schema import rollbacks
+
+KIND: Final = verify.WATCH
+EVERY: Final = timedelta(minutes=1)
+"""How often the exporter is asked which version runs."""
+
+
+class Reason(StrEnum):
+    """How it stands with what was rolled back."""
+
+    STAYS = "stays"
+    BACK = "back"
+    NEWER_DEPLOYMENT = "newer_deployment"
+    OVER = "over"
+
+
+def judge(*, running: str, bad: str, newer: bool, incident_open: bool, now: datetime, until: datetime) -> Reason:
+    """Whether the bad version is back; a newer deployment is somebody's intention, and has its own alerts.
+
+    What nobody can see (`running` is empty) is looked at again, up to the end.
+    """
+    if newer:
+        return Reason.NEWER_DEPLOYMENT
+    if running == bad:
+        return Reason.BACK
+    return Reason.STAYS if incident_open or now < until else Reason.OVER
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """Look which version runs; when it is the one that was rolled back, say so once and have people called."""
+    row, incident, newer = await context.store.read(lambda connection: _known(connection, job))
+    target = context.settings.rollback.target(row["service"], row["environment"])
+    if target is None or not target.verify.watch:
+        return done("not watched")
+    health = await verify.look(context.http, target.verify.url, row["service"], row["environment"], row["to_version"])
+    now, since = context.clock(), incident.resolved_at or datetime.fromisoformat(job.payload["verified_at"])
+    reason = judge(
+        running=health.running,
+        bad=row["from_version"],
+        newer=newer,
+        incident_open=incident.resolved_at is None,
+        now=now,
+        until=since + target.verify.watch,
+    )
+    if reason is Reason.STAYS:
+        return retry(reason, EVERY)
+    if reason is Reason.BACK:
+        return done(reason, lambda connection: _say(connection, context, row, now))
+    return done(reason)
+
+
+def _known(connection: Connection, job: Job) -> tuple[RowMapping, Incident, bool]:
+    """The rollback, its incident, and whether its target was deployed anew by somebody since."""
+    row = connection.execute(select(rollbacks).where(rollbacks.c.id == job.payload["rollback"])).mappings().one()
+    latest = ledger.latest(connection, row["service"], row["environment"])
+    newer = latest is not None and latest.rollback_of != row["deployment_id"] and latest.id != row["deployment_id"]
+    return row, store.get(connection, row["incident_id"]), newer
+
+
+def _say(connection: Connection, context: Context, row: RowMapping, now: datetime) -> None:
+    """Tell people that the rollback does not hold; it is not done again, which would fight with whatever undid it."""
+    incident, settings = store.get(connection, row["incident_id"]), context.settings
+    where = f"{row['service']} in {row['environment']}"
+    text = (
+        f"something put {row['from_version']} back: {where} was rolled back to {row['to_version']}, which was verified"
+        f"; find what deploys it (such as a GitOps controller that heals itself) and set it to {row['to_version']}"
+    )
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_UNDONE, text)
+    once = f"undone:{row['id']}"
+    if incident.resolved_at is None:
+        escalate.at_once(connection, settings, incident, now, why=text, once=once)
+        return
+    # Of an incident that is over nobody is paged, as nothing would end that page; who heard of it hears of this too.
+    more = {"headline": f"{row['from_version']} is back"}
+    channels = heard(connection, incident)
+    tell(connection, settings, incident, Event.UPDATE, now, once=once, note=text, channels=channels, more=more)

@@ -1,0 +1,92 @@
+"""What was rolled back is watched: something may put the bad version back after the proof."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from deploywatch.receiver.actions.rollback.watch import Reason, judge
+from deploywatch.receiver.messages import Event
+from tests.receiver.actions.ground import Ground, critical
+from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, ended
+
+BACK = {"status": "healthy", "version": "1.2.3"}
+
+
+async def verified(ground: Ground, **changes: object) -> Scene:
+    """A scene whose rollback to 1.2.2 was verified."""
+    scene = await ground.scene(**changes)
+    await scene.take(critical())
+    await scene.drain()
+    assert await scene.lines("rollback_verified")
+    return scene
+
+
+async def test_the_bad_version_that_comes_back_is_said_once_and_escalated(ground: Ground) -> None:
+    scene = await verified(ground)
+    ground.exporter.answers = [BACK]
+    await scene.after(MINUTE)
+    await scene.after(MINUTE)
+    (line,) = await scene.lines("rollback_undone")
+    assert line.startswith("something put 1.2.3 back: shop in production was rolled back to 1.2.2, which was verified")
+    assert any("something put 1.2.3 back" in text for text in await scene.lines("escalated"))
+    assert any("something put 1.2.3 back" in message.body for message in scene.channels["team"].messages)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_it_is_watched_for_a_time_after_the_incident_and_then_pages_nobody(ground: Ground) -> None:
+    scene = await verified(ground)
+    await scene.take(ended(critical()))
+    await scene.after(10 * MINUTE)
+    assert (await scene.incident()).resolved_at
+    ground.exporter.answers = [BACK]
+    await scene.after(MINUTE)
+    assert len(await scene.lines("rollback_undone")) == 1
+    last = scene.channels["team"].messages[-1]
+    assert last.event is Event.UPDATE
+    assert "something put 1.2.3 back" in last.body
+
+
+async def test_after_that_time_nobody_looks_any_more(ground: Ground) -> None:
+    scene = await verified(ground)
+    await scene.take(ended(critical()))
+    await scene.after(10 * MINUTE)
+    await scene.after(31 * MINUTE)
+    ground.exporter.answers = [BACK]
+    await scene.after(HOUR)
+    assert await scene.lines("rollback_undone") == []
+
+
+async def test_a_deployment_that_somebody_tells_of_is_no_come_back(ground: Ground) -> None:
+    scene = await verified(ground)
+    scene.clock.advance(MINUTE)
+    await scene.deployed("1.2.3", ago=timedelta())
+    ground.exporter.answers = [BACK]
+    await scene.after(5 * MINUTE)
+    assert await scene.lines("rollback_undone") == []
+
+
+async def test_watching_can_be_turned_off(ground: Ground) -> None:
+    scene = await verified(ground, verify={"watch": "0s"})
+    ground.exporter.answers = [BACK]
+    await scene.after(5 * MINUTE)
+    assert await scene.lines("rollback_undone") == []
+
+
+@pytest.mark.parametrize(
+    ("running", "newer", "incident_open", "minutes", "reason"),
+    [
+        ("1.2.2", False, True, 99, Reason.STAYS),
+        ("1.2.2", False, False, 29, Reason.STAYS),
+        ("1.2.2", False, False, 30, Reason.OVER),
+        ("", False, False, 0, Reason.STAYS),
+        ("1.2.3", False, False, 30, Reason.BACK),
+        ("1.2.3", True, True, 0, Reason.NEWER_DEPLOYMENT),
+    ],
+)
+def test_how_it_stands(running: str, newer: bool, incident_open: bool, minutes: int, reason: Reason) -> None:
+    now = NOON + timedelta(minutes=minutes)
+    until = NOON + 30 * MINUTE
+    judged = judge(running=running, bad="1.2.3", newer=newer, incident_open=incident_open, now=now, until=until)
+    assert judged is reason
