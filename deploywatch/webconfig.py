@@ -88,6 +88,20 @@ class Credential(Settings):
             raise ValueError("give exactly one of token, token_file, user and certificate")
         return self
 
+    @property
+    def shown(self) -> str:
+        """Which credential this is, without its token."""
+        if self.user is not None:
+            return f"the user {self.user}"
+        if self.certificate is not None:
+            return f"the certificate {self.certificate}"
+        return self.name or (f"the token in {self.token_file}" if self.token_file else "a token without a name")
+
+    @property
+    def labelled(self) -> str:
+        """The labels that its alerts get, in words."""
+        return "".join(f"; its alerts get {name}={value}" for name, value in self.labels.items())
+
 
 class WebConfig(Settings):
     """Who may talk to a server, and how; empty means plain HTTP, open to all who reach the port."""
@@ -118,6 +132,13 @@ class WebConfig(Settings):
         tokens = ("bearer_tokens",) if self.bearer_tokens else ()
         files = ("bearer_token_files",) if self.bearer_token_files else ()
         return (*tokens, *files, *users)
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """What each credential may do, a line each; no token stands in it."""
+        narrow = (f"{entry.shown} may {', '.join(entry.scopes)}{entry.labelled}" for entry in self.credentials)
+        wide = (f"{entry} may do everything; narrow it with an entry in credentials" for entry in self.wide)
+        return (*narrow, *wide)
 
     @field_validator("basic_auth_users")
     @classmethod

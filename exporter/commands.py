@@ -27,6 +27,7 @@ from deploywatch.exporter.reports import FORMATS, Show
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
 from deploywatch.quantity import parse_duration
+from deploywatch.webconfig import Access
 
 
 def _interval(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
@@ -68,6 +69,8 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
     """Probe services on a schedule; serve /metrics, /probe, /health and their like."""
     settings = config.load(config_file)
     if config_check:
+        for credential in Access(web_config).loaded.settings.described:
+            click.echo(f"{web_config}: {credential}")
         click.echo(f"{config_file}: good, {len(all_targets(settings, shard))} probes, {len(settings.modules)} modules")
         return
     logs.configure(form=log_format, level=log_level)

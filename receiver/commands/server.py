@@ -52,7 +52,10 @@ def _check(config_file: Path, listen: str, web_config: Path | None, *, live: boo
 
     settings = config.load(config_file)
     template_check.templates(settings, utc_now())
-    serving.refuse_open(listen, webconfig.Access(web_config).loaded)
+    access = webconfig.Access(web_config)
+    serving.refuse_open(listen, access.loaded)
+    for credential in access.loaded.settings.described:
+        click.echo(f"{web_config}: {credential}")
     lacks = programs.missing(settings)
     for lack in lacks:
         click.echo(f"{config_file}: {lack}", err=True)

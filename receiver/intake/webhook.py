@@ -21,6 +21,7 @@ from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.store import StoreError, UnfitError, insert_all
 from deploywatch.receiver.store.schema import quarantine
+from deploywatch.scopes import IDENTITY, Identity
 
 log = logs.get("webhook")
 
@@ -116,6 +117,16 @@ def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
         future.set_exception(error)
 
 
+def _of_source(request: web.Request) -> dict[str, str]:
+    """The labels of the source: what its credential says wins over what its URL says."""
+    said, proven = _labels(request), request.get(IDENTITY, Identity()).labels
+    if other := {name: value for name, value in said.items() if proven.get(name, value) != value}:
+        log.warning(
+            "a webhook's URL says other labels than its credential, which wins", said=other, proven=dict(proven)
+        )
+    return {**said, **proven}
+
+
 def _labels(request: web.Request) -> dict[str, str]:
     """The labels of the source, which its URL says: `?environment=staging`; RejectedError for what says nothing."""
     labels: dict[str, str] = {}
@@ -148,7 +159,7 @@ class Endpoint:
     async def _take(self, request: web.Request, body: bytes) -> web.Response:
         try:
             begun = time.perf_counter()
-            delivery = understand(body, self._context.clock(), _labels(request))
+            delivery = understand(body, self._context.clock(), _of_source(request))
             if delivery.rejected:
                 delivery = replace(delivery, also=self._put_aside(request, delivery))
             await self._intake.accept(delivery)

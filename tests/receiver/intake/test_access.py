@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import ssl
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,3 +105,73 @@ async def test_nobody_is_served_from_afar_without_credentials(tmp_path: Path, we
         assert ended.returncode == 2
         assert "deploywatch: --web.listen-address :0: without authentication it listens on loopback only" in said
     assert not (tmp_path / "store.db").exists()
+
+
+NARROW = (
+    "credentials:\n"
+    "  - {name: alertmanager, token: am, scopes: [webhook], labels: {environment: staging}}\n"
+    "  - {token: reader, scopes: [read]}\n"
+)
+
+
+async def _ask(
+    real: RealReceiver, method: str, path: str, token: str = "", *, tls: ssl.SSLContext | None = None
+) -> tuple[int, str]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    sent = {"by": "x"} if method == "POST" else None
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{real.port}{path}"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url, headers=headers, json=sent, ssl=tls or True) as told,
+    ):
+        return told.status, await told.text()
+
+
+async def test_alertmanager_s_token_delivers_with_its_labels_and_does_nothing_else(listen: Listen) -> None:
+    real = listen(NARROW)
+    assert await deliver(real, authorization="Bearer am") == 200
+    assert await deliver(real, authorization="Bearer reader") == 403
+    for method, path in (
+        ("GET", "/api/v1/incidents"),
+        ("POST", "/api/v1/deployments"),
+        ("POST", "/api/v1/incidents/1/approve"),
+        ("POST", "/api/v1/incidents/1/rollback"),
+        ("POST", "/-/reload"),
+        ("GET", "/config"),
+    ):
+        assert (await _ask(real, method, path, "am"))[0] == 403
+    status, text = await _ask(real, "GET", "/api/v1/incidents", "reader")
+    assert (status, [incident["environment"] for incident in json.loads(text)]) == (200, ["staging"])
+
+
+async def test_a_certificate_may_do_what_its_name_may_and_one_that_is_not_named_nothing(
+    listen: Listen, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    server = authority.issue_cert("127.0.0.1")
+    server.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    server.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "clients.pem"))
+    real = listen(
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: clients.pem, "
+        "client_auth_type: RequireAndVerifyClientCert}\ncredentials: [{certificate: alertmanager, scopes: [webhook]}]\n"
+    )
+    named, other = ssl.create_default_context(), ssl.create_default_context()
+    for context, name in ((named, "alertmanager"), (other, "somebody")):
+        authority.configure_trust(context)
+        authority.issue_cert(name).configure_cert(context)
+    assert (await deliver(real, tls=named), await deliver(real, tls=other)) == (200, 403)
+    assert (await _ask(real, "GET", "/api/v1/incidents", tls=named))[0] == 403
+
+
+def test_the_check_says_what_each_credential_may_do(tmp_path: Path) -> None:
+    (tmp_path / "receiver.yml").write_text("database: sqlite:///store.db\n")
+    (tmp_path / "web.yml").write_text(NARROW + "bearer_tokens: [s3cret]\n")
+    command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", "receiver.yml", "--config.check"]
+    ended = subprocess.run(
+        [*command, "--web.config.file", "web.yml"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "web.yml: alertmanager may webhook; its alerts get environment=staging\n" in ended.stdout
+    assert "web.yml: a token without a name may read\n" in ended.stdout
+    assert "web.yml: bearer_tokens may do everything; narrow it with an entry in credentials\n" in ended.stdout
+    assert "s3cret" not in ended.stdout + ended.stderr
