@@ -1,0 +1,236 @@
+"""Whatever Prometheus and Alertmanager do: after quiet, the open incidents are what is really firing.
+
+A played pair of each times out, merges, forgets, is silenced, is parted and restarts, in any order; the receiver is
+away at times. With `upstream` the open incidents are then exactly the truth. Without it nothing that fires is missing;
+what resolved while it was silenced, or in a restarted Alertmanager, may stay open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as how
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.app import HANDLERS
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.intake.ingest import ingest
+from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.settings.upstream import Alertmanager
+from deploywatch.receiver.store import Store
+from deploywatch.receiver.upstream.alertmanager import Seen, Silenced
+from deploywatch.receiver.upstream.reconcile import Reconciler, note
+from tests.receiver.scene import HOUR, MINUTE, MovingClock, Scene, settings
+from tests.support.alerting import Name, World
+
+STEPS = int(os.environ.get("MODEL_STEPS", "2000"))
+_OF_ONE = 50
+_EVERY = 5
+URLS = ("http://alertmanager-0", "http://alertmanager-1")
+NAMES = st.sampled_from([("shop", "HighErrorRate"), ("shop", "ServiceDown"), ("search", "HighLatency")])
+WHICH = st.integers(0, 1)
+EVENTS = st.one_of(
+    st.tuples(st.sampled_from(["begin", "begin", "end"]), NAMES),
+    st.tuples(st.sampled_from(["mute", "unmute"]), NAMES),
+    st.tuples(st.just("pause"), st.integers(1, 3), st.integers(1, 12)),
+    st.tuples(st.just("outage"), st.integers(3, 9)),
+    st.tuples(st.sampled_from(["restart", "lose_log"]), WHICH),
+    st.tuples(st.sampled_from(["part", "join", "away", "back"])),
+    st.tuples(st.just("wait"), st.integers(1, 8)),
+)
+
+
+class Model(RuleBasedStateMachine):
+    """The receiver behind the played pairs."""
+
+    upstream: ClassVar[bool]
+    empty: ClassVar[Path]
+    templates: ClassVar[Templates]
+    playing: ClassVar[Model]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.folder = Path(tempfile.mkdtemp())
+
+    @initialize()
+    def start(self) -> None:
+        """Nothing fires yet."""
+        self.loop.run(self._start())
+
+    async def _start(self) -> None:
+        shutil.copy(self.empty, self.folder / "store.db")
+        self.clock = MovingClock()
+        self.world = World(self.clock.now)
+        self.is_away, self.minutes = False, 0
+        config = settings(upstream={"alertmanagers": URLS if self.upstream else ()}, quiet_time="3m").model_copy(
+            update={"channels": {}}
+        )
+        store = Store(f"sqlite:///{self.folder}/store.db")
+        await store.open()
+        self.http = aiohttp.ClientSession()
+        context = Context(config, store, self.templates, {}, self.http, clock=self.clock, sleep=self.clock.sleep)
+        handlers: dict[str, Any] = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
+        self.scene = Scene(context, self.clock, Worker(store, handlers, owner="model", clock=self.clock))
+        self.reconciler = Reconciler(context)
+        Model.playing = self
+
+    async def look(self, _: aiohttp.ClientSession, server: Alertmanager, __: str) -> Seen:
+        """What one of the Alertmanagers lists."""
+        return self.world.alertmanagers[URLS.index(server.url)].seen(self.clock.now)
+
+    @rule(event=EVENTS)
+    def step(self, event: tuple[Any, ...]) -> None:
+        """Something happens, and a minute passes."""
+        name, *about = event
+        getattr(self, f"_{name}")(*about)
+        self.loop.run(self._minutes(1))
+
+    def _begin(self, name: Name) -> None:
+        self.world.firing.add(name)
+
+    def _end(self, name: Name) -> None:
+        self.world.firing.discard(name)
+
+    def _mute(self, name: Name) -> None:
+        self.world.muted.add(name)
+
+    def _unmute(self, name: Name) -> None:
+        self.world.muted.discard(name)
+
+    def _pause(self, which: int, minutes: int) -> None:
+        for number, prometheus in enumerate(self.world.prometheus):
+            if which & (number + 1):
+                prometheus.paused_until = self.clock.now + minutes * MINUTE
+
+    def _outage(self, minutes: int) -> None:
+        """Neither Prometheus evaluates for so long: what fires may time out, and then fires on."""
+        self._pause(3, minutes)
+        self._wait(minutes + 2)
+
+    def _restart(self, which: int) -> None:
+        self.world.alertmanagers[which].restart(self.clock.now)
+
+    def _lose_log(self, which: int) -> None:
+        self.world.alertmanagers[which].log.clear()
+
+    def _part(self) -> None:
+        self.world.parted = True
+
+    def _join(self) -> None:
+        self.world.parted = False
+
+    def _away(self) -> None:
+        self.is_away = True
+
+    def _back(self) -> None:
+        self.is_away = False
+
+    def _wait(self, minutes: int) -> None:
+        self.loop.run(self._minutes(minutes))
+
+    async def _minutes(self, count: int) -> None:
+        for _ in range(count):
+            self.clock.advance(MINUTE)
+            self.minutes += 1
+            sent: list[tuple[Alert, ...]] = []
+            self.world.tick(self.clock.now, lambda alerts, sent=sent: self._take(alerts, sent))  # type: ignore[misc] # mypy sees no types for the defaults
+            if self.is_away:
+                continue
+            for alerts in sent:
+                await self.scene.take(*alerts)
+            if self.upstream and self.minutes % _EVERY == 0:
+                await self._heal()
+            await self.scene.drain()
+
+    async def _heal(self) -> None:
+        healing = await self.reconciler.round()
+        if healing is None:
+            return
+        now, context = self.clock.now, self.scene.context
+        delivery = Delivery(now, b"", healing.alerts, also=lambda c: _counted(note(c, healing, now)))
+        await context.store.write(lambda c: ingest(c, context.settings, [delivery], now))
+
+    def _take(self, alerts: tuple[Alert, ...], sent: list[tuple[Alert, ...]]) -> bool:
+        if not self.is_away:
+            sent.append(alerts)
+        return not self.is_away
+
+    def teardown(self) -> None:
+        """It becomes quiet, and what is open is what fires."""
+        try:
+            if hasattr(self, "scene"):
+                self.loop.run(self._settle())
+        finally:
+            self.loop.close()
+            shutil.rmtree(self.folder)
+
+    async def _settle(self) -> None:
+        try:
+            self.is_away = self.world.parted = False
+            self.world.muted.clear()
+            for prometheus in self.world.prometheus:
+                prometheus.paused_until = self.clock.now
+            await self._minutes(3)
+            firing = {f"{alert.labels['service']}/{alert.name}" for alert in await self._stored()}
+            truth = {f"{service}/{name}" for service, name in self.world.firing}
+            assert truth <= firing, f"{truth - firing} fire, and nobody knows"
+            await self._minutes(25)
+            firing = {f"{alert.labels['service']}/{alert.name}" for alert in await self._stored()}
+            assert truth <= firing, f"{truth - firing} fire, and nobody knows"
+            if self.upstream:
+                assert firing == truth, f"{firing - truth} are over"
+            await self.scene.after(2 * HOUR)
+            services = {incident.service for incident in await self.scene.incidents() if not incident.resolved_at}
+            assert services >= {service for service, _ in self.world.firing}
+            if self.upstream:
+                assert services == {service for service, _ in self.world.firing}
+        finally:
+            await self.http.close()
+            await self.scene.context.store.close()
+
+    async def _stored(self) -> list[Alert]:
+        stored: list[Alert] = await self.scene.read(incident_alerts.firing)
+        return stored
+
+
+def _counted(_: Counter[Any]) -> None:
+    """What was healed is of no interest here."""
+
+
+@pytest.mark.parametrize("upstream", [True, False])
+def test_after_quiet_the_open_incidents_are_what_fires(
+    empty_store: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch, upstream: bool
+) -> None:
+    async def silenced(_: aiohttp.ClientSession, __: Alertmanager) -> Silenced:
+        return Silenced({}, {})
+
+    for room in ("intake.recheck", "upstream.reconcile"):
+        monkeypatch.setattr(f"deploywatch.receiver.{room}.look", lambda *about: Model.playing.look(*about))  # noqa: PLW0108 - another one plays each time
+    monkeypatch.setattr("deploywatch.receiver.suppression.silences.ask", silenced)
+    Model.upstream, Model.empty, Model.templates = upstream, empty_store, templates
+    run_state_machine_as_test(
+        Model,
+        settings=how(
+            max_examples=max(1, STEPS // 2 // _OF_ONE),
+            stateful_step_count=_OF_ONE,
+            deadline=None,
+            derandomize="MODEL_STEPS" not in os.environ,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,159 @@
+"""Prometheus pairs and an Alertmanager pair, played: what they send, merge, time out, forget and keep to themselves.
+
+Alerts merge and are deduplicated as Alertmanager 0.25 to 0.28 does it; a tick is a minute, which is also the
+`group_interval`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.upstream.alertmanager import Seen
+from tests.receiver.scene import MINUTE, alert
+
+TIMEOUT = 4 * MINUTE
+"""How long an alert fires in Alertmanager that Prometheus does not send again."""
+RESENT = 15 * MINUTE
+"""How long Prometheus sends that an alert is over."""
+
+Name = tuple[str, str]
+"""A service, and the name of one of its alerts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An alert as an Alertmanager holds it."""
+
+    starts_at: datetime
+    ends_at: datetime
+    updated_at: datetime
+    timeout: bool
+
+    def fires(self, now: datetime) -> bool:
+        """Whether it has not ended."""
+        return self.ends_at > now
+
+    def merged(self, later: Held, now: datetime) -> Held:
+        """What is held after another Prometheus, or the same one, has sent it again."""
+        overlap = self.starts_at < later.ends_at < self.ends_at or self.starts_at < later.starts_at < self.ends_at
+        if not overlap:
+            return later
+        ends_at = later.ends_at
+        if not later.fires(now):
+            ends_at = max(ends_at, self.ends_at) if not self.fires(now) else ends_at
+        elif self.ends_at > ends_at and not self.timeout:
+            ends_at = self.ends_at
+        return replace(later, starts_at=min(self.starts_at, later.starts_at), ends_at=ends_at)
+
+
+@dataclass(slots=True)
+class Alertmanager:
+    """One of the pair; `log` is what it takes to have been sent of each service: what fired, and what was over."""
+
+    up_since: datetime
+    alerts: dict[Name, Held] = field(default_factory=dict)
+    groups: set[Name] = field(default_factory=set)
+    log: dict[str, tuple[frozenset[Name], frozenset[Name]]] = field(default_factory=dict)
+
+    def hear(self, name: Name, sent: Held, now: datetime) -> None:
+        """Take in what a Prometheus sends."""
+        before = self.alerts.get(name)
+        self.alerts[name] = before.merged(sent, now) if before else sent
+        self.groups.add(name)
+
+    def restart(self, now: datetime) -> None:
+        """Lose the alerts, which it keeps in memory only."""
+        self.alerts.clear()
+        self.groups.clear()
+        self.up_since = now
+
+    def flush(self, service: str, muted: set[Name], now: datetime, send: Callable[[tuple[Alert, ...]], bool]) -> None:
+        """Send a group if it changed; what is over leaves it when it was sent, or when nobody is to hear of it."""
+        group = {name for name in self.groups if name[0] == service}
+        heard = group - muted
+        firing = frozenset(name for name in heard if self.alerts[name].fires(now))
+        over = frozenset(heard - firing)
+        if heard and self._changed(service, firing, over):
+            if not send(tuple(self._told(name, now) for name in sorted(heard))):
+                return
+            self.log[service] = firing, over
+        self.groups -= {name for name in group if not self.alerts[name].fires(now)}
+
+    def _changed(self, service: str, firing: frozenset[Name], over: frozenset[Name]) -> bool:
+        if service not in self.log:
+            return bool(firing)
+        told_firing, told_over = self.log[service]
+        if not firing <= told_firing:
+            return True
+        return bool(told_firing) if not firing else not over <= told_over
+
+    def seen(self, now: datetime) -> Seen:
+        """What its API lists: what fires, silenced or not."""
+        firing = [name for name, held in self.alerts.items() if held.fires(now)]
+        return Seen(tuple(self._told(name, now) for name in firing), self.up_since)
+
+    def _told(self, name: Name, now: datetime) -> Alert:
+        held, (service, called) = self.alerts[name], name
+        bare = alert(called, service=service)
+        fires = held.fires(now)
+        return Alert(
+            bare.fingerprint, fires, held.starts_at, None if fires else held.ends_at, bare.labels, bare.annotations
+        )
+
+
+@dataclass(slots=True)
+class Prometheus:
+    """One of an HA pair, which finds everything `late` after it began."""
+
+    late: timedelta
+    paused_until: datetime
+    since: dict[Name, datetime] = field(default_factory=dict)
+    over: dict[Name, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    def evaluate(self, firing: set[Name], now: datetime) -> Iterator[tuple[Name, Held]]:
+        """Every alert that it sends now."""
+        if now < self.paused_until:
+            return
+        for name in sorted(firing):
+            self.over.pop(name, None)
+            starts_at = self.since.setdefault(name, now + self.late - MINUTE)
+            yield name, Held(starts_at, now + TIMEOUT, now, timeout=True)
+        for name in sorted(self.since.keys() - firing):
+            self.over[name] = self.since.pop(name), now
+        for name, (starts_at, ended) in sorted(self.over.items()):
+            if now - ended <= RESENT:
+                yield name, Held(starts_at, ended, now, timeout=False)
+
+
+@dataclass(slots=True)
+class World:
+    """What is true, and those who tell of it."""
+
+    now: datetime
+    firing: set[Name] = field(default_factory=set)
+    muted: set[Name] = field(default_factory=set)
+    parted: bool = False
+    prometheus: tuple[Prometheus, ...] = ()
+    alertmanagers: tuple[Alertmanager, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Two of each, the second Prometheus 20 seconds after the first."""
+        self.prometheus = tuple(Prometheus(timedelta(seconds=late), self.now) for late in (0, 20))
+        self.alertmanagers = (Alertmanager(self.now), Alertmanager(self.now))
+
+    def tick(self, now: datetime, send: Callable[[tuple[Alert, ...]], bool]) -> None:
+        """A minute passes: rules are evaluated, and groups are flushed, the second Alertmanager after the first."""
+        self.now = now
+        for prometheus in self.prometheus:
+            for name, sent in prometheus.evaluate(self.firing, now):
+                for alertmanager in self.alertmanagers:
+                    alertmanager.hear(name, sent, now)
+        for alertmanager in self.alertmanagers:
+            for service in sorted({name[0] for name in alertmanager.groups}):
+                alertmanager.flush(service, self.muted, now, send)
+                if not self.parted and service in alertmanager.log:
+                    for other in self.alertmanagers:
+                        other.log[service] = alertmanager.log[service]
