@@ -106,7 +106,7 @@ class Site(web.BaseSite):
     @property
     def name(self) -> str:
         """Where it listens."""
-        return f"{self._host or '0.0.0.0'}:{self._port}"  # noqa: S104 - a name to show
+        return f"{self._host or '*'}:{self._port}"
 
     async def start(self) -> None:
         """Listen; OSError when the address is taken."""
