@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +20,11 @@ from deploywatch.receiver.settings.actions import ActionSettings
 from deploywatch.receiver.settings.channels import ChannelSettings
 from deploywatch.receiver.settings.commands import Commands
 from deploywatch.receiver.settings.people import PeopleSettings
-from deploywatch.receiver.settings.strategy import Severity, StrategyTable, Targets
+from deploywatch.receiver.settings.strategy import Severity, StrategyTable, Targets, label_names
 from deploywatch.receiver.settings.upstream import Upstream
 from deploywatch.secrets import SecretUrl
 
 _NAME_LIMIT = 100
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 TARGET_LABELS: tuple[str, ...] = (AlertLabel.SERVICE, AlertLabel.ENVIRONMENT)
 
 
@@ -49,12 +47,7 @@ def _labels(names: tuple[str, ...]) -> tuple[str, ...]:
             f"add {' and '.join(lacking)}: deployments, rollbacks, victims and who is on call are found by "
             "service and environment"
         )
-    for name in names:
-        if not _LABEL.fullmatch(name):
-            raise ValueError(f"{name!r} is not a label's name: it has letters, digits and _, and no digit first")
-        if names.count(name) > 1:
-            raise ValueError(f"{name!r} is named twice")
-    return names
+    return label_names(names)
 
 
 ChannelName = Annotated[str, AfterValidator(_channel_name)]

@@ -45,7 +45,7 @@ def label_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of labels, which may have any character; ValueError for an empty one or one that is named twice."""
     for name in names:
         if not name.strip():
-            raise ValueError("an empty text is not a label's name")
+            raise ValueError(f"{name!r} is not a label's name")
         if names.count(name) > 1:
             raise ValueError(f"{name!r} is named twice")
     return names

@@ -86,8 +86,8 @@ BAD = {
         "receiver.yml:1:1: correlate_by: add service and environment: depl",
     ),
     "correlated by what is no label": (
-        "correlate_by: [service, environment, data-center]\n",
-        "receiver.yml:1:1: correlate_by: 'data-center' is not a label's name: it has letters, digits and _, and no dig",
+        "correlate_by: [service, environment, ' ']\n",
+        "receiver.yml:1:1: correlate_by: ' ' is not a label's name",
     ),
     "correlated by a label twice": (
         "correlate_by: [service, environment, region, region]\n",

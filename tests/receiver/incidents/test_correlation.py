@@ -36,6 +36,15 @@ async def test_unless_it_is_asked_for_further_labels_tell_nothing_apart(scene: S
     assert await _keys(scene) == ["shop\x1fproduction"]
 
 
+async def test_a_label_may_have_any_name_that_prometheus_takes(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(correlate_by=["service", "environment", "k8s.cluster.name", "größe"]))
+    for cluster in ("eu", "us"):
+        await scene.take(alert(**{"k8s.cluster.name": cluster, "größe": "klein"}))  # type: ignore[arg-type] # labels only
+    assert [incident.correlation for incident in await scene.incidents()] == [
+        {"k8s.cluster.name": cluster, "größe": "klein"} for cluster in ("eu", "us")
+    ]
+
+
 async def test_each_value_has_an_incident_of_its_own(apart: Scene) -> None:
     reasons = await apart.take(EU, US, alert("HighLatency", region="eu"))
     assert [one.correlation for one in await apart.incidents()] == [{"region": "eu"}, {"region": "us"}]
