@@ -33,9 +33,10 @@ from deploywatch.receiver.channels import connect_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce
 from deploywatch.receiver.incidents import recheck
+from deploywatch.receiver.intake import pagerduty_webhook, slack_buttons, webhook
 from deploywatch.receiver.intake import recheck as rechecked
-from deploywatch.receiver.intake import slack_buttons, webhook
 from deploywatch.receiver.intake.ingest import Taken
+from deploywatch.receiver.intake.pagerduty_webhook import PagerDutyWebhook
 from deploywatch.receiver.intake.slack_buttons import SlackButtons
 from deploywatch.receiver.jobs.queue import Handler, Job, Outcome, State, release_all
 from deploywatch.receiver.jobs.worker import Worker
@@ -107,7 +108,7 @@ class Receiver:
             max_body=self._max_body,
             acts=True,
             # Signed links bear their own proof.
-            open_paths=frozenset({approval.PAGE, slack_buttons.PATH}),
+            open_paths=frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}),
             own_hosts=lambda: {urlsplit(self._context.settings.external_url).hostname or ""},
         )
         self._add_routes(server.app)
@@ -125,6 +126,10 @@ class Receiver:
             Scope.RESPOND,
             app.router.add_post(slack_buttons.PATH, SlackButtons(self._context, queued=self.worker.wake).__call__),
         )
+        for outcome in pagerduty_webhook.OUTCOMES:
+            self._counters.pagerduty_events.labels(outcome)
+        pager = PagerDutyWebhook(self._context, queued=self.worker.wake, count=self._counters.pagerduty)
+        needs(Scope.RESPOND, app.router.add_post(pagerduty_webhook.PATH, pager.__call__))
         api.add_to(app, self._context, queued=self.worker.wake)
 
     async def _working(self, _: web.Application) -> AsyncIterator[None]:

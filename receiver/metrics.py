@@ -57,6 +57,8 @@ class Counters:
         self.reminders = counter(ReceiverMetric.REMINDERS, about, "kind", "outcome")
         about = "Attempts to hand a message to a channel, by how they ended, and why they failed."
         self.deliveries = counter(ReceiverMetric.DELIVERIES, about, "channel", "outcome", "reason")
+        about = "Events of PagerDuty's webhooks by what became of them."
+        self.pagerduty_events = counter(ReceiverMetric.PAGERDUTY_EVENTS, about, "outcome")
         self.commit_seconds = Histogram(
             ReceiverMetric.WEBHOOK_COMMIT,
             "From a webhook's arrival to its commit.",
@@ -80,6 +82,10 @@ class Counters:
     def answered(self, outcome: str) -> None:
         """Count one webhook by its answer: accepted, rejected, unavailable, or broken by a fault of ours."""
         self.webhooks.labels(outcome).inc()
+
+    def pagerduty(self, outcome: str) -> None:
+        """Count what became of an event of PagerDuty's."""
+        self.pagerduty_events.labels(outcome).inc()
 
     def decided(self, reasons: Tally[tuple[Effect, Reason]]) -> None:
         """Count the decisions of one commit."""

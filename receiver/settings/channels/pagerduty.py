@@ -19,10 +19,14 @@ def _integration_key(key: Masked) -> Masked:
 
 
 class PagerDutySettings(Settings):
-    """An Events API v2 integration of a PagerDuty service."""
+    """An Events API v2 integration of a PagerDuty service.
+
+    `webhook_secret` is what PagerDuty signs its webhooks v3 with, by which people's doings there come back.
+    """
 
     kind: Literal["pagerduty"]
     routing_key: Annotated[Token, AfterValidator(_integration_key)]
+    webhook_secret: Token | None = None
     url: HttpUrl = "https://events.pagerduty.com"
     client_url: HttpUrl | None = None
     changes: bool = True

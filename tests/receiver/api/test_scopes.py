@@ -23,7 +23,13 @@ from tests.deploywatch.test_webconfig import ADA, basic
 
 PAGE = Path(__file__).parents[3] / "docs" / "scopes.md"
 ROWS = re.findall(r"^\| `(\w+) (/\S*)` \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
-ALONE = {("POST", "/webhook/alertmanager"), ("GET", "/metrics"), ("GET", "/config"), ("POST", "/webhook/slack")}
+ALONE = {
+    ("POST", "/webhook/alertmanager"),
+    ("GET", "/metrics"),
+    ("GET", "/config"),
+    ("POST", "/webhook/slack"),
+    ("POST", "/webhook/pagerduty"),
+}
 
 
 def _app(tmp_path: Path) -> web.Application:

@@ -1,0 +1,108 @@
+"""PagerDuty's webhooks v3: verify that PagerDuty signed the request, and say who did what to which alert."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from deploywatch.errors import DeploywatchError
+from deploywatch.receiver.rendering.filters import line
+from deploywatch.secrets import Masked
+
+NAME_LIMIT: Final = 100
+_PREFIX: Final = "v1="
+
+
+class Did(StrEnum):
+    """What a person did in PagerDuty that counts here."""
+
+    ACKNOWLEDGED = "incident.acknowledged"
+    RESOLVED = "incident.resolved"
+
+
+class Unused(StrEnum):
+    """Why a verified event changes nothing."""
+
+    PING = "ping"
+    UNKNOWN_EVENT = "unknown_event"
+    NOT_A_PERSON = "not_a_person"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonDid:
+    """A person did something to the alert of this deduplication key."""
+
+    did: Did
+    dedup_key: str
+    user_id: str
+    user_name: str
+
+    @property
+    def who(self) -> str:
+        """`Ann Lee (PagerDuty PABC123)`."""
+        return f"{self.user_name} (PagerDuty {self.user_id})" if self.user_name else f"PagerDuty {self.user_id}"
+
+
+class PagerDutyRequestError(DeploywatchError):
+    """The request is not PagerDuty's (`forged`, answered with 401), or is not understood (`malformed`, with 400)."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+def verify(header: str, body: bytes, secrets: Iterable[tuple[str, Masked]]) -> frozenset[str]:
+    """The channels whose webhook secret signed these very bytes. Raises PagerDutyRequestError when there is none.
+
+    The header has several signatures, with commas, while a secret is replaced.
+    """
+    given = [part.strip().encode("utf-8", "replace") for part in header.split(",") if part.strip().startswith(_PREFIX)]
+    signed = set()
+    for name, secret in secrets:
+        expected = sign(secret, body).encode()
+        if any(hmac.compare_digest(expected, signature) for signature in given):
+            signed.add(name)
+    if not signed:
+        raise PagerDutyRequestError("forged", "no PagerDuty channel has the webhook_secret that signed this")
+    return frozenset(signed)
+
+
+def sign(secret: Masked, body: bytes) -> str:
+    """PagerDuty's signature, version 1."""
+    return _PREFIX + hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
+
+
+def parse(body: bytes) -> PersonDid | Unused:
+    """What a verified request tells of. Raises PagerDutyRequestError for what is no event.
+
+    What an integration did, and so we ourselves, comes back as an event too: only people's word counts.
+    """
+    event = _event(body)
+    kind, agent, data = event.get("event_type"), event.get("agent"), event.get("data")
+    if kind == "pagey.ping":
+        return Unused.PING
+    if kind not in set(Did):
+        return Unused.UNKNOWN_EVENT
+    if not isinstance(agent, dict) or agent.get("type") not in ("user_reference", "user"):
+        return Unused.NOT_A_PERSON
+    key = data.get("incident_key") if isinstance(data, dict) else None
+    if not isinstance(key, str) or not key:
+        raise PagerDutyRequestError("malformed", "$.event.data.incident_key is missing")
+    user_id, name = line(str(agent.get("id") or "?"), 30), line(str(agent.get("summary") or ""), NAME_LIMIT)
+    return PersonDid(Did(kind), key, user_id, name)
+
+
+def _event(body: bytes) -> Mapping[str, Any]:
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise PagerDutyRequestError("malformed", "the body is not JSON") from error
+    event = payload.get("event") if isinstance(payload, dict) else None
+    if not isinstance(event, dict):
+        raise PagerDutyRequestError("malformed", "$.event is missing; subscribe with webhooks v3")
+    return event
