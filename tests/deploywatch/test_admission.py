@@ -179,3 +179,45 @@ def _memory(sample: Sample) -> int:
     """Resident memory of the server's process in KiB."""
     status = Path(f"/proc/{sample.child.process.pid}/status").read_text()
     return int(next(row for row in status.splitlines() if row.startswith("VmRSS")).split()[1])
+
+
+HIDDEN = b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SMUGGLED = {
+    "both a length and chunks": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN),
+    "a length with a sign": b"Content-Length: +0\r\n\r\n",
+    "a length of other digits": "Content-Length: ٠\r\n\r\n".encode(),
+    "chunks by another name": b"Transfer-Encoding: xchunked\r\n\r\n",
+    "chunks twice": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "a space before the colon": b"Content-Length : 0\r\n\r\n",
+    "a chunk of negative size": b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n",
+}
+
+
+async def _raw(sample: Sample, sent: bytes) -> bytes:
+    host, port = sample.address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    writer.write_eof()
+    try:
+        async with asyncio.timeout(30):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+async def test_no_request_hides_in_the_body_of_another(start: Start, name: str) -> None:
+    sample = start()
+    head = b"POST /open HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + FORM.encode() + b"\r\n"
+    answer = await _raw(sample, head + SMUGGLED[name] + HIDDEN)
+    assert b"reloaded" not in answer
+    assert not (sample.folder / "reloaded").exists()
+
+
+async def test_a_request_that_does_not_hide_is_done(start: Start) -> None:
+    sample = start()
+    await _raw(sample, HIDDEN)
+    assert (sample.folder / "reloaded").exists()
