@@ -75,9 +75,9 @@ def _refused_body(request: web.Request, open_paths: frozenset[str]) -> web.Respo
         return _closing(415, "bodies are not decompressed here; send it without Content-Encoding")
     if request.method in _SAFE or not request.body_exists:
         return None
-    wanted = _FORM if request.path in open_paths else _JSON
-    if request.content_type != wanted:
-        return _closing(415, f"the body's Content-Type must be {wanted}")
+    wanted = (_JSON, _FORM) if request.path in open_paths else (_JSON,)
+    if request.content_type not in wanted:
+        return _closing(415, f"the body's Content-Type must be {' or '.join(wanted)}")
     if (request.charset or "utf-8").lower() not in _CHARSETS:
         return _closing(415, "the body's charset must be utf-8")
     return None

@@ -81,6 +81,12 @@ async def test_json_is_taken_as_json_only(start: Start, kind: str) -> None:
     assert await ask(sample, "POST", "/-/reload", b"{}", Content_Type=JSON) == 200
 
 
+async def test_open_paths_take_forms_and_json_and_nothing_else(start: Start) -> None:
+    sample = start()
+    for kind, status in ((FORM, 405), (JSON, 405), ("text/plain", 415), ("multipart/form-data; boundary=x", 415)):
+        assert await ask(sample, "POST", "/open", b"{}", Content_Type=kind) == status
+
+
 async def test_a_charset_that_nobody_knows_is_refused(start: Start) -> None:
     sample = start()
     for charset in ("no-such", "utf-16", "idna", "zlib"):
