@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import click
 
 from deploywatch import __version__
 from deploywatch.errors import DeploywatchError
+from deploywatch.terminal import say
 
 # name: (module, what `deploywatch --help` says)
 COMMANDS = {
@@ -74,12 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             standalone_mode=False,
         )
     except click.ClickException as error:
-        error.show()
+        usage = io.StringIO()
+        error.show(usage)
+        say(usage.getvalue(), err=True, nl=False)
         code = 2
     except DeploywatchError as error:
-        click.echo(f"deploywatch: {error}" if "\n" not in str(error) else str(error), err=True)
+        say(f"deploywatch: {error}" if "\n" not in str(error) else str(error), err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         code = 130
     sys.exit(code if isinstance(code, int) else 0)

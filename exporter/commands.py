@@ -27,6 +27,7 @@ from deploywatch.exporter.reports import FORMATS, Show
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
 from deploywatch.quantity import parse_duration
+from deploywatch.terminal import say
 from deploywatch.webconfig import Access
 
 
@@ -70,8 +71,8 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
     settings = config.load(config_file)
     if config_check:
         for credential in Access(web_config).loaded.settings.described:
-            click.echo(f"{web_config}: {credential}")
-        click.echo(f"{config_file}: good, {len(all_targets(settings, shard))} probes, {len(settings.modules)} modules")
+            say(f"{web_config}: {credential}")
+        say(f"{config_file}: good, {len(all_targets(settings, shard))} probes, {len(settings.modules)} modules")
         return
     logs.configure(form=log_format, level=log_level)
     gc_tuning.tune()
@@ -153,7 +154,7 @@ async def _checks(again: Callable[[], Awaitable[Checked]], show: Show, watch: ti
 
 def _remark(checked: Checked) -> None:
     if checked.remark:
-        click.echo(checked.remark, err=True)
+        say(checked.remark, err=True)
 
 
 def _show_again(before: Checked, now: Checked, show: Show) -> None:
@@ -164,7 +165,7 @@ def _show_again(before: Checked, now: Checked, show: Show) -> None:
     sys.stdout.flush()
     _remark(now)
     for line in changes(before, now):
-        click.echo(line, err=True)
+        say(line, err=True, bell=line.startswith("\a"))
 
 
 def changes(before: Checked, now: Checked) -> list[str]:

@@ -14,6 +14,7 @@ from deploywatch.rules.build import build as build_files
 from deploywatch.rules.loading import load_all
 from deploywatch.rules.outputs import prometheus_rule
 from deploywatch.rules.policy import Policy
+from deploywatch.terminal import say
 
 BESIDE: list[Stage] = []
 """What stands on the rules adds the files that it makes of a policy here; Grafana's dashboards do."""
@@ -56,8 +57,8 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
     except OSError as error:
         raise DeploywatchError(f"cannot write {error.filename or out}: {error.strerror}") from error
     for name in changed:
-        click.echo(name)
-    click.echo(f"{len(files)} files in {out}, {len(changed)} changed")
+        say(name)
+    say(f"{len(files)} files in {out}, {len(changed)} changed")
 
 
 @rules.command()
@@ -65,7 +66,7 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
 def check(policies: tuple[Path, ...]) -> None:
     """Say all that is wrong with the policies, with file:line:column; exit 2 if anything is."""
     for path, policy in zip(policies, load_all(policies), strict=True):
-        click.echo(f"{path}: policy {policy.policy}, {len(policy.alerts)} alerts: good")
+        say(f"{path}: policy {policy.policy}, {len(policy.alerts)} alerts: good")
 
 
 def _instead(policy: Policy, **sections: dict[str, str | None]) -> Policy:

@@ -16,6 +16,7 @@ from deploywatch.demo.processes import StartError
 from deploywatch.demo.stage import Stage
 from deploywatch.errors import UnreachableError
 from deploywatch.prometheus import Prometheus
+from deploywatch.terminal import clean
 
 _POLL_SECONDS = 0.25
 _GOOD, _BAD = "1.2.2", "1.2.3"
@@ -62,10 +63,10 @@ class Story:
         incident = await self._get("receiver", "/api/v1/incidents/1")
         self.console.print("\n[bold]The incident's timeline[/bold]")
         for entry in incident["timeline"]:
-            self.console.print(f"  {entry['at'][11:19]}  {escape(entry['kind']):<20} {escape(entry['text'])}")
+            self.console.print(f"  {entry['at'][11:19]}  {_escaped(entry['kind']):<20} {_escaped(entry['text'])}")
         self.console.print("\n[bold]What people received[/bold] (the inbox stands in for Slack, PagerDuty and mail)")
         for message in await self._get("inbox", "/inbox"):
-            self.console.print(f"  {message['at'][11:19]}  {message['channel']:<10} {escape(message['title'])}")
+            self.console.print(f"  {message['at'][11:19]}  {message['channel']:<10} {_escaped(message['title'])}")
 
     def show_places(self, *, running: bool) -> None:
         """The URLs, while it runs, and the files to look at."""
@@ -184,10 +185,15 @@ class Story:
             return await response.json()
 
     def _done(self, text: str) -> None:
-        self.console.print(f"{self._time()} [green]✓[/green] {escape(text)}")
+        self.console.print(f"{self._time()} [green]✓[/green] {_escaped(text)}")
 
     def _say(self, text: str) -> None:
-        self.console.print(f"{self._time()}   {escape(text)}")
+        self.console.print(f"{self._time()}   {_escaped(text)}")
 
     def _time(self) -> str:
         return f"[dim]{time.monotonic() - self.began:6.1f}s[/dim]"
+
+
+def _escaped(text: str) -> str:
+    """The text as it may stand within markup of ours, which shows exactly its characters."""
+    return escape(clean(text))

@@ -16,6 +16,7 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.fakes.http import Closing, application
 from deploywatch.fakes.smtp import MailRules, listen
 from deploywatch.fakes.store import Answer, ChannelName, Inbox, Received, Reply
+from deploywatch.terminal import say
 
 __all__ = ["Answer", "ChannelName", "Inbox", "MailRules", "Received", "Reply", "Serving", "main", "serving"]
 
@@ -90,7 +91,7 @@ async def _run(http: Address, smtp: Address | None, folder: Path | None) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with serving(Inbox(folder), http=http, smtp=smtp) as served:
-        click.echo(f"inbox at {served.url}/" + (f", mail at {served.smtp}" if served.smtp else ""))
+        say(f"inbox at {served.url}/" + (f", mail at {served.smtp}" if served.smtp else ""))
         await stopped.wait()
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from deploywatch.exporter.check import Checked
 from deploywatch.exporter.reports import junit, plain, table
+from deploywatch.terminal import say
 
 Show = Callable[[Checked], None]
 _PIPED_WIDTH = 200
@@ -21,7 +22,7 @@ def _table(checked: Checked) -> None:
 
 FORMATS: Final[dict[str, Show]] = {
     "table": _table,
-    "json": lambda checked: print(plain.text(checked)),  # noqa: T201 - the report is what was asked for
-    "junit": lambda checked: print(junit.text(checked)),  # noqa: T201
+    "json": lambda checked: say(plain.text(checked)),
+    "junit": lambda checked: say(junit.text(checked)),
 }
 """What writes each form to standard output."""

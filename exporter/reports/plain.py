@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from deploywatch.exporter.check import Checked
+from deploywatch.terminal import as_json
 
 
 def text(checked: Checked) -> str:
@@ -13,4 +12,4 @@ def text(checked: Checked) -> str:
     body = {"status": status, "services": [service.body() for service in checked.services()]}
     if checked.remark:
         body["remark"] = checked.remark
-    return json.dumps(body, indent=2, ensure_ascii=False)
+    return as_json(body)

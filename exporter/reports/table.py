@@ -9,6 +9,7 @@ from rich.text import Text
 from deploywatch.exporter.check import Checked
 from deploywatch.exporter.health import ProbeHealth, Status
 from deploywatch.exporter.results import iso
+from deploywatch.terminal import clean
 
 _TITLES = ("Service", "Environment", "Probe", "Kind", "Status", "Time", "Reason", "Target", "Failing since")
 
@@ -22,7 +23,7 @@ def show(checked: Checked, console: Console) -> None:
     for title in _TITLES:
         table.add_column(title, justify="right" if title == "Time" else "left", overflow="fold")
     for probe in checked.probes:
-        table.add_row(*map(Text, _cells(probe)), style=_STYLES.get(probe.status, "red"))
+        table.add_row(*(Text(clean(cell)) for cell in _cells(probe)), style=_STYLES.get(probe.status, "red"))
     console.print(table)
     good = sum(probe.status in _STYLES for probe in checked.probes)
     console.print(f"{good} of {len(checked.probes)} probes succeeded", highlight=False)

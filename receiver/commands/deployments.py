@@ -16,6 +16,7 @@ from deploywatch.receiver.commands import telling
 from deploywatch.receiver.commands.shared import FORMAT, by, echo, given, note, pass_client, show_rows, url, user_name
 from deploywatch.receiver.commands.spool import default_folder
 from deploywatch.receiver.commands.telling import Reference
+from deploywatch.terminal import say
 
 
 @click.group()
@@ -79,7 +80,7 @@ def start(
     }
     answer = telling.tell(client, spool, "POST", telling.PATH, body, strict=strict)
     reference = Reference(fields["service"], fields["environment"], fields["version"], moment)
-    click.echo(answer["id"] if answer else reference)
+    say(answer["id"] if answer else reference)
 
 
 @deployments.command()

@@ -21,6 +21,7 @@ from deploywatch.receiver.commands.shared import (
     show_rows,
     url,
 )
+from deploywatch.terminal import say
 
 
 @click.group()
@@ -53,7 +54,7 @@ def show(client: Client, number: int, form: str) -> None:
     """Show one incident with its timeline."""
     incident = client.get(f"/incidents/{number}")
     if form == "json":
-        click.echo(json.dumps(incident, indent=2))
+        say(json.dumps(incident, indent=2))
         return
     head = f"#{incident['id']} {incident['title']}: {incident['severity']}, {incident['status']}"
     further = "".join(f", {name}={value}" for name, value in incident["correlation"].items())
@@ -132,7 +133,7 @@ def resolve(client: Client, /, number: int, by: str, note: str, **still: Any) ->
 @pass_client
 def postmortem(client: Client, number: int) -> None:
     """Print the draft of the review as Markdown."""
-    click.echo(printed(client.get(f"/incidents/{number}/postmortem")))
+    say(printed(client.get(f"/incidents/{number}/postmortem")))
 
 
 @incidents.command()
@@ -143,7 +144,7 @@ def actions(client: Client, number: int, form: str) -> None:
     """List what was run for the incident, and what was found, which `attachment` prints."""
     actions = client.get(f"/incidents/{number}/actions")
     if form == "json":
-        click.echo(json.dumps(actions, indent=2))
+        say(json.dumps(actions, indent=2))
         return
     show_rows(actions["runs"], ("action", "state", "detail", "started_at"), form, empty="nothing was run")
     for attachment in actions["attachments"]:
@@ -155,7 +156,7 @@ def actions(client: Client, number: int, form: str) -> None:
 @pass_client
 def attachment(client: Client, number: int) -> None:
     """Print what was found, by its own number."""
-    click.echo(printed(client.get(f"/attachments/{number}")))
+    say(printed(client.get(f"/attachments/{number}")))
 
 
 @incidents.command()

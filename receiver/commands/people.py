@@ -9,6 +9,7 @@ import click
 
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, echo, given, pass_client, show_rows, url
+from deploywatch.terminal import say
 
 
 @click.command()
@@ -19,7 +20,7 @@ def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
     """Say who is on call."""
     duties = Client(url, token).get("/oncall", **given(at=at))
     if form == "json":
-        click.echo(json.dumps(duties, indent=2))
+        say(json.dumps(duties, indent=2))
         return
     columns = ("team", "role", "person", "since", "until", "stands_in")
     show_rows(duties["on_call"], columns, form, empty="nobody is on call: the receiver has no teams with rotations")
@@ -72,7 +73,7 @@ def list_windows(client: Client, form: str) -> None:
 def start(client: Client, /, tell: bool, **fields: Any) -> None:
     """Begin a window; prints its number, which `end` takes."""
     window = client.post("/maintenance", {**given(**fields), "tell": tell})
-    click.echo(window["id"])
+    say(window["id"])
 
 
 @maintenance.command()

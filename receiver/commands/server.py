@@ -12,6 +12,7 @@ from deploywatch import gc_tuning, logs, options
 from deploywatch.clock import utc_now
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.receiver.messages import Event
+from deploywatch.terminal import say
 
 
 @click.command()
@@ -55,19 +56,19 @@ def _check(config_file: Path, listen: str, web_config: Path | None, *, live: boo
     access = webconfig.Access(web_config)
     serving.refuse_open(listen, access.loaded)
     for credential in access.loaded.settings.described:
-        click.echo(f"{web_config}: {credential}")
+        say(f"{web_config}: {credential}")
     lacks = programs.missing(settings)
     for lack in lacks:
-        click.echo(f"{config_file}: {lack}", err=True)
+        say(f"{config_file}: {lack}", err=True)
     if note := settings.rollback.without_links(settings.external_url):
-        click.echo(f"{config_file}: {note}")
+        say(f"{config_file}: {note}")
     connected = connect_all(settings.channels)
     tried = asyncio.run(live_check.channels(connected)) if live else []
     for channel in tried:
-        click.echo(f"{config_file}: {channel}", err=channel.good is False)
+        say(f"{config_file}: {channel}", err=channel.good is False)
     if lacks or any(channel.good is False for channel in tried):
         sys.exit(1)
-    click.echo(f"{config_file}: good")
+    say(f"{config_file}: good")
 
 
 @click.command()
@@ -84,7 +85,7 @@ def render(template: str, alert_file: Path, config_file: Path | None) -> None:
 
     settings = config.load(config_file) if config_file else config.ReceiverConfig()
     if template == POSTMORTEM:
-        click.echo(preview_postmortem(alert_file, settings, utc_now()), nl=False)
+        say(preview_postmortem(alert_file, settings, utc_now()), nl=False)
         return
     message = preview(Event(template), alert_file, settings, utc_now())
-    click.echo("\n".join((message.title, "", message.body, *(f"{name}: {url}" for name, url in message.links))))
+    say("\n".join((message.title, "", message.body, *(f"{name}: {url}" for name, url in message.links))))

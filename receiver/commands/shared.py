@@ -17,6 +17,7 @@ from rich.text import Text
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.rendering.filters import clean, line
+from deploywatch.terminal import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,16 +73,16 @@ def printed(text: object) -> str:
 
 def echo(text: object, *, err: bool = False) -> None:
     """Print what may bear text of others: one line, whatever they wrote."""
-    click.echo(" ".join(printed(text).split("\n")), err=err)
+    say(" ".join(printed(text).split("\n")), err=err)
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: str, *, empty: str) -> None:
     """Print rows as a table, or as JSON with all that they have."""
     if form == "json":
-        click.echo(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
         return
     if not rows:
-        click.echo(empty)
+        say(empty)
         return
     table = Table(box=None, pad_edge=False)
     for column in columns:

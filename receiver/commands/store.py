@@ -12,6 +12,7 @@ from deploywatch.receiver.settings import config
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.store import backup as copies
+from deploywatch.terminal import say
 
 CONFIG = click.option(
     "--config.file", "config_file", type=options.FILE, required=True, help="The receiver's configuration."
@@ -31,7 +32,7 @@ def migrate(config_file: Path) -> None:
     SQLite's is migrated when the receiver starts, PostgreSQL's by this command alone.
     """
     revision = asyncio.run(_migrate(config.load(config_file)))
-    click.echo(f"the store is at revision {revision}")
+    say(f"the store is at revision {revision}")
 
 
 @store.command()
@@ -40,7 +41,7 @@ def migrate(config_file: Path) -> None:
 def backup(config_file: Path, target: Path) -> None:
     """Copy a SQLite store into a new file, while the receiver goes on."""
     size = copies.backup(_file(config_file), target)
-    click.echo(f"{target}: {size / 1024**2:.1f} MB")
+    say(f"{target}: {size / 1024**2:.1f} MB")
 
 
 @store.command()
@@ -50,7 +51,7 @@ def restore(config_file: Path, source: Path) -> None:
     """Put a copy in the place of a SQLite store; the receiver must be stopped."""
     file = _file(config_file)
     kept = copies.restore(source, file)
-    click.echo(f"{file} is what {source} was{f'; what it was before is in {kept}' if kept else ''}")
+    say(f"{file} is what {source} was{f'; what it was before is in {kept}' if kept else ''}")
 
 
 async def _migrate(settings: ReceiverConfig) -> str:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-import click
-
 from deploywatch.clock import in_utc, utc_now
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
 from deploywatch.receiver.commands.spool import PASSING, Entry, Spool
+from deploywatch.terminal import say
 
 PATH: Final = "/deployments"
 
@@ -86,7 +85,7 @@ def send_kept(client: Client, folder: Path) -> tuple[int, int]:
 def warn(sentences: Iterable[str]) -> None:
     """Say it on standard error, where a pipeline's log shows it."""
     for sentence in sentences:
-        click.echo(f"deploywatch: {sentence}", err=True)
+        say(f"deploywatch: {sentence}", err=True)
 
 
 def timestamp(given: datetime | None, now: Callable[[], datetime] = utc_now) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from deploywatch import terminal
 from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.messages import AlertView, IncidentView
 
@@ -28,17 +29,12 @@ _PLACES: Final = frozenset({"service", "environment"} | {"env", "app", "namespac
 _TELLING: Final = ("instance", "host", "node", "pod", "container", "device", "mountpoint", "endpoint")
 """What people look for first."""
 
-# Control characters, and the directional overrides that make a text read other than it is; right-to-left
-# letters themselves stay as they are.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$#])")
 
 
 def clean(text: str) -> str:
     """Plain text that every channel can encode: one kind of line end, no control characters, no lone surrogates."""
-    whole = text.encode("utf-8", "replace").decode()
-    return _UNSEEN.sub("", _LINE_ENDS.sub("\n", whole)).replace("\t", " ")
+    return terminal.clean(text)
 
 
 def cut(text: str, limit: int) -> str:

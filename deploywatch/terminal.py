@@ -1,0 +1,32 @@
+"""What the command line prints is text: never markup, nor what a terminal obeys; all output of commands goes here."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+
+# Control characters, and the directional overrides that make a text read other than it is; right-to-left
+# letters themselves stay as they are.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_RAW = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Plain text that can be encoded: one kind of line end, no control characters, no lone surrogates."""
+    whole = text.encode("utf-8", "replace").decode()
+    return _UNSEEN.sub("", _LINE_ENDS.sub("\n", whole)).replace("\t", " ")
+
+
+def say(text: object, *, err: bool = False, nl: bool = True, bell: bool = False) -> None:
+    """Print the text without what a terminal obeys; with `bell`, one of our own."""
+    click.echo(("\a" if bell else "") + clean(str(text)), err=err, nl=nl)
+
+
+def as_json(value: Any) -> str:
+    """JSON with letters as they are; what a terminal obeys is written as an escape, so that nothing is lost."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
