@@ -52,13 +52,15 @@ async def update(context: Context, job: Job) -> Outcome:
     if not ruling.opens:
         return ruling.outcome()
     last = await context.store.read(lambda connection: _last_update(connection, incident))
-    if now < last + every:
-        return retry(Verdict.NOT_YET, last + every - now)
+    promised = job.payload.get("promised") if incident.acknowledged_at else None
+    due = datetime.fromisoformat(promised) if promised else last + every
+    if now < due:
+        return retry(Verdict.NOT_YET, due - now)
 
     def record(connection: Connection) -> None:
-        text = f"a status update was due at {last + every:%H:%M} UTC"
+        text = f"a status update was {'promised for' if promised else 'due at'} {due:%H:%M} UTC"
         who = (incident.commander or incident.acknowledged_by or PRIMARY,)
-        once, due = f"update:{now.isoformat()}", last + every
+        once = f"update:{now.isoformat()}"
         _remind(connection, context, store.get(connection, incident.id), now, text, once=once, who=who, due=due)
 
     return Outcome(State.READY, Verdict.SENT, every, record)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.jobs.queue import NewJob, State, enqueue
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.store.schema import jobs
 
 BEGIN, REMINDER, STEP, UPDATE, REVIEW = "begin", "reminder", "escalation_step", "update_due", "review_due"
 REMINDERS = frozenset({REMINDER, STEP, UPDATE, REVIEW})
@@ -50,6 +51,13 @@ def updates(connection: Connection, settings: ReceiverConfig, incident: Incident
         return None
     _queue(connection, incident, now, kind=UPDATE, run_at=now + every)
     return now + every
+
+
+def promise(connection: Connection, incident: Incident, now: datetime, due: datetime | None) -> None:
+    """Have the next status update be due when a person promised it; None: when its severity says."""
+    waiting = (jobs.c.kind == UPDATE, jobs.c.incident_id == incident.id, jobs.c.state == State.READY)
+    values = {"payload": {"promised": due.isoformat()}, "run_at": due} if due else {"payload": {}, "run_at": now}
+    connection.execute(update(jobs).where(*waiting).values(**values))
 
 
 def review(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:

@@ -36,6 +36,7 @@ def acknowledge(
     if not incident.commander:
         _leads(connection, settings, known, now, by=by)
     due = timers.updates(connection, settings, known, now)
+    timers.promise(connection, known, now, None)  # what was promised about a smaller trouble does not hold for this one
     channels = heard(connection, known)
     more = {"next_update": due} if due else None
     tell(connection, settings, known, Event.ACKNOWLEDGED, now, note=note, channels=channels, more=more)
@@ -93,6 +94,7 @@ def update(
     every = settings.response.update_every(incident.severity)
     due = now + (next_in or every or timedelta())
     timeline.write(connection, incident.id, now, Kind.UPDATE, note, actor=by)
+    timers.promise(connection, incident, now, due if next_in else None)
     more = {"next_update": due} if due > now and not incident.resolved_at else None
     channels = heard(connection, incident)
     tell(
