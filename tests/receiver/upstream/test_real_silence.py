@@ -43,7 +43,7 @@ class Ground:
 
     def fire(self) -> None:
         """Have the alert fire."""
-        began = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+        began = datetime.now(UTC).isoformat()
         call("POST", f"{self.alertmanager}/api/v2/alerts", [{"labels": LABELS, "startsAt": began}])
 
     def silence(self) -> str:
