@@ -80,7 +80,7 @@ def _deployed(stage: Stage) -> list[str]:
 
 
 def _everyone_told(stage: Stage, channels: list[str]) -> bool | None:
-    """Each channel heard of the opening, the rollback and the end, at least once."""
+    """Each channel heard of the opening and the end; what went well in between is not a page or a mail of its own."""
     messages = fetch(f"{stage.url('inbox')}/inbox")
     heard = {channel: [m for m in messages if m["channel"] == channel] for channel in channels}
-    return True if all(len(heard[channel]) >= 3 for channel in channels) else None
+    return True if all(len(heard[channel]) >= 2 for channel in channels) else None

@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "not JSON": (lambda: b"\x00" * 1000, "not an Alertmanager webhook of version 4"),
     "deep lists": (lambda: _deep(1_000_000), "not an Alertmanager webhook of version 4"),
     "deep objects": (lambda: b'{"a":' * 1_000_000 + b"1" + b"}" * 1_000_000, "not an Alertmanager webhook"),
-    "deep labels": (lambda: _with(labels={"a": json.loads("[" * 200 + "]" * 200)}), "$: Invalid JSON: recursion"),
+    "deep labels": (lambda: _with(labels={"a": json.loads("[" * 200 + "]" * 200)}), ": Invalid JSON: recursion"),
     "invalid UTF-8": (lambda: _with(labels={"service": "@"}).replace(b"@", b"\xff\xfe"), "not an Alertmanager"),
     "a list": (lambda: b"[]", "$: "),
     "alerts that are a number": (lambda: body(alerts=7), "$.alerts"),
