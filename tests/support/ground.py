@@ -143,7 +143,7 @@ def _channels(inbox: Inbox) -> dict[str, Any]:
 def _config(folder: Path, database: str, inbox: Inbox, health: str) -> dict[str, Any]:
     target = {
         "command": [*_COMMAND, str(folder / "commands")],
-        "verify": {"url": health, "healthy_for": "0s", "within": "10s", "interval": "100ms"},
+        "verify": {"url": health, "healthy_for": "0s", "within": "10s", "interval": "100ms", "watch": "0s"},
     }
     # Brakes and damping are off, so that as many rollbacks as can be are begun; what must hold is that none runs twice.
     rollback = {"mode": "auto", "cooldown": "0s", "caps": {"target": 100_000, "total": 100_000}, "breaker": 100_000}
