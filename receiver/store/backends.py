@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +38,7 @@ _SERVER_SETTINGS = {
     "lock_timeout": "20s",
     "statement_timeout": "60s",
 }
+_ONE_MAKES_IT = threading.Lock()
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -176,10 +178,14 @@ def _unfit(error: DBAPIError) -> bool:
 
 
 def _private(file: Path) -> None:
-    """Let nobody else read what alerts and people say; SQLite gives `-wal` and `-shm` the file's own mode."""
-    with contextlib.suppress(OSError):  # where the file cannot be made, opening it says why
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.close(descriptor)
+    """Let nobody else read what alerts and people say; SQLite gives `-wal` and `-shm` the file's own mode.
+
+    A file that is there is not opened: closing it would give up the locks that SQLite holds on it in this process
+    (https://sqlite.org/howtocorrupt.html, 2.2), and whoever looks at the store from outside would delete its log.
+    """
+    with contextlib.suppress(OSError), _ONE_MAKES_IT:  # where the file cannot be made, opening it says why
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         for part in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
             if part.exists() and part.stat().st_mode & 0o077:
                 part.chmod(0o600)

@@ -260,6 +260,6 @@ def summary(books: Books) -> str:
     return (
         f"{len(books.alerts)} episodes, {len(books.incidents)} incidents, "
         f"{len(books.rollbacks)} rollbacks ({len(books.commands)} commands ran, {unknown} unknown for a while), "
-        f"{healed} alerts healed, {sum(job['doubts'] > 0 for job in books.deliveries)} messages were in doubt; "
+        f"{healed} alerts healed, {sum(job['uncertain_attempts'] > 0 for job in books.deliveries)} messages were in doubt; "
         f"arrived: {books.arrived}"
     )

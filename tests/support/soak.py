@@ -1,4 +1,6 @@
-"""A receiver in a storm, killed at random moments: `python -m tests.support.soak [KILLS] [SEED]`, or scripts/soak."""
+"""A receiver in a storm, killed at random moments: scripts/soak, or
+`python -m tests.support.soak [sqlite|postgresql] [KILLS] [SEED]`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, eventually
 from tests.support import books
@@ -19,11 +22,16 @@ from tests.support.ground import Ground, ground
 Say = Callable[[str], object]
 
 
-def soak(processes: Processes, folder: Path, *, kills: int, seed: int, say: Say = print) -> list[str]:
-    """Blow, kill and start again so often, let it settle, and say the counts; the faults that were found."""
+def soak(
+    processes: Processes, folder: Path, *, kills: int, seed: int, database: str = "", say: Say = print
+) -> list[str]:
+    """Blow, kill and start again so often, let it settle, and say the counts; the faults that were found.
+
+    The store is SQLite unless `database` names another.
+    """
     dice = Random(seed)  # noqa: S311 - a storm that can be repeated, no secret
     began = time.monotonic()
-    with ground(processes, folder, dice) as place:
+    with ground(processes, folder, dice, database=database) as place:
         (receiver,) = place.receivers
         receiver.start()
         place.begin(receiver)
@@ -59,20 +67,27 @@ def _ready(receiver: RealReceiver) -> None:
 
 def main() -> int:
     """Run it by itself; 1 and every fault when something does not fit together."""
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 1_000_000
+    store, words = (sys.argv[1], sys.argv[2:]) if sys.argv[1:2] in (["sqlite"], ["postgresql"]) else ("", sys.argv[1:])
+    kills = int(words[0]) if words else 300
+    seed = int(words[1]) if len(words) > 1 else time.time_ns() % 1_000_000
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # everything here is on this machine
     folder = Path(tempfile.mkdtemp(prefix="deploywatch-soak-"))
+    folder.chmod(0o711)  # PostgreSQL's user passes through
     with Processes(folder / "logs") as processes:
-        faults = soak(processes, folder, kills=kills, seed=seed, say=lambda text: print(text, flush=True))  # noqa: T201 - what people run it for
+        database = servers.postgres(processes, folder / "postgres").url if store == "postgresql" else ""
+        faults = soak(processes, folder / "ground", kills=kills, seed=seed, database=database, say=_say)
     for fault in faults:
-        print(f"FAULT: {fault}")  # noqa: T201 - the same
+        _say(f"FAULT: {fault}")
     if faults:
-        print(f"{len(faults)} faults; logs and store are in {folder}")  # noqa: T201 - the same
+        _say(f"{len(faults)} faults; logs and store are in {folder}")
         return 1
     shutil.rmtree(folder)
     return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - what people run it for
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -220,3 +221,30 @@ async def test_the_file_is_its_owner_s_alone_whatever_the_umask_and_the_mode_tha
 
 def _modes(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mode & 0o777 for file in folder.glob("store.db*")}
+
+
+async def test_whoever_looks_at_the_file_meanwhile_takes_nothing_away(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    look = [
+        sys.executable,
+        "-c",
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall())",
+    ]
+
+    async def seen() -> str:
+        """What another process, such as sqlite3 or a backup, reads; then it closes the file."""
+        run = await asyncio.create_subprocess_exec(
+            *look, str(file), "select reason from quarantine", stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await run.communicate()
+        return said.decode().strip()
+
+    store = Store(f"sqlite:///{file}")
+    await store.migrate()
+    await _keep(store, "one")
+    # Every reader that there may be is opened beside the writer.
+    await asyncio.gather(*(_kept(store) for _ in range(8)))
+    assert await seen() == "[('one',)]"
+    await _keep(store, "two")
+    assert await seen() == "[('one',), ('two',)]"
+    await store.close()
