@@ -257,9 +257,10 @@ def summary(books: Books) -> str:
     """The counts in one line."""
     unknown = sum(row["kind"] == "rollback_unknown" for row in books.timeline)
     healed = sum(row["kind"] == "healed" for row in books.timeline)
+    in_doubt = sum(job["uncertain_attempts"] > 0 for job in books.deliveries)
     return (
         f"{len(books.alerts)} episodes, {len(books.incidents)} incidents, "
         f"{len(books.rollbacks)} rollbacks ({len(books.commands)} commands ran, {unknown} unknown for a while), "
-        f"{healed} alerts healed, {sum(job['uncertain_attempts'] > 0 for job in books.deliveries)} messages were in doubt; "
+        f"{healed} alerts healed, {in_doubt} messages were in doubt; "
         f"arrived: {books.arrived}"
     )
