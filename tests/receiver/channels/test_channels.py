@@ -40,6 +40,7 @@ SHARED = {
     "links",
     "rate_limit",
     "pagerduty_events",
+    "pagerduty_requests",
     "signs",
     "slack_answers",
     "slack_blocks",
