@@ -37,7 +37,7 @@ _STATUS = {
 class NewDeployment(Settings):
     """A deployment that begins, or, with `status`, the record of one that is over; with `timestamp` it counts once.
 
-    `rollback_of` is the version that a rollback undid.
+    `rollback_of` is the version that a rollback undid, `fixes` the number of the incident that it is meant to end.
     """
 
     service: Name
@@ -50,6 +50,7 @@ class NewDeployment(Settings):
     rollback_of: Name | None = None
     artifact: Annotated[Remark, Field(max_length=1000)] = ""
     commit_time: UtcTime | None = None
+    fixes: Annotated[int, Field(ge=1, le=2**53)] | None = None
     timestamp: UtcTime | None = None
     status: Literal["success", "succeeded", "failure", "failed", "rolled_back"] | None = None
     duration_seconds: Annotated[float, Field(ge=0, le=_LONGEST_SECONDS)] | None = None
@@ -160,6 +161,7 @@ def _record(new: NewDeployment, now: datetime) -> Record:
         ports=new.ports,
         artifact=new.artifact,
         committed_at=new.commit_time,
+        fixes=new.fixes,
     )
 
 

@@ -128,6 +128,9 @@ class DeploymentAnswer(TypedDict):
     rollback_of: int | None
     artifact: str
     commit_time: Time | None
+    fixes: int | None
+    verdict: Literal["promote", "roll_back", "accepted"] | None
+    judged_at: Time | None
 
 
 class DutyAnswer(TypedDict):

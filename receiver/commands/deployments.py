@@ -53,6 +53,7 @@ _TIMESTAMP = click.option(
 @click.option("--port", "ports", type=int, multiple=True, help="A port that it binds; may be given several times.")
 @click.option("--artifact", default="", help="What is deployed, such as an image with its digest.")
 @click.option("--commit-time", type=_MOMENT, help="When the newest change in it was committed.")
+@click.option("--fixes", type=click.IntRange(1), help="The number of the incident that it is meant to end.")
 @_TIMESTAMP
 @_STRICT
 @_SPOOL
@@ -64,6 +65,7 @@ def start(
     ports: tuple[int, ...],
     previous_version: str | None,
     commit_time: datetime | None,
+    fixes: int | None,
     timestamp: datetime | None,
     strict: bool,
     spool: Path,
@@ -77,6 +79,7 @@ def start(
         "timestamp": moment,
         **({"previous_version": previous_version} if previous_version else {}),
         **({"commit_time": telling.timestamp(commit_time)} if commit_time else {}),
+        **({"fixes": fixes} if fixes else {}),
     }
     answer = telling.tell(client, spool, "POST", telling.PATH, body, strict=strict)
     reference = Reference(fields["service"], fields["environment"], fields["version"], moment)

@@ -29,6 +29,8 @@ _BEFORE = (
 )
 
 
+BAD = "roll_back"
+"""The verdict on a version to which nothing goes back."""
 _TRIED = exists().where(rollbacks.c.deployment_id == deployments.c.id)
 _LOOK_BACK = 200
 
@@ -47,6 +49,8 @@ class Deployment:
     """One deployment; `previous_version` is what ran with success before it, `rollback_of` what it undoes.
 
     `artifact` is what was deployed, `committed_at` when the newest change in it was committed, where that is known.
+    `fixes` is the incident that it is meant to end. `verdict` is the last one that decided, `promote`, `roll_back` or
+    `accepted` by a person, and `judged_at` its time.
     """
 
     id: int
@@ -63,6 +67,9 @@ class Deployment:
     rollback_of: int | None
     artifact: str = ""
     committed_at: datetime | None = None
+    fixes: int | None = None
+    verdict: str | None = None
+    judged_at: datetime | None = None
 
     def view(self) -> DeploymentView:
         """As templates see it."""
@@ -96,6 +103,9 @@ class Deployment:
             "rollback_of": self.rollback_of,
             "artifact": self.artifact,
             "commit_time": self.committed_at.isoformat() if self.committed_at else None,
+            "fixes": self.fixes,
+            "verdict": self.verdict,
+            "judged_at": self.judged_at.isoformat() if self.judged_at else None,
         }
 
 
@@ -113,6 +123,7 @@ def start(
     previous_version: str | None = None,
     artifact: str = "",
     committed_at: datetime | None = None,
+    fixes: int | None = None,
 ) -> Deployment:
     """Note that a deployment began; its previous version is the one given, else what ran with success before it."""
     values = {
@@ -128,6 +139,7 @@ def start(
         "rollback_of": rollback_of,
         "artifact": artifact,
         "committed_at": committed_at,
+        "fixes": fixes,
     }
     return get(connection, insert_id(connection, deployments, values))
 
@@ -143,6 +155,15 @@ def finish(connection: Connection, deployment_id: int, status: Status, finished_
         .values(status=status, finished_at=finished_at)
     )
     return find(connection, deployment_id)
+
+
+def judge(connection: Connection, deployment_id: int, verdict: str, now: datetime) -> None:
+    """Note the verdict that decided about a deployment; one that was judged bad stays so."""
+    connection.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id, deployments.c.verdict.is_distinct_from(BAD))
+        .values(verdict=verdict, judged_at=now)
+    )
 
 
 def undone(connection: Connection, deployment_id: int, version: str, began: datetime, ended: datetime) -> Deployment:
@@ -231,7 +252,7 @@ def well_before(connection: Connection, deployment: Deployment) -> str | None:
     Worked out when it is asked, because what was the version before may have been judged bad since.
     """
     query = (
-        select(deployments.c.version, deployments.c.status, _TRIED.label("tried"))
+        select(deployments.c.version, deployments.c.status, deployments.c.verdict, _TRIED.label("tried"))
         .where(
             deployments.c.service == deployment.service,
             deployments.c.environment == deployment.environment,
@@ -244,10 +265,10 @@ def well_before(connection: Connection, deployment: Deployment) -> str | None:
         .limit(_LOOK_BACK)
     )
     judged = {deployment.version}
-    for version, status, tried in connection.execute(query):
+    for version, status, verdict, tried in connection.execute(query):
         if version in judged:
             continue
-        if status == Status.SUCCEEDED and not tried:
+        if status == Status.SUCCEEDED and verdict != BAD and not tried:
             return str(version)
         judged.add(version)
     # What its pipeline named, where the ledger does not know that version, or has not seen it fail.
@@ -286,6 +307,8 @@ def _running_before(connection: Connection, service: str, environment: str, mome
             deployments.c.service == service,
             deployments.c.environment == environment,
             deployments.c.status == Status.SUCCEEDED,
+            # What its pipeline called a success, and the verdict did not, is nothing to go back to.
+            deployments.c.verdict.is_distinct_from(BAD),
             deployments.c.started_at <= moment,
         )
         .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())

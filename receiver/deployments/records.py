@@ -39,6 +39,7 @@ class Record:
     ports: Sequence[int] = ()
     artifact: str = ""
     committed_at: datetime | None = None
+    fixes: int | None = None
 
     @property
     def ended_at(self) -> datetime:
@@ -75,6 +76,7 @@ def take(connection: Connection, record: Record) -> Taken:
         previous_version=record.previous_version or record.rollback_of,
         artifact=record.artifact,
         committed_at=record.committed_at,
+        fixes=record.fixes,
     )
     if undone is not None and record.status is Status.SUCCEEDED:
         ledger.mark_rolled_back(connection, undone, record.ended_at)

@@ -7,12 +7,23 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from deploywatch.receiver.store import locking, revisions
+from deploywatch.receiver.store import deployment_schema, locking, revisions
 from deploywatch.receiver.store.backends import Backend, Postgres, Sqlite, StoreError, T, UnfitError, Work
 from deploywatch.receiver.store.revisions import SchemaError
 from deploywatch.receiver.store.writing import insert_all, insert_id, insert_new, upsert
 
-__all__ = ["SchemaError", "Store", "StoreError", "UnfitError", "insert_all", "insert_id", "insert_new", "upsert"]
+# Every table is known as soon as the store is.
+__all__ = [
+    "SchemaError",
+    "Store",
+    "StoreError",
+    "UnfitError",
+    "deployment_schema",
+    "insert_all",
+    "insert_id",
+    "insert_new",
+    "upsert",
+]
 
 
 class Store:

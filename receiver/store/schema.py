@@ -56,18 +56,20 @@ class Moment(TypeDecorator[datetime]):
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _id() -> Column[int]:
+def identifier() -> Column[int]:
+    """The number of a row, which is never given twice."""
     return Column("id", _Id, primary_key=True, autoincrement=True)
 
 
-def _table(name: str, *parts: Any) -> Table:
+def table(name: str, *parts: Any) -> Table:
+    """A table of the store."""
     # Without it SQLite gives the number of a deleted row to the next one.
     return Table(name, metadata, *parts, sqlite_autoincrement="id" in {getattr(part, "name", "") for part in parts})
 
 
-deliveries = _table(
+deliveries = table(
     "deliveries",
-    _id(),
+    identifier(),
     Column("received_at", Moment, nullable=False, index=True),
     Column("alerts", Integer, nullable=False),
     # The SHA-256 of the body, which is empty where a delivery of the day before has the same.
@@ -75,18 +77,18 @@ deliveries = _table(
     Column("body", LargeBinary, nullable=False),
 )
 
-quarantine = _table(
+quarantine = table(
     "quarantine",
-    _id(),
+    identifier(),
     Column("received_at", Moment, nullable=False, index=True),
     Column("reason", Text, nullable=False),
     Column("remote", String(100), nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
 
-incidents = _table(
+incidents = table(
     "incidents",
-    _id(),
+    identifier(),
     Column("service", Text, nullable=False),
     Column("environment", Text, nullable=False),
     # What makes one open incident a service, environment and further values: set while it is open, NULL afterwards.
@@ -120,7 +122,7 @@ incidents = _table(
 )
 
 # One row an episode: an alert that fires again has a later start. The newest of a fingerprint is the current one.
-alerts = _table(
+alerts = table(
     "alerts",
     Column("fingerprint", String(100), primary_key=True),
     Column("starts_at", Moment, primary_key=True),
@@ -135,9 +137,9 @@ alerts = _table(
     Column("updated_at", Moment, nullable=False),
 )
 
-timeline = _table(
+timeline = table(
     "timeline",
-    _id(),
+    identifier(),
     Column("incident_id", ForeignKey("incidents.id"), nullable=False, index=True),
     Column("at", Moment, nullable=False),
     Column("kind", String(40), nullable=False),
@@ -145,9 +147,9 @@ timeline = _table(
     Column("text", Text, nullable=False),
 )
 
-jobs = _table(
+jobs = table(
     "jobs",
-    _id(),
+    identifier(),
     Column("kind", String(40), nullable=False),
     # The same thing is never queued twice.
     Column("key", String(200), nullable=False, unique=True),
@@ -172,16 +174,16 @@ jobs = _table(
     Index("ix_jobs_lane", "serial_key", "state"),
 )
 
-threads = _table(
+threads = table(
     "threads",
     Column("incident_id", ForeignKey("incidents.id"), primary_key=True),
     Column("channel", String(100), primary_key=True),
     Column("reference", Text, nullable=False),
 )
 
-deployments = _table(
+deployments = table(
     "deployments",
-    _id(),
+    identifier(),
     Column("service", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("version", Text, nullable=False),
@@ -195,12 +197,17 @@ deployments = _table(
     Column("rollback_of", ForeignKey("deployments.id")),
     Column("artifact", Text, nullable=False, server_default=""),
     Column("committed_at", Moment),
+    # The incident that it is meant to end; no reference, because the ledger outlives incidents.
+    Column("fixes", _Id),
+    # The last verdict that decided: promote, roll_back, or accepted where a person took over; NULL before that.
+    Column("verdict", String(20)),
+    Column("judged_at", Moment),
     Index("ix_deployments_target", "service", "environment", "started_at"),
 )
 
-rollbacks = _table(
+rollbacks = table(
     "rollbacks",
-    _id(),
+    identifier(),
     # At most one rollback for a deployment, ever: written before the command starts.
     Column("deployment_id", ForeignKey("deployments.id"), nullable=False, unique=True),
     Column("incident_id", ForeignKey("incidents.id"), nullable=False, index=True),
@@ -216,7 +223,7 @@ rollbacks = _table(
 
 # Actions and their brakes: who holds a target, what waits for a person's word, what ran, and what was found.
 
-target_locks = _table(
+target_locks = table(
     "target_locks",
     # One holder a target, whichever replica it is on: the row is the lock, and only its holder takes it away.
     Column("service", Text, primary_key=True),
@@ -225,9 +232,9 @@ target_locks = _table(
     Column("since", Moment, nullable=False),
 )
 
-approvals = _table(
+approvals = table(
     "approvals",
-    _id(),
+    identifier(),
     Column("incident_id", ForeignKey("incidents.id"), nullable=False),
     Column("deployment_id", ForeignKey("deployments.id"), nullable=False),
     Column("to_version", Text, nullable=False),
@@ -244,9 +251,9 @@ approvals = _table(
     Index("ix_approvals_once", "incident_id", "deployment_id", unique=True),
 )
 
-breaker_resets = _table(
+breaker_resets = table(
     "breaker_resets",
-    _id(),
+    identifier(),
     Column("service", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("at", Moment, nullable=False),
@@ -255,9 +262,9 @@ breaker_resets = _table(
     Index("ix_breaker_resets_target", "service", "environment", "at"),
 )
 
-action_runs = _table(
+action_runs = table(
     "action_runs",
-    _id(),
+    identifier(),
     # The name of the action, such as scale.
     Column("action", String(40), nullable=False),
     Column("incident_id", ForeignKey("incidents.id"), nullable=False, index=True),
@@ -272,9 +279,9 @@ action_runs = _table(
     Index("ix_action_runs_target", "action", "service", "environment", "started_at"),
 )
 
-attachments = _table(
+attachments = table(
     "attachments",
-    _id(),
+    identifier(),
     Column("incident_id", ForeignKey("incidents.id"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("media_type", String(100), nullable=False),
@@ -286,7 +293,7 @@ attachments = _table(
 
 # People: what they tick, when actions are held back for them, and what they did.
 
-checklist = _table(
+checklist = table(
     "checklist",
     Column("incident_id", ForeignKey("incidents.id", ondelete="CASCADE"), primary_key=True),
     # From 1, as people count.
@@ -298,9 +305,9 @@ checklist = _table(
     Column("done_by", Text),
 )
 
-maintenance = _table(
+maintenance = table(
     "maintenance",
-    _id(),
+    identifier(),
     # A name, or * for any.
     Column("service", Text, nullable=False),
     Column("environment", Text, nullable=False),
@@ -314,9 +321,9 @@ maintenance = _table(
     Column("ended_by", Text),
 )
 
-audit = _table(
+audit = table(
     "audit",
-    _id(),
+    identifier(),
     Column("at", Moment, nullable=False, index=True),
     Column("who", Text, nullable=False),
     # Whether the server checked who that is.
@@ -330,7 +337,7 @@ audit = _table(
 )
 
 # Counters that metrics show: of each name a row for each combination of its labels' values.
-tallies = _table(
+tallies = table(
     "tallies",
     Column("name", String(100), primary_key=True),
     Column("labels", Text, primary_key=True),

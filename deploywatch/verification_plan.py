@@ -1,0 +1,205 @@
+"""The verification plan: what `rules build` writes for each policy, and the receiver judges deployments by.
+
+A file of JSON. Durations are seconds, shares and probabilities from 0 to 1. In its PromQL, `"$service"`,
+`"$environment"`, `"$version"` and `"$previous_version"` stand for whole label values; `filled` puts them in, quoted. A
+count query gives one number: what was added to counters in the last `look` seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from deploywatch import config
+from deploywatch.config import Settings
+
+SCHEMA: Literal["deploywatch.verification-plan/1"] = "deploywatch.verification-plan/1"
+PLACEHOLDERS = ("$service", "$environment", "$version", "$previous_version")
+
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Chance = Annotated[float, Field(gt=0, lt=1)]
+Operator = Literal["<", "<=", ">", ">=", "==", "!="]
+
+
+class Counts(Settings):
+    """The queries that count, in one look, the requests of one role, and the bad ones among them."""
+
+    requests: str
+    bad: str
+
+
+class Limit(Settings):
+    """A limit on a share of bad requests: `limit` is that share, or, where it is `relative`, times the control's.
+
+    `new` counts the new version's; `old` the control's, where the series tell them apart.
+    """
+
+    name: str
+    signal: str
+    limit: Annotated[float, Field(gt=0)]
+    relative: bool = False
+    new: Counts
+    old: Counts | None = None
+
+
+class Watch(Settings):
+    """A condition on what is not counted: bad while a series of `query` is beyond the threshold."""
+
+    name: str
+    query: str
+    operator: Operator
+    threshold: float
+
+
+class Stage(Settings):
+    """A stage: its share of the traffic, for how long at least and at most, and the names of its limits."""
+
+    stage: str
+    share: Share
+    lasts: Seconds
+    at_most: Seconds
+    limits: tuple[str, ...]
+
+
+class Requirement(Settings):
+    """One thing that the gate asks for; which of the other fields count depends on `require`.
+
+    `of`: the roles of people; `environment`: where it is asked for, everywhere when empty; `level` of the health check;
+    `watch`: a condition that must be measured and not be bad; `within`: how old a record, an approval may be.
+    """
+
+    require: str
+    of: tuple[str, ...] = ()
+    environment: str = ""
+    level: str = ""
+    watch: Watch | None = None
+    within: Seconds | None = None
+    of_environment: str = ""
+
+
+class Recorded(Settings):
+    """Names of recorded series about a service's health, each empty where the policy has none."""
+
+    status: str = ""
+    score: str = ""
+    coverage: str = ""
+    signal_status: str = ""
+    impact: str = ""
+    anomalies: str = ""
+
+
+class Plan(Settings):
+    """The plan of one policy; `selectors` say for which values of `service` and `environment` it holds (patterns)."""
+
+    plan: Literal["deploywatch.verification-plan/1"]
+    policy: str
+    about: str
+    selectors: dict[str, str] = Field(default_factory=dict)
+    control: bool
+    look: Seconds
+    scrape: Seconds
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    limits: tuple[Limit, ...]
+    watch: tuple[Watch, ...] = ()
+    gate: tuple[Requirement, ...] = ()
+    false_rollback: Chance = 0.01
+    false_promotion: Chance = 0.05
+    health: Recorded = Recorded()
+    sources: tuple[str, ...] = ()
+
+    def covers(self, service: str, environment: str) -> bool:
+        """Whether it is meant for this service in this environment."""
+        given = {"service": service, "environment": environment}
+        return all(re.fullmatch(self.selectors.get(name, ".*"), value, re.DOTALL) for name, value in given.items())
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of this name."""
+        return next((stage for stage in self.stages if stage.stage == name), None)
+
+    def for_stage(self, stage: Stage, values: Mapping[str, str]) -> StagePlan:
+        """What a stage of one deployment is judged by, with every placeholder filled in."""
+        return StagePlan(
+            policy=self.policy,
+            stage=stage.stage,
+            share=stage.share,
+            lasts=stage.lasts,
+            at_most=stage.at_most,
+            stages=len(self.stages),
+            control=self.control,
+            look=self.look,
+            scrape=self.scrape,
+            limits=tuple(_filled_limit(limit, values) for limit in self.limits if limit.name in stage.limits),
+            watch=tuple(watch.model_copy(update={"query": filled(watch.query, values)}) for watch in self.watch),
+            false_rollback=self.false_rollback,
+            false_promotion=self.false_promotion,
+            sources=self.sources,
+        )
+
+
+class StagePlan(Settings):
+    """What one stage of one deployment is judged by: a plan with its queries filled in."""
+
+    policy: str
+    stage: str
+    share: Share
+    lasts: Seconds
+    at_most: Seconds
+    stages: Annotated[int, Field(ge=1)]
+    control: bool
+    look: Seconds
+    scrape: Seconds
+    limits: tuple[Limit, ...]
+    watch: tuple[Watch, ...] = ()
+    false_rollback: Chance = 0.01
+    false_promotion: Chance = 0.05
+    sources: tuple[str, ...] = ()
+
+
+def load(path: Path) -> Plan:
+    """Read a plan; ConfigError tells every fault with its place."""
+    return config.load(path, Plan, variables={})
+
+
+def written(plan: Plan) -> str:
+    """The plan as its file says it."""
+    return json.dumps(plan.model_dump(mode="json", exclude_defaults=True), indent=2, ensure_ascii=False) + "\n"
+
+
+def filled(promql: str, values: Mapping[str, str]) -> str:
+    """PromQL with each placeholder replaced by its value, quoted so that a value stays one label value.
+
+    `values` are by placeholder without `$`; those that are not given stay.
+    """
+    names = "|".join(sorted(values, key=len, reverse=True))
+    return re.sub(rf'"\$({names})"', lambda found: quoted(values[found[1]]), promql) if names else promql
+
+
+def quoted(text: str) -> str:
+    """A PromQL string."""
+    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'"{escaped}"'
+
+
+def covering(plans: Sequence[Plan], service: str, environment: str) -> list[Plan]:
+    """The plans that are meant for a service in an environment."""
+    return [plan for plan in plans if plan.covers(service, environment)]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a plan's file."""
+    return Plan.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA}
+
+
+def _filled_limit(limit: Limit, values: Mapping[str, str]) -> Limit:
+    roles = {
+        role: Counts(requests=filled(counts.requests, values), bad=filled(counts.bad, values))
+        for role, counts in (("new", limit.new), ("old", limit.old))
+        if counts is not None
+    }
+    return limit.model_copy(update=roles)

@@ -1,0 +1,111 @@
+"""The tables of deployments from gate to verdict; `schema` has the ledger itself.
+
+`deployment_stages`: a row a stage that began, with the plan that it is judged by (resolved: queries of this service and
+version), the control's looks of the hour before, the newest answer, and who accepted a hold. One stage of a deployment
+runs at a time. `deployment_looks`: a row a look, its number counted from 1: the counts of each limit and the state of
+each watched condition; evidence is always computed from these. `deployment_verdicts`: a row a judged look, with reason,
+sentences, findings and confidence as JSON. `gate_approvals`: who approved which version and artifact, in which role,
+until when. `gate_records`: dated records that a gate asks for, such as a backup that was made.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, String, Text, text
+
+from deploywatch.receiver.store.schema import Moment, identifier, table
+
+deployment_stages = table(
+    "deployment_stages",
+    identifier(),
+    Column("deployment_id", ForeignKey("deployments.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    # From 1, as the stages of the deployment began.
+    Column("position", Integer, nullable=False),
+    # What `verification.plan` says of this stage; durations in seconds, shares from 0 to 1.
+    Column("plan", JSON, nullable=False),
+    # By limit: the control's [requests, bad] of each look of the time before; NULL until they were asked for.
+    Column("before", JSON),
+    # Running, promoted, rolled_back, accepted, superseded or ended.
+    Column("state", String(20), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("answer", String(20)),
+    Column("reason", String(40)),
+    # A person's word that the deployment goes on, although the answer is hold.
+    Column("accepted_at", Moment),
+    Column("accepted_by", Text),
+    Column("accepted_why", Text),
+    Index(
+        "ix_deployment_stages_running",
+        "deployment_id",
+        unique=True,
+        sqlite_where=text("state = 'running'"),
+        postgresql_where=text("state = 'running'"),
+    ),
+)
+
+deployment_looks = table(
+    "deployment_looks",
+    Column("stage_id", ForeignKey("deployment_stages.id"), primary_key=True),
+    # From 1; the look ends so many times its length after the stage began.
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("ends_at", Moment, nullable=False),
+    # By limit: [requests, bad, control's requests, control's bad], each a number or null.
+    Column("counts", JSON, nullable=False),
+    # By watched condition: whether it was bad, or null where it has no value.
+    Column("watched", JSON, nullable=False),
+    Column("taken_at", Moment, nullable=False),
+)
+
+deployment_verdicts = table(
+    "deployment_verdicts",
+    identifier(),
+    Column("stage_id", ForeignKey("deployment_stages.id"), nullable=False, index=True),
+    Column("deployment_id", ForeignKey("deployments.id"), nullable=False, index=True),
+    # The newest look that it is made from; 0 where there is none.
+    Column("look", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("answer", String(20), nullable=False),
+    Column("reason", String(40), nullable=False),
+    # Further reasons, and a sentence for each reason.
+    Column("also", JSON, nullable=False),
+    Column("sentences", JSON, nullable=False),
+    # One a limit, and what the confidence is made of.
+    Column("findings", JSON, nullable=False),
+    Column("confidence", JSON, nullable=False),
+)
+
+gate_approvals = table(
+    "gate_approvals",
+    identifier(),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    # What was approved is this artifact, and no other of the same version.
+    Column("artifact", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    # Whether the server checked who that is.
+    Column("verified", Boolean, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("withdrawn_at", Moment),
+    Column("withdrawn_by", Text),
+    Index("ix_gate_approvals_target", "service", "environment", "version"),
+)
+
+gate_records = table(
+    "gate_records",
+    identifier(),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    # Such as backup.
+    Column("kind", String(40), nullable=False),
+    # When it was done, and when we heard of it.
+    Column("at", Moment, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("ix_gate_records_target", "service", "environment", "kind", "at"),
+)
