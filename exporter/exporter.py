@@ -7,6 +7,7 @@ import resource
 from collections import Counter
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from pathlib import Path
 
 from deploywatch import gc_tuning, logs
@@ -29,6 +30,13 @@ _SETTLING = 10.0
 _SECRETS_EVERY = 5.0
 
 
+class Refused(StrEnum):
+    """Why `/probe` gave no result; the only words in the label `reason` of that counter."""
+
+    CONCURRENCY = "concurrency"
+    PER_SERVER = "per_server"
+
+
 class Exporter:
     """Probes what the config file and its target files say, and keeps what was found."""
 
@@ -43,6 +51,7 @@ class Exporter:
         self.settings = settings
         self.shard = shard
         self.files = TargetFiles(settings)
+        self.refused: Counter[Refused] = Counter()
         self.loop_lag = Lags(LOOP_BOUNDS)
         self._changing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from deploywatch import logs
@@ -105,6 +106,10 @@ class Scheduler:
         if task.cancelled():
             raise GoneError(f"{'/'.join(key)} is no longer probed")
         return task.result()
+
+    def place(self, server: str | None, kind: str) -> AbstractAsyncContextManager[None]:
+        """A place at a server for a run on request: it counts under the same bound as what is scheduled there."""
+        return self._slots.at(server, kind)
 
     async def _ask(self, target_run: TargetRun) -> Result:
         async with target_run.turn, self._slots.one(target_run.target, hung=target_run.hung):

@@ -48,15 +48,20 @@ class Slots:
     @contextlib.asynccontextmanager
     async def one(self, target: Target, *, hung: bool) -> AsyncIterator[None]:
         """Wait for a place for a run of this target and hold it."""
-        if target.server is None:
-            async with self._room.one(hung=hung):
-                yield
-            return
-        key = (target.server, self.per_server.limit(target.kind))
-        server = self._servers.get(key)
+        async with self.at(target.server, target.kind, hung=hung), self._room.one(hung=hung):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def at(self, server: str | None, kind: str, *, hung: bool = False) -> AsyncIterator[None]:
+        """Wait for a place at a server alone, and hold it; there is always one where no server is known."""
         if server is None:
-            server = self._servers[key] = Room(key[1])
-        async with server.one(hung=hung), self._room.one(hung=hung):
+            yield
+            return
+        key = (server, self.per_server.limit(kind))
+        room = self._servers.get(key)
+        if room is None:
+            room = self._servers[key] = Room(key[1])
+        async with room.one(hung=hung):
             yield
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from deploywatch.config import nearest, redacted
 from deploywatch.errors import DeploywatchError
-from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.exporter import Exporter, Refused
 from deploywatch.exporter.exposition import Exposition, Format, Page, negotiate
 from deploywatch.exporter.http.config_route import as_yaml
 from deploywatch.exporter.http.metrics import exposed
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probes import AnyProbe
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing import Probe, Settling, run
 from deploywatch.exporter.results import Result, Sample
 from deploywatch.exporter.settings.modules import Module, TargetError
 from deploywatch.scopes import Scope, needs
@@ -45,6 +47,7 @@ class ProbeRoute:
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
         self._running = 0
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
@@ -56,15 +59,15 @@ class ProbeRoute:
         except RequestError as error:
             return web.Response(status=400, text=f"{error}\n")
         if self._running >= self._exporter.settings.concurrency:
+            self._exporter.refused[Refused.CONCURRENCY] += 1
             return web.Response(status=503, text="too many probes are under way; ask again later\n")
         self._running += 1
         try:
-            result = await run(
-                asked.settings.probe(),
-                limit=asked.limit,
-                clock=self._exporter.clock,
-                allowed=self._exporter.settings.probe.allowed,
-            )
+            result = await self._run(asked)
+        except TimeoutError:
+            self._exporter.refused[Refused.PER_SERVER] += 1
+            server, limit = asked.settings.server(), self._exporter.settings.per_server.limit(asked.settings.kind)
+            return web.Response(status=503, text=f"{limit} probes of {server} (per_server) are under way; ask later\n")
         finally:
             self._running -= 1
         name = (asked.name, redact_url(asked.target) if "://" in asked.target else asked.target)
@@ -75,6 +78,22 @@ class ProbeRoute:
         format_ = negotiate(request.headers.get("Accept", ""))
         end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
         return await exposed(request, [(metrics(result, format_) + end).encode()], format_)
+
+    async def _run(self, asked: Asked) -> Result:
+        """The run, once there is a place for it at the server; TimeoutError when there is none within its limit."""
+        clock, probe, stack = self._exporter.clock, asked.settings.probe(), AsyncExitStack()
+        end = clock.monotonic() + asked.limit
+        async with asyncio.timeout(asked.limit):
+            place = self._exporter.scheduler.place(asked.settings.server(), asked.settings.kind)
+            await stack.enter_async_context(place)
+        try:
+            left = end - clock.monotonic()
+            return await run(probe, limit=left, clock=clock, allowed=self._exporter.settings.probe.allowed)
+        finally:
+            # Its place is free when the server has no session of it any more; the answer need not wait for that.
+            task = asyncio.create_task(_leave(probe, stack))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     def _asked(self, request: web.Request) -> Asked:
         name, target = request.query.get("module", DEFAULT_MODULE), request.query.get("target", "")
@@ -110,6 +129,12 @@ class ProbeRoute:
         offset = self._exporter.settings.probe.timeout_offset.total_seconds()
         # As blackbox_exporter: a timeout that is shorter than the offset is used as it is.
         return min(own, scraper - offset if scraper > offset else scraper)
+
+
+async def _leave(probe: Probe, stack: AsyncExitStack) -> None:
+    async with stack:
+        if isinstance(probe, Settling):
+            await probe.settled()
 
 
 def metrics(result: Result, format_: Format = Format.TEXT) -> str:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from deploywatch import __version__
 from deploywatch.exporter.discovery import DropReason
-from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.exporter import Exporter, Refused
 from deploywatch.exporter.results import Dropped
 from deploywatch.watched_files import WATCHED
 
@@ -97,3 +97,11 @@ class Own(Collector):
         for word in Dropped:
             left_out.add_metric([str(word)], self._exporter.board.dropped[word])
         yield left_out
+        refused = CounterMetricFamily(
+            "deploywatch_exporter_refused_probes",
+            "Requests to /probe that were answered with 503, by reason.",
+            labels=["reason"],
+        )
+        for why in Refused:
+            refused.add_metric([str(why)], self._exporter.refused[why])
+        yield refused

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httptools
 
+from deploywatch.exporter.net.http.head import begins_well, end_of_head, tidied
 from deploywatch.exporter.net.resolve import Address
 from deploywatch.exporter.results import Failed, Reason
 
-HEAD_LIMIT = 64 * 1024
+HEAD_LIMIT = 1024 * 1024
+"""Bytes of a head that are read; servers with many cookies or policies send some hundreds of KiB."""
+
 _BODILESS = frozenset({204, 304})
 
 
@@ -60,45 +64,84 @@ class _Reading:
     """llhttp's callbacks, and what they told so far."""
 
     __slots__ = (
+        "_complaint",
         "_head_only",
         "_headers",
         "_parser",
         "_pieces",
+        "_raw",
         "_received",
         "_room",
         "_seen",
+        "_tidying",
         "done",
         "framed",
         "status",
     )
 
     def __init__(self, method: str, limit: int) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        # A length beside chunks is ignored, as RFC 9112 and every browser do.
-        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
+        self._parser = self._new_parser()
         self._head_only = method == "HEAD"
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._room = limit
+        self._raw = bytearray()
+        self._complaint = ""
         self._received = 0
         self._seen = 0
+        self._tidying = False
         self.status = 0
         self.framed = False
         self.done = False
 
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpResponseParser(self)
+        parser.set_dangerous_leniencies(
+            # A length beside chunks is ignored, as RFC 9112 and every browser do.
+            lenient_chunked_length=True,
+            lenient_headers=True,
+            lenient_version=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+        return parser
+
     def feed(self, piece: bytes) -> None:
         """Take what was received; Failed when it cannot be HTTP."""
         self._received += len(piece)
+        if not self.status:
+            self._raw += piece
+        if self._tidying:
+            self._feed_tidied()
+        else:
+            self._feed(piece)
+        if not self.status and self._received > HEAD_LIMIT:
+            raise Failed(Reason.PROTOCOL, "the answer has no end of its headers within 1 MiB")
+
+    def _feed(self, piece: bytes) -> None:
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             self.done = True
         except httptools.HttpParserError as error:
+            if not self.status and not self._tidying and begins_well(self._raw):
+                self._tidying, self._complaint = True, str(error)
+                self._feed_tidied()
             # Something may follow an answer that is complete; it is nobody's.
-            if not self.done:
-                raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP: {error}") from error
-        if not self.status and self._received > HEAD_LIMIT:
-            raise Failed(Reason.PROTOCOL, "the answer has no end of its headers within 64 KiB")
+            elif not self.done:
+                raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP: {self._complaint or error}") from error
+
+    def _feed_tidied(self) -> None:
+        """Give a new parser the head once it is there as a whole, in the form that it takes."""
+        while not self.status and not self.done and (size := end_of_head(self._raw)) is not None:
+            head, self._raw = bytes(self._raw[:size]), self._raw[size:]
+            self._headers = {}
+            self._parser = self._new_parser()
+            self._feed(tidied(head))
+        if self.status and not self.done:
+            rest, self._raw = bytes(self._raw), bytearray()
+            self._tidying = False
+            self._feed(rest)
 
     def end(self) -> None:
         """The connection was closed; Failed when the answer should have gone on."""

@@ -26,6 +26,7 @@ from deploywatch.demo.servers import python_part
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
+from tests.exporter.net.test_head import ODD, REFUSED
 from tests.exporter.support import Talk, Web, silent
 
 PAGE = Path(__file__).parents[3] / "docs" / "exporter" / "probe.md"
@@ -268,3 +269,17 @@ async def test_a_server_that_never_answers(both: Both, tcp: Callable[[Talk], Awa
     took = ("probe_duration_seconds", frozenset[tuple[str, str]]())
     assert 0.4 < theirs[took] < 1, "blackbox_exporter's offset is half a second too"
     assert 0.4 < ours[took] < 1
+
+
+@pytest.mark.parametrize("name", [*ODD, *REFUSED])
+async def test_a_head_as_servers_really_write_it(both: Both, tcp: Callable[[Talk], Awaitable[int]], name: str) -> None:
+    data = ODD.get(name) or REFUSED[name][0]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(data)
+        await writer.drain()
+
+    theirs, ours = await both.ask(f"127.0.0.1:{await tcp(talk)}", "http_2xx")
+    compare(theirs, ours, less=() if name in ODD else THEIRS_ALONE_UNANSWERED)
+    assert ours["probe_success", frozenset()] == (name in ODD)

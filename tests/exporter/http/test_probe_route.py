@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
-from tests.exporter.support import Talk, Web, silent
+from tests.exporter.support import Talk, Web, eventually, silent
 
 Client = TestClient[aiohttp_web.Request, aiohttp_web.Application]
 
@@ -41,6 +41,11 @@ class Asking:
     async def text(self, headers: dict[str, str] | None = None, **query: str) -> tuple[int, str]:
         """Status and text of /probe."""
         async with self.client.get("/probe", params=query, headers=headers) as response:
+            return response.status, await response.text()
+
+    async def text_of(self, path: str) -> tuple[int, str]:
+        """Status and text of another page."""
+        async with self.client.get(path) as response:
             return response.status, await response.text()
 
     async def values(self, headers: dict[str, str] | None = None, **query: str) -> dict[str, float]:
@@ -206,3 +211,35 @@ async def test_too_many_at_once_are_sent_away(ask: Asking, tcp: Callable[[Talk],
     hanging = f"http://127.0.0.1:{await tcp(silent)}"
     answers = await asyncio.gather(*(ask.text(target=hanging, module="quick") for _ in range(3)))
     assert sorted(status for status, _ in answers) == [200, 503, 503]
+
+
+async def test_what_is_asked_for_counts_under_the_bound_of_the_server(web: Web, tmp_path: Path) -> None:
+    at_once, most, free = 0, 0, asyncio.Event()
+
+    async def slow(_: aiohttp_web.BaseRequest) -> aiohttp_web.StreamResponse:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await free.wait()
+        at_once -= 1
+        return aiohttp_web.Response()
+
+    path = tmp_path / "exporter.yml"
+    modules = "modules: {http_2xx: {kind: http}, quick: {kind: http, timeout: 300ms}}"
+    path.write_text(f"probe: {{allow: [127.0.0.0/8]}}\nper_server: {{others: 2}}\n{modules}\n")
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        ask, url = Asking(client, running), web.on("/", slow)
+        waiting = [asyncio.create_task(ask.values(target=url)) for _ in range(5)]
+        await eventually(lambda: at_once == 2)
+        status, text = await ask.text(target=url, module="quick")
+        assert status == 503
+        assert f"2 probes of 127.0.0.1:{web.port} (per_server)" in text
+        _, own = await ask.text_of("/metrics")
+        assert 'deploywatch_exporter_refused_probes_total{reason="per_server"} 1.0' in own
+        assert 'deploywatch_exporter_refused_probes_total{reason="concurrency"} 0.0' in own
+        other = await ask.values(target=web.say("/other", "hello").replace("127.0.0.1", "127.0.0.2"), module="quick")
+        assert "probe_failure_info{reason=connect_refused}" in other, "another server has room of its own"
+        free.set()
+        assert [values["probe_success"] for values in await asyncio.gather(*waiting)] == [1] * 5
+    assert most == 2

@@ -260,7 +260,7 @@ async def test_a_reset_connection_is_the_reason(tcp: Start) -> None:
         (b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n", Reason.PROTOCOL),
         (b"SSH-2.0-OpenSSH_9.2\r\n", Reason.PROTOCOL),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Reason.PROTOCOL),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", Reason.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2_000_000 + b"\r\n\r\n", Reason.PROTOCOL),
     ],
 )
 async def test_an_answer_that_is_broken_says_how(tcp: Start, answer: bytes, reason: Reason) -> None:
