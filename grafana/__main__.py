@@ -9,6 +9,7 @@ from deploywatch.grafana.dashboards import dashboard_files, shared_files
 from deploywatch.rules.build import Files
 from deploywatch.rules.builtin_policies import POLICIES
 from deploywatch.rules.loading import load_all
+from deploywatch.rules.resolve import resolve
 
 FOLDER = Path(__file__).parent
 
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).parent
 def files() -> Files:
     """Every shipped policy's dashboards and the shared ones, by their path below this folder."""
     shipped = load_all(sorted(POLICIES.glob("*.yml")))
-    return dict(shared_files()) | {name: text for policy in shipped for name, text in dashboard_files(policy)}
+    return dict(shared_files()) | {name: text for policy in shipped for name, text in dashboard_files(resolve(policy))}
 
 
 def write() -> None:

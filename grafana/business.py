@@ -8,22 +8,22 @@ from deploywatch.grafana.panels import Panel, Row
 from deploywatch.grafana.queries import Query
 from deploywatch.grafana.service import places, refresh, span, windows
 from deploywatch.grafana.visualizations import EARLIER, Lines, Number
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.signals.signal import Signal
 
 
-def uid(policy: Policy) -> str:
+def uid(policy: ResolvedPolicy) -> str:
     """The dashboard's stable identity."""
-    return f"dw-{policy.policy}-business"
+    return f"dw-{policy.given.policy}-business"
 
 
-def dashboard(policy: Policy) -> Dashboard:
+def dashboard(policy: ResolvedPolicy) -> Dashboard:
     """The dashboard for those who own the product."""
     found = signals.business(policy)
     return Dashboard(
         uid=uid(policy),
-        title=f"{policy.policy} / business",
-        about=f"{policy.about} What its users do, now and at the same time before.",
+        title=f"{policy.given.policy} / business",
+        about=f"{policy.given.about} What its users do, now and at the same time before.",
         rows=(
             Row("Now", (*health_panels.panels(policy, health_panels.IMPACT), *(_number(policy, one) for one in found))),
             Row("Over time", tuple(_over_time(policy, one) for one in found)),
@@ -36,7 +36,7 @@ def dashboard(policy: Policy) -> Dashboard:
     )
 
 
-def _number(policy: Policy, signal: Signal) -> Panel:
+def _number(policy: ResolvedPolicy, signal: Signal) -> Panel:
     return Panel(
         signals.title_of(signal),
         signal.about,
@@ -47,7 +47,7 @@ def _number(policy: Policy, signal: Signal) -> Panel:
     )
 
 
-def _over_time(policy: Policy, signal: Signal) -> Panel:
+def _over_time(policy: ResolvedPolicy, signal: Signal) -> Panel:
     base = signals.panel(policy, signal)
     series = signals.recorded(policy, signal)
     return Panel(

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from deploywatch.grafana import business, deployment, overview, self_dashboard, service, signals
 from deploywatch.grafana.frame import Dashboard
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedPolicy
 
 
-def of_policy(policy: Policy) -> dict[str, Dashboard]:
+def of_policy(policy: ResolvedPolicy) -> dict[str, Dashboard]:
     """A policy's dashboards, by the name of their file."""
     found = {
-        policy.policy: service.dashboard(policy),
-        f"{policy.policy}.deployment": deployment.dashboard(policy),
+        policy.given.policy: service.dashboard(policy),
+        f"{policy.given.policy}.deployment": deployment.dashboard(policy),
     }
     if signals.business(policy):
-        found[f"{policy.policy}.business"] = business.dashboard(policy)
+        found[f"{policy.given.policy}.business"] = business.dashboard(policy)
     return found
 
 
@@ -25,7 +25,7 @@ def shared() -> dict[str, Dashboard]:
     return {"all.overview": overview.dashboard(), "all.itself": self_dashboard.dashboard()}
 
 
-def dashboard_files(policy: Policy) -> Iterator[tuple[str, str]]:
+def dashboard_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
     """A stage of `rules build`: the policy's dashboards."""
     yield from _files(of_policy(policy))
 

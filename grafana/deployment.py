@@ -11,7 +11,7 @@ from deploywatch.grafana.service import firing, places, refresh, span, windows
 from deploywatch.grafana.visualizations import BAD, EARLIER, UNITS, Lines, Number, States
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.series import Requests
 from deploywatch.rules.signals.signal import Signal
 
@@ -24,17 +24,17 @@ _ENDED = ("status", "=~", "succeeded|failed|rolled_back")
 _WENT_WRONG = ("status", "=~", "failed|rolled_back")
 
 
-def uid(policy: Policy) -> str:
+def uid(policy: ResolvedPolicy) -> str:
     """The dashboard's stable identity; Grafana takes 40 characters, and a policy's name may have 27."""
-    return f"dw-{policy.policy}-deploys"
+    return f"dw-{policy.given.policy}-deploys"
 
 
-def dashboard(policy: Policy) -> Dashboard:
+def dashboard(policy: ResolvedPolicy) -> Dashboard:
     """The dashboard that compares with the time before a deployment."""
     return Dashboard(
         uid=uid(policy),
-        title=f"{policy.policy} / deployment",
-        about=f"{policy.about} Each signal before and since a deployment, and how deployments went so far.",
+        title=f"{policy.given.policy} / deployment",
+        about=f"{policy.given.about} Each signal before and since a deployment, and how deployments went so far.",
         rows=(
             Row("The deployment", _verdict(policy)),
             Row(
@@ -58,7 +58,7 @@ def _deployment() -> dict[str, object]:
     return choice("deployment", "Deployment", query, regex='/deployment="(?<text>[^"]+)"} (?<value>[0-9.]+) /', sort=0)
 
 
-def _verdict(policy: Policy) -> tuple[Panel, ...]:
+def _verdict(policy: ResolvedPolicy) -> tuple[Panel, ...]:
     started = f"max by ({WHERE}, version) ({shown(DeploymentMetric.STARTED)} == $deployment)"
     return (
         Panel(
@@ -87,9 +87,9 @@ def _verdict(policy: Policy) -> tuple[Panel, ...]:
     )
 
 
-def _counted(policy: Policy) -> tuple[Panel, ...]:
+def _counted(policy: ResolvedPolicy) -> tuple[Panel, ...]:
     """The evidence: how many requests there were, and how many of them failed. Few requests prove nothing."""
-    requests = policy.series.find(Requests)
+    requests = policy.given.series.find(Requests)
     if requests is None:
         return ()
     failed = (requests.status, "=~", requests.errors)
@@ -112,16 +112,16 @@ def _counted(policy: Policy) -> tuple[Panel, ...]:
     )
 
 
-def _increase(policy: Policy, requests: Requests, *matchers: promql.Matcher) -> str:
+def _increase(policy: ResolvedPolicy, requests: Requests, *matchers: promql.Matcher) -> str:
     own = (
         (requests.labels.service, "=~", "$service"),
         (requests.labels.environment, "=~", "$environment"),
     )
-    vector = f"increase({promql.raw(policy, requests, matchers=[*own, *matchers])}RANGE)"
+    vector = f"increase({promql.raw(policy.given, requests, matchers=[*own, *matchers])}RANGE)"
     return promql.grouped("sum", requests, vector)
 
 
-def _compared(policy: Policy, signal: Signal) -> tuple[Panel, ...]:
+def _compared(policy: ResolvedPolicy, signal: Signal) -> tuple[Panel, ...]:
     series, title = signals.recorded(policy, signal), signals.title_of(signal)
     before, since = (f"avg_over_time({series}{when})" for when in (BEFORE, SINCE))
     over_time = Panel(

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.grafana.panels import Panel
 from deploywatch.grafana.queries import SHOWN, Query, legend
-from deploywatch.grafana.signals import found
 from deploywatch.grafana.visualizations import BAD, GOOD, UNITS, WARNING, Lines, Look, Number, States
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedPolicy
 
 _RATIO, _SECONDS, _COUNT = UNITS[Unit.RATIO], UNITS[Unit.SECONDS], UNITS[Unit.COUNT]
 _WHERE = (SERVICE, ENVIRONMENT)
@@ -61,18 +60,18 @@ DELIVERY: Mapping[str, Judged] = {
 }
 
 
-def panels(policy: Policy, judged: Mapping[str, Judged]) -> tuple[Panel, ...]:
+def panels(policy: ResolvedPolicy, judged: Mapping[str, Judged]) -> tuple[Panel, ...]:
     """A panel for each of these that the policy records."""
     return tuple(_panels(policy, judged))
 
 
-def _panels(policy: Policy, judged: Mapping[str, Judged]) -> Iterator[Panel]:
-    records = found(policy).records
+def _panels(policy: ResolvedPolicy, judged: Mapping[str, Judged]) -> Iterator[Panel]:
+    records = {record.name: record.about for record in policy.records}
     for ending, one in judged.items():
         pattern = rf"{promql.level()}\w*:{ending.replace('*', '[0-9a-z]+')}"
         for name, about in records.items():
             if re.fullmatch(pattern, name):
-                query = Query(promql.recorded(policy, name, SHOWN), legend((*_WHERE, *one.labels)))
+                query = Query(promql.recorded(policy.given, name, SHOWN), legend((*_WHERE, *one.labels)))
                 yield Panel(one.title, _sentence(one, about), (query,), one.look, one.width, one.height)
 
 

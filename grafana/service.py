@@ -13,16 +13,16 @@ from deploywatch.grafana.visualizations import BAD, UNITS, Lines, Number
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.links import dashboard_uid
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedPolicy
 
 
-def dashboard(policy: Policy) -> Dashboard:
+def dashboard(policy: ResolvedPolicy) -> Dashboard:
     """The dashboard that the policy's alerts link to."""
     used = signals.measured(policy)
     return Dashboard(
-        uid=dashboard_uid(policy),
-        title=f"{policy.policy} / service",
-        about=policy.about,
+        uid=dashboard_uid(policy.given),
+        title=f"{policy.given.policy} / service",
+        about=policy.given.about,
         rows=(
             Row("Now", _now(policy)),
             Row("Health", health_panels.panels(policy, {**health_panels.HEALTH, **health_panels.IMPACT})),
@@ -36,28 +36,28 @@ def dashboard(policy: Policy) -> Dashboard:
     )
 
 
-def places(policy: Policy) -> str:
+def places(policy: ResolvedPolicy) -> str:
     """What the policy has recorded of anything."""
-    records = "|".join(dict.fromkeys(one.value(policy) for one in signals.measured(policy)))
-    return f'{{__name__=~"{records}",{AlertLabel.POLICY}="{policy.policy}"}}'
+    records = "|".join(dict.fromkeys(one.value(policy.given) for one in signals.measured(policy)))
+    return f'{{__name__=~"{records}",{AlertLabel.POLICY}="{policy.given.policy}"}}'
 
 
-def span(policy: Policy) -> timedelta:
+def span(policy: ResolvedPolicy) -> timedelta:
     """What is shown at first: twelve windows, or 900 evaluations where that is more."""
-    return max(12 * policy.window, 900 * policy.interval)
+    return max(12 * policy.given.window, 900 * policy.given.interval)
 
 
-def refresh(policy: Policy) -> str:
+def refresh(policy: ResolvedPolicy) -> str:
     """How often; a policy that looks at seconds is looked at for seconds."""
-    return "10s" if policy.window < timedelta(minutes=1) else "1m"
+    return "10s" if policy.given.window < timedelta(minutes=1) else "1m"
 
 
-def firing(policy: Policy) -> str:
+def firing(policy: ResolvedPolicy) -> str:
     """The policy's alerts that fire, of what the reader has chosen."""
-    return shown("ALERTS", ("alertstate", "=", "firing"), (AlertLabel.POLICY, "=", policy.policy))
+    return shown("ALERTS", ("alertstate", "=", "firing"), (AlertLabel.POLICY, "=", policy.given.policy))
 
 
-def _now(policy: Policy) -> tuple[Panel, ...]:
+def _now(policy: ResolvedPolicy) -> tuple[Panel, ...]:
     bad = Number(UNITS[Unit.COUNT], ((1, BAD),), decimals=0, none="0")
     version = f"max by ({WHERE}, version) ({shown(DeploymentMetric.INFO)})"
     return (
@@ -96,6 +96,6 @@ def _now(policy: Policy) -> tuple[Panel, ...]:
     )
 
 
-def windows(policy: Policy, *counts: int) -> tuple[str, ...]:
+def windows(policy: ResolvedPolicy, *counts: int) -> tuple[str, ...]:
     """So many windows of the policy each, as PromQL durations."""
-    return tuple(promql.duration(count * policy.window) for count in counts)
+    return tuple(promql.duration(count * policy.given.window) for count in counts)

@@ -6,8 +6,10 @@ The rooms, from the top; each needs only some of those below it:
     loading, checks     a policy read, and every fault in it pointed at
     build               from policies to files for Prometheus and Alertmanager
     outputs             one module a kind of file or of test
+    resolve             a policy resolved once, for all outputs
     judgement           how a service's health is judged as a whole
-    comparison          a condition with its operators and limits resolved
+    resolved            a policy with its conditions, limits and series resolved
+    comparison          a comparison joined with its signal
     conditions          what can be asked of a signal: a threshold, a rise, a burn rate …
     signals             one module a signal: its unit and its PromQL
     promql, links       pieces of queries, and of the addresses in annotations

@@ -1,4 +1,4 @@
-"""A condition joined with its signals: each comparison as PromQL, and whether it holds for given values."""
+"""A comparison joined with its signal: as PromQL, whether it holds for a value, and the values to try it with."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from deploywatch.rules import conditions, promql
-from deploywatch.rules.conditions import thresholds
 from deploywatch.rules.conditions.deployments import ON
-from deploywatch.rules.language.expression import Comparison, Condition, Every, comparisons
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.language.expression import Comparison, Condition, Every
+from deploywatch.rules.policy import Policy
 from deploywatch.rules.signals.signal import Domain, Reading, Signal
 
 OPERATIONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
@@ -72,51 +71,18 @@ def term(policy: Policy, comparison: Comparison) -> Term:
     return Term(comparison, signal, signal.reading(policy, comparison.quantity))
 
 
-def terms(policy: Policy, alert: Alert) -> tuple[Term, ...]:
-    """Every comparison of an alert, joined with its signal, from left to right; of limits that step, each."""
-    stepping = thresholds.limits(policy, alert)
-    return tuple(term(policy, one) for one in (limit.comparison for limit in stepping)) or tuple(
-        term(policy, one) for one in comparisons(alert.condition)
-    )
-
-
-def alert_expression(policy: Policy, alert: Alert) -> str:
-    """When an alert fires, in PromQL; limits that step are compared with their threshold series."""
-    if not thresholds.limits(policy, alert):
-        return expression(policy, alert.condition)
-    every, limit = terms(policy, alert), thresholds.series(policy, alert)
-    same = len({one.reading.record for one in every}) == 1
-    if same and all(one.reading.threshold == one.comparison.quantity.value for one in every):
-        (record, operator) = (every[0].reading.record, every[0].comparison.operator)
-        return f"{promql.recorded(policy, record)}\n{operator} {ON} group_left ()\n{limit}"
-    # What is read may be another series for each limit, the share of requests above it; the threshold says which.
-    return "\nor\n".join(
-        f"({one.expression(policy)}\nand {ON}\n{limit} == {promql.constant(one.comparison.quantity.value)})"
-        for one in every
-    )
-
-
-def expression(policy: Policy, condition: Condition) -> str:
+def expression(policy: Policy, condition: Condition, joined: Mapping[Comparison, Term]) -> str:
     """The condition in PromQL; both sides of an `and` are about the same service."""
     if isinstance(condition, Comparison):
-        return term(policy, condition).expression(policy)
+        return joined[condition].expression(policy)
     word = f"and {ON}" if isinstance(condition, Every) else "or"
-    parts = [expression(policy, part) for part in condition.parts]
+    parts = [expression(policy, part, joined) for part in condition.parts]
     if isinstance(condition, Every):
         parts = [
             text if isinstance(part, Comparison) else f"({text})"
             for text, part in zip(parts, condition.parts, strict=True)
         ]
     return f"\n{word}\n".join(parts)
-
-
-def holds(policy: Policy, condition: Condition, values: Mapping[str, Decimal]) -> bool:
-    """Whether the condition is true when the recorded series have these values; one without a value is not true."""
-    if isinstance(condition, Comparison):
-        found = term(policy, condition)
-        return found.reading.record in values and found.holds(values[found.reading.record])
-    results = (holds(policy, part, values) for part in condition.parts)
-    return all(results) if isinstance(condition, Every) else any(results)
 
 
 def impossible(comparison: Comparison, domain: Domain) -> str | None:

@@ -11,7 +11,6 @@ from pydantic import Field, field_validator
 from deploywatch.config import Settings
 from deploywatch.quantity import Quantity, QuantityField, Unit
 from deploywatch.rules.inventory import Series
-from deploywatch.rules.language.expression import Condition, parse
 from deploywatch.rules.language.fields import (
     ACTIONS,
     LONGEST_NAME,
@@ -146,11 +145,6 @@ class Alert(Settings):
     impact: str = ""
     mitigation: tuple[str, ...] = ()
     source: Annotated[dict[str, str], NotEmpty]
-
-    @property
-    def condition(self) -> Condition:
-        """What `when` says, as a tree; raises ExpressionError for what loading a policy refuses."""
-        return parse(self.when)
 
 
 class Policy(Settings):

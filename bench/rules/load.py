@@ -10,6 +10,7 @@ from pathlib import Path
 from deploywatch.rules.build import rule_files
 from deploywatch.rules.loading import load
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolve import resolve
 
 SERVICES = tuple(f"service-{number:04}" for number in range(1000))
 
@@ -80,7 +81,7 @@ def policies() -> Iterator[Policy]:
 def generated(some: Iterable[Policy], folder: Path) -> None:
     """Write the rules of these policies, as `rules build` gives them."""
     for one in some:
-        for name, text in rule_files(one):
+        for name, text in rule_files(resolve(one)):
             (folder / Path(name).name).write_text(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from deploywatch.quantity import parse_quantity
 from deploywatch.rules import promql
 from deploywatch.rules.conditions import deployments, signal
 from deploywatch.rules.conditions.deployments import Window
-from deploywatch.rules.language.expression import Comparison, comparisons
+from deploywatch.rules.language.expression import Comparison, Condition, comparisons
 from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.signals.signal import Group, Record
 
@@ -30,11 +31,11 @@ class Limit:
         return f"{self.comparison} within {self.window.said}" if self.window else str(self.comparison)
 
 
-def limits(policy: Policy, alert: Alert) -> tuple[Limit, ...]:
+def limits(policy: Policy, alert: Alert, condition: Condition) -> tuple[Limit, ...]:
     """The limits of an alert that steps, in the order in which they are tried; none for any other alert."""
     if alert.within is None and not alert.tighter:
         return ()
-    usual = next(comparisons(alert.condition))
+    usual = next(comparisons(condition))
     within = deployments.window(policy, alert.within) if alert.within is not None else None
     found = [
         Limit(
@@ -46,19 +47,17 @@ def limits(policy: Policy, alert: Alert) -> tuple[Limit, ...]:
     return (*found, Limit(usual, within))
 
 
-def record(policy: Policy, alert: Alert) -> Record:
-    """The threshold series of an alert that steps, in its signal's unit."""
-    every = limits(policy, alert)
+def record(policy: Policy, alert: Alert, every: Sequence[Limit]) -> Record:
+    """The threshold series of an alert with limits that step, in its signal's unit."""
     about = "; ".join(map(str, every))
     labels = {AlertLabel.SEVERITY: alert.severity, ALERT: alert.alert}
     expression = "\nor\n".join(_step(policy, one) for one in every)
     return Record(_name(policy, every[0].comparison), expression, about, Group.COMPARISONS, labels)
 
 
-def series(policy: Policy, alert: Alert, *matchers: promql.Matcher) -> str:
-    """The threshold series of one alert."""
-    name = _name(policy, limits(policy, alert)[0].comparison)
-    return promql.recorded(policy, name, [*matchers, (ALERT, "=", alert.alert)])
+def series(policy: Policy, alert: Alert, threshold: Record, *matchers: promql.Matcher) -> str:
+    """The threshold series of one alert, of those that its record's name has."""
+    return promql.recorded(policy, threshold.name, [*matchers, (ALERT, "=", alert.alert)])
 
 
 def number(limit: Limit) -> Decimal:

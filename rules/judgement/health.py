@@ -12,12 +12,13 @@ from decimal import Decimal
 from math import lcm
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
-from deploywatch.rules import conditions, promql
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import Term
 from deploywatch.rules.conditions.deployments import ON
-from deploywatch.rules.language.expression import Comparison, Condition, parse
-from deploywatch.rules.language.judgement import Anomaly, Health, Impact, Points, Status, single
+from deploywatch.rules.language.judgement import Estimate, Health
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.signals.signal import Group, Reading, Record
+from deploywatch.rules.resolved import ResolvedAnomaly, ResolvedHealth, ResolvedPoints, ResolvedStatus
+from deploywatch.rules.signals.signal import Group, Record
 
 SIGNAL, KIND, STATUS, ANOMALY = "signal", "kind", "status", "anomaly"
 STATUS_SCORE = f"{promql.level(SIGNAL)}:health_status:score"
@@ -31,46 +32,30 @@ ANOMALIES = f"{promql.level()}:anomaly:count"
 BY = f"by ({SERVICE}, {ENVIRONMENT})"
 
 
-def texts(judged: Health) -> Iterator[Condition]:
-    """Every condition that it names."""
-    for status in judged.signals:
-        yield parse(status.warning)
-        yield parse(status.critical)
-    for points in judged.impact.measured if judged.impact is not None else ():
-        yield points.comparison
-    for anomaly in judged.anomalies:
-        yield parse(anomaly.medium)
-        if anomaly.high is not None:
-            yield parse(anomaly.high)
-
-
-def weights(judged: Health) -> dict[str, int]:
+def weights(judged: ResolvedHealth) -> dict[str, int]:
     """Each signal's weight as a whole number: its kind's, divided among the signals of that kind.
 
     Whole numbers add up exactly, so that a coverage of everything is 1 and not a little less.
     """
-    kinds = Counter(status.kind for status in judged.signals)
-    thousandths = {kind: int(judged.weights[kind].value * 1000) for kind in kinds}
+    kinds = Counter(status.given.kind for status in judged.statuses)
+    thousandths = {kind: int(judged.given.weights[kind].value * 1000) for kind in kinds}
     every = lcm(*kinds.values())
-    return {name(status): thousandths[status.kind] * every // kinds[status.kind] for status in judged.signals}
+    return {
+        status.name: thousandths[status.given.kind] * every // kinds[status.given.kind] for status in judged.statuses
+    }
 
 
-def name(status: Status) -> str:
-    """The signal that a status is about, as it is written."""
-    return single(status.critical).signal
-
-
-def records(policy: Policy, judged: Health) -> Iterator[Record]:
+def records(policy: Policy, judged: ResolvedHealth) -> Iterator[Record]:
     """All of it, in order of dependency."""
-    for status in judged.signals:
+    for status in judged.statuses:
         yield _status(policy, status)
     for signal, weight in weights(judged).items():
         about = f"of {sum(weights(judged).values())}"
         yield Record(WEIGHT, f"vector({weight})", about, Group.HEALTH, {SIGNAL: signal})
-    yield from _score(policy, judged)
-    yield from _overall(policy, judged)
-    if judged.impact is not None:
-        yield _impact(policy, judged, judged.impact)
+    yield from _score(policy, judged.given)
+    yield from _overall(policy, judged.given)
+    if judged.given.impact is not None:
+        yield _impact(policy, judged, judged.given.impact.estimated)
     for anomaly in judged.anomalies:
         yield _degree(policy, anomaly)
     if judged.anomalies:
@@ -79,22 +64,17 @@ def records(policy: Policy, judged: Health) -> Iterator[Record]:
         yield Record(ANOMALIES, count, "how many signals are not as they used to be", Group.HEALTH)
 
 
-def _status(policy: Policy, status: Status) -> Record:
-    warning, critical = (_beyond(policy, single(text)) for text in (status.warning, status.critical))
+def _status(policy: Policy, status: ResolvedStatus) -> Record:
+    warning, critical = _beyond(policy, status.warning), _beyond(policy, status.critical)
     points = f"min {BY} (\n1\n- 0.5 * ({warning})\n- 0.5 * ({critical})\n)"
-    about = f"1 is healthy, 0.5 is a warning ({status.warning}), 0 is critical ({status.critical})"
-    return Record(STATUS_SCORE, points, about, Group.HEALTH, {SIGNAL: name(status), KIND: status.kind})
+    about = f"1 is healthy, 0.5 is a warning ({status.given.warning}), 0 is critical ({status.given.critical})"
+    return Record(STATUS_SCORE, points, about, Group.HEALTH, {SIGNAL: status.name, KIND: status.given.kind})
 
 
-def _beyond(policy: Policy, comparison: Comparison) -> str:
+def _beyond(policy: Policy, term: Term) -> str:
     """1 where a comparison holds, 0 where it does not, nothing where there is no value."""
-    read = _reading(policy, comparison)
-    value = promql.recorded(policy, read.record)
-    return f"({value} == {value}) {comparison.operator} bool {promql.constant(read.threshold)}"
-
-
-def _reading(policy: Policy, comparison: Comparison) -> Reading:
-    return conditions.signal(policy, comparison).reading(policy, comparison.quantity)
+    value = promql.recorded(policy, term.reading.record)
+    return f"({value} == {value}) {term.comparison.operator} bool {promql.constant(term.reading.threshold)}"
 
 
 def _score(policy: Policy, judged: Health) -> Iterator[Record]:
@@ -124,15 +104,15 @@ def _overall(policy: Policy, judged: Health) -> Iterator[Record]:
         yield Record(OVERALL, expression, about, Group.HEALTH, {STATUS: state})
 
 
-def _impact(policy: Policy, judged: Health, impact: Impact) -> Record:
-    measured = _added([_points(policy, one) for one in impact.measured])
-    found, warning = impact.estimated, promql.number(impact.estimated.warning)
+def _impact(policy: Policy, judged: ResolvedHealth, estimate: Estimate) -> Record:
+    measured = _added([_points(policy, points) for points in judged.impact])
+    warning = promql.number(estimate.warning)
     guesses = []
-    for status in judged.signals:
-        if status.kind != found.kind:
+    for status in judged.statuses:
+        if status.given.kind != estimate.kind:
             continue
-        score = promql.recorded(policy, STATUS_SCORE, [(SIGNAL, "=", name(status))])
-        critical = promql.number(found.critical.get(name(status), Decimal(0)))
+        score = promql.recorded(policy, STATUS_SCORE, [(SIGNAL, "=", status.name)])
+        critical = promql.number(estimate.critical.get(status.name, Decimal(0)))
         guesses.append(f"({score} == bool 0) * {critical} + ({score} == bool 0.5) * {warning}")
     expression = f"clamp_max({measured}, 10)"
     if guesses:
@@ -141,10 +121,10 @@ def _impact(policy: Policy, judged: Health, impact: Impact) -> Record:
     return Record(IMPACT, expression, about, Group.HEALTH)
 
 
-def _points(policy: Policy, one: Points) -> str:
-    value = promql.recorded(policy, _reading(policy, one.comparison).record)
-    points, per = promql.number(one.points), promql.number(one.per.value)
-    return f"clamp(({value} == {value}) * {points} / {per}, 0, {promql.number(one.most)})"
+def _points(policy: Policy, resolved: ResolvedPoints) -> str:
+    value, given = promql.recorded(policy, resolved.term.reading.record), resolved.given
+    points, per = promql.number(given.points), promql.number(given.per.value)
+    return f"clamp(({value} == {value}) * {points} / {per}, 0, {promql.number(given.most)})"
 
 
 def _added(parts: list[str]) -> str:
@@ -153,10 +133,10 @@ def _added(parts: list[str]) -> str:
     return f"sum {BY} (\n" + "\nor\n".join(marked) + "\n)"
 
 
-def _degree(policy: Policy, anomaly: Anomaly) -> Record:
+def _degree(policy: Policy, anomaly: ResolvedAnomaly) -> Record:
     """0 for none, 1 for a medium anomaly, 2 for a high one; of several values for a service, the worst."""
-    limits = [anomaly.medium, *([anomaly.high] if anomaly.high is not None else [])]
-    degree = " + ".join(f"({_beyond(policy, single(text))})" for text in limits)
-    about = f"1 is medium ({anomaly.medium})" + (f", 2 is high ({anomaly.high})" if anomaly.high is not None else "")
-    labels = {ANOMALY: single(anomaly.medium).signal}
+    degree = " + ".join(f"({_beyond(policy, limit)})" for limit in anomaly.limits)
+    high = anomaly.given.high
+    about = f"1 is medium ({anomaly.given.medium})" + (f", 2 is high ({high})" if high is not None else "")
+    labels = {ANOMALY: anomaly.name}
     return Record(DEGREE, f"max {BY} ({degree})", about, Group.HEALTH, labels)

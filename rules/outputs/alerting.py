@@ -9,11 +9,10 @@ from typing import Any
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.rules import links, promql
-from deploywatch.rules.comparison import alert_expression
-from deploywatch.rules.conditions import thresholds
 from deploywatch.rules.outputs import wording
 from deploywatch.rules.outputs.emit import Remarked
 from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 
 
 def own_labels(policy: Policy, alert: Alert) -> dict[str, str]:
@@ -26,12 +25,12 @@ def own_labels(policy: Policy, alert: Alert) -> dict[str, str]:
     }
 
 
-def templates(policy: Policy, alert: Alert) -> dict[str, str]:
+def templates(policy: Policy, alert: ResolvedAlert) -> dict[str, str]:
     """The annotations, as Prometheus templates."""
     return _present(
         {
-            AlertAnnotation.SUMMARY: wording.template(policy, alert, alert.summary),
-            AlertAnnotation.DESCRIPTION: wording.template(policy, alert, wording.description(policy, alert)),
+            AlertAnnotation.SUMMARY: wording.template(policy, alert, alert.given.summary),
+            AlertAnnotation.DESCRIPTION: wording.template(policy, alert, wording.description(alert)),
             AlertAnnotation.VALUE: wording.template(policy, alert, "{value}"),
             AlertAnnotation.DASHBOARD_URL: links.dashboard_url(policy),
         }
@@ -39,14 +38,16 @@ def templates(policy: Policy, alert: Alert) -> dict[str, str]:
     )
 
 
-def rendered(policy: Policy, alert: Alert, labels: Mapping[str, str], values: Mapping[str, Decimal]) -> dict[str, str]:
+def rendered(
+    policy: Policy, alert: ResolvedAlert, labels: Mapping[str, str], values: Mapping[str, Decimal]
+) -> dict[str, str]:
     """The annotations as Prometheus gives them out for an alert with these labels and values."""
     return _present(
         {
-            name: wording.rendered(policy, alert, text, labels, values)
+            name: wording.rendered(alert, text, labels, values)
             for name, text in (
-                (AlertAnnotation.SUMMARY, alert.summary),
-                (AlertAnnotation.DESCRIPTION, wording.description(policy, alert)),
+                (AlertAnnotation.SUMMARY, alert.given.summary),
+                (AlertAnnotation.DESCRIPTION, wording.description(alert)),
                 (AlertAnnotation.VALUE, "{value}"),
             )
         }
@@ -63,38 +64,41 @@ def origin(policy: Policy, alert: Alert) -> str:
     )
 
 
-def groups(policy: Policy) -> dict[str, Any]:
+def groups(policy: ResolvedPolicy) -> dict[str, Any]:
     """The file of alerting rules, as data."""
-    rules = [Remarked(_remarks(policy, alert), _rule(policy, alert)) for alert in policy.alerts]
-    group = {"name": f"{policy.policy}.alerts", "interval": promql.duration(policy.interval), "rules": rules}
+    given = policy.given
+    rules = [Remarked(_remarks(given, alert), _rule(given, alert)) for alert in policy.alerts]
+    group = {"name": f"{given.policy}.alerts", "interval": promql.duration(given.interval), "rules": rules}
     return {"groups": [group]}
 
 
-def _rule(policy: Policy, alert: Alert) -> dict[str, Any]:
-    rule: dict[str, Any] = {"alert": alert.alert, "expr": alert_expression(policy, alert)}
-    if alert.for_:
-        rule["for"] = promql.duration(alert.for_)
-    if alert.keep_firing_for:
-        rule["keep_firing_for"] = promql.duration(alert.keep_firing_for)
-    return rule | {"labels": own_labels(policy, alert), "annotations": templates(policy, alert)}
+def _rule(policy: Policy, alert: ResolvedAlert) -> dict[str, Any]:
+    rule: dict[str, Any] = {"alert": alert.given.alert, "expr": alert.expression}
+    if alert.given.for_:
+        rule["for"] = promql.duration(alert.given.for_)
+    if alert.given.keep_firing_for:
+        rule["keep_firing_for"] = promql.duration(alert.given.keep_firing_for)
+    return rule | {"labels": own_labels(policy, alert.given), "annotations": templates(policy, alert)}
 
 
-def _remarks(policy: Policy, alert: Alert) -> tuple[str, ...]:
-    wait = f" for {format_duration(alert.for_)}" if alert.for_ else ", at once"
-    kept = f", kept for {format_duration(alert.keep_firing_for)}" if alert.keep_firing_for else ""
-    stepping = [str(one) for one in thresholds.limits(policy, alert)]
-    said = "; ".join(stepping) if stepping else alert.when
-    return (f"{said}{wait}{kept}", f"source: {origin(policy, alert)}")
+def _remarks(policy: Policy, alert: ResolvedAlert) -> tuple[str, ...]:
+    wait = f" for {format_duration(alert.given.for_)}" if alert.given.for_ else ", at once"
+    kept = f", kept for {format_duration(alert.given.keep_firing_for)}" if alert.given.keep_firing_for else ""
+    stepping = [str(one) for one in alert.limits]
+    said = "; ".join(stepping) if stepping else alert.given.when
+    return (f"{said}{wait}{kept}", f"source: {origin(policy, alert.given)}")
 
 
-def _fixed(policy: Policy, alert: Alert) -> dict[str, str | None]:
+def _fixed(policy: Policy, alert: ResolvedAlert) -> dict[str, str | None]:
     """What is known before the alert fires."""
     return {
-        AlertAnnotation.THRESHOLD: wording.threshold(policy, alert),
-        AlertAnnotation.CHANNELS: ",".join(alert.channels),
-        AlertAnnotation.ESCALATE_AFTER: None if alert.escalate_after is None else promql.duration(alert.escalate_after),
-        AlertAnnotation.SOURCE: origin(policy, alert),
-        AlertAnnotation.RUNBOOK_URL: links.runbook_url(policy, alert),
+        AlertAnnotation.THRESHOLD: wording.threshold(alert),
+        AlertAnnotation.CHANNELS: ",".join(alert.given.channels),
+        AlertAnnotation.ESCALATE_AFTER: None
+        if alert.given.escalate_after is None
+        else promql.duration(alert.given.escalate_after),
+        AlertAnnotation.SOURCE: origin(policy, alert.given),
+        AlertAnnotation.RUNBOOK_URL: links.runbook_url(policy, alert.given),
     }
 
 

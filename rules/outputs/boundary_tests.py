@@ -8,24 +8,25 @@ from typing import Any
 
 from deploywatch.quantity import format_duration
 from deploywatch.rules import promql
-from deploywatch.rules.comparison import Term, terms
+from deploywatch.rules.comparison import Term
 from deploywatch.rules.outputs import alerting
 from deploywatch.rules.outputs.emit import Remarked
 from deploywatch.rules.outputs.test_cases import SAMPLE, Case, Setting, cases, example, expected
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 
 _AFTER = 3
 """How many evaluations a test goes on after the alert fires."""
 
 
-def tests(policy: Policy, alerts_file: str) -> dict[str, Any]:
+def tests(policy: ResolvedPolicy, alerts_file: str) -> dict[str, Any]:
     """The file of boundary tests, as data."""
-    entries = [entry for alert in policy.alerts for entry in of_alert(policy, alert)]
-    interval = promql.duration(policy.interval)
+    entries = [entry for alert in policy.alerts for entry in of_alert(policy.given, alert)]
+    interval = promql.duration(policy.given.interval)
     return {"rule_files": [alerts_file], "evaluation_interval": interval, "tests": entries}
 
 
-def of_alert(policy: Policy, alert: Alert) -> list[Any]:
+def of_alert(policy: Policy, alert: ResolvedAlert) -> list[Any]:
     """All tests of one alert."""
     tried = [
         _firing(policy, alert, case) if case.holds else _silent(policy, alert, case) for case in cases(policy, alert)
@@ -33,12 +34,12 @@ def of_alert(policy: Policy, alert: Alert) -> list[Any]:
     return [*tried, _ending(policy, alert)]
 
 
-def evaluations(policy: Policy, alert: Alert) -> int:
+def evaluations(policy: Policy, alert: ResolvedAlert) -> int:
     """After how many intervals a condition that stays true fires: `for`, up to a whole number of them."""
-    return -(-alert.for_ // policy.interval)
+    return -(-alert.given.for_ // policy.interval)
 
 
-def _silent(policy: Policy, alert: Alert, case: Case) -> Any:
+def _silent(policy: Policy, alert: ResolvedAlert, case: Case) -> Any:
     at = evaluations(policy, alert) + _AFTER
     return _entry(
         policy,
@@ -51,7 +52,7 @@ def _silent(policy: Policy, alert: Alert, case: Case) -> Any:
     )
 
 
-def _firing(policy: Policy, alert: Alert, case: Case) -> Any:
+def _firing(policy: Policy, alert: ResolvedAlert, case: Case) -> Any:
     at = evaluations(policy, alert)
     said = f"pending, and after {format_duration(at * policy.interval)} firing" if at else "firing at once"
     before = [_states(policy, alert, at - 1, "pending", setting=case.setting, values=case.values)] if at else []
@@ -66,10 +67,10 @@ def _firing(policy: Policy, alert: Alert, case: Case) -> Any:
     )
 
 
-def _ending(policy: Policy, alert: Alert) -> Any:
+def _ending(policy: Policy, alert: ResolvedAlert) -> Any:
     """Good, bad, good: what was bad is kept firing for as long as the alert says."""
     (setting, bad), (_, good) = example(policy, alert, wanted=True), example(policy, alert, wanted=False)
-    at, kept = evaluations(policy, alert), -(-alert.keep_firing_for // policy.interval)
+    at, kept = evaluations(policy, alert), -(-alert.given.keep_firing_for // policy.interval)
     states = [(0, "pending", {}), (at + 1, "firing", bad)]
     if kept:
         states.append((at + 1 + kept, "firing", bad))
@@ -100,7 +101,7 @@ def _constant(given: Mapping[str, Decimal], steps: int) -> dict[str, str]:
 
 def _entry(
     policy: Policy,
-    alert: Alert,
+    alert: ResolvedAlert,
     name: str,
     *,
     given: Mapping[str, str],
@@ -110,17 +111,17 @@ def _entry(
 ) -> Any:
     inputs = [
         {"series": _series(policy, one), "values": series[one.reading.record]}
-        for one in {one.reading.record: one for one in terms(policy, alert)}.values()
+        for one in {one.reading.record: one for one in alert.terms}.values()
         if one.reading.record in series
     ]
     entry: dict[str, Any] = {
-        "name": f"{alert.alert}: {name}",
+        "name": f"{alert.given.alert}: {name}",
         "interval": promql.duration(policy.interval),
         "input_series": [*inputs, *({"series": one, "values": values} for one, values in given.items())],
     }
     if alerts:
         entry["alert_rule_test"] = alerts
-    return Remarked((alert.when,), entry | {"promql_expr_test": expressions})
+    return Remarked((alert.given.when,), entry | {"promql_expr_test": expressions})
 
 
 def _series(policy: Policy, one: Term) -> str:
@@ -129,22 +130,24 @@ def _series(policy: Policy, one: Term) -> str:
 
 
 def _states(
-    policy: Policy, alert: Alert, at: int, state: str, *, setting: Setting, values: Mapping[str, Decimal]
+    policy: Policy, alert: ResolvedAlert, at: int, state: str, *, setting: Setting, values: Mapping[str, Decimal]
 ) -> dict[str, Any]:
     """What ALERTS has to say of the alert after `at` intervals: its alerts for these values, all in this state."""
     samples = []
     for one in expected(policy, alert, setting, values):
-        names = {"alertname": alert.alert, "alertstate": state} | one.labels
+        names = {"alertname": alert.given.alert, "alertstate": state} | one.labels
         matchers = [(label, "=", text) for label, text in sorted(names.items())]
         samples.append({"labels": promql.selector("ALERTS", matchers), "value": 1})
     return {
-        "expr": promql.selector("ALERTS", [("alertname", "=", alert.alert)]),
+        "expr": promql.selector("ALERTS", [("alertname", "=", alert.given.alert)]),
         "eval_time": promql.duration(at * policy.interval),
         "exp_samples": samples,
     }
 
 
-def _fired(policy: Policy, alert: Alert, at: int, setting: Setting, values: Mapping[str, Decimal]) -> dict[str, Any]:
+def _fired(
+    policy: Policy, alert: ResolvedAlert, at: int, setting: Setting, values: Mapping[str, Decimal]
+) -> dict[str, Any]:
     """What reaches Alertmanager after `at` intervals."""
     alerts = [
         {
@@ -153,4 +156,4 @@ def _fired(policy: Policy, alert: Alert, at: int, setting: Setting, values: Mapp
         }
         for one in expected(policy, alert, setting, values)
     ]
-    return {"eval_time": promql.duration(at * policy.interval), "alertname": alert.alert, "exp_alerts": alerts}
+    return {"eval_time": promql.duration(at * policy.interval), "alertname": alert.given.alert, "exp_alerts": alerts}

@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from deploywatch.rules import promql
-from deploywatch.rules.comparison import Term, term
+from deploywatch.rules.comparison import Term
 from deploywatch.rules.conditions.derived import recorded_name
 from deploywatch.rules.judgement import health
-from deploywatch.rules.language.judgement import Anomaly, Health, Points, Status, single
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedAnomaly, ResolvedHealth, ResolvedStatus
 
 _AT = 2
 """After how many evaluations the values are looked at."""
@@ -20,21 +20,19 @@ Values = dict[str, str]
 """Recorded series of the example, with their labels, and the value that each has all the time."""
 
 
-def tests(policy: Policy) -> Iterator[dict[str, Any]]:
-    """All tests of how the policy judges a deployment, if it does."""
-    if policy.health is not None:
-        for status in policy.health.signals:
-            yield from _of_status(policy, status)
-        yield from _of_score(policy, policy.health)
-        yield from _of_impact(policy, policy.health)
-        for anomaly in policy.health.anomalies:
-            yield from _of_anomaly(policy, anomaly)
+def tests(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]]:
+    """All tests of how the policy judges a deployment."""
+    for status in judged.statuses:
+        yield from _of_status(policy, status)
+    yield from _of_score(policy, judged)
+    yield from _of_impact(policy, judged)
+    for anomaly in judged.anomalies:
+        yield from _of_anomaly(policy, anomaly)
 
 
-def _of_status(policy: Policy, status: Status) -> Iterator[dict[str, Any]]:
+def _of_status(policy: Policy, status: ResolvedStatus) -> Iterator[dict[str, Any]]:
     """Each limit: just below, at, just above; the other limit is as bad as it can be without deciding."""
-    both = {"warning": _term(policy, status.warning), "critical": _term(policy, status.critical)}
-    name = health.name(status)
+    both = {"warning": status.warning, "critical": status.critical}
     for limit, tried in both.items():
         for where, value in tried.around().items():
             values = _alike(both, limit, value)
@@ -43,12 +41,14 @@ def _of_status(policy: Policy, status: Status) -> Iterator[dict[str, Any]]:
             given = {_series(policy, one): promql.number(values[word]) for word, one in both.items()}
             yield _entry(
                 policy,
-                f"health: {name} {where} {tried.comparison.written} ({limit}) counts {promql.number(score)}",
+                f"health: {status.name} {where} {tried.comparison.written} ({limit}) counts {promql.number(score)}",
                 given,
-                [_value(policy, health.STATUS_SCORE, score, {"signal": name, "kind": status.kind})],
+                [_value(policy, health.STATUS_SCORE, score, {"signal": status.name, "kind": status.given.kind})],
             )
     given = {_series(policy, one): "NaN" for one in both.values()}
-    yield _entry(policy, f"health: {name} that is NaN does not count", given, [_nothing(policy, health.STATUS_SCORE)])
+    yield _entry(
+        policy, f"health: {status.name} that is NaN does not count", given, [_nothing(policy, health.STATUS_SCORE)]
+    )
 
 
 def _alike(both: Mapping[str, Term], decisive: str, value: Decimal) -> dict[str, Decimal]:
@@ -58,10 +58,10 @@ def _alike(both: Mapping[str, Term], decisive: str, value: Decimal) -> dict[str,
     return {word: value if word == decisive else one.example(holds=word == "warning") for word, one in both.items()}
 
 
-def _of_score(policy: Policy, judged: Health) -> Iterator[dict[str, Any]]:
-    good = [_states(policy, status, "good") for status in judged.signals]
+def _of_score(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]]:
+    good = [_states(policy, status, "good") for status in judged.statuses]
     everything = {series: value for one in good for series, value in one.items()}
-    first, weights = judged.signals[0], health.weights(judged)
+    first, weights = judged.statuses[0], health.weights(judged)
     total = sum(weights.values())
     yield _entry(
         policy,
@@ -75,7 +75,7 @@ def _of_score(policy: Policy, judged: Health) -> Iterator[dict[str, Any]]:
     )
     yield _entry(
         policy,
-        f"health: {health.name(first)} is critical, the others are well",
+        f"health: {first.name} is critical, the others are well",
         everything | _states(policy, first, "critical"),
         [_overall(policy, "critical")],
     )
@@ -83,15 +83,18 @@ def _of_score(policy: Policy, judged: Health) -> Iterator[dict[str, Any]]:
     yield _entry(
         policy,
         "health: every signal is at warning",
-        {series: value for status in judged.signals for series, value in _states(policy, status, "warning").items()},
-        [_value(policy, health.SCORE, half), _overall(policy, "warning" if half < judged.healthy.value else "healthy")],
+        {series: value for status in judged.statuses for series, value in _states(policy, status, "warning").items()},
+        [
+            _value(policy, health.SCORE, half),
+            _overall(policy, "warning" if half < judged.given.healthy.value else "healthy"),
+        ],
     )
-    least = min(judged.signals, key=lambda status: weights[health.name(status)])
-    share = Decimal(weights[health.name(least)]) / total
-    if share < judged.coverage.value:
+    least = min(judged.statuses, key=lambda status: weights[status.name])
+    share = Decimal(weights[least.name]) / total
+    if share < judged.given.coverage.value:
         yield _entry(
             policy,
-            f"health: only {health.name(least)} has a value, which is too little for a score",
+            f"health: only {least.name} has a value, which is too little for a score",
             _states(policy, least, "good"),
             [
                 _nothing(policy, health.SCORE),
@@ -102,45 +105,41 @@ def _of_score(policy: Policy, judged: Health) -> Iterator[dict[str, Any]]:
     yield _entry(policy, "health: nothing has a value", {}, [_nothing(policy, health.SCORE), _overall(policy, None)])
 
 
-def _of_impact(policy: Policy, judged: Health) -> Iterator[dict[str, Any]]:
-    if judged.impact is None:
+def _of_impact(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]]:
+    if judged.given.impact is None:
         return
-    every = {_series(policy, _points(policy, one)): promql.number(one.per.value / 10) for one in judged.impact.measured}
-    points = sum((min(one.points / 10, one.most) for one in judged.impact.measured), Decimal(0))
+    measures, estimate = judged.impact, judged.given.impact.estimated
+    every = {_series(policy, one.term): promql.number(one.given.per.value / 10) for one in measures}
+    points = sum((min(one.given.points / 10, one.given.most) for one in measures), Decimal(0))
     yield _entry(policy, "impact: a tenth of each measure", every, [_value(policy, health.IMPACT, points)])
-    most = {
-        _series(policy, _points(policy, one)): promql.number(one.per.value * 1000) for one in judged.impact.measured
-    }
-    highest = min(sum((one.most for one in judged.impact.measured), Decimal(0)), Decimal(10))
+    most = {_series(policy, one.term): promql.number(one.given.per.value * 1000) for one in measures}
+    highest = min(sum((one.given.most for one in measures), Decimal(0)), Decimal(10))
     yield _entry(policy, "impact: far more than each measure counts", most, [_value(policy, health.IMPACT, highest)])
-    for status in judged.signals:
-        if status.kind == judged.impact.estimated.kind:
-            name = health.name(status)
+    for status in judged.statuses:
+        if status.given.kind == estimate.kind:
             for state, points in (
-                ("critical", judged.impact.estimated.critical.get(name, Decimal(0))),
-                ("warning", judged.impact.estimated.warning),
+                ("critical", estimate.critical.get(status.name, Decimal(0))),
+                ("warning", estimate.warning),
             ):
-                text = f"impact: no business signal, and {name} is at {state}"
+                text = f"impact: no business signal, and {status.name} is at {state}"
                 yield _entry(policy, text, _states(policy, status, state), [_value(policy, health.IMPACT, points)])
 
 
-def _of_anomaly(policy: Policy, anomaly: Anomaly) -> Iterator[dict[str, Any]]:
-    limits = [_term(policy, text) for text in (anomaly.medium, anomaly.high) if text is not None]
-    name = limits[0].comparison.signal
-    for tried in limits:
+def _of_anomaly(policy: Policy, anomaly: ResolvedAnomaly) -> Iterator[dict[str, Any]]:
+    for tried in anomaly.limits:
         for where, value in tried.around().items():
-            degree = sum(one.holds(value) for one in limits)
-            text = f"anomaly: {name} {where} {tried.comparison.written} is of degree {degree}"
+            degree = sum(one.holds(value) for one in anomaly.limits)
+            text = f"anomaly: {anomaly.name} {where} {tried.comparison.written} is of degree {degree}"
             found = [
-                _value(policy, health.DEGREE, Decimal(degree), {"anomaly": name}),
+                _value(policy, health.DEGREE, Decimal(degree), {"anomaly": anomaly.name}),
                 _value(policy, health.ANOMALIES, Decimal(1 if degree else 0)),
             ]
             yield _entry(policy, text, {_series(policy, tried): promql.number(value)}, found)
 
 
-def _states(policy: Policy, status: Status, wanted: str) -> Values:
+def _states(policy: Policy, status: ResolvedStatus, wanted: str) -> Values:
     """Series for which a signal is well, at warning, or critical."""
-    warning, critical = _term(policy, status.warning), _term(policy, status.critical)
+    warning, critical = status.warning, status.critical
     tried = [*critical.around().values(), *warning.around().values(), *critical.examples(), *warning.examples()]
     if warning.reading.record == critical.reading.record:
         value = next(
@@ -153,14 +152,6 @@ def _states(policy: Policy, status: Status, wanted: str) -> Values:
         _series(policy, warning): promql.number(warning.example(holds=wanted != "good")),
         _series(policy, critical): promql.number(critical.example(holds=wanted == "critical")),
     }
-
-
-def _term(policy: Policy, text: str) -> Term:
-    return term(policy, single(text))
-
-
-def _points(policy: Policy, points: Points) -> Term:
-    return term(policy, points.comparison)
 
 
 def _series(policy: Policy, one: Term) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from deploywatch.conventions import DeploymentMetric
 from deploywatch.quantity import format_duration
-from deploywatch.rules.comparison import alert_expression, terms
 from deploywatch.rules.conditions import deployments, thresholds
 from deploywatch.rules.outputs import alerting
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedAlert
 from deploywatch.rules.signals.signal import Query
 
 _DONE = {
@@ -25,15 +25,15 @@ _DONE = {
 }
 
 
-def page(policy: Policy, alert: Alert) -> str:
+def page(policy: Policy, alert: ResolvedAlert) -> str:
     """The page, as Markdown."""
     sections = [
-        f"# {alert.alert}",
-        f"{alert.severity}, of policy `{policy.policy}`: {policy.about}",
+        f"# {alert.given.alert}",
+        f"{alert.given.severity}, of policy `{policy.policy}`: {policy.about}",
         "## Meaning",
-        *_meaning(policy, alert),
+        *_meaning(alert),
         "## Impact",
-        alert.impact or _unstated_impact(alert),
+        alert.given.impact or _unstated_impact(alert),
         "## Diagnosis",
         *_diagnosis(policy, alert),
         "## Mitigation",
@@ -44,15 +44,19 @@ def page(policy: Policy, alert: Alert) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def _meaning(policy: Policy, alert: Alert) -> Iterator[str]:
-    wait = f", for {format_duration(alert.for_)}" if alert.for_ else ""
-    stepping = thresholds.limits(policy, alert)
+def _meaning(alert: ResolvedAlert) -> Iterator[str]:
+    wait = f", for {format_duration(alert.given.for_)}" if alert.given.for_ else ""
+    stepping = alert.limits
     conditions = (
-        " or ".join(f"`{one.comparison}`" + _during(one) for one in stepping) if stepping else f"`{alert.when}`"
+        " or ".join(f"`{one.comparison}`" + _during(one) for one in stepping) if stepping else f"`{alert.given.when}`"
     )
-    kept = f" It is kept for {format_duration(alert.keep_firing_for)} after that." if alert.keep_firing_for else ""
+    kept = (
+        f" It is kept for {format_duration(alert.given.keep_firing_for)} after that."
+        if alert.given.keep_firing_for
+        else ""
+    )
     yield f"It fires when {conditions}{wait}.{kept}"
-    signals = {one.signal.name: one.signal for one in terms(policy, alert)}
+    signals = {one.signal.name: one.signal for one in alert.terms}
     yield "\n".join(f"- `{signal.name}`: {signal.about}" for signal in signals.values())
 
 
@@ -60,14 +64,15 @@ def _during(limit: thresholds.Limit) -> str:
     return f" within {limit.window.said}" if limit.window is not None else " at any other time"
 
 
-def _unstated_impact(alert: Alert) -> str:
-    return f"The policy does not state it; its severity is {alert.severity}, its incident type {alert.incident_type}."
+def _unstated_impact(alert: ResolvedAlert) -> str:
+    severity, kind = alert.given.severity, alert.given.incident_type
+    return f"The policy does not state it; its severity is {severity}, its incident type {kind}."
 
 
-def _diagnosis(policy: Policy, alert: Alert) -> Iterator[str]:
-    yield _query(Query("The alert's own condition", alert_expression(policy, alert)))
+def _diagnosis(policy: Policy, alert: ResolvedAlert) -> Iterator[str]:
+    yield _query(Query("The alert's own condition", alert.expression))
     asked: dict[str, Query] = {}
-    for one in terms(policy, alert):
+    for one in alert.terms:
         asked |= {query.expression: query for query in one.signal.diagnosis(policy)}
     yield from (_query(query) for query in asked.values())
     started = deployments.held(policy, DeploymentMetric.STARTED)
@@ -78,13 +83,13 @@ def _query(query: Query) -> str:
     return f"{query.about}:\n\n```promql\n{query.expression}\n```"
 
 
-def _mitigation(alert: Alert) -> str:
-    steps = [_DONE[alert.action], *alert.mitigation]
-    if alert.escalate_after is not None:
-        steps.append(f"Not acknowledged within {format_duration(alert.escalate_after)}, it is escalated.")
+def _mitigation(alert: ResolvedAlert) -> str:
+    steps = [_DONE[alert.given.action], *alert.given.mitigation]
+    if alert.given.escalate_after is not None:
+        steps.append(f"Not acknowledged within {format_duration(alert.given.escalate_after)}, it is escalated.")
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
 
 
-def _source(policy: Policy, alert: Alert) -> str:
-    links = [source.url for name, source in policy.sources.items() if name in alert.source and source.url]
-    return "\n".join([alerting.origin(policy, alert), *(f"<{link}>" for link in links)])
+def _source(policy: Policy, alert: ResolvedAlert) -> str:
+    links = [source.url for name, source in policy.sources.items() if name in alert.given.source and source.url]
+    return "\n".join([alerting.origin(policy, alert.given), *(f"<{link}>" for link in links)])

@@ -8,49 +8,53 @@ from decimal import Decimal
 from typing import Any
 
 from deploywatch.rules import promql
-from deploywatch.rules.comparison import Term, term
+from deploywatch.rules.comparison import Term
 from deploywatch.rules.judgement import delivery
 from deploywatch.rules.language.expression import alternatives
 from deploywatch.rules.outputs import delivery_tests, judgement_tests, recording, window_tests
 from deploywatch.rules.outputs.test_packing import Scene, packed
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 from deploywatch.rules.signals.signal import Example, InputSeries, Signal
 
 
-def tests(policy: Policy, rule_files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def tests(policy: ResolvedPolicy, rule_files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The files of end-to-end tests, as data: at the policy's interval, and one for each coarser one that they need."""
-    yield "signals", _file(policy, rule_files, policy.interval, list(_at_interval(policy)))
-    for every in sorted({example.every for _, example in _examples(policy) if example.every is not None}):
-        yield f"every-{promql.duration(every)}", _file(policy, rule_files, every, _scenes(policy, every))
-    if policy.delivery is not None:
-        every = delivery.interval(policy)
-        yield "delivery", _file(policy, rule_files, every, list(delivery_tests.tests(policy, policy.delivery)))
+    given = policy.given
+    examples = [
+        (used.signal, example)
+        for used in policy.signals.values()
+        for example in used.signal.examples(given, used.bounds)
+    ]
+    yield "signals", _file(policy, rule_files, given.interval, list(_at_interval(policy, examples)))
+    for every in sorted({example.every for _, example in examples if example.every is not None}):
+        yield f"every-{promql.duration(every)}", _file(policy, rule_files, every, _scenes(given, examples, every))
+    if given.delivery is not None:
+        every = delivery.interval(given)
+        yield "delivery", _file(policy, rule_files, every, list(delivery_tests.tests(given, given.delivery)))
 
 
-def _file(policy: Policy, rule_files: Sequence[str], every: timedelta, entries: list[Any]) -> dict[str, Any]:
+def _file(policy: ResolvedPolicy, rule_files: Sequence[str], every: timedelta, entries: list[Any]) -> dict[str, Any]:
     names = recording.group_names(policy)
-    order = {"group_eval_order": [*names, f"{policy.policy}.alerts"]} if len(names) > 1 else {}
+    order = {"group_eval_order": [*names, f"{policy.given.policy}.alerts"]} if len(names) > 1 else {}
     head = {"rule_files": list(rule_files), "evaluation_interval": promql.duration(every)}
     return {**head, **order, "tests": entries}
 
 
-def _at_interval(policy: Policy) -> Iterator[dict[str, Any]]:
-    yield from _scenes(policy, None)
+def _at_interval(policy: ResolvedPolicy, examples: Sequence[tuple[Signal, Example]]) -> Iterator[dict[str, Any]]:
+    yield from _scenes(policy.given, examples, None)
     for alert in policy.alerts:
-        yield from _of_alert(policy, alert)
-        yield from window_tests.of_alert(policy, alert)
-    yield from judgement_tests.tests(policy)
+        yield from _of_alert(policy.given, alert)
+        yield from window_tests.of_alert(policy.given, alert)
+    if policy.health is not None:
+        yield from judgement_tests.tests(policy.given, policy.health)
 
 
-def _examples(policy: Policy) -> Iterator[tuple[Signal, Example]]:
-    for signal, bounds in recording.signals(policy).values():
-        for example in signal.examples(policy, bounds):
-            yield signal, example
-
-
-def _scenes(policy: Policy, every: timedelta | None) -> list[dict[str, Any]]:
+def _scenes(
+    policy: Policy, examples: Sequence[tuple[Signal, Example]], every: timedelta | None
+) -> list[dict[str, Any]]:
     """The examples that are evaluated this often."""
-    wanted = [(signal, example) for signal, example in _examples(policy) if example.every == every]
+    wanted = [(signal, example) for signal, example in examples if example.every == every]
     return [_of_scene(policy, scene) for scene in packed(wanted)]
 
 
@@ -79,21 +83,23 @@ def _recorded(policy: Policy, name: str, labels: Iterable[str], value: Decimal |
     }
 
 
-def _of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:
+def _of_alert(policy: Policy, alert: ResolvedAlert) -> Iterator[dict[str, Any]]:
     """For each way in which the condition can come true, raw series that make it so, through both files of rules."""
-    if alert.within is not None:
+    if alert.given.within is not None:
         return
-    firing = promql.selector("ALERTS", [("alertname", "=", alert.alert), ("alertstate", "=", "firing")])
+    firing = promql.selector("ALERTS", [("alertname", "=", alert.given.alert), ("alertstate", "=", "firing")])
     expression = {
         "expr": f"group({firing})",
-        "eval_time": promql.duration(_after(policy, alert.for_)),
+        "eval_time": promql.duration(_after(policy, alert.given.for_)),
         "exp_samples": [{"labels": "{}", "value": 1}],
     }
     for way in alternatives(alert.condition):
-        inputs = _inputs(policy, [term(policy, one) for one in way])
+        inputs = _inputs(policy, [alert.joined[one] for one in way])
         if inputs:
             said = " and ".join(map(str, way))
-            yield _entry(policy.interval, f"{alert.alert}: fires when raw series have {said}", inputs, [expression])
+            yield _entry(
+                policy.interval, f"{alert.given.alert}: fires when raw series have {said}", inputs, [expression]
+            )
 
 
 def _inputs(policy: Policy, together: list[Term]) -> list[InputSeries]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from deploywatch.rules.comparison import Term, holds, term, terms
+from deploywatch.rules.comparison import Term
 from deploywatch.rules.conditions import thresholds
 from deploywatch.rules.language.expression import Comparison, Condition, Every, alternatives, comparisons
 from deploywatch.rules.outputs import alerting
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.policy import Policy
 from deploywatch.rules.promql import sample_labels
+from deploywatch.rules.resolved import ResolvedAlert
 
 SAMPLE = "sample"
 """What every label beside service and environment says in tests."""
@@ -46,94 +47,95 @@ class Expected:
     values: dict[str, Decimal]
 
 
-def settings(policy: Policy, alert: Alert) -> tuple[Setting, ...]:
+def settings(policy: Policy, alert: ResolvedAlert) -> tuple[Setting, ...]:
     """One, or for limits that step one for each of them, and one for the time when none holds."""
-    stepping = thresholds.limits(policy, alert)
-    if not stepping:
+    if alert.threshold is None:
         return (Setting("", alert.condition),)
     labels = [(name, "=", text) for name, text in sample_labels(policy).items()]
-    series = thresholds.series(policy, alert, *labels)
+    series = thresholds.series(policy, alert.given, alert.threshold, *labels)
     found = [
         Setting(
             f" within {one.window.said}" if one.window is not None else " at any other time",
             one.comparison,
             {series: thresholds.number(one)},
         )
-        for one in stepping
+        for one in alert.limits
     ]
     never = Setting(" while no limit holds", alert.condition, outside=True)
     return (*found, never)
 
 
-def cases(policy: Policy, alert: Alert) -> Iterator[Case]:
+def cases(policy: Policy, alert: ResolvedAlert) -> Iterator[Case]:
     """Around each threshold: below, at and above, in each setting; then no data."""
     seen: set[tuple[str, tuple[tuple[str, Decimal], ...]]] = set()
     for setting in settings(policy, alert):
         ways = alternatives(setting.condition)
         for way in ways:
             for one in way:
-                others = _deciding(policy, setting, way, one)
+                others = _deciding(alert, setting, way, one)
                 beside = _beside(one, way) if sum(one in other for other in ways) > 1 else ""
-                tried = term(policy, one)
+                tried = alert.joined[one]
                 for where, value in tried.around().items():
                     values = others | {tried.reading.record: value}
                     name = f"{one.signal} {where} {one.written}{beside}{setting.said}"
                     key = (name, tuple(sorted(values.items())))
                     if key not in seen:
-                        yield Case(name, setting, values, _true(policy, setting, values))
+                        yield Case(name, setting, values, _true(alert, setting, values))
                     seen.add(key)
     yield Case("no data", settings(policy, alert)[0], {}, holds=False)
 
 
-def setting_terms(policy: Policy, setting: Setting) -> tuple[Term, ...]:
+def setting_terms(alert: ResolvedAlert, setting: Setting) -> tuple[Term, ...]:
     """Every comparison of a setting, joined with its signal."""
-    return tuple(term(policy, one) for one in comparisons(setting.condition))
+    return tuple(alert.joined[one] for one in comparisons(setting.condition))
 
 
-def expected(policy: Policy, alert: Alert, setting: Setting, values: Mapping[str, Decimal]) -> list[Expected]:
+def expected(policy: Policy, alert: ResolvedAlert, setting: Setting, values: Mapping[str, Decimal]) -> list[Expected]:
     """One alert for each set of labels that the condition gives out for these values."""
     if setting.outside:
         return []
     found = []
-    for more in _given_out(policy, setting.condition, values):
-        labels = sample_labels(policy) | dict.fromkeys(more, SAMPLE) | alerting.own_labels(policy, alert)
-        seen = {one.reading.record for one in terms(policy, alert) if set(one.signal.labels) <= set(more)}
+    for more in _given_out(alert, setting.condition, values):
+        labels = sample_labels(policy) | dict.fromkeys(more, SAMPLE) | alerting.own_labels(policy, alert.given)
+        seen = {one.reading.record for one in alert.terms if set(one.signal.labels) <= set(more)}
         found.append(Expected(labels, {record: value for record, value in values.items() if record in seen}))
     return found
 
 
-def example(policy: Policy, alert: Alert, *, wanted: bool) -> tuple[Setting, dict[str, Decimal]]:
+def example(policy: Policy, alert: ResolvedAlert, *, wanted: bool) -> tuple[Setting, dict[str, Decimal]]:
     """A setting and values, one for each series, for which the alert's condition holds, or does not."""
     setting = settings(policy, alert)[0]
-    examples = {one.reading.record: one.example(holds=wanted) for one in setting_terms(policy, setting)}
-    if _true(policy, setting, examples) is wanted:
+    examples = {one.reading.record: one.example(holds=wanted) for one in setting_terms(alert, setting)}
+    if _true(alert, setting, examples) is wanted:
         return setting, examples
     found = [case for case in cases(policy, alert) if case.holds is wanted and case.values and case.setting == setting]
     return setting, examples | found[0].values
 
 
-def _true(policy: Policy, setting: Setting, values: Mapping[str, Decimal]) -> bool:
-    return not setting.outside and holds(policy, setting.condition, values)
+def _true(alert: ResolvedAlert, setting: Setting, values: Mapping[str, Decimal]) -> bool:
+    return not setting.outside and alert.holds(setting.condition, values)
 
 
-def _given_out(policy: Policy, condition: Condition, values: Mapping[str, Decimal]) -> list[tuple[str, ...]]:
+def _given_out(alert: ResolvedAlert, condition: Condition, values: Mapping[str, Decimal]) -> list[tuple[str, ...]]:
     """The labels beside service and environment of what the condition leaves: its left side's for an `and`."""
-    if not holds(policy, condition, values):
+    if not alert.holds(condition, values):
         return []
     if isinstance(condition, Comparison):
-        return [term(policy, condition).signal.labels]
+        return [alert.joined[condition].signal.labels]
     if isinstance(condition, Every):
-        return _given_out(policy, condition.parts[0], values)
-    return list(dict.fromkeys(one for part in condition.parts for one in _given_out(policy, part, values)))
+        return _given_out(alert, condition.parts[0], values)
+    return list(dict.fromkeys(one for part in condition.parts for one in _given_out(alert, part, values)))
 
 
-def _deciding(policy: Policy, setting: Setting, way: Sequence[Comparison], decisive: Comparison) -> dict[str, Decimal]:
+def _deciding(
+    alert: ResolvedAlert, setting: Setting, way: Sequence[Comparison], decisive: Comparison
+) -> dict[str, Decimal]:
     """Values of the other series that leave the answer to one comparison: what it needs holds, nothing else does."""
-    mine = term(policy, decisive).reading.record
-    needed = {term(policy, one).reading.record: term(policy, one) for one in way}
+    mine = alert.joined[decisive].reading.record
+    needed = {term.reading.record: term for term in (alert.joined[one] for one in way)}
     values = {record: one.example(holds=True) for record, one in needed.items()}
     others: dict[str, list[Term]] = {}
-    for one in setting_terms(policy, setting):
+    for one in setting_terms(alert, setting):
         if one.reading.record not in needed:
             others.setdefault(one.reading.record, []).append(one)
     for record, alike in others.items():

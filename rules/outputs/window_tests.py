@@ -12,21 +12,22 @@ from typing import Any
 
 from deploywatch.conventions import AlertLabel
 from deploywatch.rules import promql
-from deploywatch.rules.comparison import term
 from deploywatch.rules.conditions import deployments, thresholds
 from deploywatch.rules.conditions.derived import recorded_name
 from deploywatch.rules.conditions.thresholds import Limit
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedAlert
+from deploywatch.rules.signals.signal import Record
 
 _AT = 2
 """After how many evaluations the threshold is looked at."""
 
 
-def of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:
+def of_alert(policy: Policy, alert: ResolvedAlert) -> Iterator[dict[str, Any]]:
     """Tests for each window's ends, for no deployment, and of the alert in and out of its windows."""
-    limits = thresholds.limits(policy, alert)
-    if not limits:
+    if alert.threshold is None:
         return
+    limits = alert.limits
     ages: dict[str, timedelta | None] = {"without a deployment": None}
     for one in limits:
         if one.window is not None:
@@ -35,11 +36,13 @@ def of_alert(policy: Policy, alert: Alert) -> Iterator[dict[str, Any]]:
         wanted = _limit(limits, age)
         number = None if wanted is None else thresholds.number(wanted)
         limit = "none" if wanted is None else wanted.comparison.written
-        begins, values = _fires(policy, alert, wanted, limits)
-        name = f"{alert.alert}: {said} the limit is {limit}, " + (
+        begins, values = _fires(policy, alert, wanted)
+        name = f"{alert.given.alert}: {said} the limit is {limit}, " + (
             "and beyond it the alert begins" if wanted is not None else "and the alert stays silent"
         )
-        yield _entry(policy, alert, name, age, [_threshold(policy, alert, number), begins], values=values)
+        yield _entry(
+            policy, alert, name, age, [_threshold(policy, alert, alert.threshold, number), begins], values=values
+        )
 
 
 def _limit(limits: tuple[Limit, ...], age: timedelta | None) -> Limit | None:
@@ -54,28 +57,25 @@ def _limit(limits: tuple[Limit, ...], age: timedelta | None) -> Limit | None:
     )
 
 
-def _threshold(policy: Policy, alert: Alert, number: Decimal | None) -> dict[str, Any]:
+def _threshold(policy: Policy, alert: ResolvedAlert, threshold: Record, number: Decimal | None) -> dict[str, Any]:
     labels = promql.sample_labels(policy) | {
         AlertLabel.POLICY: policy.policy,
-        AlertLabel.SEVERITY: alert.severity,
-        thresholds.ALERT: alert.alert,
+        AlertLabel.SEVERITY: alert.given.severity,
+        thresholds.ALERT: alert.given.alert,
     }
-    name = thresholds.record(policy, alert).name
-    samples = [{"labels": _named(name, labels), "value": number}] if number is not None else []
+    samples = [{"labels": _named(threshold.name, labels), "value": number}] if number is not None else []
     return {
-        "expr": thresholds.series(policy, alert),
+        "expr": thresholds.series(policy, alert.given, threshold),
         "eval_time": promql.duration(_AT * policy.interval),
         "exp_samples": samples,
     }
 
 
-def _fires(
-    policy: Policy, alert: Alert, wanted: Limit | None, limits: tuple[Limit, ...]
-) -> tuple[dict[str, Any], dict[str, Decimal]]:
+def _fires(policy: Policy, alert: ResolvedAlert, wanted: Limit | None) -> tuple[dict[str, Any], dict[str, Decimal]]:
     """Whether the alert begins, and the series for that: just beyond the limit of this moment, or of any."""
-    tried = term(policy, (wanted or limits[0]).comparison)
+    tried = alert.joined[(wanted or alert.limits[0]).comparison]
     value = next(value for value in (*tried.around().values(), *tried.examples()) if tried.holds(value))
-    states = promql.selector("ALERTS", [("alertname", "=", alert.alert)])
+    states = promql.selector("ALERTS", [("alertname", "=", alert.given.alert)])
     expression = {
         "expr": f"group({states})",
         "eval_time": promql.duration(_AT * policy.interval),
@@ -86,14 +86,14 @@ def _fires(
 
 def _entry(
     policy: Policy,
-    alert: Alert,
+    alert: ResolvedAlert,
     name: str,
     age: timedelta | None,
     expressions: list[dict[str, Any]],
     *,
     values: dict[str, Decimal] | None = None,
 ) -> dict[str, Any]:
-    tried = term(policy, thresholds.limits(policy, alert)[0].comparison)
+    tried = alert.terms[0]
     there = recorded_name(policy, tried.signal.value(policy), tried.signal.labels)
     inputs = {there: Decimal(0)} | (values or {})
     series = [{"series": one, "values": f"{promql.number(value)}x{_AT + 1}"} for one, value in inputs.items()]

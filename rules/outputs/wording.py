@@ -11,10 +11,9 @@ from deploywatch.config import nearest
 from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
-from deploywatch.rules.comparison import Term, terms
-from deploywatch.rules.conditions import thresholds
-from deploywatch.rules.language.expression import Comparison
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.comparison import Term
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedAlert
 from deploywatch.rules.signals.signal import Reading, Signal
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -46,45 +45,44 @@ def faults(text: str, known: Collection[str]) -> Iterator[tuple[str, int]]:
             yield f"unknown placeholder {match[0]!r}{nearest(match[1], known)}", match.start()
 
 
-def template(policy: Policy, alert: Alert, text: str) -> str:
+def template(policy: Policy, alert: ResolvedAlert, text: str) -> str:
     """The text as a Prometheus template."""
-    known = {name: f"{{{{ $labels.{name} }}}}" for name in placeholders(one.signal for one in terms(policy, alert))}
-    return _filled(text, known | {"value": value_template(policy, alert), "threshold": threshold(policy, alert)})
+    known = {name: f"{{{{ $labels.{name} }}}}" for name in placeholders(one.signal for one in alert.terms)}
+    return _filled(text, known | {"value": value_template(policy, alert), "threshold": threshold(alert)})
 
 
-def rendered(policy: Policy, alert: Alert, text: str, labels: Mapping[str, str], values: Mapping[str, Decimal]) -> str:
+def rendered(alert: ResolvedAlert, text: str, labels: Mapping[str, str], values: Mapping[str, Decimal]) -> str:
     """The text as Prometheus will give it out, when the recorded series have these values."""
-    value = _value(policy, alert, values)
-    return _filled(text, {**labels, "value": value, "threshold": threshold(policy, alert)})
+    value = _value(alert, values)
+    return _filled(text, {**labels, "value": value, "threshold": threshold(alert)})
 
 
-def description(policy: Policy, alert: Alert) -> str:
+def description(alert: ResolvedAlert) -> str:
     """What the policy says, or else value and limit."""
-    if alert.description is not None:
-        return alert.description
-    name = "" if _is_compound(alert) else f"{terms(policy, alert)[0].signal.title}: "
+    if alert.given.description is not None:
+        return alert.given.description
+    name = "" if alert.is_compound else f"{alert.terms[0].signal.title}: "
     return f"{{service}} in {{environment}}: {name}{{value}}; limit: {{threshold}}."
 
 
-def threshold(policy: Policy, alert: Alert) -> str:
+def threshold(alert: ResolvedAlert) -> str:
     """What the value is compared with: `> 1%`; of a compound condition, all of it."""
-    if _is_compound(alert):
+    if alert.is_compound:
         return str(alert.condition)
-    stepping = [limit.window for limit in thresholds.limits(policy, alert)]
-    limits = [f"{one.comparison.operator} {one.comparison.written}{one.reading.remark}" for one in terms(policy, alert)]
+    stepping = [limit.window for limit in alert.limits]
+    limits = [f"{one.comparison.operator} {one.comparison.written}{one.reading.remark}" for one in alert.terms]
     if not stepping:
         return limits[0]
     times = [f" within {window.said}" if window is not None else " otherwise" for window in stepping]
     return "; ".join(limit + time for limit, time in zip(limits, times, strict=True))
 
 
-def value_template(policy: Policy, alert: Alert) -> str:
+def value_template(policy: Policy, alert: ResolvedAlert) -> str:
     """The value when the alert fires, as a Prometheus template; of a compound condition, the value of every part."""
-    every = terms(policy, alert)
-    if not _is_compound(alert):
-        form, phrase = form_of(every[0].reading), _phrase(every)
+    if not alert.is_compound:
+        form, phrase = form_of(alert.terms[0].reading), _phrase(alert.terms)
         return phrase.format(f"{{{{ $value | {form.pipeline} }}}}{form.after}")
-    return "; ".join(_looked_up(policy, one) for one in _distinct(every))
+    return "; ".join(_looked_up(policy, one) for one in _distinct(alert.terms))
 
 
 def _looked_up(policy: Policy, one: Term) -> str:
@@ -98,12 +96,11 @@ def _looked_up(policy: Policy, one: Term) -> str:
     return f"{one.signal.title}: {query}{found}{{{{ else }}}}{_NO_VALUE}{{{{ end }}}}"
 
 
-def _value(policy: Policy, alert: Alert, values: Mapping[str, Decimal]) -> str:
-    every = terms(policy, alert)
-    if not _is_compound(alert):
-        read = next((one for one in every if one.reading.record in values), every[0])
-        return _told(read, values, _phrase(every))
-    return "; ".join(f"{one.signal.title}: {_told(one, values)}" for one in _distinct(every))
+def _value(alert: ResolvedAlert, values: Mapping[str, Decimal]) -> str:
+    if not alert.is_compound:
+        read = next((one for one in alert.terms if one.reading.record in values), alert.terms[0])
+        return _told(read, values, _phrase(alert.terms))
+    return "; ".join(f"{one.signal.title}: {_told(one, values)}" for one in _distinct(alert.terms))
 
 
 def _told(one: Term, values: Mapping[str, Decimal], phrase: str = "") -> str:
@@ -122,10 +119,6 @@ def _phrase(every: tuple[Term, ...]) -> str:
 def _distinct(every: tuple[Term, ...]) -> list[Term]:
     """One of those that read the same series."""
     return list({one.reading.record: one for one in reversed(every)}.values())[::-1]
-
-
-def _is_compound(alert: Alert) -> bool:
-    return not isinstance(alert.condition, Comparison)
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:

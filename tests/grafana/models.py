@@ -8,12 +8,13 @@ from typing import Any
 
 from deploywatch.grafana.dashboards import of_policy, shared
 from deploywatch.rules.loading import load
+from deploywatch.rules.resolve import resolve
 from tests.rules.tools import SHIPPED, shipped
 
 JUDGING = load(Path(__file__).parent / "judging.yml", variables={})
 """A policy that uses all that dashboards can show."""
 
-POLICIES = {path.stem: shipped(path.stem) for path in SHIPPED} | {JUDGING.policy: JUDGING}
+POLICIES = {path.stem: resolve(shipped(path.stem)) for path in SHIPPED} | {JUDGING.policy: resolve(JUDGING)}
 MODELS: dict[str, dict[str, Any]] = {
     name: dashboard.model()
     for some in (shared(), *(of_policy(policy) for policy in POLICIES.values()))

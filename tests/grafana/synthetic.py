@@ -13,25 +13,27 @@ from deploywatch.rules.conditions.derived import recorded_name, recorded_series
 from deploywatch.rules.outputs import recording
 from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.signals.signal import Group, InputSeries, steps
 from tests.grafana.asking import BUILT_IN, choices, questions
 from tests.rules.tools import promtool_test
 
 
-def check(policy: Policy, models: Mapping[str, dict[str, Any]], folder: Path) -> None:
+def check(policy: ResolvedPolicy, models: Mapping[str, dict[str, Any]], folder: Path) -> None:
     """Evaluate the rules that measure over the signals' own raw series, and ask every query at the end."""
     rules = folder / "measured.yml"
     measured = [group for group in recording.groups(policy)["groups"] if group["name"].endswith(Group.SIGNALS)]
     rules.write_text(yaml({"groups": measured}))
-    count = steps(policy)
-    end = count * policy.interval
+    count = steps(policy.given)
+    end = count * policy.given.interval
     started = end.total_seconds() * 2 / 3
     inputs = {
-        one.series: one.values for one in (*_raw(policy), *_recorded(policy, count), *_told(policy, count, started))
+        one.series: one.values
+        for one in (*_raw(policy), *_recorded(policy, count), *_told(policy.given, count, started))
     }
     asked = sorted({query for model in models.values() for query in _filled(model, started, end.total_seconds())})
     test = {
-        "interval": promql.duration(policy.interval),
+        "interval": promql.duration(policy.given.interval),
         "input_series": [{"series": series, "values": values} for series, values in inputs.items()],
         "promql_expr_test": [
             {
@@ -42,7 +44,7 @@ def check(policy: Policy, models: Mapping[str, dict[str, Any]], folder: Path) ->
             for query in asked
         ],
     }
-    file = {"rule_files": [rules.name], "evaluation_interval": promql.duration(policy.interval), "tests": [test]}
+    file = {"rule_files": [rules.name], "evaluation_interval": promql.duration(policy.given.interval), "tests": [test]}
     path = folder / "answers.yml"
     path.write_text(yaml(file))
     done = promtool_test([path])
@@ -55,26 +57,27 @@ def _filled(model: dict[str, Any], started: float, length: float) -> Iterator[st
     yield from (question.filled_in(values) for question in questions(model))
 
 
-def _raw(policy: Policy) -> Iterator[InputSeries]:
+def _raw(policy: ResolvedPolicy) -> Iterator[InputSeries]:
     """What the signals' own tests are made of: of each that is measured, an example that has a value."""
-    own = {record.name for record in recording.records(policy) if record.group is Group.SIGNALS}
+    own = {record.name for record in policy.records if record.group is Group.SIGNALS}
     for signal in signals.measured(policy):
-        value, bounds = signal.value(policy), recording.signals(policy).get(signal.name, (signal, ()))[1]
-        found = [one for one in signal.examples(policy, bounds) if one.expected.get(value) is not None]
-        inputs = found[0].inputs if found else (recorded_series(policy, signal, f"1x{steps(policy)}"),)
+        value, used = signal.value(policy.given), policy.signals.get(signal.name)
+        bounds = used.bounds if used is not None else ()
+        found = [one for one in signal.examples(policy.given, bounds) if one.expected.get(value) is not None]
+        inputs = found[0].inputs if found else (recorded_series(policy.given, signal, f"1x{steps(policy.given)}"),)
         # Of a signal that is made of another's record, that other's own raw series are there already.
         yield from (one for one in inputs if one.series.partition("{")[0] not in own)
 
 
-def _recorded(policy: Policy, count: int) -> Iterator[InputSeries]:
+def _recorded(policy: ResolvedPolicy, count: int) -> Iterator[InputSeries]:
     """What rules make of signals, and of longer times than a test lasts, as if it had been recorded."""
     functions = signals.compared(policy)
     for signal in functions:
-        yield recorded_series(policy, signal, f"0.5x{count}")
-    shown = {signal.value(policy) for signal in functions}
-    for record in recording.records(policy):
+        yield recorded_series(policy.given, signal, f"0.5x{count}")
+    shown = {signal.value(policy.given) for signal in functions}
+    for record in policy.records:
         if record.group is not Group.SIGNALS and record.name not in shown:
-            name = recorded_name(policy, record.name).removesuffix("}")
+            name = recorded_name(policy.given, record.name).removesuffix("}")
             labels = "".join(f',{label}="{text}"' for label, text in record.labels.items())
             yield InputSeries(f"{name}{labels}}}", f"1x{count}")
 

@@ -14,7 +14,7 @@ from deploywatch.grafana import signals
 from deploywatch.grafana.__main__ import files, write_shared
 from deploywatch.grafana.dashboards import of_policy
 from deploywatch.rules.links import dashboard_uid
-from deploywatch.rules.outputs import recording
+from deploywatch.rules.resolve import resolve
 from deploywatch.rules.signals import business
 from deploywatch.rules.signals.signal import Group
 from tests.grafana.asking import questions
@@ -37,13 +37,13 @@ def test_the_line_across_the_error_ratio_is_the_rules_own_number() -> None:
 
 
 def test_two_limits_of_a_signal_are_two_lines_in_the_colors_of_their_severities(tmp_path: Path) -> None:
-    found = of_policy(good(tmp_path, when="error_ratio > 1% or error_ratio > 2%"))["mine"].model()
+    found = of_policy(resolve(good(tmp_path, when="error_ratio > 1% or error_ratio > 2%")))["mine"].model()
     assert _steps(found, "Error ratio") == [(None, "green"), (0.01, "red"), (0.02, "red")]
     assert [color for _, color in _steps(MODELS["judging"], "Error ratio")] == ["green", "yellow", "red"]
 
 
 def test_a_limit_from_below_colors_what_is_under_it(tmp_path: Path) -> None:
-    found = of_policy(good(tmp_path, when="availability < 99%"))["mine"].model()
+    found = of_policy(resolve(good(tmp_path, when="availability < 99%")))["mine"].model()
     assert _steps(found, "Availability") == [(None, "red"), (0.99, "green")]
 
 
@@ -68,7 +68,7 @@ def test_every_signal_of_a_policy_is_shown_and_compared_with_before_a_deployment
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_recorded_series_that_is_shown_is_recorded_by_the_policy(name: str) -> None:
-    known = {record.name for record in recording.records(POLICIES[name])}
+    known = {record.name for record in POLICIES[name].records}
     for key in (key for key in MODELS if key.split(".")[0] == name):
         for question in questions(MODELS[key]):
             assert set(re.findall(r"\bservice_environment\w*:[\w:]+", question.expression)) <= known
@@ -109,7 +109,7 @@ def test_what_the_rules_judge_is_shown() -> None:
         for question in questions(MODELS[key])
         for name in re.findall(r"service_environment\w*:[\w:]+", question.expression)
     }
-    judged = {one.name for one in recording.records(POLICIES["judging"]) if one.group in {Group.HEALTH, Group.DELIVERY}}
+    judged = {one.name for one in POLICIES["judging"].records if one.group in {Group.HEALTH, Group.DELIVERY}}
     # What these are made of, and the number of those that are shown one by one.
     assert judged - shown == {
         "signal:policy_health_weight:constant",
@@ -136,19 +136,19 @@ def test_what_is_compared_with_is_dashed() -> None:
 
 
 def test_a_policy_without_a_signal_of_the_business_has_no_dashboard_of_it(tmp_path: Path) -> None:
-    assert set(of_policy(good(tmp_path, when="error_ratio > 1%"))) == {"mine", "mine.deployment"}
+    assert set(of_policy(resolve(good(tmp_path, when="error_ratio > 1%")))) == {"mine", "mine.deployment"}
 
 
 def test_a_policy_of_the_longest_name_has_uids_that_grafana_takes(tmp_path: Path) -> None:
     longest = good(tmp_path, when="throughput < 1/s").model_copy(update={"policy": "x" * 27})
-    found = of_policy(longest)
+    found = of_policy(resolve(longest))
     assert len(found) == 3
     assert max(len(dashboard.uid) for dashboard in found.values()) <= 40
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_the_uid_is_the_one_that_alerts_link_to(name: str) -> None:
-    assert MODELS[name]["uid"] == dashboard_uid(POLICIES[name])
+    assert MODELS[name]["uid"] == dashboard_uid(POLICIES[name].given)
 
 
 def test_a_demos_reader_looks_at_minutes_and_a_companys_at_hours() -> None:

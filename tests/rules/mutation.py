@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from deploywatch.rules import promql
-from deploywatch.rules.comparison import OPERATIONS, terms
-from deploywatch.rules.conditions import deployments, thresholds
-from deploywatch.rules.outputs import alerting, boundary_tests, judgement_tests, recording, window_tests
+from deploywatch.rules.comparison import OPERATIONS
+from deploywatch.rules.conditions import deployments
+from deploywatch.rules.outputs import alerting, boundary_tests, judgement_tests, window_tests
 from deploywatch.rules.outputs.emit import Remarked, yaml
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolve import resolve
+from deploywatch.rules.resolved import ResolvedAlert, ResolvedHealth, ResolvedPolicy
 from deploywatch.rules.signals.signal import Group, Record
 from tests.rules.tools import SHIPPED, promtool_test, shipped
 
@@ -44,12 +46,13 @@ class Mutant:
 
 def mutants(policy: Policy) -> Iterator[Mutant]:
     """Every change to a policy's rules."""
-    for alert in policy.alerts:
-        yield from _of_alert(policy, alert)
-        if thresholds.limits(policy, alert):
-            yield from _of_threshold(policy, alert)
-    if policy.health is not None:
-        yield from _of_health(policy)
+    resolved = resolve(policy)
+    for alert in resolved.alerts:
+        yield from _of_alert(resolved, alert)
+        if alert.threshold is not None:
+            yield from _of_threshold(resolved, alert, alert.threshold)
+    if resolved.health is not None:
+        yield from _of_health(resolved, resolved.health)
 
 
 def survivors(every: Sequence[Mutant]) -> list[str]:
@@ -66,25 +69,19 @@ def _survives(folder: Path, mutant: Mutant) -> bool:
     return promtool_test([folder / "tests.yml"]).returncode == 0
 
 
-def _of_alert(policy: Policy, alert: Alert) -> Iterator[Mutant]:
-    rules = alerting.groups(policy)
-    position = [one.alert for one in policy.alerts].index(alert.alert)
-    group = rules["groups"][0]
-    rule = group["rules"][position].value
-    tests = _tests(policy, boundary_tests.of_alert(policy, alert))
-    for change, changed in _changed_rules(policy, alert, rule):
-        yield Mutant(f"{alert.alert}: {change}", {"groups": [group | {"rules": [changed]}]}, tests)
+def _of_alert(policy: ResolvedPolicy, alert: ResolvedAlert) -> Iterator[Mutant]:
+    (group,) = alerting.groups(policy)["groups"]
+    rule = group["rules"][policy.alerts.index(alert)].value
+    tests = _tests(policy.given, boundary_tests.of_alert(policy.given, alert))
+    for change, changed in _changed_rules(policy.given, alert, rule):
+        yield Mutant(f"{alert.given.alert}: {change}", {"groups": [group | {"rules": [changed]}]}, tests)
 
 
-def _changed_rules(policy: Policy, alert: Alert, rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yes_no = {
-        one.reading.record
-        for one in terms(policy, alert)
-        if one.reading.domain.whole and one.reading.domain.highest == 1
-    }
+def _changed_rules(policy: Policy, alert: ResolvedAlert, rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yes_no = {one.reading.record for one in alert.terms if one.reading.domain.whole and one.reading.domain.highest == 1}
     for change, expression in [*_limits(rule["expr"], yes_no=yes_no), *_joins(rule["expr"], yes_no=yes_no)]:
         yield change, rule | {"expr": expression}
-    for key, wait in (("for", alert.for_), ("keep_firing_for", alert.keep_firing_for)):
+    for key, wait in (("for", alert.given.for_), ("keep_firing_for", alert.given.keep_firing_for)):
         if not wait:
             continue
         for other in (wait + policy.interval, wait - policy.interval, timedelta(0)):
@@ -123,32 +120,33 @@ def _replaced(text: str, found: re.Match[str], instead: str) -> tuple[str, str]:
     return f"{found[0].strip()} -> {instead.strip()}", text[: found.start()] + instead + text[found.end() :]
 
 
-def _of_threshold(policy: Policy, alert: Alert) -> Iterator[Mutant]:
+def _of_threshold(policy: ResolvedPolicy, alert: ResolvedAlert, record: Record) -> Iterator[Mutant]:
     """The limits and the ages in an alert's threshold series."""
-    record = thresholds.record(policy, alert)
-    tests = _tests(policy, list(window_tests.of_alert(policy, alert)))
-    rule = alerting.groups(policy)["groups"][0]["rules"][[one.alert for one in policy.alerts].index(alert.alert)]
+    given = policy.given
+    tests = _tests(given, list(window_tests.of_alert(given, alert)))
+    rule = alerting.groups(policy)["groups"][0]["rules"][policy.alerts.index(alert)]
     for pattern, step in ((_CONSTANT, None), (_AGE, Decimal(1))):
         for found in pattern.finditer(record.expression):
             number = Decimal(found["number"])
             for moved in (number + step, number - step) if step is not None else _moved(number):
                 change, text = _replaced(record.expression, found, f"{found['head']}{promql.number(moved)}")
-                rules = [_rule(policy, deployments.age(policy)), _rule(policy, record, text), rule]
-                yield Mutant(f"{alert.alert}: {change}", _group(policy, rules), tests)
+                rules = [_rule(given, deployments.age(given)), _rule(given, record, text), rule]
+                yield Mutant(f"{alert.given.alert}: {change}", _group(given, rules), tests)
 
 
-def _of_health(policy: Policy) -> Iterator[Mutant]:
+def _of_health(policy: ResolvedPolicy, judged: ResolvedHealth) -> Iterator[Mutant]:
     """The limits of statuses and anomalies."""
-    every = [one for one in recording.records(policy) if one.group is Group.HEALTH]
-    tests = list(judgement_tests.tests(policy))
+    given = policy.given
+    every = [record for record in policy.records if record.group is Group.HEALTH]
+    tests = list(judgement_tests.tests(given, judged))
     for position, record in enumerate(every):
         named = record.labels.get("anomaly") or (record.labels.get("signal") if "kind" in record.labels else None)
         if named is None:
             continue
         own = [one for one in tests if f" {named} " in one["name"]]
         for change, text in _limits(record.expression):
-            rules = [_rule(policy, one, text if number == position else None) for number, one in enumerate(every)]
-            yield Mutant(f"health of {named}: {change}", _group(policy, rules), _tests(policy, own))
+            rules = [_rule(given, one, text if number == position else None) for number, one in enumerate(every)]
+            yield Mutant(f"health of {named}: {change}", _group(given, rules), _tests(given, own))
 
 
 def _rule(policy: Policy, record: Record, text: str | None = None) -> dict[str, Any]:

@@ -16,12 +16,11 @@ from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.rules.build import WRITTEN, build, write
 from deploywatch.rules.builtin_policies import GENERATED
-from deploywatch.rules.comparison import terms
-from deploywatch.rules.conditions import thresholds
 from deploywatch.rules.outputs import prometheus_rule
 from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.outputs.test_cases import cases as cases_of
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resources import Complaints, DiskTimes, Pool, Satisfaction
 from deploywatch.rules.series import Dependencies, Deployments, Durations
 from tests.rules.tools import GOOD, SHIPPED, good, policy_from, promtool_test, run, shipped
@@ -64,7 +63,7 @@ def test_the_shipped_policies_are_built_in_two_seconds_together() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_operators_resource_has_the_same_rules(built: dict[str, Path], name: str, tmp_path: Path) -> None:
-    resource = YAML(typ="safe").load(yaml(prometheus_rule.resource(shipped(name))))
+    resource = YAML(typ="safe").load(yaml(prometheus_rule.resource(resolve(shipped(name)))))
     assert (resource["apiVersion"], resource["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
     assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", resource["metadata"]["name"])
     files = [YAML(typ="safe").load(built[name] / "rules" / f"{name}.{kind}.yml") for kind in ("recording", "alerts")]
@@ -76,8 +75,7 @@ def test_the_operators_resource_has_the_same_rules(built: dict[str, Path], name:
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"demo"}))
 def test_a_policy_says_when_what_it_depends_on_is_missing(name: str) -> None:
     """Each kind of series that a threshold is read from, but for those that are not always there."""
-    policy = shipped(name)
-    every = [one.signal for alert in policy.alerts for one in terms(policy, alert)]
+    every = [term.signal for alert in resolve(shipped(name)).alerts for term in alert.terms]
     watched = {kind for one in every if one.name.startswith("present(") for kind in one.needs}
     optional = {Deployments, Dependencies, Complaints, Satisfaction, DiskTimes, Pool, Durations}
     assert {kind for one in every for kind in one.needs} - watched <= optional
@@ -127,19 +125,19 @@ def test_every_alert_bears_the_contract(built: dict[str, Path], name: str) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_every_alert_says_above_its_rule_where_its_numbers_come_from(built: dict[str, Path], name: str) -> None:
     text = (built[name] / "rules" / f"{name}.alerts.yml").read_text()
-    policy = shipped(name)
-    for alert in policy.alerts:
-        said = "; ".join(map(str, thresholds.limits(policy, alert))) or alert.when
-        assert re.search(rf"# {re.escape(said)}.*\n *# source: .+\n *- alert: {alert.alert}\n", text)
+    for alert in resolve(shipped(name)).alerts:
+        said = "; ".join(map(str, alert.limits)) or alert.given.when
+        assert re.search(rf"# {re.escape(said)}.*\n *# source: .+\n *- alert: {alert.given.alert}\n", text)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_threshold_lacks_its_boundary_tests(built: dict[str, Path], name: str) -> None:
     policy = shipped(name)
     names = [test["name"] for test in YAML(typ="safe").load(built[name] / "tests" / f"{name}.boundaries.yml")["tests"]]
-    for alert in policy.alerts:
+    for resolved in resolve(policy).alerts:
+        alert = resolved.given
         assert f"{alert.alert}: no data: silent" in names
-        for one in terms(policy, alert):
+        for one in resolved.terms:
             told = [text for text in names if text.startswith(f"{alert.alert}: {one.comparison.signal} ")]
             assert len(told) >= len(one.around())
         if alert.for_:
@@ -156,7 +154,7 @@ def test_no_threshold_lacks_its_boundary_tests(built: dict[str, Path], name: str
                 )
                 >= 3
             )
-        cases = list(cases_of(policy, alert))
+        cases = list(cases_of(policy, resolved))
         assert {case.holds for case in cases} == {True, False}
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploywatch.rules.comparison import OPERATIONS, expression, impossible, terms
+from deploywatch.rules.comparison import OPERATIONS, impossible
 from deploywatch.rules.language.expression import OPERATORS, comparisons, parse
+from deploywatch.rules.resolve import resolve
 from deploywatch.rules.signals.signal import COUNT, SHARE, YES_NO, Domain
 from tests.rules.tools import good
 
@@ -59,8 +60,8 @@ def test_the_verdict_agrees_with_trying_every_value(operator: str, bound: int) -
     ],
 )
 def test_values_around_a_threshold_are_exact(tmp_path: Path, when: str, values: dict[str, str]) -> None:
-    policy = good(tmp_path, when=when)
-    (one,) = terms(policy, policy.alerts[0])
+    (alert,) = resolve(good(tmp_path, when=when)).alerts
+    (one,) = alert.terms
     if values:
         assert one.around() == {name: Decimal(value) for name, value in values.items()}
     for value in one.around().values():
@@ -68,22 +69,20 @@ def test_values_around_a_threshold_are_exact(tmp_path: Path, when: str, values: 
 
 
 def test_latency_is_the_share_of_slower_requests_where_the_bound_is_a_bucket(tmp_path: Path) -> None:
-    policy = good(tmp_path, when="latency_p95 > 2s")
-    assert expression(policy, policy.alerts[0].condition) == (
+    (alert,) = resolve(good(tmp_path, when="latency_p95 > 2s")).alerts
+    assert alert.expression == (
         'service_environment:http_request_duration_seconds_above_2s:ratio_rate5m{policy="mine"} > 0.05'
     )
 
 
 def test_latency_is_the_quantile_where_only_a_higher_bucket_is_there(tmp_path: Path) -> None:
-    policy = good(tmp_path, when="latency_p95 > 1500ms")
-    assert expression(policy, policy.alerts[0].condition) == (
-        'service_environment:http_request_duration_seconds:p95_rate5m{policy="mine"} > 1.5'
-    )
+    (alert,) = resolve(good(tmp_path, when="latency_p95 > 1500ms")).alerts
+    assert alert.expression == ('service_environment:http_request_duration_seconds:p95_rate5m{policy="mine"} > 1.5')
 
 
 def test_brackets_and_words_become_promql(tmp_path: Path) -> None:
-    policy = good(tmp_path, when="(error_ratio > 1% or throughput < 1/s) and service_up == 1")
-    assert expression(policy, policy.alerts[0].condition) == (
+    (alert,) = resolve(good(tmp_path, when="(error_ratio > 1% or throughput < 1/s) and service_up == 1")).alerts
+    assert alert.expression == (
         '(service_environment:http_request_errors_per_http_requests:ratio_rate5m{policy="mine"} > 0.01\nor\n'
         'service_environment:http_requests:rate5m{policy="mine"} < 1)\n'
         "and on (service, environment)\n"

@@ -11,7 +11,7 @@ import pytest
 from deploywatch.errors import ConfigError
 from deploywatch.rules.build import build, write
 from deploywatch.rules.conditions import FUNCTIONS
-from deploywatch.rules.outputs.recording import records, signals
+from deploywatch.rules.resolve import resolve
 from deploywatch.rules.signals.signal import Group
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, run
 
@@ -59,7 +59,7 @@ def test_every_function_gives_what_its_examples_say_and_passes_its_boundaries(
 @pytest.mark.parametrize("name", USES)
 def test_what_a_function_records_is_promql_and_follows_what_it_reads(tmp_path: Path, name: str) -> None:
     policy = good(tmp_path, when=USES[name])
-    found = records(policy)
+    found = resolve(policy).records
     assert [record.group for record in found] == sorted((record.group for record in found), key=list(Group).index)
     seen: set[str] = set()
     for record in found:
@@ -70,9 +70,9 @@ def test_what_a_function_records_is_promql_and_follows_what_it_reads(tmp_path: P
 
 
 def test_a_function_is_a_signal_with_its_own_name_unit_and_series(tmp_path: Path) -> None:
-    found = signals(good(tmp_path, when="rise(latency_p95) > 50% and latency_p95 > 500ms"))
+    found = resolve(good(tmp_path, when="rise(latency_p95) > 50% and latency_p95 > 500ms")).signals
     assert list(found) == ["latency_p95", "rise(latency_p95)"]
-    assert found["rise(latency_p95)"][0].value(good(tmp_path, when="latency_p95 > 1s")) == (
+    assert found["rise(latency_p95)"].signal.value(good(tmp_path, when="latency_p95 > 1s")) == (
         "service_environment:http_request_duration_seconds:p95_rate5m_rise"
     )
 

@@ -10,8 +10,8 @@ import pytest
 
 from deploywatch import rules
 from deploywatch.rules.build import build, write
-from deploywatch.rules.outputs.recording import signals
 from deploywatch.rules.outputs.wording import FORMS
+from deploywatch.rules.resolve import resolve
 from deploywatch.rules.signals import SIGNALS
 from deploywatch.rules.signals.signal import Signal
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, shipped
@@ -86,9 +86,9 @@ def test_a_page_says_what_the_signal_is_and_in_which_unit(signal: Signal) -> Non
 def test_a_page_shows_what_is_really_recorded(tmp_path: Path, name: str) -> None:
     page = (PAGES / f"{name}.md").read_text()
     policy = good(tmp_path, when=f"{name} {LIMITS[name]}")
-    signal, bounds = signals(policy)[name]
+    used = resolve(policy).signals[name]
     shown = re.sub(r"\s+", " ", page)
-    for record in signal.records(policy, bounds):
+    for record in used.signal.records(policy, used.bounds):
         assert f"`{record.name}`" in page
         assert re.sub(r"\s+", " ", record.expression) in shown
 
@@ -130,6 +130,6 @@ def test_other_exporters_series_give_the_same_values(tmp_path: Path, series: str
 
 def test_every_signal_of_the_demo_has_examples_and_queries() -> None:
     policy = shipped("demo")
-    for signal, bounds in signals(policy).values():
-        assert len(signal.examples(policy, bounds)) >= 2
-        assert signal.diagnosis(policy)
+    for used in resolve(policy).signals.values():
+        assert len(used.signal.examples(policy, used.bounds)) >= 2
+        assert used.signal.diagnosis(policy)

@@ -10,9 +10,8 @@ import pytest
 from deploywatch.errors import ConfigError
 from deploywatch.rules import promql
 from deploywatch.rules.build import build, write
-from deploywatch.rules.comparison import alert_expression
-from deploywatch.rules.conditions import thresholds
 from deploywatch.rules.judgement import health
+from deploywatch.rules.resolve import resolve
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, run, shipped
 
 STAGES = "stages: [{stage: canary-10, share: 10%, lasts: 15m}, {stage: canary-50, share: 50%, lasts: 15m}]\n"
@@ -59,11 +58,12 @@ def test_limits_that_step_pass_their_own_tests(tmp_path: Path, when: str, more: 
 
 
 def test_an_alert_is_compared_with_the_series_that_a_dashboard_can_show(tmp_path: Path) -> None:
-    policy = policy_from(_alert("error_ratio > 1%", "    within: canary-50\n"), tmp_path)
-    record = thresholds.record(policy, policy.alerts[0])
+    (alert,) = resolve(policy_from(_alert("error_ratio > 1%", "    within: canary-50\n"), tmp_path)).alerts
+    record = alert.threshold
+    assert record is not None
     assert record.name == "service_environment:policy_threshold:error_ratio"
     assert record.labels == {"severity": "critical", "alert": "Sample"}
-    assert f'{record.name}{{policy="mine",alert="Sample"}}' in alert_expression(policy, policy.alerts[0])
+    assert f'{record.name}{{policy="mine",alert="Sample"}}' in alert.expression
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,13 @@ def test_health_impact_anomalies_and_delivery_pass_their_own_tests(tmp_path: Pat
 
 
 def test_weights_are_whole_numbers_that_add_up_to_the_policys(tmp_path: Path) -> None:
-    judged = shipped("enterprise").health
+    judged = resolve(shipped("enterprise")).health
     assert judged is not None
     found = health.weights(judged)
     total = sum(found.values())
     kinds = {
-        kind: sum(found[health.name(one)] for one in judged.signals if one.kind == kind) for kind in judged.weights
+        kind: sum(found[status.name] for status in judged.statuses if status.given.kind == kind)
+        for kind in judged.given.weights
     }
     assert Decimal(kinds["application"]) / total == Decimal(35) / 85
     assert Decimal(kinds["business"]) / total == Decimal(25) / 85

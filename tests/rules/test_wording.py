@@ -11,6 +11,7 @@ from deploywatch.quantity import Unit
 from deploywatch.rules.outputs import wording
 from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.outputs.wording import FORMS
+from deploywatch.rules.resolve import resolve
 from tests.rules.tools import good, promtool_test
 
 VALUES = {
@@ -53,16 +54,13 @@ def test_prometheus_writes_a_value_as_we_do(tmp_path: Path, unit: Unit) -> None:
 
 
 def test_a_compound_condition_tells_every_value_and_says_where_there_is_none(tmp_path: Path) -> None:
-    policy = good(tmp_path, when="error_ratio > 1% or latency_p95 > 500ms")
-    alert = policy.alerts[0]
+    (alert,) = resolve(good(tmp_path, when="error_ratio > 1% or latency_p95 > 500ms")).alerts
     values = {"service_environment:http_request_errors_per_http_requests:ratio_rate5m": Decimal("0.02")}
-    told = wording.rendered(policy, alert, "{value} in {service}; {threshold}", {"service": "shop"}, values)
+    told = wording.rendered(alert, "{value} in {service}; {threshold}", {"service": "shop"}, values)
     assert told == "error ratio: 2%; p95 latency: no value in shop; error_ratio > 1% or latency_p95 > 500ms"
 
 
 def test_without_a_description_value_and_limit_are_told(tmp_path: Path) -> None:
-    policy = good(tmp_path, when="latency_p95 > 2s")
-    assert wording.description(policy, policy.alerts[0]) == (
-        "{service} in {environment}: p95 latency: {value}; limit: {threshold}."
-    )
-    assert wording.threshold(policy, policy.alerts[0]) == "> 2s (5% of requests)"
+    (alert,) = resolve(good(tmp_path, when="latency_p95 > 2s")).alerts
+    assert wording.description(alert) == ("{service} in {environment}: p95 latency: {value}; limit: {threshold}.")
+    assert wording.threshold(alert) == "> 2s (5% of requests)"
