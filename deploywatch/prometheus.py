@@ -1,7 +1,8 @@
-"""A thin client of Prometheus's HTTP API: instant queries, alerts, rules."""
+"""A thin client of Prometheus's HTTP API: queries, what they cost, labels, types, alerts, targets."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +21,38 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """One series of a range query's answer; each sample is a Unix time in seconds and a value."""
+
+    labels: dict[str, str]
+    samples: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one evaluation of an expression took: seconds of the engine, and samples that it read.
+
+    `samples` is None where the server does not say, as before Prometheus 2.35.
+    """
+
+    seconds: float
+    samples: int | None
+
+
+_LONG = 4000
+"""An expression of more characters is posted: a URL may be cut or refused on its way."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prometheus:
     """Asks one server; every method raises UnreachableError when it gives no good answer."""
 
     url: str
     session: aiohttp.ClientSession
 
-    async def query(self, expression: str) -> list[Series]:
-        """Evaluate an expression now; a vector, or a scalar as one series without labels."""
-        data = await self._get("/api/v1/query", {"query": expression})
+    async def query(self, expression: str, *, at: float | None = None) -> list[Series]:
+        """Evaluate an expression now, or at a Unix time; a vector, or a scalar as one series without labels."""
+        data = await self._get("/api/v1/query", {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"}))
         kind = data["resultType"]
         if kind == "scalar":
             return [Series({}, float(data["result"][1]))]
@@ -36,6 +60,34 @@ class Prometheus:
             kind_given = "histograms" if kind == "vector" else f"a {kind}"
             raise UnreachableError(f"{self._name} gave {kind_given} and not numbers for the query {expression!r}")
         return [Series(item["metric"], float(item["value"][1])) for item in data["result"]]
+
+    async def query_range(self, expression: str, *, start: float, end: float, step: float) -> list[Line]:
+        """Evaluate an expression at each `step` seconds from `start` to `end`, both Unix times."""
+        times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        data = await self._get("/api/v1/query_range", {"query": expression, **times})
+        return [
+            Line(item["metric"], tuple((float(at), float(value)) for at, value in item.get("values", ())))
+            for item in data["result"]
+        ]
+
+    async def cost(self, expression: str) -> Cost:
+        """Evaluate an expression now, for what that takes; by the server's own clock where it tells."""
+        begun = time.monotonic()
+        data = await self._get("/api/v1/query", {"query": expression, "stats": "all"})
+        took, stats = time.monotonic() - begun, data.get("stats") or {}
+        seconds = stats.get("timings", {}).get("execTotalTime", took)
+        return Cost(float(seconds), stats.get("samples", {}).get("totalQueryableSamples"))
+
+    async def label_values(self, label: str, *, of: str = "", start: float | None = None) -> list[str]:
+        """The values of a label, sorted; of the series that the selector `of` matches, and seen since `start`."""
+        about = ({"match[]": of} if of else {}) | ({} if start is None else {"start": f"{start:.3f}"})
+        values: list[str] = await self._get(f"/api/v1/label/{label}/values", about)
+        return sorted(values)
+
+    async def metadata(self, metric: str = "") -> dict[str, set[str]]:
+        """The types that targets declare for each metric, or for one: counter, gauge, histogram, summary …"""
+        found = await self._get("/api/v1/metadata", {"metric": metric} if metric else {})
+        return {name: {str(one.get("type", "unknown")) for one in entries} for name, entries in found.items()}
 
     async def alerts(self) -> list[dict[str, Any]]:
         """The pending and firing alerts, as the API gives them."""
@@ -52,8 +104,10 @@ class Prometheus:
         return f"Prometheus at {redact_url(self.url)}"
 
     async def _get(self, path: str, parameters: dict[str, str]) -> Any:
+        method, where = ("POST", "data") if len(parameters.get("query", "")) > _LONG else ("GET", "params")
+        given: dict[str, Any] = {where: parameters}
         try:
-            async with self.session.get(f"{self.url.rstrip('/')}{path}", params=parameters) as response:
+            async with self.session.request(method, f"{self.url.rstrip('/')}{path}", **given) as response:
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             # An invalid URL repeats itself in its error, with its credentials.

@@ -11,16 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deploywatch.editor_schema import DIALECT, Schema, finished
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.probes import KINDS
 from deploywatch.exporter.settings.modules import TARGET_KEYS
 
 PATH = Path(__file__).parent / "schema.json"
 
-Schema = dict[str, Any]
-
-_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{[A-Za-z_]"}
-_NOT_TEXT = {"integer", "number", "boolean"}
 _FILE: Schema = {
     "type": "string",
     "minLength": 1,
@@ -37,9 +34,9 @@ def schema() -> Schema:
     for schema_ in _objects(made):
         _offer_files(schema_)
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
         "title": "Configuration of deploywatch exporter",
-        **_finished({key: value for key, value in made.items() if key != "title"}),
+        **finished({key: value for key, value in made.items() if key != "title"}),
     }
 
 
@@ -108,24 +105,6 @@ def _offer_files(part: Schema) -> None:
 
 def _is_secret(value: Schema) -> bool:
     return value.get("format") == "password" or any(_is_secret(option) for option in value.get("anyOf", ()))
-
-
-def _finished(value: Any) -> Any:
-    """Without what only pydantic knows; and what is not text may be a variable."""
-    if isinstance(value, list):
-        return [_finished(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    noise = {"writeOnly", "discriminator"} | ({"format"} if value.get("format") == "password" else set())
-    if not isinstance(value.get("default", ""), (str, int, float, bool)) or str(value.get("default")).startswith("PT"):
-        noise.add("default")
-    if isinstance(value.get("title"), str) and "properties" not in value:
-        noise.add("title")
-    out = {key: _finished(item) for key, item in value.items() if key not in noise}
-    if (isinstance(out.get("type"), str) and out["type"] in _NOT_TEXT) or isinstance(out.get("enum"), list):
-        kept = {key: out.pop(key) for key in ("default", "description") if key in out}
-        return {"anyOf": [out, _VARIABLE], **kept}
-    return out
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 The rooms, from the top; each needs only some of those below it:
 
-    commands            to build, or only to check
+    commands            to build, check, test and compare
+    policy_schema       the form of a policy, for editors
+    difference          what changes for people from one policy to another
     loading, checks     a policy read, and every fault in it pointed at
     build               from policies to files for Prometheus and Alertmanager
     outputs             one module a kind of file or of test

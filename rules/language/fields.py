@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
 
 from deploywatch.config import nearest
 from deploywatch.conventions import SEVERITIES
@@ -20,15 +22,26 @@ LONGEST_NAME = 27
 """A dashboard's uid is `deploywatch-` and the policy's name, and Grafana takes 40 characters."""
 
 
-def matching(pattern: str, what: str) -> AfterValidator:
-    """Refuses a text that does not match all of the pattern."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Refuses a text that does not match all of the pattern, as no name for `what`; editors are told the pattern."""
 
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r} is no name for {what}")
+    pattern: str
+    what: str
+
+    def check(self, value: str) -> str:
+        """The value; ValueError where it does not match."""
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(f"{value!r} is no name for {self.what}")
         return value
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The check, after the text has been read."""
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The pattern; a variable may stand in the name's place."""
+        return {"type": "string", "pattern": rf"^({self.pattern})$|\$\{{[A-Za-z_]"}
 
 
 def _one_of(known: tuple[str, ...], what: str) -> AfterValidator:
@@ -61,20 +74,21 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _enumerated(known: tuple[str, ...]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(known)})
+
+
 Wait = Annotated[Duration, AfterValidator(_whole_milliseconds)]
 Period = Annotated[Wait, AfterValidator(_positive)]
 Url = Annotated[str, AfterValidator(_http_url)]
+_POLICY_NAME = rf"[a-z][a-z0-9-]{{0,{LONGEST_NAME - 1}}}"
 PolicyName = Annotated[
-    str,
-    matching(
-        rf"[a-z][a-z0-9-]{{0,{LONGEST_NAME - 1}}}",
-        f"a policy; use lower-case letters, digits and -, at most {LONGEST_NAME}",
-    ),
+    str, Named(_POLICY_NAME, f"a policy; use lower-case letters, digits and -, at most {LONGEST_NAME}")
 ]
-AlertName = Annotated[str, matching(r"[A-Z][A-Za-z0-9]*", "an alert; write it like HighErrorRate")]
-SignalName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "a signal; write it like leads_per_hour")]
-StageName = Annotated[str, matching(r"[a-z][a-z0-9-]*", "a stage; write it like canary-10")]
-IncidentType = Annotated[str, matching(r"[a-z][a-z0-9_]*", "an incident type; write it like deployment_failure")]
-Channel = Annotated[str, matching(r"[a-z][a-z0-9_-]*", "a channel; write it like slack or slack-critical")]
-Severity = Annotated[str, _one_of(SEVERITIES, "severity")]
-Action = Annotated[str, _one_of(ACTIONS, "action")]
+AlertName = Annotated[str, Named(r"[A-Z][A-Za-z0-9]*", "an alert; write it like HighErrorRate")]
+SignalName = Annotated[str, Named(r"[a-z][a-z0-9_]*", "a signal; write it like leads_per_hour")]
+StageName = Annotated[str, Named(r"[a-z][a-z0-9-]*", "a stage; write it like canary-10")]
+IncidentType = Annotated[str, Named(r"[a-z][a-z0-9_]*", "an incident type; write it like deployment_failure")]
+Channel = Annotated[str, Named(r"[a-z][a-z0-9_-]*", "a channel; write it like slack or slack-critical")]
+Severity = Annotated[str, _one_of(SEVERITIES, "severity"), _enumerated(SEVERITIES)]
+Action = Annotated[str, _one_of(ACTIONS, "action"), _enumerated(ACTIONS)]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _FORMS = "write one value, a list of values, or {pattern: api-.*, such_as: api-eu}"
 
@@ -54,5 +54,20 @@ def _escaped(text: str) -> str:
     return re.sub(r"([.+*?()|\[\]{}^$\\])", r"\\\1", text)
 
 
-SelectorField = Annotated[Selector, BeforeValidator(read_selector), PlainSerializer(lambda s: s.pattern)]
+_SCHEMA = {
+    "anyOf": [
+        {"type": ["string", "integer"], "minLength": 1},
+        {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        {
+            "type": "object",
+            "properties": {"pattern": {"type": "string"}, "such_as": {"type": "string"}},
+            "required": ["pattern", "such_as"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+SelectorField = Annotated[
+    Selector, BeforeValidator(read_selector), PlainSerializer(lambda s: s.pattern), WithJsonSchema(_SCHEMA)
+]
 """A config field that holds a selector."""

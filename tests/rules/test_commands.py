@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -73,3 +74,50 @@ def test_an_output_that_cannot_be_written_is_said_plainly(tmp_path: Path, capsys
     code, _, err = _run(capsys, "build", POLICIES / "demo.yml", "--out", tmp_path)
     assert code == 2
     assert "cannot write" in err
+
+
+def test_diff_says_what_changes_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = tmp_path / "old.yml", tmp_path / "new.yml"
+    old.write_text(GOOD)
+    new.write_text(GOOD.replace("error_ratio > 1%", "error_ratio > 2%"))
+    said = "Sample pages at 2% instead of 1% (error_ratio, later)\n"
+    assert _run(capsys, "diff", old, new) == (0, said, "")
+    assert _run(capsys, "diff", old, new, "--exit-code") == (1, said, "")
+    assert _run(capsys, "diff", old, old, "--exit-code") == (0, "nothing changes for anybody\n", "")
+    code, out, _ = _run(capsys, "diff", old, new, "--format", "json")
+    (one,) = json.loads(out)
+    assert (code, one["path"], one["now"]) == (0, "alerts.Sample.when", "error_ratio > 2%")
+
+
+def test_test_tries_what_is_built_with_prometheus_own_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(GOOD)
+    code, out, _ = _run(capsys, "test", path)
+    assert code == 0, out
+    assert re.search(r"^tests/mine.boundaries.yml, \d+ tests: good$", out, re.MULTILINE)
+    assert "alertmanager.yml: good" in out
+
+
+def test_test_shows_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yml"
+    wrong = (
+        "signals:\n  wrong:\n    about: Says what it does not give.\n    unit: count\n"
+        "    query: sum by (service, environment) (x)\n"
+        "    examples: [{name: one, series: {'x{service=\"sample\",environment=\"sample\"}': 1xN}, gives: '2'}]\n"
+    )
+    path.write_text(GOOD.replace("interval: 30s\n", f"{wrong}interval: 30s\nobserve: [wrong]\n"))
+    code, out, _ = _run(capsys, "test", path)
+    assert code == 1
+    assert "tests/mine.signals.yml" in out
+    assert "FAILED" in out
+
+
+def test_without_the_tools_test_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(GOOD)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = _run(capsys, "test", path)
+    assert code == 2
+    assert "promtool is not on the PATH" in err

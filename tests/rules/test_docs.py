@@ -24,6 +24,7 @@ def test_the_page_can_be_followed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("checkout.yml").write_text(POLICY)
+    Path("old.yml").write_text(POLICY.replace("error_ratio > 1%", "error_ratio > 2%"))
     Path("mistaken.yml").write_text(POLICY.replace("latency_p95 > 500ms", "latency_p95 > 500"))
     followed = 0
     for session in SESSIONS:

@@ -1,4 +1,4 @@
-"""`deploywatch rules`: build from policies, or only check them."""
+"""`deploywatch rules`: build from policies, check, test and compare them; one module a command beyond the first two."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules.build import Stage, write
 from deploywatch.rules.build import build as build_files
+from deploywatch.rules.commands.diff import diff
+from deploywatch.rules.commands.test import test
 from deploywatch.rules.loading import load_all
 from deploywatch.rules.outputs import prometheus_rule
 from deploywatch.rules.policy import Policy
@@ -67,6 +69,10 @@ def check(policies: tuple[Path, ...]) -> None:
     """Say all that is wrong with the policies, with file:line:column; exit 2 if anything is."""
     for path, policy in zip(policies, load_all(policies), strict=True):
         say(f"{path}: policy {policy.policy}, {len(policy.alerts)} alerts: good")
+
+
+for command in (diff, test):
+    rules.add_command(command)
 
 
 def _instead(policy: Policy, **sections: dict[str, str | None]) -> Policy:

@@ -1,0 +1,69 @@
+"""`deploywatch rules test`: what policies build to, tried by Prometheus's and Alertmanager's own tools."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from deploywatch.errors import DeploywatchError
+from deploywatch.rules.build import Files, write
+from deploywatch.rules.build import build as build_files
+from deploywatch.rules.loading import load_all
+from deploywatch.terminal import say
+
+POLICY = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One run of a tool: what it tries, in words, and its command line."""
+
+    about: str
+    command: Sequence[str]
+
+
+@click.command()
+@click.argument("policies", type=POLICY, nargs=-1, required=True, metavar="POLICY...")
+def test(policies: tuple[Path, ...]) -> None:
+    """Build the policies into a folder that goes away, and have promtool and amtool try all that was built.
+
+    Exit 1 when a test fails. Both tools must be on the PATH: they come with Prometheus and Alertmanager.
+    """
+    tools = {name: _tool(name) for name in ("promtool", "amtool")}
+    loaded = load_all(policies)
+    files = build_files(loaded)
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        write(files, Path(folder))
+        for step in _steps(tools, files):
+            done = subprocess.run(step.command, cwd=folder, capture_output=True, text=True, check=False)
+            failed |= done.returncode != 0
+            say(f"{step.about}: {'failed' if done.returncode else 'good'}")
+            if done.returncode:
+                say(done.stdout + done.stderr)
+    if failed:
+        raise SystemExit(1)
+
+
+def _steps(tools: dict[str, str], files: Files) -> Iterator[Step]:
+    rules = sorted(name for name in files if name.startswith("rules/"))
+    tests = sorted(name for name in files if name.startswith("tests/"))
+    yield Step(
+        f"{len(rules)} files of rules", [tools["promtool"], "check", "rules", "--lint=all", "--lint-fatal", *rules]
+    )
+    for name in tests:
+        yield Step(f"{name}, {files[name].count('- name: ')} tests", [tools["promtool"], "test", "rules", name])
+    yield Step("alertmanager.yml", [tools["amtool"], "check-config", "alertmanager.yml"])
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise DeploywatchError(f"{name} is not on the PATH; install it, it comes with Prometheus or Alertmanager")
+    return found
