@@ -19,15 +19,16 @@ def uid(policy: ResolvedPolicy) -> str:
 
 def dashboard(policy: ResolvedPolicy) -> Dashboard:
     """The dashboard for those who own the product."""
-    found = signals.business(policy)
+    used = signals.business(policy)
+    numbers = (_number(policy, signal) for signal in used)
     return Dashboard(
         uid=uid(policy),
         title=f"{policy.given.policy} / business",
         about=f"{policy.given.about} What its users do, now and at the same time before.",
         rows=(
-            Row("Now", (*health_panels.panels(policy, health_panels.IMPACT), *(_number(policy, one) for one in found))),
-            Row("Over time", tuple(_over_time(policy, one) for one in found)),
-            Row("Compared", tuple(signals.panel(policy, one) for one in signals.business_compared(policy))),
+            Row("Now", (*health_panels.panels(policy, health_panels.IMPACT), *numbers)),
+            Row("Over time", tuple(_over_time(policy, signal) for signal in used)),
+            Row("Compared", tuple(signals.panel(policy, signal) for signal in signals.business_compared(policy))),
         ),
         places=places(policy),
         more_variables=(spans("earlier", "Compare with", ("1w", "1d", *windows(policy, 12, 1))),),

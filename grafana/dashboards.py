@@ -11,13 +11,13 @@ from deploywatch.rules.resolved import ResolvedPolicy
 
 def of_policy(policy: ResolvedPolicy) -> dict[str, Dashboard]:
     """A policy's dashboards, by the name of their file."""
-    found = {
+    dashboards = {
         policy.given.policy: service.dashboard(policy),
         f"{policy.given.policy}.deployment": deployment.dashboard(policy),
     }
     if signals.business(policy):
-        found[f"{policy.given.policy}.business"] = business.dashboard(policy)
-    return found
+        dashboards[f"{policy.given.policy}.business"] = business.dashboard(policy)
+    return dashboards
 
 
 def shared() -> dict[str, Dashboard]:

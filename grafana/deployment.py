@@ -39,9 +39,9 @@ def dashboard(policy: ResolvedPolicy) -> Dashboard:
             Row("The deployment", _verdict(policy)),
             Row(
                 "Before and since",
-                tuple(one for signal in signals.measured(policy) for one in _compared(policy, signal)),
+                tuple(panel for signal in signals.measured(policy) for panel in _compared(policy, signal)),
             ),
-            Row("As the policy compares", tuple(signals.panel(policy, one) for one in signals.compared(policy))),
+            Row("As the policy compares", tuple(signals.panel(policy, signal) for signal in signals.compared(policy))),
             Row("All deployments", health_panels.panels(policy, health_panels.DELIVERY) or _dora()),
         ),
         places=places(policy),

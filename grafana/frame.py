@@ -75,7 +75,7 @@ def choice(name: str, label: str, query: str, *, regex: str = "", sort: int = 1)
 
 def spans(name: str, label: str, values: Sequence[str]) -> dict[str, Any]:
     """A variable of one duration out of these; the first is chosen at the beginning."""
-    options = [{"text": one, "value": one, "selected": one == values[0]} for one in values]
+    options = [{"text": value, "value": value, "selected": value == values[0]} for value in values]
     return {
         "type": "custom",
         "name": name,

@@ -67,16 +67,16 @@ def panels(policy: ResolvedPolicy, judged: Mapping[str, Judged]) -> tuple[Panel,
 
 def _panels(policy: ResolvedPolicy, judged: Mapping[str, Judged]) -> Iterator[Panel]:
     records = {record.name: record.about for record in policy.records}
-    for ending, one in judged.items():
+    for ending, view in judged.items():
         pattern = rf"{promql.level()}\w*:{ending.replace('*', '[0-9a-z]+')}"
         for name, about in records.items():
             if re.fullmatch(pattern, name):
-                query = Query(promql.recorded(policy.given, name, SHOWN), legend((*_WHERE, *one.labels)))
-                yield Panel(one.title, _sentence(one, about), (query,), one.look, one.width, one.height)
+                query = Query(promql.recorded(policy.given, name, SHOWN), legend((*_WHERE, *view.labels)))
+                yield Panel(view.title, _sentence(view, about), (query,), view.look, view.width, view.height)
 
 
-def _sentence(one: Judged, about: str) -> str:
+def _sentence(view: Judged, about: str) -> str:
     """The rule's own words; of a rule that is there once for each of several labels, none holds for all."""
-    if one.labels:
-        return f"{one.title}, by {', '.join(one.labels)}, as the policy's rules record it."
+    if view.labels:
+        return f"{view.title}, by {', '.join(view.labels)}, as the policy's rules record it."
     return f"{about[:1].upper()}{about[1:]}."

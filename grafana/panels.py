@@ -73,7 +73,7 @@ def _lines(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
     """As many panels beside each other as fit."""
     line: list[Panel] = []
     for panel in panels:
-        if sum(one.width for one in line) + panel.width > _WIDEST:
+        if sum(placed.width for placed in line) + panel.width > _WIDEST:
             yield line
             line = []
         line.append(panel)

@@ -26,9 +26,9 @@ def dashboard(policy: ResolvedPolicy) -> Dashboard:
         rows=(
             Row("Now", _now(policy)),
             Row("Health", health_panels.panels(policy, {**health_panels.HEALTH, **health_panels.IMPACT})),
-            Row("Signals", tuple(signals.panel(policy, one) for one in used if not signals.is_state(one))),
-            Row("States", tuple(signals.panel(policy, one) for one in used if signals.is_state(one))),
-            Row("Compared", tuple(signals.panel(policy, one) for one in signals.compared(policy))),
+            Row("Signals", tuple(signals.panel(policy, signal) for signal in used if not signals.is_state(signal))),
+            Row("States", tuple(signals.panel(policy, signal) for signal in used if signals.is_state(signal))),
+            Row("Compared", tuple(signals.panel(policy, signal) for signal in signals.compared(policy))),
         ),
         places=places(policy),
         span=span(policy),
@@ -38,7 +38,7 @@ def dashboard(policy: ResolvedPolicy) -> Dashboard:
 
 def places(policy: ResolvedPolicy) -> str:
     """What the policy has recorded of anything."""
-    records = "|".join(dict.fromkeys(one.value(policy.given) for one in signals.measured(policy)))
+    records = "|".join(dict.fromkeys(signal.value(policy.given) for signal in signals.measured(policy)))
     return f'{{__name__=~"{records}",{AlertLabel.POLICY}="{policy.given.policy}"}}'
 
 

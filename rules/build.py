@@ -37,8 +37,8 @@ def test_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
     recorded, alerts = f"../{_recording(policy)}", f"../{_alerts(policy)}"
     boundaries = boundary_tests.tests(policy, alerts)
     yield f"tests/{policy.given.policy}.boundaries.yml", yaml(boundaries, header=_header(policy))
-    for name, found in signal_tests.tests(policy, [recorded, alerts]):
-        yield f"tests/{policy.given.policy}.{name}.yml", yaml(found, header=_header(policy))
+    for name, tests in signal_tests.tests(policy, [recorded, alerts]):
+        yield f"tests/{policy.given.policy}.{name}.yml", yaml(tests, header=_header(policy))
 
 
 def runbook_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:

@@ -61,14 +61,14 @@ class Series(Settings):
 
     def find(self, kind: type[M]) -> M | None:
         """The series of exactly this kind, where the policy has them."""
-        return next((one for _, one in self if type(one) is kind), None)
+        return next((series for _, series in self if type(series) is kind), None)
 
     def of(self, kind: type[M]) -> M:
         """The series of this kind; DeploywatchError where the policy lacks them, which loading it reports."""
-        found = self.find(kind)
-        if found is None:
+        series = self.find(kind)
+        if series is None:
             raise DeploywatchError(f"the policy does not say which series are its {self.key(kind)}")
-        return found
+        return series
 
     @classmethod
     def key(cls, kind: type[Measured]) -> str:

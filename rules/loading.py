@@ -35,17 +35,17 @@ def load_all(paths: Sequence[Path], *, variables: Mapping[str, str] | None = Non
 
 def load(path: Path, *, variables: Mapping[str, str] | None = None) -> Policy:
     """Read one file, with `${VAR}` from `variables` (the environment, when not given)."""
-    found = config.read_file(path, os.environ if variables is None else variables)
+    document = config.read_file(path, os.environ if variables is None else variables)
     policy: Policy | None = None
     try:
-        policy = config.build(found, Policy, base=path.parent)
+        policy = config.build(document, Policy, base=path.parent)
     except ConfigError:
-        if found.data is None:
+        if document.data is None:
             raise
-    draft = checks.draft(found.data)
+    draft = checks.draft(document.data)
     for check in checks.CHECKS:
         for fault in check(draft):
-            found.report(fault.path, fault.message, offset=fault.offset)
-    if found.problems or policy is None:
-        raise ConfigError(found.problems)
+            document.report(fault.path, fault.message, offset=fault.offset)
+    if document.problems or policy is None:
+        raise ConfigError(document.problems)
     return policy

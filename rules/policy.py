@@ -96,10 +96,10 @@ class CustomSignal(Settings):
     @field_validator("unit", mode="before")
     @classmethod
     def _unit(cls, value: object) -> Unit:
-        for one in Unit:
-            if value in {one.value, one.name.lower()}:
-                return one
-        raise ValueError(f"{value!r} is no unit; write one of {', '.join(one.name.lower() for one in Unit)}")
+        for unit in Unit:
+            if value in {unit.value, unit.name.lower()}:
+                return unit
+        raise ValueError(f"{value!r} is no unit; write one of {', '.join(unit.name.lower() for unit in Unit)}")
 
     @field_validator("query")
     @classmethod

@@ -31,7 +31,7 @@ def resolve(policy: Policy) -> ResolvedPolicy:
     """Resolve a policy that has been loaded, and so has no faults."""
     alerts = tuple(_alert(policy, alert) for alert in policy.alerts)
     judged = None if policy.health is None else _health(policy, policy.health)
-    terms = [one for alert in alerts for one in alert.terms] + ([] if judged is None else list(judged.terms))
+    terms = [term for alert in alerts for term in alert.terms] + ([] if judged is None else list(judged.terms))
     signals = _signals(policy, terms)
     return ResolvedPolicy(policy, alerts, judged, signals, _records(policy, alerts, judged, signals))
 
@@ -40,8 +40,9 @@ def _alert(policy: Policy, alert: Alert) -> ResolvedAlert:
     condition = parse(alert.when)
     limits = thresholds.limits(policy, alert, condition)
     parts = tuple(comparisons(condition))
-    joined = {one: term(policy, one) for one in dict.fromkeys((*parts, *(limit.comparison for limit in limits)))}
-    terms = tuple(joined[limit.comparison] for limit in limits) or tuple(joined[one] for one in parts)
+    compared = dict.fromkeys((*parts, *(limit.comparison for limit in limits)))
+    joined = {comparison: term(policy, comparison) for comparison in compared}
+    terms = tuple(joined[limit.comparison] for limit in limits) or tuple(joined[comparison] for comparison in parts)
     threshold = thresholds.record(policy, alert, limits) if limits else None
     return ResolvedAlert(
         given=alert,
@@ -58,14 +59,14 @@ def _alert(policy: Policy, alert: Alert) -> ResolvedAlert:
 
 def _stepping(policy: Policy, terms: Sequence[Term], limit: str) -> str:
     """When an alert fires whose limits step, in PromQL: `limit` is its threshold series."""
-    same = len({one.reading.record for one in terms}) == 1
-    if same and all(one.reading.threshold == one.comparison.quantity.value for one in terms):
+    same = len({term.reading.record for term in terms}) == 1
+    if same and all(term.reading.threshold == term.comparison.quantity.value for term in terms):
         (record, operator) = (terms[0].reading.record, terms[0].comparison.operator)
         return f"{promql.recorded(policy, record)}\n{operator} {ON} group_left ()\n{limit}"
     # What is read may be another series for each limit, the share of requests above it; the threshold says which.
     return "\nor\n".join(
-        f"({one.expression(policy)}\nand {ON}\n{limit} == {promql.constant(one.comparison.quantity.value)})"
-        for one in terms
+        f"({term.expression(policy)}\nand {ON}\n{limit} == {promql.constant(term.comparison.quantity.value)})"
+        for term in terms
     )
 
 
@@ -96,9 +97,9 @@ def _signals(policy: Policy, terms: Sequence[Term]) -> dict[str, UsedSignal]:
         signal = conditions.signal(policy, operand(text))
         used.setdefault(signal.name, signal)
         bounds.setdefault(signal.name, set())
-    for one in terms:
-        used.setdefault(one.signal.name, one.signal)
-        bounds.setdefault(one.signal.name, set()).add(one.comparison.quantity.value)
+    for limit in terms:
+        used.setdefault(limit.signal.name, limit.signal)
+        bounds.setdefault(limit.signal.name, set()).add(limit.comparison.quantity.value)
     functions = [name for name, signal in used.items() if isinstance(signal, Derived)]
     plain = [name for name in known(policy.signals) if name in used]
     return {name: UsedSignal(used[name], tuple(sorted(bounds[name]))) for name in (*plain, *functions)}

@@ -107,7 +107,7 @@ class Durations(Measured):
     @property
     def bounds(self) -> tuple[Decimal, ...]:
         """The finite bucket bounds in seconds, ascending."""
-        return tuple(Decimal(one // timedelta(microseconds=1)) / 1_000_000 for one in self.buckets)
+        return tuple(Decimal(bucket // timedelta(microseconds=1)) / 1_000_000 for bucket in self.buckets)
 
     @property
     def per_second(self) -> int:

@@ -77,18 +77,18 @@ def draft(data: Any) -> Draft:
     )
 
 
-def conditions(found: Draft) -> Iterator[tuple[Path, str]]:
+def conditions(draft: Draft) -> Iterator[tuple[Path, str]]:
     """Every text that is a condition, where it stands."""
-    for position, alert in enumerate(found.alerts):
+    for position, alert in enumerate(draft.alerts):
         if isinstance(alert.get("when"), str):
             yield ("alerts", position, "when"), alert["when"]
-    judged = _mapping(found.given.get("health"))
+    judged = _mapping(draft.given.get("health"))
     for section, keys in (("signals", ("warning", "critical")), ("anomalies", ("medium", "high"))):
         entries = judged.get(section)
-        for position, one in enumerate(entries if isinstance(entries, list) else ()):
+        for position, entry in enumerate(entries if isinstance(entries, list) else ()):
             for key in keys:
-                if isinstance(_mapping(one).get(key), str):
-                    yield ("health", section, position, key), one[key]
+                if isinstance(_mapping(entry).get(key), str):
+                    yield ("health", section, position, key), entry[key]
 
 
 def readable(text: Any) -> Condition | None:
@@ -119,10 +119,10 @@ def _model(model: type[M], value: Any) -> M | None:
 
 
 def _series(given: Mapping[str, Any]) -> Series:
-    found = Series()
+    series = Series()
     for key in Series.model_fields.keys() & given.keys():
         try:
-            found = Series.model_validate({**dict(found), key: given[key]})
+            series = Series.model_validate({**dict(series), key: given[key]})
         except ValidationError:
             continue
-    return found
+    return series

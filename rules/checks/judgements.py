@@ -12,10 +12,10 @@ from deploywatch.rules.checks.limits import comparison_fault
 from deploywatch.rules.language.expression import Comparison, ExpressionError
 
 
-def limits_are_of_one_signal(found: Draft) -> Iterator[Fault]:
+def limits_are_of_one_signal(draft: Draft) -> Iterator[Fault]:
     """A status and an anomaly are each about one signal, compared one way."""
     pairs: dict[Path, list[Comparison]] = {}
-    for path, text in conditions(found):
+    for path, text in conditions(draft):
         condition = readable(text)
         if path[0] != "health" or condition is None:
             continue
@@ -24,41 +24,41 @@ def limits_are_of_one_signal(found: Draft) -> Iterator[Fault]:
             continue
         pairs.setdefault(path[:-1], []).append(condition)
     for path, both in pairs.items():
-        if len({(one.signal, one.operator) for one in both}) > 1:
-            said = " and ".join(f"{one.signal} {one.operator}" for one in both)
-            yield Fault(path, f"must compare one signal one way, not {said}")
+        if len({(comparison.signal, comparison.operator) for comparison in both}) > 1:
+            forms = " and ".join(f"{comparison.signal} {comparison.operator}" for comparison in both)
+            yield Fault(path, f"must compare one signal one way, not {forms}")
     named = Counter(both[0].signal for path, both in pairs.items() if path[1] == "signals")
     for path, both in pairs.items():
         if path[1] == "signals" and named[both[0].signal] > 1:
             yield Fault(path, f"{both[0].signal} has a status twice; keep one")
 
 
-def kinds_have_weights(found: Draft) -> Iterator[Fault]:
+def kinds_have_weights(draft: Draft) -> Iterator[Fault]:
     """A signal's status counts with the weight of its kind."""
-    if found.health is None:
+    if draft.health is None:
         return
-    for position, status in enumerate(found.health.signals):
-        if status.kind not in found.health.weights:
-            message = f"{status.kind!r} has no weight{nearest(status.kind, found.health.weights)}"
+    for position, status in enumerate(draft.health.signals):
+        if status.kind not in draft.health.weights:
+            message = f"{status.kind!r} has no weight{nearest(status.kind, draft.health.weights)}"
             yield Fault(("health", "signals", position, "kind"), message)
 
 
-def impact_is_measured(found: Draft) -> Iterator[Fault]:
+def impact_is_measured(draft: Draft) -> Iterator[Fault]:
     """Points are given for signals, in their units."""
-    impact = found.health.impact if found.health is not None else None
-    for position, one in enumerate(impact.measured if impact is not None else ()):
+    impact = draft.health.impact if draft.health is not None else None
+    for position, points in enumerate(impact.measured if impact is not None else ()):
         path: Path = ("health", "impact", "measured", position)
         try:
-            fault = comparison_fault(found, one.comparison)
+            fault = comparison_fault(draft, points.comparison)
         except ExpressionError as error:
             yield Fault((*path, "of"), str(error), error.offset)
             continue
         if fault is not None:
             yield Fault((*path, "of"), fault[0])
-        elif not one.per.value:
+        elif not points.per.value:
             yield Fault((*path, "per"), "must be more than nothing")
-    if impact is not None and found.health is not None:
-        yield from _estimates(found.health.weights, impact.estimated.kind, impact.estimated.critical)
+    if impact is not None and draft.health is not None:
+        yield from _estimates(draft.health.weights, impact.estimated.kind, impact.estimated.critical)
 
 
 def _estimates(weights: Mapping[str, object], kind: str, critical: Mapping[str, object]) -> Iterator[Fault]:

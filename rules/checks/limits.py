@@ -13,73 +13,73 @@ from deploywatch.rules.language.expression import Comparison, ExpressionError, c
 from deploywatch.rules.signals.signal import Signal
 
 
-def conditions_mean_something(found: Draft) -> Iterator[Fault]:
+def conditions_mean_something(draft: Draft) -> Iterator[Fault]:
     """Every condition of the policy."""
-    for path, text in conditions(found):
+    for path, text in conditions(draft):
         try:
             condition = parse(text)
         except ExpressionError as error:
             yield Fault(path, str(error), error.offset)
             continue
         for comparison in comparisons(condition):
-            fault = comparison_fault(found, comparison)
+            fault = comparison_fault(draft, comparison)
             if fault is not None:
                 yield Fault(path, *fault)
 
 
-def observed_signals_are_known(found: Draft) -> Iterator[Fault]:
+def observed_signals_are_known(draft: Draft) -> Iterator[Fault]:
     """Signals that are recorded without a limit."""
-    observed = found.given.get("observe")
+    observed = draft.given.get("observe")
     for position, text in enumerate(observed if isinstance(observed, list) else ()):
         if not isinstance(text, str):
             continue
         try:
-            fault = _operand_fault(found, operand(text))
+            fault = _operand_fault(draft, operand(text))
         except ExpressionError as error:
             fault = str(error), error.offset
         if fault is not None:
             yield Fault(("observe", position), *fault)
 
 
-def comparison_fault(found: Draft, comparison: Comparison) -> tuple[str, int] | None:
+def comparison_fault(draft: Draft, comparison: Comparison) -> tuple[str, int] | None:
     """What is wrong with a comparison, and at which character; None when nothing is."""
-    fault = _operand_fault(found, comparison)
-    if fault is not None or _is_unreadable(found, comparison):
+    fault = _operand_fault(draft, comparison)
+    if fault is not None or _is_unreadable(draft, comparison):
         return fault
-    signal = resolve(found.signals, comparison)
-    if any(found.series.find(kind) is None for kind in signal.needs):
+    signal = resolve(draft.signals, comparison)
+    if any(draft.series.find(kind) is None for kind in signal.needs):
         return None  # declared, but not readable, which its own fault says
     message = (
         _unit(signal, comparison)
         or _limit(signal, comparison)
-        or signal.refuse(found.series, comparison.quantity.value)
+        or signal.refuse(draft.series, comparison.quantity.value)
     )
     return (message, comparison.quantity_offset) if message else None
 
 
-def _operand_fault(found: Draft, comparison: Comparison) -> tuple[str, int] | None:
+def _operand_fault(draft: Draft, comparison: Comparison) -> tuple[str, int] | None:
     """What is wrong with what a comparison is about."""
-    if _is_unreadable(found, comparison):
+    if _is_unreadable(draft, comparison):
         return None
     try:
-        signal = resolve(found.signals, comparison)
+        signal = resolve(draft.signals, comparison)
     except ExpressionError as error:
         return str(error), error.offset
-    for key in (found.series.key(kind) for kind in signal.needs if found.series.find(kind) is None):
+    for key in (draft.series.key(kind) for kind in signal.needs if draft.series.find(kind) is None):
         missing = f"{signal.name} needs series.{key}; add it"
-        return None if key in found.declared else (missing, comparison.signal_offset)
-    if comparison.function == "burn_rate" and not found.has_objective:
+        return None if key in draft.declared else (missing, comparison.signal_offset)
+    if comparison.function == "burn_rate" and not draft.has_objective:
         return "burn_rate needs the policy's objective; add one, such as `objective: 99.9%`", comparison.signal_offset
     return None
 
 
-def _is_unreadable(found: Draft, comparison: Comparison) -> bool:
+def _is_unreadable(draft: Draft, comparison: Comparison) -> bool:
     """Whether it names a signal of the policy's own that could not be read, which its own faults say."""
-    return any(name in found.custom and name not in found.signals for name in _named(comparison))
+    return any(name in draft.custom and name not in draft.signals for name in _named(comparison))
 
 
 def _named(comparison: Comparison) -> list[str]:
-    return [one.text for one in comparison.arguments] or [comparison.signal]
+    return [argument.text for argument in comparison.arguments] or [comparison.signal]
 
 
 def _unit(signal: Signal, comparison: Comparison) -> str | None:
@@ -87,8 +87,8 @@ def _unit(signal: Signal, comparison: Comparison) -> str | None:
     if given is wanted:
         return None
     suggestions = _suggestions(comparison.quantity.value, comparison.written, wanted) if given is Unit.COUNT else ""
-    said = "" if given is Unit.COUNT else f", and {comparison.written} is {_MEANING[given]}"
-    return f"{signal.name} is {_MEANING[wanted]}{said}; write {suggestions or f'a limit such as {wanted.example}'}"
+    mismatch = "" if given is Unit.COUNT else f", and {comparison.written} is {_MEANING[given]}"
+    return f"{signal.name} is {_MEANING[wanted]}{mismatch}; write {suggestions or f'a limit such as {wanted.example}'}"
 
 
 _MEANING = {

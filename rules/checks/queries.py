@@ -17,12 +17,12 @@ _SELECTING = frozenset({"topk", "bottomk"})
 """Aggregations that leave the labels of what they pick."""
 
 
-def queries_tell_services_apart(found: Draft) -> Iterator[Fault]:
+def queries_tell_services_apart(draft: Draft) -> Iterator[Fault]:
     """An alert without a service reaches nobody, and a selector that a query's values cannot be held to holds none."""
-    given = found.given.get("selectors")
+    given = draft.given.get("selectors")
     selected = [name for name in given if isinstance(name, str)] if isinstance(given, dict) else []
-    for name in sorted(found.custom):
-        signal = found.signals.get(name)
+    for name in sorted(draft.custom):
+        signal = draft.signals.get(name)
         if not isinstance(signal, Custom):
             continue
         query = promql_parser.parse(signal.given.query)

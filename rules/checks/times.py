@@ -16,27 +16,27 @@ from deploywatch.rules.language.expression import Comparison
 from deploywatch.rules.signals.service.latency import LatencyQuantile
 
 
-def limits_step_in_known_windows(found: Draft) -> Iterator[Fault]:
+def limits_step_in_known_windows(draft: Draft) -> Iterator[Fault]:
     """`within` and `tighter` of every alert."""
-    for position, alert in enumerate(found.alerts):
+    for position, alert in enumerate(draft.alerts):
         path: Path = ("alerts", position)
-        steps = [one for one in _list(alert.get("tighter")) if isinstance(one, Mapping)]
+        steps = [step for step in _list(alert.get("tighter")) if isinstance(step, Mapping)]
         if "within" not in alert and not steps:
             continue
-        yield from _window(found, (*path, "within"), alert.get("within"))
+        yield from _window(draft, (*path, "within"), alert.get("within"))
         condition = readable(alert.get("when"))
         if condition is not None and not isinstance(condition, Comparison):
             key = "within" if "within" in alert else "tighter"
             yield Fault((*path, key), "takes one comparison in `when`; make an alert of each")
             continue
-        for number, one in enumerate(steps):
+        for number, step in enumerate(steps):
             here: Path = (*path, "tighter", number)
-            yield from _window(found, (*here, "within"), one.get("within"))
+            yield from _window(draft, (*here, "within"), step.get("within"))
             if condition is not None:
-                yield from _step(found, (*here, "limit"), one.get("limit"), condition)
+                yield from _step(draft, (*here, "limit"), step.get("limit"), condition)
 
 
-def _step(found: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fault]:
+def _step(draft: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fault]:
     if not isinstance(text, str):
         return
     try:
@@ -45,9 +45,9 @@ def _step(found: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fa
         yield Fault(path, str(error))
         return
     other = replace(usual, quantity=limit, written=text, quantity_offset=0)
-    if comparison_fault(found, usual) is not None:
+    if comparison_fault(draft, usual) is not None:
         return
-    fault = comparison_fault(found, other)
+    fault = comparison_fault(draft, other)
     if fault is not None:
         yield Fault(path, fault[0])
     elif limit.value == usual.quantity.value:
@@ -56,7 +56,7 @@ def _step(found: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fa
         side = "below" if usual.operator in {">", ">="} else "above"
         yield Fault(path, f"{text} is looser than the limit of `when`, {usual.written}; write one {side} it")
     else:
-        yield from _alike(found, path, usual, limit)
+        yield from _alike(draft, path, usual, limit)
 
 
 def _is_looser(usual: Comparison, limit: Quantity) -> bool:
@@ -65,19 +65,19 @@ def _is_looser(usual: Comparison, limit: Quantity) -> bool:
     return usual.operator in {"<", "<="} and limit.value < usual.quantity.value
 
 
-def _alike(found: Draft, path: Path, usual: Comparison, limit: Quantity) -> Iterator[Fault]:
+def _alike(draft: Draft, path: Path, usual: Comparison, limit: Quantity) -> Iterator[Fault]:
     """A share of slower requests and an interpolated quantile could not be told in one text."""
-    signal = resolve(found.signals, usual)
+    signal = resolve(draft.signals, usual)
     if isinstance(signal, LatencyQuantile):
-        bounds = found.series.of(signal.kind).bounds
+        bounds = draft.series.of(signal.kind).bounds
         if (limit.value in bounds) is not (usual.quantity.value in bounds):
             yield Fault(path, f"{limit} and {usual.written} must both be bounds of buckets, or neither; add a bucket")
 
 
-def _window(found: Draft, path: Path, text: Any) -> Iterator[Fault]:
+def _window(draft: Draft, path: Path, text: Any) -> Iterator[Fault]:
     if isinstance(text, str):
         try:
-            read_window(text, found.stages)
+            read_window(text, draft.stages)
         except ValueError as error:
             yield Fault(path, str(error))
 

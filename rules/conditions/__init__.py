@@ -71,21 +71,21 @@ def resolve(signals: Mapping[str, Signal], comparison: Comparison) -> Signal:
     if len(given) != function.signals + function.durations:
         message = f"{comparison.function} is written {comparison.function}{function.form}"
         raise ExpressionError(message, comparison.signal_offset)
-    parts = [_part(signals, comparison.function, function, one) for one in given[: function.signals]]
-    lengths = [_length(one) for one in given[function.signals :]]
+    parts = [_part(signals, comparison.function, function, argument) for argument in given[: function.signals]]
+    lengths = [_length(argument) for argument in given[function.signals :]]
     return function.build(comparison.signal, parts, lengths)
 
 
 def _part(signals: Mapping[str, Signal], name: str, function: Function, given: Argument) -> Signal:
-    found = _signal(signals, given)
-    if function.only and found.name not in function.only:
-        raise ExpressionError(f"{name} takes {' or '.join(function.only)}, not {found.name}", given.offset)
-    if function.unlabeled and found.labels:
-        labels = ", ".join(found.labels)
+    part = _signal(signals, given)
+    if function.only and part.name not in function.only:
+        raise ExpressionError(f"{name} takes {' or '.join(function.only)}, not {part.name}", given.offset)
+    if function.unlabeled and part.labels:
+        labels = ", ".join(part.labels)
         raise ExpressionError(
-            f"{name} takes signals with one value for a service; {found.name} has {labels}", given.offset
+            f"{name} takes signals with one value for a service; {part.name} has {labels}", given.offset
         )
-    return found
+    return part
 
 
 def _signal(signals: Mapping[str, Signal], given: Argument) -> Signal:
@@ -96,9 +96,9 @@ def _signal(signals: Mapping[str, Signal], given: Argument) -> Signal:
 
 def _length(given: Argument) -> timedelta:
     try:
-        found = parse_duration(given.text)
+        length = parse_duration(given.text)
     except ValueError as error:
         raise ExpressionError(str(error), given.offset) from error
-    if found % timedelta(seconds=12) or not found:
+    if length % timedelta(seconds=12) or not length:
         raise ExpressionError(f"{given.text} has no twelfth of whole seconds; write one such as 1h", given.offset)
-    return found
+    return length

@@ -45,10 +45,10 @@ class Change(Derived):
             "loss": ("fell", of.unit, ANY),
         }[how]
         amount = "as a share of what it was" if unit is Unit.RATIO and how != "loss" else "in its own unit"
-        said = (
+        summary = (
             f"How much {of.title} {about} against the hour before the newest deployment, {amount}; for a day after it."
         )
-        super().__init__(written, parts, title=f"{how} of {of.title}", about=said, unit=unit, domain=domain)
+        super().__init__(written, parts, title=f"{how} of {of.title}", about=summary, unit=unit, domain=domain)
         self.phrase = of.phrase if how == "loss" else "{}"
 
     def own(self, policy: Policy) -> tuple[Record, ...]:

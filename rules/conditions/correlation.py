@@ -26,21 +26,20 @@ class Correlation(Derived):
     group = Group.BASELINES
 
     def __init__(self, written: str, parts: Sequence[Signal], _: Sequence[timedelta]) -> None:
-        one, other = parts
-        about = (
-            f"How far {one.title} and {other.title} go together over an hour, from -1 to 1; no value while one stands."
-        )
-        title = f"correlation of {one.title} and {other.title}"
+        first, second = parts
+        pair = f"{first.title} and {second.title}"
+        about = f"How far {pair} go together over an hour, from -1 to 1; no value while one stands."
+        title = f"correlation of {pair}"
         ends = Domain(lowest=Decimal(-1), highest=Decimal(1))
         super().__init__(written, parts, title=title, about=about, unit=Unit.COUNT, domain=ends)
-        self.key = f"{one.name}_{other.name}"
+        self.key = f"{first.name}_{second.name}"
 
     def value(self, policy: Policy) -> str:
         return f"{promql.level()}:{self.key}:pearson_1h"
 
     def own(self, policy: Policy) -> tuple[Record, ...]:
         x, y, xy = (f"{promql.level()}:{self.key}:correlated_{word}" for word in ("x", "y", "xy"))
-        one, other = (promql.recorded(policy, part.value(policy)) for part in self.parts)
+        first, second = (promql.recorded(policy, part.value(policy)) for part in self.parts)
         series = {name: promql.recorded(policy, name) for name in (x, y, xy)}
         mean = {name: f"avg_over_time({text}[1h])" for name, text in series.items()}
         spread = {name: f"stddev_over_time({text}[1h])" for name, text in series.items()}
@@ -49,8 +48,8 @@ class Correlation(Derived):
         both = f"({spread[x]} * {spread[y]} > 0.000000001 * abs({mean[x]} * {mean[y]}))"
         on = f"\nand {ON}\n"
         return (
-            Record(x, f"{one}{on}{other}", "the first, where both are there", self.group),
-            Record(y, f"{other}{on}{one}", "the second, where both are there", self.group),
+            Record(x, f"{first}{on}{second}", "the first, where both are there", self.group),
+            Record(y, f"{second}{on}{first}", "the second, where both are there", self.group),
             Record(xy, f"{series[x]}\n* {ON}\n{series[y]}", "their product", self.group),
             Record(self.value(policy), f"clamp(\n{together}\n/\n{both},\n-1, 1)", "Pearson's coefficient", self.group),
         )

@@ -50,12 +50,12 @@ def read_window(text: str, stages: Mapping[str, Window]) -> Window:
 
 def stage_windows(stages: Sequence[Stage]) -> dict[str, Window]:
     """Each stage's time; a stage begins where the one before it ends."""
-    found: dict[str, Window] = {}
+    windows: dict[str, Window] = {}
     begins = timedelta(0)
-    for one in stages:
-        found[one.stage] = Window(f"stage {one.stage}", begins, begins + one.lasts)
-        begins += one.lasts
-    return found
+    for stage in stages:
+        windows[stage.stage] = Window(f"stage {stage.stage}", begins, begins + stage.lasts)
+        begins += stage.lasts
+    return windows
 
 
 def window(policy: Policy, text: str) -> Window:
@@ -65,7 +65,9 @@ def window(policy: Policy, text: str) -> Window:
 
 def held(policy: Policy, metric: str, *matchers: promql.Matcher) -> str:
     """A metric of the receiver for the services that the policy holds for."""
-    chosen = [(name, *one.operand()) for name, one in policy.selectors.items() if name in {SERVICE, ENVIRONMENT}]
+    chosen = [
+        (name, *selector.operand()) for name, selector in policy.selectors.items() if name in {SERVICE, ENVIRONMENT}
+    ]
     return promql.selector(metric, [*chosen, *matchers])
 
 
@@ -86,14 +88,14 @@ def started(policy: Policy, when: timedelta, samples: int) -> InputSeries:
     return InputSeries(series, f"{promql.number(seconds(when))}x{samples}")
 
 
-def before_and_after(one: Window, interval: timedelta) -> dict[str, tuple[timedelta, bool]]:
+def before_and_after(window: Window, interval: timedelta) -> dict[str, tuple[timedelta, bool]]:
     """Ages around the window's ends, and whether they lie in it."""
     moment = timedelta(seconds=1)
     ages = {
-        f"{format_duration(one.ends - moment)} after a deployment": (one.ends - moment, True),
-        f"{format_duration(one.ends)} after a deployment": (one.ends, False),
+        f"{format_duration(window.ends - moment)} after a deployment": (window.ends - moment, True),
+        f"{format_duration(window.ends)} after a deployment": (window.ends, False),
     }
-    if one.begins:
-        early = {f"{format_duration(one.begins - moment)} after a deployment": (one.begins - moment, False)}
-        return early | {f"{format_duration(one.begins)} after a deployment": (one.begins, True)} | ages
-    return {f"{format_duration(interval)} after a deployment": (min(interval, one.ends - moment), True)} | ages
+    if window.begins:
+        early = {f"{format_duration(window.begins - moment)} after a deployment": (window.begins - moment, False)}
+        return early | {f"{format_duration(window.begins)} after a deployment": (window.begins, True)} | ages
+    return {f"{format_duration(interval)} after a deployment": (min(interval, window.ends - moment), True)} | ages

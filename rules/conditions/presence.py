@@ -36,7 +36,9 @@ class Present(Derived):
         by = f"by ({SERVICE}, {ENVIRONMENT}, {AlertLabel.POLICY})"
         earlier = f"group {by} (last_over_time({self.now(policy)}[{promql.duration(REMEMBERED)}]))"
         gone = f"({earlier} unless {ON} {self.now(policy)}) * 0"
-        never = [f"absent({promql.recorded(policy, self.of.value(policy), one)}) * 0" for one in named(policy)]
+        never = [
+            f"absent({promql.recorded(policy, self.of.value(policy), matchers)}) * 0" for matchers in named(policy)
+        ]
         expression = "\nor\n".join((f"group {by} ({self.now(policy)})", gone, *never))
         return (Record(self.value(policy), expression, self.about, self.group),)
 
@@ -54,5 +56,5 @@ class Present(Derived):
 def named(policy: Policy) -> list[list[promql.Matcher]]:
     """Every service and environment that the policy names; none where it has only a pattern for one of them."""
     chosen = [policy.selectors.get(label) for label in (SERVICE, ENVIRONMENT)]
-    values = [one.values if one is not None else () for one in chosen]
+    values = [selector.values if selector is not None else () for selector in chosen]
     return [[(SERVICE, "=", service), (ENVIRONMENT, "=", environment)] for service, environment in product(*values)]

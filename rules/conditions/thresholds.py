@@ -37,21 +37,21 @@ def limits(policy: Policy, alert: Alert, condition: Condition) -> tuple[Limit, .
         return ()
     usual = next(comparisons(condition))
     within = deployments.window(policy, alert.within) if alert.within is not None else None
-    found = [
+    stepping = [
         Limit(
-            replace(usual, quantity=parse_quantity(one.limit), written=one.limit),
-            deployments.window(policy, one.within),
+            replace(usual, quantity=parse_quantity(step.limit), written=step.limit),
+            deployments.window(policy, step.within),
         )
-        for one in alert.tighter
+        for step in alert.tighter
     ]
-    return (*found, Limit(usual, within))
+    return (*stepping, Limit(usual, within))
 
 
 def record(policy: Policy, alert: Alert, every: Sequence[Limit]) -> Record:
     """The threshold series of an alert with limits that step, in its signal's unit."""
     about = "; ".join(map(str, every))
     labels = {AlertLabel.SEVERITY: alert.severity, ALERT: alert.alert}
-    expression = "\nor\n".join(_step(policy, one) for one in every)
+    expression = "\nor\n".join(_step(policy, limit) for limit in every)
     return Record(_name(policy, every[0].comparison), expression, about, Group.COMPARISONS, labels)
 
 

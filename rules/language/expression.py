@@ -103,12 +103,12 @@ def alternatives(condition: Condition) -> tuple[tuple[Comparison, ...], ...]:
     parts = [alternatives(part) for part in condition.parts]
     if isinstance(condition, Either):
         return tuple(way for part in parts for way in part)
-    return tuple(tuple(one for way in ways for one in way) for ways in product(*parts))
+    return tuple(tuple(comparison for way in ways for comparison in way) for ways in product(*parts))
 
 
 def called(function: str, arguments: Iterable[Argument]) -> str:
     """A function with its arguments, always written the same way."""
-    return f"{function}({', '.join(one.text for one in arguments)})"
+    return f"{function}({', '.join(argument.text for argument in arguments)})"
 
 
 def parse(text: str) -> Condition:
@@ -144,8 +144,8 @@ class _Parser:
         self.start, self.position = match.start(match.lastgroup), match.end()
 
     def unexpected(self, wanted: str) -> ExpressionError:
-        found = f"{self.token!r} stands" if self.token else "the condition ends"
-        return ExpressionError(f"{found} where {wanted} should be", self.start)
+        place = f"{self.token!r} stands" if self.token else "the condition ends"
+        return ExpressionError(f"{place} where {wanted} should be", self.start)
 
     def either(self) -> Condition:
         parts = [self.every()]
@@ -191,11 +191,11 @@ class _Parser:
 
     def quantity(self) -> Quantity:
         try:
-            found = parse_quantity(self.token)
+            quantity = parse_quantity(self.token)
         except ValueError as error:
             raise ExpressionError(str(error), self.start) from error
         self.advance()
-        return found
+        return quantity
 
     def name(self, wanted: str) -> str:
         if self.kind != "name" or self.token in {"and", "or"}:
@@ -205,14 +205,14 @@ class _Parser:
     def arguments(self) -> tuple[Argument, ...]:
         """A signal's name, and more names or durations, between brackets."""
         self.advance()
-        found = [Argument(self.name("the name of a signal"), self.start)]
+        arguments = [Argument(self.name("the name of a signal"), self.start)]
         self.advance()
         while self.token == ",":  # noqa: S105 - a comma
             self.advance()
             text = self.token if self.kind == "quantity" else self.name("the name of a signal, or a duration,")
-            found.append(Argument(text, self.start))
+            arguments.append(Argument(text, self.start))
             self.advance()
         if self.token != ")":  # noqa: S105 - a bracket
             raise self.unexpected("`)`")
         self.advance()
-        return tuple(found)
+        return tuple(arguments)

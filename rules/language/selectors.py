@@ -32,8 +32,8 @@ def read_selector(value: Any) -> Selector:
         return value
     if isinstance(value, (str, int)) and not isinstance(value, bool) and str(value):
         return Selector((str(value),), re.escape(str(value)), str(value))
-    if isinstance(value, list) and value and all(isinstance(one, str) and one for one in value):
-        return Selector(tuple(value), "|".join(_escaped(one) for one in value), value[0])
+    if isinstance(value, list) and value and all(isinstance(text, str) and text for text in value):
+        return Selector(tuple(value), "|".join(_escaped(text) for text in value), value[0])
     if isinstance(value, dict) and set(value) == {"pattern", "such_as"}:
         return _by_pattern(str(value["pattern"]), str(value["such_as"]))
     raise ValueError(_FORMS)

@@ -84,9 +84,9 @@ def _rule(policy: Policy, alert: ResolvedAlert) -> dict[str, Any]:
 def _remarks(policy: Policy, alert: ResolvedAlert) -> tuple[str, ...]:
     wait = f" for {format_duration(alert.given.for_)}" if alert.given.for_ else ", at once"
     kept = f", kept for {format_duration(alert.given.keep_firing_for)}" if alert.given.keep_firing_for else ""
-    stepping = [str(one) for one in alert.limits]
-    said = "; ".join(stepping) if stepping else alert.given.when
-    return (f"{said}{wait}{kept}", f"source: {origin(policy, alert.given)}")
+    stepping = [str(limit) for limit in alert.limits]
+    condition = "; ".join(stepping) if stepping else alert.given.when
+    return (f"{condition}{wait}{kept}", f"source: {origin(policy, alert.given)}")
 
 
 def _fixed(policy: Policy, alert: ResolvedAlert) -> dict[str, str | None]:

@@ -54,12 +54,12 @@ def _silent(policy: Policy, alert: ResolvedAlert, case: Case) -> Any:
 
 def _firing(policy: Policy, alert: ResolvedAlert, case: Case) -> Any:
     at = evaluations(policy, alert)
-    said = f"pending, and after {format_duration(at * policy.interval)} firing" if at else "firing at once"
+    outcome = f"pending, and after {format_duration(at * policy.interval)} firing" if at else "firing at once"
     before = [_states(policy, alert, at - 1, "pending", setting=case.setting, values=case.values)] if at else []
     return _entry(
         policy,
         alert,
-        f"{case.name}: {said}",
+        f"{case.name}: {outcome}",
         given=_constant(case.setting.given, at + _AFTER),
         series={record: f"{promql.number(value)}x{at + _AFTER}" for record, value in case.values.items()},
         expressions=[*before, _states(policy, alert, at, "firing", setting=case.setting, values=case.values)],
@@ -124,9 +124,9 @@ def _entry(
     return Remarked((alert.given.when,), entry | {"promql_expr_test": expressions})
 
 
-def _series(policy: Policy, one: Term) -> str:
-    labels = promql.sample_labels(policy) | dict.fromkeys(one.signal.labels, SAMPLE)
-    return promql.recorded(policy, one.reading.record, [(name, "=", value) for name, value in labels.items()])
+def _series(policy: Policy, term: Term) -> str:
+    labels = promql.sample_labels(policy) | dict.fromkeys(term.signal.labels, SAMPLE)
+    return promql.recorded(policy, term.reading.record, [(name, "=", value) for name, value in labels.items()])
 
 
 def _states(
@@ -134,8 +134,8 @@ def _states(
 ) -> dict[str, Any]:
     """What ALERTS has to say of the alert after `at` intervals: its alerts for these values, all in this state."""
     samples = []
-    for one in expected(policy, alert, setting, values):
-        names = {"alertname": alert.given.alert, "alertstate": state} | one.labels
+    for due in expected(policy, alert, setting, values):
+        names = {"alertname": alert.given.alert, "alertstate": state} | due.labels
         matchers = [(label, "=", text) for label, text in sorted(names.items())]
         samples.append({"labels": promql.selector("ALERTS", matchers), "value": 1})
     return {
@@ -151,9 +151,9 @@ def _fired(
     """What reaches Alertmanager after `at` intervals."""
     alerts = [
         {
-            "exp_labels": one.labels,
-            "exp_annotations": alerting.rendered(policy, alert, one.labels, one.values),
+            "exp_labels": due.labels,
+            "exp_annotations": alerting.rendered(policy, alert, due.labels, due.values),
         }
-        for one in expected(policy, alert, setting, values)
+        for due in expected(policy, alert, setting, values)
     ]
     return {"eval_time": promql.duration(at * policy.interval), "alertname": alert.given.alert, "exp_alerts": alerts}

@@ -39,7 +39,7 @@ def tests(policy: Policy, figures: Delivery) -> Iterator[dict[str, Any]]:
         f"{level}:deployment_duration_seconds:avg": "60",
     }
     yield _entry(policy, "delivery: two of three ended deployments went well", inputs, expected, each)
-    opened = [(_series(policy, IncidentMetric.OPEN, severity=one), "0x30") for one in SEVERITIES[1:]]
+    opened = [(_series(policy, IncidentMetric.OPEN, severity=severity), "0x30") for severity in SEVERITIES[1:]]
     worst = (_series(policy, IncidentMetric.OPEN, severity=SEVERITIES[0]), "0x4 1x9 0x15")
     lasted = promql.number(seconds(10 * each))
     name = f"{level}:recovery_seconds:mean{over}"

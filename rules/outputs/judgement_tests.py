@@ -36,16 +36,16 @@ def _of_status(policy: Policy, status: ResolvedStatus) -> Iterator[dict[str, Any
     for limit, tried in both.items():
         for where, value in tried.around().items():
             values = _alike(both, limit, value)
-            held = [one for word, one in both.items() if one.holds(values[word])]
+            held = [term for word, term in both.items() if term.holds(values[word])]
             score = 1 - Decimal("0.5") * len(held)
-            given = {_series(policy, one): promql.number(values[word]) for word, one in both.items()}
+            given = {_series(policy, term): promql.number(values[word]) for word, term in both.items()}
             yield _entry(
                 policy,
                 f"health: {status.name} {where} {tried.comparison.written} ({limit}) counts {promql.number(score)}",
                 given,
                 [_value(policy, health.STATUS_SCORE, score, {"signal": status.name, "kind": status.given.kind})],
             )
-    given = {_series(policy, one): "NaN" for one in both.values()}
+    given = {_series(policy, term): "NaN" for term in both.values()}
     yield _entry(
         policy, f"health: {status.name} that is NaN does not count", given, [_nothing(policy, health.STATUS_SCORE)]
     )
@@ -53,14 +53,14 @@ def _of_status(policy: Policy, status: ResolvedStatus) -> Iterator[dict[str, Any
 
 def _alike(both: Mapping[str, Term], decisive: str, value: Decimal) -> dict[str, Decimal]:
     """Values of the series of both limits, when one of them has this value."""
-    if len({one.reading.record for one in both.values()}) == 1:
+    if len({term.reading.record for term in both.values()}) == 1:
         return dict.fromkeys(both, value)
-    return {word: value if word == decisive else one.example(holds=word == "warning") for word, one in both.items()}
+    return {word: value if word == decisive else term.example(holds=word == "warning") for word, term in both.items()}
 
 
 def _of_score(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]]:
     good = [_states(policy, status, "good") for status in judged.statuses]
-    everything = {series: value for one in good for series, value in one.items()}
+    everything = {series: value for states in good for series, value in states.items()}
     first, weights = judged.statuses[0], health.weights(judged)
     total = sum(weights.values())
     yield _entry(
@@ -109,11 +109,11 @@ def _of_impact(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any
     if judged.given.impact is None:
         return
     measures, estimate = judged.impact, judged.given.impact.estimated
-    every = {_series(policy, one.term): promql.number(one.given.per.value / 10) for one in measures}
-    points = sum((min(one.given.points / 10, one.given.most) for one in measures), Decimal(0))
+    every = {_series(policy, measure.term): promql.number(measure.given.per.value / 10) for measure in measures}
+    points = sum((min(measure.given.points / 10, measure.given.most) for measure in measures), Decimal(0))
     yield _entry(policy, "impact: a tenth of each measure", every, [_value(policy, health.IMPACT, points)])
-    most = {_series(policy, one.term): promql.number(one.given.per.value * 1000) for one in measures}
-    highest = min(sum((one.given.most for one in measures), Decimal(0)), Decimal(10))
+    most = {_series(policy, measure.term): promql.number(measure.given.per.value * 1000) for measure in measures}
+    highest = min(sum((measure.given.most for measure in measures), Decimal(0)), Decimal(10))
     yield _entry(policy, "impact: far more than each measure counts", most, [_value(policy, health.IMPACT, highest)])
     for status in judged.statuses:
         if status.given.kind == estimate.kind:
@@ -128,13 +128,13 @@ def _of_impact(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any
 def _of_anomaly(policy: Policy, anomaly: ResolvedAnomaly) -> Iterator[dict[str, Any]]:
     for tried in anomaly.limits:
         for where, value in tried.around().items():
-            degree = sum(one.holds(value) for one in anomaly.limits)
+            degree = sum(limit.holds(value) for limit in anomaly.limits)
             text = f"anomaly: {anomaly.name} {where} {tried.comparison.written} is of degree {degree}"
-            found = [
+            expected = [
                 _value(policy, health.DEGREE, Decimal(degree), {"anomaly": anomaly.name}),
                 _value(policy, health.ANOMALIES, Decimal(1 if degree else 0)),
             ]
-            yield _entry(policy, text, {_series(policy, tried): promql.number(value)}, found)
+            yield _entry(policy, text, {_series(policy, tried): promql.number(value)}, expected)
 
 
 def _states(policy: Policy, status: ResolvedStatus, wanted: str) -> Values:
@@ -143,9 +143,9 @@ def _states(policy: Policy, status: ResolvedStatus, wanted: str) -> Values:
     tried = [*critical.around().values(), *warning.around().values(), *critical.examples(), *warning.examples()]
     if warning.reading.record == critical.reading.record:
         value = next(
-            one
-            for one in tried
-            if (warning.holds(one), critical.holds(one)) == (wanted != "good", wanted == "critical")
+            value
+            for value in tried
+            if (warning.holds(value), critical.holds(value)) == (wanted != "good", wanted == "critical")
         )
         return {_series(policy, critical): promql.number(value)}
     return {
@@ -154,8 +154,8 @@ def _states(policy: Policy, status: ResolvedStatus, wanted: str) -> Values:
     }
 
 
-def _series(policy: Policy, one: Term) -> str:
-    return recorded_name(policy, one.reading.record, one.signal.labels)
+def _series(policy: Policy, term: Term) -> str:
+    return recorded_name(policy, term.reading.record, term.signal.labels)
 
 
 def _overall(policy: Policy, state: str | None) -> dict[str, Any]:
@@ -170,8 +170,8 @@ def _value(policy: Policy, record: str, value: Decimal, more: Mapping[str, str] 
     expression = promql.recorded(
         policy, record, [(label, "=", text) for label, text in (more or {}).items() if label != "status"]
     )
-    found = {"labels": promql.selector("", matchers), "value": value}
-    return _expression(policy, f"round({expression}, 0.000001)", [found])
+    sample = {"labels": promql.selector("", matchers), "value": value}
+    return _expression(policy, f"round({expression}, 0.000001)", [sample])
 
 
 def _nothing(policy: Policy, record: str) -> dict[str, Any]:

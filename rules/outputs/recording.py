@@ -31,10 +31,14 @@ def _group(policy: Policy, group: Group, every: tuple[Record, ...]) -> dict[str,
     interval = max(policy.interval, slow * promql.SECOND)
     rules = [
         Remarked(
-            (one.about,),
-            {"record": one.name, "expr": one.expression, "labels": {**one.labels, AlertLabel.POLICY: policy.policy}},
+            (record.about,),
+            {
+                "record": record.name,
+                "expr": record.expression,
+                "labels": {**record.labels, AlertLabel.POLICY: policy.policy},
+            },
         )
-        for one in every
-        if one.group is group
+        for record in every
+        if record.group is group
     ]
     return {"name": f"{policy.policy}.{group}", "interval": promql.duration(interval), "rules": rules}

@@ -31,13 +31,13 @@ _PATIENCE = {"critical": 1, "high": 1, "medium": 3, "low": 6}
 
 def config(policies: Sequence[Policy]) -> dict[str, Any]:
     """The configuration, as data; alerts of no policy go to the first policy's receiver, so that none is lost."""
-    found: dict[str, Any] = {
+    configuration: dict[str, Any] = {
         "route": _timing(policies[0]) | {"routes": [*map(_route, policies), _watchdog()]},
         "inhibit_rules": [rule for policy in policies for rule in _inhibitions(policy)],
         "receivers": [_receiver(policy) for policy in policies],
     }
     intervals = [_interval(policy, policy.receiver.office_hours) for policy in policies if policy.receiver.office_hours]
-    return found | ({"time_intervals": intervals} if intervals else {})
+    return configuration | ({"time_intervals": intervals} if intervals else {})
 
 
 def _watchdog() -> dict[str, Any]:

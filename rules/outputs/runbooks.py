@@ -48,7 +48,9 @@ def _meaning(alert: ResolvedAlert) -> Iterator[str]:
     wait = f", for {format_duration(alert.given.for_)}" if alert.given.for_ else ""
     stepping = alert.limits
     conditions = (
-        " or ".join(f"`{one.comparison}`" + _during(one) for one in stepping) if stepping else f"`{alert.given.when}`"
+        " or ".join(f"`{limit.comparison}`" + _during(limit) for limit in stepping)
+        if stepping
+        else f"`{alert.given.when}`"
     )
     kept = (
         f" It is kept for {format_duration(alert.given.keep_firing_for)} after that."
@@ -56,7 +58,7 @@ def _meaning(alert: ResolvedAlert) -> Iterator[str]:
         else ""
     )
     yield f"It fires when {conditions}{wait}.{kept}"
-    signals = {one.signal.name: one.signal for one in alert.terms}
+    signals = {limit.signal.name: limit.signal for limit in alert.terms}
     yield "\n".join(f"- `{signal.name}`: {signal.about}" for signal in signals.values())
 
 
@@ -72,8 +74,8 @@ def _unstated_impact(alert: ResolvedAlert) -> str:
 def _diagnosis(policy: Policy, alert: ResolvedAlert) -> Iterator[str]:
     yield _query(Query("The alert's own condition", alert.expression))
     asked: dict[str, Query] = {}
-    for one in alert.terms:
-        asked |= {query.expression: query for query in one.signal.diagnosis(policy)}
+    for term in alert.terms:
+        asked |= {query.expression: query for query in term.signal.diagnosis(policy)}
     yield from (_query(query) for query in asked.values())
     started = deployments.held(policy, DeploymentMetric.STARTED)
     yield _query(Query("What was deployed, and how many seconds ago", f"time() - {started}"))

@@ -73,7 +73,7 @@ def _recorded(policy: Policy, name: str, labels: Iterable[str], value: Decimal |
     matchers = [(label, "=", text) for label, text in sorted(bears.items())]
     samples = [] if value is None else [{"labels": promql.selector("", matchers), "value": value}]
     # Of a service that a policy names, more may be known than of those that a test has.
-    several = any(len(one.values) > 1 for one in policy.selectors.values())
+    several = any(len(selector.values) > 1 for selector in policy.selectors.values())
     chosen = [(label, "=", text) for label, text in promql.sample_labels(policy).items()] if several else []
     # Rates are divided and multiplied as floats; the sixth decimal is as far as they agree.
     return {
@@ -94,11 +94,11 @@ def _of_alert(policy: Policy, alert: ResolvedAlert) -> Iterator[dict[str, Any]]:
         "exp_samples": [{"labels": "{}", "value": 1}],
     }
     for way in alternatives(alert.condition):
-        inputs = _inputs(policy, [alert.joined[one] for one in way])
+        inputs = _inputs(policy, [alert.joined[comparison] for comparison in way])
         if inputs:
-            said = " and ".join(map(str, way))
+            conditions = " and ".join(map(str, way))
             yield _entry(
-                policy.interval, f"{alert.given.alert}: fires when raw series have {said}", inputs, [expression]
+                policy.interval, f"{alert.given.alert}: fires when raw series have {conditions}", inputs, [expression]
             )
 
 
@@ -108,26 +108,26 @@ def _inputs(policy: Policy, together: list[Term]) -> list[InputSeries]:
     Two signals that are made of the same series get the ones of the first for which both come out right, if any.
     """
     chosen: dict[str, tuple[Term, Decimal]] = {}
-    for one in together:
-        of_record = [other for other in together if other.reading.record == one.reading.record]
+    for term in together:
+        of_record = [other for other in together if other.reading.record == term.reading.record]
         values = (value for other in of_record for value in other.examples())
         value = next((value for value in values if all(other.holds(value) for other in of_record)), None)
         if value is None:
             return []
-        chosen[one.reading.record] = (one, value)
-    made = [one.signal.raw(policy, one.reading, value) for one, value in chosen.values()]
+        chosen[term.reading.record] = (term, value)
+    made = [term.signal.raw(policy, term.reading, value) for term, value in chosen.values()]
     if not all(made):
         return []
-    return _merged([series for one in made for series in one])
+    return _merged([series for term in made for series in term])
 
 
 def _merged(every: Iterable[InputSeries]) -> list[InputSeries]:
     """Without what is there twice; none where two signals want the same series to be different."""
-    found: dict[str, InputSeries] = {}
-    for one in every:
-        if found.setdefault(one.series, one) != one:
+    merged: dict[str, InputSeries] = {}
+    for series in every:
+        if merged.setdefault(series.series, series) != series:
             return []
-    return list(found.values())
+    return list(merged.values())
 
 
 def _after(policy: Policy, wait: timedelta) -> timedelta:
@@ -141,6 +141,6 @@ def _entry(
     return {
         "name": name,
         "interval": promql.duration(every),
-        "input_series": [{"series": one.series, "values": one.values} for one in inputs],
+        "input_series": [{"series": given.series, "values": given.values} for given in inputs],
         "promql_expr_test": expressions,
     }

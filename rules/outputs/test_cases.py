@@ -53,16 +53,16 @@ def settings(policy: Policy, alert: ResolvedAlert) -> tuple[Setting, ...]:
         return (Setting("", alert.condition),)
     labels = [(name, "=", text) for name, text in sample_labels(policy).items()]
     series = thresholds.series(policy, alert.given, alert.threshold, *labels)
-    found = [
+    within = [
         Setting(
-            f" within {one.window.said}" if one.window is not None else " at any other time",
-            one.comparison,
-            {series: thresholds.number(one)},
+            f" within {limit.window.said}" if limit.window is not None else " at any other time",
+            limit.comparison,
+            {series: thresholds.number(limit)},
         )
-        for one in alert.limits
+        for limit in alert.limits
     ]
     never = Setting(" while no limit holds", alert.condition, outside=True)
-    return (*found, never)
+    return (*within, never)
 
 
 def cases(policy: Policy, alert: ResolvedAlert) -> Iterator[Case]:
@@ -71,13 +71,13 @@ def cases(policy: Policy, alert: ResolvedAlert) -> Iterator[Case]:
     for setting in settings(policy, alert):
         ways = alternatives(setting.condition)
         for way in ways:
-            for one in way:
-                others = _deciding(alert, setting, way, one)
-                beside = _beside(one, way) if sum(one in other for other in ways) > 1 else ""
-                tried = alert.joined[one]
+            for comparison in way:
+                others = _deciding(alert, setting, way, comparison)
+                beside = _beside(comparison, way) if sum(comparison in other for other in ways) > 1 else ""
+                tried = alert.joined[comparison]
                 for where, value in tried.around().items():
                     values = others | {tried.reading.record: value}
-                    name = f"{one.signal} {where} {one.written}{beside}{setting.said}"
+                    name = f"{comparison.signal} {where} {comparison.written}{beside}{setting.said}"
                     key = (name, tuple(sorted(values.items())))
                     if key not in seen:
                         yield Case(name, setting, values, _true(alert, setting, values))
@@ -87,29 +87,31 @@ def cases(policy: Policy, alert: ResolvedAlert) -> Iterator[Case]:
 
 def setting_terms(alert: ResolvedAlert, setting: Setting) -> tuple[Term, ...]:
     """Every comparison of a setting, joined with its signal."""
-    return tuple(alert.joined[one] for one in comparisons(setting.condition))
+    return tuple(alert.joined[comparison] for comparison in comparisons(setting.condition))
 
 
 def expected(policy: Policy, alert: ResolvedAlert, setting: Setting, values: Mapping[str, Decimal]) -> list[Expected]:
     """One alert for each set of labels that the condition gives out for these values."""
     if setting.outside:
         return []
-    found = []
+    alerts = []
     for more in _given_out(alert, setting.condition, values):
         labels = sample_labels(policy) | dict.fromkeys(more, SAMPLE) | alerting.own_labels(policy, alert.given)
-        seen = {one.reading.record for one in alert.terms if set(one.signal.labels) <= set(more)}
-        found.append(Expected(labels, {record: value for record, value in values.items() if record in seen}))
-    return found
+        seen = {term.reading.record for term in alert.terms if set(term.signal.labels) <= set(more)}
+        alerts.append(Expected(labels, {record: value for record, value in values.items() if record in seen}))
+    return alerts
 
 
 def example(policy: Policy, alert: ResolvedAlert, *, wanted: bool) -> tuple[Setting, dict[str, Decimal]]:
     """A setting and values, one for each series, for which the alert's condition holds, or does not."""
     setting = settings(policy, alert)[0]
-    examples = {one.reading.record: one.example(holds=wanted) for one in setting_terms(alert, setting)}
+    examples = {term.reading.record: term.example(holds=wanted) for term in setting_terms(alert, setting)}
     if _true(alert, setting, examples) is wanted:
         return setting, examples
-    found = [case for case in cases(policy, alert) if case.holds is wanted and case.values and case.setting == setting]
-    return setting, examples | found[0].values
+    fitting = [
+        case for case in cases(policy, alert) if case.holds is wanted and case.values and case.setting == setting
+    ]
+    return setting, examples | fitting[0].values
 
 
 def _true(alert: ResolvedAlert, setting: Setting, values: Mapping[str, Decimal]) -> bool:
@@ -124,7 +126,7 @@ def _given_out(alert: ResolvedAlert, condition: Condition, values: Mapping[str, 
         return [alert.joined[condition].signal.labels]
     if isinstance(condition, Every):
         return _given_out(alert, condition.parts[0], values)
-    return list(dict.fromkeys(one for part in condition.parts for one in _given_out(alert, part, values)))
+    return list(dict.fromkeys(labels for part in condition.parts for labels in _given_out(alert, part, values)))
 
 
 def _deciding(
@@ -132,18 +134,18 @@ def _deciding(
 ) -> dict[str, Decimal]:
     """Values of the other series that leave the answer to one comparison: what it needs holds, nothing else does."""
     mine = alert.joined[decisive].reading.record
-    needed = {term.reading.record: term for term in (alert.joined[one] for one in way)}
-    values = {record: one.example(holds=True) for record, one in needed.items()}
+    needed = {term.reading.record: term for term in (alert.joined[comparison] for comparison in way)}
+    values = {record: term.example(holds=True) for record, term in needed.items()}
     others: dict[str, list[Term]] = {}
-    for one in setting_terms(alert, setting):
-        if one.reading.record not in needed:
-            others.setdefault(one.reading.record, []).append(one)
+    for term in setting_terms(alert, setting):
+        if term.reading.record not in needed:
+            others.setdefault(term.reading.record, []).append(term)
     for record, alike in others.items():
-        tried = [value for one in alike for value in one.examples()]
-        values[record] = next(value for value in tried if not any(one.holds(value) for one in alike))
+        tried = [value for term in alike for value in term.examples()]
+        values[record] = next(value for value in tried if not any(term.holds(value) for term in alike))
     return {record: value for record, value in values.items() if record != mine}
 
 
-def _beside(one: Comparison, way: Sequence[Comparison]) -> str:
+def _beside(comparison: Comparison, way: Sequence[Comparison]) -> str:
     """What must hold too, for a comparison that decides in more than one way."""
-    return " with " + " and ".join(str(other) for other in way if other != one)
+    return " with " + " and ".join(str(other) for other in way if other != comparison)

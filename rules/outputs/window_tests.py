@@ -29,15 +29,16 @@ def of_alert(policy: Policy, alert: ResolvedAlert) -> Iterator[dict[str, Any]]:
         return
     limits = alert.limits
     ages: dict[str, timedelta | None] = {"without a deployment": None}
-    for one in limits:
-        if one.window is not None:
-            ages |= {said: age for said, (age, _) in deployments.before_and_after(one.window, policy.interval).items()}
-    for said, age in ages.items():
+    for step in limits:
+        if step.window is not None:
+            ends = deployments.before_and_after(step.window, policy.interval)
+            ages |= {moment: age for moment, (age, _) in ends.items()}
+    for moment, age in ages.items():
         wanted = _limit(limits, age)
         number = None if wanted is None else thresholds.number(wanted)
         limit = "none" if wanted is None else wanted.comparison.written
         begins, values = _fires(policy, alert, wanted)
-        name = f"{alert.given.alert}: {said} the limit is {limit}, " + (
+        name = f"{alert.given.alert}: {moment} the limit is {limit}, " + (
             "and beyond it the alert begins" if wanted is not None else "and the alert stays silent"
         )
         yield _entry(
@@ -49,9 +50,9 @@ def _limit(limits: tuple[Limit, ...], age: timedelta | None) -> Limit | None:
     """The first that holds for a deployment of this age, or for none."""
     return next(
         (
-            one
-            for one in limits
-            if one.window is None or (age is not None and one.window.begins <= age < one.window.ends)
+            limit
+            for limit in limits
+            if limit.window is None or (age is not None and limit.window.begins <= age < limit.window.ends)
         ),
         None,
     )
@@ -96,7 +97,7 @@ def _entry(
     tried = alert.terms[0]
     there = recorded_name(policy, tried.signal.value(policy), tried.signal.labels)
     inputs = {there: Decimal(0)} | (values or {})
-    series = [{"series": one, "values": f"{promql.number(value)}x{_AT + 1}"} for one, value in inputs.items()]
+    series = [{"series": recorded, "values": f"{promql.number(value)}x{_AT + 1}"} for recorded, value in inputs.items()]
     if age is not None:
         ledger = deployments.started(policy, _AT * policy.interval - age, _AT + 1)
         series.append({"series": ledger.series, "values": ledger.values})

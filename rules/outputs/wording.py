@@ -47,7 +47,7 @@ def faults(text: str, known: Collection[str]) -> Iterator[tuple[str, int]]:
 
 def template(policy: Policy, alert: ResolvedAlert, text: str) -> str:
     """The text as a Prometheus template."""
-    known = {name: f"{{{{ $labels.{name} }}}}" for name in placeholders(one.signal for one in alert.terms)}
+    known = {name: f"{{{{ $labels.{name} }}}}" for name in placeholders(term.signal for term in alert.terms)}
     return _filled(text, known | {"value": value_template(policy, alert), "threshold": threshold(alert)})
 
 
@@ -70,7 +70,7 @@ def threshold(alert: ResolvedAlert) -> str:
     if alert.is_compound:
         return str(alert.condition)
     stepping = [limit.window for limit in alert.limits]
-    limits = [f"{one.comparison.operator} {one.comparison.written}{one.reading.remark}" for one in alert.terms]
+    limits = [f"{term.comparison.operator} {term.comparison.written}{term.reading.remark}" for term in alert.terms]
     if not stepping:
         return limits[0]
     times = [f" within {window.said}" if window is not None else " otherwise" for window in stepping]
@@ -82,43 +82,45 @@ def value_template(policy: Policy, alert: ResolvedAlert) -> str:
     if not alert.is_compound:
         form, phrase = form_of(alert.terms[0].reading), _phrase(alert.terms)
         return phrase.format(f"{{{{ $value | {form.pipeline} }}}}{form.after}")
-    return "; ".join(_looked_up(policy, one) for one in _distinct(alert.terms))
+    return "; ".join(_looked_up(policy, term) for term in _distinct(alert.terms))
 
 
-def _looked_up(policy: Policy, one: Term) -> str:
-    labels = (SERVICE, ENVIRONMENT, *one.signal.labels)
+def _looked_up(policy: Policy, term: Term) -> str:
+    labels = (SERVICE, ENVIRONMENT, *term.signal.labels)
     # %q writes a label's value with its quotes; the braces around the matchers are promql.recorded's.
-    series = promql.recorded(policy, one.reading.record, [(label, "=", "%q") for label in labels]).replace('"%q"', "%q")
+    series = promql.recorded(policy, term.reading.record, [(label, "=", "%q") for label in labels]).replace(
+        '"%q"', "%q"
+    )
     arguments = " ".join(f"$labels.{label}" for label in labels)
-    form = form_of(one.reading)
-    found = one.reading.phrase.format(f"{{{{ . | first | value | {form.pipeline} }}}}{form.after}")
+    form = form_of(term.reading)
+    phrase = term.reading.phrase.format(f"{{{{ . | first | value | {form.pipeline} }}}}{form.after}")
     query = f"{{{{ with printf `{series}` {arguments} | query }}}}"
-    return f"{one.signal.title}: {query}{found}{{{{ else }}}}{_NO_VALUE}{{{{ end }}}}"
+    return f"{term.signal.title}: {query}{phrase}{{{{ else }}}}{_NO_VALUE}{{{{ end }}}}"
 
 
 def _value(alert: ResolvedAlert, values: Mapping[str, Decimal]) -> str:
     if not alert.is_compound:
-        read = next((one for one in alert.terms if one.reading.record in values), alert.terms[0])
+        read = next((term for term in alert.terms if term.reading.record in values), alert.terms[0])
         return _told(read, values, _phrase(alert.terms))
-    return "; ".join(f"{one.signal.title}: {_told(one, values)}" for one in _distinct(alert.terms))
+    return "; ".join(f"{term.signal.title}: {_told(term, values)}" for term in _distinct(alert.terms))
 
 
-def _told(one: Term, values: Mapping[str, Decimal], phrase: str = "") -> str:
-    if one.reading.record not in values:
+def _told(term: Term, values: Mapping[str, Decimal], phrase: str = "") -> str:
+    if term.reading.record not in values:
         return _NO_VALUE
-    form = form_of(one.reading)
-    return (phrase or one.reading.phrase).format(form.render(float(values[one.reading.record])) + form.after)
+    form = form_of(term.reading)
+    return (phrase or term.reading.phrase).format(form.render(float(values[term.reading.record])) + form.after)
 
 
 def _phrase(every: tuple[Term, ...]) -> str:
     """What a value means; where the limits have series of their own, in words that fit each."""
-    phrases = {one.reading.phrase for one in every}
+    phrases = {term.reading.phrase for term in every}
     return phrases.pop() if len(phrases) == 1 else "{} are beyond the limit"
 
 
 def _distinct(every: tuple[Term, ...]) -> list[Term]:
     """One of those that read the same series."""
-    return list({one.reading.record: one for one in reversed(every)}.values())[::-1]
+    return list({term.reading.record: term for term in reversed(every)}.values())[::-1]
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:

@@ -51,14 +51,14 @@ class Custom(Signal):
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
         return tuple(
             Example(
-                one.name,
+                example.name,
                 tuple(
                     InputSeries(series, values.replace("xN", f"x{steps(policy)}"))
-                    for series, values in one.series.items()
+                    for series, values in example.series.items()
                 ),
-                {self.value(policy): None if one.gives is None else one.gives.value},
+                {self.value(policy): None if example.gives is None else example.gives.value},
             )
-            for one in self.given.examples
+            for example in self.given.examples
         )
 
     def diagnosis(self, policy: Policy) -> tuple[Query, ...]:

@@ -66,12 +66,12 @@ def raw_buckets(
 
 def tenth_slower(known: Sequence[Decimal], bound: Decimal) -> dict[Decimal, Decimal]:
     """Buckets of which a tenth of the requests lies just above `bound`, and none below the bucket that it ends."""
-    return {one: Decimal(0) if one < bound else EACH * 9 / 10 if one == bound else EACH for one in known}
+    return {bucket: Decimal(0) if bucket < bound else EACH * 9 / 10 if bucket == bound else EACH for bucket in known}
 
 
 def quantile_of_tenth_slower(known: Sequence[Decimal], bound: Decimal, quantile: Decimal) -> Decimal:
     """What `histogram_quantile` makes of that, for a quantile of 0.9 or more."""
-    above = min((one for one in known if one > bound), default=bound)
+    above = min((bucket for bucket in known if bucket > bound), default=bound)
     return bound + (above - bound) * (quantile - Decimal("0.9")) * 10
 
 
