@@ -9,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploywatch.clock import UtcTime
 from deploywatch.receiver.api.routing import Route
-from deploywatch.receiver.api.schemas import DutyAnswer, OnCallAnswer
+from deploywatch.receiver.api.schemas import DutyAnswer, GapAnswer, OnCallAnswer, TeamRole
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.escalation.on_call import Duty, on_call
-from deploywatch.receiver.settings.on_call import Schedule
+from deploywatch.receiver.escalation.on_call import Duty, Gap, gaps, leads, on_call
+from deploywatch.receiver.settings.on_call import PRIMARY, SECONDARY, Schedule
 from deploywatch.scopes import Scope
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
@@ -55,7 +55,8 @@ def oncall_json(schedule: Schedule, at: datetime) -> OnCallAnswer:
     return {
         "at": at.isoformat(),
         "on_call": [_duty(schedule, duty) for duty in on_call(schedule, at)],
-        "leads": {name: team.lead for name, team in schedule.teams.items() if team.lead},
+        "gaps": [_gap(gap) for gap in gaps(schedule, at)],
+        "leads": leads(schedule, at),
         "management": list(schedule.management),
         "contacts": {name: contact.about for name, contact in schedule.contacts.items()},
     }
@@ -64,7 +65,7 @@ def oncall_json(schedule: Schedule, at: datetime) -> OnCallAnswer:
 def _duty(schedule: Schedule, duty: Duty) -> DutyAnswer:
     return {
         "team": duty.team,
-        "role": "primary" if duty.role == "primary" else "secondary",
+        "role": _role(duty.role),
         "rotation": duty.rotation,
         "person": duty.turn.person,
         "channels": list(schedule.people[duty.turn.person].channels),
@@ -72,3 +73,11 @@ def _duty(schedule: Schedule, duty: Duty) -> DutyAnswer:
         "until": duty.turn.until.isoformat(),
         "stands_in": duty.turn.stands_in,
     }
+
+
+def _gap(gap: Gap) -> GapAnswer:
+    return {"team": gap.team, "role": _role(gap.role), "until": gap.until.isoformat()}
+
+
+def _role(name: str) -> TeamRole:
+    return "primary" if name == PRIMARY else "secondary" if name == SECONDARY else "team_lead"

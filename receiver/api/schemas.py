@@ -133,11 +133,14 @@ class DeploymentAnswer(TypedDict):
     judged_at: Time | None
 
 
+TeamRole = Literal["primary", "secondary", "team_lead"]
+
+
 class DutyAnswer(TypedDict):
     """Who has which part in a team, from when until when; `stands_in` when by an override."""
 
     team: str
-    role: Literal["primary", "secondary"]
+    role: TeamRole
     rotation: str
     person: str
     channels: list[str]
@@ -146,11 +149,20 @@ class DutyAnswer(TypedDict):
     stands_in: bool
 
 
+class GapAnswer(TypedDict):
+    """A part in a team that nobody has, and until when."""
+
+    team: str
+    role: TeamRole
+    until: Time
+
+
 class OnCallAnswer(TypedDict):
     """Everybody who can be called at a time."""
 
     at: Time
     on_call: list[DutyAnswer]
+    gaps: list[GapAnswer]
     leads: dict[str, str]
     management: list[str]
     contacts: dict[str, str]

@@ -23,7 +23,10 @@ def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
         say(json.dumps(duties, indent=2))
         return
     columns = ("team", "role", "person", "since", "until", "stands_in")
-    show_rows(duties["on_call"], columns, form, empty="nobody is on call: the receiver has no teams with rotations")
+    nobody = "" if duties["gaps"] else ": the receiver has no teams with rotations"
+    show_rows(duties["on_call"], columns, form, empty=f"nobody is on call{nobody}")
+    for gap in duties["gaps"]:
+        echo(f"nobody is {gap['role']} of {gap['team']} until {gap['until']}")
     if duties["management"]:
         echo(f"management: {', '.join(duties['management'])}")
     for name, about in duties["contacts"].items():

@@ -49,6 +49,7 @@ def _check(config_file: Path, listen: str, web_config: Path | None, *, live: boo
     from deploywatch.receiver.actions import programs  # noqa: PLC0415
     from deploywatch.receiver.channels import connect_all  # noqa: PLC0415
     from deploywatch.receiver.commands import live_check, template_check  # noqa: PLC0415
+    from deploywatch.receiver.escalation import coverage  # noqa: PLC0415
     from deploywatch.receiver.settings import config  # noqa: PLC0415
 
     settings = config.load(config_file)
@@ -60,7 +61,8 @@ def _check(config_file: Path, listen: str, web_config: Path | None, *, live: boo
     lacks = programs.missing(settings)
     for lack in lacks:
         say(f"{config_file}: {lack}", err=True)
-    if note := settings.rollback.without_links(settings.external_url):
+    without_links = settings.rollback.without_links(settings.external_url)
+    for note in (*filter(None, [without_links]), *coverage.notes(settings.oncall, utc_now())):
         say(f"{config_file}: {note}")
     connected = connect_all(settings.channels)
     tried = asyncio.run(live_check.channels(connected)) if live else []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from deploywatch.receiver.escalation import business_hours
+from deploywatch.receiver.escalation.business_hours import Span
 from deploywatch.receiver.settings.on_call import (
     MANAGEMENT,
     PRIMARY,
@@ -18,6 +20,8 @@ from deploywatch.receiver.settings.on_call import (
     Rotation,
     Schedule,
 )
+
+_ROLES_OF_A_TEAM = (PRIMARY, SECONDARY, TEAM_LEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Who has which part in a team, now."""
+    """Who has which part in a team, by which rotation."""
 
     team: str
     role: str
@@ -41,52 +45,109 @@ class Duty:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A part in a team that nobody has now; `until` is when somebody will (UTC)."""
+
+    team: str
+    role: str
+    until: datetime
+
+    def __str__(self) -> str:
+        return f"nobody is {self.role} of {self.team} until {self.until:%a %Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True, slots=True)
 class Reached:
-    """Who is meant by some words, and the channels that reach them."""
+    """Who is meant by some words, the channels that reach them, and the parts that nobody has just then."""
 
     names: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 def on_call(schedule: Schedule, at: datetime) -> tuple[Duty, ...]:
-    """Who is on call at a time: of each team its primary and its secondary."""
-    duties = []
-    for name, team in schedule.teams.items():
-        for role, rotation in ((PRIMARY, team.primary), (SECONDARY, team.secondary)):
-            if rotation:
-                duties.append(Duty(name, role, rotation, turn(schedule, rotation, at)))
-    return tuple(duties)
+    """Who is on call at a time: of each team its primary, its secondary and its lead, where these are rotations."""
+    found = (duty_of(schedule, name, role, at) for name in schedule.teams for role in _ROLES_OF_A_TEAM)
+    return tuple(duty for duty in found if isinstance(duty, Duty))
 
 
-def turn(schedule: Schedule, rotation: str, at: datetime) -> Turn:
-    """Whose turn it is; of several overrides the last one written counts."""
+def gaps(schedule: Schedule, at: datetime) -> tuple[Gap, ...]:
+    """The parts that nobody has at a time, outside the hours of all their rotations."""
+    found = (duty_of(schedule, name, role, at) for name in schedule.teams for role in _ROLES_OF_A_TEAM)
+    return tuple(gap for gap in found if isinstance(gap, Gap))
+
+
+def duty_of(schedule: Schedule, team: str, role: str, at: datetime) -> Duty | Gap | None:
+    """Who has a part in a team: the first of its rotations that has somebody; None where no rotation has that part."""
+    rotations = [name for name in schedule.teams[team].having(role) if name in schedule.rotations]
+    for rotation in rotations:
+        if now := turn(schedule, rotation, at):
+            return Duty(team, role, rotation, now)
+    return Gap(team, role, min(_next(schedule, name, at) for name in rotations)) if rotations else None
+
+
+def turn(schedule: Schedule, rotation: str, at: datetime) -> Turn | None:
+    """Whose turn it is; of several overrides the last one written counts. None outside the rotation's hours.
+
+    Who stands in does so outside the hours as well.
+    """
     for override in reversed(schedule.overrides):
         if override.rotation == rotation and override.since <= at < override.until:
             return Turn(override.who, override.since, override.until, stands_in=True)
-    return _regular(schedule.rotations[rotation], at)
+    found = schedule.rotations[rotation]
+    regular = _regular(found, at)
+    if not found.hours:
+        return regular
+    hours = business_hours.around(found, at, Span(regular.since, regular.until))
+    return replace(regular, since=hours.since, until=hours.until) if hours else None
+
+
+def leads(schedule: Schedule, at: datetime) -> dict[str, str]:
+    """Who leads each team at a time; without those whose lead is away."""
+    found = {name: _lead(schedule, name, at)[0] for name in schedule.teams}
+    return {team: ", ".join(people) for team, people in found.items() if people}
 
 
 def reach(schedule: Schedule, who: Iterable[str], service: str, at: datetime) -> Reached:
     """Who is meant by roles and names, for a service at a time; a role that nobody has reaches nobody."""
-    names = tuple(dict.fromkeys(name for word in who for name in _meant(schedule, word, service, at)))
+    meant = [_meant(schedule, word, service, at) for word in who]
+    names = tuple(dict.fromkeys(name for people, _ in meant for name in people))
     channels = (channel for name in names for channel in _channels(schedule, name))
-    return Reached(names, tuple(dict.fromkeys(channels)))
+    return Reached(names, tuple(dict.fromkeys(channels)), tuple(gap for _, gap in meant if gap))
 
 
-def _meant(schedule: Schedule, word: str, service: str, at: datetime) -> tuple[str, ...]:
+def _meant(schedule: Schedule, word: str, service: str, at: datetime) -> tuple[tuple[str, ...], Gap | None]:
     if word == MANAGEMENT:
-        return schedule.management
+        return schedule.management, None
     if word not in ROLES:
-        return (word,)
+        return (word,), None
     name = schedule.team_of(service)
     if name is None:
-        return ()
+        return (), None
     if word == TEAM:
-        return (name,)
+        return (name,), None
     if word == TEAM_LEAD:
-        lead = schedule.teams[name].lead
-        return (lead,) if lead else ()
-    return tuple(duty.turn.person for duty in on_call(schedule, at) if (duty.team, duty.role) == (name, word))
+        return _lead(schedule, name, at)
+    return _people(duty_of(schedule, name, word, at))
+
+
+def _lead(schedule: Schedule, team: str, at: datetime) -> tuple[tuple[str, ...], Gap | None]:
+    people = tuple(name for name in schedule.teams[team].lead if name in schedule.people)
+    return (people, None) if people else _people(duty_of(schedule, team, TEAM_LEAD, at))
+
+
+def _people(duty: Duty | Gap | None) -> tuple[tuple[str, ...], Gap | None]:
+    if isinstance(duty, Gap):
+        return (), duty
+    return ((duty.turn.person,), None) if duty else ((), None)
+
+
+def _next(schedule: Schedule, rotation: str, at: datetime) -> datetime:
+    """When a rotation has somebody again that has nobody now: its next hours, or before them somebody stands in."""
+    overrides = (
+        override.since for override in schedule.overrides if override.rotation == rotation and override.since > at
+    )
+    return min((business_hours.begin_next(schedule.rotations[rotation], at), *overrides))
 
 
 def _channels(schedule: Schedule, name: str) -> tuple[str, ...]:

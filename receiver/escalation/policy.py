@@ -16,6 +16,7 @@ class Verdict(StrEnum):
     QUIET = "quiet"
     SUPERSEDED = "superseded"
     NOBODY_NEW = "nobody_new"
+    OUT_OF_HOURS = "out_of_hours"
     REVIEWED = "reviewed"
     NOT_YET = "not_yet"
     SENT = "sent"

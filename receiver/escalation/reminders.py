@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store, timeline
@@ -21,6 +22,9 @@ from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.on_call import PRIMARY, TEAM_LEAD
 from deploywatch.receiver.suppression import gate
+
+_HEAD_START = timedelta(minutes=5)
+"""For how long only who is on it knows that an update is late; half the time between updates, where that is less."""
 
 
 async def respond(context: Context, job: Job) -> Outcome:
@@ -44,7 +48,10 @@ async def respond(context: Context, job: Job) -> Outcome:
 
 
 async def update(context: Context, job: Job) -> Outcome:
-    """Status updates are due again and again until the incident is resolved; remind when one is late."""
+    """Status updates are due again and again until the incident is resolved; remind when one is late.
+
+    Who is on it hears it first; everybody else who heard of the incident, when it is still late a little later.
+    """
     incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
     every, now = context.settings.response.update_every(incident.severity), context.clock()
     if every is None:
@@ -57,13 +64,25 @@ async def update(context: Context, job: Job) -> Outcome:
     if now < due:
         return retry(Verdict.NOT_YET, due - now)
 
-    def record(connection: Connection) -> None:
-        text = f"a status update was {'promised for' if promised else 'due at'} {due:%H:%M} UTC"
-        who = (incident.commander or incident.acknowledged_by or PRIMARY,)
-        once = f"update:{now.isoformat()}"
-        _remind(connection, context, store.get(connection, incident.id), now, text, once=once, who=who, due=due)
+    who = incident.commander or incident.acknowledged_by
+    text = f"a status update was {'promised for' if promised else 'due at'} {due:%H:%M} UTC"
+    alone = _alone(context, incident, who, now) if who and job.payload.get("reminded") != due.isoformat() else ()
 
-    return Outcome(State.READY, Verdict.SENT, every, record)
+    def record(connection: Connection) -> None:
+        fresh = store.get(connection, incident.id)
+        once = f"update:{now.isoformat()}"
+        _remind(connection, context, fresh, now, text, once=once, who=(who or PRIMARY,), due=due, only=alone)
+        timers.reminded(connection, job, due)
+
+    return Outcome(State.READY, Verdict.SENT, min(_HEAD_START, every / 2) if alone else every, record)
+
+
+def _alone(context: Context, incident: Incident, who: str, now: datetime) -> tuple[str, ...]:
+    """The channels that reach whoever is on it, who hears first that an update is late; none where none is known."""
+    settings = context.settings
+    return tuple(
+        name for name in reach(settings.oncall, [who], incident.service, now).channels if name in settings.channels
+    )
 
 
 async def review(context: Context, job: Job) -> Outcome:
@@ -92,13 +111,15 @@ def _remind(
     once: str,
     who: Iterable[str],
     due: datetime | None = None,
+    only: Iterable[str] = (),
     event: Event = Event.REMINDER,
     headline: str = "",
 ) -> None:
     called = reach(context.settings.oncall, who, incident.service, now)
     known = [name for name in called.channels if name in context.settings.channels]
     # Somebody outside is not reminded: that is not theirs to know.
-    ours = (name for name in (*heard(connection, incident), *known) if name not in context.settings.outside_channels)
+    everyone = only or (*heard(connection, incident), *known)
+    ours = (name for name in everyone if name not in context.settings.outside_channels)
     channels = tuple(dict.fromkeys(ours))
     incident = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *channels))))
     store.save(connection, incident)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,11 +13,13 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.escalation.on_call import Reached, reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.jobs.queue import Job, Outcome, State, done
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.response import cannot_wait
 from deploywatch.receiver.suppression import gate
 
 
@@ -34,8 +37,9 @@ async def handle(context: Context, job: Job) -> Outcome:
 def _decide(connection: Connection, context: Context, job: Job, incident: Incident) -> Outcome:
     settings, now, step = context.settings, context.clock(), job.payload
     due = escalate.due_at(connection, job)
-    if not _reached(connection, settings, incident, step, now, due=due).channels:
-        return done(Verdict.NOBODY_NEW)
+    reached = _reached(connection, settings, incident, step, now, due=due)
+    if not reached.channels:
+        return _wait(context, job, reached, now) if _may_wait(reached, step) else done(Verdict.NOBODY_NEW)
 
     def record(connection: Connection) -> None:
         fresh = store.get(connection, job.incident_id)
@@ -45,11 +49,29 @@ def _decide(connection: Connection, context: Context, job: Job, incident: Incide
             return
         after = format_duration(timedelta(seconds=step["after"]))
         called = f"; {', '.join(reached.names)} called" if reached.names else ""
-        why = with_context(fresh, f"nobody acknowledged it within {after}{called}")
+        away = "".join(f"; {gap}" for gap in reached.gaps)
+        why = with_context(fresh, f"nobody acknowledged it within {after}{called}{away}")
         once = f"step:{step['severity']}:{step['number']}"
         escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
 
     return done(Verdict.SENT, record)
+
+
+def _may_wait(reached: Reached, step: Any) -> bool:
+    """Whether the step has nobody to call at this hour, and somebody later; what cannot wait goes on at once."""
+    return bool(reached.gaps) and not reached.names and not cannot_wait(step["severity"])
+
+
+def _wait(context: Context, job: Job, reached: Reached, now: datetime) -> Outcome:
+    """Take the step when somebody is on call again who is meant; the timeline says what it waits for."""
+    away = "; ".join(str(gap) for gap in reached.gaps)
+    text = f"step {job.payload['number']} of the escalation waits: {away}"
+
+    def record(connection: Connection) -> None:
+        timeline.write(connection, job.incident_id, context.clock(), Kind.ESCALATION_WAITS, text)
+
+    begins = min(gap.until for gap in reached.gaps)
+    return Outcome(State.READY, Verdict.OUT_OF_HOURS, begins - now, record)
 
 
 def _reached(
@@ -57,14 +79,15 @@ def _reached(
 ) -> Reached:
     """Whom the step reaches: who heard another escalation since it was due is not told twice.
 
-    One of the sources' steps reaches only those who were never escalated to before.
+    One of the sources' steps reaches only those who were never escalated to before. What cannot wait reaches the
+    escalation's channels where nobody who is meant is on call at this hour.
     """
     reached = reach(settings.oncall, step["who"], incident.service, now)
     channels = tuple(dict.fromkeys((*reached.channels, *step["channels"])))
-    if not channels and step["falls_back"]:
+    if not channels and (step["falls_back"] or (reached.gaps and cannot_wait(step["severity"]))):
         channels = escalate.wanted(settings)
     channels = escalate.unheard(connection, incident, channels, due)
     if not step["repeats"]:
         before = escalate.reached(connection, incident.id)
         channels = tuple(name for name in channels if name not in before)
-    return Reached(reached.names, tuple(name for name in channels if name in settings.channels))
+    return replace(reached, channels=tuple(name for name in channels if name in settings.channels))

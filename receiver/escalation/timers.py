@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import NewJob, State, enqueue
+from deploywatch.receiver.jobs.queue import Job, NewJob, State, enqueue
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 
@@ -58,6 +58,12 @@ def promise(connection: Connection, incident: Incident, now: datetime, due: date
     waiting = (jobs.c.kind == UPDATE, jobs.c.incident_id == incident.id, jobs.c.state == State.READY)
     values = {"payload": {"promised": due.isoformat()}, "run_at": due} if due else {"payload": {}, "run_at": now}
     connection.execute(update(jobs).where(*waiting).values(**values))
+
+
+def reminded(connection: Connection, job: Job, due: datetime) -> None:
+    """Note on the job in hand that who is on it was reminded of the update that was due then."""
+    payload = {**job.payload, "reminded": due.isoformat()}
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(payload=payload))
 
 
 def review(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:

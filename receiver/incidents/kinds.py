@@ -50,6 +50,7 @@ class Kind(StrEnum):
     UNKNOWN_WHETHER_TOLD = "unknown_whether_told"
     FELL_BACK = "fell_back"
     ESCALATED = "escalated"
+    ESCALATION_WAITS = "escalation_waits"
     REMINDED = "reminded"
 
     # Actions of every kind.

@@ -7,7 +7,7 @@ from datetime import date, time, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings, nearest
@@ -62,10 +62,19 @@ class Handoff(Settings):
     at: LocalTime = time(9)
 
 
+class Hours(Settings):
+    """Hours of some days, by the clock on the wall; an end that is not later than the beginning is the next day's."""
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS[:5]
+    since: Annotated[LocalTime, Field(alias="from")] = time(9)
+    until: LocalTime = time(17)
+
+
 class Rotation(Settings):
     """People who take turns of `every`, from the first handoff day on or after `starts`.
 
     A turn is counted on the wall's clock, so that it begins at the same time of day in summer and in winter.
+    With `hours` somebody is on call in these only.
     """
 
     people: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -73,6 +82,7 @@ class Rotation(Settings):
     zone: ZoneName = "UTC"
     every: Duration = parse_duration("7d")
     starts: date = date(2024, 1, 1)
+    hours: tuple[Hours, ...] = ()
 
     @field_validator("every")
     @classmethod
@@ -97,14 +107,29 @@ class Override(Settings):
         return self
 
 
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value or ()
+
+
+OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
+"""A name, or several of which the first one counts that has somebody just then."""
+
+
 class Team(Settings):
-    """Who answers for which services; `*` stands for any."""
+    """Who answers for which services; `*` stands for any.
+
+    `primary` and `secondary` are rotations, `lead` a person or rotations.
+    """
 
     services: tuple[str, ...] = ("*",)
-    primary: str | None = None
-    secondary: str | None = None
-    lead: str | None = None
+    primary: OneOrSeveral = ()
+    secondary: OneOrSeveral = ()
+    lead: OneOrSeveral = ()
     channels: tuple[str, ...] = ()
+
+    def having(self, role: str) -> tuple[str, ...]:
+        """The rotations, or for the lead the people, that have a part."""
+        return {PRIMARY: self.primary, SECONDARY: self.secondary, TEAM_LEAD: self.lead}[role]
 
 
 class Schedule(Settings):
@@ -119,10 +144,14 @@ class Schedule(Settings):
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
+        leads = {name for team in self.teams.values() for name in team.lead}
         faults = [
             *_unknown("person", self.people, self._named_people()),
             *_unknown("rotation", self.rotations, self._named_rotations()),
+            *_unknown("person or a rotation", {*self.people, *self.rotations}, leads),
         ]
+        both = sorted(leads & set(self.people) & set(self.rotations))
+        faults += [f"the lead {name!r} is a person and a rotation; give them different names" for name in both]
         taken = sorted({*self.people, *self.contacts, *self.teams} & set(ROLES))
         faults += [f"{name!r} stands for whoever has that part; use another name" for name in taken]
         if faults:
@@ -133,13 +162,12 @@ class Schedule(Settings):
         for rotation in self.rotations.values():
             yield from rotation.people
         yield from (override.who for override in self.overrides)
-        yield from (team.lead for team in self.teams.values() if team.lead)
         yield from self.management
 
     def _named_rotations(self) -> Iterator[str]:
         yield from (override.rotation for override in self.overrides)
         for team in self.teams.values():
-            yield from (name for name in (team.primary, team.secondary) if name)
+            yield from (*team.primary, *team.secondary)
 
     def channels(self) -> set[str]:
         """Every channel that is named here."""

@@ -58,6 +58,11 @@ CALLED: dict[Severity, tuple[str, ...]] = {
 _ALWAYS_REACHED: frozenset[Severity] = frozenset({"critical", "high"})
 
 
+def cannot_wait(severity: Severity) -> bool:
+    """Whether somebody is called at once, also when whoever is meant is not on call at that hour."""
+    return severity in _ALWAYS_REACHED
+
+
 class Review(Settings):
     """After which incidents the review must be done, and within what time (003 P6 and P10: P1 and P2, 24 h)."""
 
@@ -132,7 +137,7 @@ class Escalation(Settings):
 
     def reaches_always(self, severity: Severity) -> bool:
         """Whether the default step falls back to the escalation's channels when nobody has those parts."""
-        return self.is_default(severity) and severity in _ALWAYS_REACHED
+        return self.is_default(severity) and cannot_wait(severity)
 
     def named_channels(self) -> set[str]:
         """Every channel that is named here."""

@@ -276,6 +276,20 @@ def test_a_good_config_is_called_good(run: Run, receiver: RealReceiver) -> None:
     assert ran == Ran(0, f"{receiver.file}: good\n", "")
 
 
+def test_hours_at_which_nobody_is_on_call_are_said_by_the_check(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "receiver.yml"
+    file.write_text(
+        "oncall:\n  people: {ann: {}}\n"
+        "  rotations: {office: {people: [ann], zone: Europe/Berlin, hours: [{}]}}\n"
+        "  teams: {shop: {primary: office, lead: ann}}\n"
+    )
+    ran = run("receiver", "--config.file", str(file), "--config.check")
+    note, good = ran.out.splitlines()
+    assert (ran.code, good) == (0, f"{file}: good")
+    assert note.startswith(f"{file}: note: in the coming week nobody is primary of shop from ")
+    assert "(Europe/Berlin); escalations that call for the primary then reach escalation.channels when" in note
+
+
 def test_a_bad_config_shows_every_fault_and_exits_with_2(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "receiver.yml"
     file.write_text("quiet_tim: 5m\nmax_body: 0\ndatabase: nowhere\nrollback: {mode: yolo, cooldown: 5}\n")

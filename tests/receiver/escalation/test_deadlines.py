@@ -236,15 +236,17 @@ async def test_status_updates_are_reminded_of_until_the_incident_is_resolved(mak
     await scene.after(10 * MINUTE)
     await acknowledge(scene)
     await scene.after(30 * MINUTE)
+    await scene.after(5 * MINUTE)
     await scene.after(30 * MINUTE)
     assert await scene.lines("reminded") == [
+        "reminded ann: a status update was due at 12:40 UTC",
         "reminded team, ann: a status update was due at 12:40 UTC",
         "reminded team, ann: a status update was due at 12:40 UTC",
     ]
     await scene.take(ended(fired))
     await scene.after(5 * MINUTE)
     await scene.after(2 * HOUR)
-    assert len(await scene.lines("reminded")) == 2
+    assert len(await scene.lines("reminded")) == 3
 
 
 async def test_an_update_puts_the_next_reminder_off(make_scene: MakeScene) -> None:
@@ -259,7 +261,7 @@ async def test_an_update_puts_the_next_reminder_off(make_scene: MakeScene) -> No
     await scene.after(10 * MINUTE)
     assert await scene.lines("reminded") == []
     await scene.after(20 * MINUTE)
-    assert await scene.lines("reminded") == ["reminded team, ann: a status update was due at 12:50 UTC"]
+    assert await scene.lines("reminded") == ["reminded ann: a status update was due at 12:50 UTC"]
 
 
 @pytest.mark.parametrize(("severity", "reminded"), [("critical", 1), ("high", 1), ("medium", 0)])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from deploywatch import config
-from deploywatch.receiver.escalation.on_call import on_call, reach, turn
+from deploywatch.receiver.escalation.on_call import Turn, on_call, reach, turn
 from deploywatch.receiver.settings.on_call import Schedule
 from tests.receiver.scene import HOUR, MINUTE, SECOND
 
@@ -30,8 +30,15 @@ def schedule(rotation: dict[str, Any] | None = None, **more: Any) -> Schedule:
     return Schedule.model_validate(whole)
 
 
+def whole(one: Schedule, at: datetime) -> Turn:
+    """The turn that there must be."""
+    found = turn(one, "shop", at)
+    assert found
+    return found
+
+
 def who(one: Schedule, at: datetime) -> str:
-    return turn(one, "shop", at).person
+    return whole(one, at).person
 
 
 def test_people_take_turns_by_the_week() -> None:
@@ -42,21 +49,21 @@ def test_people_take_turns_by_the_week() -> None:
 
 def test_the_first_turn_begins_on_the_handoff_day_after_the_start() -> None:
     one = schedule({"handoff": {"day": "wednesday", "at": "17:30"}})
-    assert turn(one, "shop", datetime(2026, 1, 8, tzinfo=UTC)).since == datetime(2026, 1, 7, 16, 30, tzinfo=UTC)
+    assert whole(one, datetime(2026, 1, 8, tzinfo=UTC)).since == datetime(2026, 1, 7, 16, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("changed", [date(2026, 3, 29), date(2026, 10, 25)])
 def test_a_handoff_keeps_its_time_of_day_when_the_clock_is_changed(changed: date) -> None:
     one = schedule({"every": "1d"})
     nine = datetime(changed.year, changed.month, changed.day, 9, tzinfo=BERLIN)
-    before, after = turn(one, "shop", nine - MINUTE), turn(one, "shop", nine)
+    before, after = whole(one, nine - MINUTE), whole(one, nine)
     assert before.until == after.since == nine
     assert before.until - before.since in (23 * HOUR, 25 * HOUR)
 
 
 def test_a_handoff_at_a_time_that_does_not_exist_that_day_happens_all_the_same() -> None:
     one = schedule({"every": "1d", "handoff": {"at": "02:30"}})
-    begun = turn(one, "shop", datetime(2026, 3, 29, 12, tzinfo=UTC)).since
+    begun = whole(one, datetime(2026, 3, 29, 12, tzinfo=UTC)).since
     assert begun == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 
 
@@ -64,7 +71,7 @@ def test_who_stands_in_is_on_call_until_the_override_ends() -> None:
     override = {"rotation": "shop", "who": "cid", "from": "2026-01-06T00:00:00Z", "until": "2026-01-07T00:00:00Z"}
     one = schedule(overrides=[override])
     assert who(one, datetime(2026, 1, 5, 23, 59, tzinfo=UTC)) == "ann"
-    assert turn(one, "shop", datetime(2026, 1, 6, tzinfo=UTC)).stands_in
+    assert whole(one, datetime(2026, 1, 6, tzinfo=UTC)).stands_in
     assert who(one, datetime(2026, 1, 6, 23, 59, tzinfo=UTC)) == "cid"
     assert who(one, datetime(2026, 1, 7, tzinfo=UTC)) == "ann"
 
@@ -78,7 +85,7 @@ def test_who_stands_in_while_the_clock_is_changed_does_so_from_and_until_the_tim
     inside = [day_before, day_before.astimezone(UTC) + 22 * HOUR, nine.astimezone(UTC) - SECOND]
     assert {who(one, at) for at in inside} == {"cid"}
     outside = [day_before.astimezone(UTC) - SECOND, nine.astimezone(UTC)]
-    assert not [at for at in outside if turn(one, "shop", at).stands_in]
+    assert not [at for at in outside if whole(one, at).stands_in]
 
 
 def test_of_several_overrides_the_last_one_written_counts() -> None:
@@ -103,30 +110,30 @@ ROTATIONS = st.fixed_dictionaries(
 
 @given(ROTATIONS, TIMES)
 def test_there_is_always_exactly_one_turn_and_it_holds_the_time(rotation: dict[str, Any], at: datetime) -> None:
-    found = turn(schedule(rotation), "shop", at)
+    found = whole(schedule(rotation), at)
     assert found.since <= at < found.until
 
 
 @given(ROTATIONS, TIMES)
 def test_turns_follow_each_other_without_a_gap(rotation: dict[str, Any], at: datetime) -> None:
     one = schedule(rotation)
-    turns = [turn(one, "shop", at)]
+    turns = [whole(one, at)]
     for _ in range(4):
-        turns.append(turn(one, "shop", turns[-1].until))
+        turns.append(whole(one, turns[-1].until))
     assert all(earlier.until == later.since for earlier, later in pairwise(turns))
 
 
 @given(ROTATIONS, TIMES, st.integers(0, 10**6))
 def test_the_whole_turn_has_one_person(rotation: dict[str, Any], at: datetime, some: int) -> None:
     one = schedule(rotation)
-    found = turn(one, "shop", at)
+    found = whole(one, at)
     within = found.since + timedelta(seconds=some) % (found.until - found.since)
-    assert turn(one, "shop", within) == found
+    assert whole(one, within) == found
 
 
 @given(ROTATIONS.map(lambda one: {**one, "every": "7d", "handoff": {"day": "monday", "at": "09:00"}}), TIMES)
 def test_a_weekly_turn_begins_at_the_same_time_of_day_all_year(rotation: dict[str, Any], at: datetime) -> None:
-    local = turn(schedule(rotation), "shop", at).since.astimezone(ZoneInfo(rotation["zone"]))
+    local = whole(schedule(rotation), at).since.astimezone(ZoneInfo(rotation["zone"]))
     assert (local.weekday(), local.hour, local.minute) == (0, 9, 0)
 
 
@@ -199,4 +206,4 @@ def test_a_schedule_reads_from_yaml_with_times_as_people_write_them(tmp_path: Pa
     )
     read = config.load(file, Schedule)
     assert read.overrides[0].since == datetime(2026, 5, 1, 7, tzinfo=UTC)
-    assert turn(read, "shop", datetime(2026, 1, 9, 9, tzinfo=UTC)).person == "ann"
+    assert whole(read, datetime(2026, 1, 9, 9, tzinfo=UTC)).person == "ann"
