@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -13,11 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.probing import Measurement
 
-Problem = Literal["expired", "not_yet_valid", "self_signed", "unknown_authority", "hostname", "revoked", "other"]
-"""Why a certificate is not trusted, in a word that may be a label."""
+Problem = Literal[
+    "expired", "not_yet_valid", "self_signed", "unknown_authority", "hostname", "no_san", "revoked", "other"
+]
+"""Why a certificate is not trusted, in a word that may be a label; `no_san` is one that names no host as it must."""
 
 LABEL_LIMIT = 256
 
@@ -42,12 +43,16 @@ _SUITE = re.compile(r"(?:(?P<exchange>ECDHE|DHE)-(?P<auth>RSA|ECDSA|DSS)-)?(?P<c
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate as far as it is shown; times are Unix time, names as in RFC 4514."""
+    """A certificate as far as it is shown; times are Unix time, names as in RFC 4514.
+
+    It is `named` when its subjectAltName has the name or the address of a host.
+    """
 
     not_after: float
     subject: str
     issuer: str
     names: tuple[str, ...]
+    named: bool
     serial: str
     fingerprint: str
 
@@ -77,24 +82,17 @@ def shown(tls: ssl.SSLObject, error: ssl.SSLError | None = None) -> Shown:
     """What the server of a connection showed, after the handshake or after the `error` that ended it."""
     trusted = error is None and tls.context.verify_mode != ssl.CERT_NONE
     cipher = tls.cipher()
+    served = _read_all(_chain(tls, "unverified"))
+    problem = problem_of(error) if isinstance(error, ssl.SSLCertVerificationError) else None
+    if problem == "hostname" and served and not served[0].named:
+        problem = "no_san"
     return Shown(
         version=_VERSIONS.get(tls.version() or "", "unknown"),
         cipher=suite(cipher[0]) if cipher else "",
-        served=_read_all(_chain(tls, "unverified")),
+        served=served,
         verified=_read_all(_chain(tls, "verified")) if trusted else (),
-        problem=problem_of(error) if isinstance(error, ssl.SSLCertVerificationError) else None,
+        problem=problem,
     )
-
-
-async def secure(channel: Channel, context: ssl.SSLContext, name: str, tell: Callable[[Shown], None]) -> None:
-    """Begin TLS with the server `name`; what it shows is told whether the handshake succeeds or not."""
-    try:
-        tls = await channel.secure(context, certificate_name(name))
-    except ssl.SSLError as error:
-        if channel.tls:
-            tell(shown(channel.tls, error))
-        raise
-    tell(shown(tls))
 
 
 def certificate_name(name: str) -> str:
@@ -165,11 +163,13 @@ def _read_all(chain: Iterable[bytes]) -> tuple[Certificate, ...]:
 def _read(der: bytes) -> Certificate | None:
     try:
         certificate = x509.load_der_x509_certificate(der)
+        names, addresses = _names(certificate)
         return Certificate(
             not_after=certificate.not_valid_after_utc.timestamp(),
             subject=certificate.subject.rfc4514_string(),
             issuer=certificate.issuer.rfc4514_string(),
-            names=_names(certificate),
+            names=names,
+            named=bool(names or addresses),
             serial=f"{certificate.serial_number:x}",
             fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         )
@@ -178,9 +178,11 @@ def _read(der: bytes) -> Certificate | None:
         return None
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def _names(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of hosts in its subjectAltName, and the addresses."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return ()
-    return tuple(extension.value.get_values_for_type(x509.DNSName))
+        return (), ()
+    addresses = tuple(str(address) for address in extension.value.get_values_for_type(x509.IPAddress))
+    return tuple(extension.value.get_values_for_type(x509.DNSName)), addresses

@@ -12,6 +12,7 @@ from deploywatch.exporter.measure import families
 from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.dial import Route, connect
+from deploywatch.exporter.net.handshake import Begin, secure
 from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import TlsClient, context_for
 from deploywatch.exporter.probing import Measurement
@@ -74,12 +75,14 @@ async def open_channel(to: Place, route: Route, measurement: Measurement) -> Cha
     return Channel(sock)
 
 
-async def encrypt(channel: Channel, tls: TlsClient, host: str, measurement: Measurement) -> certificates.Shown:
-    """Begin TLS; what the server shows is noted also when it is not trusted."""
+async def encrypt(
+    channel: Channel, tls: TlsClient, host: str, measurement: Measurement, begin: Begin | None = None
+) -> certificates.Shown:
+    """Begin TLS; what the server shows is noted also when it is not trusted. `begin` is what was said before."""
     seen: list[certificates.Shown] = []
     with measurement.timed("tls") as passed:
         try:
-            await certificates.secure(channel, context_for(tls), tls.server_name or host, seen.append)
+            await secure(channel, context_for(tls), tls.server_name or host, seen.append, begin)
         finally:
             for shown in seen:
                 certificates.note(shown, measurement)

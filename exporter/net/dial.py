@@ -13,6 +13,7 @@ from typing import Any
 from aiohappyeyeballs import start_connection
 
 from deploywatch.exporter.net.certificates import Shown, certificate_name, shown
+from deploywatch.exporter.net.handshake import Begin, seen_in, telling
 from deploywatch.exporter.net.resolve import Address, Resolver
 from deploywatch.exporter.probing import Allowed
 from deploywatch.exporter.results import Failed, Reason
@@ -102,35 +103,56 @@ async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
 class Dialer:
     """Stands in for the event loop in a library that connects by itself, so that it goes where the route says.
 
-    `reached` is the address of the last connection, and `shown` what its server showed when TLS began.
+    `reached` is the address of the last connection, and `shown` what its server showed when TLS began or failed to.
+    `begin` is what the library says before TLS.
     """
 
     route: Route
     server_name: str | None = None
+    begin: Begin | None = None
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     reached: Address | None = None
     shown: Shown | None = None
 
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int, **options: Any) -> Any:
         """As the event loop's own, but over the route."""
+        self.shown = None
         sock, self.reached = await connect(await self.route.addresses(host, port))
         for option, value in _KEEPALIVE:
             sock.setsockopt(*option, value)
+        name = certificate_name(self.server_name or options.get("server_hostname") or host)
+        if isinstance(options.get("ssl"), ssl.SSLContext):
+            options |= {"ssl": telling(options["ssl"]), "server_hostname": name}
         try:
-            return await self.loop.create_connection(factory, sock=sock, **options)
-        except BaseException:
+            transport, protocol = await self.loop.create_connection(factory, sock=sock, **options)
+        except BaseException as error:
             sock.close()
+            if isinstance(error, ssl.SSLError):
+                raise await self._refused(error, name) from error
             raise
+        self._see(transport)
+        return transport, protocol
 
     async def start_tls(
         self, transport: Any, protocol: Any, context: ssl.SSLContext, *, server_hostname: str | None = None
     ) -> Any:
         """As the event loop's own, with the server name of the config if there is one."""
         name = certificate_name(self.server_name or server_hostname or "") or None
-        secured = await self.loop.start_tls(transport, protocol, context, server_hostname=name)
+        try:
+            secured = await self.loop.start_tls(transport, protocol, telling(context), server_hostname=name)
+        except ssl.SSLError as error:
+            raise await self._refused(error, name or "", self.begin) from error
         if secured is not None:
-            self.shown = shown(secured.get_extra_info("ssl_object"))
+            self._see(secured)
         return secured
+
+    async def _refused(self, error: ssl.SSLError, name: str, begin: Begin | None = None) -> Exception:
+        self.shown, most = await seen_in(error, self.reached, name, begin)
+        return most
+
+    def _see(self, transport: Any) -> None:
+        secured = transport.get_extra_info("ssl_object")
+        self.shown = shown(secured) if secured else None
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the event loop's."""

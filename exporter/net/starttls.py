@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Literal
 
 from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.handshake import Begin
 from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.results import Failed, Reason
 
@@ -15,6 +17,11 @@ Protocol = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap"]
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _LDAP_OID = b"1.3.6.1.4.1.1466.20037"
 _LDAP_REQUEST = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + _LDAP_OID
+
+
+def beginning(protocol: Protocol | None) -> Begin | None:
+    """What is said before TLS, of a protocol that says something."""
+    return partial(start_tls, protocol=protocol) if protocol else None
 
 
 async def start_tls(channel: Channel, protocol: Protocol) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from deploywatch.config import RelativePath, Settings
+from deploywatch.exporter.net.handshake import telling
 from deploywatch.watched_files import WATCHED, Stamp, stamp_of
 
 _VERSIONS = {
@@ -49,7 +50,7 @@ class TlsClient(Settings):
 
     def context(self) -> ssl.SSLContext:
         """A new TLS context that does what the settings say; OSError when a file cannot be used."""
-        context = ssl.create_default_context(cafile=self.ca_file)
+        context = telling(ssl.create_default_context(cafile=self.ca_file))
         if self.ca_file:
             # Whoever is named in it is trusted, not only one who signed himself.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

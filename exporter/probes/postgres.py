@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import GaugeName
 from deploywatch.exporter.net import certificates
+from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.databases.dsn import parse_dsn
 from deploywatch.exporter.net.databases.queries import Query, note_rows, rows_of
 from deploywatch.exporter.net.databases.refusals import explain
@@ -30,11 +32,13 @@ _ABANDONED_SECONDS = 10.0
 
 
 def _dsn(dsn: SecretUrl) -> SecretUrl:
-    parse_dsn(dsn.get_secret_value())
+    for file in parse_dsn(dsn.get_secret_value()).files:
+        if not Path(file).is_file():
+            raise ValueError(f"there is no file {file}, which the URL names")
     return dsn
 
 
-class PostgresSettings(ProbeSettings):
+class PostgresSettings(ProbeSettings, Reach):
     """A PostgreSQL database and what to ask it."""
 
     target_key: ClassVar[TargetKey | None] = TargetKey("dsn", "postgresql://target.invalid/")
@@ -45,6 +49,13 @@ class PostgresSettings(ProbeSettings):
     tls: TlsClient | None = None
     collect: tuple[Statistics, ...] = ()
     queries: dict[GaugeName, Query] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _addresses_can_be_chosen(self) -> Self:
+        sockets = all(host is None or host[0].startswith("/") for host in parse_dsn(self.dsn.get_secret_value()).hosts)
+        if self.preferred_ip_protocol and sockets:
+            raise ValueError("preferred_ip_protocol is given for a unix socket, which has no address; remove it")
+        return self
 
     def probe(self) -> PostgresProbe:
         """The probe that does what these settings say."""
@@ -82,7 +93,9 @@ class PostgresProbe:
         dsn = settings.dsn.get_secret_value()
         dsn = with_password(dsn, settings.password.get_secret_value()) if settings.password else dsn
         parsed = parse_dsn(dsn)
-        self.session = session_for((dsn, settings.model_dump_json(exclude={"layer", "tags"})), parsed, settings.tls)
+        self.session = session_for(
+            (dsn, settings.model_dump_json(exclude={"layer", "tags"})), parsed, settings.tls, settings
+        )
         self.collect = dict.fromkeys(settings.collect)
         self.queries = [(name, query, query.gauges(name)) for name, query in settings.queries.items()]
 
@@ -92,7 +105,6 @@ class PostgresProbe:
             begin = measurement.clock.monotonic()
             async with self.session.open(measurement) as connection:
                 measurement.add(families.POSTGRES_CONNECT, measurement.clock.monotonic() - begin)
-                self._note_connection(measurement)
                 await self._ask(connection, measurement)
         except (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
             raise explain(error, measurement.stage) from error
@@ -100,6 +112,9 @@ class PostgresProbe:
             if "SSL upgrade" not in str(error):
                 raise
             raise Failed(Reason.TLS, "the server offers no TLS") from error
+        finally:
+            # Also of a server that is not trusted, or that refuses the login.
+            self._note_connection(measurement)
 
     async def settled(self) -> None:
         """Wait until the server knows of no session of ours, so that its room is free for another."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,10 +20,12 @@ from redis.backoff import NoBackoff
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import GaugeName
 from deploywatch.exporter.net import certificates
+from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.databases.conversation import Conversation
 from deploywatch.exporter.net.databases.keys import KeyGauge, Statistics, note_info, note_keys
 from deploywatch.exporter.net.databases.redis_errors import explain
 from deploywatch.exporter.net.dial import Route, connect
+from deploywatch.exporter.net.handshake import seen_in, telling
 from deploywatch.exporter.net.resolve import Address, note_address
 from deploywatch.exporter.net.tls import TlsClient, context_for
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
@@ -73,16 +76,17 @@ class _Routed(AbstractConnection):
         if self.measurement:
             # As `port` tells them apart: from here on somebody listens, and perhaps says nothing.
             self.measurement.stage, self.measurement.overdue = SILENT, Reason.DEADLINE
+        name = (self.tls.server_name if self.tls else None) or host
         if "ssl" in arguments:
-            name = host
-            if self.tls:
-                name = self.tls.server_name or host
-                arguments["ssl"] = context_for(self.tls)
+            arguments["ssl"] = context_for(self.tls) if self.tls else telling(arguments["ssl"])
             arguments["server_hostname"] = certificates.certificate_name(name)
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=sock, **arguments)
-        except BaseException:
+        except BaseException as error:
             sock.close()
+            if isinstance(error, ssl.SSLError):
+                self.shown, most = await seen_in(error, self.address, name)
+                raise most from error
             raise
         secured = self._writer.get_extra_info("ssl_object")
         self.shown = certificates.shown(secured) if secured else None
@@ -110,7 +114,7 @@ def _connection(url: SecretUrl, **more: Any) -> Any:
     return _CLASSES.get(make, make)(**arguments, protocol=2, retry=Retry(NoBackoff(), 0))
 
 
-class RedisSettings(ProbeSettings):
+class RedisSettings(ProbeSettings, Reach):
     """A Redis or Valkey server; the probe writes one key, `key_prefix` and a random end, and lets it expire."""
 
     target_key: ClassVar[TargetKey | None] = TargetKey("url", "redis://target.invalid/")
@@ -126,9 +130,11 @@ class RedisSettings(ProbeSettings):
     gauges: dict[GaugeName, KeyGauge] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _tls_is_asked_for(self) -> Self:
+    def _fits_the_url(self) -> Self:
         if self.tls and not self.url.get_secret_value().startswith("rediss://"):
             raise ValueError("tls is given for a URL without TLS; write rediss:// in the URL, or remove tls")
+        if self.preferred_ip_protocol and self.url.get_secret_value().startswith("unix://"):
+            raise ValueError("preferred_ip_protocol is given for a unix socket, which has no address; remove it")
         return self
 
     def with_target(self, target: str) -> Self:
@@ -169,10 +175,13 @@ class RedisProbe:
         talk = Conversation(connection, partial(self._another, measurement))
         answered = False
         try:
-            with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
-                await connection.connect()
+            try:
+                with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
+                    await connection.connect()
+            finally:
+                # Also of a server that is not trusted, or that refuses the login.
+                _note_connection(connection, measurement)
             measurement.add(families.REDIS_CONNECT, passed())
-            _note_connection(connection, measurement)
             with measurement.timed("PING") as passed:
                 answer = await talk.ask("PING")
             answered = True
@@ -191,11 +200,8 @@ class RedisProbe:
 
     def _connection(self, measurement: Measurement, **place: Any) -> Any:
         connection = _connection(self.settings.url, **self.credentials, **place)
-        connection.route, connection.tls, connection.measurement = (
-            Route(allowed=measurement.allowed),
-            self.settings.tls,
-            measurement,
-        )
+        connection.route = self.settings.route(measurement)
+        connection.tls, connection.measurement = self.settings.tls, measurement
         return connection
 
     async def _another(self, measurement: Measurement, host: str, port: int) -> Any:
@@ -213,9 +219,8 @@ class RedisProbe:
         if parts.scheme != "redis":
             return None
         try:
-            addresses = await Route(allowed=measurement.allowed).addresses(
-                parts.hostname or "localhost", parts.port or 6379
-            )
+            route = self.settings.route(measurement)
+            addresses = await route.addresses(parts.hostname or "localhost", parts.port or 6379)
             sock, _ = await connect(addresses)
             with sock:
                 async with asyncio.timeout(_LISTENING):

@@ -15,7 +15,7 @@ from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
 from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Found, Pattern, search
-from deploywatch.exporter.net.starttls import Protocol, start_tls
+from deploywatch.exporter.net.starttls import Protocol, beginning, start_tls
 from deploywatch.exporter.net.tls import TlsClient
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
@@ -87,7 +87,8 @@ class TcpProbe:
                 with measurement.timed("starttls"):
                     await start_tls(channel, settings.starttls)
             if settings.use_tls or settings.starttls:
-                await encrypt(channel, settings.tls, self.place.host, measurement)
+                begin = beginning(settings.starttls)
+                await encrypt(channel, settings.tls, self.place.host, measurement, begin)
             with measurement.timed("dialogue") as passed:
                 await self._talk(channel, measurement)
             measurement.add(families.TCP_DURATION, passed(), phase="dialogue")

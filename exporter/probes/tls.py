@@ -9,7 +9,8 @@ from pydantic import Field
 
 from deploywatch.exporter.net.certificates import Shown, problem_of
 from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
-from deploywatch.exporter.net.starttls import Protocol, start_tls
+from deploywatch.exporter.net.handshake import shown_by
+from deploywatch.exporter.net.starttls import Protocol, beginning, start_tls
 from deploywatch.exporter.net.tls import TlsClient
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
@@ -21,6 +22,7 @@ _EXPLAINED = {
     "self_signed": "the certificate is signed by itself",
     "unknown_authority": "the certificate leads to no authority that is trusted",
     "hostname": "the certificate is for another host",
+    "no_san": "the certificate names no host in its subjectAltName",
     "revoked": "the certificate has been revoked",
 }
 
@@ -63,9 +65,11 @@ class TlsProbe:
             if settings.starttls:
                 with measurement.timed("starttls"):
                     await start_tls(channel, settings.starttls)
-            shown = await encrypt(channel, settings.tls, self.place.host, measurement)
+            begin = beginning(settings.starttls)
+            shown = await encrypt(channel, settings.tls, self.place.host, measurement, begin)
         except ssl.SSLCertVerificationError as error:
-            problem = problem_of(error)
+            seen = shown_by(error)
+            problem = seen.problem if seen and seen.problem else problem_of(error)
             explained = _EXPLAINED.get(problem, error.verify_message)
             raise Failed(Reason.TLS_VERIFY, f"{problem}: {explained} ({error.verify_message})") from error
         finally:

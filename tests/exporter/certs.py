@@ -47,6 +47,30 @@ class Certs:
         now = datetime.now(UTC)
         return self.server(not_before=now + timedelta(days=1), not_after=now + timedelta(days=9))
 
+    def without_names(self, common_name: str = "localhost") -> ssl.SSLContext:
+        """A server whose certificate bears a common name and no subjectAltName, as of old, and is its own authority.
+
+        It stands in `unnamed.pem`, to be trusted.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        path = self.folder / "unnamed.pem"
+        own = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + own)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
     def self_signed(self) -> ssl.SSLContext:
         """A server that vouches for itself."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -54,13 +54,14 @@ Host = tuple[str, int] | None
 class Dsn:
     """A URL for the library; the seconds that each host has (None: its share of the run); and the hosts in their order.
 
-    `wanted` are the target_session_attrs to try all hosts with, one after the other.
+    `wanted` are the target_session_attrs to try all hosts with, one after the other; `files` those of TLS.
     """
 
     url: str
     connect_timeout: float | None
     hosts: tuple[Host, ...]
     wanted: tuple[str | None, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -83,6 +84,8 @@ def parse_dsn(text: str) -> Dsn:
         raise ValueError(HINT)
     for name in given:
         _refuse(name)
+    if given.get("sslrootcert") == "system":
+        raise ValueError("sslrootcert=system: the library does not know it; write tls: {} beside the dsn instead")
     kept = {name: value for name, value in given.items() if name in _LIBRARY - {"target_session_attrs"}}
     kept |= {name: value for name, value in given.items() if name in _SESSION or name == "application_name"}
     kept |= _options(given.get("options", ""))
@@ -95,7 +98,8 @@ def parse_dsn(text: str) -> Dsn:
     wanted = given.get("target_session_attrs", "any")
     if wanted not in _ATTRIBUTES:
         raise ValueError(f"target_session_attrs: {wanted!r} is none{nearest(wanted, _ATTRIBUTES)}")
-    return Dsn(url, _seconds(given.get("connect_timeout")), hosts, _ATTRIBUTES[wanted])
+    files = tuple(given[name] for name in ("sslcert", "sslkey", "sslrootcert", "sslcrl") if given.get(name))
+    return Dsn(url, _seconds(given.get("connect_timeout")), hosts, _ATTRIBUTES[wanted], files)
 
 
 def _refuse(name: str) -> None:

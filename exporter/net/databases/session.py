@@ -14,8 +14,10 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 
+from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.databases.dsn import Dsn, Host
-from deploywatch.exporter.net.dial import Dialer, Route, permit
+from deploywatch.exporter.net.dial import Dialer, permit
+from deploywatch.exporter.net.starttls import beginning
 from deploywatch.exporter.net.tls import TlsClient, context_for
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Failed, Reason
@@ -30,6 +32,7 @@ for good; and behind a proxy that forgot the connection, the probe works again a
 SILENT = "login: the server took the connection and says nothing"
 """The stage of a server that accepts connections and does not answer, as one that is frozen."""
 
+_ANY = Reach()
 _SHARED = 0.9
 _SETTLING = 1.0
 _NEXT_HOST = (
@@ -42,9 +45,10 @@ _NEXT_HOST = (
 class Session:
     """The only session of a probe on its database; `dialer` knows where the last connection went."""
 
-    def __init__(self, dsn: Dsn, tls: TlsClient | None = None) -> None:
+    def __init__(self, dsn: Dsn, tls: TlsClient | None = None, reach: Reach = _ANY) -> None:
         self._dsn = dsn
         self._tls = tls
+        self._reach = reach
         self._turn = asyncio.Lock()
         self._attempt: asyncio.Task[Any] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -58,6 +62,9 @@ class Session:
         with measurement.timed("wait for the session before to end"):
             await self._turn.acquire()
         try:
+            if self._attempt is None:
+                # What the run before has seen is not what is true now.
+                self.dialer = None
             with measurement.timed("wait for the session before to end"):
                 if self._leaving:
                     await asyncio.wait({self._leaving})
@@ -76,9 +83,10 @@ class Session:
             await asyncio.wait({self._leaving}, timeout=_SETTLING)
 
     async def _connected(self, measurement: Measurement) -> Any:
-        route = Route(allowed=measurement.allowed)
+        route = self._reach.route(measurement)
         if self._attempt is None:
-            self.dialer = Dialer(route, server_name=self._tls.server_name if self._tls else None)
+            name = self._tls.server_name if self._tls else None
+            self.dialer = Dialer(route, server_name=name, begin=beginning("postgres"))
             self._attempt = asyncio.create_task(self._connect(self.dialer, measurement.remaining()))
             self._attempt.add_done_callback(self._ended)
         attempt, dialer = self._attempt, self.dialer
@@ -171,9 +179,9 @@ async def _leave(connection: Any) -> None:
 _SESSIONS: WeakValueDictionary[Hashable, Session] = WeakValueDictionary()
 
 
-def session_for(key: Hashable, dsn: Dsn, tls: TlsClient | None) -> Session:
+def session_for(key: Hashable, dsn: Dsn, tls: TlsClient | None, reach: Reach = _ANY) -> Session:
     """The session of this key, the same for all who have the same while one of them lives."""
     session = _SESSIONS.get(key)
     if session is None:
-        session = _SESSIONS[key] = Session(dsn, tls)
+        session = _SESSIONS[key] = Session(dsn, tls, reach)
     return session

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-from deploywatch.exporter.net.certificates import Shown, secure
+from deploywatch.exporter.net.certificates import Shown
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.dial import Route, connect
+from deploywatch.exporter.net.handshake import secure
 from deploywatch.exporter.net.http.response_parser import Response, read_response
 from deploywatch.exporter.net.resolve import Address
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import trustme
 from pydantic import ValidationError
 
 from deploywatch.demo import servers
@@ -185,6 +186,29 @@ class TestTls:
         dsn = guarded.url.replace("127.0.0.1", "localhost")
         assert (await probe(kind="postgres", dsn=dsn, tls={})).reason is Reason.TLS_VERIFY
         assert (await probe(kind="postgres", dsn=dsn, tls={"verify": False})).success
+
+    async def test_the_expiry_is_shown_also_when_the_certificate_or_the_login_is_refused(
+        self, guarded: Running, certs: Certs
+    ) -> None:
+        dsn = guarded.url.replace("127.0.0.1", "localhost")
+        for wrong, reason, problem in (
+            ({"tls": {}}, Reason.TLS_VERIFY, "unknown_authority"),
+            ({"tls": {"ca_file": certs.ca_file, "server_name": "other.example"}}, Reason.TLS_VERIFY, "hostname"),
+        ):
+            values = measured(result := await probe(kind="postgres", dsn=dsn, **wrong))
+            assert result.reason is reason, result.detail
+            assert values["probe_ssl_earliest_cert_expiry"] > result.started
+            assert values[f"probe_tls_verify_failure_info{{problem={problem}}}"] == 1
+            assert "probe_ip_protocol" in values
+        nobody = dsn.rpartition("/")[0] + "/no_such_database"
+        values = measured(result := await probe(kind="postgres", dsn=nobody, tls={"ca_file": certs.ca_file}))
+        assert result.reason is Reason.QUERY, result.detail
+        assert values["probe_ssl_earliest_cert_expiry"] > result.started
+        strangers = certs.folder / "strangers.pem"
+        trustme.CA().cert_pem.write_to_path(str(strangers))
+        urls_own = await probe(kind="postgres", dsn=f"{dsn}?sslmode=verify-full&sslrootcert={strangers}")
+        assert urls_own.reason is Reason.TLS_VERIFY, urls_own.detail
+        assert measured(urls_own)["probe_ssl_earliest_cert_expiry"] > urls_own.started
 
     async def test_a_server_without_tls_is_the_reason(self, postgres_server: Running) -> None:
         result = await probe(kind="postgres", dsn=postgres_server.url, tls={"verify": False})

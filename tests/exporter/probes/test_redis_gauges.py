@@ -212,6 +212,22 @@ async def test_over_tls_a_certificate_must_be_trusted_and_for_the_host(guarded: 
     assert (await probe(kind="redis", url=elsewhere, tls={"verify": False})).success
 
 
+async def test_the_expiry_is_shown_also_when_the_certificate_or_the_login_is_refused(
+    guarded: tuple[int, Path], certs: Certs
+) -> None:
+    url, trusted = f"rediss://:s3cret@localhost:{guarded[0]}/0", {"ca_file": certs.ca_file}
+    for settings, reason, problem in (
+        ({"url": url}, Reason.TLS_VERIFY, "unknown_authority"),
+        ({"url": url, "tls": trusted | {"server_name": "other.example"}}, Reason.TLS_VERIFY, "hostname"),
+        ({"url": url.replace("s3cret", "wrong"), "tls": trusted}, Reason.AUTH, None),
+    ):
+        values = measured(result := await probe(kind="redis", **settings))
+        assert result.reason is reason, result.detail
+        assert values["probe_ssl_earliest_cert_expiry"] > result.started
+        assert "probe_ip_protocol" in values
+        assert problem is None or values[f"probe_tls_verify_failure_info{{problem={problem}}}"] == 1
+
+
 async def test_a_unix_socket_is_as_good(guarded: tuple[int, Path]) -> None:
     result = await probe(kind="redis", url=f"unix://:s3cret@{guarded[1]}?db=2")
     assert result.success, result.detail

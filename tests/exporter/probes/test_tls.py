@@ -307,3 +307,84 @@ async def test_a_servers_own_certificate_may_be_the_one_that_is_trusted(certs: C
     issued.configure_cert(server)
     result = await looked_at(server, tls={"ca_file": str(leaf)})
     assert result.success, result.detail
+
+
+def unnamed(certs: Certs) -> dict[str, Any]:
+    """TLS settings that trust the certificate without names."""
+    return {"ca_file": str(certs.folder / "unnamed.pem")}
+
+
+@pytest.mark.parametrize("kind", ["tls", "http", "tcp", "flow"])
+async def test_a_certificate_with_a_common_name_alone_is_refused_as_browsers_do(certs: Certs, kind: str) -> None:
+    context = certs.without_names()
+    async with Web(tls=context) as server:
+        url = server.say("/").replace("127.0.0.1", "localhost")
+        ways: dict[str, dict[str, Any]] = {
+            "tls": {"address": f"localhost:{server.port}"},
+            "http": {"url": url},
+            "tcp": {"address": f"localhost:{server.port}", "use_tls": True},
+        }
+        if kind == "flow":
+            result = await probe(kind="flow", steps=[{"name": "s", "url": url, "tls": unnamed(certs)}])
+        else:
+            result = await probe(kind=kind, tls=unnamed(certs), **ways[kind])
+    assert result.reason is Reason.TLS_VERIFY, result.detail
+    assert "common name and no subjectAltName" in result.detail
+    if kind != "flow":
+        assert problems(result) == {"no_san"}
+        assert measured(result)["probe_ssl_earliest_cert_expiry"] > result.started
+
+
+async def test_a_name_in_another_field_of_the_certificate_is_still_another_host(certs: Certs) -> None:
+    issued = certs.authority.issue_cert("shop.example", common_name="localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    result = await looked_at(context, host="localhost", tls={"ca_file": certs.ca_file})
+    assert (result.reason, problems(result)) == (Reason.TLS_VERIFY, {"hostname"})
+
+
+def old(certs: Certs) -> ssl.SSLContext:
+    """A server that speaks TLS 1.0 alone, with a cipher of old."""
+    server = certs.server()
+    server.minimum_version = server.maximum_version = ssl.TLSVersion.TLSv1
+    server.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return server
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["tls", "http", "tcp"])
+async def test_the_expiry_is_shown_also_of_a_server_with_which_we_share_no_version(certs: Certs, kind: str) -> None:
+    async with Web(tls=old(certs)) as server:
+        address = {"address": f"127.0.0.1:{server.port}"}
+        ways: dict[str, dict[str, Any]] = {
+            "tls": address,
+            "http": {"url": server.say("/")},
+            "tcp": address | {"use_tls": True},
+        }
+        result = await probe(kind=kind, tls={"ca_file": certs.ca_file}, **ways[kind])
+    assert result.reason is Reason.TLS
+    assert "the server speaks TLS 1.0 with TLS_ECDHE_" in result.detail
+    assert "tls.min_version" in result.detail
+    values = measured(result)
+    assert values["probe_ssl_earliest_cert_expiry"] > result.started
+    assert values["probe_tls_version_info{version=TLS 1.0}"] == 1
+    assert "probe_ssl_last_chain_expiry_timestamp_seconds" not in values
+
+
+async def test_the_expiry_is_shown_also_of_a_server_with_which_we_share_no_cipher(certs: Certs) -> None:
+    server = certs.server()
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.set_ciphers("ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0")
+    tls = {"ca_file": certs.ca_file, "ciphers": "ECDHE-RSA-AES256-GCM-SHA384"}
+    result = await looked_at(server, tls=tls)
+    assert result.reason is Reason.TLS
+    assert "the server speaks TLS 1.2 with TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA" in result.detail
+    assert measured(result)["probe_ssl_earliest_cert_expiry"] > result.started
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_the_second_look_says_what_a_protocol_says_before_tls(certs: Certs) -> None:
+    async with mail(old(certs)) as port:
+        result = await probe(kind="tls", address=f"127.0.0.1:{port}", starttls="smtp", tls={"ca_file": certs.ca_file})
+    assert result.reason is Reason.TLS
+    assert measured(result)["probe_ssl_earliest_cert_expiry"] > result.started
