@@ -56,6 +56,7 @@ class Measurement:
     samples: list[Sample] = field(default_factory=list)
     dropped: Counter[Dropped] = field(default_factory=Counter)
     steps: list[StepResult] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def label(self, text: str) -> str:
         """A label's value, cut at LABEL_LIMIT characters; that it was cut is counted."""
@@ -210,6 +211,8 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
     samples, repeated = _unique(measurement)
     if repeated and reason is None:
         reason, detail = Reason.VALUE, f"there is more than one value for {repeated}; make its labels tell them apart"
+    if reason is not None:
+        detail = "; ".join([detail, *measurement.remarks])
     if len(detail) > DETAIL_LIMIT:
         measurement.dropped[Dropped.DETAIL_CUT] += 1
         detail = detail[: DETAIL_LIMIT - 1] + "…"
@@ -222,6 +225,7 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
         application=measurement.application,
         dropped=dict(measurement.dropped),
         steps=tuple(measurement.steps),
+        remarks=tuple(measurement.remarks),
     )
 
 

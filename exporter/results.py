@@ -51,6 +51,7 @@ class Dropped(StrEnum):
     IMPLAUSIBLE_VALUE = "implausible_value"
     CHECK_LIMIT = "check_limit"
     REPEATED_SERIES = "repeated_series"
+    WITHHELD = "withheld"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Result:
     """One run of one probe; it succeeded when there is no reason to the contrary.
 
     `started` is Unix time and `duration` seconds; `detail` is free text for logs and health answers, never a label.
+    `remarks` say what was done otherwise than was asked for, and are part of the detail of a run that failed.
     """
 
     started: float
@@ -119,6 +121,7 @@ class Result:
     application: Application | None = None
     dropped: Mapping[Dropped, int] = field(default_factory=dict)
     steps: tuple[StepResult, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def success(self) -> bool:

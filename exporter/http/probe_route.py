@@ -171,6 +171,7 @@ def told(result: Result) -> str:
         f"step {step.name}: {step.duration:.6f} s" + (f": {step.reason}: {step.detail}" if step.reason else "")
         for step in result.steps
     ]
+    lines += result.remarks
     lines += [f"left out: {reason}: {count}" for reason, count in result.dropped.items()]
     verdict = f"failed: {result.reason}: {result.detail}" if result.reason else "succeeded"
     return "\n".join([*lines, f"probe {verdict}"])

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.http.client import Ask, Trail, follow, http_url
+from deploywatch.exporter.net.http.cookies import Cookies
 from deploywatch.exporter.net.http.exchange import Phases, Request
 from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body, fill_header, fill_url, masked, names
 from deploywatch.exporter.net.http.verdict import Expect, judge
@@ -110,10 +111,11 @@ class FlowProbe:
     async def measure(self, measurement: Measurement) -> None:
         """Take each step; Failed with the first that failed, and the names of the others."""
         values = {name: value.get_secret_value() for name, value in self.settings.values.items()}
+        cookies = Cookies()
         failures: list[tuple[str, Failed]] = []
         try:
             for step in self.settings.steps:
-                failed = await self._take(step, values, measurement)
+                failed = await self._take(step, values, cookies, measurement)
                 if failed:
                     failures.append((step.name, failed))
                     if self.settings.on_failure == "stop":
@@ -131,7 +133,9 @@ class FlowProbe:
             if step.name not in taken:
                 measurement.steps.append(StepResult(step.name, 0.0, Reason.SKIPPED, "not reached"))
 
-    async def _take(self, step: Step, values: dict[str, str], measurement: Measurement) -> Failed | None:
+    async def _take(
+        self, step: Step, values: dict[str, str], cookies: Cookies, measurement: Measurement
+    ) -> Failed | None:
         missing = step.needs() - values.keys()
         if missing:
             failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
@@ -139,13 +143,14 @@ class FlowProbe:
             measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
             measurement.steps.append(StepResult(step.name, 0.0, failed.reason, failed.detail))
             return failed
-        trail, begin = Trail(Phases()), measurement.clock.monotonic()
+        trail, begin = Trail(Phases(), cookies=cookies), measurement.clock.monotonic()
         # Until it is done, it has failed: by the deadline, should that come first.
         outcome: Failed | None = Failed(Reason.DEADLINE, "not done in its time")
         try:
             outcome = await self._judged(step, values, trail, measurement)
         finally:
             measurement.stage = f"step {step.name}: {trail.phases.at}"
+            trail.tell_withheld(measurement)
             _note(step, outcome, trail, measurement.clock.monotonic() - begin, measurement)
         return outcome
 

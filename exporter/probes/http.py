@@ -77,6 +77,7 @@ class HttpProbe:
 
 
 def _note(trail: Trail, measurement: Measurement) -> None:
+    trail.tell_withheld(measurement)
     phases, response = trail.phases, trail.response
     for name in PHASES:
         measurement.add(families.HTTP_DURATION, getattr(phases, name), phase=name)

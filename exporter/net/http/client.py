@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Literal, Self
 
@@ -14,14 +15,15 @@ from yarl import URL
 from deploywatch import __version__
 from deploywatch.config import Settings
 from deploywatch.exporter.net.dial import Route
+from deploywatch.exporter.net.http.cookies import Cookies
 from deploywatch.exporter.net.http.encoding import Coding, accepts, decode
 from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchange
-from deploywatch.exporter.net.http.redirects import STATUSES, redirected
+from deploywatch.exporter.net.http.redirects import STATUSES, redirected, withheld
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.urls import as_written
 from deploywatch.exporter.net.tls import TlsClient, context_for
-from deploywatch.exporter.probing import Allowed
-from deploywatch.exporter.results import Failed, Reason
+from deploywatch.exporter.probing import Allowed, Measurement
+from deploywatch.exporter.results import Dropped, Failed, Reason
 from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
 from deploywatch.secrets import Secret
 
@@ -138,12 +140,29 @@ def http_url(text: str) -> URL:
 
 @dataclass(slots=True)
 class Trail:
-    """How far a request came: the answers' phases, the last answer, and how many redirects led there."""
+    """How far a request came: the answers' phases, the last answer, and how many redirects led there.
+
+    `cookies` are those of the run, which may be more than this request; `withheld` is what other origins did not get.
+    """
 
     phases: Phases
     response: Response | None = None
     redirects: int = 0
     secure: bool = False
+    cookies: Cookies = field(default_factory=Cookies)
+    withheld: dict[str, list[str]] = field(default_factory=dict)
+
+    def withhold(self, url: URL, names: Iterable[str]) -> None:
+        """Note what is not sent to another origin."""
+        there = self.withheld.setdefault(str(url.origin()), [])
+        there += [name for name in names if name not in there]
+
+    def tell_withheld(self, measurement: Measurement) -> None:
+        """Count what was not sent to other origins, and say where and what."""
+        for origin, names in self.withheld.items():
+            if names:
+                measurement.dropped[Dropped.WITHHELD] += len(names)
+                measurement.remarks.append(f"not sent to {origin}: {', '.join(names)}")
 
 
 async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Allowed | None) -> Response:
@@ -155,8 +174,9 @@ async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Al
     while True:
         trail.secure = request.url.scheme == "https"
         trail.response = None
-        response = await exchange(request, via, trail.phases, body_limit=limit)
+        response = await exchange(trail.cookies.added_to(request), via, trail.phases, body_limit=limit)
         trail.response = response
+        trail.cookies.take(request, response)
         location = response.headers.get("location")
         if response.status not in STATUSES or location is None or ask.redirects == 0:
             if ask.compression:
@@ -165,10 +185,14 @@ async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Al
         if trail.redirects == ask.redirects:
             raise Failed(Reason.REDIRECT, f"more than {ask.redirects} redirects")
         trail.redirects += 1
-        request = redirected(request, response.status, location)
+        before, request = request, redirected(request, response.status, location)
+        if request.url.origin() != before.url.origin():
+            trail.withhold(request.url, withheld(before, request))
         if request.url.origin() != origin:
             # Neither the name nor the client's certificate is for strangers.
             anonymous = ask.tls.model_copy(update={"cert_file": None, "key_file": None})
+            if ask.tls.cert_file:
+                trail.withhold(request.url, ("client certificate",))
             via = replace(via, server_name=None, tls=partial(context_for, anonymous))
 
 

@@ -37,6 +37,13 @@ def redirected(request: Request, status: int, location: str) -> Request:
     return Request(method, url, headers, body)
 
 
+def withheld(before: Request, after: Request) -> tuple[str, ...]:
+    """What a redirect to another origin keeps from it: the names of headers, and the body."""
+    kept = {name for name, _ in after.headers}
+    names = tuple(name for name, _ in before.headers if name not in kept)
+    return (*names, "body") if before.body and not after.body and before.method == after.method else names
+
+
 def _may_leave(header: tuple[str, str], upgraded: bool) -> bool:
     name, value = header[0].lower(), header[1]
     return name in _HARMLESS or (upgraded and name == "authorization" and value.lower().startswith("basic "))

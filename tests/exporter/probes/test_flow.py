@@ -303,3 +303,13 @@ async def test_a_step_that_was_not_reached_in_time_is_told(web: Web, tcp: Any) -
         ("hung", Reason.DEADLINE),
         ("next", Reason.SKIPPED),
     ]
+
+
+async def test_a_cookie_of_one_step_is_sent_by_the_next(web: Web) -> None:
+    web.say("/login", headers={"Set-Cookie": "session=abc; Path=/"})
+    web.say("/orders")
+    steps = [{"name": "login", "url": "/login", "method": "POST"}, {"name": "orders", "url": "/orders"}]
+    for _ in range(2):
+        result = await probe(kind="flow", base_url=web.url, steps=steps)
+        assert result.success, result.detail
+    assert [request.headers.get("Cookie") for request in web.requests] == [None, "session=abc"] * 2

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web as aiohttp_web
 from pydantic import ValidationError
 
-from deploywatch.exporter.results import Reason
+from deploywatch.exporter.results import Dropped, Reason
 from deploywatch.exporter.settings.modules import Module
 from tests.exporter.certs import Certs
-from tests.exporter.support import Talk, Web, probe
+from tests.exporter.support import Handler, Talk, Web, probe
 
 Start = Callable[[Talk], Awaitable[int]]
 
@@ -43,7 +43,25 @@ async def test_only_harmless_headers_and_no_body_leave_the_origin(web: Web, stat
         assert other.requests[0].headers["Accept"] == "a/b"
         assert not sent & {"x-api-key", "cookie", "referer", "accept-token", "authorization"}
         assert other.bodies == [b""]
+        names = {"X-Api-Key", "Cookie", "Referer", "Accept-Token", "Authorization"}
+        names |= {"body"} if status in {307, 308} else set()
+        (remark,) = result.remarks
+        where, _, said = remark.partition(": ")
+        assert (where, set(said.split(", "))) == (f"not sent to {other.url}", names)
+        assert result.dropped == {Dropped.WITHHELD: len(names)}
     assert web.requests[0].headers["X-Api-Key"] == "k"
+
+
+async def test_what_was_withheld_is_said_when_the_run_fails(web: Web) -> None:
+    async with Web() as other:
+        url = web.say("/", status=302, headers={"Location": other.say("/", status=401)})
+        step = {"name": "s", "url": url, "headers": {"X-Api-Key": "k"}}
+        for result in (
+            await probe(kind="http", url=url, headers={"X-Api-Key": "k"}),
+            await probe(kind="flow", steps=[step]),
+        ):
+            assert result.reason is Reason.STATUS
+            assert result.detail.endswith(f"; not sent to {other.url}: X-Api-Key")
 
 
 async def test_on_the_same_origin_headers_and_body_go_along(web: Web) -> None:
@@ -151,3 +169,61 @@ async def test_a_zone_of_an_address_is_understood() -> None:
 def test_a_header_that_only_begins_like_a_harmless_one_binds_its_module(name: str) -> None:
     with pytest.raises(ValidationError, match="is a credential"):
         Module.model_validate({"kind": "http", "headers": {name: "s3cret"}})
+
+
+def gate(cookie: str, seen: list[str | None], *, path: str = "/") -> Handler:
+    """Sends back to `path` whoever comes without the cookie, and sets it."""
+
+    async def handler(request: aiohttp_web.BaseRequest) -> aiohttp_web.StreamResponse:
+        seen.append(request.headers.get("Cookie"))
+        if cookie.partition(";")[0] in (seen[-1] or ""):
+            return aiohttp_web.Response(text="in")
+        return aiohttp_web.Response(status=302, headers={"Location": path, "Set-Cookie": cookie})
+
+    return handler
+
+
+async def test_a_cookie_that_a_redirect_sets_is_sent_where_it_leads(web: Web) -> None:
+    seen: list[str | None] = []
+    url = web.on("/", gate("session=abc; Path=/; HttpOnly", seen))
+    result = await probe(kind="http", url=url, headers={"Cookie": "lang=de; session=old"}, expect={"body": "in"})
+    assert result.success, result.detail
+    assert seen == ["lang=de; session=old", "lang=de; session=abc"]
+    again = await probe(kind="http", url=url, expect={"body": "in"})
+    assert again.success, again.detail
+    assert seen[2] is None, "a run begins without cookies"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "where", "sent"),
+    [
+        ("a=1", "/", "a=1"),
+        ("a=1; Secure", "/", None),
+        ("a=1; Path=/elsewhere", "/", None),
+        ("a=1; Domain=other.example", "/", None),
+        ("a=1; Max-Age=0", "/", None),
+        ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "/", None),
+        ('a="x y"; SameSite=Lax', "/", 'a="x y"'),
+        ("a=1,2|3", "/", "a=1,2|3"),
+        ("a=b=c==", "/", "a=b=c=="),
+    ],
+)
+async def test_cookies_go_where_they_belong(web: Web, cookie: str, where: str, sent: str | None) -> None:
+    web.say("/target")
+    await probe(kind="http", url=web.say(where, status=302, headers={"Location": "/target", "Set-Cookie": cookie}))
+    assert web.requests[1].headers.get("Cookie") == sent
+
+
+async def test_several_cookies_are_kept_and_none_goes_to_another_host(web: Web) -> None:
+    async def sets(_: aiohttp_web.BaseRequest) -> aiohttp_web.StreamResponse:
+        answer = aiohttp_web.Response(status=302, headers={"Location": "/on"})
+        answer.headers.add("Set-Cookie", "a=1; Expires=Wed, 21 Oct 2099 07:28:00 GMT")
+        answer.headers.add("Set-Cookie", "b=2")
+        return answer
+
+    async with Web() as other:
+        away = other.say("/").replace("127.0.0.1", "localhost")
+        web.say("/on", status=302, headers={"Location": away})
+        assert (await probe(kind="http", url=web.on("/", sets))).success
+        assert web.requests[1].headers["Cookie"] == "a=1; b=2"
+        assert "Cookie" not in other.requests[0].headers

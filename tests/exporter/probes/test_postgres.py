@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import ValidationError
 
 from deploywatch.clock import SystemClock
 from deploywatch.demo import servers
@@ -244,7 +245,10 @@ async def test_a_session_is_left_only_when_its_transaction_has_ended(
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = await asyncio.open_connection("127.0.0.1", postgres_server.port)
-        await asyncio.gather(pass_on(reader, server[1], said), pass_on(server[0], writer, said))
+        try:
+            await asyncio.gather(pass_on(reader, server[1], said), pass_on(server[0], writer, said))
+        finally:
+            server[1].transport.abort()
 
     dsn = postgres_server.url.replace(str(postgres_server.port), str(await tcp(talk)))
     settings = PostgresSettings.model_validate({"kind": "postgres", "dsn": dsn})
@@ -378,3 +382,13 @@ def _backends(server: Running) -> set[int]:
                 if b"127.0.0.1(" in title:
                     found.add(int(entry.name))
     return found
+
+
+async def test_a_server_is_probed_over_the_ip_version_that_is_asked_for(postgres_server: Running) -> None:
+    settings: dict[str, Any] = {"kind": "postgres", "dsn": postgres_server.url, "ip_protocol_fallback": False}
+    good = await probe(preferred_ip_protocol="ip4", **settings)
+    assert good.success, good.detail
+    other = await probe(preferred_ip_protocol="ip6", **settings)
+    assert (other.reason, other.detail) == (Reason.DNS, "127.0.0.1 has no IPv6 address")
+    with pytest.raises(ValidationError, match="preferred_ip_protocol is given for a unix socket"):
+        await probe(kind="postgres", dsn="postgresql:///shop?host=/run/postgresql", preferred_ip_protocol="ip6")

@@ -7,9 +7,11 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
+from pydantic import ValidationError
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
@@ -143,3 +145,13 @@ async def test_another_value_than_was_stored_is_the_reason(tcp: Callable[[Talk],
 
     result = await probe(2, kind="redis", url=f"redis://127.0.0.1:{await tcp(talk)}/0")
     assert (result.reason, result.detail) == (Reason.VALUE, "GET did not give what SET had stored")
+
+
+async def test_a_server_is_probed_over_the_ip_version_that_is_asked_for(redis_server: Running) -> None:
+    settings: dict[str, Any] = {"kind": "redis", "url": redis_server.url, "ip_protocol_fallback": False}
+    good = await probe(preferred_ip_protocol="ip4", **settings)
+    assert good.success, good.detail
+    other = await probe(preferred_ip_protocol="ip6", **settings)
+    assert (other.reason, other.detail) == (Reason.DNS, "127.0.0.1 has no IPv6 address")
+    with pytest.raises(ValidationError, match="preferred_ip_protocol is given for a unix socket"):
+        await probe(kind="redis", url="unix:///run/redis.sock", preferred_ip_protocol="ip6")
