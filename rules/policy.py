@@ -160,7 +160,7 @@ class Policy(Settings):
     window: Period = timedelta(minutes=5)
     objective: QuantityField | None = None
     stages: tuple[Stage, ...] = ()
-    receiver: Receiver
+    receiver: Receiver | None = None
     links: Links = Links()
     alerts: Annotated[tuple[Alert, ...], NotEmpty]
     observe: tuple[str, ...] = ()

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 from pydantic import ValidationError
 
+from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
-from deploywatch.rules.build import Stage, write
+from deploywatch.rules.build import ROUTES, Stage, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.commands.diff import diff
 from deploywatch.rules.commands.test import test
 from deploywatch.rules.loading import load_all
 from deploywatch.rules.outputs import prometheus_rule
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.policy import Links, Receiver
 from deploywatch.terminal import say
 
 BESIDE: list[Stage] = []
 """What stands on the rules adds the files that it makes of a policy here; Grafana's dashboards do."""
 FORMS: dict[str, Stage] = {"prometheus-rule": prometheus_rule.files}
 """Further forms of the rules, by the name that `--as` takes."""
+
+S = TypeVar("S", bound=Settings)
 
 POLICY = click.Path(dir_okay=False, path_type=Path)
 
@@ -52,7 +56,15 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
     """
     receiver = {"url": instead["webhook_url"], "token_file": instead["webhook_token_file"]}
     links = {"runbooks": instead["runbook_url"], "grafana": instead["grafana_url"]}
-    loaded = [_instead(policy, receiver=receiver, links=links) for policy in load_all(policies)]
+    loaded = [
+        policy.model_copy(
+            update={
+                "receiver": _instead(Receiver, policy.receiver, receiver),
+                "links": _instead(Links, policy.links, links),
+            }
+        )
+        for policy in load_all(policies)
+    ]
     files = build_files(loaded, more=[*BESIDE, *(FORMS[name] for name in more)])
     try:
         changed = write(files, out)
@@ -60,6 +72,8 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
         raise DeploywatchError(f"cannot write {error.filename or out}: {error.strerror}") from error
     for name in changed:
         say(name)
+    if ROUTES not in files:
+        say(f"no {ROUTES}: no policy has a receiver, and there is no --webhook-url")
     say(f"{len(files)} files in {out}, {len(changed)} changed")
 
 
@@ -75,15 +89,13 @@ for command in (diff, test):
     rules.add_command(command)
 
 
-def _instead(policy: Policy, **sections: dict[str, str | None]) -> Policy:
-    """The policy with these values in place of its own, where they are given."""
-    changed: dict[str, Any] = {}
-    for name, values in sections.items():
-        section = getattr(policy, name)
-        given = {key: value for key, value in values.items() if value is not None}
-        try:
-            changed[name] = type(section).model_validate(section.model_dump() | given)
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            raise click.UsageError(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}") from error
-    return policy.model_copy(update=changed)
+def _instead(kind: type[S], section: S | None, values: Mapping[str, str | None]) -> S | None:
+    """A section of a policy with these values in place of its own, where they are given."""
+    given = {key: value for key, value in values.items() if value is not None}
+    if not given:
+        return section
+    try:
+        return kind.model_validate((section.model_dump() if section is not None else {}) | given)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise click.UsageError(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}") from error

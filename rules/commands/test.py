@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from deploywatch.errors import DeploywatchError
-from deploywatch.rules.build import Files, write
+from deploywatch.rules.build import ROUTES, Files, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.loading import load_all
 from deploywatch.terminal import say
@@ -59,7 +59,8 @@ def _steps(tools: dict[str, str], files: Files) -> Iterator[Step]:
     )
     for name in tests:
         yield Step(f"{name}, {files[name].count('- name: ')} tests", [tools["promtool"], "test", "rules", name])
-    yield Step("alertmanager.yml", [tools["amtool"], "check-config", "alertmanager.yml"])
+    if ROUTES in files:
+        yield Step(ROUTES, [tools["amtool"], "check-config", ROUTES])
 
 
 def _tool(name: str) -> str:

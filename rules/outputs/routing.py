@@ -12,7 +12,7 @@ from typing import Any
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
 from deploywatch.rules import promql
-from deploywatch.rules.policy import OfficeHours, Policy
+from deploywatch.rules.policy import OfficeHours, Policy, Receiver
 
 DEPENDENCY_FAILURE = "dependency_failure"
 """The incident type of an alert that says that what a service depends on is down."""
@@ -30,13 +30,18 @@ _PATIENCE = {"critical": 1, "high": 1, "medium": 3, "low": 6}
 
 
 def config(policies: Sequence[Policy]) -> dict[str, Any]:
-    """The configuration, as data; alerts of no policy go to the first policy's receiver, so that none is lost."""
+    """The configuration, as data, for policies of which at least one has a receiver.
+
+    Alerts of no policy, or of one without a receiver, go to the first receiver, so that none is lost.
+    """
+    routed = [(policy, policy.receiver) for policy in policies if policy.receiver is not None]
+    routes = [_route(policy, receiver) for policy, receiver in routed]
     configuration: dict[str, Any] = {
-        "route": _timing(policies[0]) | {"routes": [*map(_route, policies), _watchdog()]},
-        "inhibit_rules": [rule for policy in policies for rule in _inhibitions(policy)],
-        "receivers": [_receiver(policy) for policy in policies],
+        "route": _timing(*routed[0]) | {"routes": [*routes, _watchdog()]},
+        "inhibit_rules": [rule for policy, _ in routed for rule in _inhibitions(policy)],
+        "receivers": [_receiver(policy, receiver) for policy, receiver in routed],
     }
-    intervals = [_interval(policy, policy.receiver.office_hours) for policy in policies if policy.receiver.office_hours]
+    intervals = [_interval(policy, receiver.office_hours) for policy, receiver in routed if receiver.office_hours]
     return configuration | ({"time_intervals": intervals} if intervals else {})
 
 
@@ -60,29 +65,29 @@ def receiver_name(policy: Policy) -> str:
     return f"deploywatch-{policy.policy}"
 
 
-def _route(policy: Policy) -> dict[str, Any]:
+def _route(policy: Policy, receiver: Receiver) -> dict[str, Any]:
     """The policy's alerts: those that ask for a rollback first, then by severity."""
     at_once = {"matchers": [_ROLLBACK], "group_wait": "0s"}
     return {
         "matchers": [_is(policy)],
-        **_timing(policy),
-        "routes": [at_once, *(_of_severity(policy, severity) for severity in _PATIENCE)],
+        **_timing(policy, receiver),
+        "routes": [at_once, *(_of_severity(policy, receiver, severity) for severity in _PATIENCE)],
     }
 
 
-def _of_severity(policy: Policy, severity: str) -> dict[str, Any]:
-    repeat = promql.duration(policy.receiver.repeat_interval * _PATIENCE[severity])
+def _of_severity(policy: Policy, receiver: Receiver, severity: str) -> dict[str, Any]:
+    repeat = promql.duration(receiver.repeat_interval * _PATIENCE[severity])
     held = {"active_time_intervals": [_hours_name(policy)]} if severity in _held(policy) else {}
     return {"matchers": [f'{AlertLabel.SEVERITY}="{severity}"'], "repeat_interval": repeat, **held}
 
 
-def _timing(policy: Policy) -> dict[str, Any]:
+def _timing(policy: Policy, receiver: Receiver) -> dict[str, Any]:
     return {
         "receiver": receiver_name(policy),
         "group_by": _SAME,
-        "group_wait": promql.duration(policy.receiver.group_wait),
-        "group_interval": promql.duration(policy.receiver.group_interval),
-        "repeat_interval": promql.duration(policy.receiver.repeat_interval),
+        "group_wait": promql.duration(receiver.group_wait),
+        "group_interval": promql.duration(receiver.group_interval),
+        "repeat_interval": promql.duration(receiver.repeat_interval),
     }
 
 
@@ -133,7 +138,7 @@ def _no_worse(severity: str) -> list[str]:
 
 def _held(policy: Policy) -> tuple[str, ...]:
     """The severities whose alerts wait for office hours."""
-    hours = policy.receiver.office_hours
+    hours = policy.receiver.office_hours if policy.receiver is not None else None
     return hours.holds if hours is not None else ()
 
 
@@ -150,10 +155,10 @@ def _interval(policy: Policy, hours: OfficeHours) -> dict[str, Any]:
     return {"name": _hours_name(policy), "time_intervals": [{**times, "location": hours.location}]}
 
 
-def _receiver(policy: Policy) -> dict[str, Any]:
+def _receiver(policy: Policy, receiver: Receiver) -> dict[str, Any]:
     # max_alerts 0 is no limit: an alert that is cut off would never reach the incident.
-    webhook: dict[str, Any] = {"url": policy.receiver.url, "send_resolved": True, "max_alerts": 0}
-    if policy.receiver.token_file is not None:
-        authorization = {"type": "Bearer", "credentials_file": policy.receiver.token_file}
+    webhook: dict[str, Any] = {"url": receiver.url, "send_resolved": True, "max_alerts": 0}
+    if receiver.token_file is not None:
+        authorization = {"type": "Bearer", "credentials_file": receiver.token_file}
         webhook["http_config"] = {"authorization": authorization}
     return {"name": receiver_name(policy), "webhook_configs": [webhook]}

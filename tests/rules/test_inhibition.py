@@ -77,6 +77,7 @@ def _with_dependency(severity: str, **receiver: Any) -> Policy:
         alert.model_copy(update={"severity": severity}) if alert.alert == "DependencyDown" else alert
         for alert in policy.alerts
     )
+    assert policy.receiver is not None
     changed = policy.receiver.model_copy(update=receiver)
     return policy.model_copy(update={"alerts": alerts, "receiver": changed})
 
@@ -181,6 +182,7 @@ def test_a_real_alertmanager_sends_a_critical_alert_beside_a_failed_dependency(t
     firing = [{"labels": labels | same} for labels in _labels(policy) if labels["alertname"] in names]
     with _webhook() as (url, sent):
         changed = {"url": url, "token_file": None}
+        assert policy.receiver is not None
         policy = policy.model_copy(update={"receiver": policy.receiver.model_copy(update=changed)})
         YAML(typ="safe").dump(routing.config([policy]), tmp_path / "alertmanager.yml")
         with _alertmanager(tmp_path / "alertmanager.yml", tmp_path) as alertmanager:

@@ -71,7 +71,9 @@ def test_a_variable_that_is_not_set_is_a_fault(tmp_path: Path) -> None:
     path.write_text(GOOD.replace('"http://127.0.0.1:9872/webhook/alertmanager"', '"${WEBHOOK_URL}"'))
     with pytest.raises(ConfigError, match="WEBHOOK_URL is not set"):
         load(path, variables={})
-    assert load(path, variables={"WEBHOOK_URL": "http://here/"}).receiver.url == "http://here"
+    receiver = load(path, variables={"WEBHOOK_URL": "http://here/"}).receiver
+    assert receiver is not None
+    assert receiver.url == "http://here"
 
 
 _YAML = st.recursive(
