@@ -65,9 +65,11 @@ def test_the_page_on_conditions_shows_every_function_in_a_limit_that_holds_toget
 
 
 def test_the_sections_that_the_page_shows_are_a_policy(tmp_path: Path) -> None:
-    for shown in re.findall(r"```yaml\n(.*?)```", CONDITIONS, re.DOTALL):
-        if shown.startswith(("signals:", "health:")):
-            assert policy_from(GOOD + shown, tmp_path).alerts
+    examples = re.findall(r"```yaml\n(.*?)```", CONDITIONS, re.DOTALL)
+    sections = [example for example in examples if example.startswith(("signals:", "health:"))]
+    assert {section.partition(":")[0] for section in sections} == {"signals", "health"}
+    for section in sections:
+        assert policy_from(GOOD + section, tmp_path).alerts
 
 
 def test_the_page_explains_every_key_of_health() -> None:

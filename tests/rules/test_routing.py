@@ -123,7 +123,9 @@ def test_a_failed_dependency_of_low_severity_silences_nothing_that_is_worse() ->
 
 
 def test_inhibition_is_about_one_service_in_one_environment() -> None:
-    for rule in routing.config([shipped(name) for name in NAMES])["inhibit_rules"]:
+    rules = routing.config([shipped(name) for name in NAMES])["inhibit_rules"]
+    assert rules
+    for rule in rules:
         assert rule["equal"] == ["service", "environment"]
         assert all(one[0].startswith("policy=") for one in (rule["source_matchers"], rule["target_matchers"]))
 

@@ -39,7 +39,9 @@ def test_every_command_on_the_pages_is_there(command: str) -> None:
 
 def test_the_deadlines_on_the_page_are_those_of_the_tables() -> None:
     units = {"min": 1, "h": 60}
-    for row in re.findall(r"^\| (critical|high|medium|low) \|(.*)", PAGES["oncall.md"], re.MULTILINE):
+    rows = re.findall(r"^\| (critical|high|medium|low) \|(.*)", PAGES["oncall.md"], re.MULTILINE)
+    assert [severity for severity, _ in rows] == ["critical", "high", "medium", "low"]
+    for row in rows:
         cells = [cell.split() for cell in row[1].split("|")[:3]]
         minutes = [int(number) * units[unit] for number, unit in cells]
         found = [table[severity] / MINUTE for table in DEADLINES.values() for severity in table if severity == row[0]]
