@@ -134,4 +134,7 @@ async def test_a_record_has_the_names_and_units_of_its_source(store: Store) -> N
         "rollback_of": None,
         "artifact": "",
         "commit_time": None,
+        "fixes": None,
+        "verdict": None,
+        "judged_at": None,
     }
