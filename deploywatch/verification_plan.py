@@ -21,6 +21,9 @@ from deploywatch.config import Settings
 SCHEMA: Literal["deploywatch.verification-plan/1"] = "deploywatch.verification-plan/1"
 PLACEHOLDERS = ("$service", "$environment", "$version", "$previous_version")
 
+SCHEMA_FILE = Path(__file__).parents[1] / "docs" / "verification-plan.schema.json"
+"""Where the schema is, in a checkout."""
+
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Chance = Annotated[float, Field(gt=0, lt=1)]
@@ -37,7 +40,8 @@ class Counts(Settings):
 class Limit(Settings):
     """A limit on a share of bad requests: `limit` is that share, or, where it is `relative`, times the control's.
 
-    `new` counts the new version's; `old` the control's, where the series tell them apart.
+    `new` counts the new version's requests; where the series tell the versions apart, `old` counts the control's, and
+    `whole` the service's, which are the new version's once it has all of the traffic.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Limit(Settings):
     relative: bool = False
     new: Counts
     old: Counts | None = None
+    whole: Counts | None = None
 
 
 class Watch(Settings):
@@ -58,9 +63,13 @@ class Watch(Settings):
 
 
 class Stage(Settings):
-    """A stage: its share of the traffic, for how long at least and at most, and the names of its limits."""
+    """A stage: its share of the traffic, for how long at least and at most, and the names of its limits.
+
+    `strategy` is the kind of deployment that it belongs to; the usual one when empty.
+    """
 
     stage: str
+    strategy: str = ""
     share: Share
     lasts: Seconds
     at_most: Seconds
@@ -70,17 +79,17 @@ class Stage(Settings):
 class Requirement(Settings):
     """One thing that the gate asks for; which of the other fields count depends on `require`.
 
-    `of`: the roles of people; `environment`: where it is asked for, everywhere when empty; `level` of the health check;
-    `watch`: a condition that must be measured and not be bad; `within`: how old a record, an approval may be.
+    `of`: the roles of people, the kind of a record, or the environment that must be verified; `environments`: where it
+    is asked for, everywhere when empty; `level` of the health check; `watch`: a condition that must be measured and not
+    be bad; `within`: how old a record or an approval may be.
     """
 
     require: str
     of: tuple[str, ...] = ()
-    environment: str = ""
+    environments: tuple[str, ...] = ()
     level: str = ""
     watch: Watch | None = None
     within: Seconds | None = None
-    of_environment: str = ""
 
 
 class Recorded(Settings):
@@ -123,18 +132,25 @@ class Plan(Settings):
         return next((stage for stage in self.stages if stage.stage == name), None)
 
     def for_stage(self, stage: Stage, values: Mapping[str, str]) -> StagePlan:
-        """What a stage of one deployment is judged by, with every placeholder filled in."""
+        """What a stage of one deployment is judged by, with every placeholder filled in.
+
+        With all of the traffic on the new version there is nothing at the same moments to compare it with.
+        """
+        control = self.control and stage.share < 1
+        limits = [limit for limit in self.limits if limit.name in stage.limits]
+        if not control:
+            limits = [limit.model_copy(update={"new": limit.whole or limit.new, "old": None}) for limit in limits]
         return StagePlan(
             policy=self.policy,
             stage=stage.stage,
             share=stage.share,
             lasts=stage.lasts,
             at_most=stage.at_most,
-            stages=len(self.stages),
-            control=self.control,
+            stages=sum(one.strategy == stage.strategy for one in self.stages),
+            control=control,
             look=self.look,
             scrape=self.scrape,
-            limits=tuple(_filled_limit(limit, values) for limit in self.limits if limit.name in stage.limits),
+            limits=tuple(_filled_limit(limit, values) for limit in limits),
             watch=tuple(watch.model_copy(update={"query": filled(watch.query, values)}) for watch in self.watch),
             false_rollback=self.false_rollback,
             false_promotion=self.false_promotion,
@@ -196,10 +212,19 @@ def schema() -> dict[str, Any]:
     return Plan.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA}
 
 
+def schema_text() -> str:
+    """The schema as its file says it."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
 def _filled_limit(limit: Limit, values: Mapping[str, str]) -> Limit:
     roles = {
         role: Counts(requests=filled(counts.requests, values), bad=filled(counts.bad, values))
         for role, counts in (("new", limit.new), ("old", limit.old))
         if counts is not None
     }
-    return limit.model_copy(update=roles)
+    return limit.model_copy(update={**roles, "whole": None})
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")

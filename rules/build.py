@@ -8,11 +8,21 @@ from pathlib import Path
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules.links import runbook_name
-from deploywatch.rules.outputs import alerting, boundary_tests, recording, routing, runbooks, signal_tests
+from deploywatch.rules.outputs import (
+    alerting,
+    boundary_tests,
+    count_tests,
+    recording,
+    routing,
+    runbooks,
+    signal_tests,
+    verification_plan,
+)
 from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.verification_plan import written
 
 Files = Mapping[str, str]
 """Texts by their path below the output folder, with `/`."""
@@ -50,7 +60,17 @@ def runbook_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
         yield f"runbooks/{runbook_name(policy.given, alert.given)}", runbooks.page(policy.given, alert)
 
 
-STAGES: tuple[Stage, ...] = (rule_files, test_files, runbook_files)
+def plan_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
+    """How the receiver judges the policy's deployments, with promtool tests of its count queries."""
+    plan = verification_plan.plan(policy)
+    if plan is None:
+        return
+    name = policy.given.policy
+    yield f"plans/{name}.json", written(plan)
+    yield f"tests/{name}.counts.yml", yaml(count_tests.tests(policy.given, plan), header=_header(policy))
+
+
+STAGES: tuple[Stage, ...] = (rule_files, test_files, runbook_files, plan_files)
 
 
 def build(policies: Sequence[Policy], *, more: Sequence[Stage] = ()) -> Files:

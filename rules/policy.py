@@ -28,6 +28,7 @@ from deploywatch.rules.language.fields import (
 )
 from deploywatch.rules.language.judgement import Delivery, Health
 from deploywatch.rules.language.selectors import SelectorField
+from deploywatch.rules.language.verification import Requirement, Verdict
 from deploywatch.rules.series import LabelName, NotEmpty
 
 __all__ = ["ACTIONS", "LONGEST_NAME", "Alert", "CustomSignal", "Links", "OfficeHours", "Policy", "Receiver", "Source"]
@@ -112,11 +113,19 @@ class CustomSignal(Settings):
 
 
 class Stage(Settings):
-    """A stage of a deployment, after those before it: what share of the traffic it has, and for how long."""
+    """A stage of a deployment, after those before it of the same strategy: what share of the traffic it has, and for
+    how long.
+
+    Nothing is decided before `lasts`, except to roll back; a person is asked after `at_most`, three times as long when
+    not given. `tighter` limits take the place of the verdict's on the same signals.
+    """
 
     stage: StageName
     share: QuantityField
     lasts: Period
+    at_most: Period | None = None
+    strategy: StageName | None = None
+    tighter: tuple[str, ...] = ()
 
 
 class Tighter(Settings):
@@ -160,6 +169,8 @@ class Policy(Settings):
     window: Period = timedelta(minutes=5)
     objective: QuantityField | None = None
     stages: tuple[Stage, ...] = ()
+    gate: tuple[Requirement, ...] = ()
+    verdict: Verdict | None = None
     receiver: Receiver | None = None
     links: Links = Links()
     alerts: Annotated[tuple[Alert, ...], NotEmpty]

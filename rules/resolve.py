@@ -31,9 +31,10 @@ def resolve(policy: Policy) -> ResolvedPolicy:
     """Resolve a policy that has been loaded, and so has no faults."""
     alerts = tuple(_alert(policy, alert) for alert in policy.alerts)
     judged = None if policy.health is None else _health(policy, policy.health)
-    terms = [term for alert in alerts for term in alert.terms] + ([] if judged is None else list(judged.terms))
-    signals = _signals(policy, terms)
-    return ResolvedPolicy(policy, alerts, judged, signals, _records(policy, alerts, judged, signals))
+    terms = [used for alert in alerts for used in alert.terms] + ([] if judged is None else list(judged.terms))
+    watched = {text: term(policy, single(text)) for text in _watched(policy)}
+    signals = _signals(policy, [*terms, *watched.values()])
+    return ResolvedPolicy(policy, alerts, judged, watched, signals, _records(policy, alerts, judged, signals))
 
 
 def _alert(policy: Policy, alert: Alert) -> ResolvedAlert:
@@ -87,6 +88,13 @@ def _health(policy: Policy, judged: Health) -> ResolvedHealth:
         impact=tuple(ResolvedPoints(given, term(policy, given.comparison)) for given in measured),
         anomalies=tuple(anomaly(given) for given in judged.anomalies),
     )
+
+
+def _watched(policy: Policy) -> Iterator[str]:
+    """What the verdict watches, and the gate asks of capacity: read from recorded series."""
+    if policy.verdict is not None:
+        yield from policy.verdict.watch
+    yield from (one.that for one in policy.gate if one.that is not None)
 
 
 def _signals(policy: Policy, terms: Sequence[Term]) -> dict[str, UsedSignal]:

@@ -123,6 +123,8 @@ class ResolvedPolicy:
     given: Policy
     alerts: tuple[ResolvedAlert, ...]
     health: ResolvedHealth | None
+    watched: Mapping[str, Term]
+    """What the verdict watches, and the gate asks of capacity, as it is written."""
     signals: Mapping[str, UsedSignal]
     """Every signal that is used, by name: in the registry's order, functions of others last."""
     records: tuple[Record, ...]

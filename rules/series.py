@@ -71,6 +71,25 @@ class Measured(Settings):
         return self.metric.removesuffix("_total")
 
 
+class Control(Settings):
+    """How the series tell the new version from the old one: by a label, with a value for each.
+
+    Of the label of versions the new one's value is known when it is deployed, and every other is old.
+    """
+
+    label: LabelName
+    new: str | None = None
+    old: str | None = None
+
+    @model_validator(mode="after")
+    def _two_roles(self) -> Control:
+        if (self.new is None) != (self.old is None):
+            raise ValueError("write both new and old, such as {label: deployment, new: canary, old: stable}")
+        if self.new is not None and self.new == self.old:
+            raise ValueError(f"new and old are both {self.new!r}; write the values that tell them apart")
+        return self
+
+
 class Requests(Measured):
     """A counter of requests with a label for their outcome."""
 
@@ -78,6 +97,7 @@ class Requests(Measured):
     errors: Pattern = "5.."
     failing: str = "500"
     passing: str = "200"
+    control: Control | None = None
 
     @model_validator(mode="after")
     def _samples_fit(self) -> Requests:
@@ -95,6 +115,7 @@ class Durations(Measured):
 
     buckets: Annotated[tuple[Duration, ...], NotEmpty]
     unit: Literal["s", "ms", "us", "ns"] = "s"
+    control: Control | None = None
 
     @field_validator("buckets")
     @classmethod

@@ -14,6 +14,13 @@ from deploywatch.rules.checks.judgements import impact_is_measured, kinds_have_w
 from deploywatch.rules.checks.limits import conditions_mean_something, observed_signals_are_known
 from deploywatch.rules.checks.queries import queries_tell_services_apart
 from deploywatch.rules.checks.times import limits_step_in_known_windows
+from deploywatch.rules.checks.verification import (
+    requirements_are_whole,
+    roles_are_told_apart_everywhere,
+    stages_are_judged,
+    verdicts_are_of_counts,
+    verdicts_cite_known_sources,
+)
 
 __all__ = ["CHECKS", "Check", "Draft", "Fault", "draft"]
 
@@ -29,5 +36,10 @@ CHECKS: tuple[Check, ...] = (
     limits_are_of_one_signal,
     kinds_have_weights,
     impact_is_measured,
+    verdicts_are_of_counts,
+    stages_are_judged,
+    roles_are_told_apart_everywhere,
+    requirements_are_whole,
+    verdicts_cite_known_sources,
     texts_can_be_filled,
 )

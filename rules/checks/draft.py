@@ -15,6 +15,7 @@ from deploywatch.rules.conditions.deployments import Window, stage_windows
 from deploywatch.rules.inventory import Series
 from deploywatch.rules.language.expression import Condition, ExpressionError, parse
 from deploywatch.rules.language.judgement import Health
+from deploywatch.rules.language.verification import Requirement
 from deploywatch.rules.policy import CustomSignal, Policy, Stage
 from deploywatch.rules.signals import known
 from deploywatch.rules.signals.signal import Signal
@@ -48,6 +49,8 @@ class Draft:
     has_objective: bool
     alerts: tuple[Mapping[str, Any], ...]
     health: Health | None
+    gate: Mapping[int, Requirement]
+    steps: Mapping[int, Stage]
     given: Mapping[str, Any]
 
 
@@ -61,6 +64,8 @@ def draft(data: Any) -> Draft:
     sources, alerts, stages = given.get("sources"), given.get("alerts"), given.get("stages")
     readable = {name: _model(CustomSignal, one) for name, one in custom.items()}
     stages = [_model(Stage, one) for one in stages] if isinstance(stages, list) else []
+    asked = given.get("gate")
+    gate = [_model(Requirement, one) for one in asked] if isinstance(asked, list) else []
     return Draft(
         interval=duration(given.get("interval"), Policy.model_fields["interval"].default),
         window=duration(given.get("window"), Policy.model_fields["window"].default),
@@ -73,6 +78,8 @@ def draft(data: Any) -> Draft:
         has_objective="objective" in given,
         alerts=tuple(alert if isinstance(alert, dict) else {} for alert in alerts) if isinstance(alerts, list) else (),
         health=_model(Health, given.get("health")),
+        gate={position: one for position, one in enumerate(gate) if one is not None},
+        steps={position: one for position, one in enumerate(stages) if one is not None},
         given=given,
     )
 
@@ -89,6 +96,23 @@ def conditions(draft: Draft) -> Iterator[tuple[Path, str]]:
             for key in keys:
                 if isinstance(_mapping(entry).get(key), str):
                     yield ("health", section, position, key), entry[key]
+    yield from verification_texts(draft)
+
+
+def verification_texts(draft: Draft) -> Iterator[tuple[Path, str]]:
+    """Every condition of the verdict, of stages that are tighter, and of the gate, where it stands."""
+    judged = _mapping(draft.given.get("verdict"))
+    lists: list[tuple[Path, Any]] = [(("verdict", key), judged.get(key)) for key in ("fail", "watch")]
+    stages, gate = draft.given.get("stages"), draft.given.get("gate")
+    for position, stage in enumerate(stages if isinstance(stages, list) else ()):
+        lists.append((("stages", position, "tighter"), _mapping(stage).get("tighter")))
+    for path, texts in lists:
+        for position, text in enumerate(texts if isinstance(texts, list) else ()):
+            if isinstance(text, str):
+                yield (*path, position), text
+    for position, asked in enumerate(gate if isinstance(gate, list) else ()):
+        if isinstance(_mapping(asked).get("that"), str):
+            yield ("gate", position, "that"), asked["that"]
 
 
 def readable(text: Any) -> Condition | None:

@@ -49,12 +49,13 @@ def read_window(text: str, stages: Mapping[str, Window]) -> Window:
 
 
 def stage_windows(stages: Sequence[Stage]) -> dict[str, Window]:
-    """Each stage's time; a stage begins where the one before it ends."""
+    """Each stage's time; a stage begins where the one before it of the same strategy ends."""
     windows: dict[str, Window] = {}
-    begins = timedelta(0)
+    ends: dict[str | None, timedelta] = {}
     for stage in stages:
-        windows[stage.stage] = Window(f"stage {stage.stage}", begins, begins + stage.lasts)
-        begins += stage.lasts
+        begins = ends.get(stage.strategy, timedelta(0))
+        ends[stage.strategy] = begins + stage.lasts
+        windows[stage.stage] = Window(f"stage {stage.stage}", begins, ends[stage.strategy])
     return windows
 
 

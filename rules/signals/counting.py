@@ -1,0 +1,83 @@
+"""Count queries: the requests that counters added within one look, and the bad ones among them, whole numbers.
+
+Of each series the last value of the look is compared with the last one before it, so that looks which follow each other
+count every request once: what came in before a target went away, too, and, after a scrape gap of at most an hour,
+all that came in meanwhile. A value that fell was a reset, and counts from 0. A series that is new counts from 0 where
+its target was up before; a new target's first scrape is where counting begins, since nobody knows how old it is.
+`rate` and `increase` extrapolate to fractions, and see no births.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
+
+from deploywatch.conventions import ENVIRONMENT, SERVICE
+from deploywatch.rules import promql
+from deploywatch.rules.language.expression import Comparison
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.promql import Matcher
+from deploywatch.rules.series import Control, Durations, Measured, Requests
+from deploywatch.rules.signals import histogram
+from deploywatch.rules.signals.service import error_ratio, latency
+from deploywatch.verification_plan import Counts
+
+Role = Literal["new", "old", "whole"]
+"""Whose requests: the new version's, the old one's, or those of the whole service."""
+
+NEWEST = timedelta(minutes=5)
+"""How old the newest sample of a series may be; older, and the series is gone."""
+KNOWN = timedelta(hours=1)
+"""For how long a series is remembered, so that what comes back after a gap is not taken for new."""
+WORSE = "rise"
+
+
+def source(policy: Policy, comparison: Comparison) -> Requests | Durations | None:
+    """The series whose requests a limit counts; None where it is no limit on a share of requests."""
+    name = comparison.arguments[0].text if comparison.function == WORSE else comparison.signal
+    if name == error_ratio.SIGNAL.name:
+        return policy.series.requests
+    if name in (latency.P95.name, latency.P99.name) and not comparison.function:
+        return policy.series.durations
+    return None
+
+
+def counts(policy: Policy, comparison: Comparison, role: Role, look: timedelta) -> Counts:
+    """The queries of one role for a limit; its series must be there."""
+    found = source(policy, comparison)
+    if isinstance(found, Requests):
+        matchers = _of_role(found.control, role)
+        every = _added(policy, found, look, matchers)
+        bad = _added(policy, found, look, [*matchers, (found.status, "=~", found.errors)])
+        # Of a version that never failed there is no such series, and 0 is meant.
+        return Counts(requests=every, bad=f"({bad}) or ({every}) * 0")
+    if isinstance(found, Durations):
+        matchers, bound = _of_role(found.control, role), comparison.quantity.value
+        within = ("le", "=~", histogram.spellings(bound * found.per_second))
+        every = _added(policy, found, look, [*matchers, ("le", "=", "+Inf")])
+        quick = _added(policy, found, look, [*matchers, within])
+        return Counts(requests=every, bad=f"({every}) - ({quick})")
+    raise ValueError(f"{comparison} is no limit on a share of requests")
+
+
+def _of_role(control: Control | None, role: Role) -> list[Matcher]:
+    if control is None or role == "whole":
+        return []
+    if control.new is not None and control.old is not None:
+        return [(control.label, "=", control.new if role == "new" else control.old)]
+    return [(control.label, "=" if role == "new" else "!=", "$version")]
+
+
+def _added(policy: Policy, found: Measured, look: timedelta, matchers: Sequence[Matcher]) -> str:
+    """What the series' counters added within a look, as one number; no value where there is no series."""
+    suffix = "_bucket" if isinstance(found, Durations) else ""
+    target = [(found.labels.service, "=", f"${SERVICE}"), (found.labels.environment, "=", f"${ENVIRONMENT}")]
+    series = promql.raw(policy, found, suffix=suffix, matchers=[*target, *matchers], without=(SERVICE, ENVIRONMENT))
+    length = promql.duration(look)
+    now = f"last_over_time({series}[{promql.duration(NEWEST)}])"
+    before = f"last_over_time({series}[{promql.duration(KNOWN)}] offset {length})"
+    grown, reset = f"({now} - {before}) >= 0", f"({now} and {before})"
+    born = f"({now} and on (job, instance) (up offset {length} == 1))"
+    # What is there, and nobody knows more of, adds nothing; that is not the same as no series.
+    return f"sum({grown} or {reset} or {born} or {now} * 0)"
