@@ -112,5 +112,5 @@ def test_a_broken_plan_says_where(tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     text = (GENERATED / "demo" / "plans" / "demo.json").read_text()
     file.write_text(text.replace('"control": true', '"control": 7'))
-    with pytest.raises(ConfigError, match=r"plan\.json:5:\d+: control"):
+    with pytest.raises(ConfigError, match=r"plan\.json:9:\d+: control"):
         verification_plan.load(file)
