@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails
 from deploywatch import document
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
-from deploywatch.secrets import Masked, Unreadable, filled_of, is_url, redact_url, without
+from deploywatch.secrets import Filled, Masked, Unreadable, filled_of, is_url, redact_url, without
 from deploywatch.watched_files import WATCHED
 
 M = TypeVar("M", bound=BaseModel)
@@ -33,7 +33,14 @@ class Settings(BaseModel):
     """The base of every config model: frozen, strict about keys; a secret `x` may come as `x_file` instead."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
-    _filled: frozenset[str] = PrivateAttr(default=frozenset())
+    _filled: Filled = PrivateAttr(default=Filled())
+
+    @model_validator(mode="after")
+    def _know_what_was_filled_in(self, info: ValidationInfo) -> Self:
+        filled = (info.context or {}).get("filled")
+        if filled:
+            self._filled = filled
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -98,7 +105,8 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
         document.data = {}
     if document.data is not None:
         try:
-            result = model.model_validate(document.data, context={"base": base or Path()})
+            context = {"base": base or Path(), "filled": Filled(document.filled)}
+            result = model.model_validate(document.data, context=context)
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 path, message = _explain(fault, model, document)
@@ -106,8 +114,6 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
                     document.report(path, message)
     if document.problems or result is None:
         raise ConfigError(document.problems)
-    if isinstance(result, Settings):
-        result._filled = frozenset(document.filled)
     return result
 
 

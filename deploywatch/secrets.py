@@ -23,6 +23,16 @@ class Unreadable:
     message: str
 
 
+class Filled(frozenset[str]):
+    """What came from variables into a config. Any two are equal: settings are, that say the same."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filled)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class Masked(SecretStr):
     """A secret text; `get_secret_value()` gives it away, everything else shows `***`."""
 
@@ -100,9 +110,9 @@ def _password(url: str) -> Iterator[str]:
         yield from (parts.password, unquote(parts.password))
 
 
-def filled_of(settings: BaseModel) -> frozenset[str]:
-    """What came from variables when these settings were read from a file."""
-    filled: frozenset[str] = getattr(settings, "_filled", frozenset())
+def filled_of(settings: BaseModel) -> Filled:
+    """What came from variables into the file that these settings were read from."""
+    filled: Filled = getattr(settings, "_filled", Filled())
     return filled
 
 

@@ -110,7 +110,7 @@ async def check(
 
     async def one(target: Target) -> ProbeHealth:
         async with servers.turn(target) as server, slots:
-            result = await run(target.probe, limit=target.timeout, clock=clock)
+            result = await run(target.probe, limit=target.timeout, clock=clock, conceal=target.settings.conceal)
             if isinstance(target.probe, Settling):
                 await target.probe.settled()
             server.note(hung=result.duration >= _HUNG * target.timeout)

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
@@ -25,7 +25,7 @@ from deploywatch.config import Settings
 from deploywatch.exporter.measure.gauges import LABEL_LIMIT, check_type
 from deploywatch.exporter.results import Application, Dropped, Failed, Family, Reason, Result, Sample, StepResult
 from deploywatch.quantity import Duration
-from deploywatch.secrets import Masked, redact_url
+from deploywatch.secrets import Masked, filled_of, found_in, is_url, redact_url, without
 
 log = logs.get("exporter")
 
@@ -143,6 +143,12 @@ class ProbeSettings(Settings):
         text = value.get_secret_value() if isinstance(value, Masked) else str(value)
         return redact_url(text) if "://" in text or "@" in text else text
 
+    def conceal(self, text: str) -> str:
+        """The text without secrets, without what came from variables too; where the target is stays readable."""
+        place = self.server() or ""
+        hidden = (secret for secret in found_in(self) if not is_url(secret) and secret not in place)
+        return without(text, frozenset(hidden))
+
     def server(self) -> str | None:
         """The host and port that a run connects to first, by which runs at once are bounded; None for several."""
         if self.target_key is None:
@@ -175,7 +181,7 @@ class ProbeSettings(Settings):
         """A validated copy; ValueError says what is wrong with a change."""
         kept = {name: getattr(self, name) for name in self.model_fields_set if name not in changes}
         try:
-            return type(self).model_validate(kept | changes)
+            return type(self).model_validate(kept | changes, context={"filled": filled_of(self)})
         except ValidationError as error:
             raise ValueError("; ".join(_fault(fault) for fault in error.errors(include_url=False))) from error
 
@@ -200,10 +206,18 @@ def _fault(fault: ErrorDetails) -> str:
     return f"{place}: {message}" if place else message
 
 
-async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | None = None) -> Result:
+async def run(
+    probe: Probe,
+    *,
+    limit: float,
+    clock: Clock,
+    allowed: Allowed | None = None,
+    conceal: Callable[[str], str] = str,
+) -> Result:
     """Run a probe for at most `limit` seconds; every error of its becomes a reason.
 
     With `allowed`, it connects only to addresses that this accepts, and fails as `forbidden` when there is none.
+    `conceal` takes secrets out of what is said of the run.
     """
     started, begin = clock.now(), clock.monotonic()
     measurement = Measurement(clock, begin + limit, allowed)
@@ -212,7 +226,7 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
     if repeated and reason is None:
         reason, detail = Reason.VALUE, f"there is more than one value for {repeated}; make its labels tell them apart"
     if reason is not None:
-        detail = "; ".join([detail, *measurement.remarks])
+        detail = conceal("; ".join([detail, *measurement.remarks]))
     if len(detail) > DETAIL_LIMIT:
         measurement.dropped[Dropped.DETAIL_CUT] += 1
         detail = detail[: DETAIL_LIMIT - 1] + "…"
@@ -224,8 +238,8 @@ async def run(probe: Probe, *, limit: float, clock: Clock, allowed: Allowed | No
         samples=samples,
         application=measurement.application,
         dropped=dict(measurement.dropped),
-        steps=tuple(measurement.steps),
-        remarks=tuple(measurement.remarks),
+        steps=tuple(replace(step, detail=conceal(step.detail)) for step in measurement.steps),
+        remarks=tuple(conceal(remark) for remark in measurement.remarks),
     )
 
 

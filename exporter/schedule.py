@@ -184,7 +184,7 @@ class Scheduler:
         target = target_run.target
         self.running += 1
         try:
-            result = await run(target.probe, limit=target.timeout, clock=self._clock)
+            result = await run(target.probe, limit=target.timeout, clock=self._clock, conceal=target.settings.conceal)
         finally:
             self.running -= 1
         target_run.hung = result.duration >= _HUNG * target.timeout

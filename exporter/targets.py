@@ -120,7 +120,7 @@ def make_target(key: Key, probe: ProbeSettings, settings: ExporterSettings, limi
         settings=probe,
         probe=probe.probe(),
         jitter=layer.jitter.total_seconds(),
-        shown=probe.shown_target(),
+        shown=probe.conceal(probe.shown_target()),
         server=probe.server(),
     )
 

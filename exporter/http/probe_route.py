@@ -88,7 +88,8 @@ class ProbeRoute:
             await stack.enter_async_context(place)
         try:
             left = end - clock.monotonic()
-            return await run(probe, limit=left, clock=clock, allowed=self._exporter.settings.probe.allowed)
+            allowed = self._exporter.settings.probe.allowed
+            return await run(probe, limit=left, clock=clock, allowed=allowed, conceal=asked.settings.conceal)
         finally:
             # Its place is free when the server has no session of it any more; the answer need not wait for that.
             task = asyncio.create_task(_leave(probe, stack))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -12,10 +13,10 @@ from pydantic import BaseModel, model_validator
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.probes import KINDS, AnyProbe
-from deploywatch.exporter.probing import TargetKey
+from deploywatch.exporter.probing import ProbeSettings, TargetKey
 from deploywatch.exporter.settings import blackbox
 from deploywatch.quantity import Duration
-from deploywatch.secrets import Masked
+from deploywatch.secrets import Masked, filled_of, without
 
 TARGET_KEYS: Mapping[str, TargetKey] = {
     kind: settings.target_key for kind, settings in KINDS.items() if settings.target_key is not None
@@ -29,6 +30,12 @@ _HARMLESS = frozenset(
         *("origin", "pragma", "referer", "user-agent"),
     }
 )
+
+# What is never sent to a target, however it came into the file.
+_STAY_HERE = frozenset(
+    {"kind", "layer", "tags", "expect", "ca_file", "ciphers", "help", "label", "labels", "json_path"}
+)
+_SAY_WHAT_THEIR_URL_SAYS = frozenset({"postgres", "redis"})
 
 
 class TargetError(DeploywatchError):
@@ -68,9 +75,15 @@ class Module(Settings):
             raise ValueError("timeout must be more than 0s")
         for target in self.targets or ():
             _place(target, self.probe.kind)
-        if self.targets is None and any(_credentials(self.probe, TARGET_KEYS[self.probe.kind][0])):
-            named = next(_credentials(self.probe, TARGET_KEYS[self.probe.kind][0]))
-            raise ValueError(f"{named} is a credential; list the targets that may be sent it as targets: [...]")
+        if self.targets is None:
+            key = TARGET_KEYS[self.probe.kind][0]
+            for named in _credentials(self.probe, key):
+                raise ValueError(f"{named} is a credential; list the targets that may be sent it as targets: [...]")
+            for named in _filled_in(self.probe, key):
+                raise ValueError(
+                    f"{named} has what came from a variable, which is secret; list the targets that may be sent it as"
+                    " targets: [...]"
+                )
         return self
 
     def pointed_at(self, target: str) -> AnyProbe:
@@ -123,6 +136,38 @@ def _credentials(settings: BaseModel, target_key: str) -> Iterator[str]:
                 for key, item in value.items()
                 if isinstance(item, Masked) and key.lower() not in _HARMLESS
             )
+
+
+def _filled_in(settings: ProbeSettings, target_key: str) -> Iterator[str]:
+    """The keys of settings that are sent and have something in them that came from a variable."""
+    filled = filled_of(settings)
+    if not filled:
+        return
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if name in _STAY_HERE or (name == target_key and settings.kind not in _SAY_WHAT_THEIR_URL_SAYS):
+            continue
+        yield from (".".join((name, *path)) for path, text in _texts(value) if without(text, filled) != text)
+
+
+def _texts(value: object) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text in a value, with the keys that lead to it."""
+    match value:
+        case Masked():
+            yield (), value.get_secret_value()
+        case str():
+            yield (), value
+        case Path():
+            yield (), str(value)
+        case BaseModel():
+            yield from _texts({name: getattr(value, name) for name in type(value).model_fields})
+        case Mapping():
+            for key, item in value.items():
+                if key not in _STAY_HERE:
+                    yield from (((str(key), *path), text) for path, text in _texts(item))
+        case list() | tuple():
+            for number, item in enumerate(value):
+                yield from (((str(number), *path), text) for path, text in _texts(item))
 
 
 def _first_line(error: ValueError) -> str:

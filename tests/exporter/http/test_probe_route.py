@@ -243,3 +243,50 @@ async def test_what_is_asked_for_counts_under_the_bound_of_the_server(web: Web, 
         free.set()
         assert [values["probe_success"] for values in await asyncio.gather(*waiting)] == [1] * 5
     assert most == 2
+
+
+async def test_what_came_from_a_variable_is_shown_nowhere(web: Web, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    web.say("/t0ken-of-the-path", "well")
+    url = web.say("/", "well")
+    path.write_text(f"""
+probe: {{allow: [127.0.0.0/8]}}
+modules:
+  body: {{kind: http, body: "key=${{TOKEN}}", expect: {{body: "not ${{TOKEN}}"}}, targets: ["{web.url}"]}}
+  blackbox:
+    prober: http
+    http: {{body: "key=${{TOKEN}}", fail_if_body_not_matches_regexp: ["not ${{TOKEN}}"]}}
+    targets: ["{web.url}"]
+services:
+  shop:
+    probes:
+      path: {{kind: http, url: "{web.url}/${{PATH_TOKEN}}", expect: {{body: "not ${{TOKEN}}"}}}}
+      line:
+        kind: tcp
+        address: "127.0.0.1:{web.port}"
+        timeout: 2s
+        query_response: [{{send: "${{TOKEN}}"}}, {{expect: "${{TOKEN}}"}}]
+""")
+    variables = {"TOKEN": "hush-hush", "PATH_TOKEN": "t0ken-of-the-path"}
+    running = Exporter(path, config.load(path, variables=variables))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        asking = Asking(client, running)
+
+        def failed() -> bool:
+            return sum(record.last is not None for record in running.board.records.values()) == 2
+
+        await eventually(failed)
+        for module in ("body", "blackbox"):
+            status, text = await asking.text(target=url, module=module, debug="true")
+            assert status == 200
+            assert "hush" not in text
+            assert "the body does not match 'not ***'" in text, text
+        pages = ["/", "/config", "/health", "/metrics"]
+        pages += [f"/results/{number}" for number in range(1, 5)]
+        for page in pages:
+            _, text = await asking.text_of(page)
+            assert "hush" not in text, page
+            assert "t0ken" not in text, page
+        assert web.bodies[-1] == b"key=hush-hush"
+    shown = {record.target.shown for record in running.board.records.values()}
+    assert shown == {f"{web.url}/***", f"127.0.0.1:{web.port}"}

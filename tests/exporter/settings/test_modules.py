@@ -83,6 +83,49 @@ def test_a_module_without_credentials_is_open(write: Write, harmless: str) -> No
     config.load(write(f"modules: {{m: {{kind: http, {harmless}}}}}"))
 
 
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("kind: http, body: 'key=${TOKEN}'", "body"),
+        ("kind: http, headers: {User-Agent: '${TOKEN}'}", "headers.User-Agent"),
+        ("kind: http, method: '${VERB}'", "method"),
+        ("kind: http, tls: {server_name: '${TOKEN}'}", "tls.server_name"),
+        ("kind: tcp, query_response: [{send: 'AUTH ${TOKEN}'}]", "query_response.0.send"),
+        ("kind: postgres, dsn: 'postgresql://x/${TOKEN}'", "dsn"),
+        ("kind: postgres, queries: {a: {sql: 'SELECT ${TOKEN}', help: H.}}", "queries.a.sql"),
+        ("kind: redis, key_prefix: '${TOKEN}:'", "key_prefix"),
+        ("kind: redis, gauges: {a: {key: '${TOKEN}', help: H.}}", "gauges.a.key"),
+        ("prober: http, http: {body: '${TOKEN}'}", "body"),
+        ("prober: http, http: {headers: {Origin: 'https://${TOKEN}'}}", "headers.Origin"),
+    ],
+)
+def test_what_came_from_a_variable_binds_its_module_to_targets(write: Write, place: str, named: str) -> None:
+    variables = {"TOKEN": "hush-hush", "VERB": "PUT"}
+    path = write(f"modules: {{m: {{{place}}}}}")
+    with pytest.raises(ConfigError) as caught:
+        config.load(path, variables=variables)
+    (problem,) = caught.value.problems
+    assert f"{named} has what came from a variable" in str(problem)
+    assert "hush" not in str(problem)
+    config.load(write(f"modules: {{m: {{{place}, targets: ['x.example:1']}}}}"), variables=variables)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "kind: http, expect: {body: '${TOKEN}'}",
+        "kind: http, timeout: '${TIME}'",
+        "kind: http, tls: {ca_file: '/etc/ssl/certs/${FILE}'}",
+        "kind: http, body: '${UNSET:-ping}'",
+        "kind: tcp, query_response: [{expect: '${TOKEN}'}]",
+        "kind: http, url: 'http://${TOKEN}/'",
+    ],
+)
+def test_what_is_sent_to_nobody_binds_no_module(write: Write, place: str) -> None:
+    variables = {"TOKEN": "hush-hush", "TIME": "5s", "FILE": "ca-certificates.crt"}
+    config.load(write(f"modules: {{m: {{{place}}}}}"), variables=variables)
+
+
 SHOP = module(kind="http", bearer_token="hush", targets=["https://shop.example", "https://shop.example:8443"])
 DATABASE = module(kind="postgres", dsn="postgresql://ann:hush@stand-in/y", targets=["db.example:5432"])
 
