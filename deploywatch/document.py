@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ class Document:
 
     `texts` are the places where the text of a scalar on one line begins, after its quote if it has one;
     `unfilled` are the values whose variable is not known, and which therefore say nothing; `filled` is what came from
-    variables, and is nobody's to see wherever it stands.
+    variables, and is nobody's to see wherever it stands; `tags` are the tags of a file's own, such as `!override`.
     """
 
     file: str
@@ -41,6 +42,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     unfilled: set[Path] = field(default_factory=set)
     filled: set[str] = field(default_factory=set)
+    tags: dict[Path, str] = field(default_factory=dict)
 
     def report(self, path: Path, message: str, *, offset: int | None = None) -> None:
         """Note a problem at the value, or at its nearest parent that stands in the file.
@@ -75,30 +77,50 @@ def read(text: str, file: str, variables: Mapping[str, str] | None = None) -> Do
     Syntax errors, duplicate keys and unset variables end up in `problems`, each with its place.
     """
     document = Document(file)
+    with _faults_of(document, text):
+        _fill(document, YAML(typ="safe", pure=True).compose(text), variables)
+    return document
+
+
+def read_all(text: str, file: str) -> list[Document]:
+    """Read all YAML documents of a text, such as Kubernetes' manifests; a syntax error is in the last one's `problems`."""
+    documents: list[Document] = []
+    last = Document(file)
+    with _faults_of(last, text):
+        for node in YAML(typ="safe", pure=True).compose_all(text):
+            documents.append(Document(file))
+            _fill(documents[-1], node, None)
+    return [*documents, last] if last.problems else documents
+
+
+@contextmanager
+def _faults_of(document: Document, text: str) -> Iterator[None]:
+    """Notes in the document what makes its text unreadable."""
+    file = document.file
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        yield
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         document.problems.append(Problem(file, line, column, "", f"not valid YAML: {error.problem or error.context}"))
-        return document
     except ReaderError as error:
         before = text[: error.position].split("\n")
         message = f"not valid YAML: {str(error).splitlines()[0]}"
         document.problems.append(Problem(file, len(before), len(before[-1]) + 1, "", message))
-        return document
     except RecursionError:
         document.problems.append(Problem(file, 1, 1, "", "is nested too deeply to be read"))
-        return document
-    if node is not None:
-        try:
-            document.data = _Reader(document, variables).value(node, ())
-        except _BombError as error:
-            message = f"aliases repeat more than {_REPEATED} values here; write them out"
-            document.problems.append(Problem(file, *error.place, "", message))
-        except RecursionError:
-            document.problems.append(Problem(file, 1, 1, "", "is nested too deeply to be read"))
-    return document
+
+
+def _fill(document: Document, node: Node | None, variables: Mapping[str, str] | None) -> None:
+    if node is None:
+        return
+    try:
+        document.data = _Reader(document, variables).value(node, ())
+    except _BombError as error:
+        message = f"aliases repeat more than {_REPEATED} values here; write them out"
+        document.problems.append(Problem(document.file, *error.place, "", message))
+    except RecursionError:
+        document.problems.append(Problem(document.file, 1, 1, "", "is nested too deeply to be read"))
 
 
 class _BombError(Exception):
@@ -126,6 +148,8 @@ class _Reader:
                 raise _BombError(node)
         self.met.add(id(node))
         self.open.append(id(node))
+        if not str(node.tag).startswith("tag:yaml.org,2002:"):
+            self.document.tags[path] = str(node.tag)
         try:
             if isinstance(node, MappingNode):
                 return self.mapping(node, path)

@@ -14,5 +14,6 @@ The rooms, from the top; each needs only some of those below it:
     probes              one module a kind
     net                 reaching a server: addresses, TLS, HTTP, databases
     probing, measure    one run of a probe; every metric family, and gauges of the user's own
+    ports               the port registry, and what files claim
     exposition, access, results   text for Prometheus; who may be probed; what a run gives
 """

@@ -1,0 +1,138 @@
+"""A review of ports as people, CI servers and scripts read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deploywatch.exporter.ports.claims import Claim
+from deploywatch.exporter.ports.conflicts import Conflict
+from deploywatch.terminal import as_json, clean, say
+
+# XML 1.0 has no way to write these, not even escaped.
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What was looked at, what is at odds, and what could not be seen."""
+
+    claims: tuple[Claim, ...]
+    conflicts: tuple[Conflict, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        entries = sum(claim.kind == "registry" for claim in self.claims)
+        files = len({claim.origin.file for claim in self.claims if claim.kind != "registry"})
+        found = f"{len(self.conflicts)} conflict{'' if len(self.conflicts) == 1 else 's'}"
+        return f"{found}; {entries} registered, {len(self.claims) - entries} claimed in {files} files"
+
+
+def table(review: Review) -> None:
+    """Print each conflict with its place and the free ports, then the notes and how many there are."""
+    console = Console(highlight=False, soft_wrap=True)
+    for conflict in review.conflicts:
+        console.print(Text(clean(str(conflict)), style="red"))
+    for note in review.notes:
+        console.print(Text(clean(note), style="yellow"))
+    console.print(Text(clean(review.summary)))
+
+
+def ci(review: Review, *, annotate: bool = False) -> None:
+    """Print a line a conflict, `file:line:column: message`; with `annotate`, as GitHub's workflow commands too."""
+    for conflict in review.conflicts:
+        say(str(conflict).replace("\n", " "))
+        if annotate:
+            origin = conflict.claim.origin
+            place = f"file={_escaped(origin.file)},line={origin.line},col={origin.column}"
+            say(f"::error {place},title=port conflict::{_escaped(str(conflict))}")
+    for note in review.notes:
+        say(f"note: {note}")
+    say(review.summary)
+
+
+def _escaped(text: str) -> str:
+    for sign in "%\r\n,:":
+        text = text.replace(sign, f"%{ord(sign):02X}")
+    return text
+
+
+def json(review: Review) -> None:
+    """Print all of it as JSON."""
+    conflicts = [
+        {
+            "trouble": str(conflict.trouble),
+            "message": conflict.message,
+            "ports": str(conflict.ports),
+            "claim": _claim(conflict.claim),
+            "other": _claim(conflict.other) if conflict.other else None,
+            "suggestion": str(conflict.suggestion) if conflict.suggestion else None,
+        }
+        for conflict in review.conflicts
+    ]
+    claims = [_claim(claim) for claim in review.claims]
+    say(as_json({"conflicts": conflicts, "claims": claims, "notes": list(review.notes)}))
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "service": claim.service,
+        "environment": claim.environment,
+        "start": claim.ports.start,
+        "end": claim.ports.end,
+        "protocol": claim.protocol,
+        "host": claim.address or claim.machine or None,
+        "description": claim.description or None,
+        "kind": claim.kind,
+        "file": claim.origin.file,
+        "line": claim.origin.line,
+        "column": claim.origin.column,
+    }
+
+
+def junit(review: Review) -> None:
+    """Print JUnit's XML: a suite an environment, a case a claim."""
+    counts = {"tests": str(len(review.claims)), "failures": str(len(review.conflicts)), "errors": "0"}
+    root = Element("testsuites", {"name": "deploywatch ports", **counts})
+    for environment in dict.fromkeys(claim.environment for claim in review.claims):
+        claims = [claim for claim in review.claims if claim.environment == environment]
+        against = [conflict for conflict in review.conflicts if conflict.claim.environment == environment]
+        counts = {"tests": str(len(claims)), "failures": str(len(against)), "errors": "0"}
+        suite = SubElement(root, "testsuite", {"name": _written(environment), **counts})
+        for claim in claims:
+            case = SubElement(
+                suite, "testcase", classname=_written(f"{environment}.{claim.kind}"), name=_written(str(claim))
+            )
+            for conflict in against:
+                if conflict.claim is claim:
+                    SubElement(case, "failure", type=str(conflict.trouble), message=_written(str(conflict)))
+    indent(root)
+    say('<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode"))
+
+
+def _written(text: str) -> str:
+    return _UNWRITABLE.sub("\ufffd", text)
+
+
+FORMATS: dict[str, Callable[[Review], None]] = {"table": table, "json": json, "junit": junit}
+
+
+def show(claims: Sequence[Claim]) -> None:
+    """Print all claims as a table, by environment and port."""
+    columns = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("Environment", "Ports", "Protocol", "Host", "Service", "Description", "From"):
+        columns.add_column(title, overflow="fold")
+    for claim in sorted(claims, key=lambda claim: (claim.environment, claim.ports, claim.protocol)):
+        host = claim.address or claim.machine or "*"
+        cells = (claim.environment, str(claim.ports), claim.protocol, host, claim.service, claim.description)
+        columns.add_row(*(Text(clean(cell)) for cell in (*cells, str(claim.origin))))
+    Console(highlight=False).print(columns)
