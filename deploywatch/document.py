@@ -83,7 +83,7 @@ def read(text: str, file: str, variables: Mapping[str, str] | None = None) -> Do
 
 
 def read_all(text: str, file: str) -> list[Document]:
-    """Read all YAML documents of a text, such as Kubernetes' manifests; a syntax error is in the last one's `problems`."""
+    """Read all YAML documents of a text, such as manifests; a syntax error is in the last one's `problems`."""
     documents: list[Document] = []
     last = Document(file)
     with _faults_of(last, text):

@@ -72,6 +72,8 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
     if config_check:
         for credential in Access(web_config).loaded.settings.described:
             say(f"{web_config}: {credential}")
+        for sentence in settings.unprobed_ports:
+            say(sentence)
         say(f"{config_file}: good, {len(all_targets(settings, shard))} probes, {len(settings.modules)} modules")
         return
     logs.configure(form=log_format, level=log_level)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from deploywatch import config
 from deploywatch import document as documents
@@ -17,11 +17,13 @@ from deploywatch.document import Document
 from deploywatch.exporter.access import AccessSettings
 from deploywatch.exporter.probes import AnyProbe
 from deploywatch.exporter.probes.port import Registry
+from deploywatch.exporter.settings import port_registry
 from deploywatch.exporter.settings.discovery import Discovery
 from deploywatch.exporter.settings.faults import faults
 from deploywatch.exporter.settings.layers import LAYERS, Layer
 from deploywatch.exporter.settings.modules import Module
 from deploywatch.exporter.settings.per_server import PerServer
+from deploywatch.exporter.settings.port_registry import PortRegistry
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -80,11 +82,18 @@ class ExporterSettings(Settings):
     buckets: Annotated[tuple[float, ...], AfterValidator(_increasing)] = Field(default=BUCKETS, max_length=50)
     services: dict[Name, Service] = Field(default_factory=dict)
     ports: Registry = Field(default_factory=dict)
+    port_registry: PortRegistry | None = None
     modules: dict[Name, Module] = Field(default_factory=dict)
     discover: tuple[Discovery, ...] = ()
     probe: AccessSettings = AccessSettings()
     levels: dict[Name, Selection] = Field(default_factory=dict)
     smoke: dict[Name, Selection] = Field(default_factory=dict)
+    _unprobed_ports: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def unprobed_ports(self) -> tuple[str, ...]:
+        """Which entries of the port registry no probe looks at, and why."""
+        return self._unprobed_ports
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -144,6 +153,9 @@ def load_text(text: str, path: Path, *, variables: Mapping[str, str] | None = No
 
 def built(document: Document, base: Path) -> ExporterSettings:
     """The settings of a document; ConfigError carries every fault."""
+    unprobed = port_registry.take_in(document, base)
     for place, message in faults(document):
         document.report(place, message)
-    return config.build(document, ExporterSettings, base=base)
+    settings = config.build(document, ExporterSettings, base=base)
+    settings._unprobed_ports = unprobed
+    return settings

@@ -145,6 +145,8 @@ class Exporter:
         self.board.set_up(targets, settings.dependencies(), settings.buckets)
         self.scheduler.apply(targets, concurrency=settings.concurrency, per_server=settings.per_server)
         self.settings, self.files, self._began = settings, files, True
+        for sentence in settings.unprobed_ports:
+            log.warning("port not probed", entry=sentence)
         gc_tuning.put_aside(anew=True)
         self._settled = False
 

@@ -30,6 +30,11 @@ class Own(Collector):
         for layer, count in sorted(self._exporter.probes_by_layer().items()):
             probes.add_metric([layer], count)
         yield probes
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_unprobed_ports",
+            "Entries of the port registry that no probe looks at: ranges, and protocols other than TCP.",
+            value=len(self._exporter.settings.unprobed_ports),
+        )
         yield from self._schedule()
         yield from self._files()
 

@@ -113,7 +113,7 @@ def _registry(given: Path | None) -> Path | None:
 def _read(
     path: Path | None, environment: str | None, files: tuple[str, ...], env_files: tuple[Path, ...], read: Files
 ) -> tuple[list[Claim], list[Claim]]:
-    """The registry's entries and the files' claims, of the environment that is asked for; all faults of files at once."""
+    """The registry's entries and the files' claims, of the environment that is asked for."""
     entries = port_registry.load(path) if path else []
     known = list(dict.fromkeys(entry.environment for entry in entries))
     if environment and known and environment not in known:

@@ -43,16 +43,18 @@ _REASONS = {
 
 
 class Entry(Marks):
-    """A port of the registry, and how its service is known; or one that must be free."""
+    """A port of the registry, and how its service is known; `listens`: whoever it is; or one that must be free."""
 
     address: AddressField
     free: bool = False
+    listens: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         marks = (self.http is not None) + (self.speaks is not None) + (self.banner is not None)
-        if marks + self.free != 1:
-            raise ValueError("say how the service is known, by one of http, speaks and banner; or free: true")
+        if marks + self.free + self.listens != 1:
+            ways = "by one of http, speaks and banner; or listens: true, or free: true"
+            raise ValueError(f"say how the service is known, {ways}")
         return self
 
     @property
@@ -142,7 +144,7 @@ class PortProbe:
         tried: set[str] = set()
         for other, marks in self.registry.items():
             way = marks.model_dump_json(include={"http", "speaks", "banner"})
-            if other == name or marks.free or way in tried:
+            if other == name or marks.free or marks.listens or way in tried:
                 continue
             tried.add(way)
             if await self._state(entry, marks, measurement) is State.EXPECTED:
@@ -157,6 +159,9 @@ class PortProbe:
                 if marks.free:
                     await listens(at, measurement)
                     return State.OTHER
+                if marks.listens:
+                    await listens(at, measurement)
+                    return State.EXPECTED
                 return State.EXPECTED if await marks.fit(at, measurement) else State.OTHER
         except ConnectionRefusedError:
             return State.FREE

@@ -92,6 +92,14 @@ async def test_a_port_that_nobody_listens_on_is_free(unused: str) -> None:
     assert result.detail == f"web at {unused}: free"
 
 
+async def test_a_port_whose_service_is_not_described_is_as_registered_when_somebody_listens(
+    web: Web, unused: str
+) -> None:
+    assert (await ports(web={"address": at(web.url), "listens": True})).success
+    result = await ports(web={"address": unused, "listens": True})
+    assert (result.success, result.reason) == (False, Reason.CONNECT_REFUSED)
+
+
 async def test_a_port_that_must_be_free_and_is_not_is_the_reason(redis_server: Running, web: Web) -> None:
     result = await ports(reserved={"address": at(redis_server.url), "free": True})
     assert (result.reason, state(result, "reserved")) == (Reason.OCCUPIED, "other")
