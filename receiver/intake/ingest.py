@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,12 +16,12 @@ from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import alerts as incident_alerts
-from deploywatch.receiver.incidents import recheck, store, timeline
+from deploywatch.receiver.incidents import grouping, recheck, store
 from deploywatch.receiver.incidents.anomalies import Anomalies
 from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, decide_repeated, worse
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.incidents.dependencies import causes
+from deploywatch.receiver.incidents.gathered_lines import GatheredLines
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import durations
@@ -36,6 +36,7 @@ from deploywatch.receiver.store.schema import deliveries
 
 _TITLE_LIMIT = 300
 _NAMED = 5
+_NAMED_LIMIT = 60
 _NAME_SHOWN = 100
 _HELD = 5_000  # alerts to be written that are held in memory
 _UNKNOWN = (None, None)
@@ -71,10 +72,13 @@ class Ingest:
     overtaken: set[str] = field(default_factory=set)
     resolved: set[int] = field(default_factory=set)
     asked: set[tuple[int, str, str]] = field(default_factory=set)
-    notes: defaultdict[tuple[int, Kind], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    lines: GatheredLines = field(init=False)
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
     heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
     queued: bool = False
+
+    def __post_init__(self) -> None:
+        self.lines = GatheredLines(self.connection, self.now)
 
     def take_all(self, delivery: Delivery, watchdog: str | None) -> None:
         """Take the alerts of a delivery, unless it is one that changed nothing and would change nothing again."""
@@ -95,7 +99,7 @@ class Ingest:
         repeated = decide_repeated(alert, known, self.now) if known else None
         if known and repeated and repeated.effect in (Effect.IGNORE, Effect.DEFER):
             return self._pass_over(alert, known, incident_id, repeated)
-        key = _key(alert, self.settings)
+        key = grouping.key_of(alert, self.settings)
         severity = self.settings.strategy.severity(alert)
         incident = self.open.get(key)
         cause = self._cause(alert, severity) if self.settings.dependencies and not incident else None
@@ -114,9 +118,9 @@ class Ingest:
                 incident_id = self._join(alert, severity, key, incident, decision)
             case Effect.ATTACH if cause is not None:
                 incident_id = cause.id
-                self._gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
+                self.lines.gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
             case Effect.RESOLVE if incident_id is not None:
-                self._gather(incident_id, Kind.ALERT_RESOLVED, alert.name)
+                self.lines.gather(incident_id, Kind.ALERT_RESOLVED, alert.name)
                 self.resolved.add(incident_id)
             case Effect.REFRESH:
                 self.anomalies.add(incident_id, decision.reason, alert.name)
@@ -186,7 +190,7 @@ class Ingest:
 
         It swallows nothing that is worse than itself, and nothing while nobody was told of it.
         """
-        near = (self.open[key] for key in _cause_keys(alert, self.settings) if key in self.open)
+        near = (self.open[key] for key in grouping.cause_keys(alert, self.settings) if key in self.open)
         return next(
             (
                 cause
@@ -198,7 +202,7 @@ class Ingest:
 
     def settle(self) -> None:
         """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
-        self._write_gathered()
+        self.lines.flush()
         self.anomalies.write(self.connection, self.now)
         for incident in self.joined.values():
             store.save(self.connection, incident)
@@ -242,20 +246,22 @@ class Ingest:
         )
         durations.opened(self.connection, incident)
         facts = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
-        self._line(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(facts)}")
+        self.lines.write(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(facts)}")
         if unknown := strategy.unknown_channels(alert, self.settings.channels):
             names = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_NAMED])
             more = f" and {len(unknown) - _NAMED} others" if len(unknown) > _NAMED else ""
-            self._line(
+            self.lines.write(
                 incident.id, Kind.NOT_TOLD, f"{alert.name} names channels that this receiver lacks: {names}{more}"
             )
         self._act(incident, alert, key, Event.OPENED, self.settings.strategy.immediate(severity, alert))
         return incident.id
 
     def _join(self, alert: Alert, severity: Severity, key: str, incident: Incident, decision: Decision) -> int:
-        self._gather(incident.id, Kind.JOINED, f"{alert.name} ({severity})")
+        self.lines.gather(incident.id, Kind.JOINED, f"{alert.name} ({severity})")
         if incident.quiet_since:
-            self._line(incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on")
+            self.lines.write(
+                incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on"
+            )
         new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)
         if new or incident.quiet_since:
             incident = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
@@ -286,7 +292,7 @@ class Ingest:
         text = f"severity raised from {incident.severity} to {severity} by {alert.name}"
         if incident.acknowledged_at:
             text += f"; {incident.acknowledged_by} acknowledged the smaller trouble, so nobody has this one yet"
-        self._line(incident.id, Kind.WORSENED, text)
+        self.lines.write(incident.id, Kind.WORSENED, text)
         # What people were told of, or took in hand, was the smaller trouble: they hear of this one anew.
         under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"notify", "rollback", "escalate"}
         incident = replace(
@@ -311,7 +317,7 @@ class Ingest:
         self.queued = True
         self.asked.update((incident.id, event, action) for action in wanted)
         self.asked.add((incident.id, "after", after))
-        self._write_gathered()
+        self.lines.flush()
         if key in self.joined:
             store.save(self.connection, self.joined.pop(key))
         queue_all(Case(self.connection, self.settings, incident, alert, event, self.now), wanted)
@@ -323,7 +329,7 @@ class Ingest:
         try:
             escalate.later(self.connection, incident, self.now, parse_duration(after))
         except ValueError as error:
-            self._line(incident.id, Kind.ACTION_REFUSED, f"escalate_after of {alert.name}: {error}")
+            self.lines.write(incident.id, Kind.ACTION_REFUSED, f"escalate_after of {alert.name}: {error}")
 
     def _channels(self, alert: Alert, severity: Severity) -> tuple[str, ...]:
         key = (alert.annotations.get(AlertAnnotation.CHANNELS, ""), severity)
@@ -332,64 +338,9 @@ class Ingest:
             self.heard[key] = strategy.channels(alert, by_severity, severity, known)
         return self.heard[key]
 
-    def _line(self, incident_id: int, kind: Kind, text: str) -> None:
-        self._write_gathered()
-        timeline.write(self.connection, incident_id, self.now, kind, text)
-
-    def _gather(self, incident_id: int, kind: Kind, what: str) -> None:
-        self.notes[incident_id, kind][what] += 1
-
-    def _write_gathered(self) -> None:
-        """One line for all the alerts that did the same to an incident, in the order in which they began to."""
-        rows = [
-            timeline.line(incident_id, self.now, kind, _summed(tally, _DID[kind]))
-            for (incident_id, kind), tally in self.notes.items()
-        ]
-        timeline.write_all(self.connection, rows)
-        self.notes.clear()
-
 
 def _title(alert: Alert) -> str:
     return (incident_alerts.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]
-
-
-_NAMED_LIMIT = 60
-_DID = {Kind.JOINED: "joined", Kind.ALERT_RESOLVED: "resolved", Kind.VICTIM: "counted as a victim"}
-
-
-def _summed(tally: Counter[str], did: str) -> str:
-    """`HighLatency (high) joined`, or `12 alerts joined: HighErrorRate (high) ×10, HighLatency (high) ×2`."""
-    if tally.total() == 1:
-        return f"{next(iter(tally))} {did}"
-    named = [f"{name} ×{count}" if count > 1 else name for name, count in tally.most_common(_NAMED)]
-    more = len(tally) - len(named)
-    return f"{tally.total()} alerts {did}: {', '.join(named)}{f' and {more} others' if more else ''}"
-
-
-def _key(alert: Alert, settings: ReceiverConfig) -> str:
-    """Where the alert belongs."""
-    return store.open_key(*settings.target(alert), correlation(alert, settings.further_labels))
-
-
-def _cause_keys(alert: Alert, settings: ReceiverConfig) -> Iterator[str]:
-    """Where the alert may belong as a victim, the nearest service first.
-
-    Of one service the incident with the alert's own further values, then the one that has none: it is about all of
-    them. One with other values is another matter.
-    """
-    (service, environment), own = settings.target(alert), correlation(alert, settings.further_labels)
-    for cause in causes(service, settings.dependencies):
-        if own:
-            yield store.open_key(cause, environment, own)
-        yield store.open_key(cause, environment)
-
-
-def _keys(alerts: Iterable[Alert], settings: ReceiverConfig) -> set[str]:
-    """Where these alerts may belong: to their service's incident, or to that of a service that it depends on."""
-    keys = {_key(alert, settings): alert for alert in alerts}
-    if not settings.dependencies:
-        return set(keys)
-    return {*keys, *(key for alert in keys.values() for key in _cause_keys(alert, settings))}
 
 
 def _is_new(alert: Alert, known: Known) -> bool:
@@ -433,7 +384,7 @@ def ingest(
         alert_cache,
         known=known,
         # Only a new episode asks whether an incident is open.
-        open=store.open_by_key(connection, _keys((a for a in alerts if _is_new(a, known)), settings)),
+        open=store.open_by_key(connection, grouping.keys_of((a for a in alerts if _is_new(a, known)), settings)),
         anomalies=Anomalies(alert_cache.said),
     )
     for delivery in batch:
