@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, case, func, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, select, update
 
 from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
@@ -19,7 +18,6 @@ from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import alerts, incidents
 
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
-_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 _ALERTS_OF = (
@@ -83,23 +81,6 @@ def firing(connection: Connection) -> list[Alert]:
         .where(alerts.c.current, alerts.c.status == "firing", incidents.c.open_key.is_not(None))
     )
     return [_alert(row) for row in connection.execute(query).mappings()]
-
-
-def last_update(connection: Connection, name: str) -> datetime | None:
-    """When an alert of this name was last heard of, as `hear` noted it."""
-    query = select(func.max(alerts.c.updated_at)).where(alerts.c.fingerprint == _heard(name))
-    moment: datetime | None = connection.execute(query).scalar()
-    return moment
-
-
-def hear(connection: Connection, alert: Alert, now: datetime) -> None:
-    """Note that an alert was heard of which belongs to no incident, such as a watchdog."""
-    noted = Alert(_heard(alert.name), False, _ALWAYS, None, alert.labels)
-    upsert(connection, alerts, [_alert_row(noted, "low", None, now)])
-
-
-def _heard(name: str) -> str:
-    return f"heard:{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def is_quiet(connection: Connection, incident_id: int) -> bool:
@@ -215,4 +196,10 @@ def firing_of(connection: Connection, incident_id: int) -> frozenset[str]:
     query = select(alerts.c.fingerprint).where(
         alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing"
     )
+    return frozenset(connection.execute(query).scalars())
+
+
+def fingerprints(connection: Connection, incident_id: int) -> frozenset[str]:
+    """The fingerprints of an incident's alerts, whether they fire or not."""
+    query = select(alerts.c.fingerprint).where(alerts.c.incident_id == incident_id, alerts.c.current)
     return frozenset(connection.execute(query).scalars())

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     ALERT_RESOLVED = "alert_resolved"
     QUIET = "quiet"
     DAMPED = "damped"
+    RESOLVE_WAITS = "resolve_waits"
     RESOLVED = "resolved"
     CAUSE = "cause"
     HEALED = "healed"

@@ -15,7 +15,7 @@ from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
-from deploywatch.receiver.incidents import alerts, recheck, store, timeline
+from deploywatch.receiver.incidents import alerts, liveness, recheck, store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
@@ -26,8 +26,10 @@ from deploywatch.receiver.messages import DeploymentView, Event, RollbackView
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.settings.causes import Cause
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store.schema import rollbacks
 
+_LOOK_AGAIN = timedelta(seconds=30)
 SETTLE, POSTMORTEM = "settle", "postmortem"
 
 
@@ -91,6 +93,13 @@ async def settle(context: Context, job: Job) -> Outcome:
 
         return Outcome(State.READY, quiet.why, since + quiet.time - now, wait)
 
+    if watchdog := context.settings.upstream.watchdog:
+        certain = await context.store.read(lambda connection: _certain_since(connection, watchdog, incident.id, now))
+        if certain is None:
+            return _cannot_tell(context, incident, f"{watchdog.alert} is silent")
+        if now < certain + quiet.time:
+            return retry(f"{watchdog.alert} was silent meanwhile", certain + quiet.time - now)
+
     if await context.store.read(lambda connection: recheck.is_pending(connection, job.incident_id)):
         return retry("one of its alerts may fire on", SOONEST)
 
@@ -101,6 +110,25 @@ async def settle(context: Context, job: Job) -> Outcome:
             resolve(connection, context.settings, incident, now, by=SYSTEM, why=why)
 
     return done(record=record)
+
+
+def _certain_since(connection: Connection, watchdog: Watchdog, incident_id: int, now: datetime) -> datetime | None:
+    known = alerts.fingerprints(connection, incident_id)
+    return liveness.certain_since(connection, watchdog.alert, watchdog.within, known, now)
+
+
+def _cannot_tell(context: Context, incident: Incident, why: str) -> Outcome:
+    """Look again: an alert of a Prometheus that evaluates nothing times out, and so resolves while it may fire on."""
+    text = (
+        f"{why}, so nobody can tell whether it is over; it resolves once the watchdog is heard again, if it stays quiet"
+    )
+
+    def record(connection: Connection) -> None:
+        said = timeline.moments(connection, incident.id, Kind.RESOLVE_WAITS)
+        if not incident.quiet_since or not said or said[-1] < incident.quiet_since:
+            timeline.write(connection, incident.id, context.clock(), Kind.RESOLVE_WAITS, text)
+
+    return Outcome(State.READY, why, _LOOK_AGAIN, record)
 
 
 def postmortem(connection: Connection, context: Context, incident_id: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -115,9 +115,15 @@ class Reconciler:
             self._missing = frozenset()
             return None
         now = self._context.clock()
+        # A watchdog shows that alerts arrive: that Alertmanager lists it shows nothing of the kind.
+        seen = [_without(answer, upstream.watchdog.alert) for answer in seen] if upstream.watchdog else seen
         healing = compare(stored, seen, self._missing, now, upstream.reconcile)
         self._missing = healing.missing
         if not healing.alerts:
             return None
         log.warning("healed what was lost", firing=len(healing.firing), resolved=len(healing.resolved))
         return healing
+
+
+def _without(seen: Seen, name: str) -> Seen:
+    return replace(seen, alerts=tuple(alert for alert in seen.alerts if alert.name != name))

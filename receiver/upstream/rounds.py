@@ -38,9 +38,7 @@ async def listen_for_ever(context: Context, accept: Accept) -> None:
     since = context.clock()
     while True:
         await context.sleep(_LISTEN / timedelta(seconds=1))
-        settings = context.settings.upstream.watchdog
-        if settings is None:
-            continue
+        settings = context.settings.upstream
         now = context.clock()
         try:
             await _take_in(await context.store.read(lambda c, s=settings, n=now: verdict(c, s, since, n)), accept)  # type: ignore[misc] # mypy sees no types for the defaults

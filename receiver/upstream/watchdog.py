@@ -9,33 +9,54 @@ from sqlalchemy import Connection
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.alert import source as source_named
 from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.settings.upstream import Watchdog
+from deploywatch.receiver.incidents.liveness import Heard, heard
+from deploywatch.receiver.settings.upstream import Upstream, Watchdog
 
 SILENT = "WatchdogSilent"
 
 
-def verdict(connection: Connection, settings: Watchdog, since: datetime, now: datetime) -> Delivery | None:
+def verdict(connection: Connection, upstream: Upstream, since: datetime, now: datetime) -> Delivery | None:
     """A delivery that opens or ends the incident, or None when nothing has changed.
 
-    `since` is when this receiver began to listen: before that it could not hear.
+    `since` is when this receiver began to listen: before that it could not hear. Each source whose watchdog was ever
+    heard is listened to by itself: that of another does not stand in for it.
     """
-    heard = alerts.last_update(connection, settings.alert)
-    silent = now - max(filter(None, (heard, since))) > settings.within
-    open_now = next((alert for alert in alerts.firing(connection) if alert.name == SILENT), None)
-    if silent and open_now is None:
-        return Delivery(now, b"the watchdog is silent", (_alert(settings, heard, now),))
-    if not silent and open_now is not None and heard is not None:
-        over = Alert(open_now.fingerprint, False, open_now.starts_at, now, open_now.labels, open_now.annotations)
-        return Delivery(now, b"the watchdog is heard again", (over,))
-    return None
+    settings = upstream.watchdog
+    if settings is None:
+        return None
+    known = {source: (called, heard(connection, settings.alert, source)) for source, called in _sources(upstream)}
+    if any(found for _, found in known.values()):
+        known = {source: (called, found) for source, (called, found) in known.items() if found}
+    fire = {alert.fingerprint: alert for alert in alerts.firing(connection) if alert.name == SILENT}
+    changes = []
+    for source, (called, found) in known.items():
+        fires = fire.get(_fingerprint(settings, source))
+        if fires is None and now - max(found.at if found else since, since) > settings.within:
+            changes.append(_silent(settings, source, called, found, now))
+        elif fires is not None and found and not found.silent(settings.within, now):
+            changes.append(Alert(fires.fingerprint, False, fires.starts_at, now, fires.labels, fires.annotations))
+    return Delivery(now, b"the watchdog is silent, or heard again", tuple(changes)) if changes else None
 
 
-def _alert(settings: Watchdog, heard: datetime | None, now: datetime) -> Alert:
-    last = f"last heard {heard:%Y-%m-%d %H:%M:%S} UTC" if heard else "never heard"
+def _sources(upstream: Upstream) -> list[tuple[str, str]]:
+    """The sources that are configured, and what each is called; one that adds no labels is nameless."""
+    labels = [server.labels for server in upstream.alertmanagers] or [{}]
+    named = {source_named(known): ", ".join(f"{name}={value}" for name, value in known.items()) for known in labels}
+    return list(named.items())
+
+
+def _fingerprint(settings: Watchdog, source: str) -> str:
+    return f"watchdog-{f'{source}-' if source else ''}{settings.alert}"[:100]
+
+
+def _silent(settings: Watchdog, source: str, called: str, found: Heard | None, now: datetime) -> Alert:
+    last = f"last heard {found.at:%Y-%m-%d %H:%M:%S} UTC" if found else "never heard"
+    which = f"{settings.alert} of {called}" if called else settings.alert
     return Alert(
-        fingerprint=f"watchdog-{settings.alert}"[:100],
+        fingerprint=_fingerprint(settings, source),
         firing=True,
         starts_at=now,
         ends_at=None,
@@ -48,7 +69,7 @@ def _alert(settings: Watchdog, heard: datetime | None, now: datetime) -> Alert:
             AlertLabel.ACTION: "escalate",
         },
         annotations={
-            AlertAnnotation.SUMMARY: f"{settings.alert} is silent: alerts may not be arriving",
+            AlertAnnotation.SUMMARY: f"{which} is silent: alerts may not be arriving",
             AlertAnnotation.DESCRIPTION: f"Expected at least every {format_duration(settings.within)}; {last}.",
         },
     )

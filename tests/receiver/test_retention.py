@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Connection, Table, func, insert, select
 
 from deploywatch.receiver import retention
-from deploywatch.receiver.incidents import alerts as incident_alerts
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import liveness, store
 from deploywatch.receiver.incidents.dedup_cache import AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.incidents.liveness import Heard
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.queue import NewJob, enqueue
 from deploywatch.receiver.lifecycle import resolution
@@ -167,7 +167,7 @@ async def test_a_watchdogs_last_sign_of_life_is_kept(make_scene: MakeScene) -> N
     await scene.take(alert("Watchdog"))
     scene.clock.advance(400 * DAY)
     await retention.prune(scene.context)
-    assert await scene.read(lambda c: incident_alerts.last_update(c, "Watchdog")) == NOON
+    assert await scene.read(lambda c: liveness.heard(c, "Watchdog")) == Heard(NOON, NOON)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

@@ -21,6 +21,8 @@ RESENT = 15 * MINUTE
 
 Name = tuple[str, str]
 """A service, and the name of one of its alerts."""
+WATCHDOG: Name = ("monitoring", "Watchdog")
+"""The alert that always fires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,16 @@ class Alertmanager:
         self.up_since = now
 
     def flush(self, service: str, muted: set[Name], now: datetime, send: Callable[[tuple[Alert, ...]], bool]) -> None:
-        """Send a group if it changed; what is over leaves it when it was sent, or when nobody is to hear of it."""
+        """Send a group if it changed; what is over leaves it when it was sent, or when nobody is to hear of it.
+
+        A watchdog's group is sent again and again.
+        """
         group = {name for name in self.groups if name[0] == service}
         heard = group - muted
         firing = frozenset(name for name in heard if self.alerts[name].fires(now))
         over = frozenset(heard - firing)
-        if heard and self._changed(service, firing, over):
+        repeated = service == WATCHDOG[0] and bool(firing) and now.minute % 2 == 0
+        if heard and (repeated or self._changed(service, firing, over)):
             if not send(tuple(self._told(name, now) for name in sorted(heard))):
                 return
             self.log[service] = firing, over
@@ -148,7 +154,7 @@ class World:
         """A minute passes: rules are evaluated, and groups are flushed, the second Alertmanager after the first."""
         self.now = now
         for prometheus in self.prometheus:
-            for name, sent in prometheus.evaluate(self.firing, now):
+            for name, sent in prometheus.evaluate(self.firing | {WATCHDOG}, now):
                 for alertmanager in self.alertmanagers:
                     alertmanager.hear(name, sent, now)
         for alertmanager in self.alertmanagers:
@@ -157,3 +163,7 @@ class World:
                 if not self.parted and service in alertmanager.log:
                     for other in self.alertmanagers:
                         other.log[service] = alertmanager.log[service]
+
+    def held(self, name: Name) -> int:
+        """How many of the Alertmanagers have it firing."""
+        return sum(name in one.alerts and one.alerts[name].fires(self.now) for one in self.alertmanagers)

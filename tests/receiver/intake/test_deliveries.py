@@ -10,9 +10,10 @@ import msgspec
 from sqlalchemy import select
 
 from deploywatch.receiver import retention
-from deploywatch.receiver.incidents import alerts
+from deploywatch.receiver.incidents import liveness
 from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.incidents.liveness import Heard
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.intake.payload import understand
 from deploywatch.receiver.intake.webhook import Intake
@@ -47,7 +48,7 @@ async def test_a_body_that_comes_again_is_a_sign_of_life_once_its_alert_is_the_w
         await _bodies(scene, alert_cache, same)
     scene.context.settings = settings(upstream={"watchdog": {"alert": "Watchdog", "within": "15m"}})  # a reload
     await _bodies(scene, alert_cache, same)
-    assert await scene.read(lambda c: alerts.last_update(c, "Watchdog")) == NOON
+    assert await scene.read(lambda c: liveness.heard(c, "Watchdog")) == Heard(NOON, NOON)
 
 
 async def test_a_body_is_stored_again_when_the_clock_was_put_back(scene: Scene) -> None:

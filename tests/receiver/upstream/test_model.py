@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import aiohttp
 import pytest
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as how
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -36,11 +36,15 @@ from deploywatch.receiver.store import Store
 from deploywatch.receiver.upstream.alertmanager import Seen, Silenced
 from deploywatch.receiver.upstream.reconcile import Reconciler, note
 from tests.receiver.scene import HOUR, MINUTE, MovingClock, Scene, settings
-from tests.support.alerting import Name, World
+from tests.support.alerting import WATCHDOG, Name, World
+from tests.support.judging import Judge
 
 STEPS = int(os.environ.get("MODEL_STEPS", "2000"))
 _OF_ONE = 50
+_PHASES = (Phase.generate,) if "MODEL_FAST" in os.environ else tuple(Phase)
 _EVERY = 5
+_HEALED_WITHIN = 4 * _EVERY
+"""Minutes: two rounds of comparing, and what may come between them."""
 URLS = ("http://alertmanager-0", "http://alertmanager-1")
 NAMES = st.sampled_from([("shop", "HighErrorRate"), ("shop", "ServiceDown"), ("search", "HighLatency")])
 WHICH = st.integers(0, 1)
@@ -78,9 +82,9 @@ class Model(RuleBasedStateMachine):
         self.clock = MovingClock()
         self.world = World(self.clock.now)
         self.is_away, self.minutes = False, 0
-        config = settings(upstream={"alertmanagers": URLS if self.upstream else ()}, quiet_time="3m").model_copy(
-            update={"channels": {}}
-        )
+        self.judge = Judge(self.world, _HEALED_WITHIN if self.upstream else None)
+        upstream = {"alertmanagers": URLS, "watchdog": {"within": "5m"}} if self.upstream else {}
+        config = settings(upstream=upstream, quiet_time="3m").model_copy(update={"channels": {}})
         store = Store(f"sqlite:///{self.folder}/store.db")
         await store.open()
         self.http = aiohttp.ClientSession()
@@ -150,13 +154,18 @@ class Model(RuleBasedStateMachine):
             self.minutes += 1
             sent: list[tuple[Alert, ...]] = []
             self.world.tick(self.clock.now, lambda alerts, sent=sent: self._take(alerts, sent))  # type: ignore[misc] # mypy sees no types for the defaults
+            delivered = [alert for alerts in sent for alert in alerts]
+            self.judge.watch(delivered, away=self.is_away)
             if self.is_away:
                 continue
             for alerts in sent:
-                await self.scene.take(*alerts)
+                # Without the setting it is an alert like any other, and there is none such.
+                await self.scene.take(*(alert for alert in alerts if self.upstream or alert.name != WATCHDOG[1]))
             if self.upstream and self.minutes % _EVERY == 0:
                 await self._heal()
             await self.scene.drain()
+            faults = self.judge.judge(await self._stored(), await self._open())
+            assert not faults, f"{self.clock.now:%H:%M}: {faults}"
 
     async def _heal(self) -> None:
         healing = await self.reconciler.round()
@@ -196,13 +205,16 @@ class Model(RuleBasedStateMachine):
             if self.upstream:
                 assert firing == truth, f"{firing - truth} are over"
             await self.scene.after(2 * HOUR)
-            services = {incident.service for incident in await self.scene.incidents() if not incident.resolved_at}
+            services = await self._open()
             assert services >= {service for service, _ in self.world.firing}
             if self.upstream:
                 assert services == {service for service, _ in self.world.firing}
         finally:
             await self.http.close()
             await self.scene.context.store.close()
+
+    async def _open(self) -> set[str]:
+        return {incident.service for incident in await self.scene.incidents() if not incident.resolved_at}
 
     async def _stored(self) -> list[Alert]:
         stored: list[Alert] = await self.scene.read(incident_alerts.firing)
@@ -231,6 +243,7 @@ def test_after_quiet_the_open_incidents_are_what_fires(
             stateful_step_count=_OF_ONE,
             deadline=None,
             derandomize="MODEL_STEPS" not in os.environ,
+            phases=_PHASES,
             suppress_health_check=list(HealthCheck),
         ),
     )

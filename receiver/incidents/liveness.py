@@ -1,0 +1,69 @@
+"""When each source's watchdog was last heard: while it is silent, nobody knows whether what resolves is over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, select, update
+
+from deploywatch.receiver.alert import Alert, source_of
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.store.schema import alerts
+
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
+_SINCE = "heard_since"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When a watchdog was last heard firing, since when without a break, and whether it has ended since."""
+
+    at: datetime
+    since: datetime
+    ended: bool = False
+
+    def silent(self, within: timedelta, now: datetime) -> bool:
+        """Whether it has ended, or was not heard for longer than `within`."""
+        return self.ended or now - self.at > within
+
+
+def heard(connection: Connection, name: str, source: str = "") -> Heard | None:
+    """What is known of a source's watchdog; None when it was never heard."""
+    row = connection.execute(select(alerts).where(alerts.c.fingerprint == _key(name, source))).mappings().first()
+    if row is None:
+        return None
+    since = row["annotations"].get(_SINCE)
+    return Heard(row["updated_at"], datetime.fromisoformat(since) if since else _ALWAYS, row["ends_at"] is not None)
+
+
+def hear(connection: Connection, alert: Alert, now: datetime, within: timedelta) -> None:
+    """Note that a watchdog was heard, which belongs to no incident; that it ended is no sign of life."""
+    source = source_of(alert.fingerprint)
+    known, key = heard(connection, alert.name, source), _key(alert.name, source)
+    if not alert.firing:
+        connection.execute(update(alerts).where(alerts.c.fingerprint == key).values(ends_at=now))
+        return
+    since = now if known is None or known.silent(within, now) else known.since
+    noted = Alert(key, False, _ALWAYS, None, alert.labels, {_SINCE: since.isoformat()})
+    incident_alerts.save(connection, [(noted, "low", None)], now)
+
+
+def certain_since(
+    connection: Connection, name: str, within: timedelta, fingerprints: Iterable[str], now: datetime
+) -> datetime | None:
+    """Since when it is certain of these alerts that silence means health; None while their watchdog is silent.
+
+    A source whose watchdog was never heard is taken to have none.
+    """
+    sources = sorted({source_of(fingerprint) for fingerprint in fingerprints})
+    known = [found for source in sources if (found := heard(connection, name, source))]
+    if any(found.silent(within, now) for found in known):
+        return None
+    return max((found.since for found in known), default=_ALWAYS)
+
+
+def _key(name: str, source: str) -> str:
+    return f"heard:{hashlib.sha256(f'{source}~{name}'.encode() if source else name.encode()).hexdigest()}"
