@@ -16,11 +16,7 @@ from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import alerts as incident_alerts
-<<<<<<< HEAD
-from deploywatch.receiver.incidents import grouping, recheck, store
-=======
-from deploywatch.receiver.incidents import liveness, recheck, store, timeline
->>>>>>> 58674b2 (While the watchdog is silent nothing resolves by itself; the model judges every minute, also in outages)
+from deploywatch.receiver.incidents import grouping, liveness, recheck, store
 from deploywatch.receiver.incidents.anomalies import Anomalies
 from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, decide_repeated, worse
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
