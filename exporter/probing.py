@@ -23,6 +23,7 @@ from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.config import Settings
 from deploywatch.exporter.measure.gauges import LABEL_LIMIT, check_type
+from deploywatch.exporter.measure.reasons import reasons_of
 from deploywatch.exporter.results import Application, Dropped, Failed, Family, Reason, Result, Sample, StepResult
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Masked, filled_of, found_in, is_url, redact_url, without
@@ -155,6 +156,14 @@ class ProbeSettings(Settings):
             return None
         value = getattr(self, self.target_key.name, "")
         return server_of(value.get_secret_value() if isinstance(value, Masked) else str(value))
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """Every reason for which a scheduled run can fail."""
+        return reasons_of(self.kind, self.impossible())
+
+    def impossible(self) -> frozenset[Reason]:
+        """The reasons of the kind for which a probe with these settings cannot fail."""
+        return frozenset()
 
     @model_validator(mode="after")
     def _has_time(self) -> Self:

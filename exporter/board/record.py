@@ -13,7 +13,6 @@ from deploywatch import conventions
 from deploywatch.conventions import ProbeMetric
 from deploywatch.exporter.exposition import BASE, Page
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.measure.reasons import reasons_of
 from deploywatch.exporter.probing import OWN
 from deploywatch.exporter.results import Family, Reason, Result, Sample
 from deploywatch.exporter.targets import Target
@@ -41,7 +40,7 @@ class Record:
 
     def __post_init__(self) -> None:
         self.counts = [0] * (len(self.buckets) + 1)
-        self.reasons = reasons_of(self.target.kind)
+        self.reasons = self.target.settings.reasons()
         key = self.target.key
         self.page = Page(
             (

@@ -86,6 +86,15 @@ class FlowSettings(ProbeSettings):
         """The probe that does what these settings say."""
         return FlowProbe(self)
 
+    def impossible(self) -> frozenset[Reason]:
+        """What no step can fail by; what is saved may not be there, or not be JSON."""
+        saved = any(step.save for step in self.steps)
+        needed = any(step.needs() for step in self.steps)
+        possible = {Reason.VALUE, Reason.JSON} if saved else {Reason.VALUE} if needed else set()
+        possible |= {reason for step in self.steps for reason in step.possible()}
+        never = frozenset.intersection(*(step.expect.impossible(gauges=False) for step in self.steps))
+        return never - possible
+
     def shown_target(self) -> str:
         """Where the flow begins."""
         first = self.base_url or self.steps[0].url

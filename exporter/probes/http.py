@@ -49,6 +49,14 @@ class HttpSettings(ProbeSettings, Ask):
         """The same request to another URL; without a scheme it is http."""
         return self.with_changes(url=target if "://" in target else f"http://{target}")
 
+    def impossible(self) -> frozenset[Reason]:
+        """What is not expected cannot be missed, and who follows no redirects stays with what the URL says."""
+        never = self.expect.impossible(gauges=bool(self.gauges)) - self.possible()
+        if self.redirects:
+            return never
+        plain = not self.url.get_secret_value().lower().startswith("https:")
+        return never | {Reason.REDIRECT} | ({Reason.TLS, Reason.TLS_VERIFY} if plain else frozenset())
+
     def families(self) -> Iterable[Family]:
         """The gauges that are picked from the body."""
         return [gauge.family(name) for name, gauge in self.gauges.items()]

@@ -81,6 +81,10 @@ class PostgresSettings(ProbeSettings, Reach):
         """The first of its hosts."""
         return parse_dsn(self.dsn.get_secret_value()).place
 
+    def impossible(self) -> frozenset[Reason]:
+        """Only queries of the config give too many rows."""
+        return frozenset() if self.queries else frozenset({Reason.TOO_LARGE})
+
     def families(self) -> Iterable[Family]:
         """The metrics that the queries give."""
         return [family for name, query in self.queries.items() for family in query.gauges(name).values()]

@@ -153,6 +153,12 @@ class RedisSettings(ProbeSettings, Reach):
         """The probe that does what these settings say."""
         return RedisProbe(self)
 
+    def impossible(self) -> frozenset[Reason]:
+        """Only keys can be too many, and only rediss:// is over TLS."""
+        never = frozenset[Reason]() if self.gauges else frozenset({Reason.TOO_LARGE})
+        secured = self.url.get_secret_value().startswith("rediss://")
+        return never if secured else never | {Reason.TLS, Reason.TLS_VERIFY}
+
     def families(self) -> Iterable[Family]:
         """The gauges that keys give."""
         return [gauge.family(name) for name, gauge in self.gauges.items()]

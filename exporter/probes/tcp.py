@@ -65,6 +65,14 @@ class TcpSettings(ProbeSettings, Reach):
         """The probe that does what these settings say."""
         return TcpProbe(self)
 
+    def impossible(self) -> frozenset[Reason]:
+        """Without TLS and a dialogue there is nothing of theirs to fail by."""
+        turns = self.query_response
+        secured = self.use_tls or self.starttls or any(turn.starttls for turn in turns)
+        never = frozenset[Reason]() if secured else frozenset({Reason.TLS, Reason.TLS_VERIFY})
+        listens = bool(self.starttls) or any(turn.expect for turn in turns)
+        return never | (frozenset() if listens else {Reason.BODY, Reason.TOO_LARGE, Reason.PROTOCOL})
+
     def with_target(self, target: str) -> Self:
         """The same dialogue with another `host:port`."""
         return self.with_changes(address=target)

@@ -45,6 +45,10 @@ class TlsSettings(ProbeSettings, Reach):
         """The probe that does what these settings say."""
         return TlsProbe(self)
 
+    def impossible(self) -> frozenset[Reason]:
+        """Without `valid_for` nothing expires too soon: what has expired already is not trusted."""
+        return frozenset() if self.valid_for else frozenset({Reason.EXPIRY})
+
     def with_target(self, target: str) -> Self:
         """The same questions to another `host:port`."""
         return self.with_changes(address=target)

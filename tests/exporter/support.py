@@ -33,7 +33,10 @@ async def probe(limit: float = 5.0, *, registry: Mapping[str, Any] | None = None
     made = _SETTINGS.validate_python(settings)
     if isinstance(made, PortSettings):
         made = made.of(_REGISTRY.validate_python(registry))
-    return await run(made.probe(), limit=limit, clock=SystemClock())
+    result = await run(made.probe(), limit=limit, clock=SystemClock())
+    # A counter that is not there at 0 loses its first failure.
+    assert result.reason is None or result.reason in made.reasons(), f"{result.reason} is none of {made.reasons()}"
+    return result
 
 
 def measured(result: Result) -> dict[str, float]:

@@ -91,6 +91,10 @@ class Ask(Settings):
                 raise ValueError(f"compression is {self.compression}, which {name} does not ask for; change one")
         return self
 
+    def possible(self) -> frozenset[Reason]:
+        """The reasons for which a request fails whatever is expected of the answer."""
+        return frozenset({Reason.BODY}) if self.compression else frozenset()
+
     def via(self) -> Via:
         """How to connect."""
         preferred = self.preferred_ip_protocol

@@ -51,6 +51,20 @@ class Expect(Settings):
             raise ValueError("is empty; no answer would be good. Write a status such as 204 or a class such as 2xx")
         return patterns
 
+    def impossible(self, *, gauges: bool) -> frozenset[Reason]:
+        """The reasons for which an answer cannot fail, with gauges or without."""
+        document = gauges or bool(self.values) or self.format != "any"
+        possible = {
+            Reason.HEADER: bool(self.headers),
+            Reason.BODY: bool(self.body or self.body_not),
+            Reason.TOO_LARGE: document or bool(self.body or self.body_not),
+            Reason.JSON: document,
+            Reason.VALUE: document,
+            Reason.UNHEALTHY: self.format == "health",
+            Reason.LATENCY: self.within is not None,
+        }
+        return frozenset(reason for reason, it_is in possible.items() if not it_is)
+
     def accepts(self, status: int) -> bool:
         """Whether one of the patterns is this status."""
         return any(pattern in {str(status), f"{status // 100}xx"} for pattern in self.status)
