@@ -2,7 +2,8 @@
 
 The rooms, from the top; each needs only some of those below it:
 
-    commands            to build, check, test and compare
+    commands            to begin, build, check, test, compare and explain
+    live                a live Prometheus beside a policy
     policy_schema       the form of a policy, for editors
     difference          what changes for people from one policy to another
     loading, checks     a policy read, and every fault in it pointed at

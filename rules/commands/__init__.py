@@ -13,7 +13,10 @@ from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules.build import ROUTES, Stage, write
 from deploywatch.rules.build import build as build_files
+from deploywatch.rules.commands.check import check
 from deploywatch.rules.commands.diff import diff
+from deploywatch.rules.commands.explain import explain
+from deploywatch.rules.commands.init import init
 from deploywatch.rules.commands.test import test
 from deploywatch.rules.loading import load_all
 from deploywatch.rules.outputs import prometheus_rule
@@ -77,15 +80,7 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
     say(f"{len(files)} files in {out}, {len(changed)} changed")
 
 
-@rules.command()
-@click.argument("policies", type=POLICY, nargs=-1, required=True, metavar="POLICY...")
-def check(policies: tuple[Path, ...]) -> None:
-    """Say all that is wrong with the policies, with file:line:column; exit 2 if anything is."""
-    for path, policy in zip(policies, load_all(policies), strict=True):
-        say(f"{path}: policy {policy.policy}, {len(policy.alerts)} alerts: good")
-
-
-for command in (diff, test):
+for command in (init, check, diff, explain, test):
     rules.add_command(command)
 
 

@@ -40,7 +40,7 @@ def test_the_page_can_be_followed(
             out, err = capsys.readouterr()
             assert out + err == shown
             assert ended.value.code == (2 if "mistaken" in command else 0)
-    assert followed == 6
+    assert followed == 7
 
 
 @pytest.mark.parametrize("model", [Policy, Alert], ids=lambda model: model.__name__)

@@ -1,0 +1,138 @@
+"""`deploywatch rules check`: all that is wrong with policies, by themselves or held against a live Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from deploywatch import config
+from deploywatch.document import path_text
+from deploywatch.errors import UnreachableError
+from deploywatch.prometheus import Prometheus
+from deploywatch.quantity import format_duration, parse_duration
+from deploywatch.rules.live import asking, buckets, history, presence
+from deploywatch.rules.live.cost import costs
+from deploywatch.rules.live.findings import Finding, Grade
+from deploywatch.rules.loading import load_all
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolve import resolve
+from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.terminal import as_json, say
+
+_DEAREST = 5
+"""Rules whose cost is told one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A finding with its place in a file."""
+
+    file: str
+    line: int
+    column: int
+    finding: Finding
+
+    def __str__(self) -> str:
+        where = path_text(self.finding.path)
+        about = f" {where}:" if where else ""
+        return f"{self.file}:{self.line}:{self.column}:{about} {self.finding.grade}: {self.finding.message}"
+
+    def plain(self) -> dict[str, object]:
+        """As data."""
+        return {
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "path": path_text(self.finding.path),
+            "grade": self.finding.grade,
+            "message": self.finding.message,
+        }
+
+
+@click.command()
+@click.argument("policies", type=click.Path(dir_okay=False, path_type=Path), nargs=-1, required=True)
+@asking.options(required=False)
+@click.option("--over", default="7d", show_default=True, help="How far back alerts are tried.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, over: str, form: str) -> None:
+    """Say all that is wrong with the policies, with file:line:column; exit 2 if anything is.
+
+    With --prometheus, hold them against what it has: series, labels, values, types and buckets that are missing; how
+    often each alert would have fired; what the rules cost. Exit 1 for faults, 4 where it does not tell.
+    """
+    loaded = load_all(policies)
+    if url is None:
+        for path, policy in zip(policies, loaded, strict=True):
+            say(f"{path}: policy {policy.policy}, {len(policy.alerts)} alerts: good")
+        return
+    try:
+        length = parse_duration(over)
+    except ValueError as error:
+        raise click.UsageError(f"--over: {error}") from error
+    told = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, length))
+    if form == "json":
+        say(as_json([one.plain() for one in told]))
+    else:
+        for one in told:
+            say(one)
+    grades = {one.finding.grade for one in told}
+    raise SystemExit(1 if Grade.FAULT in grades else asking.CANNOT_TELL if Grade.UNKNOWN in grades else 0)
+
+
+async def _live(
+    policies: Sequence[tuple[Path, Policy]], url: str, token_file: Path | None, over: timedelta
+) -> list[_Told]:
+    told = []
+    async with asking.connected(url, token_file) as prometheus:
+        for path, policy in policies:
+            document = config.read_file(path)
+            async for finding in _findings(prometheus, resolve(policy), over):
+                line, column = document.place(finding.path)
+                told.append(_Told(str(path), line, column, finding))
+    return told
+
+
+async def _findings(prometheus: Prometheus, policy: ResolvedPolicy, over: timedelta) -> AsyncIterator[Finding]:
+    for room in (presence.check(prometheus, policy), buckets.check(prometheus, policy)):
+        try:
+            async for finding in room:
+                yield finding
+        except UnreachableError as error:
+            yield Finding(Grade.UNKNOWN, (), str(error))
+            return
+    now = time.time()
+    for number, alert in enumerate(policy.alerts):
+        path = ("alerts", number, "alert")
+        try:
+            past = await history.past(prometheus, policy, alert, now=now, over=over)
+        except UnreachableError as error:
+            yield Finding(Grade.UNKNOWN, path, f"{alert.given.alert}: {error}")
+            continue
+        grade = Grade.WARNING if past.is_noisy(over) else Grade.NOTE
+        yield Finding(grade, path, f"{alert.given.alert} {past.told(over)}")
+    try:
+        async for finding in _costs(prometheus, policy):
+            yield finding
+    except UnreachableError as error:
+        yield Finding(Grade.UNKNOWN, ("interval",), f"cost: {error}")
+
+
+async def _costs(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
+    every = await costs(prometheus, policy)
+    seconds, interval = sum(one.seconds for one in every), policy.given.interval
+    share = seconds / interval.total_seconds()
+    said = (
+        f"{len(every)} rules take {seconds * 1000:.0f} ms, {share:.1%} of the interval of {format_duration(interval)}"
+    )
+    empty = sum(not one.is_loaded for one in every)
+    more = f"; {empty} of them read what is not recorded there yet, and will cost more" if empty else ""
+    yield Finding(Grade.WARNING if share > 1 else Grade.NOTE, ("interval",), said + more)
+    for one in every[:_DEAREST]:
+        samples = f", {one.samples} samples" if one.samples is not None else ""
+        yield Finding(Grade.NOTE, ("interval",), f"{one.name}: {one.seconds * 1000:.1f} ms{samples}")

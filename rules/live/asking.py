@@ -1,0 +1,50 @@
+"""A Prometheus to ask, from what a command line says: its URL, and a bearer token from a file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import click
+
+from deploywatch.errors import DeploywatchError
+from deploywatch.prometheus import Prometheus
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TIMEOUT = 120
+"""Seconds for one query: over a week it may take a while."""
+
+CANNOT_TELL = 4
+"""The exit code where the server did not tell."""
+
+
+def options(*, required: bool) -> Callable[[F], F]:
+    """`--prometheus` and `--prometheus-token-file`."""
+    url = click.option("--prometheus", "url", metavar="URL", required=required, help="The Prometheus that is asked.")
+    token = click.option(
+        "--prometheus-token-file",
+        "token_file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A bearer token for it.",
+    )
+    return lambda command: url(token(command))
+
+
+@asynccontextmanager
+async def connected(url: str, token_file: Path | None) -> AsyncIterator[Prometheus]:
+    """A client of this server."""
+    headers = {} if token_file is None else {"Authorization": f"Bearer {_token(token_file)}"}
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+        yield Prometheus(url, session)
+
+
+def _token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeploywatchError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,66 @@
+"""Checks that histograms have a bucket at each limit, in the unit that the policy says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from decimal import Decimal, InvalidOperation
+
+from deploywatch.prometheus import Prometheus
+from deploywatch.rules import promql
+from deploywatch.rules.live.findings import Finding, Grade
+from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.rules.series import Durations
+from deploywatch.rules.signals.histogram import shown
+from deploywatch.rules.signals.service.latency import LatencyQuantile
+
+_SCALES = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
+async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
+    """Each histogram that a latency signal reads."""
+    limits: dict[type[Durations], dict[Decimal, list[str]]] = {}
+    for alert in policy.alerts:
+        for term in alert.terms:
+            if isinstance(term.signal, LatencyQuantile):
+                at = limits.setdefault(term.signal.kind, {}).setdefault(term.comparison.quantity.value, [])
+                at.append(alert.given.alert)
+    for kind, wanted in limits.items():
+        durations = policy.given.series.of(kind)
+        found = await prometheus.query(f"group by (le) ({promql.raw(policy.given, durations, suffix='_bucket')})")
+        live = set(_numbers(one.labels.get("le", "") for one in found))
+        if not live:
+            continue  # that nothing is there has been said
+        path = ("series", policy.given.series.key(kind))
+        for finding in _compared(durations, live, wanted):
+            yield Finding(finding[0], (*path, finding[1]), finding[2])
+
+
+def _compared(
+    durations: Durations, live: set[Decimal], wanted: dict[Decimal, list[str]]
+) -> Iterable[tuple[Grade, str, str]]:
+    own = {bound: bound * durations.per_second for bound in durations.bounds}
+    have = ", ".join(promql.number(bound) for bound in sorted(live))
+    for unit, scale in _SCALES.items():
+        fits = sum(bound * scale in live for bound in own)
+        if unit != durations.unit and fits > sum(bound in live for bound in own.values()):
+            said = f"the buckets of {durations.metric} look like {unit}, not {durations.unit}: {have}"
+            yield Grade.FAULT, "unit", said
+            return
+    for bound, alerts in wanted.items():
+        if bound in own and own[bound] not in live:
+            said = f"{durations.metric} has no bucket at {shown(bound)}; dead: {', '.join(alerts)}; it has: {have}"
+            yield Grade.FAULT, "buckets", said
+    others = [bound for bound, written in own.items() if written not in live and bound not in wanted]
+    if others:
+        said = f"{durations.metric} has no bucket at {', '.join(map(shown, others))}; it has: {have}"
+        yield Grade.WARNING, "buckets", said
+
+
+def _numbers(texts: Iterable[str]) -> Iterable[Decimal]:
+    for text in texts:
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            continue
+        if number.is_finite():
+            yield number.normalize()

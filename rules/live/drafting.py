@@ -1,0 +1,187 @@
+"""A first policy, drafted from what a Prometheus has; its limits leave today's values room, and say what these are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from deploywatch.prometheus import Prometheus
+from deploywatch.quantity import Quantity, Unit
+from deploywatch.rules.live.survey import Survey, Timed
+
+_PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
+_LIMITS = tuple(Decimal(text) / 100 for text in ("1", "2", "5", "10", "20", "50"))
+_ROOM = 2
+"""A limit is at least so many times the worst of the last day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The worst service's figures over the last day, each None where there is none."""
+
+    failing: float | None
+    p95: float | None
+    """In seconds."""
+
+
+async def today(prometheus: Prometheus, found: Survey) -> Today:
+    """Ask for the figures that limits are chosen by."""
+    by = ", ".join(label for label in (found.service, found.environment) if label)
+    failing = p95 = None
+    if found.requests is not None:
+        metric, status = found.requests.metric, found.requests.status
+        bad = f'sum by ({by}) (rate({metric}{{{status}=~"5.*"}}[1d]))'
+        failing = await _most(prometheus, f"max({bad} / sum by ({by}) (rate({metric}[1d])))")
+    if found.durations is not None:
+        rate = f"sum by ({by}, le) (rate({found.durations.metric}_bucket[1d]))"
+        p95 = await _most(prometheus, f"max(histogram_quantile(0.95, {rate}) >= 0)")
+        p95 = None if p95 is None else p95 / _PER_SECOND[found.durations.unit]
+    return Today(failing, p95)
+
+
+def draft(found: Survey, now: Today, *, name: str, url: str) -> str:
+    """The policy's text: it loads and builds as it is."""
+    return "\n".join([*_head(found, name), *_series(found), *_selectors(found), *_rest(url), *_alerts(found, now), ""])
+
+
+def _head(found: Survey, name: str) -> Iterator[str]:
+    yield "# Drafted by `deploywatch rules init` from what Prometheus has: the limits are guesses, which today's values"
+    yield "# keep. Read each, put your own in its place, and say in `sources` who agreed on it."
+    yield f"policy: {name}"
+    yield f"about: {', '.join(found.services[:3])}{' and others' if len(found.services) > 3 else ''}."
+    yield ""
+    yield "sources:"
+    yield "  today:"
+    yield "    title: Values of the day on which this policy was drafted"
+    yield ""
+
+
+def _series(found: Survey) -> Iterator[str]:
+    yield "series:"
+    if found.requests is not None:
+        classes = found.requests.classes
+        yield "  requests:"
+        yield f"    metric: {found.requests.metric}"
+        yield f"    status: {found.requests.status}"
+        yield f"    errors: {'5xx' if classes else '5..'}"
+        if classes:
+            yield "    failing: 5xx"
+            yield "    passing: 2xx"
+        yield from _labels(found)
+    if found.durations is not None:
+        yield "  durations:"
+        yield f"    metric: {found.durations.metric}"
+        yield f"    buckets: [{', '.join(str(one) for one in _bounds(found.durations))}]"
+        yield f"    unit: {found.durations.unit}"
+        yield from _labels(found)
+    for metric, key in (
+        ("up", "targets"),
+        ("node_cpu_seconds_total", "cpu"),
+        ("node_memory_MemAvailable_bytes", "memory"),
+    ):
+        if metric in found.more:
+            yield f"  {key}:"
+            yield f"    metric: {metric}"
+            yield from _labels(found)
+    yield ""
+
+
+def _labels(found: Survey) -> Iterator[str]:
+    yield f"    labels: {{service: {found.service}, environment: {found.environment or 'environment'}}}"
+
+
+def _selectors(found: Survey) -> Iterator[str]:
+    yield "selectors:"
+    yield f"  service: [{', '.join(_text(one) for one in found.services)}]"
+    if found.environments:
+        yield f"  environment: [{', '.join(_text(one) for one in found.environments)}]"
+    yield ""
+
+
+def _rest(url: str) -> Iterator[str]:
+    yield "interval: 30s"
+    yield "window: 5m"
+    yield ""
+    yield "receiver:"
+    yield f"  url: {url}"
+    yield ""
+    yield "alerts:"
+
+
+def _alerts(found: Survey, now: Today) -> Iterator[str]:
+    missing = []
+    if found.requests is not None:
+        yield from _errors(now)
+        missing.append("missing(throughput)")
+    if found.durations is not None:
+        yield from _slow(found.durations, now)
+    if "up" in found.more:
+        summary = "{service} in {environment} does not answer Prometheus"
+        yield from _alert("ServiceDown", "service_up == 0", "1m", "critical", "service_down", summary)
+    if "probe_success" in found.more:
+        summary = "Probe {probe} of {service} in {environment} fails"
+        yield from _alert("ProbeFails", "health == 0", "2m", "high", "health_check_failure", summary)
+        missing.append("missing(availability)")
+    if "node_cpu_seconds_total" in found.more:
+        summary = "The processors of {service} in {environment} are {value} busy"
+        yield from _alert("HighCpu", "cpu > 90%", "10m", "medium", "resource_utilization", summary)
+    if "node_memory_MemAvailable_bytes" in found.more:
+        summary = "{service} in {environment} has taken {value} of its memory"
+        yield from _alert("HighMemory", "memory > 90%", "10m", "medium", "resource_utilization", summary)
+    if missing:
+        summary = "Nobody measures all of {service} in {environment}"
+        yield from _alert("MetricsMissing", " or ".join(missing), "10m", "medium", "monitoring_failure", summary)
+
+
+def _errors(now: Today) -> Iterator[str]:
+    worst = Decimal(str(now.failing or 0)) * _ROOM
+    limit = next((one for one in _LIMITS if one >= worst), None)
+    if limit is None:
+        yield f"  # At least one service fails {(now.failing or 0):.1%} of its requests: no limit has room above that."
+        limit = _LIMITS[-1]
+    seen = f"the worst service failed {(now.failing or 0):.3%} of its requests"
+    summary = "{service} in {environment} fails {value} of its requests"
+    when = f"error_ratio > {Quantity(limit, Unit.RATIO)}"
+    yield from _alert("HighErrorRate", when, "2m", "critical", "deployment_failure", summary, seen)
+
+
+def _slow(durations: Timed, now: Today) -> Iterator[str]:
+    bounds = _bounds(durations)
+    wanted = Decimal(str(now.p95 or 0)) * _ROOM
+    limit = next((one for one in bounds if one.value >= wanted and one.value), None)
+    if limit is None:
+        yield f"  # p95 is {now.p95:g} s today, and no bucket lies far enough above it to have room: add buckets."
+        limit = bounds[-1]
+    seen = "nothing was asked" if now.p95 is None else f"the slowest service had a p95 of {now.p95:.3g} s"
+    summary = "{service} in {environment} is slow: {value}"
+    yield from _alert("Slow", f"latency_p95 > {limit}", "5m", "high", "performance_degradation", summary, seen)
+
+
+def _alert(  # noqa: PLR0917 - the lines of an alert, in their order
+    name: str, when: str, wait: str, severity: str, kind: str, summary: str, seen: str = "chosen, not measured"
+) -> Iterator[str]:
+    yield f"  - alert: {name}"
+    yield f"    when: {when}"
+    yield f"    for: {wait}"
+    yield f"    severity: {severity}"
+    yield f"    incident_type: {kind}"
+    yield "    action: notify"
+    yield f'    summary: "{summary}"'
+    yield f'    source: {{today: "{seen}"}}'
+    yield ""
+
+
+def _bounds(durations: Timed) -> list[Quantity]:
+    """The bounds in seconds; those that a policy cannot write, finer than a microsecond, are left out."""
+    seconds = [bound / _PER_SECOND[durations.unit] for bound in durations.bounds]
+    return [Quantity(one, Unit.SECONDS) for one in seconds if one * 1_000_000 == int(one * 1_000_000)]
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+async def _most(prometheus: Prometheus, expression: str) -> float | None:
+    found = await prometheus.query(expression)
+    return next((one.value for one in found if one.value == one.value), None)

@@ -1,0 +1,83 @@
+"""An alert explained: its condition, the query of each comparison, and the values that a Prometheus has for it now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+
+from deploywatch.conventions import ENVIRONMENT, SERVICE
+from deploywatch.prometheus import Prometheus, Series
+from deploywatch.quantity import format_duration
+from deploywatch.rules import promql
+from deploywatch.rules.comparison import Term
+from deploywatch.rules.live.inlining import Inliner
+from deploywatch.rules.outputs import wording
+from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
+
+_MOST = 20
+"""Services whose values are shown, those nearest to the limit first."""
+
+
+async def explain(prometheus: Prometheus | None, policy: ResolvedPolicy, alert: ResolvedAlert) -> AsyncIterator[str]:
+    """Lines for people; without a Prometheus, what can be said without one."""
+    given = alert.given
+    wait = f" for {format_duration(given.for_)}" if given.for_ else ", at once"
+    yield f"{given.alert}: {given.severity}, action {given.action}, of policy {policy.given.policy}"
+    yield f"fires when {given.when}{wait}"
+    for limit in alert.limits:
+        yield f"  {limit}"
+    for term in _distinct(alert):
+        yield ""
+        yield f"{term.comparison}"
+        yield f"  {term.signal.about}"
+        expression = Inliner(policy.given.policy, policy.records, policy.given.interval)
+        query = expression.expression(promql.recorded(policy.given, term.reading.record))
+        yield _quoted(query)
+        if prometheus is not None:
+            for line in _values(term, await prometheus.query(query)):
+                yield f"  {line}"
+    yield ""
+    yield "the alert's query, on what is recorded:"
+    yield _quoted(alert.expression)
+    if prometheus is not None:
+        async for line in _state(prometheus, policy, alert):
+            yield line
+
+
+def _quoted(query: str) -> str:
+    return "\n".join(f"  | {line}" for line in query.splitlines())
+
+
+def _distinct(alert: ResolvedAlert) -> Iterator[Term]:
+    yield from {(one.reading.record, one.comparison): one for one in alert.terms}.values()
+
+
+def _values(term: Term, found: list[Series]) -> Iterator[str]:
+    if not found:
+        yield "no value for any service: there is no traffic, or its series are not there (rules check --prometheus)"
+        return
+    form, limit = wording.form_of(term.reading), term.reading.threshold
+    near = sorted(found, key=lambda one: abs(one.value - float(limit)))
+    for one in near[:_MOST]:
+        labels = {name: text for name, text in one.labels.items() if name not in {SERVICE, ENVIRONMENT, "__name__"}}
+        more = "".join(f", {name} {text}" for name, text in labels.items())
+        who = f"{one.labels.get(SERVICE, '?')} in {one.labels.get(ENVIRONMENT, '?')}{more}"
+        is_true = one.value == one.value and term.holds(Decimal(one.value))
+        told = term.reading.phrase.format(form.render(one.value) + form.after)
+        yield f"{who}: {told}: {'true' if is_true else 'not true'}"
+    if len(near) > _MOST:
+        yield f"and {len(near) - _MOST} more, further from the limit"
+
+
+async def _state(prometheus: Prometheus, policy: ResolvedPolicy, alert: ResolvedAlert) -> AsyncIterator[str]:
+    name, own = alert.given.alert, policy.given.policy
+    states = [
+        one
+        for one in await prometheus.alerts()
+        if one["labels"].get("alertname") == name and one["labels"].get("policy") == own
+    ]
+    for one in states:
+        who = f"{one['labels'].get(SERVICE, '?')} in {one['labels'].get(ENVIRONMENT, '?')}"
+        yield f"{one['state']} for {who} since {one['activeAt']}"
+    if not states:
+        yield "neither pending nor firing in this Prometheus, or its rules are not loaded there"

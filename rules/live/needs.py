@@ -1,0 +1,60 @@
+"""The series that a policy's signals are made of, and the alerts that depend on each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.rules.resources import Quotient, Stock
+from deploywatch.rules.series import Durations, Measured
+from deploywatch.rules.signals.service.latency_mean import LatencyMean
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One metric that must be there: the key under `series`, its source, and the alerts that read it."""
+
+    key: str
+    source: Measured
+    metric: str
+    alerts: tuple[str, ...]
+
+    @property
+    def concerns(self) -> str:
+        """Who suffers without it, to end a message with."""
+        return f"; without it, silent: {', '.join(self.alerts)}" if self.alerts else ""
+
+
+def needs(policy: ResolvedPolicy) -> Iterator[Need]:
+    """Every metric that a signal of the policy reads, once."""
+    readers: dict[type[Measured], dict[str, None]] = {}
+    for used in policy.signals.values():
+        for kind in used.signal.needs:
+            readers.setdefault(kind, {})
+    for alert in policy.alerts:
+        for term in alert.terms:
+            for kind in term.signal.needs:
+                readers[kind][alert.given.alert] = None
+    means = any(isinstance(used.signal, LatencyMean) for used in policy.signals.values())
+    for kind, alerts in readers.items():
+        source = policy.given.series.of(kind)
+        for metric in _metrics(source, means=means):
+            yield Need(policy.given.series.key(kind), source, metric, tuple(alerts))
+
+
+def label_of(need: Need, ours: str) -> str:
+    """What the need's series call one of our labels."""
+    return {"service": need.source.labels.service, "environment": need.source.labels.environment}.get(ours, ours)
+
+
+def _metrics(source: Measured, *, means: bool) -> tuple[str, ...]:
+    match source:
+        case Durations():
+            more = (f"{source.metric}_sum", f"{source.metric}_count") if means else ()
+            return (f"{source.metric}_bucket", *more)
+        case Stock():
+            return source.metric, source.total
+        case Quotient():
+            return source.metric, source.per
+    return (source.metric,)

@@ -1,0 +1,154 @@
+"""What a Prometheus has that a policy could be about: counters of requests, histograms, labels, services."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from deploywatch.errors import DeploywatchError
+from deploywatch.prometheus import Prometheus
+from deploywatch.rules.live.presence import by_label
+
+KNOWN_REQUESTS = (
+    "http_requests_total",
+    "http_server_requests_total",
+    "http_server_request_duration_seconds_count",
+    "http_server_requests_seconds_count",
+    "http_request_duration_seconds_count",
+    "istio_requests_total",
+    "nginx_ingress_controller_requests",
+    "traefik_service_requests_total",
+    "http_server_duration_milliseconds_count",
+)
+"""Counters that well-known libraries and proxies expose, those that are meant first."""
+
+STATUS = ("status", "code", "status_code", "http_status_code", "http_response_status_code", "response_code")
+SERVICE = ("service", "service_name", "app", "app_kubernetes_io_name", "application", "exported_service", "job")
+ENVIRONMENT = ("environment", "env", "deployment_environment", "deployment_environment_name", "stage", "namespace")
+
+_UNITS = (("_seconds", "s"), ("_milliseconds", "ms"), ("_ms", "ms"), ("_microseconds", "us"), ("_nanoseconds", "ns"))
+_CODE = re.compile(r"[1-5]([0-9][0-9]|xx)")
+_MOST_SERVICES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A counter of requests, and its label of outcomes; `classes` when that says 5xx and not 500."""
+
+    metric: str
+    status: str
+    classes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A histogram of durations: its bounds as they are written there, ascending, and their unit."""
+
+    metric: str
+    bounds: tuple[Decimal, ...]
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found; `more` are metrics of Prometheus, our exporter and node_exporter that bear the same labels."""
+
+    requests: Counted | None
+    durations: Timed | None
+    service: str
+    environment: str
+    services: tuple[str, ...]
+    environments: tuple[str, ...]
+    more: frozenset[str]
+
+
+async def survey(prometheus: Prometheus) -> Survey:
+    """Look around; DeploywatchError, which says what was looked for, where there is nothing to make a policy of."""
+    names = await prometheus.label_values("__name__")
+    requests = await _requests(prometheus, names)
+    durations = await _durations(prometheus, names, requests)
+    main = requests.metric if requests else f"{durations.metric}_bucket" if durations else "up"
+    if main not in names:
+        raise DeploywatchError(
+            f"there is no counter with a label of HTTP status codes ({', '.join(STATUS)}), no histogram of durations, "
+            "and no `up`: nothing that a policy could be about"
+        )
+    service = await _label(prometheus, main, SERVICE)
+    environment = await _label(prometheus, main, ENVIRONMENT)
+    if not service:
+        raise DeploywatchError(
+            f"{main} has none of the labels {', '.join(SERVICE)}, so that nothing tells services apart"
+        )
+    return Survey(
+        requests,
+        durations,
+        service,
+        environment,
+        await _values(prometheus, service, main),
+        await _values(prometheus, environment, main) if environment else (),
+        frozenset(await _more(prometheus, names, (service, environment))),
+    )
+
+
+async def _requests(prometheus: Prometheus, names: Sequence[str]) -> Counted | None:
+    others = [name for name in names if name.endswith("_total") and re.search("request|http|rpc", name)]
+    for metric in [*(name for name in KNOWN_REQUESTS if name in names), *others]:
+        for label in STATUS:
+            values = [one for one in await by_label(prometheus, label, metric) if one]
+            if values and all(_CODE.fullmatch(one) for one in values):
+                return Counted(metric, label, all(one.endswith("xx") for one in values))
+    return None
+
+
+async def _durations(prometheus: Prometheus, names: Sequence[str], requests: Counted | None) -> Timed | None:
+    bases = [name.removesuffix("_bucket") for name in names if name.endswith("_bucket")]
+    timed = [base for base in bases if _unit(base) and re.search("request|http|response|latency", base)]
+    stem = re.sub(r"(_requests?)?_(total|count)$", "", requests.metric) if requests else ""
+    for base in sorted(timed, key=lambda name: (not stem or not name.startswith(stem), len(name))):
+        bounds = sorted(set(_finite(await by_label(prometheus, "le", f"{base}_bucket"))))
+        if bounds:
+            return Timed(base, tuple(bounds), _unit(base))
+    return None
+
+
+def _unit(base: str) -> str:
+    return next((unit for suffix, unit in _UNITS if base.endswith(suffix)), "")
+
+
+async def _label(prometheus: Prometheus, metric: str, known: Iterable[str]) -> str:
+    """The first of these labels that all series of the metric bear."""
+    for label in known:
+        values = await by_label(prometheus, label, metric)
+        if values and "" not in values:
+            return label
+    return ""
+
+
+async def _values(prometheus: Prometheus, label: str, metric: str) -> tuple[str, ...]:
+    """The label's values, those with most series first."""
+    found = await by_label(prometheus, label, metric)
+    values = sorted((one for one in found if one), key=lambda one: (-found[one], one))
+    return tuple(sorted(values[:_MOST_SERVICES]))
+
+
+async def _more(prometheus: Prometheus, names: Sequence[str], labels: Sequence[str]) -> list[str]:
+    wanted = ("up", "probe_success", "node_cpu_seconds_total", "node_memory_MemAvailable_bytes")
+    found = []
+    for metric in (one for one in wanted if one in names):
+        own = ("service", "environment") if metric == "probe_success" else labels
+        borne = [await by_label(prometheus, label, metric) for label in own if label]
+        if all(any(value for value in values) for values in borne):
+            found.append(metric)
+    return found
+
+
+def _finite(texts: Iterable[str]) -> Iterable[Decimal]:
+    for text in texts:
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            continue
+        if number.is_finite() and number > 0:
+            yield number.normalize()

@@ -1,0 +1,52 @@
+"""A real Prometheus that has six hours of a world, with what went wrong in it, and no rules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploywatch.demo import servers
+from deploywatch.demo.processes import Processes
+from tests.rules.tools import run
+from tests.support.world.film import open_metrics
+from tests.support.world.systems import System, system
+
+HOURS = 6
+_STEP = 60
+_AHEAD = 3600
+"""Seconds for which there are samples ahead, so that the world does not end while slow tests ask about now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The server, and the Unix time at which its world began."""
+
+    url: str
+    began: float
+
+
+def happened() -> System:
+    """Two services of which one failed 8 % of its requests for 20 minutes, four hours ago, and has a slow disk."""
+    world = system("wix-platform")
+    world.of("wix-api").between(2 * 3600, 2 * 3600 + 1200, failing=0.08)
+    world.of("wix-checkout").deployed(3 * 3600, "v2")
+    return world
+
+
+@pytest.fixture(scope="session")
+def live(workshop: Path) -> Iterator[Live]:
+    """Blocks made by promtool, under a Prometheus that scrapes nothing."""
+    folder = workshop / "live"
+    folder.mkdir()
+    began = (time.time() - HOURS * 3600) // _STEP * _STEP
+    text = open_metrics(happened().tracks(length=HOURS * 3600 + _AHEAD, step=_STEP), start=began, step=_STEP)
+    (folder / "world.txt").write_text(text)
+    (folder / "prometheus.yml").write_text("global: {scrape_interval: 1m}\n")
+    made = run("promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "world.txt", folder / "data")
+    assert made.returncode == 0, made.stdout + made.stderr
+    with Processes(folder / "logs") as processes:
+        yield Live(servers.prometheus(processes, folder / "data", folder / "prometheus.yml").url, began)

@@ -1,0 +1,169 @@
+"""`rules init`, `check --prometheus` and `explain` against a real Prometheus that has a world, and no rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploywatch.cli import main
+from deploywatch.rules.builtin_policies import POLICIES
+from tests.rules.live.conftest import Live
+from tests.rules.tools import policy_from
+
+WIX = (POLICIES / "wix-platform.yml").read_text()
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["rules", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out, err
+
+
+def _checked(capsys: pytest.CaptureFixture[str], live: Live, path: Path) -> tuple[int, list[dict[str, str]]]:
+    code, out, err = _run(capsys, "check", path, "--prometheus", live.url, "--over", "6h", "--format", "json")
+    assert err == ""
+    return code, json.loads(out)
+
+
+def _policy(folder: Path, *changes: tuple[str, str]) -> Path:
+    text = WIX
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    path = folder / "policy.yml"
+    path.write_text(text)
+    return path
+
+
+def test_a_policy_that_fits_has_no_faults_and_says_what_would_have_fired(
+    tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = _checked(capsys, live, _policy(tmp_path))
+    assert [one for one in found if one["grade"] in {"fault", "unknown"}] == []
+    assert code == 0
+    said = {one["message"].split()[0]: one["message"] for one in found}
+    assert said["ManyErrors"].startswith("ManyErrors would have fired once in the last 6h")
+    assert said["ManyErrors"].endswith("wix-api in production")
+    assert said["LowAvailability"] == "LowAvailability would not have fired in the last 6h"
+    assert any("rules take" in one["message"] and one["path"] == "interval" for one in found)
+
+
+FAULTS = {
+    "a metric that is not there": (
+        ("metric: http_requests_total", "metric: http_request_total"),
+        ("series.requests", "there is no http_request_total; did you mean 'http_requests_total'?"),
+    ),
+    "a metric of another spelling of labels": (
+        ("metric: http_requests_total", "metric: http_requests_total\n    labels: {environment: namespace}"),
+        ("series.requests", "http_requests_total has no label 'namespace', which tells environments apart"),
+    ),
+    "an environment that is not there": (
+        ("environment: production", "environment: prod"),
+        ("selectors.environment", "has environment 'prod'; there are: production"),
+    ),
+    "a label of outcomes that is not there": (
+        ("metric: http_requests_total", "metric: http_requests_total\n    status: code"),
+        ("series.requests", "http_requests_total has no label 'code'"),
+    ),
+    "outcomes that are all errors": (
+        ("metric: http_requests_total", "metric: http_requests_total\n    errors: '...'\n    passing: '0'"),
+        ("series.requests.errors", "every value of status counts as an error: 200, 500"),
+    ),
+    "a bucket that is not there": (
+        ("buckets: [100ms, 250ms, 500ms, 1s, 2s, 3s, 5s]", "buckets: [100ms, 2s, 2250ms]\n    unit: s"),
+        ("series.durations.buckets", "http_request_duration_seconds has no bucket at 2.25s"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS.values(), ids=FAULTS)
+def test_what_is_missing_is_a_fault_with_its_place(
+    case: tuple[tuple[str, str], tuple[str, str]],
+    tmp_path: Path,
+    live: Live,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    change, (path, message) = case
+    more = [("latency_p95 > 2000ms", "latency_p95 > 2250ms")] if "2250ms" in change[1] else []
+    more += [("latency_mean > 3000ms", "latency_mean > 1500ms")] if more else []
+    code, found = _checked(capsys, live, _policy(tmp_path, change, *more))
+    faults = {one["path"]: one["message"] for one in found if one["grade"] == "fault"}
+    assert code == 1
+    assert message in faults[path]
+    assert all(int(one["line"]) > 1 for one in found if one["grade"] == "fault")
+
+
+def test_buckets_in_another_unit_are_a_fault(tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    change = (
+        "buckets: [100ms, 250ms, 500ms, 1s, 2s, 3s, 5s]",
+        "buckets: [100ms, 250ms, 500ms, 1s, 2s, 3s, 5s]\n    unit: ms",
+    )
+    code, found = _checked(capsys, live, _policy(tmp_path, change))
+    assert code == 1
+    assert [one["path"] for one in found if one["grade"] == "fault"] == ["series.durations.unit"]
+
+
+def test_a_service_that_is_named_and_not_there_is_a_warning(
+    tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = ("service: {pattern: wix-.+, such_as: wix-api}", "service: [wix-api, wix-search]")
+    _, found = _checked(capsys, live, _policy(tmp_path, change))
+    warnings = [one["message"] for one in found if one["grade"] == "warning"]
+    assert any("no http_requests_total of wix-search in production" in one for one in warnings)
+
+
+def test_a_prometheus_that_does_not_answer_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _run(capsys, "check", _policy(tmp_path), "--prometheus", "http://127.0.0.1:1")
+    assert code == 4
+    assert "unknown" in out
+
+
+def test_explain_gives_each_comparison_with_its_query_and_todays_values(
+    tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = _run(capsys, "explain", _policy(tmp_path), "ManyErrors", "--prometheus", live.url)
+    assert (code, err) == (0, "")
+    assert "rate(http_requests_total{" in out
+    assert "wix-api in production: 0.02%: not true" in out
+    assert "neither pending nor firing" in out
+
+
+def test_explain_works_without_a_prometheus_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _run(capsys, "explain", _policy(tmp_path), "RollbackIssues")
+    assert code == 0
+    assert "fires when error_ratio > 5%" in out
+
+
+def test_explain_of_an_alert_that_is_none_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = _run(capsys, "explain", _policy(tmp_path), "ManyError")
+    assert code == 2
+    assert "did you mean 'ManyErrors'?" in err
+
+
+def test_init_drafts_a_policy_that_builds_and_fits(
+    tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "drafted.yml"
+    code, out, err = _run(capsys, "init", "--prometheus", live.url, "--name", "wix", "--out", path)
+    assert (code, err) == (0, ""), out
+    policy = policy_from(path.read_text(), tmp_path)
+    assert policy.series.requests is not None
+    assert policy.series.requests.metric == "http_requests_total"
+    assert policy.selectors["service"].values == ("wix-api", "wix-checkout")
+    assert {"HighErrorRate", "Slow", "ServiceDown", "ProbeFails"} <= {alert.alert for alert in policy.alerts}
+    assert _run(capsys, "test", path)[0] == 0
+    code, found = _checked(capsys, live, path)
+    assert [one for one in found if one["grade"] == "fault"] == []
+    assert code == 0
+
+
+def test_init_writes_over_nothing(tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text("mine")
+    code, _, err = _run(capsys, "init", "--prometheus", live.url, "--out", path)
+    assert (code, path.read_text()) == (2, "mine")
+    assert "is there already" in err
