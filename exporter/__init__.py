@@ -5,6 +5,7 @@ The rooms, from the top; each needs only some of those below it:
     commands, app       to run it, or to check once
     http, reports       what is answered over HTTP, and what a check prints
     exporter            the parts put together, and reloaded
+    wait                checking until all is ready
     check, schedule     probing once, and when each target is probed
     health              whether services are well
     target_run          one target's runs

@@ -26,6 +26,7 @@ from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.reports import FORMATS, Show
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
+from deploywatch.exporter.wait import until_ready
 from deploywatch.quantity import parse_duration
 from deploywatch.terminal import say
 from deploywatch.webconfig import Access
@@ -90,6 +91,11 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
 @_SHARD
 @click.option("--watch", callback=_interval, help="Check again this long after, such as 10s, until Ctrl-C.")
+@click.option(
+    "--wait",
+    callback=_interval,
+    help="Try again until the level (else basic) is well, then run --smoke once; this long in all, such as 5m.",
+)
 def check(  # noqa: PLR0917 - click passes the options by name
     config_file: Path,
     service: str | None,
@@ -99,12 +105,21 @@ def check(  # noqa: PLR0917 - click passes the options by name
     form: str,
     shard: Shard,
     watch: timedelta | None,
+    wait: timedelta | None,
 ) -> int:
     """Probe everything once. Exit code 0: all well; 1: something is not; 2: the configuration is bad."""
+    if wait and watch:
+        raise click.UsageError("--wait and --watch: one of them ends, the other does not; keep one")
     settings = config.load(config_file)
+    logs.configure(level="error")
+    if wait:
+        basic = _named("level", level or "basic", settings.all_levels())
+        ready = _chosen(settings, Wanted(service, environment, basic), shard)
+        suite = _named("smoke", smoke, settings.all_smoke())
+        smoked = _chosen(settings, Wanted(service, environment, suite), shard) if suite else []
+        return asyncio.run(_wait(ready, smoked, settings, FORMATS[form], wait))
     selections = (*_named("level", level, settings.all_levels()), *_named("smoke", smoke, settings.all_smoke()))
     chosen = _chosen(settings, Wanted(service, environment, selections), shard)
-    logs.configure(level="error")
     checked = asyncio.run(_checks(lambda: _once(chosen, settings), FORMATS[form], watch))
     return 0 if checked.well else 1
 
@@ -137,6 +152,25 @@ async def _once(chosen: list[Target], settings: ExporterSettings) -> Checked:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(chosen))
         return await check_all(chosen, settings, clock=SystemClock(), done=lambda _: bar.advance(task))
+
+
+async def _wait(
+    ready: list[Target], smoke: list[Target], settings: ExporterSettings, show: Show, within: timedelta
+) -> int:
+    """The exit code of a wait and of the smoke suite after it."""
+    waited = await until_ready(
+        ready,
+        smoke,
+        look=lambda targets: _once(list(targets), settings),
+        clock=SystemClock(),
+        within=within.total_seconds(),
+        tell=lambda sentence: say(sentence, err=True),
+    )
+    show(waited.checked)
+    _remark(waited.checked)
+    if waited.ready_after is None and smoke:
+        say("the smoke suite was not run: what it needs is not ready", err=True)
+    return 0 if waited.ready_after is not None and waited.checked.well else 1
 
 
 async def _checks(again: Callable[[], Awaitable[Checked]], show: Show, watch: timedelta | None) -> Checked:
