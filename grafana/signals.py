@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.conventions import SERVICE
 from deploywatch.grafana.panels import Panel
 from deploywatch.grafana.queries import SHOWN, Query, legend
-from deploywatch.grafana.visualizations import COLORS, UNITS, WELL, Line, Lines, States
+from deploywatch.grafana.visualizations import COLORS, EARLIER, UNITS, WELL, Line, Lines, States
 from deploywatch.rules import promql
 from deploywatch.rules.comparison import Term
 from deploywatch.rules.conditions import thresholds
@@ -72,7 +72,7 @@ def is_state(signal: Signal) -> bool:
 
 def panel(policy: ResolvedPolicy, signal: Signal) -> Panel:
     """The signal over time, with a line at each limit."""
-    queries = (Query(recorded(policy, signal), legend_of(signal)), *_stepping(policy, signal))
+    queries = (Query(recorded(policy, signal), legend_of(signal)), *_beside(policy, signal), *_stepping(policy, signal))
     title, about = title_of(signal), signal.about + _alerts_at(policy, signal)
     if is_state(signal):
         return Panel(title, about, queries, States(WELL))
@@ -93,6 +93,12 @@ def _limits(policy: ResolvedPolicy, signal: Signal) -> Iterator[tuple[ResolvedAl
     """Every limit that the policy's alerts set to the signal, with its alert."""
     for alert in policy.alerts:
         yield from ((alert, term) for term in alert.terms if term.signal.name == signal.name)
+
+
+def _beside(policy: ResolvedPolicy, signal: Signal) -> Iterator[Query]:
+    """What is shown beside the value, dashed: the mean of all, where the worst of them is what counts."""
+    for name, record in signal.beside(policy.given).items():
+        yield Query(promql.recorded(policy.given, record, SHOWN), legend_of(signal, f" {name}"), dashed=EARLIER)
 
 
 def _stepping(policy: ResolvedPolicy, signal: Signal) -> tuple[Query, ...]:

@@ -8,14 +8,37 @@ from pydantic import Field
 
 from deploywatch.rules.series import LabelName, Measured, MetricName, Pattern
 
+CONTAINERS_ONLY = {"container": "|POD"}
+"""cAdvisor counts a pod's containers, its pause container (`POD`) and its cgroup (no name) besides."""
+
+
+def _excluded(metric: str, given: dict[str, str] | None) -> dict[str, str]:
+    """What a policy leaves out, or else what is no container of the service's among cAdvisor's series."""
+    if given is not None:
+        return given
+    return CONTAINERS_ONLY if metric.startswith("container_") else {}
+
 
 class Cpu(Measured):
     """A counter of processor seconds: idle ones by core (node_exporter), or used ones by container (cAdvisor)."""
 
     metric: MetricName = "node_cpu_seconds_total"
     counts: Literal["idle", "used"] = "idle"
-    only: dict[LabelName, str] = Field(default={"mode": "idle"})
-    """Labels of the seconds that count."""
+    only: dict[LabelName, str] | None = None
+    """Labels of the seconds that count; without it, `mode: idle` where idle ones are counted."""
+    excluding: dict[LabelName, Pattern] | None = None
+    """Series that are left out; without it, those of cAdvisor that are no container of the service's."""
+
+    @property
+    def counted(self) -> dict[str, str]:
+        """Labels of the seconds that count."""
+        usual = {"mode": "idle"} if self.counts == "idle" else {}
+        return usual if self.only is None else self.only
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """For each label, a pattern of the values that are left out."""
+        return _excluded(self.metric, self.excluding)
 
 
 class Stock(Measured):
@@ -23,8 +46,13 @@ class Stock(Measured):
 
     total: MetricName
     counts: Literal["free", "used"]
-    excluding: dict[LabelName, Pattern] = Field(default_factory=dict)
-    """Series that are left out: for each of these labels, a pattern of its values."""
+    excluding: dict[LabelName, Pattern] | None = None
+    """Series that are left out: for each of these labels, a pattern of its values. Without it, as for processors."""
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """For each label, a pattern of the values that are left out."""
+        return _excluded(self.metric, self.excluding)
 
 
 class Memory(Stock):
@@ -41,7 +69,7 @@ class Disk(Stock):
     metric: MetricName = "node_filesystem_avail_bytes"
     total: MetricName = "node_filesystem_size_bytes"
     counts: Literal["free", "used"] = "free"
-    excluding: dict[LabelName, Pattern] = Field(default={"fstype": "tmpfs|fuse.lxcfs"})
+    excluding: dict[LabelName, Pattern] | None = Field(default={"fstype": "tmpfs|fuse.lxcfs"})
 
 
 class Pool(Stock):
@@ -59,10 +87,12 @@ class Quotient(Measured):
 
 
 class DiskTimes(Quotient):
-    """Seconds that reads or writes took, and how many there were."""
+    """Seconds that writes took and how many there were, and the same of reads."""
 
     metric: MetricName = "node_disk_write_time_seconds_total"
     per: MetricName = "node_disk_writes_completed_total"
+    read_metric: MetricName = "node_disk_read_time_seconds_total"
+    read_per: MetricName = "node_disk_reads_completed_total"
 
 
 class Conversions(Quotient):
@@ -77,6 +107,11 @@ class Network(Measured):
 
     metric: MetricName = "node_network_transmit_bytes_total"
     excluding: dict[LabelName, Pattern] = Field(default={"device": "lo"})
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """For each label, a pattern of the values that are left out."""
+        return self.excluding
 
 
 class Revenue(Measured):

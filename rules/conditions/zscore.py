@@ -1,6 +1,6 @@
 """zscore: how far a signal lies from its mean of 24 hours, in standard deviations, whichever way.
 
-Guards: at least `min_samples` measured, and a deviation of at least 5 % of the mean, so that a series that stood still
+Guards: at least ten samples measured, and a deviation of at least 5 % of the mean, so that a series that stood still
 does not make every step an anomaly. The last ten minutes are no part of what is compared with.
 """
 
@@ -15,17 +15,12 @@ from deploywatch.rules.conditions.derived import Derived
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.signals.signal import AMOUNT, Example, Group, Record, Signal
 
-LEAST, MOST = 10, 120
-"""Samples that there must be: two hours of them, within these; ten are the enterprise document's."""
+MIN_SAMPLES = 10
+"""Samples of 24 hours that there must be for a verdict: the enterprise document's figure."""
 
 _BEFORE = "[1d] offset 10m"
 _SPACING = timedelta(minutes=10)
 _AT = 145 * _SPACING
-
-
-def min_samples(policy: Policy) -> int:
-    """How many samples of 24 hours there must be for a verdict."""
-    return max(LEAST, min(MOST, timedelta(hours=2) // policy.interval))
 
 
 class ZScore(Derived):
@@ -43,7 +38,7 @@ class ZScore(Derived):
         mean, deviation = f"{name}_avg1d", f"{name}_stddev1d"
         floor = f"0.05 * abs({promql.recorded(policy, mean)})"
         divisor = f"(\n({promql.recorded(policy, deviation)} > {floor})\nor\n({floor} > 0)\n)"
-        enough = f"count_over_time({self.now(policy)}{_BEFORE}) >= {min_samples(policy)}"
+        enough = f"count_over_time({self.now(policy)}{_BEFORE}) >= {MIN_SAMPLES}"
         distance = f"abs({self.now(policy)} - {promql.recorded(policy, mean)})"
         return (
             Record(mean, f"avg_over_time({self.now(policy)}{_BEFORE})", "the mean of 24 hours", Group.BASELINES),

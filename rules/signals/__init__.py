@@ -11,6 +11,7 @@ from deploywatch.rules.signals.machine import connection_pool, cpu, db_latency, 
 from deploywatch.rules.signals.service import (
     active_connections,
     availability,
+    dependency_probed,
     dependency_up,
     deployment_ok,
     error_ratio,
@@ -19,6 +20,7 @@ from deploywatch.rules.signals.service import (
     latency_mean,
     queue_length,
     service_up,
+    targets_up,
     throughput,
 )
 from deploywatch.rules.signals.signal import Signal
@@ -32,8 +34,10 @@ SIGNALS: dict[str, Signal] = {
         *throughput.SIGNALS,
         availability.SIGNAL,
         service_up.SIGNAL,
+        targets_up.SIGNAL,
         health.SIGNAL,
         dependency_up.SIGNAL,
+        dependency_probed.SIGNAL,
         deployment_ok.SIGNAL,
         queue_length.SIGNAL,
         active_connections.SIGNAL,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
@@ -55,12 +56,19 @@ class Described(Signal):
     def selected(self, policy: Policy, *, metric: str = "") -> str:
         """The series that count, of this metric or of the source's own."""
         source = self.source(policy)
-        excluding: dict[str, str] = getattr(source, "excluding", {})
-        return promql.raw(policy, source, metric=metric, matchers=[(k, "!~", v) for k, v in excluding.items()])
+        excluded: dict[str, str] = getattr(source, "excluded", {})
+        return promql.raw(policy, source, metric=metric, matchers=[(k, "!~", v) for k, v in excluded.items()])
 
     def sample(self, policy: Policy, *, metric: str = "", **labels: str) -> str:
         """One raw series of the example that the policy holds for."""
-        return promql.sample_series(policy, self.source(policy), metric=metric, **labels)
+        source = self.source(policy)
+        bears = counted_labels(getattr(source, "excluded", {}))
+        return promql.sample_series(policy, source, metric=metric, **(bears | labels))
+
+
+def counted_labels(excluded: Mapping[str, str]) -> dict[str, str]:
+    """Labels of a series that is not left out, where one without them would be."""
+    return {label: "sample" for label, pattern in excluded.items() if re.fullmatch(pattern, "")}
 
 
 class Level(Described):

@@ -140,6 +140,10 @@ class Signal(ABC):
         """What an alert at `limit` compares; the value itself, unless a signal knows better."""
         return Reading(self.value(policy), limit.value, self.unit, self.domain, self.phrase)
 
+    def beside(self, policy: Policy) -> Mapping[str, str]:
+        """Recorded series that dashboards show beside the value: each by what it is, such as `mean`."""
+        return {}
+
     @abstractmethod
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         """Raw series from which `reading.record` comes out as `value`; none where that takes long."""

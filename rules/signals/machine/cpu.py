@@ -1,4 +1,4 @@
-"""cpu: how busy the processors of a service are."""
+"""cpu: how busy the processors of a service are, those of its busiest machine or container."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.resources import Cpu
+from deploywatch.rules.resources import CONTAINERS_ONLY, Cpu
+from deploywatch.rules.signals.kinds import counted_labels
 from deploywatch.rules.signals.signal import (
     SHARE,
     Domain,
@@ -24,49 +25,94 @@ from deploywatch.rules.signals.signal import (
 
 
 class Processor(Signal):
-    """Busy is what is not idle (node_exporter), or what was used of one core (cAdvisor), as the mean of all."""
+    """Busy is what is not idle (node_exporter), or what was used of one core (cAdvisor).
+
+    The busiest machine or container counts: a mean hides one that is full among ten that idle.
+    """
 
     name = "cpu"
     title = "CPU"
-    about = "Busy processor time as a share: of all cores of machines, or of one core for containers."
+    about = (
+        "Busy processor time as a share: of all cores of a machine, or of one core for a container; of several, the "
+        "busiest."
+    )
     unit = Unit.RATIO
     needs = (Cpu,)
     domain: Domain = SHARE
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
-        mean = promql.grouped("avg", policy.series.of(Cpu), _rate(policy))
-        idle = policy.series.of(Cpu).counts == "idle"
-        return (Record(self.value(policy), f"1 - {mean}" if idle else mean, "busy processor time, as a share"),)
+        cpu, each = policy.series.of(Cpu), _each(policy)
+        return (
+            Record(
+                self.value(policy), promql.grouped("max", cpu, each), "busy processor time of the busiest, as a share"
+            ),
+            Record(self.mean(policy), promql.grouped("avg", cpu, each), "busy processor time as the mean of all"),
+        )
 
     def value(self, policy: Policy) -> str:
         return f"{promql.level()}:{policy.series.of(Cpu).base}:busy_ratio_rate{promql.duration(policy.window)}"
 
+    def mean(self, policy: Policy) -> str:
+        """The recorded series that has the mean of all machines or containers."""
+        return f"{promql.level()}:{policy.series.of(Cpu).base}:busy_ratio_avg_rate{promql.duration(policy.window)}"
+
+    def beside(self, policy: Policy) -> dict[str, str]:
+        return {"mean": self.mean(policy)}
+
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
-        return (_core(policy, "0", value),)
+        return (_core(policy, "a", value),)
 
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
-        two = (_core(policy, "0", Decimal("0.9")), _core(policy, "1", Decimal("0.5")))
+        hot, mean = self.value(policy), self.mean(policy)
+        ten = (_core(policy, "a", Decimal("0.95")), *(_core(policy, f"b{n}", Decimal("0.05")) for n in range(9)))
+        idle = policy.series.of(Cpu).counts == "idle"
+        cores = (_core(policy, "a", Decimal("0.9"), core="0"), _core(policy, "a", Decimal("0.5"), core="1"))
+        together = Decimal("0.7") if idle else Decimal("1.4")
         return (
-            Example("two cores, 90 % and 50 % busy", two, {self.value(policy): Decimal("0.7")}),
-            Example("nobody counts", (), {self.value(policy): None}),
+            Example("one of ten is hot", ten, {hot: Decimal("0.95"), mean: Decimal("0.14")}),
+            Example("two cores of one, 90 % and 50 % busy", cores, {hot: together, mean: together}),
+            *self._beside_its_pod(policy),
+            Example("nobody counts", (), {hot: None, mean: None}),
         )
 
+    def _beside_its_pod(self, policy: Policy) -> tuple[Example, ...]:
+        """A container as cAdvisor has it: its pod's cgroup and its pause container are counted besides."""
+        if policy.series.of(Cpu).excluded != CONTAINERS_ONLY:
+            return ()
+        busy = Decimal("0.95")
+        beside = (
+            _core(policy, "a", Decimal("2.4"), container=""),
+            _core(policy, "a", Decimal(0), container="POD"),
+        )
+        wanted = {self.value(policy): busy, self.mean(policy): busy}
+        return (Example("a container beside its pod", (_core(policy, "a", busy), *beside), wanted),)
+
     def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
-        busy = f"1 - avg by (instance) ({_rate(policy)})"
-        used = f"sum by (instance, container) ({_rate(policy)})"
-        return (Query("CPU by instance", busy if policy.series.of(Cpu).counts == "idle" else used),)
+        return (
+            Query("CPU of the ten busiest machines or containers", f"topk(10, {_each(policy)})"),
+            Query("CPU as the mean of all", promql.recorded(policy, self.mean(policy))),
+        )
 
 
-def _rate(policy: Policy) -> str:
+def _each(policy: Policy) -> str:
+    """How busy each machine is, as the mean of its cores, or each container, over all cores together."""
     cpu = policy.series.of(Cpu)
-    counted = promql.raw(policy, cpu, matchers=[(label, "=", text) for label, text in cpu.only.items()])
-    return f"rate({counted}[{promql.duration(policy.window)}])"
+    only = [(label, "=", text) for label, text in cpu.counted.items()]
+    leaving = [(label, "!~", pattern) for label, pattern in cpu.excluded.items()]
+    rate = f"rate({promql.raw(policy, cpu, matchers=[*only, *leaving])}[{promql.duration(policy.window)}])"
+    parts = ", ".join(dict.fromkeys(("cpu", *cpu.counted)))
+    return f"1 - avg without ({parts}) ({rate})" if cpu.counts == "idle" else f"sum without ({parts}) ({rate})"
 
 
-def _core(policy: Policy, core: str, busy: Decimal) -> InputSeries:
+def _core(
+    policy: Policy, instance: str, busy: Decimal, *, core: str = "0", container: str | None = None
+) -> InputSeries:
     cpu = policy.series.of(Cpu)
     share = 1 - busy if cpu.counts == "idle" else busy
-    return growing(policy, promql.sample_series(policy, cpu, cpu=core, **cpu.only), share * seconds(policy.interval))
+    labels = {"cpu": core, "instance": instance} | cpu.counted | counted_labels(cpu.excluded)
+    if container is not None:
+        labels["container"] = container
+    return growing(policy, promql.sample_series(policy, cpu, **labels), share * seconds(policy.interval))
 
 
 SIGNAL = Processor()

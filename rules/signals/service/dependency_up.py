@@ -41,9 +41,7 @@ class DependencyUp(Signal):
     labels = (DEPENDS_ON,)
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
-        edges, probes = policy.series.of(Dependencies), policy.series.of(Probes)
-        every = promql.raw(policy, edges)
-        known = promql.grouped("group", edges, every, {DEPENDS_ON: edges.depends_on})
+        probes, known = policy.series.of(Probes), self.known(policy)
         # The dependency may be a service that the policy does not hold for, so only its environment is chosen.
         states = promql.grouped("max", probes, promql.raw(policy, probes, without=[SERVICE]))
         renamed = f'label_replace({states}, "{DEPENDS_ON}", "$1", "{SERVICE}", "(.*)")'
@@ -55,22 +53,27 @@ class DependencyUp(Signal):
             ),
         )
 
+    def known(self, policy: Policy) -> str:
+        """PromQL: 1 for each dependency of each service."""
+        edges = policy.series.of(Dependencies)
+        return promql.grouped("group", edges, promql.raw(policy, edges), {DEPENDS_ON: edges.depends_on})
+
     def value(self, policy: Policy) -> str:
         return f"{promql.level(DEPENDS_ON)}:{policy.series.of(Dependencies).metric}_up:max"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
-        return (_edge(policy), _probe(policy, "a", value))
+        return (edge(policy), probe(policy, "a", value))
 
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
         up, down = Decimal(1), Decimal(0)
         return (
             Example(
                 "one of the dependency's two probes fails",
-                (_edge(policy), _probe(policy, "a", up), _probe(policy, "b", down)),
+                (edge(policy), probe(policy, "a", up), probe(policy, "b", down)),
                 {self.value(policy): up},
             ),
-            Example("its only probe fails", (_edge(policy), _probe(policy, "a", down)), {self.value(policy): down}),
-            Example("nobody probes the dependency", (_edge(policy),), {self.value(policy): None}),
+            Example("its only probe fails", (edge(policy), probe(policy, "a", down)), {self.value(policy): down}),
+            Example("nobody probes the dependency", (edge(policy),), {self.value(policy): None}),
         )
 
     def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
@@ -81,12 +84,14 @@ class DependencyUp(Signal):
         )
 
 
-def _edge(policy: Policy) -> InputSeries:
+def edge(policy: Policy) -> InputSeries:
+    """That the example's service depends on another."""
     edges = policy.series.of(Dependencies)
     return steady(policy, promql.sample_series(policy, edges, **{edges.depends_on: _OTHER}), Decimal(1))
 
 
-def _probe(policy: Policy, name: str, value: Decimal) -> InputSeries:
+def probe(policy: Policy, name: str, value: Decimal) -> InputSeries:
+    """One probe of the example's dependency, which succeeds (1) or fails (0)."""
     probes = policy.series.of(Probes)
     labels = {probes.labels.service: _OTHER, probes.probe: name}
     return steady(policy, promql.sample_series(policy, probes, **labels), value)

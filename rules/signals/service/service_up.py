@@ -31,19 +31,19 @@ class ServiceUp(Signal):
         return f"{promql.level()}:{policy.series.of(Targets).metric}:max"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
-        return (self._target(policy, "a", value),)
+        return (target(policy, "a", value),)
 
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
         up, down = Decimal(1), Decimal(0)
         return (
             Example(
                 "one of two targets answers",
-                (self._target(policy, "a", up), self._target(policy, "b", down)),
+                (target(policy, "a", up), target(policy, "b", down)),
                 {self.value(policy): up},
             ),
             Example(
                 "neither target answers",
-                (self._target(policy, "a", down), self._target(policy, "b", down)),
+                (target(policy, "a", down), target(policy, "b", down)),
                 {self.value(policy): down},
             ),
         )
@@ -55,8 +55,10 @@ class ServiceUp(Signal):
             Query("How long it took to scrape them", promql.raw(policy, targets, metric="scrape_duration_seconds")),
         )
 
-    def _target(self, policy: Policy, instance: str, value: Decimal) -> InputSeries:
-        return steady(policy, promql.sample_series(policy, policy.series.of(Targets), instance=instance), value)
+
+def target(policy: Policy, instance: str, value: Decimal) -> InputSeries:
+    """One target of the example that the policy holds for, which answers (1) or does not (0)."""
+    return steady(policy, promql.sample_series(policy, policy.series.of(Targets), instance=instance), value)
 
 
 SIGNAL = ServiceUp()
