@@ -36,13 +36,15 @@ class Watchdog(Settings):
 class Alertmanager(Settings):
     """One that delivers here: where its API is, who we are there, and the labels that its webhook's URL adds.
 
-    A token, or a name and a password; the URL may bear the latter, too.
+    A token, or a name and a password; the URL may bear the latter, too. `headers` are sent besides, such as the one by
+    which Mimir knows the tenant.
     """
 
     url: Annotated[str, Field(pattern=r"^https?://")]
     token: Masked | None = None
     username: str = ""
     password: Masked | None = None
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Masked] = Field(default_factory=dict)
     labels: dict[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -51,11 +53,17 @@ class Alertmanager(Settings):
             raise ValueError("write username and password together")
         if self.token and self.username:
             raise ValueError("write either token, or username and password")
+        if (self.token or self.username) and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("write either the header Authorization, or token, or username and password")
         return self
 
     @property
-    def authorization(self) -> dict[str, str]:
-        """The header that says who we are; none where nothing is configured."""
+    def asked_with(self) -> dict[str, str]:
+        """The headers of every request: those that are configured, and the one that says who we are."""
+        return {name: value.get_secret_value() for name, value in self.headers.items()} | self._authorization
+
+    @property
+    def _authorization(self) -> dict[str, str]:
         if self.token:
             return {"Authorization": f"Bearer {self.token.get_secret_value()}"}
         if self.password:

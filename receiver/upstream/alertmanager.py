@@ -124,7 +124,7 @@ async def _get(
     where, limit = f"Alertmanager at {redact_url(server.url)}", aiohttp.ClientTimeout(seconds)
     try:
         address = f"{server.url.rstrip('/')}{path}"
-        async with http.get(address, params=query, timeout=limit, headers=server.authorization) as response:
+        async with http.get(address, params=query, timeout=limit, headers=server.asked_with) as response:
             body = await response.read()
             if response.status != 200:
                 raise UnreachableError(f"{where} answered {path} with {response.status}")

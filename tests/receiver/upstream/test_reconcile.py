@@ -7,6 +7,7 @@ import urllib.request
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -71,34 +72,44 @@ def test_an_alert_of_another_source_is_not_missed(name: str) -> None:
         ({}, None),
         ({"token": "s3cret"}, "Bearer s3cret"),
         ({"username": "ann", "password": "s3cret"}, "Basic YW5uOnMzY3JldA=="),
+        ({"headers": {"Authorization": "Special s3cret"}}, "Special s3cret"),
     ],
 )
 async def test_an_alertmanager_is_told_who_asks_and_its_labels_are_the_webhooks(
-    login: dict[str, str], header: str | None
+    login: dict[str, Any], header: str | None
 ) -> None:
     listed = {"fingerprint": "f", "labels": {"alertname": "Down"}, "startsAt": "2026-05-01T12:00:00Z"}
     asked = []
 
     async def answer(request: web.Request) -> web.Response:
-        asked.append(request.headers.get("Authorization"))
+        asked.append((request.headers.get("Authorization"), request.headers.get("X-Scope-OrgID")))
         return web.json_response([listed] if request.path.endswith("alerts") else {"uptime": "2026-05-01T12:00:00Z"})
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     labels = {"environment": "staging"}
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        known = Alertmanager.model_validate({"url": str(server.make_url("/")), "labels": labels, **login})
+        headers = {"X-Scope-OrgID": "shop", **login.get("headers", {})}
+        config = {"url": str(server.make_url("/")), "labels": labels, **login, "headers": headers}
+        known = Alertmanager.model_validate(config)
         seen = await look(http, known, ".*")
     body = json.dumps({"version": "4", "alerts": [{**listed, "status": "firing"}]}).encode()
     assert [(one.fingerprint, one.labels) for one in seen.alerts] == [
         (one.fingerprint, one.labels) for one in understand(body, NOON, labels).alerts
     ]
-    assert set(asked) == {header}
+    assert set(asked) == {(header, "shop")}
 
 
-@pytest.mark.parametrize("login", [{"username": "ann"}, {"token": "t", "username": "ann", "password": "p"}])
-def test_half_a_login_or_two_of_them_are_refused(login: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"write (username and password together|either token)"):
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"username": "ann"},
+        {"token": "t", "username": "ann", "password": "p"},
+        {"token": "t", "headers": {"authorization": "Basic x"}},
+    ],
+)
+def test_half_a_login_or_two_of_them_are_refused(login: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"write (username and password together|either (token|the header))"):
         Alertmanager.model_validate({"url": "http://alertmanager:9093", **login})
 
 
