@@ -2,9 +2,9 @@
 
     python -m tests.support.mutants [MODULE...]
 
-Cosmic Ray makes the changes; for each, the tests of the module run in a copy of the checkout. A change that does not
-compile, or that changes nothing but annotations, is not counted. Printed are the survivors, those that no test noticed,
-and the share that was noticed; the exit code is 1 where that is below nine in ten.
+Cosmic Ray makes the changes; for each, the tests of the module run in a forked process. A change that does not compile,
+or that changes nothing but annotations, is not counted. Printed are the survivors, those that no test noticed, and the
+share that was noticed; the exit code is 1 where that is below nine in ten.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import ast
 import importlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Final
+from types import FunctionType, ModuleType
+from typing import Any, Final
 
 import hypothesis
 import pytest
@@ -50,7 +50,7 @@ DECIDERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Each module that decides without doing, with the tests that are to notice when it decides otherwise."""
 
-_ALONE: Final = ("-x", "-q", "-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_ALONE: Final = ("-q", "-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,88 +133,102 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
 
 
 class Laboratory:
-    """A copy of the checkout in which tests run in forked processes, so that libraries are imported only once."""
+    """Runs the collected tests for each change, in a forked process whose module has been changed in memory."""
 
-    def __init__(self, folder: Path, module: str, tests: Sequence[str]) -> None:
-        self._copy, self._tests = folder / "checkout", tests
-        self._file = self._copy / module
-        self._output, self._imported = folder / "output", folder / "imported"
-        _copy(self._copy)
-        # What is mutated is read from its source each time; all else is compiled once.
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self.made = 0
+        self.survivors: list[Mutant] = []
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Take the place of pytest's own loop."""
+        if session.testsfailed:
+            return False
+        module = importlib.import_module(
+            f"deploywatch.{self._file.removeprefix('deploywatch/')[:-3].replace('/', '.')}"
+        )
         began = time.monotonic()
-        if not self.well(limit=3600):
-            raise SystemExit(f"the tests fail before anything is changed:\n{self._output.read_text()}")
-        self._limit = 60 + 10 * (time.monotonic() - began)
-        for name in self._imported.read_text().split():
-            with suppress(ImportError):
-                importlib.import_module(name)
+        if not _passes(session, lambda: None, limit=3600):
+            raise session.Failed("the tests fail before anything is changed")
+        limit = 60 + 10 * (time.monotonic() - began)
+        for mutant in mutants(self._file, (ROOT / self._file).read_text()):
+            self.made += 1
+            if _passes(session, partial(_change, module, mutant.code), limit=limit):
+                self.survivors.append(mutant)
+        return True
 
-    def notices(self, mutant: Mutant) -> bool:
-        """Whether a test fails, or never ends, with this change."""
-        was = self._file.read_text()
-        self._file.write_text(mutant.code)
-        try:
-            return not self.well(limit=self._limit)
-        finally:
-            self._file.write_text(was)
 
-    def well(self, *, limit: float) -> bool:
-        """Whether all tests pass within a time."""
-        for compiled in (self._file.parent / "__pycache__").glob(f"{self._file.stem}.*"):
-            compiled.unlink()
-        child = os.fork()
-        if not child:
-            self._run()
-        until = time.monotonic() + limit
-        while time.monotonic() < until:
-            if (ended := os.waitpid(child, os.WNOHANG))[0]:
-                return os.waitstatus_to_exitcode(ended[1]) == pytest.ExitCode.OK
-            time.sleep(0.02)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return False
+def _passes(session: pytest.Session, prepare: Callable[[], None], *, limit: float) -> bool:
+    """Whether all tests pass within a time, in seconds, in a process of their own."""
+    child = os.fork()
+    if not child:
+        _run(session, prepare)
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        if (ended := os.waitpid(child, os.WNOHANG))[0]:
+            return os.waitstatus_to_exitcode(ended[1]) == 0
+        time.sleep(0.005)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
 
-    def _run(self) -> None:
-        """Run the tests, and end this process with their exit code."""
-        code: int = pytest.ExitCode.INTERNAL_ERROR
-        try:
-            os.setsid()
-            os.chdir(self._copy)
-            sys.path.insert(0, str(self._copy))
-            for name in [name for name in sys.modules if _ours(name)]:
-                del sys.modules[name]
-            output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            # To look for the smallest example of a failure would take longer than to find it.
-            phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-            hypothesis.settings.register_profile("mutants", phases=phases, deadline=None, database=None)
-            hypothesis.settings.load_profile("mutants")
-            code = pytest.main([*_ALONE, *self._tests])
-            self._imported.write_text("\n".join(name for name in sys.modules if not _ours(name)))
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
+
+def _run(session: pytest.Session, prepare: Callable[[], None]) -> None:
+    """Run the tests up to the first that fails, and end this process; 1 says that one failed."""
+    code = 1
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        session.config.pluginmanager.unregister(name="terminalreporter")
+        prepare()
+        for item, following in zip_longest(session.items, session.items[1:]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                break
+        else:
+            code = 0
+    finally:
+        os._exit(code)
+
+
+def _change(module: ModuleType, code: str) -> None:
+    """Have the functions of a module, which others have imported already, do what changed code says."""
+    changed = ModuleType(module.__name__)
+    exec(compile(code, str(module.__file__), "exec"), vars(changed))  # noqa: S102 - the project's own code
+    for name, new in vars(changed).items():
+        old = vars(module).get(name)
+        if isinstance(new, FunctionType) and new.__module__ == module.__name__:
+            _swap(old, new, partial(setattr, module, name))
+        elif isinstance(new, type) and new.__module__ == module.__name__:
+            for attribute, value in vars(new).items():
+                _swap(vars(old).get(attribute), value, partial(setattr, old, attribute))
+        elif not name.startswith("__") and type(new).__module__ != module.__name__ and new != old:
+            for other in [m for m in sys.modules.values() if _ours(m.__name__) and vars(m).get(name) is old]:
+                setattr(other, name, new)
+
+
+def _swap(old: Any, new: Any, replace: Callable[[Any], None]) -> None:
+    """Give a function, or what is made of functions, the code of another; put the other in its place if it is none."""
+    if isinstance(old, property | cached_property | classmethod | staticmethod) and type(new) is type(old):
+        for part in ("fget", "func", "__func__"):
+            if getattr(old, part, None):
+                _swap(getattr(old, part), getattr(new, part), replace)
+    elif isinstance(old, FunctionType) and isinstance(new, FunctionType):
+        if old.__defaults__ != new.__defaults__:
+            old.__defaults__ = new.__defaults__
+        if old.__kwdefaults__ != new.__kwdefaults__:
+            old.__kwdefaults__ = new.__kwdefaults__
+        # What dataclass made has a closure, and is made of annotations.
+        if not old.__code__.co_freevars and not new.__code__.co_freevars:
+            old.__code__ = new.__code__
+    elif isinstance(new, FunctionType) and isinstance(old, property | cached_property | classmethod | staticmethod):
+        replace(new)
 
 
 def _ours(module: str) -> bool:
-    return module.partition(".")[0] in ("deploywatch", "tests", "conftest")
-
-
-def _copy(folder: Path) -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in listed.splitlines():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target, follow_symlinks=False)
-
-
-def survivors(module: str) -> tuple[int, list[Mutant]]:
-    """How many changes were made to a module, and those that its tests did not notice."""
-    with tempfile.TemporaryDirectory() as folder:
-        laboratory = Laboratory(Path(folder), module, DECIDERS[module])
-        made = list(mutants(module, (ROOT / module).read_text()))
-        return len(made), [mutant for mutant in made if not laboratory.notices(mutant)]
+    return module.partition(".")[0] in ("deploywatch", "tests")
 
 
 def main(modules: list[str]) -> int:
@@ -223,17 +237,26 @@ def main(modules: list[str]) -> int:
     if unknown:
         print(f"{unknown[0]} is not among them: {', '.join(DECIDERS)}", file=sys.stderr)  # noqa: T201
         return 2
+    if len(modules) != 1:
+        # Each in a process of its own: a module that was imported stays.
+        command = [sys.executable, "-m", "tests.support.mutants"]
+        return max(subprocess.run([*command, module], check=False).returncode for module in modules or DECIDERS)
+    (module,) = modules
+    # To look for the smallest example of a failure would take longer than to find it.
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutants", phases=phases, deadline=None, database=None)
+    hypothesis.settings.load_profile("mutants")
+    laboratory = Laboratory(module)
+    if pytest.main([*_ALONE, *DECIDERS[module]], plugins=[laboratory]):
+        return 2
     reasons: dict[str, str] = json.loads(KNOWN.read_text())
-    good = True
-    for module in modules or DECIDERS:
-        made, left = survivors(module)
-        noticed = made - len(left)
-        good = good and noticed >= ENOUGH * made
-        print(f"{module}: {noticed} of {made} changes noticed ({noticed / made:.1%})", flush=True)  # noqa: T201
-        for mutant in left:
-            why = reasons.get(mutant.key, "no reason is known: a test is missing")
-            print(f"  {mutant.line}: {mutant.operator}: {mutant.was}\n      {why}", flush=True)  # noqa: T201
-    return 0 if good else 1
+    noticed = laboratory.made - len(laboratory.survivors)
+    share = noticed / laboratory.made
+    print(f"{module}: {noticed} of {laboratory.made} changes noticed ({share:.1%})", flush=True)  # noqa: T201
+    for mutant in laboratory.survivors:
+        why = reasons.get(mutant.key, "no reason is known: a test is missing")
+        print(f"  {mutant.line}: {mutant.operator}: {mutant.was}\n      {why}", flush=True)  # noqa: T201
+    return 0 if share >= ENOUGH else 1
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, worse
-from tests.receiver.scene import HOUR, NOON, alert, ended
+from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, alert, ended
 
 FIRING = alert()
 LATER = alert(starts=HOUR)
@@ -46,6 +47,63 @@ TABLE = {
 def test_each_situation_has_its_effect_and_reason(case: str) -> None:
     given_alert, known, severity, open_severity, effect, reason = TABLE[case]
     assert decide(given_alert, known, severity, open_severity, now=NOON) == Decision(effect, reason)
+
+
+STOPPED = Episode(NOON, firing=False, changed_at=NOON + HOUR)
+"""An episode whose resolve came an hour after its start."""
+IN_TIME, TOO_LATE = NOON + HOUR + MINUTE - SECOND, NOON + HOUR + MINUTE
+
+
+@pytest.mark.parametrize("start", [timedelta(), -MINUTE])
+def test_a_firing_of_what_was_resolved_is_asked_about_for_a_minute_and_then_believed(start: timedelta) -> None:
+    fires = alert(starts=start)
+    for now in (NOON, IN_TIME):
+        assert decide(fires, STOPPED, "high", None, now=now) == Decision(Effect.DEFER, Reason.EPISODE_IS_OVER)
+    for now in (TOO_LATE, NOON + 5 * HOUR):
+        assert decide(fires, STOPPED, "high", None, now=now) == Decision(Effect.OPEN, Reason.FIRES_ON)
+        assert decide(fires, STOPPED, "high", "high", now=now) == Decision(Effect.JOIN, Reason.FIRES_ON)
+        assert decide(fires, STOPPED, "high", "low", now=now) == Decision(Effect.WORSEN, Reason.MORE_SEVERE)
+
+
+def test_a_new_episode_of_what_was_resolved_is_no_firing_on() -> None:
+    assert decide(LATER, STOPPED, "high", None, now=TOO_LATE) == Decision(Effect.OPEN, Reason.FIRST_ALERT)
+    assert decide(LATER, STOPPED, "high", "high", now=TOO_LATE) == Decision(Effect.JOIN, Reason.INCIDENT_IS_OPEN)
+
+
+def test_a_victim_belongs_to_its_cause_unless_its_own_incident_is_open() -> None:
+    assert decide(FIRING, None, "high", None, now=NOON, cause_is_open=True) == Decision(
+        Effect.ATTACH, Reason.VICTIM_OF_DEPENDENCY
+    )
+    assert decide(FIRING, None, "high", "high", now=NOON, cause_is_open=True) == Decision(
+        Effect.JOIN, Reason.INCIDENT_IS_OPEN
+    )
+
+
+BEGAN = NOON + HOUR
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "decision"),
+    [
+        (timedelta(), None, Decision(Effect.IGNORE, Reason.OLDER_EPISODE)),
+        (timedelta(), BEGAN - SECOND, Decision(Effect.IGNORE, Reason.OLDER_EPISODE)),
+        (timedelta(), BEGAN + timedelta(), Decision(Effect.IGNORE, Reason.OLDER_EPISODE)),
+        # Alertmanager has lowered the start, as it does for the alerts of two Prometheus.
+        (timedelta(), BEGAN + SECOND, Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)),
+        (HOUR, None, Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)),
+        (HOUR, BEGAN + timedelta(), Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)),
+    ],
+)
+def test_an_end_belongs_to_what_fires_unless_it_came_before_that_began(
+    starts: timedelta, ends: datetime | None, decision: Decision
+) -> None:
+    end = msgspec.structs.replace(alert(starts=starts), firing=False, ends_at=ends)
+    assert decide(end, NEW_FIRES, "high", "high", now=NOON + 2 * HOUR) == decision
+
+
+def test_the_end_of_an_older_episode_than_the_one_that_is_over_is_called_so() -> None:
+    over = Episode(BEGAN, firing=False)
+    assert decide(ended(FIRING), over, "high", None, now=NOON) == Decision(Effect.IGNORE, Reason.OLDER_EPISODE)
 
 
 def test_other_annotations_refresh_what_fires() -> None:
