@@ -146,8 +146,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(words)}" if words else ""
 
 
-def _explain(fault: ErrorDetails, model: type[BaseModel], found: Document) -> tuple[document.Path, str]:
-    path = _in_file(fault, model, found)
+def _explain(fault: ErrorDetails, model: type[BaseModel], source: Document) -> tuple[document.Path, str]:
+    path = _in_file(fault, model, source)
     context = fault.get("ctx", {})
     match fault["type"]:
         case "missing":
@@ -170,14 +170,14 @@ def _explain(fault: ErrorDetails, model: type[BaseModel], found: Document) -> tu
             return path, message[:1].lower() + message[1:] if message.startswith("Input") else message
 
 
-def _in_file(fault: ErrorDetails, model: type[BaseModel], found: Document) -> document.Path:
+def _in_file(fault: ErrorDetails, model: type[BaseModel], source: Document) -> document.Path:
     """The fault's location as keys of the file: without union tags, and with `_file` where that was given."""
     loc = fault["loc"]
     path: document.Path = ()
     for position, part in enumerate(loc):
-        if (*path, part) in found.places:
+        if (*path, part) in source.places:
             path = (*path, part)
-        elif (*path, f"{part}_file") in found.places:
+        elif (*path, f"{part}_file") in source.places:
             path = (*path, f"{part}_file")
         elif position == len(loc) - 1 and (fault["type"] == "missing" or part in _known_keys(model, loc[:-1])):
             path = (*path, part)

@@ -82,4 +82,4 @@ def _plain_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], str(value))
+    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], str(value))

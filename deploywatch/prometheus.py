@@ -86,8 +86,8 @@ class Prometheus:
 
     async def metadata(self, metric: str = "") -> dict[str, set[str]]:
         """The types that targets declare for each metric, or for one: counter, gauge, histogram, summary …"""
-        found = await self._get("/api/v1/metadata", {"metric": metric} if metric else {})
-        return {name: {str(one.get("type", "unknown")) for one in entries} for name, entries in found.items()}
+        answer = await self._get("/api/v1/metadata", {"metric": metric} if metric else {})
+        return {name: {str(entry.get("type", "unknown")) for entry in entries} for name, entries in answer.items()}
 
     async def alerts(self) -> list[dict[str, Any]]:
         """The pending and firing alerts, as the API gives them."""

@@ -146,7 +146,7 @@ class Plan(Settings):
             share=stage.share,
             lasts=stage.lasts,
             at_most=stage.at_most,
-            stages=sum(one.strategy == stage.strategy for one in self.stages),
+            stages=sum(other.strategy == stage.strategy for other in self.stages),
             control=control,
             look=self.look,
             scrape=self.scrape,
@@ -193,7 +193,7 @@ def filled(promql: str, values: Mapping[str, str]) -> str:
     `values` are by placeholder without `$`; those that are not given stay.
     """
     names = "|".join(sorted(values, key=len, reverse=True))
-    return re.sub(rf'"\$({names})"', lambda found: quoted(values[found[1]]), promql) if names else promql
+    return re.sub(rf'"\$({names})"', lambda match: quoted(values[match[1]]), promql) if names else promql
 
 
 def quoted(text: str) -> str:

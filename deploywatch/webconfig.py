@@ -216,9 +216,9 @@ class Access:
         users = loaded.settings.basic_auth_users
         self._users = {user: hashed.get_secret_value().encode() for user, hashed in users.items()}
         self._narrow = loaded.narrow
-        self._by_user = _identities("password", ((one.user, one) for one in loaded.settings.credentials))
+        self._by_user = _identities("password", ((entry.user, entry) for entry in loaded.settings.credentials))
         self._by_certificate = _identities(
-            "certificate", ((one.certificate, one) for one in loaded.settings.credentials)
+            "certificate", ((entry.certificate, entry) for entry in loaded.settings.credentials)
         )
         self._verified.clear()
         if loaded.settings.wide:

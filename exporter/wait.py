@@ -40,7 +40,7 @@ async def until_ready(
     ready is a fault. No probe runs longer than what is left of the time. `tell` hears what is waited for, when that
     changes.
     """
-    began, told = clock.monotonic(), ""
+    began, logged = clock.monotonic(), ""
 
     def left() -> float:
         return within - (clock.monotonic() - began)
@@ -50,9 +50,9 @@ async def until_ready(
         if checked.well:
             break
         waiting = next(f"{'/'.join(probe.key)}: {probe.error}" for probe in checked.probes if probe.error)
-        if waiting != told:
+        if waiting != logged:
             tell(f"not ready after {clock.monotonic() - began:.0f} s: {waiting}")
-            told = waiting
+            logged = waiting
         if left() <= PAUSE:
             return Waited(checked, None)
         await clock.sleep(PAUSE)

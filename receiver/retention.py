@@ -50,8 +50,8 @@ async def prune(context: Context, *, lost: Lost = lambda _: None, at_once: int =
     now, settings = context.clock(), context.settings
     received = await context.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
-    while found := await context.store.write(partial(_incidents, before=before, at_once=at_once, lost=lost)):
-        count += found
+    while pruned := await context.store.write(partial(_incidents, before=before, at_once=at_once, lost=lost)):
+        count += pruned
         await context.sleep(_PAUSE_SECONDS)  # others write in between
     return Pruned(received, count)
 

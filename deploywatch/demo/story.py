@@ -115,15 +115,15 @@ class Story:
         with self.console.status(f"waiting until {what}"):
             while True:
                 try:
-                    found, trouble = await look(), "it has not come"
+                    seen, trouble = await look(), "it has not come"
                 except (UnreachableError, aiohttp.ClientError, TimeoutError) as error:
-                    found, trouble = None, str(error)
-                if found is not None:
+                    seen, trouble = None, str(error)
+                if seen is not None:
                     break
                 if time.monotonic() > deadline:
                     raise StepError(self._failure(what, within, trouble, logs))
                 await asyncio.sleep(_POLL_SECONDS)
-        self._done(f"{what}: {found}" if found else what)
+        self._done(f"{what}: {seen}" if seen else what)
 
     def _failure(self, what: str, within: float, trouble: str, logs: tuple[str, ...]) -> str:
         children = [child for child in self.stage.processes.children if child.name in logs]

@@ -54,10 +54,10 @@ async def answer(route: Route, request: web.Request, inbox: Inbox) -> web.Respon
     except ValueError:
         body = None
     asked = Asked(body if isinstance(body, dict) else None, request.match_info, request.query, request.headers)
-    said = route.answer(asked, inbox)
-    if isinstance(said.body, str):
-        return web.Response(status=said.status, text=said.body, headers=said.headers)
-    return web.json_response(said.body, status=said.status, headers=said.headers)
+    reply = route.answer(asked, inbox)
+    if isinstance(reply.body, str):
+        return web.Response(status=reply.status, text=reply.body, headers=reply.headers)
+    return web.json_response(reply.body, status=reply.status, headers=reply.headers)
 
 
 def is_wrong(credential: str) -> bool:

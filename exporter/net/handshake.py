@@ -60,8 +60,8 @@ def telling(context: ssl.SSLContext) -> ssl.SSLContext:
 
 def shown_by(error: BaseException | None) -> Shown | None:
     """What the server showed in the handshake that an error, or one of its causes, has ended."""
-    found = (getattr(cause, "shown", None) for cause in _causes(error))
-    return next((seen for seen in found if isinstance(seen, Shown)), None)
+    certificates = (getattr(cause, "shown", None) for cause in _causes(error))
+    return next((seen for seen in certificates if isinstance(seen, Shown)), None)
 
 
 async def secure(

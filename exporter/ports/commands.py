@@ -119,14 +119,14 @@ def _read(
     if environment and known and environment not in known:
         hint = nearest(environment, known)
         raise click.UsageError(f"--environment {environment}: the registry has no such environment{hint}")
-    found = sources.in_folder(Path()) if not files else None
-    listed = files or ((found,) if found else ())
+    env_file = sources.in_folder(Path()) if not files else None
+    listed = files or ((env_file,) if env_file else ())
     if not listed and path is None:
         raise click.UsageError(f"nothing to look at: no {REGISTRY_NAMES[0]} here, no compose file, and none was given")
-    if found and not environment and len(known) > 1:
+    if env_file and not environment and len(known) > 1:
         listed = ()
-        hint = f"Write {known[0]}={found}, or give --environment"
-        read.note(f"{found} was not looked at: for which environment is it? {hint}")
+        hint = f"Write {known[0]}={env_file}, or give --environment"
+        read.note(f"{env_file} was not looked at: for which environment is it? {hint}")
     wanted = [sources.parse(text, environment, known) for text in listed]
     wanted = [source for source in wanted if environment in {None, source.environment}]
     claims = sources.claims(wanted, read, sources.Variables(os.environ, env_files))

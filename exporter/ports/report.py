@@ -33,9 +33,9 @@ class Review:
         """One sentence."""
         entries = sum(claim.kind == "registry" for claim in self.claims)
         files = len({claim.origin.file for claim in self.claims if claim.kind != "registry"})
-        found = f"{len(self.conflicts)} conflict{'' if len(self.conflicts) == 1 else 's'}"
+        conflicts = f"{len(self.conflicts)} conflict{'' if len(self.conflicts) == 1 else 's'}"
         claimed = f"{len(self.claims) - entries} claimed in {files} file{'' if files == 1 else 's'}"
-        return f"{found}; {entries} registered, {claimed}"
+        return f"{conflicts}; {entries} registered, {claimed}"
 
 
 def table(review: Review) -> None:

@@ -122,8 +122,8 @@ class HttpSystem:
     def _trouble(self, context: Context, job: Job, settings: Post, error: DeliveryError) -> Outcome:
         if error.again and context.clock() - job.created_at < settings.give_up_after:
             return retry(str(error), max(error.after or timedelta(), backoff(job.attempts)), reason=error.reason)
-        state, told = ("end_failed", "not closed") if job.kind == self.end else ("failed", "failed")
-        return failed(*self._said(context, job, state, f"{self.what} {told}: {error}"), reason=error.reason)
+        state, outcome = ("end_failed", "not closed") if job.kind == self.end else ("failed", "failed")
+        return failed(*self._said(context, job, state, f"{self.what} {outcome}: {error}"), reason=error.reason)
 
     def _said(self, context: Context, job: Job, state: str, text: str) -> tuple[str, Any]:
         """The text, and what writes it to the timeline."""

@@ -125,19 +125,21 @@ class Approvals:
 
     async def allow(self, request: web.Request) -> web.Response:
         """Close the circuit breaker of a target, so that it may be rolled back again."""
-        told, now = await read_body(request, Allowed), self._context.clock()
-        where = (told.service, told.environment)
+        wanted, now = await read_body(request, Allowed), self._context.clock()
+        where = (wanted.service, wanted.environment)
 
         def write(connection: Connection) -> str:
             refused = self._refused(request, ledger.latest(connection, *where))
             if not refused:
-                history.allow_again(connection, *where, now, by=told.by, note=told.note)
+                history.allow_again(connection, *where, now, by=wanted.by, note=wanted.note)
             return refused
 
-        done = audited(request, now, write, by=told.by, sent=told, changed=lambda refused: not refused)
+        done = audited(request, now, write, by=wanted.by, sent=wanted, changed=lambda refused: not refused)
         if refused := await self._context.store.write(done):
             return web.Response(status=403, text=f"{refused}\n")
-        return web.json_response({"service": told.service, "environment": told.environment, "allowed_by": told.by})
+        return web.json_response(
+            {"service": wanted.service, "environment": wanted.environment, "allowed_by": wanted.by}
+        )
 
     async def page(self, request: web.Request) -> web.Response:
         """Where a signed link leads: it asks, and changes nothing."""

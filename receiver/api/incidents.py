@@ -152,9 +152,9 @@ class Incidents:
 
     async def resolve(self, request: web.Request) -> web.Response:
         """End the incident by a person's word; 409 where its alerts still fire, without `force` or `hold`."""
-        said, wanted = await read_body(request, Resolve), number(request)
+        wish, wanted = await read_body(request, Resolve), number(request)
         firing = await self._context.store.read(lambda c: alerts.firing_names(c, wanted))
-        if firing and not said.force and said.hold is None:
+        if firing and not wish.force and wish.hold is None:
             more = f" and {len(firing) - _NAMED} more" if len(firing) > _NAMED else ""
             names = ", ".join(firing[:_NAMED]) + more
             return web.Response(

@@ -93,8 +93,8 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[Key, dict[str, Any]], dict[s
             wanted.append(((name, "body"), "validation", TypeAdapter(route.body)))
         if route.answer is not None:
             wanted.append(((name, "answer"), "serialization", TypeAdapter(route.answer)))
-    found, shared = TypeAdapter.json_schemas(wanted, ref_template=_REF)
-    return {key: schema for (key, _), schema in found.items()}, shared.get("$defs", {})
+    schemas, shared = TypeAdapter.json_schemas(wanted, ref_template=_REF)
+    return {key: schema for (key, _), schema in schemas.items()}, shared.get("$defs", {})
 
 
 def _operation(route: Route, schemas: dict[Key, dict[str, Any]]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def unregistered(modules: Iterable[str], known: Iterable[type[Settings]], connec
 
     `modules` are those of settings, `known` the settings that the config accepts, `connected` those with a channel.
     """
-    kinds = {kind_of(one): one for one in known}
+    kinds = {kind_of(model): model for model in known}
     faults = [
         f"receiver/settings/channels/{name}.py is there, but no config can say `kind: {name}`: add its settings to "
         "AnySettings in receiver/settings/channels/__init__.py"
@@ -90,4 +90,4 @@ def connect(name: str, settings: AnySettings) -> Channel:
 
 def connect_all(settings: Mapping[str, AnySettings]) -> dict[str, Channel]:
     """Every configured channel, by its name."""
-    return {name: connect(name, one) for name, one in settings.items()}
+    return {name: connect(name, setting) for name, setting in settings.items()}

@@ -65,13 +65,13 @@ class DiscordChannel:
 
 def failure(answer: Answer) -> DeliveryError:
     """What an answer that is no success means: Discord says how long to wait as `retry_after`, in seconds."""
-    code, said = answer.fields.get("code"), str(answer.fields.get("message") or answer.text)
+    code, reason = answer.fields.get("code"), str(answer.fields.get("message") or answer.text)
     if answer.status == 404 or code in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
-        told = f"HTTP {answer.status}: {line(said, 200)}; make a new webhook"
-        return DeliveryError("credentials", told, again=False)
+        detail = f"HTTP {answer.status}: {line(reason, 200)}; make a new webhook"
+        return DeliveryError("credentials", detail, again=False)
     wait = answer.fields.get("retry_after")
     after = timedelta(seconds=min(float(wait), 3600.0)) if isinstance(wait, int | float) and wait >= 0 else None
-    return answer.refusal(said, after=after)
+    return answer.refusal(reason, after=after)
 
 
 def payload(message: Message, mention: str | None) -> dict[str, Any]:

@@ -88,10 +88,10 @@ class EmailChannel:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             # Not from the error: its text is what the server said, and that is not masked.
             raise _failure(error, self._settings) from None
-        told = reference or str(mail["Message-ID"])
+        sent = reference or str(mail["Message-ID"])
         if refused:
-            raise PartlyDeliveredError(told, _shown(refused, self._settings))
-        return told
+            raise PartlyDeliveredError(sent, _shown(refused, self._settings))
+        return sent
 
     async def find(self, message: Message, reference: str | None) -> str | None:
         """Nobody can be asked; but both mails bear the same Message-ID. Raises DeliveryError."""
@@ -220,7 +220,7 @@ def _color(incident: IncidentView) -> str:
 
 def _bare(mailboxes: tuple[str, ...]) -> tuple[str, ...]:
     """The addresses without their names."""
-    return tuple(_address(one).addr_spec for one in mailboxes)
+    return tuple(_address(mailbox).addr_spec for mailbox in mailboxes)
 
 
 def _answers(refused: dict[str, aiosmtplib.SMTPResponse]) -> dict[str, str]:

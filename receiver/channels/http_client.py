@@ -44,8 +44,8 @@ class Answer:
 
     def refusal(self, detail: str | None = None, *, after: timedelta | None = None) -> DeliveryError:
         """The DeliveryError that its status stands for; `Retry-After` counts where nothing else says `after`."""
-        told = self.text if detail is None else detail
-        return errors.from_status(self.status, told, after=after or errors.retry_after(self.headers))
+        text = self.text if detail is None else detail
+        return errors.from_status(self.status, text, after=after or errors.retry_after(self.headers))
 
 
 class HttpClient:
@@ -77,8 +77,8 @@ class HttpClient:
             # Not from the error: its text may bear the URL, and that is not masked.
             raise errors.unconnected(error, self._secrets) from None
         if 300 <= answer.status < 400:
-            told = f"HTTP {answer.status}: redirects are not followed; configure the URL that it leads to"
-            raise DeliveryError("rejected", told, again=False)
+            detail = f"HTTP {answer.status}: redirects are not followed; configure the URL that it leads to"
+            raise DeliveryError("rejected", detail, again=False)
         return answer
 
     async def close(self) -> None:

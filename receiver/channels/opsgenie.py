@@ -90,9 +90,9 @@ class OpsgenieChannel:
 
 def failure(answer: Answer) -> DeliveryError:
     """What an answer that is no success means: a message, and which fields it is about."""
-    said, faults = str(answer.fields.get("message") or answer.text), answer.fields.get("errors")
+    reason, faults = str(answer.fields.get("message") or answer.text), answer.fields.get("errors")
     about = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) if isinstance(faults, dict) else ""
-    return answer.refusal(f"{said}; {about}" if about else said)
+    return answer.refusal(f"{reason}; {about}" if about else reason)
 
 
 def alert(message: Message, settings: OpsgenieSettings) -> dict[str, Any]:

@@ -46,9 +46,9 @@ def where(channel: str, message: Message, cursor: str) -> dict[str, Any]:
 
 def read(answer: Mapping[str, Any], message: Message) -> Page:
     """What a page says; what is not as documented is not there."""
-    said, more = answer.get("messages"), answer.get("response_metadata")
+    matches, more = answer.get("messages"), answer.get("response_metadata")
     wanted = metadata(message)
-    for item in said if isinstance(said, list) else []:
+    for item in matches if isinstance(matches, list) else []:
         if isinstance(item, dict) and item.get("metadata") == wanted and isinstance(item.get("ts"), str):
             return Page(item["ts"], "")
     cursor = more.get("next_cursor") if isinstance(more, dict) else None

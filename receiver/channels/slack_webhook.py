@@ -61,6 +61,6 @@ def failure(answer: Answer) -> DeliveryError:
     """What an answer that is no success means: Slack says one word of text beside the status."""
     word = answer.text.strip()
     if word in CREDENTIALS or answer.status in (404, 410):
-        told = f"HTTP {answer.status}: {word or 'no such webhook'}; make a new incoming webhook"
-        return DeliveryError("credentials", told[: errors.DETAIL_LIMIT], again=False)
+        detail = f"HTTP {answer.status}: {word or 'no such webhook'}; make a new incoming webhook"
+        return DeliveryError("credentials", detail[: errors.DETAIL_LIMIT], again=False)
     return answer.refusal()

@@ -64,11 +64,11 @@ def failure(answer: Answer) -> DeliveryError:
     """What an answer that is no success means: a workflow that is gone, or turned off, says 404 or 400."""
     error = answer.fields.get("error")
     code = str(error.get("code", "")) if isinstance(error, dict) else ""
-    said = str(error.get("message", "")) if isinstance(error, dict) else answer.text
+    reason = str(error.get("message", "")) if isinstance(error, dict) else answer.text
     if answer.status in (404, 410) or code in {"WorkflowNotFound", "WorkflowTriggerIsNotEnabled"}:
-        told = f"HTTP {answer.status}: {code or 'no such workflow'}; turn the workflow on, or make a new one"
-        return DeliveryError("credentials", told, again=False)
-    return answer.refusal(f"{code}: {said}" if code else said)
+        detail = f"HTTP {answer.status}: {code or 'no such workflow'}; turn the workflow on, or make a new one"
+        return DeliveryError("credentials", detail, again=False)
+    return answer.refusal(f"{code}: {reason}" if code else reason)
 
 
 def payload(message: Message) -> dict[str, Any]:

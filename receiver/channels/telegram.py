@@ -93,11 +93,11 @@ class TelegramChannel:
 
 def failure(answer: Answer) -> DeliveryError:
     """What an answer that is no success means: a description, and `retry_after` where it is too much."""
-    said = line(str(answer.fields.get("description") or answer.text), 200)
+    reason = line(str(answer.fields.get("description") or answer.text), 200)
     if answer.status == 404:
-        return DeliveryError("credentials", f"HTTP 404: {said}; the token is no bot's", again=False)
+        return DeliveryError("credentials", f"HTTP 404: {reason}; the token is no bot's", again=False)
     wait = _parameters(answer).get("retry_after")
-    return answer.refusal(said, after=timedelta(seconds=min(wait, 3600)) if isinstance(wait, int) else None)
+    return answer.refusal(reason, after=timedelta(seconds=min(wait, 3600)) if isinstance(wait, int) else None)
 
 
 def payload(message: Message, reference: str | None) -> dict[str, Any]:

@@ -147,9 +147,9 @@ def allow(client: Client, /, **fields: str) -> None:
 @pass_client
 def list_deployments(client: Client, service: str | None, environment: str | None, form: str) -> None:
     """List deployments, the newest first."""
-    found = client.get("/deployments", **given(service=service, environment=environment))
+    rows = client.get("/deployments", **given(service=service, environment=environment))
     columns = ("id", "service", "environment", "version", "previous_version", "status", "deployer", "timestamp")
-    show_rows(found, columns, form, empty="no deployments")
+    show_rows(rows, columns, form, empty="no deployments")
 
 
 @deployments.command("import")

@@ -41,9 +41,9 @@ def incidents(context: click.Context, url: str, token: str | None) -> None:
 @pass_client
 def list_incidents(client: Client, /, only_open: bool, form: str, **narrow: str | None) -> None:
     """List incidents, the newest first."""
-    found = client.get("/incidents", **given(status="open" if only_open else None, **narrow))
+    rows = client.get("/incidents", **given(status="open" if only_open else None, **narrow))
     columns = ("id", "status", "severity", "service", "environment", "commander", "title", "opened_at")
-    show_rows(found, columns, form, empty="no incidents")
+    show_rows(rows, columns, form, empty="no incidents")
 
 
 @incidents.command()
@@ -123,8 +123,8 @@ _word(
 @pass_client
 def resolve(client: Client, /, number: int, by: str, note: str, **still: Any) -> None:
     """End the incident."""
-    said = {"by": by, "note": note, "force": still["force"], **given(hold=still["hold"])}
-    incident = client.post(f"/incidents/{number}/resolve", said)
+    sent = {"by": by, "note": note, "force": still["force"], **given(hold=still["hold"])}
+    incident = client.post(f"/incidents/{number}/resolve", sent)
     echo(f"#{number} is {incident['status']}, by {incident['resolved_by']}")
 
 

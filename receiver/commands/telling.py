@@ -95,7 +95,7 @@ def timestamp(given: datetime | None, now: Callable[[], datetime] = utc_now) -> 
 
 def _in_turn(client: Client, spool: Spool, entry: Entry) -> Any:
     flushed = spool.flush(client)
-    warn(f"the receiver does not take what was kept, and it is put aside: {one}" for one in flushed.refused)
+    warn(f"the receiver does not take what was kept, and it is put aside: {refusal}" for refusal in flushed.refused)
     reason = flushed.stopped
     if not reason:
         try:

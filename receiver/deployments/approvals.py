@@ -77,9 +77,9 @@ def give(
         "expires_at": expires_at,
     }
     number = insert_id(connection, gate_approvals, row)
-    found = find(connection, number)
-    assert found is not None  # noqa: S101 - it was inserted in this transaction
-    return found
+    approval = find(connection, number)
+    assert approval is not None  # noqa: S101 - it was inserted in this transaction
+    return approval
 
 
 def withdraw(connection: Connection, number: int, now: datetime, *, by: str) -> GateApproval | None:

@@ -33,7 +33,8 @@ def add(connection: Connection, stage_id: int, look: StoredLook, now: datetime) 
         "number": look.number,
         "ends_at": look.ends_at,
         "counts": {
-            name: [one.requests, one.bad, one.control_requests, one.control_bad] for name, one in look.counts.items()
+            name: [count.requests, count.bad, count.control_requests, count.control_bad]
+            for name, count in look.counts.items()
         },
         "watched": dict(look.watched),
         "taken_at": now,

@@ -27,10 +27,10 @@ def around(rotation: Rotation, at: datetime, within: Span) -> Span | None:
 
     They are not looked for beyond `within`.
     """
-    found = _holding(rotation, at)
-    if found is None:
+    hours = _holding(rotation, at)
+    if hours is None:
         return None
-    since, until = found
+    since, until = hours
     while until < within.until and (later := _holding(rotation, until)):
         until = later.until
     while since > within.since and (earlier := _before(rotation, since)):
@@ -46,13 +46,13 @@ def begin_next(rotation: Rotation, at: datetime) -> datetime:
 
 
 def _holding(rotation: Rotation, at: datetime) -> Span | None:
-    found = (span for span in _near(rotation, at) if span.since <= at < span.until)
-    return max(found, key=lambda span: span.until, default=None)
+    spans = (span for span in _near(rotation, at) if span.since <= at < span.until)
+    return max(spans, key=lambda span: span.until, default=None)
 
 
 def _before(rotation: Rotation, at: datetime) -> Span | None:
-    found = (span for span in _near(rotation, at) if span.since < at <= span.until)
-    return min(found, default=None)
+    spans = (span for span in _near(rotation, at) if span.since < at <= span.until)
+    return min(spans, default=None)
 
 
 def _near(rotation: Rotation, at: datetime) -> Iterator[Span]:

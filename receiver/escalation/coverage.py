@@ -16,18 +16,18 @@ _WEEK = timedelta(days=7)
 def notes(schedule: Schedule, at: datetime) -> list[str]:
     """A sentence for each part that somebody has at some hours only; who stands in at some time is left out."""
     regular = schedule.model_copy(update={"overrides": ()})
-    found = []
+    gaps = []
     for team in regular.teams:
         for role in (PRIMARY, SECONDARY, TEAM_LEAD):
             vacant = list(_vacant(regular, team, role, at))
             if vacant:
                 zone = _zone(regular, team, role)
                 spans = ", ".join(_told(span, zone) for span in vacant)
-                found.append(
+                gaps.append(
                     f"note: in the coming week nobody is {role} of {team} {spans} ({zone}); escalations that call for "
                     f"the {role} then reach escalation.channels when they are critical or high, and wait otherwise"
                 )
-    return found
+    return gaps
 
 
 def _vacant(schedule: Schedule, team: str, role: str, at: datetime) -> Iterator[Span]:

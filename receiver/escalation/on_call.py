@@ -67,14 +67,14 @@ class Reached:
 
 def on_call(schedule: Schedule, at: datetime) -> tuple[Duty, ...]:
     """Who is on call at a time: of each team its primary, its secondary and its lead, where these are rotations."""
-    found = (duty_of(schedule, name, role, at) for name in schedule.teams for role in _ROLES_OF_A_TEAM)
-    return tuple(duty for duty in found if isinstance(duty, Duty))
+    duties = (duty_of(schedule, name, role, at) for name in schedule.teams for role in _ROLES_OF_A_TEAM)
+    return tuple(duty for duty in duties if isinstance(duty, Duty))
 
 
 def gaps(schedule: Schedule, at: datetime) -> tuple[Gap, ...]:
     """The parts that nobody has at a time, outside the hours of all their rotations."""
-    found = (duty_of(schedule, name, role, at) for name in schedule.teams for role in _ROLES_OF_A_TEAM)
-    return tuple(gap for gap in found if isinstance(gap, Gap))
+    duties = (duty_of(schedule, name, role, at) for name in schedule.teams for role in _ROLES_OF_A_TEAM)
+    return tuple(gap for gap in duties if isinstance(gap, Gap))
 
 
 def duty_of(schedule: Schedule, team: str, role: str, at: datetime) -> Duty | Gap | None:
@@ -94,18 +94,18 @@ def turn(schedule: Schedule, rotation: str, at: datetime) -> Turn | None:
     for override in reversed(schedule.overrides):
         if override.rotation == rotation and override.since <= at < override.until:
             return Turn(override.who, override.since, override.until, stands_in=True)
-    found = schedule.rotations[rotation]
-    regular = _regular(found, at)
-    if not found.hours:
+    settings = schedule.rotations[rotation]
+    regular = _regular(settings, at)
+    if not settings.hours:
         return regular
-    hours = business_hours.around(found, at, Span(regular.since, regular.until))
+    hours = business_hours.around(settings, at, Span(regular.since, regular.until))
     return replace(regular, since=hours.since, until=hours.until) if hours else None
 
 
 def leads(schedule: Schedule, at: datetime) -> dict[str, str]:
     """Who leads each team at a time; without those whose lead is away."""
-    found = {name: _lead(schedule, name, at)[0] for name in schedule.teams}
-    return {team: ", ".join(people) for team, people in found.items() if people}
+    leaders = {name: _lead(schedule, name, at)[0] for name in schedule.teams}
+    return {team: ", ".join(people) for team, people in leaders.items() if people}
 
 
 def reach(schedule: Schedule, who: Iterable[str], service: str, at: datetime) -> Reached:

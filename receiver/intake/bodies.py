@@ -25,9 +25,9 @@ def read(body: bytes, model: type[B]) -> B:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        faults = [f"{_path(fault['loc'])}: {fault['msg']}" for fault in found[:_FAULTS_LIMIT]]
-        more = len(found) - len(faults)
+        errors = error.errors(include_url=False, include_input=False)
+        faults = [f"{_path(fault['loc'])}: {fault['msg']}" for fault in errors[:_FAULTS_LIMIT]]
+        more = len(errors) - len(faults)
         raise BodyError([*faults, *([f"and {more} more"] if more else [])]) from error
 
 

@@ -119,12 +119,12 @@ def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
 
 def _of_source(request: web.Request) -> dict[str, str]:
     """The labels of the source: what its credential says wins over what its URL says."""
-    said, proven = _labels(request), request.get(IDENTITY, Identity()).labels
-    if other := {name: value for name, value in said.items() if proven.get(name, value) != value}:
+    claimed, proven = _labels(request), request.get(IDENTITY, Identity()).labels
+    if other := {name: value for name, value in claimed.items() if proven.get(name, value) != value}:
         log.warning(
             "a webhook's URL says other labels than its credential, which wins", said=other, proven=dict(proven)
         )
-    return {**said, **proven}
+    return {**claimed, **proven}
 
 
 def _labels(request: web.Request) -> dict[str, str]:

@@ -124,8 +124,8 @@ def _cannot_tell(context: Context, incident: Incident, why: str) -> Outcome:
     )
 
     def record(connection: Connection) -> None:
-        said = timeline.moments(connection, incident.id, Kind.RESOLVE_WAITS)
-        if not incident.quiet_since or not said or said[-1] < incident.quiet_since:
+        waits = timeline.moments(connection, incident.id, Kind.RESOLVE_WAITS)
+        if not incident.quiet_since or not waits or waits[-1] < incident.quiet_since:
             timeline.write(connection, incident.id, context.clock(), Kind.RESOLVE_WAITS, text)
 
     return Outcome(State.READY, why, _LOOK_AGAIN, record)

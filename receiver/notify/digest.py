@@ -43,10 +43,10 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         now, fresh = context.clock(), store.get(connection, job.incident_id)
-        told, lines = _untold(connection, fresh.id)
+        since, lines = _untold(connection, fresh.id)
         if lines and not fresh.resolved_at:
             what = "; ".join(f"{text} ×{count}" if count > 1 else text for text, count in Counter(lines).items())
-            note = f"since {told:%H:%M:%S} UTC: {what}" if told else what
+            note = f"since {since:%H:%M:%S} UTC: {what}" if since else what
             tell(
                 connection,
                 context.settings,

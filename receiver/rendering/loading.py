@@ -62,9 +62,9 @@ def check(
             continue
         wanted = blocks if current == name else ()
         problems += _faults(env, tree, file, known=variables, blocks=wanted)
-        referenced = [found for found in find_referenced_templates(tree) if found]
+        referenced = [name for name in find_referenced_templates(tree) if name]
         problems += _missing(env, tree, file, referenced)
-        waiting += [found for found in referenced if found not in seen and _exists(env, found)]
+        waiting += [name for name in referenced if name not in seen and _exists(env, name)]
     return problems
 
 

@@ -216,8 +216,8 @@ def prevention(alerts: Sequence[AlertView], rollback: RollbackView | None, deplo
 
     The annotation `prevention` of an alert goes first.
     """
-    if said := next((text for alert in alerts if (text := alert.annotations.get("prevention", "").strip())), ""):
-        return line(said, 500)
+    if sentence := next((text for alert in alerts if (text := alert.annotations.get("prevention", "").strip())), ""):
+        return line(sentence, 500)
     if rollback is not None and rollback.from_version:
         version = line(rollback.from_version, 80)
         return f"find what {version} broke, and add a check that finds it before it is deployed again"

@@ -6,11 +6,11 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, Dialect, Insert, bindparam, select
 
-from deploywatch.receiver.store.schema import tallies
+from deploywatch.receiver.store.schema import counters
 from deploywatch.receiver.store.writing import insert_into
 
 _SEPARATOR = "\x1f"  # cannot be in a label
-_VALUE = select(tallies.c.value).where(tallies.c.name == bindparam("which"), tallies.c.labels == "")
+_VALUE = select(counters.c.value).where(counters.c.name == bindparam("which"), counters.c.labels == "")
 
 
 def add(connection: Connection, name: str, *labels: str, by: float = 1) -> None:
@@ -21,15 +21,15 @@ def add(connection: Connection, name: str, *labels: str, by: float = 1) -> None:
 
 @lru_cache
 def _adding(dialect: Dialect) -> Insert:
-    new = insert_into(dialect, tallies)
+    new = insert_into(dialect, counters)
     return new.on_conflict_do_update(
-        index_elements=list(tallies.primary_key), set_={"value": tallies.c.value + new.excluded.value}
+        index_elements=list(counters.primary_key), set_={"value": counters.c.value + new.excluded.value}
     )
 
 
 def read(connection: Connection, name: str) -> dict[tuple[str, ...], float]:
     """Every value of a counter, by its labels' values."""
-    rows = connection.execute(select(tallies.c.labels, tallies.c.value).where(tallies.c.name == name))
+    rows = connection.execute(select(counters.c.labels, counters.c.value).where(counters.c.name == name))
     return {tuple(labels.split(_SEPARATOR)): value for labels, value in rows}
 
 

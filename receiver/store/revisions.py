@@ -36,10 +36,10 @@ def upgrade(connection: Connection) -> str:
 
 def check(connection: Connection) -> None:
     """SchemaError unless the database is at the revision that this version needs."""
-    found, needed = current(connection), _scripts().get_current_head()
-    _known(found)
-    if found != needed:
-        stands = f"is at revision {found}" if found else "has no tables yet"
+    revision, needed = current(connection), _scripts().get_current_head()
+    _known(revision)
+    if revision != needed:
+        stands = f"is at revision {revision}" if revision else "has no tables yet"
         raise SchemaError(
             f"the database {stands}, and this version needs {needed}; "
             "run once: deploywatch store migrate --config.file FILE"

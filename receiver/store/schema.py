@@ -337,7 +337,7 @@ audit = table(
 )
 
 # Counters that metrics show: of each name a row for each combination of its labels' values.
-tallies = table(
+counters = table(
     "tallies",
     Column("name", String(100), primary_key=True),
     Column("labels", Text, primary_key=True),

@@ -61,8 +61,8 @@ def note(connection: Connection, healing: Healing, now: datetime) -> Counter[Los
             else f"{which} is no longer in Alertmanager, and no resolve was delivered ({Lost.RESOLVE})"
         )
         incident_id = current[1]
-        said = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == sentence)
-        if incident_id is not None and not connection.execute(select(said)).scalar():
+        written = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == sentence)
+        if incident_id is not None and not connection.execute(select(written)).scalar():
             incident_timeline.write(connection, incident_id, now, Kind.HEALED, sentence)
     return took
 

@@ -40,8 +40,10 @@ def explain(error: asyncpg.PostgresError | asyncpg.InternalClientError | asyncpg
             return Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {error}")
         case asyncpg.PostgresConnectionError():
             # The library makes such errors itself when a connection breaks; what the server said has a severity.
-            said = getattr(error, "severity", None)
-            return _pooler(str(error), stage) if said else Failed(Reason.RESET, f"the connection was lost at: {stage}")
+            severity = getattr(error, "severity", None)
+            return (
+                _pooler(str(error), stage) if severity else Failed(Reason.RESET, f"the connection was lost at: {stage}")
+            )
         case asyncpg.InternalClientError():
             return Failed(Reason.RESET, f"the connection was lost at: {stage}")
         case asyncpg.PostgresError():

@@ -118,8 +118,10 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
         document = _judge_document(response, expect, gauges, measurement)
     except Failed as failed:
         # A bad status explains a bad body, and not the other way round; but what a service says of itself is kept.
-        said = problem is not None and failed.reason is Reason.UNHEALTHY
-        problem = Failed(Reason.STATUS, f"{problem.detail}; {failed.detail}") if problem and said else problem or failed
+        unhealthy = problem is not None and failed.reason is Reason.UNHEALTHY
+        problem = (
+            Failed(Reason.STATUS, f"{problem.detail}; {failed.detail}") if problem and unhealthy else problem or failed
+        )
     if expect.within and took > expect.within.total_seconds():
         problem = problem or Failed(
             Reason.LATENCY, f"took {took * 1000:.0f} ms, more than {expect.within.total_seconds() * 1000:.0f} ms"

@@ -83,10 +83,10 @@ async def values(
 async def _one(context: Context, metrics: Metrics | None, signal: Signal, service: str, environment: str) -> Reading:
     wanted = f"{signal.op} {signal.limit:g}"
     try:
-        found = await values(context, metrics, signal, service, environment)
+        series = await values(context, metrics, signal, service, environment)
     except UnreachableError as error:
         return Reading(State.SILENT, f"{signal.title}: {error}")
-    numbers = [value for value in found if not math.isnan(value)]
+    numbers = [value for value in series if not math.isnan(value)]
     if not numbers:
         return Reading(State.SILENT, f"{signal.title} has no data")
     bad = [value for value in numbers if not signal.holds(value)]
