@@ -39,6 +39,9 @@ class Cost:
     samples: int | None
 
 
+_REMARKS = ("PromQL warning:", "PromQL info:")
+"""What the engine says of an expression, such as that a name is none of a counter; the answer is whole."""
+_SHOWN = 300
 _LONG = 4000
 """An expression of more characters is posted: a URL may be cut or refused on its way."""
 
@@ -50,9 +53,14 @@ class Prometheus:
     url: str
     session: aiohttp.ClientSession
 
-    async def query(self, expression: str, *, at: float | None = None) -> list[Series]:
-        """Evaluate an expression now, or at a Unix time; a vector, or a scalar as one series without labels."""
-        data = await self._get("/api/v1/query", {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"}))
+    async def query(self, expression: str, *, at: float | None = None, whole: bool = False) -> list[Series]:
+        """Evaluate an expression now, or at a Unix time; a vector, or a scalar as one series without labels.
+
+        Where the answer must be `whole`, a warning that it is not counts as none: Thanos warns of a store that is away,
+        Prometheus of a remote one.
+        """
+        asked = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
+        data = await self._get("/api/v1/query", asked, whole=whole)
         kind = data["resultType"]
         if kind == "scalar":
             return [Series({}, float(data["result"][1]))]
@@ -61,10 +69,12 @@ class Prometheus:
             raise UnreachableError(f"{self._name} gave {kind_given} and not numbers for the query {expression!r}")
         return [Series(item["metric"], float(item["value"][1])) for item in data["result"]]
 
-    async def query_range(self, expression: str, *, start: float, end: float, step: float) -> list[Line]:
-        """Evaluate an expression at each `step` seconds from `start` to `end`, both Unix times."""
+    async def query_range(
+        self, expression: str, *, start: float, end: float, step: float, whole: bool = False
+    ) -> list[Line]:
+        """Evaluate an expression at each `step` seconds from `start` to `end`, both Unix times; `whole` as above."""
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        data = await self._get("/api/v1/query_range", {"query": expression, **times})
+        data = await self._get("/api/v1/query_range", {"query": expression, **times}, whole=whole)
         return [
             Line(item["metric"], tuple((float(at), float(value)) for at, value in item.get("values", ())))
             for item in data["result"]
@@ -103,7 +113,7 @@ class Prometheus:
     def _name(self) -> str:
         return f"Prometheus at {redact_url(self.url)}"
 
-    async def _get(self, path: str, parameters: dict[str, str]) -> Any:
+    async def _get(self, path: str, parameters: dict[str, str], *, whole: bool = False) -> Any:
         method, where = ("POST", "data") if len(parameters.get("query", "")) > _LONG else ("GET", "params")
         given: dict[str, Any] = {where: parameters}
         try:
@@ -116,4 +126,6 @@ class Prometheus:
         if not isinstance(answer, dict) or answer.get("status") != "success":
             reason = answer.get("error", answer) if isinstance(answer, dict) else answer
             raise UnreachableError(f"{self._name} refused {path}: {reason}")
+        if whole and (partial := [text for text in answer.get("warnings", ()) if not text.startswith(_REMARKS)]):
+            raise UnreachableError(f"{self._name} gave a partial answer: {'; '.join(partial)[:_SHOWN]}")
         return answer["data"]

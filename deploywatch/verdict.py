@@ -84,7 +84,10 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a stage is judged by. Durations in seconds, probabilities and shares from 0 to 1."""
+    """What a stage is judged by. Durations in seconds, probabilities and shares from 0 to 1.
+
+    After `at_most` without an answer a person is asked: three times the stage's time, when not given.
+    """
 
     lasts: float
     stages: int = 1
@@ -93,6 +96,12 @@ class Stage:
     false_rollback: float = 0.01
     false_promotion: float = 0.05
     look: float = 30.0
+    at_most: float | None = None
+
+    @property
+    def most(self) -> float:
+        """Seconds after which a person is asked."""
+        return self.at_most if self.at_most is not None else MOST_STAGES * self.lasts
 
     @property
     def other(self) -> str:
@@ -199,10 +208,9 @@ def judge(
     if not holds:
         kept = [(Reason.PROVEN_GOOD, sentence(stage, f)) for f in findings if f.good]
         return _decide(stage, Answer.PROMOTE, kept, findings)
-    if elapsed >= MOST_STAGES * stage.lasts:
-        holds.insert(
-            0, (Reason.NEEDS_PERSON, f"no answer after {MOST_STAGES} times the stage's time: accept or roll back")
-        )
+    if elapsed >= stage.most:
+        after = f"{stage.most / 60:.0f} min" if stage.at_most else f"{MOST_STAGES} times the stage's time"
+        holds.insert(0, (Reason.NEEDS_PERSON, f"no answer after {after}: accept or roll back"))
     return _decide(stage, Answer.HOLD, holds, findings)
 
 

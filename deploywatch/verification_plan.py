@@ -127,6 +127,10 @@ class Plan(Settings):
         given = {"service": service, "environment": environment}
         return all(re.fullmatch(self.selectors.get(name, ".*"), value, re.DOTALL) for name, value in given.items())
 
+    def of_strategy(self, strategy: str) -> tuple[Stage, ...]:
+        """The stages of a kind of deployment, in their order."""
+        return tuple(stage for stage in self.stages if stage.strategy == strategy)
+
     def stage(self, name: str) -> Stage | None:
         """The stage of this name."""
         return next((stage for stage in self.stages if stage.stage == name), None)
@@ -146,7 +150,8 @@ class Plan(Settings):
             share=stage.share,
             lasts=stage.lasts,
             at_most=stage.at_most,
-            stages=sum(other.strategy == stage.strategy for other in self.stages),
+            stages=len(self.of_strategy(stage.strategy)),
+            last=self.of_strategy(stage.strategy)[-1] == stage,
             control=control,
             look=self.look,
             scrape=self.scrape,
@@ -159,7 +164,10 @@ class Plan(Settings):
 
 
 class StagePlan(Settings):
-    """What one stage of one deployment is judged by: a plan with its queries filled in."""
+    """What one stage of one deployment is judged by: a plan with its queries filled in.
+
+    `stages` is how many its strategy has, `last` whether it is the last of them.
+    """
 
     policy: str
     stage: str
@@ -167,6 +175,7 @@ class StagePlan(Settings):
     lasts: Seconds
     at_most: Seconds
     stages: Annotated[int, Field(ge=1)]
+    last: bool
     control: bool
     look: Seconds
     scrape: Seconds

@@ -11,6 +11,8 @@ import msgspec
 
 GRAFANA: Final = "grafana"
 """The source of what Grafana posts itself, and no Alertmanager has."""
+VERDICT: Final = "verdict"
+"""The source of alerts that are verdicts of our own on deployments."""
 _FINGERPRINT_LIMIT: Final = 80
 
 

@@ -50,6 +50,7 @@ from deploywatch.receiver.settings.config import ReceiverConfig, load
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever
+from deploywatch.receiver.verification import verdict_alert, watcher
 from deploywatch.scopes import Scope, needs
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
@@ -64,6 +65,8 @@ HANDLERS = {
     recheck.STILL_FIRING: rechecked.still_firing,
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
+    watcher.KIND: watcher.handle,
+    verdict_alert.KIND: verdict_alert.handle,
 }
 _STOP_SECONDS = 30.0
 
@@ -89,6 +92,7 @@ class Receiver:
         self.intake = webhook.Intake(context, committed=self._committed)
         # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.
         by_kind[recheck.KIND] = partial(rechecked.handle, context, accept=self.intake.accept)
+        by_kind[verdict_alert.KIND] = partial(verdict_alert.handle, context, accept=self.intake.accept)
         by_kind[recheck.STILL_FIRING] = partial(
             rechecked.still_firing, context, accept=self.intake.accept, lost=self.intake.alert_cache.lose
         )

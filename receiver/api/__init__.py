@@ -15,6 +15,7 @@ from deploywatch.receiver.api.maintenance import Maintenance
 from deploywatch.receiver.api.oncall import OnCall
 from deploywatch.receiver.api.openapi import Documented, text
 from deploywatch.receiver.api.routing import Route, add_routes
+from deploywatch.receiver.api.stages import Stages
 from deploywatch.receiver.context import Context
 
 
@@ -24,6 +25,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Incidents(context, queued=queued).routes(),
         *Approvals(context, queued=queued).routes(),
         *Deployments(context, queued=queued).routes(),
+        *Stages(context, queued=queued).routes(),
         *Maintenance(context, queued=queued).routes(),
         *OnCall(context).routes(),
         *Audit(context).routes(),

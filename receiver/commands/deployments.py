@@ -12,7 +12,7 @@ import click
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands import telling
+from deploywatch.receiver.commands import telling, watching
 from deploywatch.receiver.commands.shared import FORMAT, by, echo, given, note, pass_client, show_rows, url, user_name
 from deploywatch.receiver.commands.spool import default_folder
 from deploywatch.receiver.commands.telling import Reference
@@ -112,6 +112,54 @@ def finish(
     answer = telling.tell(client, spool, method, path, body, strict=strict)
     if answer:
         echo(f"deployment {answer['id']} of {answer['service']} {answer['version']}: {answer['status']}")
+
+
+@deployments.command()
+@click.argument("deployment", type=int)
+@click.argument("name")
+@pass_client
+def stage(client: Client, deployment: int, name: str) -> None:
+    """Begin a stage of the deployment's verification plan: it is watched from now on, and the one before it ends."""
+    begun = client.post(f"/deployments/{deployment}/stages", {"stage": name})
+    lasts = begun["lasts_seconds"] / 60
+    echo(f"stage {begun['stage']} of deployment {deployment}: {begun['share']:.0%} of the traffic, {lasts:g} min")
+
+
+@deployments.command()
+@click.argument("deployment", type=int)
+@click.option("--stage", help="The stage to watch; the newest when not given.")
+@click.option("--every", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between looks.")
+@click.option("--patience", type=click.FloatRange(0), default=300.0, show_default=True, help="Seconds of errors.")
+@click.option("--timeout", type=click.FloatRange(0), default=0.0, help="Seconds to wait at most; else the stage's end.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "junit"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+@pass_client
+def watch(
+    client: Client, deployment: int, *, stage: str | None, every: float, patience: float, timeout: float, form: str
+) -> None:
+    """Follow a stage to its verdict; ends with 0 promote, 1 roll back, 2 usage, 3 hold, 4 error.
+
+    It only judges: what rolls back is the receiver, with its brakes.
+    """
+    followed = watching.Watch(client, deployment, stage, watching.Patience(every, patience, timeout))
+    sys.exit(watching.follow(followed, form))
+
+
+@deployments.command("accept-hold")
+@click.argument("deployment", type=int)
+@click.option("--why", required=True, help="Why the deployment may go on.")
+@by()
+@pass_client
+def accept_hold(client: Client, deployment: int, *, why: str, by: str) -> None:
+    """Let a deployment go on although its stage holds, and say why."""
+    accepted = client.post(f"/deployments/{deployment}/accept", {"by": by, "why": why})
+    echo(f"stage {accepted['stage']} of deployment {deployment}: accepted by {accepted['accepted_by']}")
 
 
 @deployments.command()

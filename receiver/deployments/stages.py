@@ -17,6 +17,7 @@ from sqlalchemy import Connection, RowMapping, Select, select, update
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.deployment_schema import deployment_stages
 from deploywatch.receiver.store.schema import deployments
+from deploywatch.verdict import Answer
 from deploywatch.verification_plan import StagePlan
 
 
@@ -90,7 +91,7 @@ def begin(connection: Connection, deployment_id: int, plan: StagePlan, now: date
     earlier = of_deployment(connection, deployment_id)
     for stage in earlier:
         if stage.state is StageState.RUNNING:
-            end(connection, stage.id, StageState.SUPERSEDED, now)
+            end(connection, stage.id, left(stage), now)
     row = {
         "deployment_id": deployment_id,
         "name": plan.stage,
@@ -100,6 +101,11 @@ def begin(connection: Connection, deployment_id: int, plan: StagePlan, now: date
         "started_at": now,
     }
     return get(connection, insert_id(connection, deployment_stages, row))
+
+
+def left(stage: RunningStage) -> StageState:
+    """How a running stage ends that is left for the next one: promoted, if that is the newest verdict."""
+    return StageState.PROMOTED if stage.answer == Answer.PROMOTE else StageState.SUPERSEDED
 
 
 def end(connection: Connection, stage_id: int, state: StageState, now: datetime) -> None:

@@ -89,6 +89,15 @@ def of_deployment(connection: Connection, deployment_id: int, *, limit: int = 10
     return [_verdict(row) for row in rows]
 
 
+def proof(connection: Connection, deployment_id: int) -> str:
+    """The sentence by which a deployment was judged bad; empty where it was not."""
+    query = select(deployment_verdicts.c.sentences).where(
+        deployment_verdicts.c.deployment_id == deployment_id, deployment_verdicts.c.answer == Answer.ROLL_BACK
+    )
+    sentences = connection.execute(query.order_by(deployment_verdicts.c.id).limit(1)).scalar()
+    return str(sentences[0]) if sentences else ""
+
+
 def _finding(finding: Finding) -> dict[str, Any]:
     """A finding as plain data: its counts, what they prove, and how sure that is."""
     return {**asdict(finding), "ratio": finding.counts.ratio, "agrees": finding.agrees}

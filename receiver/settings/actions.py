@@ -11,6 +11,7 @@ from deploywatch.receiver.settings.prometheus import Metrics
 from deploywatch.receiver.settings.rollback import Rollback
 from deploywatch.receiver.settings.run import Run
 from deploywatch.receiver.settings.scale import Scale
+from deploywatch.receiver.settings.verification import Verification
 
 
 class ActionSettings(Settings):
@@ -18,6 +19,7 @@ class ActionSettings(Settings):
 
     prometheus: Metrics | None = None
     rollback: Rollback = Rollback()
+    verification: Verification = Verification()
     scale: Scale = Scale()
     investigate: Investigate = Investigate()
     ticket: Ticket | None = None

@@ -153,6 +153,7 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
 def load(path: Path) -> ReceiverConfig:
     """Read the file; a SQLite path is taken from the file's folder. ConfigError tells every fault."""
     settings = config.load(path, ReceiverConfig)
+    _ = settings.verification.loaded  # what is wrong with a plan is said at the start, not when it is needed
     url = make_url(settings.database.get_secret_value())
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_absolute():
         absolute = url.set(database=str((path.parent / url.database).absolute()))

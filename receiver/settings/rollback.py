@@ -109,11 +109,13 @@ class Decide(Settings):
 class Rollback(Settings):
     """The brakes: dry-run unless `mode` says otherwise; only recent deployments; not again within the cooldown.
 
+    `on` says what asks for rollbacks: alerts, verdicts on deployments, or both. A person may always.
     `delay` is the time between the decision and the command, in which the alert may resolve or a person step in.
     After `breaker` failed rollbacks in a row a target is left alone until a person allows it again.
     """
 
     mode: Mode = "dry-run"
+    on: Annotated[tuple[Literal["alerts", "verdict"], ...], Field(min_length=1)] = ("alerts", "verdict")
     recent: Duration = parse_duration("24h")
     cooldown: Duration = parse_duration("30m")
     delay: Duration = parse_duration("0s")

@@ -101,6 +101,7 @@ class Situation:
     says how a rollback of this very deployment stands ("" for none), `last_rollback` when one of this
     service and environment last began, `failed_in_a_row` how many of its last ones failed since a person allowed it,
     `of_target` and `in_all` how many began within the last hour, `held_by` who has the target's lock ("" for nobody).
+    `proof` is the sentence by which the verdict judged this very deployment bad ("" where it did not).
     """
 
     now: datetime
@@ -118,6 +119,7 @@ class Situation:
     held_by: str = ""
     issues: tuple[str, ...] = ()
     word: ApprovalState = ApprovalState.NONE
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,8 @@ def _of_the_deployment(case: _Case) -> Refused | None:
     if age > recent:
         detail = f"the last deployment, {deployment.version}, is {format_duration(_whole(age))} old"
         return Refused(Refusal.NOT_RECENT, f"{detail}; only the last {format_duration(recent)} count")
-    if deployment.status is Status.RUNNING:
+    # Of a deployment that was judged bad stage by stage it is known what runs.
+    if deployment.status is Status.RUNNING and not at.proof:
         detail = f"the deployment of {deployment.version} is still running"
         return Refused(Refusal.DEPLOYMENT_RUNNING, f"{detail}, so nobody knows what runs when")
     return None
@@ -269,8 +272,9 @@ def _permission(case: _Case) -> Go | Refused:
     if case.at.word is ApprovalState.APPROVED:
         go_mode: Mode = "dry-run" if mode == "dry-run" else "auto"
         return Go(case.deployment, case.target, to_version, go_mode, "a person approved it")
-    if case.settings.decide is None:
-        return Go(case.deployment, case.target, to_version, mode)
+    if case.settings.decide is None or case.at.proof:
+        # Proven on counted requests: how many alerts fire says no more than that.
+        return Go(case.deployment, case.target, to_version, mode, case.at.proof)
     verdict = weigh(case.at.issues, case.settings.decide)
     if verdict.advice is Advice.MONITOR:
         return Refused(Refusal.NOT_ENOUGH_ISSUES, verdict.detail)

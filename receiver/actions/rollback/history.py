@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
 from deploywatch.receiver.actions.target_lock import held_by
-from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments import ledger, verdicts
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.store import Incident
@@ -51,6 +51,7 @@ def situation(connection: Connection, incident: Incident, now: datetime, *, fing
         held_by=held_by(connection, service, environment),
         issues=tuple(alert.name for alert in alerts.views(connection, incident.id) if alert.firing),
         word=ApprovalState(connection.execute(approval).scalar() or ""),
+        proof=verdicts.proof(connection, deployment.id) if deployment and deployment.verdict == ledger.BAD else "",
     )
 
 

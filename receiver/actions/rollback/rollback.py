@@ -14,6 +14,7 @@ from deploywatch.receiver.actions.rollback.brakes import FINAL, Go, Refusal, Ref
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation, usual_duration
 from deploywatch.receiver.actions.runs import perform
 from deploywatch.receiver.actions.target_lock import give_back, holder, serial_key, take
+from deploywatch.receiver.alert import VERDICT, source_of
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
@@ -58,6 +59,11 @@ def queue(case: Case) -> None:
     """
     incident, alert = case.incident, case.alert
     if not case.settings.rollback.targets:
+        return
+    asker = "verdict" if source_of(alert.fingerprint) == VERDICT else "alerts"
+    if asker not in case.settings.rollback.on:
+        text = f"rollback refused: {alert.name} asks for one, and rollback.on does not name {asker}"
+        case.note(Kind.ROLLBACK_REFUSED, text)
         return
     job = NewJob(
         kind=KIND,

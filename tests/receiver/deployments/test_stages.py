@@ -24,6 +24,7 @@ PLAN = StagePlan(
     lasts=900,
     at_most=2700,
     stages=3,
+    last=False,
     control=True,
     look=30,
     scrape=15,

@@ -1,0 +1,199 @@
+"""`deployments watch`: follows a stage until its verdict, for people as a live table, for pipelines as an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from deploywatch.errors import UnreachableError
+from deploywatch.receiver.client import Client
+from deploywatch.receiver.rendering.filters import clean, line
+from deploywatch.terminal import say
+
+BAR = 24
+"""Characters of a bar of evidence."""
+
+
+class Exit(IntEnum):
+    """How `watch` and `gate` end; a pipeline that does not know 3 and 4 stops, which is the safe side."""
+
+    PROMOTE = 0
+    ROLL_BACK = 1
+    USAGE = 2
+    HOLD = 3
+    ERROR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """In seconds: how often to ask, how long errors are waited out, how long to wait in all (0: to the stage's end)."""
+
+    every: float
+    errors: float
+    most: float
+
+
+@dataclass(slots=True)
+class Watch:
+    """Follows one stage; time and sleep are passed in."""
+
+    client: Client
+    deployment: int
+    stage: str | None
+    patience: Patience
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def follow(self, show: Callable[[dict[str, Any] | None, str], None]) -> tuple[Exit, dict[str, Any] | None, str]:
+        """Ask until it is decided; the exit code, the last answer, and trouble with reaching the receiver."""
+        began, well, last = self.clock(), self.clock(), None
+        while True:
+            trouble = ""
+            try:
+                last = self.client.get(
+                    f"/deployments/{self.deployment}/verdict", **({"stage": self.stage} if self.stage else {})
+                )
+            except UnreachableError as error:
+                trouble = str(error)
+            now = self.clock()
+            if not trouble and _answer(last) != "error":
+                well = now
+            show(last, trouble)
+            if (decided := decided_by(last)) is not None and not trouble:
+                return decided, last, trouble
+            if now - well >= self.patience.errors:
+                return Exit.ERROR, last, trouble
+            if self.patience.most and now - began >= self.patience.most:
+                return (Exit.ERROR if trouble or _answer(last) == "error" else Exit.HOLD), last, trouble
+            self.sleep(self.patience.every)
+
+
+def decided_by(answer: dict[str, Any] | None) -> Exit | None:
+    """The exit code that an answer of the receiver's means; None while it is not decided."""
+    if answer is None:
+        return None
+    state, verdict = answer["stage"]["state"], answer["verdict"]
+    if state in ("promoted", "accepted"):
+        return Exit.PROMOTE
+    if state == "rolled_back" or _answer(answer) == "roll_back":
+        return Exit.ROLL_BACK
+    if state != "running":
+        # Rolled back by hand, overtaken, or given up: the pipeline must not go on.
+        return Exit.ROLL_BACK if answer["deployment"]["status"] == "rolled_back" else Exit.HOLD
+    if verdict and verdict["answer"] == "promote":
+        return Exit.PROMOTE
+    return Exit.HOLD if verdict and verdict["reason"] == "needs_person" else None
+
+
+def follow(watch: Watch, form: str) -> Exit:
+    """Follow a stage, and print it in this form."""
+    if form == "table" and sys.stdout.isatty():
+        with Live(console=Console(), refresh_per_second=4) as live:
+            ended, last, trouble = watch.follow(lambda answer, wrong: live.update(table(answer, wrong)))
+    else:
+        said: list[str] = []
+
+        def show(answer: dict[str, Any] | None, wrong: str) -> None:
+            text = wrong or sentence(answer)
+            if form == "table" and text not in said[-1:]:
+                said.append(text)
+                say(line(text, 400))
+
+        ended, last, trouble = watch.follow(show)
+    if form == "json":
+        say(
+            json.dumps({**(last or {}), "exit": int(ended), "result": ended.name.lower(), "trouble": trouble}, indent=2)
+        )
+    elif form == "junit":
+        say(junit(last, ended, trouble))
+    else:
+        say(line(f"{ended.name.lower()}: {trouble or sentence(last)}", 400))
+    return ended
+
+
+def sentence(answer: dict[str, Any] | None) -> str:
+    """Where a stage stands, in one line."""
+    if answer is None:
+        return "nothing is known yet"
+    stage, verdict = answer["stage"], answer["verdict"]
+    if stage["state"] == "accepted":
+        return f"{stage['stage']}: {stage['accepted_by']} accepted the hold: {stage['accepted_why']}"
+    if verdict is None:
+        return f"{stage['stage']}: no look is over yet"
+    return f"{stage['stage']}: {verdict['answer']} ({verdict['reason']}): {'; '.join(verdict['sentences'])}"
+
+
+def table(answer: dict[str, Any] | None, trouble: str) -> Group:
+    """The live view: where the stage stands, and how far the evidence about each limit has come."""
+    if answer is None:
+        return Group(Text(line(trouble or "nothing is known yet", 200)))
+    stage, deployment = answer["stage"], answer["deployment"]
+    minutes, least = answer["elapsed_seconds"] / 60, stage["lasts_seconds"] / 60
+    head = (
+        f"{deployment['service']} {deployment['version']} in {deployment['environment']}, stage {stage['stage']} "
+        f"({stage['share']:.0%}), {minutes:.1f} of {least:g} min"
+    )
+    rows = Table(box=None, pad_edge=False)
+    for column in ("limit", "bad", "good", "", ""):
+        rows.add_column(column)
+    findings = {finding["name"]: finding for finding in (answer["verdict"] or {}).get("findings", ())}
+    for bar in answer["evidence"]:
+        counts = findings.get(bar["name"], {}).get("counts", {})
+        seen = f"{counts.get('bad', 0):,} of {counts.get('requests', 0):,}"
+        other = f"control {counts.get('control_bad', 0):,} of {counts.get('control_requests', 0):,}"
+        good = "" if bar["relative"] else _bar(bar["good"], "green")
+        rows.add_row(Text(line(bar["name"], 60)), _bar(bar["bad"], "red"), good, Text(seen), Text(other))
+    lines = [Text(line(text, 300)) for text in (answer["verdict"] or {}).get("sentences", ())]
+    result = Text(line(trouble or sentence(answer).partition(": ")[2], 200), style="bold")
+    return Group(Text(line(head, 200)), rows, result, *lines)
+
+
+def junit(answer: dict[str, Any] | None, ended: Exit, trouble: str) -> str:
+    """The verdict as JUnit's XML: a test case a limit, and one for the stage."""
+    verdict = (answer or {}).get("verdict") or {}
+    stage = (answer or {}).get("stage") or {}
+    text = trouble or "\n".join(verdict.get("sentences", ())) or "nothing is known"
+    cases = [_case(str(stage.get("stage", "stage")), text, _KINDS[ended])]
+    for finding in verdict.get("findings", ()):
+        said = next((one for one in verdict["sentences"] if one.startswith(finding["name"])), "")
+        kind = {"roll_back": "failure", "promote": ""}.get(finding["agrees"], "skipped")
+        cases.append(_case(finding["name"], said, kind))
+    failures, errors = (sum(f"<{kind} " in one for one in cases) for kind in ("failure", "error"))
+    name = quoteattr(f"deployment {stage.get('deployment', '')}".strip())
+    body = "\n".join(cases)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<testsuite name={name} tests="{len(cases)}" failures="{failures}" errors="{errors}">\n{body}\n</testsuite>'
+    )
+
+
+_KINDS = {Exit.PROMOTE: "", Exit.ROLL_BACK: "failure", Exit.HOLD: "failure", Exit.ERROR: "error", Exit.USAGE: "error"}
+
+
+def _case(name: str, text: str, kind: str) -> str:
+    plain = clean(text)
+    if not kind:
+        return f'  <testcase classname="deploywatch.verdict" name={quoteattr(clean(name))}/>'
+    inner = f"<{kind} message={quoteattr(line(plain, 300))}>{escape(plain)}</{kind}>"
+    return f'  <testcase classname="deploywatch.verdict" name={quoteattr(clean(name))}>{inner}</testcase>'
+
+
+def _answer(answer: dict[str, Any] | None) -> str:
+    verdict = (answer or {}).get("verdict")
+    return str(verdict["answer"]) if verdict else ""
+
+
+def _bar(share: float, colour: str) -> Text:
+    full = round(BAR * min(1.0, max(0.0, share)))
+    return Text("█" * full + "·" * (BAR - full), style=colour)

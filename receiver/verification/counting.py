@@ -1,0 +1,134 @@
+"""Looks taken: Prometheus is asked for the counts and the watched conditions of one interval of a stage.
+
+What a query does not give as one whole number (no value, NaN, several series, less than nothing) is None, and never 0.
+Trouble with Prometheus raises UnreachableError: then there is no look, and it is taken later, since what was counted at
+a moment can be asked for afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deploywatch.errors import UnreachableError
+from deploywatch.evidence import Look
+from deploywatch.prometheus import Prometheus
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments.looks import StoredLook
+from deploywatch.receiver.deployments.stages import Before, RunningStage
+from deploywatch.verification_plan import Counts, Limit, Operator, Watch
+
+_MOST_POINTS = 10_000
+"""Prometheus gives at most 11,000 points of a series in one answer."""
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The Prometheus that counts, with its time limit in seconds."""
+
+    prometheus: Prometheus
+    timeout: float
+
+    async def numbers(self, query: str, at: float) -> list[float]:
+        """The values that a query gave at a Unix time; UnreachableError when the answer is none, or not whole."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                return [series.value for series in await self.prometheus.query(query, at=at, whole=True)]
+        except TimeoutError as error:
+            raise UnreachableError(f"Prometheus gave no answer within {self.timeout:g} s") from error
+
+    async def count(self, query: str, at: float) -> int | None:
+        """One whole number, or None where the answer is not that."""
+        numbers = await self.numbers(query, at)
+        return whole(numbers[0]) if len(numbers) == 1 else None
+
+
+def source(context: Context) -> Source:
+    """The Prometheus of the configuration; UnreachableError where it names none."""
+    metrics = context.settings.prometheus
+    if metrics is None:
+        raise UnreachableError("no Prometheus is configured; name one in `prometheus.url`")
+    return Source(Prometheus(metrics.url.get_secret_value(), context.http), metrics.timeout.total_seconds())
+
+
+def whole(value: float) -> int | None:
+    """A count, or None for what is none: NaN, infinite, negative, a fraction."""
+    if not math.isfinite(value) or value < 0 or abs(value - round(value)) > 1e-6 * max(1.0, value):
+        return None
+    return round(value)
+
+
+async def take(asked: Source, stage: RunningStage, number: int) -> StoredLook:
+    """Take one look; UnreachableError when Prometheus does not answer, refuses, or warns that it has only a part."""
+    ends_at = stage.ends_of(number)
+    at, plan = ends_at.timestamp(), stage.plan
+    counts = {limit.name: await _look(asked, limit, at, control=plan.control) for limit in plan.limits}
+    watched = {watch.name: await state(asked, watch, at) for watch in plan.watch}
+    return StoredLook(number, ends_at, counts, watched)
+
+
+async def state(asked: Source, watch: Watch, at: float) -> bool | None:
+    """Whether a condition holds for any of its series; None where it has no value, or one is none."""
+    numbers = await asked.numbers(watch.query, at)
+    holds = [holding(watch.operator, value, watch.threshold) for value in numbers if not math.isnan(value)]
+    if any(holds):
+        return True
+    return None if not holds or len(holds) < len(numbers) else False
+
+
+def holding(operator: Operator, value: float, threshold: float) -> bool:
+    """Whether a comparison of the policy holds."""
+    match operator:
+        case "<":
+            return value < threshold
+        case "<=":
+            return value <= threshold
+        case ">":
+            return value > threshold
+        case ">=":
+            return value >= threshold
+        case "==":
+            return value == threshold
+        case "!=":
+            return value != threshold
+
+
+async def before(asked: Source, stage: RunningStage) -> Before:
+    """The control's looks of the hour before the stage, and without a control as many as the stage may have.
+
+    They say how much bad requests scatter; without a control, a relative limit is compared with them.
+    """
+    plan = stage.plan
+    span = _HOUR if plan.control else max(_HOUR, plan.at_most)
+    points = min(_MOST_POINTS, math.ceil(span / plan.look))
+    end = stage.started_at.timestamp()
+    found: dict[str, Sequence[tuple[int, int]]] = {}
+    for limit in plan.limits:
+        counts = limit.old if plan.control and limit.old is not None else limit.new
+        found[limit.name] = await _history(asked, counts, end - (points - 1) * plan.look, end, plan.look)
+    return found
+
+
+async def _history(asked: Source, counts: Counts, start: float, end: float, step: float) -> list[tuple[int, int]]:
+    requests, bad = [await _samples(asked, query, start, end, step) for query in (counts.requests, counts.bad)]
+    pairs = [(whole(n), whole(bad[at])) for at, n in sorted(requests.items()) if at in bad]
+    return [(n, x) for n, x in pairs if n is not None and x is not None and x <= n]
+
+
+async def _samples(asked: Source, query: str, start: float, end: float, step: float) -> dict[float, float]:
+    try:
+        async with asyncio.timeout(asked.timeout):
+            lines = await asked.prometheus.query_range(query, start=start, end=end, step=step, whole=True)
+    except TimeoutError as error:
+        raise UnreachableError(f"Prometheus gave no answer within {asked.timeout:g} s") from error
+    return dict(lines[0].samples) if len(lines) == 1 else {}
+
+
+async def _look(asked: Source, limit: Limit, at: float, *, control: bool) -> Look:
+    requests, bad = await asked.count(limit.new.requests, at), await asked.count(limit.new.bad, at)
+    if not control or limit.old is None:
+        return Look(requests, bad)
+    return Look(requests, bad, await asked.count(limit.old.requests, at), await asked.count(limit.old.bad, at))

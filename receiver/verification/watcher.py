@@ -1,0 +1,196 @@
+"""The watcher of a stage: a leased job that takes the looks that are due, judges each, and stores both.
+
+It remembers nothing between its runs: evidence is computed again from the stored looks. A look is taken one scrape
+after it ended, in order, and later where Prometheus was away. It ends with the stage: by a verdict to roll back, a
+person's word, the next stage, the deployment's end, or another version that is deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Connection
+
+from deploywatch import logs
+from deploywatch.errors import UnreachableError
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
+from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.looks import StoredLook
+from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
+from deploywatch.receiver.verification import counting, judging, verdict_alert
+from deploywatch.verdict import Answer, Decision, Reason
+
+KIND = "watch_stage"
+AT_ONCE = 20
+"""Looks that one run takes, so that what was missed for hours does not hold up everything else."""
+SOON = timedelta(seconds=1)
+
+log = logs.get("verification")
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a run begins with."""
+
+    stage: RunningStage
+    deployment: Deployment
+    newest: Deployment
+    taken: list[StoredLook]
+
+
+def queue(connection: Connection, stage: RunningStage, now: datetime) -> None:
+    """Have a stage watched; of one deployment one watcher runs at a time."""
+    job = NewJob(
+        kind=KIND,
+        key=f"{KIND}:{stage.id}",
+        serial_key=f"{KIND}:{stage.deployment_id}:{stage.id}",
+        run_at=now,
+        payload={"stage": stage.id},
+    )
+    enqueue(connection, now, job)
+
+
+async def handle(context: Context, job: Job) -> Outcome:
+    """Take and judge what is due; come again when the next look is over."""
+    state = await context.store.read(lambda connection: _state(connection, job.payload["stage"]))
+    if state is None:
+        return done("there is no such stage any more")
+    if ended := _ended(context, state):
+        return done(ended.note, lambda connection: stages.end(connection, state.stage.id, ended.state, context.clock()))
+    if state.stage.state is not StageState.RUNNING:
+        return done(f"the stage is {state.stage.state}")
+    try:
+        stage, more = await _look(context, state)
+    except UnreachableError as error:
+        return await _without_source(context, state.stage, str(error))
+    if more:
+        return retry("more looks are due", SOON)
+    at = stage.ends_of(await _newest(context, stage) + 1) + timedelta(seconds=stage.plan.scrape)
+    return retry("until the next look", max(at - context.clock(), SOON))
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    state: StageState
+    note: str
+
+
+def _ended(context: Context, state: _State) -> _End | None:
+    """How a stage ends that no verdict ended; None while it goes on."""
+    stage, deployment, newest = state.stage, state.deployment, state.newest
+    if stage.state is not StageState.RUNNING:
+        return None
+    if newest.id != deployment.id:
+        what = "rolled back" if newest.rollback_of == deployment.id else f"overtaken by {newest.version}"
+        return _End(StageState.ENDED, f"{deployment.version} was {what}")
+    if deployment.status is Status.ROLLED_BACK:
+        return _End(StageState.ENDED, f"{deployment.version} was rolled back")
+    if deployment.status is Status.FAILED:
+        return _End(StageState.ENDED, f"the deployment of {deployment.version} failed")
+    # What its pipeline calls a success is judged to the end all the same.
+    decided = stage.answer == Answer.PROMOTE and stage.plan.last
+    over = context.clock() - stage.started_at
+    if decided and (deployment.status is Status.SUCCEEDED or over >= timedelta(seconds=stage.plan.at_most)):
+        return _End(StageState.PROMOTED, f"{deployment.version} was promoted")
+    if over >= context.settings.verification.watch:
+        note = "nobody has finished it, and it is watched no longer"
+        return _End(stages.left(stage) if decided else StageState.ENDED, note)
+    return None
+
+
+async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
+    """Take the looks that are due, and judge after each; whether more are due."""
+    asked, stage, taken = counting.source(context), state.stage, state.taken
+    if stage.before is None:
+        earlier = await counting.before(asked, stage)
+        await context.store.write(lambda connection: stages.keep_before(connection, stage.id, earlier))
+        stage = await context.store.read(lambda connection: stages.get(connection, stage.id))
+    newest = taken[-1].number if taken else 0
+    last = judging.due(stage, context.clock())
+    for number in range(newest + 1, min(last, newest + AT_ONCE) + 1):
+        look = await counting.take(asked, stage, number)
+        taken.append(look)
+        # What was missed is judged as of its own time, look by look, before what is now.
+        then = stage.ends_of(number) + timedelta(seconds=stage.plan.scrape)
+        decision = judging.decide(stage, taken, then if number < last else context.clock())
+        store = partial(_store, context=context, stage=stage, look=look, decision=decision)
+        went_on = await context.store.write(store)
+        if not went_on:
+            return stage, False
+    return stage, last > newest + AT_ONCE
+
+
+async def _without_source(context: Context, stage: RunningStage, problem: str) -> Outcome:
+    """Prometheus cannot be asked: that is a verdict of its own, which never acts; the looks are taken later."""
+
+    def write(connection: Connection) -> None:
+        now, current = context.clock(), stages.get(connection, stage.id)
+        if current.state is StageState.RUNNING:
+            taken = looks.of_stage(connection, stage.id)
+            decision = judging.decide(current, taken, now, [context.conceal(problem)])
+            _record(connection, context, current, taken[-1].number if taken else 0, decision)
+
+    await context.store.write(write)
+    log.warning("a look could not be taken", stage=stage.id, reason=context.conceal(problem))
+    return retry("Prometheus cannot be asked", max(SOON, timedelta(seconds=stage.plan.look / 2)))
+
+
+def _store(
+    connection: Connection, *, context: Context, stage: RunningStage, look: StoredLook, decision: Decision
+) -> bool:
+    """Store a look and its verdict, and what follows; False where the stage does not go on."""
+    now, current = context.clock(), stages.get(connection, stage.id)
+    if current.state is not StageState.RUNNING:
+        return False
+    if not looks.add(connection, stage.id, look, now):
+        return False  # another replica was faster; its verdict is from the same looks
+    _record(connection, context, current, look.number, decision)
+    return decision.answer is not Answer.ROLL_BACK
+
+
+def _record(connection: Connection, context: Context, stage: RunningStage, number: int, decision: Decision) -> None:
+    now, known = context.clock(), verdicts.newest(connection, stage.id)
+    if (
+        known is None
+        or known.look != number
+        or _said(known.answer, known.sentences) != _said(decision.answer, decision.sentences)
+    ):
+        verdicts.record(
+            connection,
+            stage_id=stage.id,
+            deployment_id=stage.deployment_id,
+            look=number,
+            decision=decision,
+            now=now,
+        )
+    stages.note_answer(connection, stage.id, decision.answer, decision.reason)
+    if decision.answer is Answer.ROLL_BACK:
+        stages.end(connection, stage.id, StageState.ROLLED_BACK, now)
+        ledger.judge(connection, stage.deployment_id, ledger.BAD, now)
+        verdict_alert.queue(connection, stage, now, bad=True)
+    elif decision.answer is Answer.PROMOTE and stage.plan.last:
+        ledger.judge(connection, stage.deployment_id, decision.answer, now)
+    elif decision.reason is Reason.NEEDS_PERSON:
+        verdict_alert.queue(connection, stage, now, bad=False)
+
+
+def _said(answer: Answer, sentences: Sequence[str]) -> tuple[Answer, tuple[str, ...]]:
+    return answer, tuple(sentences)
+
+
+def _state(connection: Connection, stage_id: int) -> _State | None:
+    stage = stages.find(connection, stage_id)
+    if stage is None:
+        return None
+    deployment = ledger.get(connection, stage.deployment_id)
+    newest = ledger.latest(connection, deployment.service, deployment.environment) or deployment
+    return _State(stage, deployment, newest, looks.of_stage(connection, stage_id))
+
+
+async def _newest(context: Context, stage: RunningStage) -> int:
+    return await context.store.read(lambda connection: looks.newest_number(connection, stage.id))

@@ -1,0 +1,133 @@
+"""The table of holes: where other tools pass, abort or roll back on what is no evidence, ours says what it is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from deploywatch.receiver.deployments.stages import StageState
+from deploywatch.verdict import Answer, Reason
+from tests.receiver.verification.conftest import Watch
+
+
+async def test_a_well_canary_is_promoted_when_its_time_is_over_and_not_before(watch: Watch) -> None:
+    watched = await watch("well")
+    await watched.on(10)
+    assert (await watched.verdict()).answer is Answer.HOLD
+    await watched.on(1.5)
+    verdict = await watched.verdict()
+    assert (verdict.answer, verdict.reason) == (Answer.PROMOTE, Reason.PROVEN_GOOD)
+    assert verdict.confidence["value"] > 0.9
+    assert (await watched.now()).answer == Answer.PROMOTE
+
+
+async def test_a_bad_canary_is_found_within_two_minutes_with_its_numbers(watch: Watch) -> None:
+    watched = await watch("bad")
+    await watched.on(2)
+    verdict = await watched.verdict()
+    assert (verdict.answer, verdict.reason) == (Answer.ROLL_BACK, Reason.PROVEN_BAD)
+    counts = verdict.findings[0]["counts"]
+    looks = verdict.look
+    assert counts == {
+        "requests": 400 * looks,
+        "bad": 12 * looks,
+        "control_requests": 3600 * looks + looks,
+        "control_bad": looks,
+    }
+    assert "canary failed" in verdict.sentences[0]
+    assert (await watched.now()).state is StageState.ROLLED_BACK
+    assert (await watched.ledger()).verdict == "roll_back"
+
+
+@pytest.mark.parametrize(
+    ("service", "answer", "reason"),
+    [
+        ("both-bad", Answer.HOLD, Reason.CONTROL_BAD_TOO),
+        ("near", Answer.HOLD, Reason.UNDECIDED),
+        ("few", Answer.HOLD, Reason.LOW_TRAFFIC),
+        ("nothing", Answer.ERROR, Reason.INVALID_COUNTS),
+        ("stops", Answer.HOLD, Reason.GAP),
+        ("nan", Answer.ERROR, Reason.INVALID_COUNTS),
+        ("share", Answer.HOLD, Reason.SHARE_MISMATCH),
+        ("unwatched", Answer.HOLD, Reason.WATCH),
+        ("hot", Answer.HOLD, Reason.WATCH),
+        ("births", Answer.ROLL_BACK, Reason.PROVEN_BAD),
+        ("restarts", Answer.PROMOTE, Reason.PROVEN_GOOD),
+        ("gap", Answer.PROMOTE, Reason.PROVEN_GOOD),
+        ("gone", Answer.ERROR, Reason.INVALID_COUNTS),
+    ],
+)
+async def test_what_the_verdict_is_after_the_stages_time(
+    watch: Watch, service: str, answer: Answer, reason: Reason
+) -> None:
+    watched = await watch(service)
+    await watched.on(12)
+    verdict = await watched.verdict()
+    assert (verdict.answer, reason in (verdict.reason, *verdict.also)) == (answer, True), verdict.sentences
+
+
+async def test_too_little_traffic_says_how_much_more_is_needed(watch: Watch) -> None:
+    watched = await watch("few")
+    await watched.on(12)
+    (needed,) = [text for text in (await watched.verdict()).sentences if "more requests" in text]
+    assert "min at this rate" in needed
+
+
+async def test_after_its_most_time_an_undecided_stage_asks_a_person_and_tells_them(watch: Watch) -> None:
+    watched = await watch("near")
+    await watched.on(33)
+    verdict = await watched.verdict()
+    assert (verdict.answer, verdict.reason) == (Answer.HOLD, Reason.NEEDS_PERSON)
+    incident = await watched.scene.incident()
+    assert (incident.type, incident.severity) == ("deployment_held", "medium")
+    assert "waits for a person" in incident.title
+    assert await watched.scene.rollbacks() == []
+
+
+async def test_counts_are_whole_and_every_request_is_counted_once_over_resets_and_gaps(watch: Watch) -> None:
+    for service, least in (("restarts", 0.85), ("gap", 1.0)):
+        watched = await watch(service)
+        await watched.on(12)
+        taken = await watched.looks()
+        counts = [look.counts["error_ratio > 0.5%"] for look in taken]
+        total = sum(int(one.requests or 0) for one in counts)
+        # What came between the last scrape and a restart nobody can know.
+        assert least * 400 * len(taken) <= total <= 402 * len(taken)
+
+
+async def test_of_an_old_process_that_is_scraped_for_the_first_time_nothing_of_before_is_counted(watch: Watch) -> None:
+    watched = await watch("adopted")
+    await watched.on(12)
+    verdict = await watched.verdict()
+    assert verdict.findings[0]["counts"]["bad"] < 10
+    assert verdict.answer is not Answer.ROLL_BACK
+
+
+async def test_while_prometheus_is_away_the_verdict_is_error_and_what_was_missed_is_judged_afterwards(
+    watch: Watch,
+) -> None:
+    watched, undisturbed = await watch("late-bad"), await watch("well")
+    settings, context = watched.scene.context.settings, watched.scene.context
+    await watched.on(5)
+    away = settings.model_copy(update={"prometheus": settings.prometheus.model_validate({"url": "http://127.0.0.1:1"})})
+    context.settings = away
+    await watched.on(4)
+    error = await watched.verdict()
+    assert (error.answer, error.reason) == (Answer.ERROR, Reason.SOURCE)
+    assert "did not answer" in error.sentences[0]
+    assert (await watched.ledger()).verdict is None
+    assert await watched.scene.rollbacks() == []
+    context.settings = settings
+    await watched.on(1)
+    assert (await watched.verdict()).answer is Answer.ROLL_BACK
+    numbers = [look.number for look in await watched.looks()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert undisturbed.stage.id != watched.stage.id
+
+
+async def test_the_newest_sample_is_waited_for_one_scrape(watch: Watch) -> None:
+    watched = await watch("well")
+    await watched.on(1.5)
+    assert [look.number for look in await watched.looks()] == [1, 2]
+    assert all(look.ends_at + timedelta(seconds=30) <= watched.scene.clock.now for look in await watched.looks())
