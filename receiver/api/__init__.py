@@ -10,6 +10,7 @@ from aiohttp import web
 from deploywatch.receiver.api.approvals import Approvals
 from deploywatch.receiver.api.audit import Audit
 from deploywatch.receiver.api.deployments import Deployments
+from deploywatch.receiver.api.gate import GateRoutes
 from deploywatch.receiver.api.incidents import Incidents
 from deploywatch.receiver.api.maintenance import Maintenance
 from deploywatch.receiver.api.oncall import OnCall
@@ -26,6 +27,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Approvals(context, queued=queued).routes(),
         *Deployments(context, queued=queued).routes(),
         *Stages(context, queued=queued).routes(),
+        *GateRoutes(context).routes(),
         *Maintenance(context, queued=queued).routes(),
         *OnCall(context).routes(),
         *Audit(context).routes(),

@@ -108,11 +108,12 @@ async def before(asked: Source, stage: RunningStage) -> Before:
     found: dict[str, Sequence[tuple[int, int]]] = {}
     for limit in plan.limits:
         counts = limit.old if plan.control and limit.old is not None else limit.new
-        found[limit.name] = await _history(asked, counts, end - (points - 1) * plan.look, end, plan.look)
+        found[limit.name] = await history(asked, counts, end - (points - 1) * plan.look, end, plan.look)
     return found
 
 
-async def _history(asked: Source, counts: Counts, start: float, end: float, step: float) -> list[tuple[int, int]]:
+async def history(asked: Source, counts: Counts, start: float, end: float, step: float) -> list[tuple[int, int]]:
+    """Requests and bad ones of each look from `start` to `end`, Unix times; what is no count is left out."""
     requests, bad = [await _samples(asked, query, start, end, step) for query in (counts.requests, counts.bad)]
     pairs = [(whole(n), whole(bad[at])) for at, n in sorted(requests.items()) if at in bad]
     return [(n, x) for n, x in pairs if n is not None and x is not None and x <= n]

@@ -31,11 +31,15 @@ _ANSWER_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One look at a service: healthy with the wanted version, or what is wrong with it; `running` is its version."""
+    """One look at a service: healthy with the wanted version, or what is wrong with it; `running` is its version.
+
+    `answered` says whether the exporter told anything at all.
+    """
 
     good: bool
     detail: str
     running: str = ""
+    answered: bool = True
 
 
 class Proof(StrEnum):
@@ -127,9 +131,12 @@ async def look(http: aiohttp.ClientSession, url: str, service: str, environment:
         async with http.get(address, timeout=limit) as response:
             answer = await response.json(content_type=None)
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-        return Health(good=False, detail=f"the exporter gave no answer: {error or type(error).__name__}")
+        return Health(
+            good=False, detail=f"the exporter gave no answer: {error or type(error).__name__}", answered=False
+        )
     if not isinstance(answer, dict) or "status" not in answer:
-        return Health(good=False, detail=f"the exporter's answer says no status (HTTP {response.status})")
+        detail = f"the exporter's answer says no status (HTTP {response.status})"
+        return Health(good=False, detail=detail, answered=False)
     running = str(answer.get("version") or "")
     if answer["status"] != "healthy":
         return Health(good=False, detail=f"{service} is {answer['status']}", running=running)

@@ -1,0 +1,127 @@
+"""The gate from the command line: asked by pipelines, approved by people, told of what was done before."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from deploywatch.errors import UnreachableError
+from deploywatch.quantity import parse_duration
+from deploywatch.receiver.client import Client
+from deploywatch.receiver.commands import telling
+from deploywatch.receiver.commands.shared import FORMAT, by, echo, note, pass_client, user_name
+from deploywatch.terminal import say
+
+EXIT: Final = {"open": 0, "closed": 1, "waiting": 3, "unknown": 4}
+_POLL_SECONDS = 5.0
+_SIGNS = {"open": "ok", "closed": "CLOSED", "waiting": "WAITING", "unknown": "UNKNOWN"}
+_MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
+
+
+def _target(command: Any) -> Any:
+    for option in (
+        click.option("--artifact", default="", help="What is deployed, such as an image with its digest."),
+        click.option("--version", required=True),
+        click.option("--environment", required=True),
+        click.option("--service", required=True),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_target
+@click.option("--strategy", default="", help="Such as canary or blue-green.")
+@click.option("--deployer", default=user_name, help="Who deploys; the user's name when not given.")
+@click.option("--fixes", type=click.IntRange(1), help="The number of the incident that it is meant to end.")
+@click.option("--rollback", is_flag=True, help="It goes back to an older version, which is never gated.")
+@click.option("--wait", help="While only people's approvals lack, wait for them so long, such as 30m.")
+@FORMAT
+@pass_client
+def gate(client: Client, /, *, wait: str | None, form: str, rollback: bool, fixes: int | None, **asked: str) -> None:
+    """Ask whether a deployment may begin: lists everything that lacks, each with what to do.
+
+    Ends with 0 open, 1 closed, 2 usage, 3 waiting for a person, 4 cannot tell.
+    """
+    try:
+        seconds = parse_duration(wait).total_seconds() if wait else 0.0
+    except ValueError as error:
+        raise click.UsageError(f"--wait: {error}") from error
+    query = {name: value for name, value in asked.items() if value}
+    query |= {"rollback": "true"} if rollback else {}
+    query |= {"fixes": str(fixes)} if fixes else {}
+    try:
+        found = _ask(client, query, seconds)
+    except UnreachableError as error:
+        say(f"deploywatch: the gate cannot be asked: {error}", err=True)
+        sys.exit(EXIT["unknown"])
+    if form == "json":
+        say(json.dumps(found, indent=2))
+    else:
+        _show(found)
+    sys.exit(EXIT[found["state"]])
+
+
+def _ask(client: Client, query: dict[str, str], seconds: float) -> Any:
+    end = time.monotonic() + seconds
+    while True:
+        found = client.get("/gate", **query)
+        left = end - time.monotonic()
+        if found["state"] != "waiting" or left <= 0:
+            return found
+        time.sleep(min(_POLL_SECONDS, left))
+
+
+def _show(found: dict[str, Any]) -> None:
+    for check in found["checks"]:
+        echo(f"{_SIGNS[check['standing']]:<8} {check['require']}: {check['detail']}")
+        if check["advice"]:
+            echo(f"         {check['advice']}")
+    what = f"{found['service']} {found['version']} into {found['environment']}"
+    state = "cannot tell" if found["state"] == "unknown" else found["state"]
+    echo(f"the gate for {what}: {state}")
+
+
+@click.command()
+@_target
+@click.option("--role", required=True, help="In which role, such as tech-lead.")
+@by("Who approves")
+@note("What people should know.")
+@pass_client
+def approve(client: Client, /, **fields: str) -> None:
+    """Approve a version and artifact for an environment, in a role."""
+    given = client.post("/gate/approvals", fields)
+    until = f"{given['expires_at']}"
+    echo(f"approval {given['id']}: {given['by']} as {given['role']} approves {given['version']}, until {until}")
+
+
+@click.command()
+@click.argument("approval", type=int)
+@by("Who takes it back")
+@pass_client
+def withdraw(client: Client, approval: int, *, by: str) -> None:
+    """Take an approval back."""
+    found = client.post(f"/gate/approvals/{approval}/withdraw", {"by": by})
+    echo(f"approval {approval} of {found['version']} was withdrawn by {found['withdrawn_by']}")
+
+
+@click.command()
+@click.option("--service", required=True)
+@click.option("--environment", required=True)
+@click.option("--kind", required=True, help="What was done, such as backup or security-scan.")
+@click.option("--at", type=_MOMENT, help="When, such as 2026-11-27T22:00:00Z; now when not given.")
+@click.option("--detail", default="", help="Such as where the backup is.")
+@by("Who did it")
+@pass_client
+def record(client: Client, /, *, at: datetime | None, **fields: str) -> None:
+    """Record something that the gate asks for, such as a backup, with its time."""
+    made = client.post("/gate/records", {**fields, **({"at": telling.timestamp(at)} if at else {})})
+    echo(f"{made['kind']} of {made['service']} in {made['environment']} at {made['at']} is recorded")
+
+
+COMMANDS: Final = (gate, approve, withdraw, record)
