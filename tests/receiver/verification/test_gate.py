@@ -188,7 +188,7 @@ async def test_an_old_backup_is_none(ready: Scene) -> None:
     (backup,) = [check for check in found.checks if check.require == "backup"]
     assert (backup.standing, backup.detail) == (
         Standing.CLOSED,
-        "the last backup is 1d1h old, and must not be older than 24h",
+        "the last backup is 1d1h old, and must not be older than 1d",
     )
 
 
