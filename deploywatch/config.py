@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
@@ -87,15 +87,23 @@ def load(path: Path, model: type[M], *, variables: Mapping[str, str] | None = No
     return build(document, model, base=path.parent)
 
 
-def read_file(path: Path, variables: Mapping[str, str] | None = None) -> Document:
-    """Read a file as a Document; one that cannot be read raises ConfigError."""
+def read_file(
+    path: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    literal: Callable[[document.Path], bool] = lambda _: False,
+) -> Document:
+    """Read a file as a Document; one that cannot be read raises ConfigError.
+
+    At `literal` paths `${` stands for itself.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", f"is not UTF-8 at byte {error.start}")]) from error
-    return document.read(text, str(path), variables)
+    return document.read(text, str(path), variables, literal=literal)
 
 
 def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
@@ -115,6 +123,25 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
     if document.problems or result is None:
         raise ConfigError(document.problems)
     return result
+
+
+def faults_of_part(found: Document, path: document.Path, model: type[BaseModel], base: Path) -> list[Problem]:
+    """What is wrong with the value at a path, as `model` has it; each fault with its place in the whole file."""
+    value: Any = found.data
+    for part in path:
+        value = value[part]
+    try:
+        model.model_validate(value, context={"base": base})
+    except ValidationError as error:
+        size = len(path)
+        places = {place[size:]: where for place, where in found.places.items() if place[:size] == path}
+        inner = Document(found.file, value, places)
+        faults = (_explain(fault, model, inner) for fault in error.errors(include_url=False))
+        whole = Document(found.file, found.data, found.places)
+        for below, message in faults:
+            whole.report((*path, *below), message)
+        return whole.problems
+    return []
 
 
 def redacted(settings: BaseModel) -> dict[str, Any]:

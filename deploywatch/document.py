@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,16 +70,26 @@ def path_text(path: Path) -> str:
     return text
 
 
-def read(text: str, file: str, variables: Mapping[str, str] | None = None) -> Document:
+def _nowhere(_: Path) -> bool:
+    return False
+
+
+def read(
+    text: str,
+    file: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    literal: Callable[[Path], bool] = _nowhere,
+) -> Document:
     """Read one YAML document.
 
     With `variables`, `${NAME}` and `${NAME:-default}` in values are replaced (`$${` is a literal `${`; the default is
-    taken for an empty variable too).
+    taken for an empty variable too), but for those that are `literal`.
     Syntax errors, duplicate keys and unset variables end up in `problems`, each with its place.
     """
     document = Document(file)
     with _faults_of(document, text):
-        _fill(document, YAML(typ="safe", pure=True).compose(text), variables)
+        _fill(document, YAML(typ="safe", pure=True).compose(text), variables, literal)
     return document
 
 
@@ -111,11 +122,16 @@ def _faults_of(document: Document, text: str) -> Iterator[None]:
         document.problems.append(Problem(file, 1, 1, "", "is nested too deeply to be read"))
 
 
-def _fill(document: Document, node: Node | None, variables: Mapping[str, str] | None) -> None:
+def _fill(
+    document: Document,
+    node: Node | None,
+    variables: Mapping[str, str] | None,
+    literal: Callable[[Path], bool] = _nowhere,
+) -> None:
     if node is None:
         return
     try:
-        document.data = _Reader(document, variables).value(node, ())
+        document.data = _Reader(document, variables, literal).value(node, ())
     except _BombError as error:
         message = f"aliases repeat more than {_REPEATED} values here; write them out"
         document.problems.append(Problem(document.file, *error.place, "", message))
@@ -130,8 +146,11 @@ class _BombError(Exception):
 
 
 class _Reader:
-    def __init__(self, document: Document, variables: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, document: Document, variables: Mapping[str, str] | None, literal: Callable[[Path], bool]
+    ) -> None:
         self.document = document
+        self.literal = literal
         self.variables = variables
         self.open: list[int] = []
         self.met: set[int] = set()
@@ -196,7 +215,17 @@ class _Reader:
                 if _is_decimal(text)
                 else float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
             )
-        return self.fill(text, path)
+        if kind == "binary":
+            return self.binary(text, path)
+        return text if self.literal(path) else self.fill(text, path)
+
+    def binary(self, text: str, path: Path) -> str:
+        """The bytes that base64 stands for; those that are no UTF-8 are surrogates."""
+        try:
+            return base64.b64decode("".join(text.split()), validate=True).decode("utf-8", "surrogateescape")
+        except ValueError:
+            self.document.report(path, "is not base64, as !!binary must be")
+            return ""
 
     def fill(self, text: str, path: Path) -> str:
         if self.variables is None or "$" not in text:

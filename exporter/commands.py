@@ -67,7 +67,7 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
     log_format: str,
     log_level: str,
     shard: Shard,
-) -> None:
+) -> int:
     """Probe services on a schedule; serve /metrics, /probe, /health and their like."""
     settings = config.load(config_file)
     if config_check:
@@ -75,11 +75,20 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
             say(f"{web_config}: {credential}")
         for sentence in settings.unprobed_ports:
             say(sentence)
-        say(f"{config_file}: good, {len(all_targets(settings, shard))} probes, {len(settings.modules)} modules")
-        return
+        for problem in _refused(settings):
+            say(problem, err=True)
+        bad = f", {len(settings.refused)} modules are refused" if settings.refused else ""
+        counts = f"{len(all_targets(settings, shard))} probes, {len(settings.modules)} modules"
+        say(f"{config_file}: {'partly good' if bad else 'good'}, {counts}{bad}")
+        return 1 if bad else 0
     logs.configure(form=log_format, level=log_level)
     gc_tuning.tune()
     asyncio.run(_serve(Exporter(config_file, settings, shard=shard), listen, web_config))
+    return 0
+
+
+def _refused(settings: ExporterSettings) -> list[str]:
+    return [str(problem) for problems in settings.refused.values() for problem in problems]
 
 
 @click.command()
@@ -120,6 +129,8 @@ def check(  # noqa: PLR0917 - click passes the options by name
         return asyncio.run(_wait(ready, smoked, settings, FORMATS[form], wait))
     selections = (*_named("level", level, settings.all_levels()), *_named("smoke", smoke, settings.all_smoke()))
     chosen = _chosen(settings, Wanted(service, environment, selections), shard)
+    for problem in _refused(settings):
+        say(problem, err=True)
     checked = asyncio.run(_checks(lambda: _once(chosen, settings), FORMATS[form], watch))
     return 0 if checked.well else 1
 

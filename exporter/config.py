@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -14,16 +14,20 @@ from deploywatch import config
 from deploywatch import document as documents
 from deploywatch.config import Settings
 from deploywatch.document import Document
+from deploywatch.document import Path as KeyPath
+from deploywatch.errors import ConfigError
 from deploywatch.exporter.access import AccessSettings
 from deploywatch.exporter.probes import AnyProbe
 from deploywatch.exporter.probes.port import Registry
 from deploywatch.exporter.settings import port_registry
+from deploywatch.exporter.settings.blackbox import is_literal
 from deploywatch.exporter.settings.discovery import Discovery
 from deploywatch.exporter.settings.faults import faults
 from deploywatch.exporter.settings.layers import LAYERS, Layer
 from deploywatch.exporter.settings.modules import Module
 from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.settings.port_registry import PortRegistry
+from deploywatch.exporter.settings.refusal import Refusals, take_out, told
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -95,6 +99,13 @@ class ExporterSettings(Settings):
         """Which entries of the port registry no probe looks at, and why."""
         return self._unprobed_ports
 
+    _refused: Refusals = PrivateAttr(default_factory=dict)
+
+    @property
+    def refused(self) -> Refusals:
+        """The modules of the file that cannot run; probes by them fail and say why."""
+        return self._refused
+
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.services and not self.modules:
@@ -143,12 +154,17 @@ def dependents(dependencies: Mapping[ServiceKey, Iterable[str]]) -> dict[Service
 
 def load(path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterSettings:
     """Read a config file; ConfigError carries every fault, those between different keys too."""
-    return built(config.read_file(path, os.environ if variables is None else variables), path.parent)
+    return built(_read(path, variables), path.parent)
 
 
 def load_text(text: str, path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterSettings:
     """The same of a text that stood in the file, with its secrets' files as they are now."""
-    return built(documents.read(text, str(path), os.environ if variables is None else variables), path.parent)
+    given = os.environ if variables is None else variables
+    return built(documents.read(text, str(path), given, literal=is_literal), path.parent)
+
+
+def _read(path: Path, variables: Mapping[str, str] | None) -> Document:
+    return config.read_file(path, os.environ if variables is None else variables, literal=is_literal)
 
 
 def built(document: Document, base: Path) -> ExporterSettings:
@@ -156,6 +172,23 @@ def built(document: Document, base: Path) -> ExporterSettings:
     unprobed = port_registry.take_in(document, base)
     for place, message in faults(document):
         document.report(place, message)
+    refused = take_out(document, base)
+    for place, name in _discovering(document):
+        if name in refused:
+            document.report(place, f"the module is refused: {told(refused[name])}")
+    if refused and not (document.data.get("modules") or document.data.get("services")):
+        # Nothing would be left that works.
+        document.problems += [problem for problems in refused.values() for problem in problems]
+        raise ConfigError(document.problems)
     settings = config.build(document, ExporterSettings, base=base)
+    settings._refused = refused
     settings._unprobed_ports = unprobed
     return settings
+
+
+def _discovering(document: Document) -> Iterator[tuple[KeyPath, str]]:
+    """Where target files name their module, and which."""
+    entries = document.data.get("discover") if isinstance(document.data, dict) else None
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict) and isinstance(entry.get("module"), str):
+            yield ("discover", number, "module"), entry["module"]

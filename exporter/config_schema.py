@@ -14,6 +14,7 @@ from typing import Any
 from deploywatch.editor_schema import DIALECT, Schema, finished
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.probes import KINDS
+from deploywatch.exporter.settings.blackbox import PROBERS
 from deploywatch.exporter.settings.modules import TARGET_KEYS
 
 PATH = Path(__file__).parent / "schema.json"
@@ -63,7 +64,11 @@ def _module(definitions: dict[str, Schema]) -> Schema:
     blackbox = {
         "title": "module of blackbox_exporter",
         "type": "object",
-        "properties": {"prober": {"const": "http"}, "http": {"type": "object"}, **own},
+        "properties": {
+            "prober": {"enum": list(PROBERS)},
+            **{prober: {"type": ["object", "null"]} for prober in PROBERS},
+            **own,
+        },
         "required": ["prober"],
         "additionalProperties": False,
     }

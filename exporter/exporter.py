@@ -19,6 +19,7 @@ from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.discovery import TargetFiles, together
 from deploywatch.exporter.schedule import Scheduler
+from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 from deploywatch.watched_files import WATCHED
 
@@ -31,9 +32,10 @@ _SECRETS_EVERY = 5.0
 
 
 class Refused(StrEnum):
-    """Why `/probe` gave no result; the only words in the label `reason` of that counter."""
+    """Why `/probe` probed nothing; the only words in the label `reason` of that counter."""
 
     CONCURRENCY = "concurrency"
+    MODULE = "module"
     PER_SERVER = "per_server"
 
 
@@ -144,11 +146,17 @@ class Exporter:
         self.not_ready()
         self.board.set_up(targets, settings.dependencies(), settings.buckets)
         self.scheduler.apply(targets, concurrency=settings.concurrency, per_server=settings.per_server)
+        self._tell_refused(settings)
         self.settings, self.files, self._began = settings, files, True
         for sentence in settings.unprobed_ports:
             log.warning("port not probed", entry=sentence)
         gc_tuning.put_aside(anew=True)
         self._settled = False
+
+    def _tell_refused(self, settings: ExporterSettings) -> None:
+        for name, problems in settings.refused.items():
+            if not self._began or self.settings.refused.get(name) != problems:
+                log.error("a module is refused, probes by it fail", module=name, reason=told(problems))
 
     async def _watch_files(self) -> None:
         while True:

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     TLS_VERIFY = "tls_verify"
     TLS = "tls"
     EXPIRY = "expiry"
+    PROXY = "proxy"
     PROTOCOL = "protocol"
     REDIRECT = "redirect"
     STATUS = "status"
@@ -38,6 +39,8 @@ class Reason(StrEnum):
     OCCUPIED = "occupied"
     SKIPPED = "skipped"
     UNAVAILABLE = "unavailable"
+    UNSUPPORTED = "unsupported"
+    CONFIG = "config"
     DEADLINE = "deadline"
     INTERNAL = "internal"
 

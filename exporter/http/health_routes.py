@@ -16,6 +16,7 @@ from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import ProbeHealth, Status
 from deploywatch.exporter.results import Reason, Result, iso
 from deploywatch.exporter.schedule import GoneError
+from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.settings.selection import INTEGRATION
 from deploywatch.quantity import parse_duration
 from deploywatch.scopes import Scope, needs
@@ -51,10 +52,16 @@ class HealthRoutes:
         environment = request.query.get("environment")
         probes = await self._probes(request, _in(environment))
         services = health.services(probes, self._board.dependencies)
+        refused = self._refused_modules()
         if not services:
-            return self._not_found(f"no service in environment {environment!r}")
+            return self._not_found(f"no service in environment {environment!r}", **refused)
         status = health.whole(services.values())
-        return self._answer(status, services=[service.body() for service in services.values()])
+        return self._answer(status, services=[service.body() for service in services.values()], **refused)
+
+    def _refused_modules(self) -> dict[str, Any]:
+        """The modules that cannot run, each with why; nothing where all can."""
+        told_of = {name: told(problems) for name, problems in self._exporter.settings.refused.items()}
+        return {"refusedModules": told_of} if told_of else {}
 
     async def _live(self, _: web.Request) -> web.Response:
         return self._answer(Status.HEALTHY)
@@ -160,8 +167,8 @@ class HealthRoutes:
     def _answer(self, status: Status, **more: Any) -> web.Response:
         return web.json_response({"status": str(status), **self._about(), **more}, status=status.http)
 
-    def _not_found(self, reason: str) -> web.Response:
-        return web.json_response({"error": reason}, status=404)
+    def _not_found(self, reason: str, **more: Any) -> web.Response:
+        return web.json_response({"error": reason, **more}, status=404)
 
     def _about(self) -> dict[str, Any]:
         return {

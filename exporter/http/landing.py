@@ -14,6 +14,7 @@ from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import ProbeHealth, Status
 from deploywatch.exporter.http.probe_route import told
 from deploywatch.exporter.results import iso
+from deploywatch.exporter.settings.refusal import told as why
 from deploywatch.html import Markup, Text
 from deploywatch.scopes import Scope, needs
 from deploywatch.watched_files import WATCHED
@@ -84,7 +85,9 @@ class Landing:
     def _not_probed(self) -> list[Markup]:
         """What is meant to be probed and is not: faulty files, and the targets that were put aside."""
         files = self._exporter.files
-        texts = [*files.problems().values(), *(target.detail for target in files.dropped())]
+        refused = self._exporter.settings.refused
+        texts = [f"module {name} is refused: {why(problems)}" for name, problems in refused.items()]
+        texts += [*files.problems().values(), *(target.detail for target in files.dropped())]
         stale = [
             html.element("li", f"{file.path} cannot be used since {iso(file.since)}: {file.problem}")
             for file in WATCHED.stale()
@@ -97,7 +100,7 @@ class Landing:
             return old
         shown = [html.element("li", text) for text in texts[:MOST_PROBLEMS]]
         more = f" The first {MOST_PROBLEMS} are shown." if len(texts) > MOST_PROBLEMS else ""
-        title = f"{len(texts)} targets or files of targets are not probed as they are written.{more}"
+        title = f"{len(texts)} modules, targets or files of targets are not probed as they are written.{more}"
         return [*old, html.element("p", title, class_="unhealthy"), html.element("ul", *shown, id="not-probed")]
 
     async def _one(self, request: web.Request) -> web.Response:

@@ -18,8 +18,9 @@ from deploywatch.exporter.http.metrics import exposed
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probes import AnyProbe
 from deploywatch.exporter.probing import Probe, Settling, run
-from deploywatch.exporter.results import Result, Sample
+from deploywatch.exporter.results import Reason, Result, Sample
 from deploywatch.exporter.settings.modules import Module, TargetError
+from deploywatch.exporter.settings.refusal import told as told_refusal
 from deploywatch.scopes import Scope, needs
 from deploywatch.secrets import redact_url
 
@@ -54,6 +55,9 @@ class ProbeRoute:
         needs(Scope.READ, app.router.add_get("/probe", self._probe))
 
     async def _probe(self, request: web.Request) -> web.Response:
+        module = request.query.get("module", DEFAULT_MODULE)
+        if module in self._exporter.settings.refused:
+            return await self._refused(request, module)
         try:
             asked = self._asked(request)
         except RequestError as error:
@@ -70,11 +74,25 @@ class ProbeRoute:
             return web.Response(status=503, text=f"{limit} probes of {server} (per_server) are under way; ask later\n")
         finally:
             self._running -= 1
-        name = (asked.name, redact_url(asked.target) if "://" in asked.target else asked.target)
+        name = (asked.name, _shown(asked.target))
         self._exporter.board.dropped.update(result.dropped)
         self._exporter.board.history.note(name, asked.settings.kind, result, keep=False)
         if request.query.get("debug") == "true":
             return web.Response(text=_told(asked, name, result))
+        return await self._answer(request, result)
+
+    async def _refused(self, request: web.Request, name: str) -> web.Response:
+        """A module that cannot run fails each of its probes, and says why."""
+        self._exporter.refused[Refused.MODULE] += 1
+        why = told_refusal(self._exporter.settings.refused[name])
+        result = Result(self._exporter.clock.now(), 0.0, Reason.CONFIG, f"the module is refused: {why}")
+        target = request.query.get("target", "")
+        self._exporter.board.history.note((name, _shown(target)), "module", result, keep=False)
+        if request.query.get("debug") == "true":
+            return web.Response(text=told(result) + f"\n\nMetrics that would have been returned:\n{metrics(result)}")
+        return await self._answer(request, result)
+
+    async def _answer(self, request: web.Request, result: Result) -> web.Response:
         format_ = negotiate(request.headers.get("Accept", ""))
         end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
         return await exposed(request, [(metrics(result, format_) + end).encode()], format_)
@@ -130,6 +148,10 @@ class ProbeRoute:
         offset = self._exporter.settings.probe.timeout_offset.total_seconds()
         # As blackbox_exporter: a timeout that is shorter than the offset is used as it is.
         return min(own, scraper - offset if scraper > offset else scraper)
+
+
+def _shown(target: str) -> str:
+    return redact_url(target) if "://" in target else target
 
 
 async def _leave(probe: Probe, stack: AsyncExitStack) -> None:

@@ -36,6 +36,7 @@ class Own(Collector):
             value=len(self._exporter.settings.unprobed_ports),
         )
         yield from self._schedule()
+        yield from self._modules()
         yield from self._files()
 
     def _schedule(self) -> Iterator[Metric]:
@@ -68,6 +69,13 @@ class Own(Collector):
             "deploywatch_exporter_event_loop_lag_max_seconds",
             "The longest that the event loop was blocked since the start.",
             value=loop.longest,
+        )
+
+    def _modules(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "deploywatch_exporter_refused_modules",
+            "Modules of the configuration that cannot run; probes by them fail with the reason config.",
+            value=len(self._exporter.settings.refused),
         )
 
     def _files(self) -> Iterator[Metric]:
@@ -104,7 +112,7 @@ class Own(Collector):
         yield left_out
         refused = CounterMetricFamily(
             "deploywatch_exporter_refused_probes",
-            "Requests to /probe that were answered with 503, by reason.",
+            "Requests to /probe that probed nothing: no room, or a module that is refused.",
             labels=["reason"],
         )
         for why in Refused:

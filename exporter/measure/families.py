@@ -93,6 +93,32 @@ TCP_DURATION: Final = _gauge(
 )
 EXPECT_INFO: Final = _gauge(ProbeMetric.EXPECT_INFO, "What a regular expression of `expect` captured, as labels.")
 
+FAILED_DUE_TO_BYTES: Final = _gauge(
+    ProbeMetric.FAILED_DUE_TO_BYTES, "Whether the probe failed because the server sent other bytes than expected."
+)
+
+# icmp
+ICMP_DURATION: Final = _gauge(ProbeMetric.ICMP_DURATION, "Duration of the phases resolve, setup and rtt, in seconds.")
+ICMP_HOP_LIMIT: Final = _gauge(ProbeMetric.ICMP_HOP_LIMIT, "The hop limit of the reply; in IPv4 its TTL.")
+
+# dns
+DNS_DURATION: Final = _gauge(
+    ProbeMetric.DNS_DURATION, "Duration of the phases resolve, connect and request, in seconds."
+)
+DNS_ANSWER_RRS: Final = _gauge(ProbeMetric.DNS_ANSWER_RRS, "Records in the answer section.")
+DNS_AUTHORITY_RRS: Final = _gauge(ProbeMetric.DNS_AUTHORITY_RRS, "Records in the authority section.")
+DNS_ADDITIONAL_RRS: Final = _gauge(ProbeMetric.DNS_ADDITIONAL_RRS, "Records in the additional section.")
+DNS_QUERY_SUCCEEDED: Final = _gauge(ProbeMetric.DNS_QUERY_SUCCEEDED, "Whether the server answered, whatever it said.")
+DNS_SERIAL: Final = _gauge(ProbeMetric.DNS_SERIAL, "The serial number of the zone, when its SOA was asked for.")
+
+# grpc
+GRPC_DURATION: Final = _gauge(ProbeMetric.GRPC_DURATION, "Duration of the phases resolve and check, in seconds.")
+GRPC_SSL: Final = _gauge(ProbeMetric.GRPC_SSL, "Whether the server was asked over TLS.")
+GRPC_STATUS_CODE: Final = _gauge(ProbeMetric.GRPC_STATUS_CODE, "The gRPC status of the answer; 14 is unavailable.")
+GRPC_HEALTHCHECK_RESPONSE: Final = _gauge(
+    ProbeMetric.GRPC_HEALTHCHECK_RESPONSE, "1 for what the server says of the service."
+)
+
 # flow
 STEP_SUCCESS: Final = _gauge(ProbeMetric.STEP_SUCCESS, "Whether a step of the flow succeeded; absent when not reached.")
 STEP_DURATION: Final = _gauge(ProbeMetric.STEP_DURATION, "How long a step of the flow took, in seconds.")

@@ -15,16 +15,27 @@ _OF_FEW = frozenset({Reason.EXPIRY, Reason.OCCUPIED, Reason.SKIPPED})
 _OF_PORTS = frozenset(
     {Reason.OCCUPIED, Reason.CONNECT_REFUSED, Reason.DEADLINE, Reason.UNREACHABLE, Reason.DNS, Reason.INTERNAL}
 )
+_OF_PROXIES = frozenset({Reason.PROXY})
+_OF_MACHINES = frozenset({Reason.UNSUPPORTED})
+_OF_OTHERS = _OF_PROXIES | _OF_MACHINES
+_OF_STREAMS = frozenset({Reason.CONNECT_TIMEOUT, Reason.RESET, Reason.TLS, Reason.TLS_VERIFY, Reason.PROTOCOL})
 # Only /probe asks where it may connect to; what the schedule probes is the config's own affair.
-_NEVER = frozenset({Reason.FORBIDDEN})
+_NEVER = frozenset({Reason.FORBIDDEN, Reason.CONFIG})
 _IMPOSSIBLE: Mapping[str, frozenset[Reason]] = {
-    "http": _OF_DATABASES | _OF_FEW,
-    "tcp": (_OF_ANSWERS - {Reason.BODY}) | _OF_DATABASES | _OF_FEW | {Reason.VALUE},
-    "tls": _OF_ANSWERS | _OF_DATABASES | (_OF_FEW - {Reason.EXPIRY}) | {Reason.VALUE, Reason.TOO_LARGE},
-    "postgres": _OF_ANSWERS | _OF_FEW,
-    "redis": _OF_ANSWERS | _OF_FEW | {Reason.QUERY_TIMEOUT},
+    "http": (_OF_DATABASES - {Reason.AUTH}) | _OF_FEW | _OF_MACHINES,
+    "tcp": (_OF_ANSWERS - {Reason.BODY}) | _OF_DATABASES | _OF_FEW | _OF_OTHERS | {Reason.VALUE},
+    "unix": (_OF_ANSWERS - {Reason.BODY}) | _OF_DATABASES | _OF_FEW | _OF_OTHERS | {Reason.VALUE, Reason.DNS},
+    "tls": _OF_ANSWERS | _OF_DATABASES | (_OF_FEW - {Reason.EXPIRY}) | _OF_OTHERS | {Reason.VALUE, Reason.TOO_LARGE},
+    "postgres": _OF_ANSWERS | _OF_FEW | _OF_OTHERS,
+    "redis": _OF_ANSWERS | _OF_FEW | _OF_OTHERS | {Reason.QUERY_TIMEOUT},
     "port": frozenset(Reason) - _OF_PORTS,
-    "flow": _OF_DATABASES | (_OF_FEW - {Reason.SKIPPED}),
+    "flow": _OF_DATABASES | (_OF_FEW - {Reason.SKIPPED}) | _OF_MACHINES,
+    "icmp": _OF_ANSWERS | _OF_DATABASES | _OF_FEW | _OF_PROXIES | _OF_STREAMS | {Reason.VALUE, Reason.TOO_LARGE},
+    "dns": (_OF_ANSWERS - {Reason.STATUS, Reason.BODY}) | _OF_DATABASES | _OF_FEW | _OF_OTHERS | {Reason.VALUE},
+    "grpc": (_OF_ANSWERS - {Reason.STATUS, Reason.UNHEALTHY})
+    | {Reason.QUERY, Reason.QUERY_TIMEOUT, Reason.VALUE}
+    | _OF_FEW
+    | _OF_OTHERS,
 }
 
 

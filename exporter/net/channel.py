@@ -44,7 +44,7 @@ class Channel:
     async def send(self, data: bytes) -> None:
         """Send all of it."""
         if self.tls is None:
-            await self._loop.sock_sendall(self.sock, data)
+            await self._write(data)
             return
         self.tls.write(data)
         await self._flush()
@@ -52,7 +52,7 @@ class Channel:
     async def receive(self) -> bytes:
         """What comes next, at most `PIECE` bytes; nothing when the server has ended the connection."""
         if self.tls is None:
-            return await self._loop.sock_recv(self.sock, PIECE)
+            return await self._read()
         while True:
             try:
                 return self.tls.read(PIECE)
@@ -68,11 +68,33 @@ class Channel:
 
     async def _flush(self) -> None:
         if self._outgoing.pending:
-            await self._loop.sock_sendall(self.sock, self._outgoing.read())
+            await self._write(self._outgoing.read())
 
     async def _fill(self) -> None:
-        data = await self._loop.sock_recv(self.sock, PIECE)
+        data = await self._read()
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+
+    async def _write(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self.sock, data)
+
+    async def _read(self) -> bytes:
+        return await self._loop.sock_recv(self.sock, PIECE)
+
+
+class Tunnel(Channel):
+    """A connection that goes through another one, as to a server behind a proxy that is itself reached over TLS."""
+
+    __slots__ = ("_under",)
+
+    def __init__(self, under: Channel) -> None:
+        super().__init__(under.sock)
+        self._under = under
+
+    async def _write(self, data: bytes) -> None:
+        await self._under.send(data)
+
+    async def _read(self) -> bytes:
+        return await self._under.receive()

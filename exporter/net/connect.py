@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,7 +31,13 @@ def place(address: str) -> Place:
     """Read `host:port` or `[::1]:443`; ValueError for anything else."""
     try:
         parts = urlsplit(f"//{address}")
-        if parts.hostname and parts.port and parts.netloc == address and parts.username is None:
+        if (
+            len(address.split()) == 1
+            and parts.hostname
+            and parts.port
+            and parts.netloc == address
+            and parts.username is None
+        ):
             return Place(parts.hostname, parts.port)
     except ValueError:
         # A port that is no number, or brackets that do not close.
@@ -47,16 +54,28 @@ AddressField = Annotated[str, AfterValidator(_address)]
 """A config field that holds `host:port`."""
 
 
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an IP address") from error
+
+
+IpAddress = Annotated[str, AfterValidator(_ip)]
+"""A config field that holds an IP address."""
+
+
 class Reach(Settings):
     """Which address of a name to connect to."""
 
     preferred_ip_protocol: Literal["ip4", "ip6"] | None = None
     ip_protocol_fallback: bool = True
+    source_ip_address: IpAddress | None = None
 
     def route(self, measurement: Measurement) -> Route:
         """The route, over addresses that the run is allowed to use."""
         preferred = int(self.preferred_ip_protocol[-1]) if self.preferred_ip_protocol else None
-        return Route(preferred, self.ip_protocol_fallback, measurement.allowed)
+        return Route(preferred, self.ip_protocol_fallback, measurement.allowed, self.source_ip_address)
 
 
 async def open_channel(to: Place, route: Route, measurement: Measurement) -> Channel:
@@ -68,7 +87,7 @@ async def open_channel(to: Place, route: Route, measurement: Measurement) -> Cha
     reached = addresses[0]
     try:
         with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
-            sock, reached = await connect(addresses)
+            sock, reached = await connect(addresses, source=route.source)
     finally:
         note_address(reached, measurement)
     measurement.add(families.TCP_DURATION, passed(), phase="connect")

@@ -14,7 +14,7 @@ from aiohappyeyeballs import start_connection
 
 from deploywatch.exporter.net.certificates import Shown, certificate_name, shown
 from deploywatch.exporter.net.handshake import Begin, seen_in, telling
-from deploywatch.exporter.net.resolve import Address, Resolver
+from deploywatch.exporter.net.resolve import Address, Resolver, literal_address
 from deploywatch.exporter.probing import Allowed
 from deploywatch.exporter.results import Failed, Reason
 
@@ -33,11 +33,15 @@ _KEEPALIVE = (
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Which addresses of a name to try: IP version `prefer` (4 or 6) first, without `fallback` no other."""
+    """Which addresses of a name to try: IP version `prefer` (4 or 6) first, without `fallback` no other.
+
+    With `source`, an address of this machine, connections begin there.
+    """
 
     prefer: int | None = None
     fallback: bool = True
     allowed: Allowed | None = None
+    source: str | None = None
     resolver: Resolver = _RESOLVER
 
     async def addresses(self, host: str, port: int) -> list[Address]:
@@ -47,12 +51,31 @@ class Route:
             addresses = [address for address in addresses if address.protocol == self.prefer]
             if not addresses:
                 raise Failed(Reason.DNS, f"{host} has no IPv{self.prefer} address")
+        if self.source:
+            version = ipaddress.ip_address(self.source).version
+            addresses = [address for address in addresses if address.protocol == version]
+            if not addresses:
+                raise Failed(Reason.DNS, f"{host} has no IPv{version} address, as source_ip_address {self.source} is")
         if self.allowed is None:
             return addresses
         allowed = [address for address in addresses if self.allowed(ipaddress.ip_address(address.ip))]
         if not allowed:
             permit(addresses[0], self.allowed)
         return allowed
+
+    def permit_literal(self, host: str) -> None:
+        """Failed(forbidden) for an address that is not allowed; what a name stands for a proxy alone knows."""
+        if self.allowed is None:
+            return
+        literal = literal_address(host, 0)
+        try:
+            # As C libraries read it: 127.1, 0x7f.1 and 2130706433 are addresses.
+            literal = literal or Address(socket.AF_INET, (socket.inet_ntoa(socket.inet_aton(host)), 0))
+        except OSError:
+            if host.rstrip(".").lower() != "localhost":
+                return
+            literal = Address(socket.AF_INET, ("127.0.0.1", 0))
+        permit(literal, self.allowed)
 
 
 def permit(address: Address, allowed: Allowed | None) -> None:
@@ -62,9 +85,11 @@ def permit(address: Address, allowed: Allowed | None) -> None:
 
 
 async def connect(
-    addresses: list[Address], trying: Callable[[Address], None] = lambda _: None
+    addresses: list[Address], trying: Callable[[Address], None] = lambda _: None, source: str | None = None
 ) -> tuple[socket.socket, Address]:
     """A connected, non-blocking socket to the first address that answers, and that address; OSError when none does.
+
+    It begins at the address `source` of this machine, where one is given.
 
     One that has not answered after 250 ms has the next tried beside it (RFC 8305).
     """
@@ -72,7 +97,7 @@ async def connect(
         raise Failed(Reason.DNS, "the name has no address")
     trying(addresses[0])
     if len(addresses) > 1:
-        sock, reached = await _race(addresses)
+        sock, reached = await _race(addresses, source)
         trying(reached)
         return sock, reached
     address = addresses[0]
@@ -80,6 +105,8 @@ async def connect(
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            sock.bind((source, 0))
         await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
     except BaseException:
         sock.close()
@@ -87,9 +114,10 @@ async def connect(
     return sock, address
 
 
-async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
+async def _race(addresses: list[Address], source: str | None) -> tuple[socket.socket, Address]:
     infos = [(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address.sockaddr) for address in addresses]
-    sock = await start_connection(infos, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1)
+    local = [(addresses[0].family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (source, 0))] if source else None
+    sock = await start_connection(infos, local_addr_infos=local, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = str(sock.getpeername()[0]).partition("%")[0]

@@ -11,8 +11,9 @@ from deploywatch.config import Settings
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import Place
 from deploywatch.exporter.net.dial import Route, connect
-from deploywatch.exporter.net.http.client import Ask, HeaderName, Trail, follow
+from deploywatch.exporter.net.http.client import Ask, Trail, follow
 from deploywatch.exporter.net.http.exchange import Phases
+from deploywatch.exporter.net.http.header_fields import HeaderName
 from deploywatch.exporter.net.http.verdict import Expect, Status, judge
 from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Pattern, search

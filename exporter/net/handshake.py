@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from deploywatch.exporter.net.certificates import Shown, certificate_name, shown
-from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.channel import Channel, Tunnel
 from deploywatch.exporter.net.resolve import Address
 from deploywatch.exporter.results import Failed, Reason
 
@@ -72,8 +72,8 @@ async def secure(
     Where the server refuses what we offer, it is looked at once more with whatever it takes: its certificate is told,
     and Failed(tls) says what it speaks. `begin` is said before TLS then.
     """
-    # Asked now: afterwards the server may be gone.
-    server = _peer(channel.sock)
+    # Asked now: afterwards the server may be gone. Within another TLS connection there is no second look.
+    server = None if isinstance(channel, Tunnel) else _peer(channel.sock)
     try:
         tls = await channel.secure(context, certificate_name(name))
     except ssl.SSLError as error:

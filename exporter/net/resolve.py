@@ -55,7 +55,7 @@ class Resolver:
 
     async def resolve(self, host: str, port: int, *, prefer: int | None = None) -> list[Address]:
         """Every address of a name, those of IP version `prefer` (4 or 6) first; Failed when there is none."""
-        literal = _literal(host, port)
+        literal = literal_address(host, port)
         if literal:
             return [literal]
         key = (host, port)
@@ -74,7 +74,8 @@ class Resolver:
             done.exception()
 
 
-def _literal(host: str, port: int) -> Address | None:
+def literal_address(host: str, port: int) -> Address | None:
+    """The address that a host already is; None for a name."""
     # In a URL the percent sign before a zone is itself escaped (RFC 6874).
     bare, _, zone = host.replace("%25", "%", 1).partition("%")
     try:

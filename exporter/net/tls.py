@@ -21,11 +21,14 @@ _VERSIONS = {
 }
 
 
+TlsVersion = Literal["TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
+
+
 class TlsClient(Settings):
     """Trust the system's authorities unless `ca_file` says otherwise; `verify: false` trusts anyone.
 
     `ca_file` may also hold an intermediate or the server's own certificate. `ciphers` is a list as OpenSSL has it;
-    `min_version` below TLS 1.2 without `ciphers` takes what such servers have.
+    a version below TLS 1.2 without `ciphers` takes what such servers have.
     """
 
     ca_file: RelativePath | None = None
@@ -33,13 +36,16 @@ class TlsClient(Settings):
     key_file: RelativePath | None = None
     server_name: str | None = None
     verify: bool = True
-    min_version: Literal["TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"] | None = None
+    min_version: TlsVersion | None = None
+    max_version: TlsVersion | None = None
     ciphers: str | None = None
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
         if self.key_file and not self.cert_file:
             raise ValueError("key_file is given without cert_file; add it")
+        if self.min_version and self.max_version and self.max_version < self.min_version:
+            raise ValueError(f"max_version {self.max_version} is below min_version {self.min_version}; change one")
         if not (self.ca_file or self.cert_file or self.ciphers):
             return self
         try:
@@ -48,15 +54,22 @@ class TlsClient(Settings):
             raise ValueError(f"the files or ciphers cannot be used: {error}") from error
         return self
 
-    def context(self) -> ssl.SSLContext:
-        """A new TLS context that does what the settings say; OSError when a file cannot be used."""
+    def context(self, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+        """A new TLS context that does what the settings say and offers `alpn`; OSError when a file cannot be used."""
         context = telling(ssl.create_default_context(cafile=self.ca_file))
         if self.ca_file:
             # Whoever is named in it is trusted, not only one who signed himself.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        if self.max_version and not self.min_version:
+            context.minimum_version = min(_VERSIONS[self.max_version], ssl.TLSVersion.TLSv1_2)
         if self.min_version:
             context.minimum_version = _VERSIONS[self.min_version]
-        ciphers = self.ciphers or ("DEFAULT:@SECLEVEL=0" if self.min_version in {"TLS 1.0", "TLS 1.1"} else None)
+        if self.max_version:
+            context.maximum_version = _VERSIONS[self.max_version]
+        old = {self.min_version, self.max_version} & {"TLS 1.0", "TLS 1.1"}
+        ciphers = self.ciphers or ("DEFAULT:@SECLEVEL=0" if old else None)
         if ciphers:
             context.set_ciphers(ciphers)
         if not self.verify:
@@ -67,20 +80,20 @@ class TlsClient(Settings):
         return context
 
 
-def context_for(settings: TlsClient) -> ssl.SSLContext:
+def context_for(settings: TlsClient, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
     """The context of these settings, shared by all who have the same; a file that has changed is read again."""
     files = [file for file in (settings.ca_file, settings.cert_file, settings.key_file) if file]
     try:
-        context = _shared(settings, tuple(stamp_of(file) for file in files))
+        context = _shared(settings, alpn, tuple(stamp_of(file) for file in files))
     except (OSError, ssl.SSLError) as error:
         # Gone for a moment, half replaced, emptied: the last good one goes on, and it is said.
-        if settings not in _LAST_GOOD:
+        if (settings, alpn) not in _LAST_GOOD:
             raise
         WATCHED.bad(_blamed(files), str(error))
-        return _LAST_GOOD[settings]
+        return _LAST_GOOD[settings, alpn]
     if files:
         WATCHED.good(files)
-        _LAST_GOOD[settings] = context
+        _LAST_GOOD[settings, alpn] = context
         while len(_LAST_GOOD) > _MOST_KEPT:
             del _LAST_GOOD[next(iter(_LAST_GOOD))]
     return context
@@ -93,9 +106,9 @@ def _blamed(files: list[Path]) -> list[Path]:
 
 
 _MOST_KEPT = 1024
-_LAST_GOOD: dict[TlsClient, ssl.SSLContext] = {}
+_LAST_GOOD: dict[tuple[TlsClient, tuple[str, ...]], ssl.SSLContext] = {}
 
 
 @lru_cache(maxsize=256)
-def _shared(settings: TlsClient, _changed: tuple[Stamp, ...]) -> ssl.SSLContext:
-    return settings.context()
+def _shared(settings: TlsClient, alpn: tuple[str, ...], _changed: tuple[Stamp, ...]) -> ssl.SSLContext:
+    return settings.context(alpn)

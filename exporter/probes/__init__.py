@@ -7,16 +7,32 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from deploywatch.exporter.probes.dns import DnsSettings
 from deploywatch.exporter.probes.flow import FlowSettings
+from deploywatch.exporter.probes.grpc import GrpcSettings
 from deploywatch.exporter.probes.http import HttpSettings
+from deploywatch.exporter.probes.icmp import IcmpSettings
 from deploywatch.exporter.probes.port import PortSettings
 from deploywatch.exporter.probes.postgres import PostgresSettings
 from deploywatch.exporter.probes.redis import RedisSettings
 from deploywatch.exporter.probes.tcp import TcpSettings
 from deploywatch.exporter.probes.tls import TlsSettings
+from deploywatch.exporter.probes.unix import UnixSettings
 from deploywatch.exporter.probing import ProbeSettings
 
-_Kinds = HttpSettings | TcpSettings | TlsSettings | PostgresSettings | RedisSettings | FlowSettings | PortSettings
+_Kinds = (
+    HttpSettings
+    | TcpSettings
+    | TlsSettings
+    | PostgresSettings
+    | RedisSettings
+    | FlowSettings
+    | PortSettings
+    | IcmpSettings
+    | DnsSettings
+    | GrpcSettings
+    | UnixSettings
+)
 
 AnyProbe = Annotated[_Kinds, Field(discriminator="kind")]
 """A config field that holds a probe of any kind."""

@@ -93,7 +93,7 @@ class FlowSettings(ProbeSettings):
         possible = {Reason.VALUE, Reason.JSON} if saved else {Reason.VALUE} if needed else set()
         possible |= {reason for step in self.steps for reason in step.possible()}
         never = frozenset.intersection(*(step.expect.impossible(gauges=False) for step in self.steps))
-        return never - possible
+        return (never - possible) | frozenset.intersection(*(step.without_proxy() for step in self.steps))
 
     def shown_target(self) -> str:
         """Where the flow begins."""

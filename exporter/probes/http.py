@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.http import body
 from deploywatch.exporter.net.http.client import Ask, Trail, follow, http_url
-from deploywatch.exporter.net.http.exchange import PHASES, Phases
+from deploywatch.exporter.net.http.exchange import PHASES, Phases, Request
+from deploywatch.exporter.net.http.oauth2 import OAuth2, Tokens
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.verdict import Expect, Gauges, judge
 from deploywatch.exporter.net.resolve import note_address
@@ -21,7 +23,7 @@ from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Family, Reason
 from deploywatch.secrets import SecretUrl
 
-OVERDUE = {"resolve": Reason.DNS, "connect": Reason.CONNECT_TIMEOUT}
+OVERDUE = {"resolve": Reason.DNS, "connect": Reason.CONNECT_TIMEOUT, "proxy": Reason.PROXY, "token": Reason.AUTH}
 """What a deadline means in a phase; in the others it is just that."""
 
 
@@ -34,6 +36,13 @@ class HttpSettings(ProbeSettings, Ask):
     url: SecretUrl
     expect: Expect = Expect()
     gauges: Gauges = Field(default_factory=dict)
+    oauth2: OAuth2 | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_who(self) -> Self:
+        if self.oauth2 and (self.username or self.bearer_token or any(map(_says_who, self.headers))):
+            raise ValueError("oauth2 is given beside another way to say who asks; keep one")
+        return self
 
     @field_validator("url")
     @classmethod
@@ -52,10 +61,12 @@ class HttpSettings(ProbeSettings, Ask):
     def impossible(self) -> frozenset[Reason]:
         """What is not expected cannot be missed, and who follows no redirects stays with what the URL says."""
         never = self.expect.impossible(gauges=bool(self.gauges)) - self.possible()
+        never |= self.without_proxy() | (frozenset() if self.oauth2 else {Reason.AUTH})
         if self.redirects:
             return never
         plain = not self.url.get_secret_value().lower().startswith("https:")
-        return never | {Reason.REDIRECT} | ({Reason.TLS, Reason.TLS_VERIFY} if plain else frozenset())
+        tls = {Reason.TLS_VERIFY} if self.expect.tls is not None else {Reason.TLS, Reason.TLS_VERIFY}
+        return never | {Reason.REDIRECT} | (tls if plain else frozenset())
 
     def families(self) -> Iterable[Family]:
         """The gauges that are picked from the body."""
@@ -69,19 +80,35 @@ class HttpProbe:
         self.settings = settings
         self.request = settings.request(settings.url.get_secret_value(), settings.plain_headers(), settings.body)
         self.via = settings.via()
+        self.tokens = Tokens(settings.oauth2) if settings.oauth2 else None
 
     async def measure(self, measurement: Measurement) -> None:
         """Request, follow redirects, and judge; what was measured is noted also when that ends early."""
         trail = Trail(Phases())
         begin = measurement.clock.monotonic()
         try:
-            response = await follow(self.settings, self.request, self.via, trail, measurement.allowed)
+            request = await self._authorized(trail, measurement)
+            response = await follow(self.settings, request, self.via, trail, measurement.allowed)
         finally:
             measurement.stage = trail.phases.at
             measurement.overdue = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
             _note(trail, measurement)
+        if self.tokens and response.status == 401:
+            self.tokens.forget()
         took = measurement.clock.monotonic() - begin
         await judge(response, took, self.settings.expect, self.settings.gauges, measurement)
+
+    async def _authorized(self, trail: Trail, measurement: Measurement) -> Request:
+        """The request, with a token where it needs one."""
+        if self.tokens is None:
+            return self.request
+        trail.phases.at = "token"
+        authorization = await self.tokens.authorization(measurement.clock)
+        return replace(self.request, headers=(*self.request.headers, ("Authorization", authorization)))
+
+
+def _says_who(header: str) -> bool:
+    return header.lower() == "authorization"
 
 
 def _note(trail: Trail, measurement: Measurement) -> None:

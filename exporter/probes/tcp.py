@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
@@ -20,6 +20,24 @@ from deploywatch.exporter.net.tls import TlsClient
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 
+Expected = Literal["expect", "expect_bytes"]
+
+
+class NotSaidError(Failed):
+    """The server did not say what a turn expects."""
+
+    def __init__(self, expected: Expected, detail: str) -> None:
+        super().__init__(Reason.BODY, detail)
+        self.expected = expected
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+WireText = Annotated[str, PlainSerializer(_shown, return_type=str)]
+"""A config field for what goes over the wire, which need not be UTF-8."""
+
 _REFERENCE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
 
 
@@ -27,51 +45,65 @@ class Turn(Settings):
     """Wait for a line that matches `expect`, then `send` one, then perhaps begin TLS; each of them may be left out.
 
     In `send` and `labels`, `$1` and `$name` stand for what the groups of `expect` captured, and `$$` for a dollar.
+    `expect_bytes` are the bytes that must come next, whatever lines they are in.
     """
 
     expect: Pattern | None = None
+    expect_bytes: WireText | None = Field(default=None, min_length=1)
     labels: dict[LabelName, str] = Field(default_factory=dict)
-    send: str | None = None
+    send: WireText | None = None
     starttls: bool = False
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.expect is None and self.send is None and not self.starttls:
-            raise ValueError("is empty; give it expect, send or starttls")
+        if self.expect is None and self.expect_bytes is None and self.send is None and not self.starttls:
+            raise ValueError("is empty; give it expect, expect_bytes, send or starttls")
+        if self.expect is not None and self.expect_bytes is not None:
+            raise ValueError("expect and expect_bytes are both given; keep one")
         if self.labels and self.expect is None:
             raise ValueError("labels are what `expect` captured; give it expect")
         return self
 
 
-class TcpSettings(ProbeSettings, Reach):
+class Dialogue(Settings):
+    """What is said on a connection, and when TLS begins."""
+
+    use_tls: bool = False
+    tls: TlsClient = TlsClient()
+    query_response: tuple[Turn, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_tls(self) -> Self:
+        others = self.use_tls + bool(getattr(self, "starttls", None))
+        if others + sum(turn.starttls for turn in self.query_response) > 1:
+            raise ValueError("TLS can begin only once; keep one of use_tls, starttls, and starttls in query_response")
+        return self
+
+    def unsaid(self) -> frozenset[Reason]:
+        """Without TLS and a dialogue there is nothing of theirs to fail by."""
+        turns, starttls = self.query_response, bool(getattr(self, "starttls", None))
+        secured = self.use_tls or starttls or any(turn.starttls for turn in turns)
+        never = frozenset[Reason]() if secured else frozenset({Reason.TLS, Reason.TLS_VERIFY})
+        listens = starttls or any(turn.expect or turn.expect_bytes for turn in turns)
+        return never | (frozenset() if listens else {Reason.BODY, Reason.TOO_LARGE, Reason.PROTOCOL})
+
+
+class TcpSettings(ProbeSettings, Reach, Dialogue):
     """A TCP server, and what is said to it."""
 
     target_key: ClassVar[TargetKey | None] = TargetKey("address", "target.invalid:1")
 
     kind: Literal["tcp"]
     address: AddressField
-    use_tls: bool = False
     starttls: Protocol | None = None
-    tls: TlsClient = TlsClient()
-    query_response: tuple[Turn, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_tls(self) -> Self:
-        if self.use_tls + bool(self.starttls) + sum(turn.starttls for turn in self.query_response) > 1:
-            raise ValueError("TLS can begin only once; keep one of use_tls, starttls, and starttls in query_response")
-        return self
 
     def probe(self) -> TcpProbe:
         """The probe that does what these settings say."""
         return TcpProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """Without TLS and a dialogue there is nothing of theirs to fail by."""
-        turns = self.query_response
-        secured = self.use_tls or self.starttls or any(turn.starttls for turn in turns)
-        never = frozenset[Reason]() if secured else frozenset({Reason.TLS, Reason.TLS_VERIFY})
-        listens = bool(self.starttls) or any(turn.expect for turn in turns)
-        return never | (frozenset() if listens else {Reason.BODY, Reason.TOO_LARGE, Reason.PROTOCOL})
+        """What this dialogue cannot fail by."""
+        return self.unsaid()
 
     def with_target(self, target: str) -> Self:
         """The same dialogue with another `host:port`."""
@@ -88,8 +120,8 @@ class TcpProbe:
     async def measure(self, measurement: Measurement) -> None:
         """Connect and hold the dialogue."""
         settings = self.settings
-        failed_by_pattern = False
         channel = await open_channel(self.place, settings.route(measurement), measurement)
+        talked = False
         try:
             if settings.starttls:
                 with measurement.timed("starttls"):
@@ -97,32 +129,59 @@ class TcpProbe:
             if settings.use_tls or settings.starttls:
                 begin = beginning(settings.starttls)
                 await encrypt(channel, settings.tls, self.place.host, measurement, begin)
-            with measurement.timed("dialogue") as passed:
-                await self._talk(channel, measurement)
-            measurement.add(families.TCP_DURATION, passed(), phase="dialogue")
-        except Failed as failed:
-            failed_by_pattern = failed.reason is Reason.BODY
-            raise
+            talked = True
+            await hold(channel, settings, self.place.host, measurement)
         finally:
             channel.close()
-            measurement.add(families.FAILED_DUE_TO_REGEX, failed_by_pattern)
+            if not talked:
+                measurement.add(families.FAILED_DUE_TO_REGEX, 0)
 
-    async def _talk(self, channel: Channel, measurement: Measurement) -> None:
-        lines = Lines(channel)
-        for number, turn in enumerate(self.settings.query_response, 1):
-            measurement.stage = f"dialogue, turn {number}"
-            send = turn.send
-            if turn.expect is not None:
-                match = await _expect(lines, turn.expect, number)
-                if turn.labels:
-                    measurement.add(families.EXPECT_INFO, 1, **_labels(turn.labels, match, measurement))
-                send = expand(send, match) if send is not None else None
-            if send is not None:
-                await channel.send(send.encode() + b"\n")
-            if turn.starttls:
-                if lines.left:
-                    raise Failed(Reason.PROTOCOL, "the server said more before TLS began than it should")
-                await encrypt(channel, self.settings.tls, self.place.host, measurement)
+
+async def hold(channel: Channel, dialogue: Dialogue, host: str, measurement: Measurement) -> None:
+    """Hold a dialogue; Failed where the server does not say what it must."""
+    failed_by: Expected | None = None
+    try:
+        with measurement.timed("dialogue") as passed:
+            await _talk(channel, dialogue, host, measurement)
+        measurement.add(families.TCP_DURATION, passed(), phase="dialogue")
+    except NotSaidError as error:
+        failed_by = error.expected
+        raise
+    finally:
+        measurement.add(families.FAILED_DUE_TO_REGEX, failed_by == "expect")
+        if any(turn.expect_bytes for turn in dialogue.query_response):
+            measurement.add(families.FAILED_DUE_TO_BYTES, failed_by == "expect_bytes")
+
+
+async def _talk(channel: Channel, dialogue: Dialogue, host: str, measurement: Measurement) -> None:
+    lines = Lines(channel)
+    for number, turn in enumerate(dialogue.query_response, 1):
+        measurement.stage = f"dialogue, turn {number}"
+        send = turn.send
+        if turn.expect is not None:
+            match = await _expect(lines, turn.expect, number)
+            if turn.labels:
+                measurement.add(families.EXPECT_INFO, 1, **_labels(turn.labels, match, measurement))
+            send = expand(send, match) if send is not None else None
+        if turn.expect_bytes is not None:
+            await _expect_bytes(lines, turn.expect_bytes.encode("utf-8", "surrogateescape"), number)
+        if send is not None:
+            await channel.send(send.encode("utf-8", "surrogateescape") + b"\n")
+        if turn.starttls:
+            if lines.left:
+                raise Failed(Reason.PROTOCOL, "the server said more before TLS began than it should")
+            await encrypt(channel, dialogue.tls, host, measurement)
+
+
+async def _expect_bytes(lines: Lines, wanted: bytes, number: int) -> None:
+    try:
+        got = await lines.exactly(len(wanted))
+    except Failed as failed:
+        if failed.reason is not Reason.RESET:
+            raise
+        raise NotSaidError("expect_bytes", f"turn {number}: the connection ended before the bytes were there") from None
+    if got != wanted:
+        raise NotSaidError("expect_bytes", f"turn {number}: the server sent {got!r}, not {wanted!r}")
 
 
 async def _expect(lines: Lines, pattern: str, number: int) -> Found:
@@ -131,7 +190,7 @@ async def _expect(lines: Lines, pattern: str, number: int) -> Found:
         match = await search(pattern, line)
         if match:
             return match
-    raise Failed(Reason.BODY, f"turn {number}: the connection ended and no line had matched {pattern!r}")
+    raise NotSaidError("expect", f"turn {number}: the connection ended and no line had matched {pattern!r}")
 
 
 def expand(text: str, match: Found) -> str:

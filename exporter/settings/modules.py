@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ValidationInfo, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
@@ -24,6 +24,9 @@ TARGET_KEYS: Mapping[str, TargetKey] = {
 """Per kind the key that holds the target, of those that can be given one."""
 
 _OWN = ("timeout", "targets")
+_FOR_THE_PROXY = frozenset({"proxy_url", "proxy_connect_header"})
+"""What the config's own proxy is sent, and no target."""
+
 _HARMLESS = frozenset(
     {
         *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-type", "host"),
@@ -33,7 +36,10 @@ _HARMLESS = frozenset(
 
 # What is never sent to a target, however it came into the file.
 _STAY_HERE = frozenset(
-    {"kind", "layer", "tags", "expect", "ca_file", "ciphers", "help", "label", "labels", "json_path"}
+    {
+        *("kind", "layer", "tags", "expect", "ca_file", "ciphers", "help", "label", "labels", "json_path"),
+        *("proxy_url", "no_proxy", "proxy_connect_header", "unix_socket"),
+    }
 )
 _SAY_WHAT_THEIR_URL_SAYS = frozenset({"postgres", "redis"})
 
@@ -55,12 +61,12 @@ class Module(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, data: Any) -> Any:
+    def _flat(cls, data: Any, info: ValidationInfo) -> Any:
         """In the file a module's own keys stand beside the probe's."""
         if not isinstance(data, dict):
             return data
         if "prober" in data:
-            data = blackbox.translated(data)
+            data = blackbox.translated(data, (info.context or {}).get("base", Path()))
         probe = {key: value for key, value in data.items() if key not in _OWN}
         key, stand_in = TARGET_KEYS.get(str(probe.get("kind")), ("", ""))
         if key and f"{key}_file" not in probe:
@@ -75,6 +81,11 @@ class Module(Settings):
             raise ValueError("timeout must be more than 0s")
         for target in self.targets or ():
             _place(target, self.probe.kind)
+        if self.targets is None and self.probe.kind == "unix":
+            raise ValueError(
+                "whoever asks could have any socket of this machine spoken to; list those that are meant as targets:"
+                " [/run/...]"
+            )
         if self.targets is None:
             key = TARGET_KEYS[self.probe.kind][0]
             for named in _credentials(self.probe, key):
@@ -104,6 +115,8 @@ class Module(Settings):
 
 def _place(target: str, kind: str) -> tuple[str, str, int | None]:
     """What tells targets apart: scheme, host and port; ValueError when that cannot be read with certainty."""
+    if kind == "unix":
+        return "unix", target, None
     given = target if "://" in target else f"http://{target}"
     try:
         parts = urlsplit(given)
@@ -123,6 +136,8 @@ def _credentials(settings: BaseModel, target_key: str) -> Iterator[str]:
     """The keys of settings that hold something to be kept from strangers."""
     for name in type(settings).model_fields:
         value = getattr(settings, name)
+        if name in _FOR_THE_PROXY:
+            continue
         if isinstance(value, BaseModel):
             yield from (f"{name}.{inner}" for inner in _credentials(value, ""))
         elif name == target_key:
@@ -132,9 +147,7 @@ def _credentials(settings: BaseModel, target_key: str) -> Iterator[str]:
             yield name
         elif isinstance(value, dict):
             yield from (
-                f"{name}.{key}"
-                for key, item in value.items()
-                if isinstance(item, Masked) and key.lower() not in _HARMLESS
+                f"{name}.{key}" for key, item in value.items() if _is_secret(item) and key.lower() not in _HARMLESS
             )
 
 
@@ -168,6 +181,10 @@ def _texts(value: object) -> Iterator[tuple[tuple[str, ...], str]]:
         case list() | tuple():
             for number, item in enumerate(value):
                 yield from (((str(number), *path), text) for path, text in _texts(item))
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, Masked) or (isinstance(value, tuple) and any(map(_is_secret, value)))
 
 
 def _first_line(error: ValueError) -> str:

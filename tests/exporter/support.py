@@ -137,6 +137,10 @@ class Tcp:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         return int(self._server.sockets[0].getsockname()[1])
 
+    async def start_at(self, path: str) -> None:
+        """Listen on a socket that is a file."""
+        self._server = await asyncio.start_unix_server(self._serve, path, ssl=self._tls)
+
     async def stop(self) -> None:
         """Listen no more and break off what is being said."""
         self._server.close()

@@ -68,7 +68,7 @@ BAD = [
     "services: {a: {probes: {x: {kind: http, url: http://x, url_file: y}}}}",
     "services: {a: {probes: {x: {kind: redis, url: redis://x, password: a, password_file: b}}}}",
     "layers: {a: {interval: 5s}}",
-    "modules: {m: {prober: icmp}}",
+    "modules: {m: {prober: smoke}}",
     "modules: {m: {timeout: 5s}}",
 ]
 

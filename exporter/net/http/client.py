@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Iterable
+import ssl
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Literal, Self
@@ -13,37 +13,25 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, mod
 from yarl import URL
 
 from deploywatch import __version__
-from deploywatch.config import Settings
+from deploywatch.config import RelativePath
 from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.net.http.cookies import Cookies
 from deploywatch.exporter.net.http.encoding import Coding, accepts, decode
 from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchange
+from deploywatch.exporter.net.http.header_fields import TOKEN, HeaderName, HeaderValue
+from deploywatch.exporter.net.http.http2 import ALPN
 from deploywatch.exporter.net.http.redirects import STATUSES, redirected, withheld
 from deploywatch.exporter.net.http.response_parser import Response
+from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.http.urls import as_written
 from deploywatch.exporter.net.tls import TlsClient, context_for
 from deploywatch.exporter.probing import Allowed, Measurement
 from deploywatch.exporter.results import Dropped, Failed, Reason
 from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
-from deploywatch.secrets import Secret
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
-def _one_line(value: Secret) -> Secret:
-    if re.search(r"[\r\n\0]", value.get_secret_value()):
-        raise ValueError("must be one line")
-    return value
-
-
-def _header_name(value: str) -> str:
-    if not _TOKEN.fullmatch(value):
-        raise ValueError(f"{value!r} is not a header name")
-    return value
 
 
 def _method(value: str) -> str:
-    if not _TOKEN.fullmatch(value):
+    if not TOKEN.fullmatch(value):
         raise ValueError(f"{value!r} is not a method; write one such as GET, POST or PROPFIND")
     if value.upper() == "CONNECT":
         raise ValueError("CONNECT asks for a tunnel, not for an answer; write another method")
@@ -54,14 +42,15 @@ Method = Annotated[
     str,
     AfterValidator(_method),
     # The models read what a variable holds; the schema sees the variable.
-    WithJsonSchema({"type": "string", "pattern": rf"^(?:{_TOKEN.pattern}|.*\$\{{.+\}}.*)$"}),
+    WithJsonSchema({"type": "string", "pattern": rf"^(?:{TOKEN.pattern}|.*\$\{{.+\}}.*)$"}),
 ]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderValue = Annotated[Secret, AfterValidator(_one_line)]
 
 
-class Ask(Settings):
-    """What to send and how; the URL is beside it."""
+class Ask(ThroughProxy):
+    """What to send and how; the URL is beside it.
+
+    With `enable_http2`, HTTP/2 is offered in TLS; with `unix_socket`, the socket is asked, whatever the URL's host is.
+    """
 
     method: Method = "GET"
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
@@ -75,6 +64,8 @@ class Ask(Settings):
     max_body: QuantityField = parse_quantity("1MiB")
     compression: Coding | None = None
     tls: TlsClient = TlsClient()
+    enable_http2: bool = False
+    unix_socket: RelativePath | None = None
 
     @field_validator("max_body")
     @classmethod
@@ -100,9 +91,16 @@ class Ask(Settings):
         preferred = self.preferred_ip_protocol
         return Via(
             route=Route(int(preferred[-1]) if preferred else None, self.ip_protocol_fallback),
-            tls=partial(context_for, self.tls),
+            tls=self.tls_of(self.tls),
             server_name=self.tls.server_name,
+            proxies=self.proxies(),
+            proxy_tls=partial(context_for, self.tls),
+            socket=self.unix_socket,
         )
+
+    def tls_of(self, tls: TlsClient) -> Callable[[], ssl.SSLContext]:
+        """What gives the context of a connection."""
+        return partial(context_for, tls, ALPN if self.enable_http2 else ())
 
     def request(self, url: str, headers: dict[str, str], body: str) -> Request:
         """The first request to a URL, with these headers and those that are sent anyway; ValueError for no URL."""
@@ -197,7 +195,7 @@ async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Al
             anonymous = ask.tls.model_copy(update={"cert_file": None, "key_file": None})
             if ask.tls.cert_file:
                 trail.withhold(request.url, ("client certificate",))
-            via = replace(via, server_name=None, tls=partial(context_for, anonymous))
+            via = replace(via, server_name=None, tls=ask.tls_of(anonymous))
 
 
 def _decode(response: Response, coding: Coding, limit: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
@@ -24,7 +24,7 @@ class Response:
 
     A header that is there several times has its values joined by commas, cookies by line ends; bytes that
     are no UTF-8 are surrogates, so that they can be sent again as they came. Of a body that is not
-    encoded as was asked for, `undecoded` says why, and `body` is empty.
+    encoded as was asked for, `undecoded` says why, and `body` is empty. `secure` says that it came over TLS.
     """
 
     status: int
@@ -35,6 +35,12 @@ class Response:
     complete: bool = True
     bytes_read: int = 0
     undecoded: Failed | None = None
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    secure: bool = False
+
+    def values(self, name: str) -> list[str]:
+        """The values of a header, each as it was sent."""
+        return [value for key, value in self.fields if key == name.lower()]
 
     @property
     def content_length(self) -> int:
@@ -65,6 +71,7 @@ class _Reading:
 
     __slots__ = (
         "_complaint",
+        "_fields",
         "_head_only",
         "_headers",
         "_parser",
@@ -83,6 +90,7 @@ class _Reading:
         self._parser = self._new_parser()
         self._head_only = method == "HEAD"
         self._headers: dict[str, str] = {}
+        self._fields: list[tuple[str, str]] = []
         self._pieces: list[bytes] = []
         self._room = limit
         self._raw = bytearray()
@@ -135,7 +143,7 @@ class _Reading:
         """Give a new parser the head once it is there as a whole, in the form that it takes."""
         while not self.status and not self.done and (size := end_of_head(self._raw)) is not None:
             head, self._raw = bytes(self._raw[:size]), self._raw[size:]
-            self._headers = {}
+            self._headers, self._fields = {}, []
             self._parser = self._new_parser()
             self._feed(tidied(head))
         if self.status and not self.done:
@@ -159,11 +167,13 @@ class _Reading:
             body=b"".join(self._pieces),
             complete=self._room >= 0,
             bytes_read=self._seen,
+            fields=self._fields,
         )
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:
             key, text = name.decode("latin-1").lower(), value.strip().decode("utf-8", "surrogateescape")
+            self._fields.append((key, text))
             before = self._headers.get(key)
             # Cookies have commas in them.
             between = "\n" if key == "set-cookie" else ", "
@@ -172,7 +182,7 @@ class _Reading:
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
-            self._headers = {}
+            self._headers, self._fields = {}, []
             return
         self.status = status
         self.done = self._head_only or status in _BODILESS or status == 101

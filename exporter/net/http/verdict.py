@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
@@ -13,7 +13,7 @@ from deploywatch.exporter.measure.gauges import Gauge, GaugeName, LabelName
 from deploywatch.exporter.net.health_body import HealthUnits, note_health, read
 from deploywatch.exporter.net.http import body
 from deploywatch.exporter.net.http.assertions import AssertionField
-from deploywatch.exporter.net.http.client import HeaderName
+from deploywatch.exporter.net.http.header_fields import HeaderName
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.probing import Measurement
@@ -32,15 +32,66 @@ def _status(value: str) -> str:
 Status = Annotated[str, BeforeValidator(str), AfterValidator(_status)]
 
 
+def _several(value: Any) -> Any:
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
+Patterns = Annotated[
+    tuple[Pattern, ...],
+    BeforeValidator(_several),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""A config field that holds a regular expression, or a list of them."""
+
+
+class HeaderRule(Settings):
+    """What one of a header's values must match, or none may; without `allow_missing` the header must be there."""
+
+    header: HeaderName
+    matches: Pattern | None = None
+    not_matches: Pattern | None = None
+    allow_missing: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.matches is None) is (self.not_matches is None):
+            raise ValueError("give it one of matches and not_matches")
+        return self
+
+    async def check(self, response: Response) -> None:
+        """Failed(header) when it does not hold."""
+        values = [value.encode("utf-8", "surrogateescape") for value in response.values(self.header)]
+        if not values:
+            if not self.allow_missing:
+                raise Failed(Reason.HEADER, f"the header {self.header} is missing")
+            return
+        pattern = self.matches if self.matches is not None else self.not_matches or ""
+        matched = [value for value in values if await search(pattern, value) is not None]
+        if bool(matched) is (self.matches is None):
+            raise Failed(
+                Reason.HEADER, f"the header {self.header} {'matches' if matched else 'does not match'} {pattern!r}"
+            )
+
+
+Version = Literal["1.0", "1.1", "2"]
+
+
 class Expect(Settings):
-    """What the answer must be; `format: health` reads what a service says of its own health."""
+    """What the answer must be; `format: health` reads what a service says of its own health.
+
+    `tls` says whether it must come over TLS; with `whole_body` a body larger than `max_body` is a failure.
+    """
 
     status: tuple[Status, ...] = ("2xx",)
     headers: dict[HeaderName, Pattern] = Field(default_factory=dict)
     format: Literal["any", "json", "health"] = "any"
     health: HealthUnits = HealthUnits()
-    body: Pattern | None = None
-    body_not: Pattern | None = None
+    header_rules: tuple[HeaderRule, ...] = ()
+    body: Patterns = ()
+    body_not: Patterns = ()
+    whole_body: bool = False
+    tls: bool | None = None
+    http_version: tuple[Version, ...] | None = Field(default=None, min_length=1)
     values: tuple[AssertionField, ...] = ()
     within: Duration | None = None
 
@@ -55,9 +106,9 @@ class Expect(Settings):
         """The reasons for which an answer cannot fail, with gauges or without."""
         document = gauges or bool(self.values) or self.format != "any"
         possible = {
-            Reason.HEADER: bool(self.headers),
+            Reason.HEADER: bool(self.headers or self.header_rules),
             Reason.BODY: bool(self.body or self.body_not),
-            Reason.TOO_LARGE: document or bool(self.body or self.body_not),
+            Reason.TOO_LARGE: document or bool(self.body or self.body_not or self.whole_body),
             Reason.JSON: document,
             Reason.VALUE: document,
             Reason.UNHEALTHY: self.format == "health",
@@ -114,7 +165,8 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
     if not expect.accepts(response.status):
         problem = Failed(Reason.STATUS, f"status {response.status}, not {' or '.join(expect.status)}")
     try:
-        await _judge_text(response, expect, measurement)
+        _judge_transport(response, expect)
+        await _judge_text(response, expect, measurement, alone=problem is None)
         document = _judge_document(response, expect, gauges, measurement)
     except Failed as failed:
         # A bad status explains a bad body, and not the other way round; but what a service says of itself is kept.
@@ -131,14 +183,23 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
     return document
 
 
-async def _judge_text(response: Response, expect: Expect, measurement: Measurement) -> None:
+def _judge_transport(response: Response, expect: Expect) -> None:
+    if expect.http_version and response.version not in expect.http_version:
+        wanted = " or ".join(expect.http_version)
+        raise Failed(Reason.PROTOCOL, f"the answer is HTTP/{response.version}, not {wanted}")
+    if expect.tls is not None and response.secure is not expect.tls:
+        raise Failed(Reason.TLS, f"the answer came {'over' if response.secure else 'without'} TLS")
+
+
+async def _judge_text(response: Response, expect: Expect, measurement: Measurement, *, alone: bool) -> None:
+    """Only where the text `alone` is at fault has the probe failed because of an expression."""
     if response.undecoded:
         measurement.add(families.FAILED_DUE_TO_REGEX, 0)
         raise response.undecoded
     try:
         await _match(response, expect)
     except Failed as failed:
-        measurement.add(families.FAILED_DUE_TO_REGEX, failed.reason is not Reason.TOO_LARGE)
+        measurement.add(families.FAILED_DUE_TO_REGEX, alone and failed.reason is not Reason.TOO_LARGE)
         raise
     measurement.add(families.FAILED_DUE_TO_REGEX, 0)
 
@@ -148,13 +209,17 @@ async def _match(response: Response, expect: Expect) -> None:
         value = response.headers.get(name.lower())
         if value is None or await search(pattern, value.encode("utf-8", "surrogateescape")) is None:
             raise Failed(Reason.HEADER, f"the header {name} {'is missing' if value is None else 'does not match'}")
-    if not (expect.body or expect.body_not):
+    for rule in expect.header_rules:
+        await rule.check(response)
+    if not (expect.body or expect.body_not or expect.whole_body):
         return
     _need_all(response)
-    if expect.body and await search(expect.body, response.body) is None:
-        raise Failed(Reason.BODY, f"the body does not match {expect.body!r}")
-    if expect.body_not and await search(expect.body_not, response.body) is not None:
-        raise Failed(Reason.BODY, f"the body matches {expect.body_not!r}")
+    for pattern in expect.body:
+        if await search(pattern, response.body) is None:
+            raise Failed(Reason.BODY, f"the body does not match {pattern!r}")
+    for pattern in expect.body_not:
+        if await search(pattern, response.body) is not None:
+            raise Failed(Reason.BODY, f"the body matches {pattern!r}")
 
 
 def _judge_document(response: Response, expect: Expect, gauges: Gauges, measurement: Measurement) -> Any:

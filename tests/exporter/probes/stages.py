@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
+import pytest
 import redis.asyncio
 from aiohttp import web as aiohttp_web
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
+from deploywatch.exporter.results import Reason
 from tests.exporter.certs import Certs
-from tests.exporter.support import Tcp, Web, mail, scripted, silent, upgrading
+from tests.exporter.dns_server import dns_server
+from tests.exporter.grpc_server import grpc_server
+from tests.exporter.support import Tcp, Web, mail, probe, scripted, silent, upgrading
 
 PAGES = Path(__file__).parents[3] / "docs" / "probes"
 
@@ -118,7 +122,7 @@ async def tcp(house: House) -> AsyncIterator[Stage]:
                 "probe_expect_info{probe=smtp,software=aiosmtpd}": 1,
                 "probe_failed_due_to_regex{probe=smtp}": 0,
             },
-            untold=frozenset({"probe_tls_verify_failure_info"}),
+            untold=frozenset({"probe_tls_verify_failure_info", "probe_failed_due_to_bytes"}),
         )
 
 
@@ -276,6 +280,69 @@ async def port(house: House) -> AsyncIterator[Stage]:
             )
 
 
+@asynccontextmanager
+async def icmp(house: House) -> AsyncIterator[Stage]:
+    """This machine, where it lets its users send echo requests."""
+    result = await probe(kind="icmp", host="127.0.0.1")
+    if result.reason is Reason.UNSUPPORTED:
+        pytest.skip(f"NOT TESTED HERE: {result.detail}")
+    yield Stage({"gateway.example": "127.0.0.1"}, values={"probe_icmp_reply_hop_limit{probe=gateway}": 64})
+
+
+@asynccontextmanager
+async def dns(house: House) -> AsyncIterator[Stage]:
+    """A name server, which answers over TLS as well."""
+    async with dns_server(house.certs.server()) as server:
+        yield Stage(
+            {
+                "ns1.example:5353": f"127.0.0.1:{server.port}",
+                "ns1.example:8853": f"localhost:{server.tls_port}",
+                "shop.example": "shop.example",
+                "nothing.example": "nothing.example",
+            },
+            values={
+                "probe_dns_answer_rrs{probe=shop}": 2,
+                "probe_dns_serial{probe=zone}": 2026112801,
+                "probe_dns_authority_rrs{probe=no-such-name}": 1,
+                "probe_tls_version_info{probe=encrypted,version=TLS 1.3}": 1,
+            },
+            untold=frozenset({"probe_tls_verify_failure_info"}),
+        )
+
+
+@asynccontextmanager
+async def grpc(house: House) -> AsyncIterator[Stage]:
+    """A gRPC server, and the same over TLS."""
+    issued = house.certs.authority.issue_cert("localhost")
+    pair = issued.private_key_pem.bytes(), b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+    async with grpc_server() as plain, grpc_server(pair) as secure:
+        yield Stage(
+            {"orders.example:50051": f"127.0.0.1:{plain.port}", "orders.example:50052": f"localhost:{secure.port}"},
+            values={
+                "probe_grpc_healthcheck_response{probe=server,serving_status=SERVING}": 1,
+                "probe_grpc_ssl{probe=checkout}": 1,
+                "probe_grpc_status_code{probe=checkout}": 0,
+            },
+            untold=frozenset({"probe_tls_verify_failure_info"}),
+        )
+
+
+@asynccontextmanager
+async def unix(house: House) -> AsyncIterator[Stage]:
+    """A real Redis that listens on a socket."""
+    folder = house.workshop / "redis-unix"
+    folder.mkdir()
+    server = servers.redis(house.processes, folder, options=["--unixsocket", str(folder / "r.sock")])
+    try:
+        yield Stage(
+            {"cache.example": str(folder / "r.sock")},
+            values={"probe_failed_due_to_regex{probe=ping}": 0},
+            untold=TLS | {"probe_expect_info", "probe_failed_due_to_bytes"},
+        )
+    finally:
+        server.child.stop()
+
+
 STAGES: Mapping[str, Callable[[House], AbstractAsyncContextManager[Stage]]] = {
     "http": http,
     "tcp": tcp,
@@ -284,5 +351,9 @@ STAGES: Mapping[str, Callable[[House], AbstractAsyncContextManager[Stage]]] = {
     "redis": cache,
     "flow": flow,
     "port": port,
+    "icmp": icmp,
+    "dns": dns,
+    "grpc": grpc,
+    "unix": unix,
 }
 """For each kind of probe."""

@@ -1,0 +1,134 @@
+"""One HTTP/2 request on a connection: what is sent, and the answer with its trailers. The frames are h2's affair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.http.response_parser import HEAD_LIMIT, Response
+from deploywatch.exporter.results import Failed, Reason
+
+ALPN = ("h2", "http/1.1")
+_CONFIG = h2.config.H2Configuration(client_side=True, header_encoding=None, validate_inbound_headers=True)
+_WINDOW = 1024 * 1024
+
+Headers = Iterable[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Http2:
+    """One request and its answer; Failed(protocol) where the server breaks the rules, Failed(reset) where it ends."""
+
+    channel: Channel
+    limit: int
+    connection: h2.connection.H2Connection = field(init=False)
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    trailers: list[tuple[str, str]] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+    seen: int = 0
+    done: bool = False
+
+    def __post_init__(self) -> None:
+        self.connection = h2.connection.H2Connection(_CONFIG)
+        codes = h2.settings.SettingCodes
+        self.connection.local_settings = h2.settings.Settings(
+            client=True,
+            initial_values={
+                codes.ENABLE_PUSH: 0,
+                codes.INITIAL_WINDOW_SIZE: _WINDOW,
+                codes.MAX_HEADER_LIST_SIZE: HEAD_LIMIT,
+            },
+        )
+        self.connection.decoder.max_header_list_size = HEAD_LIMIT
+
+    async def send(self, headers: Headers, body: bytes) -> None:
+        """Send the request, pseudo-headers first, and wait until the answer has begun."""
+        self.connection.initiate_connection()
+        self.connection.send_headers(
+            1, [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in headers], not body
+        )
+        await self._flush()
+        while body and not self.done:
+            room = min(self.connection.local_flow_control_window(1), self.connection.max_outbound_frame_size)
+            if room <= 0:
+                await self._receive()
+                continue
+            piece, body = body[:room], body[room:]
+            self.connection.send_data(1, piece, end_stream=not body)
+            await self._flush()
+        while not (self.fields or self.done):
+            await self._receive()
+
+    async def finish(self) -> Response:
+        """Read to the end, or as much of the body as the limit lets."""
+        while not self.done:
+            await self._receive()
+        headers: dict[str, str] = {}
+        for name, value in self.fields:
+            between = "\n" if name == "set-cookie" else ", "
+            headers[name] = headers[name] + between + value if name in headers else value
+        return Response(
+            int(headers.pop(":status")),
+            "2",
+            headers,
+            body=b"".join(self.pieces)[: self.limit],
+            complete=self.seen <= self.limit,
+            bytes_read=self.seen,
+            fields=[(name, value) for name, value in self.fields if name != ":status"],
+        )
+
+    async def _flush(self) -> None:
+        data = self.connection.data_to_send()
+        if data:
+            await self.channel.send(data)
+
+    async def _receive(self) -> None:
+        data = await self.channel.receive()
+        if not data:
+            raise Failed(Reason.RESET, "the connection was closed before the answer was complete")
+        try:
+            events = self.connection.receive_data(data)
+        except h2.exceptions.ProtocolError as error:
+            raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP/2: {error}") from error
+        for event in events:
+            self._take(event)
+        await self._flush()
+
+    def _take(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.ResponseReceived():
+                self.fields = _text(event.headers)
+            case h2.events.TrailersReceived():
+                self.trailers = _text(event.headers)
+            case h2.events.DataReceived():
+                self._keep(event.data)
+                self.connection.acknowledge_received_data(event.flow_controlled_length, 1)
+            case h2.events.StreamEnded():
+                self.done = True
+            case h2.events.StreamReset():
+                code = _name(event.error_code)
+                raise Failed(Reason.RESET, f"the server has broken off the request: {code}")
+            case h2.events.ConnectionTerminated() if event.error_code != h2.errors.ErrorCodes.NO_ERROR:
+                raise Failed(Reason.RESET, f"the server has ended the connection: {_name(event.error_code)}")
+
+    def _keep(self, data: bytes) -> None:
+        if self.seen <= self.limit:
+            self.pieces.append(data)
+        self.seen += len(data)
+        self.done = self.done or self.seen > self.limit
+
+
+def _text(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in headers]
+
+
+def _name(code: object) -> str:
+    return str(getattr(code, "name", code))

@@ -1,0 +1,143 @@
+"""OAuth 2.0 client credentials (RFC 6749, 4.4): a token fetched from its endpoint, and used until it expires."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from functools import partial
+from typing import Any
+from urllib.parse import quote_plus, urlencode
+
+from pydantic import Field, field_validator
+
+from deploywatch.clock import Clock
+from deploywatch.exporter.net.dial import Route
+from deploywatch.exporter.net.http.client import http_url
+from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchange
+from deploywatch.exporter.net.http.response_parser import Response
+from deploywatch.exporter.net.http.through_proxy import ThroughProxy
+from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.probing import from_os_error
+from deploywatch.exporter.results import Failed, Reason
+from deploywatch.secrets import Secret, SecretUrl
+
+_MOST = 256 * 1024
+_EARLY = 10.0
+"""Seconds before its end from which on a token is not used any more."""
+
+_TYPES = {"bearer": "Bearer", "mac": "MAC", "basic": "Basic"}
+
+
+class OAuth2(ThroughProxy):
+    """Who asks for the token, and where."""
+
+    client_id: str = Field(min_length=1)
+    client_secret: Secret
+    token_url: SecretUrl
+    scopes: tuple[str, ...] = ()
+    endpoint_params: dict[str, Secret] = Field(default_factory=dict)
+    tls: TlsClient = TlsClient()
+
+    @field_validator("token_url")
+    @classmethod
+    def _http_url(cls, url: SecretUrl) -> SecretUrl:
+        http_url(url.get_secret_value())
+        return url
+
+    def form(self) -> dict[str, str]:
+        """What is sent beside who we are."""
+        given = {name: value.get_secret_value() for name, value in self.endpoint_params.items()}
+        scope = {"scope": " ".join(self.scopes)} if self.scopes else {}
+        return {"grant_type": "client_credentials", **scope, **given}
+
+
+class Tokens:
+    """The token of one probe; Failed(auth) when there is none."""
+
+    def __init__(self, settings: OAuth2) -> None:
+        self._settings = settings
+        self._url = http_url(settings.token_url.get_secret_value())
+        self._via = Via(
+            route=Route(),
+            tls=partial(context_for, settings.tls),
+            proxies=settings.proxies(),
+            proxy_tls=partial(context_for, settings.tls),
+        )
+        self._in_header = True
+        self._value = ""
+        self._until = -math.inf
+
+    async def authorization(self, clock: Clock) -> str:
+        """What to write into the Authorization header."""
+        if clock.monotonic() >= self._until:
+            begin = clock.monotonic()
+            document = await self._fetch()
+            kind = str(document.get("token_type") or "Bearer")
+            self._value = f"{_TYPES.get(kind.lower(), kind)} {document['access_token']}"
+            self._until = begin + _lifetime(document.get("expires_in")) - _EARLY
+        return self._value
+
+    def forget(self) -> None:
+        """Fetch another the next time: this one was refused."""
+        self._until = -math.inf
+
+    async def _fetch(self) -> dict[str, Any]:
+        response = await self._ask()
+        if response.status // 100 == 4:
+            # Some endpoints want the client in the header, others in the form, and none says which.
+            self._in_header = not self._in_header
+            second = await self._ask()
+            if second.status // 100 != 2:
+                self._in_header = not self._in_header
+            response = second if second.status // 100 == 2 else response
+        if response.status // 100 != 2:
+            raise self._failed(f"answered {response.status}{_said(response)}")
+        try:
+            document = json.loads(response.body)
+        except (ValueError, RecursionError) as error:
+            raise self._failed("answered with something that is not JSON") from error
+        if not isinstance(document, dict) or not isinstance(document.get("access_token"), str):
+            raise self._failed("answered without an access_token")
+        if any(ord(letter) < 32 for letter in document["access_token"] + str(document.get("token_type"))):
+            raise self._failed("answered with a token that fits into no header")
+        return document
+
+    async def _ask(self) -> Response:
+        settings = self._settings
+        form, secret = settings.form(), settings.client_secret.get_secret_value()
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        if self._in_header:
+            pair = f"{quote_plus(settings.client_id)}:{quote_plus(secret)}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        else:
+            form |= {"client_id": settings.client_id, "client_secret": secret}
+        request = Request("POST", self._url.with_user(None), tuple(headers.items()), urlencode(form).encode())
+        try:
+            return await exchange(request, self._via, Phases(), body_limit=_MOST)
+        except Failed as failed:
+            raise self._failed(failed.detail) from failed
+        except OSError as error:
+            raise self._failed(from_os_error(error).detail) from error
+
+    def _failed(self, detail: str) -> Failed:
+        return Failed(Reason.AUTH, f"no token: the endpoint at {self._url.host}: {detail}")
+
+
+def _lifetime(given: object) -> float:
+    """Seconds; of a token that does not say, none: it is fetched for each run."""
+    try:
+        seconds = float(given) if isinstance(given, (int, float, str)) else 0.0
+    except ValueError:
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0
+
+
+def _said(response: Response) -> str:
+    try:
+        document = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return ""
+    words = [document.get(key) for key in ("error", "error_description")] if isinstance(document, dict) else []
+    text = ": ".join(word for word in words if isinstance(word, str))
+    return f": {text}" if text else ""

@@ -1,0 +1,241 @@
+"""The `dns` probe: one query to one server, and whether its answer is what it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
+
+import dns.exception
+import dns.message
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rdtypes.ANY.SOA
+from pydantic import AfterValidator, model_validator
+
+from deploywatch.config import Settings
+from deploywatch.exporter.measure import families
+from deploywatch.exporter.net import certificates
+from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.connect import Place, Reach
+from deploywatch.exporter.net.dial import connect
+from deploywatch.exporter.net.dns import additional, over_channel, over_udp, query, records, udp_socket
+from deploywatch.exporter.net.handshake import secure
+from deploywatch.exporter.net.pattern import Pattern, search
+from deploywatch.exporter.net.resolve import Address, note_address
+from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.results import Failed, Reason
+
+_MOST_NAMED = 3
+
+
+def server_place(address: str, port: int) -> Place:
+    """Read `host`, `host:port`, `::1` or `[::1]:53`; ValueError for anything else."""
+    host, given = address, ""
+    if address.startswith("["):
+        host, _, given = address[1:].partition("]")
+        given = given.removeprefix(":")
+    elif address.count(":") == 1:
+        host, _, given = address.partition(":")
+    number = int(given) if given.isascii() and given.isdigit() else port
+    if (
+        not host
+        or any(letter in host for letter in "/@ \t\r\n\\?#[]")
+        or not 0 < number < 65_536
+        or (given and not given.isdigit())
+    ):
+        raise ValueError(f"{address!r} is not a DNS server; write host or host:port, such as 192.0.2.53:53")
+    return Place(host, number)
+
+
+def _server(address: str) -> str:
+    server_place(address, 53)
+    return address
+
+
+def _known_type(text: str) -> str:
+    try:
+        dns.rdatatype.from_text(text)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{text!r} is not a type of record; write one such as A, AAAA, MX or SOA") from error
+    return text.upper()
+
+
+def _known_class(text: str) -> str:
+    try:
+        dns.rdataclass.from_text(text)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{text!r} is not a class of records; write one such as IN or CH") from error
+    return text.upper()
+
+
+def _known_rcode(text: str) -> str:
+    try:
+        dns.rcode.from_text(text)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{text!r} is not a response code; write one such as NOERROR or NXDOMAIN") from error
+    return text.upper()
+
+
+class RecordRules(Settings):
+    """What the records of one section must match, each written as a line of a zone file with tabs between its parts.
+
+    The names are blackbox_exporter's, and so is what they mean: `fail_if_all_match_regexp` fails unless all match.
+    """
+
+    fail_if_matches_regexp: tuple[Pattern, ...] = ()
+    fail_if_all_match_regexp: tuple[Pattern, ...] = ()
+    fail_if_not_matches_regexp: tuple[Pattern, ...] = ()
+    fail_if_none_matches_regexp: tuple[Pattern, ...] = ()
+
+    async def check(self, section: str, lines: Sequence[str]) -> None:
+        """Failed(body) names the first rule that does not hold."""
+        if not lines and (self.fail_if_not_matches_regexp or self.fail_if_none_matches_regexp):
+            raise Failed(Reason.BODY, f"there is no record in the {section} section")
+        for line in lines:
+            for pattern in self.fail_if_matches_regexp:
+                if await search(pattern, line.encode()) is not None:
+                    raise Failed(Reason.BODY, f"{section}: {line!r} matches {pattern!r}")
+            for pattern in (*self.fail_if_not_matches_regexp, *self.fail_if_all_match_regexp):
+                if await search(pattern, line.encode()) is None:
+                    raise Failed(Reason.BODY, f"{section}: {line!r} does not match {pattern!r}")
+        wanted = self.fail_if_none_matches_regexp
+        found = [True for line in lines for pattern in wanted if await search(pattern, line.encode()) is not None]
+        if wanted and not found:
+            raise Failed(Reason.BODY, f"{section}: no record matches {' or '.join(map(repr, wanted[:_MOST_NAMED]))}")
+
+
+class DnsSettings(ProbeSettings, Reach):
+    """A DNS server, what it is asked, and what it must answer."""
+
+    target_key: ClassVar[TargetKey | None] = TargetKey("address", "target.invalid")
+
+    kind: Literal["dns"]
+    address: Annotated[str, AfterValidator(_server)]
+    query_name: str
+    query_type: Annotated[str, AfterValidator(_known_type)] = "ANY"
+    query_class: Annotated[str, AfterValidator(_known_class)] = "IN"
+    recursion_desired: bool = True
+    transport_protocol: Literal["udp", "tcp"] = "udp"
+    dns_over_tls: bool = False
+    tls: TlsClient = TlsClient()
+    valid_rcodes: tuple[Annotated[str, AfterValidator(_known_rcode)], ...] = ("NOERROR",)
+    validate_answer_rrs: RecordRules = RecordRules()
+    validate_authority_rrs: RecordRules = RecordRules()
+    validate_additional_rrs: RecordRules = RecordRules()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.dns_over_tls and self.transport_protocol != "tcp":
+            raise ValueError("dns_over_tls needs transport_protocol: tcp; add it")
+        if not self.valid_rcodes:
+            raise ValueError("valid_rcodes is empty; no answer would be good. Write one such as NOERROR")
+        query(self.query_name, self.query_type, self.query_class, recursion=self.recursion_desired)
+        return self
+
+    @property
+    def place(self) -> Place:
+        """Host and port of the server."""
+        return server_place(self.address, 853 if self.dns_over_tls else 53)
+
+    def server(self) -> str | None:
+        """The server, with its port."""
+        return f"{self.place.host}:{self.place.port}"
+
+    def impossible(self) -> frozenset[Reason]:
+        """Over UDP nothing is connected, and without rules no record is wrong."""
+        udp = self.transport_protocol == "udp"
+        never = frozenset({Reason.CONNECT_TIMEOUT, Reason.RESET, Reason.TOO_LARGE}) if udp else frozenset[Reason]()
+        never |= frozenset() if self.dns_over_tls else {Reason.TLS, Reason.TLS_VERIFY}
+        rules = (self.validate_answer_rrs, self.validate_authority_rrs, self.validate_additional_rrs)
+        return never | (frozenset() if any(rule != RecordRules() for rule in rules) else {Reason.BODY})
+
+    def probe(self) -> DnsProbe:
+        """The probe that does what these settings say."""
+        return DnsProbe(self)
+
+    def with_target(self, target: str) -> Self:
+        """The same query to another server."""
+        return self.with_changes(address=target)
+
+
+class DnsProbe:
+    """Asks one server."""
+
+    def __init__(self, settings: DnsSettings) -> None:
+        self.settings = settings
+
+    async def measure(self, measurement: Measurement) -> None:
+        """Ask, note the sizes of the answer's sections, and judge it."""
+        phases, answer = dict.fromkeys(("resolve", "connect", "request"), 0.0), None
+        try:
+            answer = await self._ask(phases, measurement)
+        finally:
+            for phase, seconds in phases.items():
+                measurement.add(families.DNS_DURATION, seconds, phase=phase)
+            measurement.add(families.DNS_QUERY_SUCCEEDED, answer is not None)
+        await self._judge(answer, measurement)
+
+    async def _ask(self, phases: dict[str, float], measurement: Measurement) -> dns.message.Message:
+        settings, place = self.settings, self.settings.place
+        message = query(
+            settings.query_name, settings.query_type, settings.query_class, recursion=settings.recursion_desired
+        )
+        with measurement.timed("resolve", overdue=Reason.DNS) as passed:
+            addresses = await settings.route(measurement).addresses(*place)
+        phases["resolve"] = passed()
+        measurement.add(families.DNS_LOOKUP, passed())
+        if settings.transport_protocol == "udp":
+            note_address(addresses[0], measurement)
+            with measurement.timed("request") as passed, udp_socket(addresses[0], settings.source_ip_address) as sock:
+                answer = await over_udp(sock, message)
+            phases["request"] = passed()
+            return answer
+        with measurement.timed("connect", overdue=Reason.CONNECT_TIMEOUT) as passed:
+            channel = await self._connect(addresses, measurement)
+        phases["connect"] = passed()
+        try:
+            with measurement.timed("request") as passed:
+                answer = await over_channel(channel, message)
+            phases["request"] = passed()
+        finally:
+            channel.close()
+        return answer
+
+    async def _connect(self, addresses: list[Address], measurement: Measurement) -> Channel:
+        settings, reached = self.settings, addresses[0]
+        try:
+            sock, reached = await connect(addresses, source=settings.source_ip_address)
+        finally:
+            note_address(reached, measurement)
+        channel = Channel(sock)
+        if not settings.dns_over_tls:
+            return channel
+        name = settings.tls.server_name or settings.place.host
+        try:
+            await secure(channel, context_for(settings.tls), name, lambda shown: certificates.note(shown, measurement))
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    async def _judge(self, answer: dns.message.Message, measurement: Measurement) -> None:
+        settings = self.settings
+        sections = {
+            "answer": (list(records(answer.answer)), families.DNS_ANSWER_RRS, settings.validate_answer_rrs),
+            "authority": (list(records(answer.authority)), families.DNS_AUTHORITY_RRS, settings.validate_authority_rrs),
+            "additional": (additional(answer), families.DNS_ADDITIONAL_RRS, settings.validate_additional_rrs),
+        }
+        for lines, family, _ in sections.values():
+            measurement.add(family, len(lines))
+        if settings.query_type == "SOA":
+            for rrset in answer.answer:
+                for rdata in rrset:
+                    if isinstance(rdata, dns.rdtypes.ANY.SOA.SOA):
+                        measurement.add(families.DNS_SERIAL, rdata.serial)
+        code = dns.rcode.to_text(answer.rcode())
+        if code not in settings.valid_rcodes:
+            raise Failed(Reason.STATUS, f"the server answered {code}, not {' or '.join(settings.valid_rcodes)}")
+        for section, (lines, _, rules) in sections.items():
+            await rules.check(section, lines)
