@@ -145,7 +145,7 @@ class Dialer:
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int, **options: Any) -> Any:
         """As the event loop's own, but over the route."""
         self.shown = None
-        sock, self.reached = await connect(await self.route.addresses(host, port))
+        sock, self.reached = await connect(await self.route.addresses(host, port), source=self.route.source)
         for option, value in _KEEPALIVE:
             sock.setsockopt(*option, value)
         name = certificate_name(self.server_name or options.get("server_hostname") or host)

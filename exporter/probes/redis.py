@@ -72,7 +72,7 @@ class _Routed(AbstractConnection):
     async def _connect(self) -> None:
         arguments = dict(self._connection_arguments())
         host, port = arguments.pop("host"), int(arguments.pop("port"))
-        sock, self.address = await connect(await self.route.addresses(host, port))
+        sock, self.address = await connect(await self.route.addresses(host, port), source=self.route.source)
         if self.measurement:
             # As `port` tells them apart: from here on somebody listens, and perhaps says nothing.
             self.measurement.stage, self.measurement.overdue = SILENT, Reason.DEADLINE
@@ -227,7 +227,7 @@ class RedisProbe:
         try:
             route = self.settings.route(measurement)
             addresses = await route.addresses(parts.hostname or "localhost", parts.port or 6379)
-            sock, _ = await connect(addresses)
+            sock, _ = await connect(addresses, source=route.source)
             with sock:
                 async with asyncio.timeout(_LISTENING):
                     line = await asyncio.get_running_loop().sock_recv(sock, 1024)

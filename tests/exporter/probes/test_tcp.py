@@ -177,3 +177,37 @@ def test_a_text_without_references_is_sent_as_it_is(text: str) -> None:
 )
 def test_a_reference_stands_for_what_was_captured(text: str, expected: str) -> None:
     assert expand(text, Found(("whole", "one"), {"n": "named"})) == expected
+
+
+@pytest.mark.parametrize("kind", ["tcp", "redis", "postgres"])
+async def test_it_connects_from_the_address_that_it_is_told(tcp: Start, kind: str) -> None:
+    callers: list[str] = []
+
+    async def who(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer.get_extra_info("peername")[0])
+        writer.close()
+
+    place = f"127.0.0.1:{await tcp(who)}"
+    at = {
+        "tcp": {"address": place},
+        "redis": {"url": f"redis://{place}"},
+        "postgres": {"dsn": f"postgresql://probe@{place}/x?sslmode=disable"},
+    }
+    await probe(kind=kind, source_ip_address="127.0.0.9", **at[kind])
+    assert set(callers) == {"127.0.0.9"}
+
+
+async def test_bytes_that_must_come_next_are_read_whatever_lines_they_are_in(tcp: Start) -> None:
+    async def says_s(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readexactly(9) == bytes.fromhex("0000000804d2162f0a")
+        writer.write(b"S")
+        await silent(reader, writer)
+
+    asked = bytes.fromhex("0000000804d2162f").decode("utf-8", "surrogateescape")
+    result = await talked(tcp, says_s, {"send": asked}, {"expect_bytes": "S"})
+    assert result.success, result.detail
+    assert measured(result)["probe_failed_due_to_bytes"] == 0
+    result = await talked(tcp, says_s, {"send": asked}, {"expect_bytes": "N"})
+    assert (result.reason, result.detail) == (Reason.BODY, "turn 2: the server sent b'S', not b'N'")
+    assert measured(result)["probe_failed_due_to_bytes"] == 1
+    assert measured(result)["probe_failed_due_to_regex"] == 0
