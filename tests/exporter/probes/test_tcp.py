@@ -16,7 +16,7 @@ from deploywatch.exporter.net.pattern import Found
 from deploywatch.exporter.probes.tcp import expand
 from deploywatch.exporter.results import Reason, Result
 from tests.exporter.certs import Certs
-from tests.exporter.support import Talk, Tcp, mail, measured, probe, scripted, silent
+from tests.exporter.support import Talk, Tcp, eventually, mail, measured, probe, scripted, silent
 
 Start = Callable[[Talk], Awaitable[int]]
 
@@ -188,12 +188,13 @@ async def test_it_connects_from_the_address_that_it_is_told(tcp: Start, kind: st
         writer.close()
 
     place = f"127.0.0.1:{await tcp(who)}"
-    at = {
+    at: dict[str, dict[str, Any]] = {
         "tcp": {"address": place},
         "redis": {"url": f"redis://{place}"},
         "postgres": {"dsn": f"postgresql://probe@{place}/x?sslmode=disable"},
     }
     await probe(kind=kind, source_ip_address="127.0.0.9", **at[kind])
+    await eventually(lambda: bool(callers))
     assert set(callers) == {"127.0.0.9"}
 
 
