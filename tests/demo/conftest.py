@@ -26,7 +26,7 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo"
 def ask(url: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
     """Status, headers in lower case, and body of one request; status 0 when nobody answers."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=15) as answer:  # noqa: S310 - always http on loopback
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=60) as answer:  # noqa: S310 - always http on loopback
             return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -124,7 +124,7 @@ def shop(children: Processes, storage: list[str], cache: Redis, tmp_path: Path) 
         program: list[str | Path] = [sys.executable, DEMO / "shop.py", f"--listen=127.0.0.1:{port}"]
         child = children.start(f"shop-{version}", [*program, f"--release={version}", *storage, *options])
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: ask(f"{url}/health")[0] != 0, within=30, what="start the shop", child=child)
+        wait_until(lambda: ask(f"{url}/health")[0] != 0, within=90, what="start the shop", child=child)
         return Served(child, url, tmp_path, port)
 
     return start
@@ -140,7 +140,7 @@ def front(children: Processes, storage: list[str], cache: Redis, tmp_path: Path)
         [sys.executable, DEMO / "front.py", f"--listen=127.0.0.1:{port}", "--state", state, "--patience=8", *storage],
     )
     url = f"http://127.0.0.1:{port}"
-    wait_until(lambda: ask(f"{url}/health")[0] != 0, within=30, what="start the front", child=child)
+    wait_until(lambda: ask(f"{url}/health")[0] != 0, within=90, what="start the front", child=child)
     return Served(child, url, state, port)
 
 
@@ -158,7 +158,7 @@ class Traffic:
     def wait_for(self, more: int) -> None:
         """Wait until this many more requests have been sent."""
         goal = self.totals()["sent"] + more
-        wait_until(lambda: self.totals()["sent"] >= goal, within=60, what=f"send {goal:g}", child=self.child)
+        wait_until(lambda: self.totals()["sent"] >= goal, within=90, what=f"send {goal:g}", child=self.child)
 
     def stop(self) -> dict[str, float]:
         """Stop it, and give its last totals."""

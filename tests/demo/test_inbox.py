@@ -306,13 +306,13 @@ def test_the_program_receives_until_it_is_asked_to_end(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         command += ["--smtp", f"127.0.0.1:{smtp}", "--folder", str(tmp_path / "kept")]
         running = python_part(processes, "inbox", command, port=port, ready="/inbox")
-        with smtplib.SMTP("127.0.0.1", smtp, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", smtp, timeout=60) as client:
             client.sendmail("a@example.com", ["b@example.com"], "Subject: hello\r\nMessage-ID: <1@x>\r\n\r\nbody\r\n")
-        with urlopen(f"{running.url}/inbox", timeout=10) as response:  # noqa: S310 - always http on loopback
+        with urlopen(f"{running.url}/inbox", timeout=60) as response:  # noqa: S310 - always http on loopback
             (mail,) = json.load(response)
         assert (mail["channel"], mail["title"], mail["thread"]) == ("email", "hello", "<1@x>")
         running.child.process.send_signal(signal.SIGTERM)
-        assert running.child.process.wait(10) == 0
+        assert running.child.process.wait(90) == 0
         assert running.child.tail() == f"inbox at http://127.0.0.1:{port}/, mail at 127.0.0.1:{smtp}"
 
 
@@ -321,7 +321,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         port = processes.free_port()
         command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         python_part(processes, "inbox", command, port=port, ready="/inbox")
-        second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode == 1
     assert "cannot listen or write" in second.stderr
     assert "Traceback" not in second.stderr

@@ -67,7 +67,7 @@ def start(children: Processes, tmp_path: Path) -> Start:
         child = children.start("sample", [*command, *listen, *options])
         address = tmp_path / "address"
         wait_until(
-            lambda: address.exists() and bool(address.read_text()), within=30, what="start the sample", child=child
+            lambda: address.exists() and bool(address.read_text()), within=90, what="start the sample", child=child
         )
         return Sample(child, tmp_path, address.read_text())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
+from collections.abc import Callable
 from functools import cache
 from itertools import accumulate
 from random import Random
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from deploywatch.evidence import (
     UNKNOWN_DISPERSION,
+    Counts,
     Look,
     Tally,
     dispersion,
@@ -30,6 +32,95 @@ RUNS, LOOKS = 20_000, 40
 def binomial(n: int, p: float) -> list[float]:
     """The probabilities of at most 0, 1, 2 … of n."""
     return list(accumulate(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)))
+
+
+def mean(log_likelihood_ratios: list[float], scatter: float) -> float:
+    return math.log(math.fsum(math.exp(one / scatter) for one in log_likelihood_ratios) / len(log_likelihood_ratios))
+
+
+def between(start: float, end: float, points: int) -> list[float]:
+    return [start * (end / start) ** (i / points) for i in range(1, points + 1)]
+
+
+@pytest.mark.parametrize(("prove", "end"), [(log_e_bad, 0.9), (log_e_good, 0.00001)])
+@pytest.mark.parametrize(("requests", "bad"), [(400, 0), (400, 3), (1000, 40), (37.5, 1.5), (6, 6)])
+@pytest.mark.parametrize("scatter", [1.0, 2.5])
+def test_absolute_evidence_is_the_mean_likelihood_ratio_over_140_ratios_beyond_the_limit(
+    prove: Callable[..., float], end: float, requests: float, bad: float, scatter: float
+) -> None:
+    ratios = between(0.02, end, 140)
+    each = [bad * math.log(p / 0.02) + (requests - bad) * math.log((1 - p) / 0.98) for p in ratios]
+    assert prove(requests, bad, 0.02, scatter) == pytest.approx(mean(each, scatter), rel=1e-9, abs=1e-9)
+
+
+def log_likelihood(looks: list[Look], ratio: float) -> float:
+    """Of which side each bad request fell on, when the version's ratio is so many times the control's."""
+    each = 0.0
+    for look in looks:
+        n, x, m, y = look.requests or 0, look.bad or 0, look.control_requests or 0, look.control_bad or 0
+        share = ratio * n / (ratio * n + m)
+        each += x * math.log(share) + y * math.log(1 - share)
+    return each
+
+
+@pytest.mark.parametrize("times", [0.8, 1.0, 1.25, 2.0])
+@pytest.mark.parametrize("scatter", [1.0, 2.5])
+def test_the_evidence_of_a_comparison_is_the_mean_likelihood_ratio_over_32_times_the_control(
+    times: float, scatter: float
+) -> None:
+    counted = [Look(100, 3, 900, 9), Look(250, 0, 800, 2), Look(90, 5, 700, 0), Look(400, 1, 50, 2)]
+    least = min(1.0, times)
+    ratios = between(least, 16.0, 32)
+    worse = [log_likelihood(counted, ratio) - log_likelihood(counted, least) for ratio in ratios]
+    beyond = [log_likelihood(counted, r) - log_likelihood(counted, times) for r in ratios if r > times]
+    expected = (mean(worse, scatter), mean(beyond, scatter))
+    assert log_e_worse(counted, times, scatter) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("look", [Look(0, 0, 50, 3), Look(50, 3, 0, 0), Look(50, 0, 50, 0), Look(50, 3), Look(None, 0)])
+def test_a_look_without_traffic_on_both_sides_or_without_a_bad_request_says_nothing(look: Look) -> None:
+    tally = Tally(1.25)
+    tally.add(look)
+    assert tally.log_e() == (0, 0)
+
+
+def test_sums_ratio_and_share_of_what_was_counted() -> None:
+    counts = total([Look(100, 3, 300, 5), Look(60.0, 1), Look(None, None, 40, 7)])
+    assert counts == Counts(160, 4, 340, 12)
+    assert (counts.ratio, counts.share) == (0.025, 0.32)
+    assert (Counts().ratio, Counts().share, Counts(0, 0, 5).share) == (0, None, 0)
+    assert (Counts(), Counts(3)) == (Counts(0, 0, 0, 0), Counts(3, 0, 0, 0))
+
+
+def test_the_dispersion_is_chi_square_a_degree_of_freedom() -> None:
+    # Expected are 8, 8 and 4 of 20 bad in 1000: variances 7.84, 7.84 and 3.92.
+    control = [Look(400, 2), Look(400, 8), Look(0, 0), Look(200, 10)]
+    assert dispersion(control) == pytest.approx((36 / 7.84 + 0 + 36 / 3.92) / 2)
+    assert dispersion([Look(500, 5), Look(500, 5)]) == 1
+
+
+@pytest.mark.parametrize(("limit", "bad"), [(0.00001001, 0), (0.8999, 1)])
+def test_a_limit_just_within_its_bounds_is_taken(limit: float, bad: int) -> None:
+    assert math.isfinite(log_e_bad(10, bad, limit))
+
+
+def test_a_ratio_to_the_control_just_within_its_bounds_is_taken() -> None:
+    for times in (0.001, 15.9):
+        assert all(map(math.isfinite, log_e_worse([Look(10, 1, 90, 4)], times)))
+
+
+@pytest.mark.parametrize(("requests", "bad", "limit"), [(100, 0, 0.02), (0, 0, 0.5), (300, 1, 0.05), (20, 2, 0.5)])
+def test_of_few_requests_not_one_more_than_needed_is_asked_for(requests: int, bad: int, limit: float) -> None:
+    needed = requests_needed(requests, bad, limit, 1.0, 3.0)
+    share = bad / requests if requests else 0
+    assert needed is not None
+    assert log_e_good(requests + needed, bad + needed * share, limit) >= 3.0
+    assert needed == 0 or log_e_good(requests + needed - 1, bad + (needed - 1) * share, limit) < 3.0
+
+
+def test_the_dispersion_counts_in_the_requests_that_are_needed() -> None:
+    assert requests_needed(0, 0, 0.5, 1.0, 3.0) != requests_needed(0, 0, 0.5, 2.0, 3.0)
+    assert requests_needed(50, 0, 0.5, 1.0, 3.0) == 0
 
 
 @pytest.mark.parametrize("evidence", [log_e_bad, log_e_good])
@@ -131,7 +222,14 @@ def test_clumps_count_once() -> None:
     assert log_e_bad(1000, 30, 0.01, dispersion(clumps)) < log_e_bad(1000, 30, 0.01, dispersion(single))
 
 
-@pytest.mark.parametrize("before", [[], [Look(1000, 9)], [Look(1000, 4), Look(1000, 5)], [Look(5, 5), Look(6, 6)]])
+def test_ten_bad_requests_of_the_control_in_two_looks_are_enough() -> None:
+    assert dispersion([Look(1000, 4), Look(1000, 6)]) == 1
+    assert dispersion([Look(1000, 4), Look(1000, 5), Look(None, 0)]) == UNKNOWN_DISPERSION == 2
+
+
+@pytest.mark.parametrize(
+    "before", [[], [Look(1000, 9)], [Look(1000, 30)], [Look(1000, 4), Look(1000, 5)], [Look(5, 5), Look(6, 6)]]
+)
 def test_too_few_bad_requests_of_the_control_leave_the_dispersion_unknown(before: list[Look]) -> None:
     assert dispersion(before) == UNKNOWN_DISPERSION
 
@@ -183,6 +281,19 @@ def test_a_comparison_that_no_ratio_can_pass_is_refused(times: float) -> None:
 )
 def test_what_is_no_count_is_a_fault(look: Look) -> None:
     assert look.faults(control=False)
+
+
+def test_a_fault_says_what_is_wrong_with_which_count() -> None:
+    assert Look(10, 11).faults(control=False) == ["requests: 11 bad ones of only 10"]
+    assert Look(-1, 0.5).faults(control=False) == [
+        "requests: their number is -1, not a count",
+        "requests: the number of bad ones is 0.5, not a count",
+    ]
+    assert Look(10, 1, None, 0).faults(control=True) == [
+        "the control's requests: their number is None, not a count",
+    ]
+    assert Look(10, 10, 5, 6).faults(control=True) == ["the control's requests: 6 bad ones of only 5"]
+    assert Look(0, 0, 5, 5).faults(control=True) == []
 
 
 def test_counts_are_no_fault_as_whole_floats_and_a_control_is_asked_of_only_where_there_is_one() -> None:

@@ -17,7 +17,7 @@ def run(code: str, *, form: str = "logfmt", level: str = "info", value: str = ""
         "import logging, sys\nfrom deploywatch import logs\n"
         f"logs.configure(form={form!r}, level={level!r})\nlog, value = logs.get('part'), {value!r}\n"
     )
-    ended = subprocess.run([sys.executable, "-c", prelude + code], capture_output=True, timeout=30, check=True)
+    ended = subprocess.run([sys.executable, "-c", prelude + code], capture_output=True, timeout=120, check=True)
     assert ended.stdout == b""
     return ended.stderr.decode().split("\n")[:-1]
 

@@ -39,7 +39,7 @@ def test_a_process_that_ends_early_is_reported_with_its_log(tmp_path: Path) -> N
     with Processes(tmp_path) as processes:
         child = processes.start("loser", ["sh", "-c", "echo no luck; exit 3"])
         with pytest.raises(StartError, match=r"loser ended with code 3(.|\n)*no luck"):
-            wait_until(lambda: False, within=10, what="start the loser", child=child)
+            wait_until(lambda: False, within=90, what="start the loser", child=child)
 
 
 def test_a_missing_program_says_what_to_install() -> None:

@@ -54,7 +54,7 @@ def test_one_rollback_one_incident_and_everyone_told(stage: Stage) -> None:
     assert _deployed(stage) == ["1.2.2", "1.2.3", "1.2.2"]
     assert [rollback["state"] for rollback in incident["rollbacks"]] == ["verified"]
     assert len(fetch(f"{stage.url('receiver')}/api/v1/incidents")) == 1
-    poll(lambda: _everyone_told(stage, incident["channels"]), within=30, what="all messages arrive")
+    poll(lambda: _everyone_told(stage, incident["channels"]), within=90, what="all messages arrive")
 
 
 def _kill(stage: Stage, name: str) -> None:

@@ -118,7 +118,7 @@ def test_a_postgresql_that_is_killed_and_comes_back_loses_nothing_and_doubles_no
             for _ in range(RESTARTS):
                 time.sleep(place.dice.uniform(0.5, 2))  # the moment at which it dies
                 server.child.send(signal.SIGKILL)
-                server.child.process.wait(10)
+                server.child.process.wait(90)
                 time.sleep(place.dice.uniform(0, 2))  # how long it stays away
                 server = servers.postgres(processes, folder, port=server.port)
             place.storm.calm(blowing)

@@ -28,7 +28,7 @@ _SETTINGS: TypeAdapter[ProbeSettings] = TypeAdapter(AnyProbe)
 _REGISTRY: TypeAdapter[dict[str, Entry]] = TypeAdapter(Registry)
 
 
-async def probe(limit: float = 5.0, *, registry: Mapping[str, Any] | None = None, **settings: Any) -> Result:
+async def probe(limit: float = 60.0, *, registry: Mapping[str, Any] | None = None, **settings: Any) -> Result:
     """Run a probe with these settings once, for at most `limit` seconds; a port probe has a `registry` too."""
     made = _SETTINGS.validate_python(settings)
     if isinstance(made, PortSettings):
@@ -50,7 +50,7 @@ def measured(result: Result) -> dict[str, float]:
     }
 
 
-async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within: float = 60.0) -> None:
+async def eventually(true: Callable[[], bool | Awaitable[bool]], *, within: float = 90.0) -> None:
     """Poll until something is true; AssertionError when it does not become so."""
     deadline = time.monotonic() + within
     while True:

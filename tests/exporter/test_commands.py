@@ -77,7 +77,7 @@ services:
         await eventually(taken_over)
         assert ("probe_success", "cache") not in await scrape()
     exporter.child.process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(exporter.child.process.wait, 20) == 0
+    assert await asyncio.to_thread(exporter.child.process.wait, 90) == 0
     log = exporter.child.log.read_text()
     assert "reason=connect_refused" in log
     assert "Traceback" not in log

@@ -33,7 +33,7 @@ def demo(workshop: Path) -> Iterator[Shown]:
 
         def until(query: str) -> None:
             """Wait until Prometheus has scraped what happened."""
-            poll(lambda: Shown(url, start, start, start).once(query, time.time()) or None, within=20, what=query)
+            poll(lambda: Shown(url, start, start, start).once(query, time.time()) or None, within=90, what=query)
 
         until("sum(deploywatch_incidents_open) == 0")
         next(child for child in processes.children if child.name == "shop").stop()

@@ -24,7 +24,7 @@ def ask(url: str, data: bytes | None = None, *, method: str | None = None) -> tu
     headers = {"Content-Type": "application/json"} if data else {}
     request = urllib.request.Request(url, data=data, method=method, headers=headers)  # noqa: S310 - always http on loopback
     try:
-        with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -35,7 +35,7 @@ def ask(url: str, data: bytes | None = None, *, method: str | None = None) -> tu
 
 def eventually(ready: Callable[[], bool], what: str, child: Child | None = None) -> None:
     """Poll until it is true."""
-    wait_until(ready, within=30, what=what, child=child)
+    wait_until(ready, within=90, what=what, child=child)
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class RealReceiver:
         """End it as a power cut does."""
         assert self.child is not None
         self.child.send(signal.SIGKILL)
-        self.child.process.wait(10)
+        self.child.process.wait(90)
 
     def get(self, path: str) -> tuple[int, str]:
         """GET."""

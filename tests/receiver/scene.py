@@ -226,7 +226,7 @@ def alert_json(one: Alert) -> dict[str, Any]:
     }
 
 
-async def until(ready: Callable[[], bool | Awaitable[bool]], *, within: float = 20.0) -> None:
+async def until(ready: Callable[[], bool | Awaitable[bool]], *, within: float = 90.0) -> None:
     """Poll until it is true; AssertionError when it does not become true in time."""
     deadline = time.monotonic() + within
     while not (found if isinstance(found := ready(), bool) else await found):

@@ -77,14 +77,14 @@ def test_it_serves_takes_over_a_good_config_and_keeps_the_old_one_when_the_new_i
     assert receiver.json("/config")["quiet_time"] == "7m"
     assert "receiver.yml:1:" in child.tail()
     child.process.send_signal(signal.SIGTERM)
-    assert child.process.wait(30) == 0
+    assert child.process.wait(90) == 0
 
 
 def test_a_second_receiver_on_the_same_store_says_so_and_ends(receiver: RealReceiver) -> None:
     receiver.start()
     port, receiver.port = receiver.port, 0
     second = receiver.launch()
-    assert second.process.wait(30) == 1
+    assert second.process.wait(90) == 1
     assert "is in use by another receiver; for several replicas use PostgreSQL" in second.tail()
     receiver.port = port
     assert receiver.get("/-/ready")[0] == 200
@@ -94,7 +94,7 @@ def test_a_store_that_cannot_be_opened_ends_it_with_a_sentence(receiver: RealRec
     (receiver.folder / "data").mkdir()
     (receiver.folder / "data" / "store.db").write_bytes(b"this is no database" * 100)
     child = receiver.launch()
-    assert child.process.wait(30) == 1
+    assert child.process.wait(90) == 1
     assert child.tail().splitlines()[-1] == "deploywatch: the database failed: file is not a database"
 
 
@@ -127,7 +127,7 @@ def test_sigterm_lets_a_rollback_finish_and_ends_with_0(receiver: RealReceiver, 
     assert receiver.post("/webhook/alertmanager", _critical()) == (200, "committed\n")
     eventually(lambda: _lines(receiver.folder / "runs") == ["1.2.2"], "begin the rollback", child)
     child.process.send_signal(signal.SIGTERM)
-    assert child.process.wait(30) == 0
+    assert child.process.wait(90) == 0
     assert _lines(receiver.folder / "runs") == ["1.2.2", "finished"]
 
 

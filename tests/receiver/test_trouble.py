@@ -97,7 +97,7 @@ async def test_mail_that_hangs_delays_only_mail_and_arrives_afterwards(make_scen
         working = asyncio.create_task(scene.worker.run())
         await until(lambda: scene.channels["team"].events == [Event.OPENED])
         assert inbox.of("email") == []
-        await scene.worker.stop(10)
+        await scene.worker.stop(60)
         await working
         await scene.after(MINUTE)
         assert len(inbox.of("email")) == 1

@@ -162,7 +162,7 @@ def _alertmanager(config: Path, folder: Path) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own Alertmanager
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own Alertmanager
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -191,6 +191,6 @@ def test_a_real_alertmanager_sends_a_critical_alert_beside_a_failed_dependency(t
                 json.dumps(firing).encode(),
                 {"Content-Type": "application/json"},
             )
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own Alertmanager
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own Alertmanager
                 assert answer.status == 200
             _until(lambda: names <= set(sent))

@@ -29,7 +29,7 @@ def marked(mark: str) -> list[str]:
 
 def fetch(url: str) -> Any:
     """The JSON at a URL."""
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - tests talk to loopback only
+    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - tests talk to loopback only
         return json.load(response)
 
 

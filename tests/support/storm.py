@@ -52,7 +52,7 @@ def cluster(processes: Processes, folder: Path, webhooks: Sequence[str]) -> list
         ]
         found.append(servers.alertmanager(processes, folder / f"data-{number}", config, peers=peers))
     for one in found:
-        poll(lambda url=one.url: _clustered(url), within=30, what="the two Alertmanagers find each other")  # type: ignore[misc] # mypy sees no type for the default
+        poll(lambda url=one.url: _clustered(url), within=90, what="the two Alertmanagers find each other")  # type: ignore[misc] # mypy sees no type for the default
     return found
 
 

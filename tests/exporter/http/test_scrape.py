@@ -63,8 +63,8 @@ async def test_prometheus_scrapes_both(processes: Processes, web: Web, tmp_path:
             async def ours() -> bool:
                 return await values('probe_success{service="shop",job="exporter"}') == {address: "1"}
 
-            await eventually(scraped, within=30)
-            await eventually(ours, within=30)
+            await eventually(scraped, within=90)
+            await eventually(ours, within=90)
             assert await values("up") == {good: "1", bad: "1", address: "1"}
             assert await values('probe_failure_info{reason="status"}') == {bad: "1"}
         await asyncio.to_thread(prometheus.child.stop)

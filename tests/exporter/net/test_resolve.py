@@ -31,7 +31,7 @@ def only(*networks: str) -> Callable[[ipaddress.IPv4Address | ipaddress.IPv6Addr
 async def guarded(*networks: str, **settings: Any) -> Result:
     """Run a probe that may connect to these networks only."""
     probe = SETTINGS.validate_python(settings).probe()
-    return await run(probe, limit=5, clock=SystemClock(), allowed=only(*networks))
+    return await run(probe, limit=60, clock=SystemClock(), allowed=only(*networks))
 
 
 @pytest.fixture

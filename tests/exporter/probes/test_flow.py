@@ -195,7 +195,7 @@ async def test_a_flow_can_be_given_another_target(web: Web) -> None:
     settings = FlowSettings.model_validate(
         {"kind": "flow", "base_url": "http://a", "steps": [{"name": "a", "url": "/health"}]}
     )
-    result = await run(settings.with_target(web.url.removeprefix("http://")).probe(), limit=5, clock=SystemClock())
+    result = await run(settings.with_target(web.url.removeprefix("http://")).probe(), limit=60, clock=SystemClock())
     assert result.success, result.detail
 
 
@@ -227,7 +227,7 @@ class TestSmoke:
         example = re.findall(r"```yaml\n(.*?)```", (PAGES / "flow.md").read_text(), re.DOTALL)[0]
         example = re.sub(r"https://(api|www)\.shop\.example", web.url, example)
         settings = config.load(write(example), variables={"SMOKE_PASSWORD": "hunter2"})
-        return await run(settings.services["shop"].probes["smoke"].probe(), limit=10, clock=SystemClock())
+        return await run(settings.services["shop"].probes["smoke"].probe(), limit=60, clock=SystemClock())
 
     @pytest.mark.parametrize(
         ("path", "answer", "status", "step"),

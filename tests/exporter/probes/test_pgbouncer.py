@@ -41,7 +41,7 @@ def pooler(processes: Processes, workshop: Path, postgres_server: Running) -> It
             shutil.chown(path, "postgres", "postgres")
         child = processes.start(f"pgbouncer-{port}", [str(PROGRAM), config], user="postgres", folder=folder)
         children.append(child)
-        wait_until(lambda: b"process up" in child.log.read_bytes(), within=30, what="start PgBouncer", child=child)
+        wait_until(lambda: b"process up" in child.log.read_bytes(), within=90, what="start PgBouncer", child=child)
         return f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"
 
     yield start

@@ -186,7 +186,7 @@ async def test_an_address_that_is_not_allowed_is_never_connected_to(web: Web) ->
     entry = Entry.model_validate({"address": at(web.url), "http": {}})
     probe = PortSettings(kind="port").of({"web": entry}).probe()
     allowed = ipaddress.ip_network("10.0.0.0/8")
-    result = await run(probe, limit=5, clock=SystemClock(), allowed=lambda address: address in allowed)
+    result = await run(probe, limit=60, clock=SystemClock(), allowed=lambda address: address in allowed)
     assert state(result, "web") == "unreachable"
     assert web.requests == []
 

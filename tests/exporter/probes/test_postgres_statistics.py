@@ -111,7 +111,7 @@ def replica(postgres_server: Running, processes: Processes, workshop: Path) -> I
         "fast",
     ]
     made = processes.start("pg_basebackup", copy, user=user, folder=folder)
-    assert made.process.wait(30) == 0, made.tail()
+    assert made.process.wait(90) == 0, made.tail()
     settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
     command: list[str | Path] = [binaries / "postgres", "-D", folder / "data", "-p", str(port)]
     command += [part for setting in settings for part in ("-c", setting)]
@@ -153,7 +153,7 @@ def guarded(processes: Processes, workshop: Path, certs: Certs) -> Iterator[Runn
     ready: list[str | Path] = [servers._postgres_binaries() / "pg_isready", "-h", "127.0.0.1", "-p", str(server.port)]
     wait_until(
         lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0,
-        within=30,
+        within=90,
         what="take connections",
         child=server.child,
     )

@@ -43,11 +43,11 @@ def cluster(processes: Processes, workshop: Path) -> Iterator[list[Running]]:
 
     cli("--cluster", "create", *places[:3], "--cluster-yes")
     wait_until(lambda: all("cluster_state:ok" in cli("-p", str(n.port), "cluster", "info") for n in nodes[:3]),
-               within=60, what="form a cluster")  # fmt: skip
+               within=90, what="form a cluster")  # fmt: skip
     cli("--cluster", "add-node", places[3], places[0], "--cluster-slave")
-    wait_until(agreed, within=60, what="join a replica")
+    wait_until(agreed, within=90, what="join a replica")
     wait_until(lambda: "master_link_status:up" in cli("-p", str(nodes[3].port), "info", "replication"),
-               within=60, what="replicate")  # fmt: skip
+               within=90, what="replicate")  # fmt: skip
     yield nodes
     for node in nodes:
         node.child.stop()
@@ -96,7 +96,7 @@ async def test_a_sentinel_is_probed_without_a_round_trip(processes: Processes, w
     config.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master.port} 1\n")
     child = processes.start("sentinel", ["redis-server", config, "--sentinel"])
     url = f"redis://127.0.0.1:{port}/0"
-    wait_until(lambda: b"Sentinel ID is" in child.log.read_bytes(), within=30, what="start Sentinel", child=child)
+    wait_until(lambda: b"Sentinel ID is" in child.log.read_bytes(), within=90, what="start Sentinel", child=child)
     assert (await probe(kind="redis", url=url, round_trip=False)).success
     stored = await probe(kind="redis", url=url)
     assert (stored.reason, "write round_trip: false" in stored.detail) == (Reason.QUERY, True)
@@ -185,5 +185,5 @@ async def test_a_cluster_cannot_send_us_where_we_may_not_connect(tcp: Callable[[
     }
     made = RedisSettings.model_validate(settings)
     allowed = AccessSettings.model_validate({"allow": ["127.0.0.1"]}).allowed
-    result = await run(made.probe(), limit=5, clock=SystemClock(), allowed=allowed)
+    result = await run(made.probe(), limit=60, clock=SystemClock(), allowed=allowed)
     assert (result.reason, "169.254.169.254" in result.detail) == (Reason.FORBIDDEN, True), result.detail

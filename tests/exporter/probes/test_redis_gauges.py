@@ -185,7 +185,7 @@ def guarded(processes: Processes, workshop: Path, certs: Certs, redis_program: s
     commands = "+ping +set +get +select +info +scan +type +llen +scard +zcard +xlen +hlen +strlen"
     options += ["--user", "prober", "on", ">pr0be", "~deploywatch:probe:*", "~queue:*", *commands.split()]
     server = servers.redis(processes, folder, options=options, program=redis_program)
-    wait_until(socket.exists, within=10, what="make its socket", child=server.child)
+    wait_until(socket.exists, within=90, what="make its socket", child=server.child)
     yield port, socket
     server.child.stop()
 

@@ -22,7 +22,7 @@ class _Counted:
         self._where = (host, int(port))
 
     def __call__(self) -> SMTP:
-        self.made.append(SMTP(hostname=self._where[0], port=self._where[1], timeout=10, start_tls=False))
+        self.made.append(SMTP(hostname=self._where[0], port=self._where[1], timeout=60, start_tls=False))
         return self.made[-1]
 
 

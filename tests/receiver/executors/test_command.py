@@ -169,7 +169,7 @@ async def test_what_a_command_leaves_behind_neither_delays_its_result_nor_outliv
     began = time.monotonic()
     ran = await run(["sh", "-c", f"sleep 600 & echo $! > {file}; echo done"], MINUTE)
     assert (ran.code, ran.output) == (0, "done\n")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     await until(lambda: not _alive(int(file.read_text())))
 
 
@@ -181,10 +181,10 @@ async def test_a_command_has_a_group_of_its_own() -> None:
 async def test_one_that_leaves_the_group_and_holds_the_output_open_does_not_delay_the_result(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     began = time.monotonic()
-    ran = await run(["sh", "-c", f"setsid sleep 60 & echo $! > {file}; echo done"], MINUTE)
+    ran = await run(["sh", "-c", f"setsid sleep 600 & echo $! > {file}; echo done"], MINUTE)
     os.kill(int(file.read_text()), 9)
     assert ran == Ran(0, "done\n")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 async def test_a_command_finds_no_token_of_ours_but_what_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

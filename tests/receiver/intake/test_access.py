@@ -37,7 +37,7 @@ def listen(tmp_path: Path) -> Iterator[Listen]:
             command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", str(real.file)]
             options = ["--web.config.file", str(tmp_path / "web.yml"), "--web.listen-address", f":{real.port}"]
             real.child = child = processes.start("receiver", [*command, *options], folder=tmp_path)
-            wait_until(lambda: "event=listening" in child.tail(), within=30, what="start the receiver", child=child)
+            wait_until(lambda: "event=listening" in child.tail(), within=90, what="start the receiver", child=child)
             return real
 
         yield start

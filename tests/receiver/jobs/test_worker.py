@@ -114,7 +114,7 @@ async def test_a_clock_that_jumps_does_not_start_a_running_job_again(workshop: W
     worker.wake()
     await until(lambda: "b" in workshop.ran)
     go.set()
-    await worker.stop(5)
+    await worker.stop(60)
     await running
     assert workshop.ran == ["a", "b"]
     assert await states(workshop.store) == {"a": State.DONE, "b": State.DONE}
@@ -274,7 +274,7 @@ async def test_a_worker_whose_lane_is_busy_rests(workshop: Workshop) -> None:
     event.remove(Engine, "begin", see)
     go.set()
     await until(lambda: workshop.ran == ["a1", "a2"])
-    await worker.stop(5)
+    await worker.stop(60)
     await running
     assert len(looks) <= 4
 
@@ -298,7 +298,7 @@ async def test_many_queues_that_hang_leave_room_for_another(workshop: Workshop) 
     worker.wake()
     await until(lambda: "other" in workshop.ran)
     go.set()
-    await worker.stop(30)
+    await worker.stop(60)
     await running
 
 
@@ -313,7 +313,7 @@ async def test_stop_waits_for_what_runs(workshop: Workshop) -> None:
     await queue(workshop.store, job("a"))
     running = asyncio.create_task(worker.run())
     await until(lambda: workshop.ran == ["a"])
-    stopping = asyncio.create_task(worker.stop(30))
+    stopping = asyncio.create_task(worker.stop(60))
     await running
     assert not stopping.done()
     go.set()
@@ -347,6 +347,6 @@ async def test_trouble_with_the_store_is_waited_out(workshop: Workshop, tmp_path
     other.close()
     worker.wake()
     await until(lambda: workshop.ran == ["a"])
-    await worker.stop(5)
+    await worker.stop(60)
     await running
     assert await states(workshop.store) == {"a": State.DONE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,40 @@ from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, STOOD, STOO
 from tests.receiver.scene import HOUR, MINUTE, SECOND
 
 NOTHING = timedelta()
+
+
+def wait(seconds: float) -> Verdict:
+    return Verdict(Step.WAIT, seconds * SECOND)
+
+
+SEND, STAND_IN = Verdict(Step.SEND), Verdict(Step.STAND_IN)
+
+
+# Sendings that were cut off, seconds since the receiver started and since the message was to be told, a stand-in.
+@pytest.mark.parametrize(
+    ("attempts", "stood", "age", "stand_in", "verdict"),
+    [
+        (1, 0, 0, False, wait(10)),
+        (1, 0, 0, True, wait(10)),
+        (1, 9, 299, False, wait(1)),
+        (1, 9, 300, False, SEND),
+        (1, 10, 0, False, SEND),
+        (1, 11, 0, False, SEND),
+        (1, 3600, 0, True, SEND),
+        (1, -1, 0, False, SEND),
+        (2, 0, 0, True, STAND_IN),
+        (2, 0, 0, False, wait(60)),
+        (2, 9, 3600, False, wait(51)),
+        (2, 59, 3600, False, wait(1)),
+        (2, 60, 0, False, SEND),
+        (2, 61, 0, False, SEND),
+        (2, -1, 0, False, SEND),
+        (3, 59, 3600, False, wait(1)),
+        (3, 3600, 3600, True, STAND_IN),
+    ],
+)
+def test_each_situation_has_its_step(attempts: int, stood: float, age: float, stand_in: bool, verdict: Verdict) -> None:
+    assert decide(attempts, stood=stood * SECOND, age=age * SECOND, stand_in=stand_in) == verdict
 
 
 def test_the_second_time_waits_until_the_receiver_has_stood_for_a_while() -> None:

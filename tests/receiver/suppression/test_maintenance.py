@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.settings.maintenance import RecurringWindow
-from deploywatch.receiver.suppression.windows import Window, hold, occurrence
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, alert, ended, settings
@@ -267,53 +260,3 @@ async def test_a_window_that_cannot_be_is_refused(front: Front, changes: dict[st
 
 async def test_a_window_that_does_not_exist_cannot_be_ended(front: Front) -> None:
     assert (await front("POST", "/maintenance/9/end", ANN)).status == 404
-
-
-WEEKLY = RecurringWindow.model_validate(
-    {"name": "move", "days": ["sunday"], "at": "23:00", "lasts": "4h", "zone": "Europe/Berlin"}
-)
-
-
-@pytest.mark.parametrize(
-    ("at", "is_open"),
-    [
-        (datetime(2026, 5, 3, 20, 59, tzinfo=UTC), False),
-        (datetime(2026, 5, 3, 21, 0, tzinfo=UTC), True),
-        (datetime(2026, 5, 4, 0, 59, tzinfo=UTC), True),
-        (datetime(2026, 5, 4, 1, 0, tzinfo=UTC), False),
-        (datetime(2026, 5, 4, 21, 0, tzinfo=UTC), False),
-    ],
-)
-def test_a_recurring_window_may_pass_midnight(at: datetime, is_open: bool) -> None:
-    assert (occurrence(WEEKLY, at) is not None) is is_open
-
-
-@given(
-    st.integers(631_152_000, 2_840_140_800).map(lambda second: datetime.fromtimestamp(second, UTC)),
-    st.integers(1, 7 * 24 * 60),
-    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
-)
-def test_an_occurrence_holds_the_time_and_begins_by_the_clock_on_the_wall(at: datetime, lasts: int, zone: str) -> None:
-    window = RecurringWindow.model_validate({"name": "x", "at": "09:00", "lasts": f"{lasts}m", "zone": zone})
-    found = occurrence(window, at)
-    if found is not None:
-        assert found.starts_at <= at < found.ends_at
-        assert found.ends_at - found.starts_at == timedelta(minutes=lasts)
-        assert found.starts_at.astimezone(ZoneInfo(zone)).hour == 9
-    assert found is not None or lasts < 25 * 60
-
-
-def test_of_several_windows_the_last_end_counts_and_silence_wins() -> None:
-    short = Window("*", "*", NOON, NOON + MINUTE, tell=False, reason="short")
-    long = Window("shop", "*", NOON, NOON + HOUR, tell=True, reason="long")
-    found = hold([short, long], "shop", "production", NOON)
-    assert found is not None
-    assert (found.until, found.tell, found.reason) == (NOON + HOUR, False, "long")
-    assert hold([long], "search", "production", NOON) is None
-    assert hold([short], "shop", "production", NOON + MINUTE) is None
-
-
-@pytest.mark.parametrize("lasts", ["0s", "8d"])
-def test_a_recurring_window_lasts_for_a_time_that_can_be(lasts: str) -> None:
-    with pytest.raises(ValidationError, match="a window lasts more than 0s and at most 7d"):
-        RecurringWindow.model_validate({"name": "x", "at": "09:00", "lasts": lasts})

@@ -88,7 +88,7 @@ class Ground:
         request = urllib.request.Request(  # noqa: S310 - a server of this test
             f"{self.alertmanager}/api/v2/alerts", body, {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - as above
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - as above
 
     def until(self, status: str) -> None:
         """Wait until the only incident is so."""
@@ -97,7 +97,7 @@ class Ground:
             found = self.receiver.json("/api/v1/incidents?status=all")
             return True if [one["status"] for one in found] == [status] else None
 
-        poll(look, within=60, what=f"the incident is {status}")
+        poll(look, within=90, what=f"the incident is {status}")
 
     def healed(self, reason: str) -> float:
         """How many alerts were healed for this reason, as the metric says."""
@@ -138,7 +138,7 @@ def test_a_firing_that_was_lost_opens_its_incident_all_the_same(ground: Ground) 
     ground.way.eats = True
     ground.send()
     ground.until("open")
-    poll(lambda: ground.way.eaten or None, within=30, what="Alertmanager has delivered it, and will not again")
+    poll(lambda: ground.way.eaten or None, within=90, what="Alertmanager has delivered it, and will not again")
     assert ground.way.passed == []
     (line,) = ground.receiver.timeline("healed")
     assert line.startswith(f"{ALERT} since ")
@@ -148,7 +148,7 @@ def test_a_firing_that_was_lost_opens_its_incident_all_the_same(ground: Ground) 
 
 def test_a_resolve_that_was_lost_ends_its_incident_all_the_same(ground: Ground) -> None:
     ground.send()
-    poll(lambda: ground.way.passed or None, within=30, what="the firing is delivered")
+    poll(lambda: ground.way.passed or None, within=90, what="the firing is delivered")
     ground.until("open")
     ground.way.eats = True
     ground.send(over=True)
@@ -165,7 +165,7 @@ def test_an_alert_that_came_and_went_while_the_receiver_was_off_leaves_no_incide
     ground.receiver.kill()
     ground.way.eats = True  # a load balancer that hides that nobody is there
     ground.send(over=True)
-    poll(lambda: "resolved" in ground.way.eaten or None, within=30, what="Alertmanager takes the resolve for delivered")
+    poll(lambda: "resolved" in ground.way.eaten or None, within=90, what="Alertmanager takes the resolve for delivered")
     ground.receiver.start()
     ground.until("resolved")
     assert len(ground.receiver.timeline("healed")) == 1

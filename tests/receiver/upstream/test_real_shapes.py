@@ -38,7 +38,7 @@ class Alertmanager:
         request = urllib.request.Request(  # noqa: S310 - a server of this test
             f"{self.url}/api/v2/alerts", json.dumps([alert]).encode(), {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - as above
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - as above
 
     def started(self) -> datetime:
         """When the only alert began, as it says now."""

@@ -29,7 +29,7 @@ def call(method: str, url: str, body: Any = None) -> Any:
     """Ask Alertmanager; its answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - a server of this test
-    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - as above
         return json.loads(response.read() or b"null")
 
 
@@ -97,7 +97,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 def test_a_silence_that_is_set_while_a_rollback_waits_holds_it_until_it_is_expired(ground: Ground) -> None:
     ground.fire()
-    poll(lambda: ground.receiver.json("/api/v1/incidents?status=all") or None, within=60, what="an incident opens")
+    poll(lambda: ground.receiver.json("/api/v1/incidents?status=all") or None, within=90, what="an incident opens")
     number = ground.silence()
     held = ground.line("action_held")
     assert held.startswith("rollback: held until ")
@@ -105,5 +105,5 @@ def test_a_silence_that_is_set_while_a_rollback_waits_holds_it_until_it_is_expir
     assert not ground.ran.exists()
     call("DELETE", f"{ground.alertmanager}/api/v2/silence/{number}")
     assert ground.line("action_released") == "not silenced any more: rollback"
-    poll(lambda: ground.ran.exists() or None, within=30, what="the rollback runs")
+    poll(lambda: ground.ran.exists() or None, within=90, what="the rollback runs")
     assert len(ground.receiver.timeline("rollback_started")) == 1

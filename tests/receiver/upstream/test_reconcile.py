@@ -151,8 +151,8 @@ def _send(alertmanager: Running, name: str, **labels: str) -> None:
     request = urllib.request.Request(  # noqa: S310 - a server of this test
         f"{alertmanager.url}/api/v2/alerts", body, {"Content-Type": "application/json"}
     )
-    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - as above
-    poll(lambda: name in str(fetch(f"{alertmanager.url}/api/v2/alerts")) or None, within=10, what=f"{name} arrives")
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - as above
+    poll(lambda: name in str(fetch(f"{alertmanager.url}/api/v2/alerts")) or None, within=90, what=f"{name} arrives")
 
 
 async def test_only_the_alerts_of_our_routes_are_looked_at(alertmanager: Running) -> None:
