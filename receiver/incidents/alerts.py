@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, select, update
 from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.chunks import chunks
-from deploywatch.receiver.incidents.decide import Episode
+from deploywatch.receiver.incidents.decide import Episode, labels_of
 from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import alerts, incidents
@@ -33,6 +33,7 @@ _EPISODES = select(
     alerts.c.status,
     alerts.c.annotations,
     alerts.c.updated_at,
+    alerts.c.labels,
     alerts.c.incident_id,
 ).where(alerts.c.current, alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
 
@@ -40,9 +41,12 @@ _EPISODES = select(
 def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
     """The current episode of each fingerprint that is known, with the incident that it belongs to."""
     return {
-        fingerprint: (Episode(starts_at, status == "firing", annotations, updated_at), incident_id)
+        fingerprint: (
+            Episode(starts_at, status == "firing", annotations, updated_at, labels_of(labels)),
+            incident_id,
+        )
         for chunk in chunks(fingerprints)
-        for fingerprint, starts_at, status, annotations, updated_at, incident_id in connection.execute(
+        for fingerprint, starts_at, status, annotations, updated_at, labels, incident_id in connection.execute(
             _EPISODES, {"fingerprints": chunk}
         )
     }

@@ -23,6 +23,7 @@ EXPLANATIONS = {
     Reason.RESOLVED_BEFORE_FIRING: "{} came as resolved and never as firing, so it opens nothing",
     Reason.RESOLVE_MISSED: "{} began anew; the end of its last episode never came",
     Reason.SEVERITY_UNKNOWN: "{}, which nobody here knows; it counts as high (severity_names says what a word means)",
+    Reason.FINGERPRINT_SHARED: "{} has the fingerprint of an alert with other labels; it is an alert of its own",
     Reason.TRUNCATED: "Alertmanager cut {} off a group (max_alerts); they come in a later webhook or are healed",
 }
 

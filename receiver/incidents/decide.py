@@ -14,12 +14,21 @@ from deploywatch.receiver.alert import Alert
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What is stored of the newest episode of a fingerprint; `changed_at` is when it was last changed by a delivery."""
+    """What is stored of the newest episode of a fingerprint; `changed_at` is when it was last changed by a delivery.
+
+    `labels` stands for the alert's labels, as `labels_of` gives it; 0 where that is not known.
+    """
 
     starts_at: datetime
     firing: bool
     annotations: Mapping[str, str] = field(default_factory=dict)
     changed_at: datetime | None = None
+    labels: int = 0
+
+
+def labels_of(labels: Mapping[str, str]) -> int:
+    """A number that stands for an alert's labels in this process."""
+    return hash(frozenset(labels.items())) or 1
 
 
 class Effect(StrEnum):
@@ -54,6 +63,7 @@ class Reason(StrEnum):
     WATCHDOG_HEARD = "watchdog_heard"
     TRUNCATED = "truncated"
     SEVERITY_UNKNOWN = "severity_unknown"
+    FINGERPRINT_SHARED = "fingerprint_shared"
 
 
 class Decision(NamedTuple):

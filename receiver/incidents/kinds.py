@@ -35,6 +35,7 @@ class Kind(StrEnum):
     RESOLVE_MISSED = "resolve_missed"
     TRUNCATED = "truncated"
     SEVERITY_UNKNOWN = "severity_unknown"
+    FINGERPRINT_SHARED = "fingerprint_shared"
 
     # What people did.
     ACKNOWLEDGED = "acknowledged"

@@ -13,12 +13,21 @@ from sqlalchemy import Connection
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
-from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.alert import Alert, source, within
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import grouping, liveness, recheck, store
 from deploywatch.receiver.incidents.anomalies import Anomalies
-from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, decide_repeated, worse
+from deploywatch.receiver.incidents.decide import (
+    Decision,
+    Effect,
+    Episode,
+    Reason,
+    decide,
+    decide_repeated,
+    labels_of,
+    worse,
+)
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.incidents.gathered_lines import GatheredLines
@@ -96,6 +105,8 @@ class Ingest:
     def take(self, alert: Alert) -> Decision:
         """Decide about one alert and apply the decision."""
         known, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
+        if known and known.labels and known.labels != labels_of(alert.labels):
+            return self._take_apart(alert)
         repeated = decide_repeated(alert, known, self.now) if known else None
         if known and repeated and repeated.effect in (Effect.IGNORE, Effect.DEFER):
             return self._pass_over(alert, known, incident_id, repeated)
@@ -133,6 +144,22 @@ class Ingest:
         self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
         return decision
 
+    def _take_apart(self, alert: Alert) -> Decision:
+        """Take an alert whose fingerprint another one has, with other labels, as an alert of its own.
+
+        Alertmanager's fingerprints are those of the labels; what others send may be a number of theirs.
+        """
+        own = msgspec.structs.replace(alert, fingerprint=within(source(alert.labels), alert.fingerprint))
+        if own.fingerprint not in self.known:
+            self.known.update(incident_alerts.episodes(self.connection, [own.fingerprint]))
+        keys = grouping.keys_of([own], self.settings)
+        self.open.update(store.open_by_key(self.connection, [key for key in keys if key not in self.open]))
+        decision = self.take(own)
+        self.reasons[Decision(Effect.RECORD, Reason.FINGERPRINT_SHARED)] += 1
+        _, incident_id = self.known.get(own.fingerprint, _UNKNOWN)
+        self.anomalies.add(incident_id, Reason.FINGERPRINT_SHARED, own.name)
+        return decision
+
     def _guess(self, alert: Alert, incident_id: int | None) -> None:
         """Say on the timeline, and count, that an alert's severity is not known."""
         label = alert.labels.get(AlertLabel.SEVERITY)
@@ -165,7 +192,7 @@ class Ingest:
     def _keep(self, alert: Alert, severity: Severity, incident_id: int | None) -> None:
         self.alert_cache.changes += 1
         self.known[alert.fingerprint] = (
-            Episode(alert.starts_at, alert.firing, alert.annotations, self.now),
+            Episode(alert.starts_at, alert.firing, alert.annotations, self.now, labels_of(alert.labels)),
             incident_id,
         )
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
