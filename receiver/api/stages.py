@@ -24,9 +24,10 @@ from deploywatch.verification_plan import Plan
 
 
 class NewStage(Settings):
-    """The stage of the verification plan that begins."""
+    """The stage of the verification plan that begins; with `force`, although the one before it was not promoted."""
 
     stage: Name
+    force: bool = False
 
 
 class AcceptedHold(Settings):
@@ -77,10 +78,21 @@ class Stages:
             "version": deployment.version,
             "previous_version": deployment.previous_version or "",
         }
+        if stage.strategy and deployment.strategy and stage.strategy != deployment.strategy:
+            text = (
+                f"{stage.stage} is a stage of {stage.strategy}, and the deployment's strategy is {deployment.strategy}"
+            )
+            raise web.HTTPBadRequest(text=f"$.stage: {text}\n")
         of_stage = plan.for_stage(stage, values)
 
         def write(connection: Connection) -> RunningStage:
-            current = ledger.get(connection, wanted)
+            current, before = ledger.get(connection, wanted), stages.newest(connection, wanted)
+            if before is not None and before.state is StageState.RUNNING and before.name == stage.stage:
+                return before  # a pipeline that is run again asks for what it has
+            if before is not None and not new.force and not _went_well(before):
+                answer = f"{before.answer} ({before.reason})" if before.answer else "not judged yet"
+                advice = "wait for its verdict, accept its hold (accept-hold), or --force"
+                raise web.HTTPConflict(text=f"stage {before.name} is {answer}: {advice}\n")
             if current.status not in (Status.RUNNING, Status.SUCCEEDED):
                 raise web.HTTPConflict(text=f"deployment {wanted} of {current.version} is {current.status}\n")
             if current.verdict == ledger.BAD:
@@ -138,6 +150,12 @@ class Stages:
 
         accepted = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))
         return web.json_response(accepted.to_json()) if accepted else not_found("deployment", wanted)
+
+
+def _went_well(stage: RunningStage) -> bool:
+    """Whether the next stage may begin after it."""
+    ended_well = stage.state in (StageState.PROMOTED, StageState.ACCEPTED)
+    return ended_well or (stage.state is StageState.RUNNING and stage.answer == Answer.PROMOTE)
 
 
 def _plan(plans: list[Plan]) -> Plan:

@@ -120,10 +120,11 @@ def finish(
 @deployments.command()
 @click.argument("deployment", type=int)
 @click.argument("name")
+@click.option("--force", is_flag=True, help="Although the stage before it was not promoted.")
 @pass_client
-def stage(client: Client, deployment: int, name: str) -> None:
+def stage(client: Client, deployment: int, name: str, *, force: bool) -> None:
     """Begin a stage of the deployment's verification plan: it is watched from now on, and the one before it ends."""
-    begun = client.post(f"/deployments/{deployment}/stages", {"stage": name})
+    begun = client.post(f"/deployments/{deployment}/stages", {"stage": name, "force": force})
     lasts = begun["lasts_seconds"] / 60
     echo(f"stage {begun['stage']} of deployment {deployment}: {begun['share']:.0%} of the traffic, {lasts:g} min")
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exists, select
 
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.receiver.alert import VERDICT, Alert, within
@@ -23,7 +23,8 @@ from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, job_key, retry
+from deploywatch.receiver.store.schema import jobs
 from deploywatch.verdict import Answer, Reason
 
 KIND: Final = "verdict_alert"
@@ -34,10 +35,14 @@ Accept = Callable[[Delivery], Awaitable[None]]
 
 
 def queue(connection: Connection, stage: RunningStage, now: datetime, *, bad: bool) -> None:
-    """Have people told of a stage's verdict, once."""
-    key = f"{KIND}:{stage.id}:{'bad' if bad else 'held'}"
+    """Have people told of a stage's verdict, once; of one that was over and comes again, again."""
+    name = f"{KIND}:{stage.id}:{'bad' if bad else 'held'}"
+    told = exists().where(jobs.c.serial_key == job_key(name), jobs.c.state.in_((State.READY, State.RUNNING)))
+    if connection.execute(select(told)).scalar():
+        return
+    key = name if bad else f"{name}:{now.isoformat()}"
     payload = {"stage": stage.id, "bad": bad, "since": now.isoformat()}
-    enqueue(connection, now, NewJob(kind=KIND, key=key, serial_key=key, run_at=now, payload=payload))
+    enqueue(connection, now, NewJob(kind=KIND, key=key, serial_key=name, run_at=now, payload=payload))
 
 
 async def handle(context: Context, job: Job, accept: Accept | None = None) -> Outcome:
@@ -65,7 +70,7 @@ def _fires(stage: RunningStage, deployment: Deployment, newest: Deployment, *, b
         return False
     if bad:
         return True
-    return stage.state is StageState.RUNNING and stage.reason == Reason.NEEDS_PERSON
+    return stage.state is StageState.RUNNING and (stage.reason == Reason.NEEDS_PERSON or stage.answer == Answer.ERROR)
 
 
 def _alert(
@@ -112,7 +117,9 @@ def _state(
         return None
     deployment = ledger.get(connection, stage.deployment_id)
     newest = ledger.latest(connection, deployment.service, deployment.environment) or deployment
-    told = bool(alerts.episodes(connection, [_fingerprint(stage, bad=bad)]))
+    fingerprint = _fingerprint(stage, bad=bad)
+    known, _ = alerts.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
+    told = known is not None and known.firing
     return stage, deployment, newest, _decisive(connection, stage), told
 
 

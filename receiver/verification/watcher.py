@@ -175,8 +175,13 @@ def _record(connection: Connection, context: Context, stage: RunningStage, numbe
         verdict_alert.queue(connection, stage, now, bad=True)
     elif decision.answer is Answer.PROMOTE and stage.plan.last:
         ledger.judge(connection, stage.deployment_id, decision.answer, now)
-    elif decision.reason is Reason.NEEDS_PERSON:
+    elif decision.reason is Reason.NEEDS_PERSON or (decision.answer is Answer.ERROR and _is_long(stage, now)):
         verdict_alert.queue(connection, stage, now, bad=False)
+
+
+def _is_long(stage: RunningStage, now: datetime) -> bool:
+    """Whether the stage's time is over, so that an error is no passing one: somebody must know that nobody judges."""
+    return now - stage.started_at >= timedelta(seconds=stage.plan.lasts)
 
 
 def _said(answer: Answer, sentences: Sequence[str]) -> tuple[Answer, tuple[str, ...]]:

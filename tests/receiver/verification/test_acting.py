@@ -166,3 +166,23 @@ async def test_two_replicas_take_each_look_once_and_roll_back_once(
     assert [verdict.answer for verdict in await watched.verdicts()].count(Answer.ROLL_BACK) == 1
     assert len(await one.rollbacks()) == 1
     assert len(await one.incidents()) == 1
+
+
+async def test_an_error_that_outlasts_the_stage_is_told_and_what_mends_it_ends_that(watch: Watch) -> None:
+    watched = await watch("well")
+    context = watched.scene.context
+    settings = context.settings
+    assert settings.prometheus is not None
+    context.settings = settings.model_copy(
+        update={"prometheus": settings.prometheus.model_validate({"url": "http://127.0.0.1:1"})}
+    )
+    await watched.on(9)
+    assert await watched.scene.incidents() == []
+    await watched.on(3)
+    incident = await watched.scene.incident()
+    assert incident.type == "deployment_held"
+    assert "did not answer" in incident.title
+    context.settings = settings
+    await watched.on(3)
+    assert (await watched.verdict()).answer is Answer.PROMOTE
+    assert (await watched.scene.incident()).quiet_since is not None
