@@ -11,10 +11,13 @@ from deploywatch.rules.links import runbook_name
 from deploywatch.rules.outputs import (
     alerting,
     boundary_tests,
+    bucket_alerts,
     count_tests,
     recording,
     routing,
     runbooks,
+    self_alerts,
+    self_tests,
     signal_tests,
     verification_plan,
 )
@@ -57,7 +60,9 @@ def test_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
 def runbook_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
     """A page an alert."""
     for alert in policy.alerts:
-        yield f"runbooks/{runbook_name(policy.given, alert.given)}", runbooks.page(policy.given, alert)
+        yield f"runbooks/{runbook_name(policy.given, alert.given.alert)}", runbooks.page(policy.given, alert)
+    if page := bucket_alerts.page(policy):
+        yield f"runbooks/{runbook_name(policy.given, bucket_alerts.ALERT)}", page
 
 
 def plan_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
@@ -73,10 +78,20 @@ def plan_files(policy: ResolvedPolicy) -> Iterator[tuple[str, str]]:
 STAGES: tuple[Stage, ...] = (rule_files, test_files, runbook_files, plan_files)
 
 
+def self_files(policies: Sequence[Policy]) -> Iterator[tuple[str, str]]:
+    """The watchdog, and alerts about deploywatch itself: one file for all policies of a build, its tests, runbooks."""
+    header = (f"{MARK}; it is about deploywatch itself.",)
+    yield f"rules/{self_alerts.NAME}.alerts.yml", yaml(self_alerts.groups(policies), header=header)
+    tests = self_tests.tests(policies, f"../rules/{self_alerts.NAME}.alerts.yml")
+    yield f"tests/{self_alerts.NAME}.yml", yaml(tests, header=header)
+    yield f"runbooks/{self_alerts.NAME}.md", self_alerts.page(policies)
+
+
 def build(policies: Sequence[Policy], *, more: Sequence[Stage] = ()) -> Files:
     """All files of these policies; `more` stages come from parts that stand on this one."""
     resolved = [resolve(policy) for policy in policies]
     files = {name: text for policy in resolved for stage in (*STAGES, *more) for name, text in stage(policy)}
+    files |= dict(self_files(policies))
     names = ", ".join(policy.policy for policy in policies)
     header = (f"{MARK} from {names}; change the policies instead.",)
     if all(policy.receiver is None for policy in policies):

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from urllib.parse import quote_plus
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
-from deploywatch.rules.policy import Alert, Policy
+from deploywatch.rules.policy import Policy
 
 
-def runbook_name(policy: Policy, alert: Alert) -> str:
+def runbook_name(policy: Policy, alert: str) -> str:
     """The file of an alert's runbook page."""
-    return f"{policy.policy}.{alert.alert}.md"
+    return f"{policy.policy}.{alert}.md"
 
 
-def runbook_url(policy: Policy, alert: Alert) -> str | None:
+def runbook_url(policy: Policy, alert: str) -> str | None:
     """Where the page is served, when the policy says where."""
     return f"{policy.links.runbooks}/{runbook_name(policy, alert)}" if policy.links.runbooks else None
 

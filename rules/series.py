@@ -110,6 +110,18 @@ class Requests(Measured):
         return self
 
 
+_UNITS_IN_NAMES = {
+    **{
+        f"{sign}{name}": unit
+        for name, unit in (("milliseconds", "ms"), ("microseconds", "us"), ("nanoseconds", "ns"))
+        for sign in "_."
+    },
+    **{f"{sign}{unit}": unit for unit in ("ms", "us", "ns") for sign in "_."},
+    **{f"{sign}seconds": "s" for sign in "_."},
+}
+"""What the end of a histogram's name says of its unit."""
+
+
 class Durations(Measured):
     """A histogram of durations; `metric` without `_bucket`, `buckets` its finite bounds, `unit` that of its `le`."""
 
@@ -124,6 +136,15 @@ class Durations(Measured):
             if left >= right:
                 raise ValueError(f"must ascend, but {format_duration(right)} follows {format_duration(left)}")
         return buckets
+
+    @model_validator(mode="after")
+    def _unit_as_named(self) -> Durations:
+        named = next((unit for ending, unit in _UNITS_IN_NAMES.items() if self.metric.endswith(ending)), self.unit)
+        if named != self.unit:
+            raise ValueError(
+                f"{self.metric} is in {named}, as its name says, not in {self.unit}; write `unit: {named}`"
+            )
+        return self
 
     @property
     def bounds(self) -> tuple[Decimal, ...]:

@@ -40,6 +40,7 @@ from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type
+from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store import insert_all
 from deploywatch.receiver.store.schema import deliveries
 
@@ -399,7 +400,8 @@ def ingest(
     alert_cache = alert_cache or AlertCache()
     alert_cache.catch_up(connection)
     insert_all(connection, deliveries, [_row(delivery, alert_cache) for delivery in batch])
-    watchdog = settings.upstream.watchdog.alert if settings.upstream.watchdog else None
+    # Every build of rules has a watchdog: who does not listen for it wants no incident of it either.
+    watchdog = (settings.upstream.watchdog or Watchdog()).alert
     new = [delivery for delivery in batch if not alert_cache.settled((delivery.digest, watchdog))]
     alerts = [alert for delivery in new for alert in delivery.alerts]
     known, changes = alert_cache.episodes, alert_cache.changes

@@ -9,7 +9,7 @@ from typing import Any
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.rules import links, promql
-from deploywatch.rules.outputs import wording
+from deploywatch.rules.outputs import bucket_alerts, wording
 from deploywatch.rules.outputs.emit import Remarked
 from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
@@ -68,6 +68,7 @@ def groups(policy: ResolvedPolicy) -> dict[str, Any]:
     """The file of alerting rules, as data."""
     given = policy.given
     rules = [Remarked(_remarks(given, alert), _rule(given, alert)) for alert in policy.alerts]
+    rules += bucket_alerts.rules(policy)
     group = {"name": f"{given.policy}.alerts", "interval": promql.duration(given.interval), "rules": rules}
     return {"groups": [group]}
 
@@ -98,7 +99,7 @@ def _fixed(policy: Policy, alert: ResolvedAlert) -> dict[str, str | None]:
         if alert.given.escalate_after is None
         else promql.duration(alert.given.escalate_after),
         AlertAnnotation.SOURCE: origin(policy, alert.given),
-        AlertAnnotation.RUNBOOK_URL: links.runbook_url(policy, alert.given),
+        AlertAnnotation.RUNBOOK_URL: links.runbook_url(policy, alert.given.alert),
     }
 
 

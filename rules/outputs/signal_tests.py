@@ -11,7 +11,7 @@ from deploywatch.rules import promql
 from deploywatch.rules.comparison import Term
 from deploywatch.rules.judgement import delivery
 from deploywatch.rules.language.expression import alternatives
-from deploywatch.rules.outputs import delivery_tests, judgement_tests, recording, window_tests
+from deploywatch.rules.outputs import bucket_alerts, delivery_tests, judgement_tests, recording, window_tests
 from deploywatch.rules.outputs.test_packing import Scene, packed
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
@@ -46,6 +46,7 @@ def _at_interval(policy: ResolvedPolicy, examples: Sequence[tuple[Signal, Exampl
     for alert in policy.alerts:
         yield from _of_alert(policy.given, alert)
         yield from window_tests.of_alert(policy.given, alert)
+    yield from bucket_alerts.tests(policy)
     if policy.health is not None:
         yield from judgement_tests.tests(policy.given, policy.health)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
+from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Quantity, Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
@@ -34,6 +35,16 @@ def buckets(policy: Policy, durations: Durations) -> Record:
     name = f"{promql.level('le')}:{durations.metric}_bucket:rate{promql.duration(policy.window)}"
     together = promql.grouped("sum", durations, bucket_rate(policy, durations), {"le": "le"})
     return Record(name, together, "requests a second up to each bound")
+
+
+def missing(policy: Policy, durations: Durations, bound: Decimal) -> str:
+    """PromQL: 1 for each service whose requests are counted, but by no bucket at a bound."""
+    every = buckets(policy, durations).name
+    total, quick = (
+        promql.recorded(policy, every, [le]) for le in (("le", "=", "+Inf"), _le(bound * durations.per_second))
+    )
+    by = f"by ({SERVICE}, {ENVIRONMENT})"
+    return f"group {by} ({total})\nunless on ({SERVICE}, {ENVIRONMENT})\n{quick}"
 
 
 def slower(policy: Policy, durations: Durations, bound: Decimal) -> Record:

@@ -36,6 +36,13 @@ async def test_it_opens_no_incident_while_it_is_heard(scene: Scene) -> None:
     assert await scene.incidents() == []
 
 
+async def test_a_receiver_that_listens_to_none_opens_no_incident_of_it_either(make_scene: MakeScene) -> None:
+    """Every build of rules has a watchdog, and routes it here."""
+    scene = make_scene(settings())
+    await scene.take(HEARD)
+    assert await scene.incidents() == []
+
+
 async def test_silence_opens_one_incident_that_says_when_it_was_last_heard(scene: Scene) -> None:
     await scene.take(HEARD)
     scene.clock.advance(16 * MINUTE)

@@ -57,12 +57,18 @@ SICK: Mapping[str, Mapping[str, Fault]] = {
         "ResourceUtilization": Fault("nine tenths of its memory are taken", _is(_QUEUE, memory=0.9)),
         "QueueOverflow": Fault("1,500 wait", _is(_QUEUE, queue=1500.0)),
         "QueuesSlow": Fault("the probe of /api/queues takes 350 ms", _is(_QUEUE, probe_seconds=0.35)),
+        "TargetDown": Fault("one of its two instances is down", _is(_QUEUE, down=1)),
         "MetricsMissing": Fault("discovery has lost both of its instances", _is(_QUEUE, gone=2)),
     },
     "demo": {
         "HighErrorRate": Fault("4 % of its requests fail", _is("shop", "demo", failing=0.04), after=90),
         "HighLatency": Fault("one request in ten takes 4 s", _is("shop", "demo", slow=0.1, slow_seconds=4.0), after=90),
         "ServiceDown": Fault("both of its instances are down", _is("shop", "demo", down=2), after=90),
+        "TargetDown": Fault("one of its two instances is down", _is("shop", "demo", down=1), after=90),
+        # A real Prometheus marks what is gone as stale; in promtool its last sample lingers for five minutes.
+        "ServiceGone": Fault(
+            "discovery has lost both of its instances", _is("shop", "demo", gone=2), after=90, within=6 * MINUTE
+        ),
         "HealthCheckFailure": Fault("one of its probes fails", _is("shop", "demo", probes=0.5), after=90),
         "QueueOverflow": Fault("1,500 wait", _is("shop", "demo", queue=1500.0), after=90),
     },
@@ -79,6 +85,8 @@ SICK: Mapping[str, Mapping[str, Fault]] = {
         "ManyErrors": Fault("8 % of its requests fail", _is("wix-api", failing=0.08)),
         "LowAvailability": Fault("one of its probes fails", _is("wix-api", probes=0.5)),
         "DependencyDown": Fault("the payment provider does not answer", _is("wix-checkout", dependency=0.0)),
+        "TargetDown": Fault("one of its two instances is down", _is("wix-api", down=1)),
+        "DependencyUnknown": Fault("nobody probes the payments any more", _is("wix-checkout", dependency=None)),
         "MetricsMissing": Fault("discovery has lost both of its instances", _is("wix-api", gone=2)),
     },
     "data-scientist-msl": {
@@ -93,6 +101,7 @@ SICK: Mapping[str, Mapping[str, Fault]] = {
         "ErrorBudgetFast": Fault(
             "two of three probes fail", _is("observe", probes=0.5), after=70 * MINUTE, every=2 * MINUTE
         ),
+        "TargetDown": Fault("one of its two instances is down", _is("observe", down=1)),
         "MetricsMissing": Fault("discovery has lost both of its instances", _is("observe", gone=2)),
     },
     "enterprise": {
@@ -120,10 +129,13 @@ SICK: Mapping[str, Mapping[str, Fault]] = {
             after=25 * HOUR,
             every=10 * MINUTE,
         ),
+        "TargetDown": Fault("one of its two instances is down", _is("user-service", down=1)),
+        "DependencyUnknown": Fault("nobody probes the database any more", _is("order-service", dependency=None)),
         "MetricsMissing": Fault("discovery has lost both of its instances", _is("user-service", gone=2)),
     },
     "insurance-lead-gen": {
         "ServiceDown": Fault("both of its instances are down", _is("api", down=2)),
+        "ServiceGone": Fault("discovery has lost both of its instances", _is("api", gone=2)),
         "HighErrorRate": Fault("2 % of its requests fail", _is("api", failing=0.02)),
         "HighLatency": Fault("one request in ten takes 4 s", _is("backend", slow=0.1, slow_seconds=4.0)),
         "LowAvailability": Fault("one of its probes fails", _is("api", probes=0.5)),
@@ -175,6 +187,7 @@ SICK: Mapping[str, Mapping[str, Fault]] = {
         "ErrorBudgetSlow": Fault(
             "two of three probes fail", _is("api", probes=0.5), after=6 * HOUR + HOUR, every=10 * MINUTE
         ),
+        "TargetDown": Fault("one of its two instances is down", _is("api", down=1)),
         "MetricsMissing": Fault("discovery has lost both of its instances", _is("api", gone=2)),
     },
 }

@@ -52,7 +52,7 @@ class State:
     sessions_begun: float = 2.0
     """A second."""
     connections: float = 50.0
-    dependency: float = 1.0
-    """Whether what it depends on is well: 1 or 0."""
+    dependency: float | None = 1.0
+    """Whether what it depends on is well: 1 or 0; None while nobody probes it."""
     season: float = 1.0
     """By what traffic, and all that comes of it, is multiplied at this hour."""

@@ -1,0 +1,184 @@
+"""BucketMissing: a histogram without the bucket at a limit, which makes the limit's alerts dead without a word.
+
+A latency's limit is counted by the bucket at it (`signals/histogram.py`). A client that is set to other bounds takes
+that bucket away; then nothing is slower than the limit, ever. Each policy with such limits has this alert besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from deploywatch.conventions import AlertAnnotation, AlertLabel
+from deploywatch.quantity import format_duration
+from deploywatch.rules import links, promql
+from deploywatch.rules.outputs.emit import Remarked
+from deploywatch.rules.policy import Policy
+from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.rules.series import Durations
+from deploywatch.rules.signals import histogram
+from deploywatch.rules.signals.service.latency import LatencyQuantile
+from deploywatch.rules.signals.signal import InputSeries
+
+ALERT = "BucketMissing"
+BUCKET = "bucket"
+"""The label that names the bound."""
+
+WAIT = timedelta(minutes=10)
+"""A client writes all of its buckets from the first request on; ten minutes are two windows of five."""
+
+_SEVERITY, _TYPE, _ACTION = "high", "monitoring_failure", "notify"
+_SOURCE = "deploywatch: a limit whose bucket is gone cannot be passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """A bucket that alerts count by."""
+
+    durations: Durations
+    bound: Decimal
+    alerts: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+def needed(policy: ResolvedPolicy) -> tuple[Needed, ...]:
+    """Every bucket that the policy's alerts count by, each once; none where the policy has such an alert of its own."""
+    if any(alert.given.alert == ALERT for alert in policy.alerts):
+        return ()
+    buckets: dict[tuple[str, Decimal], Needed] = {}
+    for alert in policy.alerts:
+        for term in alert.terms:
+            if not isinstance(term.signal, LatencyQuantile):
+                continue
+            durations, bound = policy.given.series.of(term.signal.kind), term.comparison.quantity.value
+            if bound not in durations.bounds:
+                continue
+            before = buckets.get((durations.metric, bound), Needed(durations, bound, (), ()))
+            buckets[durations.metric, bound] = Needed(
+                durations,
+                bound,
+                tuple(dict.fromkeys((*before.alerts, alert.given.alert))),
+                tuple(dict.fromkeys((*before.channels, *alert.given.channels))),
+            )
+    return tuple(buckets.values())
+
+
+def rules(policy: ResolvedPolicy) -> list[Any]:
+    """The alerting rules, one a bucket, as data."""
+    said = f"a histogram without the bucket at a limit for {format_duration(WAIT)}"
+    return [Remarked((said, f"source: {_SOURCE}"), _rule(policy.given, one)) for one in needed(policy)]
+
+
+def _rule(policy: Policy, bucket: Needed) -> dict[str, Any]:
+    return {
+        "alert": ALERT,
+        "expr": histogram.missing(policy, bucket.durations, bucket.bound),
+        "for": promql.duration(WAIT),
+        "labels": {
+            AlertLabel.SEVERITY: _SEVERITY,
+            AlertLabel.INCIDENT_TYPE: _TYPE,
+            AlertLabel.ACTION: _ACTION,
+            AlertLabel.POLICY: policy.policy,
+            BUCKET: f"{bucket.durations.metric} {histogram.shown(bucket.bound)}",
+        },
+        "annotations": _annotations(policy, bucket),
+    }
+
+
+def _annotations(policy: Policy, bucket: Needed) -> dict[str, str]:
+    bound, metric = histogram.shown(bucket.bound), bucket.durations.metric
+    given = {
+        AlertAnnotation.SUMMARY: (
+            f"{{{{ $labels.service }}}} in {{{{ $labels.environment }}}} has no bucket at {bound}: "
+            f"{', '.join(bucket.alerts)} cannot fire"
+        ),
+        AlertAnnotation.DESCRIPTION: f"{metric} counts requests, but has no bucket at {bound} any more.",
+        AlertAnnotation.VALUE: "no such bucket",
+        AlertAnnotation.THRESHOLD: f"a bucket at {bound}",
+        AlertAnnotation.CHANNELS: ",".join(bucket.channels),
+        AlertAnnotation.SOURCE: _SOURCE,
+        AlertAnnotation.RUNBOOK_URL: links.runbook_url(policy, ALERT),
+        AlertAnnotation.DASHBOARD_URL: links.dashboard_url(policy),
+    }
+    return {name: text for name, text in given.items() if text}
+
+
+def page(policy: ResolvedPolicy) -> str | None:
+    """The runbook page; None where no alert counts by a bucket."""
+    buckets = needed(policy)
+    if not buckets:
+        return None
+    listed = "\n".join(
+        f"- `{one.durations.metric}` at {histogram.shown(one.bound)}: {', '.join(one.alerts)}" for one in buckets
+    )
+    queries = "\n\n".join(
+        f"```promql\ngroup by (le) ({promql.raw(policy.given, one.durations, suffix='_bucket')})\n```"
+        for one in {one.durations.metric: one for one in buckets}.values()
+    )
+    return f"""# {ALERT}
+
+{_SEVERITY}, of policy `{policy.given.policy}`: {policy.given.about}
+
+## Meaning
+
+Requests are counted, but the histogram has no bucket at a limit of the policy: nobody can tell how many are slower.
+
+{listed}
+
+## Impact
+
+The alerts that are named above cannot fire.
+
+## Diagnosis
+
+Which buckets there are:
+
+{queries}
+
+## Mitigation
+
+1. deploywatch tells the team.
+2. Give the client its bucket back; or write the buckets that it has into the policy's `series`, and a limit at one.
+3. `deploywatch rules check POLICY --prometheus URL` compares the policy with what there is.
+
+## Source
+
+{_SOURCE}
+"""
+
+
+def tests(policy: ResolvedPolicy) -> Iterator[dict[str, Any]]:
+    """From raw buckets: the alert fires when one is missing, and is silent while all are there."""
+    given, buckets = policy.given, needed(policy)
+    for durations in {one.durations.metric: one.durations for one in buckets}.values():
+        bounds = [one.bound for one in buckets if one.durations.metric == durations.metric]
+        for missing in (None, *bounds):
+            there = {bound: histogram.EACH for bound in durations.bounds if bound != missing}
+            said = "all buckets are there" if missing is None else f"no bucket at {histogram.shown(missing)}"
+            series = histogram.raw_buckets(given, durations, there)
+            fired = [f"{durations.metric} {histogram.shown(missing)}"] if missing is not None else []
+            yield _entry(given, f"{ALERT}: {durations.metric}, {said}", series, fired)
+
+
+def _entry(policy: Policy, name: str, series: tuple[InputSeries, ...], fired: list[str]) -> dict[str, Any]:
+    firing = promql.selector("ALERTS", [("alertname", "=", ALERT), ("alertstate", "=", "firing")])
+    samples = -(-(WAIT + 2 * policy.window) // policy.interval)
+    return {
+        "name": name,
+        "interval": promql.duration(policy.interval),
+        "input_series": [
+            {"series": one.series, "values": f"{one.values.partition('x')[0]}x{samples}"} for one in series
+        ],
+        "promql_expr_test": [
+            {
+                "expr": f"group by ({BUCKET}) ({firing})",
+                "eval_time": promql.duration((samples - 1) * policy.interval),
+                "exp_samples": [
+                    {"labels": promql.selector("", [(BUCKET, "=", bucket)]), "value": 1} for bucket in fired
+                ],
+            }
+        ],
+    }

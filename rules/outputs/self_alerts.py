@@ -1,0 +1,269 @@
+"""Alerts about deploywatch itself, and the watchdog: in each build, because a watcher that is blind looks healthy.
+
+Silence means health only while rules are evaluated, alerts are delivered, probes run and jobs are done. The series are
+Prometheus's, Alertmanager's, the exporter's and the receiver's own, as Prometheus scrapes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from deploywatch.conventions import CONFIG_RELOADED, ENVIRONMENT, SERVICE, AlertAnnotation, AlertLabel, ReceiverMetric
+from deploywatch.quantity import format_duration
+from deploywatch.rules import promql
+from deploywatch.rules.outputs.emit import Remarked
+from deploywatch.rules.outputs.routing import WATCHDOG
+from deploywatch.rules.policy import Policy
+
+NAME = "deploywatch_itself"
+"""The name of the files; no policy can have it."""
+
+POLICY = "deploywatch"
+"""The label `policy` of these alerts."""
+
+WHERE = {SERVICE: "monitoring", ENVIRONMENT: "default"}
+"""Service and environment of these alerts: those of the incident that a silent watchdog opens, which they join."""
+
+INTERVAL = timedelta(seconds=30)
+_MINUTE = timedelta(minutes=1)
+_BUILD = "deploywatch_build_info"
+
+
+@dataclass(frozen=True, slots=True)
+class SelfAlert:
+    """One alert: its query, its wait, why its numbers are these, and raw series for which it fires and is silent."""
+
+    name: str
+    expression: str
+    wait: timedelta
+    severity: str
+    summary: str
+    why: str
+    """The reason of the threshold and of the wait."""
+    mitigation: tuple[str, ...]
+    firing: Mapping[str, str] = field(default_factory=dict)
+    silent: Mapping[str, str] = field(default_factory=dict)
+
+
+def alerts(policies: Sequence[Policy]) -> tuple[SelfAlert, ...]:
+    """All of them; those about rules are about the groups of these policies, and their own."""
+    return (*_of_delivery(), *_of_rules(policies), *_of_parts())
+
+
+def _of_delivery() -> Iterator[SelfAlert]:
+    yield SelfAlert(
+        WATCHDOG,
+        "vector(1)",
+        timedelta(0),
+        "none",
+        "Alerts reach their receiver",
+        "it always fires; the receiver says so when it has not heard it (upstream.watchdog)",
+        ("Nothing: this alert fires while all is well.",),
+        silent={},
+    )
+    failed = 'alertmanager_notifications_failed_total{integration="webhook"}'
+    dropped = "prometheus_notifications_dropped_total"
+    yield SelfAlert(
+        "AlertsUndelivered",
+        f"rate({failed}[5m]) > 0\nor\nrate({dropped}[5m]) > 0",
+        5 * _MINUTE,
+        "critical",
+        "Alerts do not arrive: {{ $labels.job }} at {{ $labels.instance }} cannot deliver",
+        "any alert that is lost is too many; a restart of what they are delivered to takes less than 5 minutes",
+        (
+            "Read the log of the one that cannot deliver: it names the address and the answer.",
+            "See that the receiver runs, and that its token is the one that Alertmanager sends.",
+        ),
+        firing={'alertmanager_notifications_failed_total{integration="webhook",job="a",instance="b"}': "0+1x60"},
+        silent={
+            'alertmanager_notifications_failed_total{integration="webhook",job="a",instance="b"}': "7x60",
+            'alertmanager_notifications_failed_total{integration="email",job="a",instance="b"}': "0+1x60",
+        },
+    )
+    broken = f'{ReceiverMetric.WEBHOOKS}{{outcome=~"broken|unavailable"}}'
+    yield SelfAlert(
+        "WebhooksRefused",
+        f"sum by (job, instance, outcome) (rate({broken}[5m])) > 0",
+        5 * _MINUTE,
+        "high",
+        "The receiver at {{ $labels.instance }} answers webhooks with {{ $labels.outcome }}",
+        "Alertmanager sends again what was refused, so that some are harmless; for 5 minutes the store is away",
+        ("See whether the receiver's database can be reached: `/-/ready` says what is missing.",),
+        firing={f'{ReceiverMetric.WEBHOOKS}{{outcome="unavailable",job="a",instance="b"}}': "0+1x60"},
+        silent={f'{ReceiverMetric.WEBHOOKS}{{outcome="accepted",job="a",instance="b"}}': "0+1x60"},
+    )
+    yield SelfAlert(
+        "DeliveriesLate",
+        f"max by (channel) ({ReceiverMetric.DELIVERIES_OLDEST}) > 300",
+        2 * _MINUTE,
+        "high",
+        "A message to {{ $labels.channel }} waits for more than 5 minutes",
+        "5 minutes is the shortest time after which the shipped policies escalate what nobody has acknowledged",
+        ("`deploywatch incidents list` shows what waits; see whether the channel's service answers.",),
+        firing={f'{ReceiverMetric.DELIVERIES_OLDEST}{{channel="slack"}}': "0+30x60"},
+        silent={f'{ReceiverMetric.DELIVERIES_OLDEST}{{channel="slack"}}': "300x60"},
+    )
+    gone = f'{ReceiverMetric.DELIVERIES}{{outcome="failed"}}'
+    yield SelfAlert(
+        "DeliveriesFailed",
+        f"sum by (channel) ({gone})\n-\n(sum by (channel) ({gone} offset 15m) or sum by (channel) ({gone}) * 0) > 0",
+        timedelta(0),
+        "high",
+        "A message to {{ $labels.channel }} was given up",
+        "a message that is given up was tried for as long as the channel's retries say; one that nobody gets is enough",
+        ("The incident's timeline has the channel's answer; repair its credentials or its address.",),
+        firing={f'{ReceiverMetric.DELIVERIES}{{channel="slack",outcome="failed",reason="x"}}': "_x30 1x60"},
+        silent={f'{ReceiverMetric.DELIVERIES}{{channel="slack",outcome="done",reason=""}}': "0+1x60"},
+    )
+
+
+def _of_rules(policies: Sequence[Policy]) -> Iterator[SelfAlert]:
+    names = "|".join((*(policy.policy for policy in policies), NAME))
+    ours = f'rule_group=~".+;({names})[.].+"'
+    group = f"/etc/rules.yml;{policies[0].policy}.alerts"
+    yield SelfAlert(
+        "RulesFailing",
+        f"sum by (rule_group) (increase(prometheus_rule_evaluation_failures_total{{{ours}}}[10m])) > 0",
+        5 * _MINUTE,
+        "high",
+        "Rules of {{ $labels.rule_group }} cannot be evaluated",
+        "a rule that fails is an alert that cannot fire; one failure while Prometheus starts is over within 5 minutes",
+        ("Prometheus's page of rules shows the error beside the rule.",),
+        firing={f'prometheus_rule_evaluation_failures_total{{rule_group="{group}"}}': "0+1x60"},
+        silent={
+            f'prometheus_rule_evaluation_failures_total{{rule_group="{group}"}}': "3x60",
+            'prometheus_rule_evaluation_failures_total{rule_group="/etc/other.yml;others"}': "0+1x60",
+        },
+    )
+    yield SelfAlert(
+        "RulesLate",
+        f"sum by (rule_group) (increase(prometheus_rule_group_iterations_missed_total{{{ours}}}[10m])) > 1",
+        10 * _MINUTE,
+        "medium",
+        "Rules of {{ $labels.rule_group }} take longer than their interval",
+        "one missed evaluation delays an alert by one interval; for 10 minutes Prometheus is too small for its rules",
+        ("See `prometheus_rule_group_last_duration_seconds`; give Prometheus more, or the policy a longer interval.",),
+        firing={f'prometheus_rule_group_iterations_missed_total{{rule_group="{group}"}}': "0+1x60"},
+        silent={f'prometheus_rule_group_iterations_missed_total{{rule_group="{group}"}}': "3x60"},
+    )
+
+
+def _of_parts() -> Iterator[SelfAlert]:
+    by = "by (job, part)"
+    yield SelfAlert(
+        "DeploywatchDown",
+        f"group {by} (last_over_time({_BUILD}[1d]))\nunless on (job, part)\ngroup {by} ({_BUILD})",
+        5 * _MINUTE,
+        "critical",
+        "The {{ $labels.part }} of deploywatch is gone",
+        "a restart takes less than 5 minutes; what is gone for a day was taken away on purpose",
+        ("Start it again, and read its last log.",),
+        firing={f'{_BUILD}{{job="deploywatch",part="exporter",version="1",instance="a"}}': "1x4 stale"},
+        silent={
+            f'{_BUILD}{{job="deploywatch",part="exporter",version="1",instance="a"}}': "1x4 stale",
+            f'{_BUILD}{{job="deploywatch",part="exporter",version="2",instance="b"}}': "_x5 1x60",
+        },
+    )
+    reloads = (
+        CONFIG_RELOADED,
+        "prometheus_config_last_reload_successful",
+        "alertmanager_config_last_reload_successful",
+    )
+    yield SelfAlert(
+        "ConfigRejected",
+        "\nor\n".join(f"{name} == 0" for name in reloads),
+        5 * _MINUTE,
+        "high",
+        "{{ $labels.job }} at {{ $labels.instance }} goes on with an old configuration",
+        "who reloads a mistake sees it at once and mends it; after 5 minutes nobody has",
+        ("Its log names the fault. Until it is mended, what was changed does not hold.",),
+        firing={f'{CONFIG_RELOADED}{{job="a",instance="b"}}': "0x60"},
+        silent={f'{CONFIG_RELOADED}{{job="a",instance="b"}}': "1x60"},
+    )
+    yield SelfAlert(
+        "ProbesLate",
+        "max by (job, instance) (deploywatch_exporter_overdue_seconds) > 60",
+        2 * _MINUTE,
+        "high",
+        "The exporter at {{ $labels.instance }} probes too late",
+        "60 seconds are two runs of the fastest layer of the documents, 30 s; what is older is no observation",
+        ("See `deploywatch_exporter_running_probes`: at its limit, targets wait for each other; raise `concurrency`.",),
+        firing={'deploywatch_exporter_overdue_seconds{job="a",instance="b"}': "0+30x60"},
+        silent={'deploywatch_exporter_overdue_seconds{job="a",instance="b"}': "60x60"},
+    )
+    yield SelfAlert(
+        "JobsLate",
+        f"max by (kind) ({ReceiverMetric.JOBS_LATE}) > 120",
+        2 * _MINUTE,
+        "high",
+        "A job of the receiver, {{ $labels.kind }}, is due for more than 2 minutes",
+        "2 minutes is the shortest escalation of the documents; a rollback or a page that waits as long comes too late",
+        ("See that a worker runs, and what it does: `deploywatch_jobs_queued` by kind and state.",),
+        firing={f'{ReceiverMetric.JOBS_LATE}{{kind="rollback"}}': "0+30x60"},
+        silent={f'{ReceiverMetric.JOBS_LATE}{{kind="rollback"}}': "120x60"},
+    )
+    yield SelfAlert(
+        "AlertsUnreadable",
+        f"sum by (job) (increase({ReceiverMetric.UNREADABLE}[15m])) > 0",
+        timedelta(0),
+        "high",
+        "The receiver got alerts that it could not read",
+        "an alert that cannot be read opens no incident; one is enough",
+        ("The receiver's log has the place of each fault; the body is kept in quarantine.",),
+        firing={f'{ReceiverMetric.UNREADABLE}{{job="a",instance="b"}}': "0x40 1x20"},
+        silent={f'{ReceiverMetric.UNREADABLE}{{job="a",instance="b"}}': "4x60"},
+    )
+
+
+def groups(policies: Sequence[Policy]) -> dict[str, Any]:
+    """The file of these rules, as data."""
+    rules = [Remarked(_remarks(alert), _rule(policies, alert)) for alert in alerts(policies)]
+    return {"groups": [{"name": f"{NAME}.alerts", "interval": promql.duration(INTERVAL), "rules": rules}]}
+
+
+def _remarks(alert: SelfAlert) -> tuple[str, ...]:
+    return (f"{alert.name}: {alert.why}",)
+
+
+def labels(alert: SelfAlert) -> dict[str, str]:
+    """The labels that every alert of this rule bears."""
+    return {
+        AlertLabel.SEVERITY: alert.severity,
+        **WHERE,
+        AlertLabel.INCIDENT_TYPE: "monitoring_failure",
+        AlertLabel.ACTION: "notify",
+        AlertLabel.POLICY: POLICY,
+    }
+
+
+def _rule(policies: Sequence[Policy], alert: SelfAlert) -> dict[str, Any]:
+    rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expression}
+    if alert.wait:
+        rule["for"] = promql.duration(alert.wait)
+    runbooks = next((policy.links.runbooks for policy in policies if policy.links.runbooks), None)
+    annotations = {
+        AlertAnnotation.SUMMARY: alert.summary,
+        AlertAnnotation.DESCRIPTION: f"{alert.why[:1].upper()}{alert.why[1:]}.",
+        AlertAnnotation.VALUE: "{{ $value }}",
+        AlertAnnotation.SOURCE: "deploywatch: alerts about itself",
+        **({AlertAnnotation.RUNBOOK_URL: f"{runbooks}/{NAME}.md#{alert.name.lower()}"} if runbooks else {}),
+    }
+    return rule | {"labels": labels(alert), "annotations": annotations}
+
+
+def page(policies: Sequence[Policy]) -> str:
+    """The runbook of all of them, a section each."""
+    return "\n".join(("# Alerts about deploywatch itself\n", *(_section(alert) for alert in alerts(policies))))
+
+
+def _section(alert: SelfAlert) -> str:
+    wait = f", for {format_duration(alert.wait)}" if alert.wait else ", at once"
+    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(alert.mitigation, 1))
+    why = f"{alert.why[:1].upper()}{alert.why[1:]}."
+    return (
+        f"## {alert.name}\n\n{alert.severity}. It fires when this has a value{wait}:\n\n"
+        f"```promql\n{alert.expression}\n```\n\n{why}\n\n{steps}\n"
+    )
