@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as quoted
 
 from aiohttp import web
+
+from deploywatch.terminal import clean
 
 _FRAME = """<!doctype html>
 <html lang="en">
@@ -111,6 +113,11 @@ def choice(name: str, label: str, options: Iterable[str], chosen: str) -> Markup
 
     shown = (option("", "any"), *(option(value, value) for value in options))
     return element("label", f"{label} ", element("select", *shown, name=name))
+
+
+def escape(text: str) -> str:
+    """The text within HTML, without what nobody sees: nothing on a page reads in another order than it is written."""
+    return quoted(clean(text))
 
 
 def _shown(text: Text) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from typing import Any
 
@@ -11,9 +10,10 @@ import structlog
 from structlog.stdlib import BoundLogger
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from deploywatch import terminal
+
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warn", "error")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(*, form: str = "logfmt", level: str = "info") -> None:
@@ -82,4 +82,4 @@ def _plain_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], str(value))
+    return terminal.escaped(str(value))

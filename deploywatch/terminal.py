@@ -10,15 +10,29 @@ import click
 
 # Control characters, and the directional overrides that make a text read other than it is; right-to-left
 # letters themselves stay as they are.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_RAW = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_RAW = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
     """Plain text that can be encoded: one kind of line end, no control characters, no lone surrogates."""
     whole = text.encode("utf-8", "replace").decode()
     return _UNSEEN.sub("", _LINE_ENDS.sub("\n", whole)).replace("\t", " ")
+
+
+def visible(text: str) -> str:
+    """The text on one line; a character that nobody would see, or that a terminal obeys, is shown as U+FFFD."""
+    if text.isprintable():
+        return text
+    whole = _LINE_ENDS.sub(" ", text.encode("utf-8", "replace").decode()).replace("\n", " ").replace("\t", " ")
+    return _UNSEEN.sub("\ufffd", whole)
+
+
+def escaped(text: str) -> str:
+    """The text on one line; what a terminal obeys, or reads in another order, is written as Python writes it."""
+    return _OBEYED.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def say(text: object, *, err: bool = False, nl: bool = True, bell: bool = False) -> None:

@@ -329,6 +329,7 @@ def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
             error.headers.update(access.headers)
             raise
         if not response.prepared:
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
             response.headers.update(access.headers)
         return response
 

@@ -27,6 +27,7 @@ from deploywatch.exporter.measure.reasons import reasons_of
 from deploywatch.exporter.results import Application, Dropped, Failed, Family, Reason, Result, Sample, StepResult
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Masked, filled_of, found_in, is_url, redact_url, without
+from deploywatch.terminal import visible
 
 log = logs.get("exporter")
 
@@ -231,6 +232,7 @@ async def run(
     started, begin = clock.now(), clock.monotonic()
     measurement = Measurement(clock, begin + limit, allowed)
     reason, detail = await _verdict(probe, measurement, limit)
+    detail = visible(detail)
     samples, repeated = _unique(measurement)
     if repeated and reason is None:
         reason, detail = Reason.VALUE, f"there is more than one value for {repeated}; make its labels tell them apart"
@@ -245,18 +247,34 @@ async def run(
         reason=reason,
         detail=detail,
         samples=samples,
-        application=measurement.application,
+        application=_said(measurement.application),
         dropped=dict(measurement.dropped),
-        steps=tuple(replace(step, detail=conceal(step.detail)) for step in measurement.steps),
-        remarks=tuple(conceal(remark) for remark in measurement.remarks),
+        steps=tuple(replace(step, detail=visible(conceal(step.detail))) for step in measurement.steps),
+        remarks=tuple(visible(conceal(remark)) for remark in measurement.remarks),
     )
+
+
+def _as_text(sample: Sample) -> Sample:
+    """The sample with labels that everybody can see: services say some of them."""
+    if all(value.isprintable() for _, value in sample.labels):
+        return sample
+    return replace(sample, labels=tuple((name, visible(value)) for name, value in sample.labels))
+
+
+def _said(application: Application | None) -> Application | None:
+    """What a service says of itself, as text that everybody can see."""
+    if application is None:
+        return None
+    checks = application.checks and {visible(name): visible(word) for name, word in application.checks.items()}
+    status, version = (text and visible(text) for text in (application.status, application.version))
+    return replace(application, status=status, version=version, checks=checks)
 
 
 def _unique(measurement: Measurement) -> tuple[tuple[Sample, ...], str | None]:
     """The samples with each series once, as a scrape needs it; and the first of the config's that was repeated."""
     kept: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
     repeated: dict[tuple[str, tuple[tuple[str, str], ...]], None] = {}
-    for sample in measurement.samples:
+    for sample in map(_as_text, measurement.samples):
         series = (sample.family.name, sample.labels)
         first = kept.setdefault(series, sample)
         own = sample.family.name.startswith(OWN)

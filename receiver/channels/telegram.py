@@ -121,8 +121,8 @@ def payload(message: Message, reference: str | None) -> dict[str, Any]:
 
 
 def inert(text: str) -> str:
-    """The text with a word joiner after each @ and /, which Telegram would make mentions and commands of."""
-    return re.sub(r"(?<!\S)([@/])(?=\w)", "\\1\u2060", text)
+    """The text with a word joiner after each @, /, # and $ that Telegram would make a mention, command or tag of."""
+    return re.sub(r"(?<!\w)@(?=\w)|(?<![\w/<>:])/(?=\w)|(?<!\w)[#$](?=\w)", "\\g<0>\u2060", text)
 
 
 def units(text: str) -> int:

@@ -1,0 +1,1 @@
+"""Hostile text through every channel, page, command and file: it comes out inert."""
