@@ -10,10 +10,16 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from deploywatch.bodies import Bodies, TooLargeError, TooMuchError
+
 STRANGER_BYTES = 64 * 1024
 """Bytes of a body that is read for one who has shown no credential."""
 STRANGER_SECONDS = 10.0
 """How long such a body may take to arrive."""
+REQUEST_BYTES = 1024**2
+"""Bytes of a body that is read for one who has shown a credential, or needs none; webhooks may be larger."""
+TOGETHER_BYTES = 32 * 1024**2
+"""Bytes of such bodies that are held at the same time."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
@@ -28,32 +34,58 @@ def no_hosts() -> Iterable[str]:
 
 
 def admission(
-    *, open_paths: frozenset[str], checks_host: Callable[[], bool], own_hosts: Callable[[], Iterable[str]]
+    *,
+    open_paths: frozenset[str],
+    checks_host: Callable[[], bool],
+    own_hosts: Callable[[], Iterable[str]],
+    large_paths: frozenset[str] = frozenset(),
 ) -> Middleware:
     """A middleware that refuses what a web page of another origin, or an unread body, could do harm with.
 
     `checks_host` says whether nothing but the way to this server protects it: a name in `Host` that is neither
     loopback's nor among `own_hosts` was then made to point here by somebody else (DNS rebinding). Forms are taken on
-    `open_paths` only, whose bodies are read here, bounded in size and time.
+    `open_paths` only. Bodies are read here, bounded in size, in time, and all together; what is posted to `large_paths`
+    is read there.
     """
+    bodies = Bodies(together=TOGETHER_BYTES)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         refused = _refused_origin(request, own_hosts if checks_host() else None) or _refused_body(request, open_paths)
         if refused is not None:
             return refused
-        if request.path in open_paths and request.body_exists:
-            request = request.clone(client_max_size=STRANGER_BYTES)
-            try:
-                async with asyncio.timeout(STRANGER_SECONDS):
-                    await request.read()
-            except TimeoutError:
-                return _closing(408, f"the body did not arrive within {STRANGER_SECONDS:g} s")
-            except web.HTTPRequestEntityTooLarge:
-                return _closing(413, f"the body is larger than {STRANGER_BYTES} bytes")
-        return await handler(request)
+        if not request.body_exists or request.method in _SAFE or request.path in large_paths:
+            return await handler(request)
+        if request.path in open_paths:
+            return await _for_stranger(request, handler)
+        return await _for_known(request, handler, bodies)
 
     return middleware
+
+
+async def _for_stranger(request: web.Request, handler: Handler) -> web.StreamResponse:
+    request = request.clone(client_max_size=STRANGER_BYTES)
+    try:
+        async with asyncio.timeout(STRANGER_SECONDS):
+            await request.read()
+    except TimeoutError:
+        return _closing(408, f"the body did not arrive within {STRANGER_SECONDS:g} s")
+    except web.HTTPRequestEntityTooLarge:
+        return _closing(413, f"the body is larger than {STRANGER_BYTES} bytes")
+    return await handler(request)
+
+
+async def _for_known(request: web.Request, handler: Handler, bodies: Bodies) -> web.StreamResponse:
+    try:
+        async with bodies.read(request, limit=REQUEST_BYTES) as body:
+            request._read_bytes = body  # what request.read() gives; it has no other way to be told
+            return await handler(request)
+    except TooLargeError as error:
+        return _closing(413, str(error))
+    except TooMuchError as error:
+        response = _closing(503, f"try again: {error}")
+        response.headers["Retry-After"] = "1"
+        return response
 
 
 def _refused_origin(request: web.Request, own_hosts: Callable[[], Iterable[str]] | None) -> web.Response | None:

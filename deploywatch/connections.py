@@ -6,6 +6,7 @@ import asyncio
 import resource
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 
 from aiohttp import web
@@ -41,6 +42,7 @@ class Connections:
     def __init__(self, registry: CollectorRegistry, *, limit: int | None = None) -> None:
         self.limit = limit or limit_of(descriptor_limit())
         self._served: set[web.RequestHandler] = set()
+        self._shaking: dict[_Secured, asyncio.Transport] = {}
         self._closed = Counter(
             "deploywatch_http_connections_closed",
             "Connections that were closed because there were too many, by reason: silent ones, or new ones.",
@@ -63,21 +65,63 @@ class Connections:
 
         return served
 
-    def made(self, server: web.Server) -> asyncio.Protocol:
-        """The protocol of a new connection; when there are too many, a silent one makes room, or this one goes."""
+    def made(self, server: web.Server, context: ssl.SSLContext | None = None) -> asyncio.BaseProtocol:
+        """The protocol of a new connection; when there are too many, a silent one makes room, or this one goes.
+
+        A handshake that is not over counts as a connection, and is as silent as one.
+        """
         connections = server.connections
         if len(self._served) > len(connections):
             self._served.intersection_update(connections)
-        if len(connections) < self.limit:
-            return server()
+        for secured in [secured for secured in self._shaking if secured.is_done]:
+            del self._shaking[secured]
+        if len(connections) + len(self._shaking) >= self.limit and not self._make_room(connections):
+            self._closed.labels("full").inc()
+            return _Closed()
+        return server() if context is None else _Secured(server(), context, self._shaking)
+
+    def _make_room(self, connections: list[web.RequestHandler]) -> bool:
+        """Whether a connection without a whole head, or a whole handshake, was there to be closed: the oldest."""
+        for secured, transport in self._shaking.items():
+            del self._shaking[secured]
+            transport.abort()
+            self._closed.labels("silent").inc()
+            return True
         for connection in connections:
             if connection not in self._served and connection.transport is not None:
                 self._served.add(connection)  # it is closing, and makes room only once
                 connection.transport.abort()
                 self._closed.labels("silent").inc()
-                return server()
-        self._closed.labels("full").inc()
-        return _Closed()
+                return True
+        return False
+
+
+class _Secured(SSLProtocol):
+    """TLS as asyncio speaks it, which counts from the connection's first moment, not from the handshake's end."""
+
+    def __init__(
+        self, inner: web.RequestHandler, context: ssl.SSLContext, shaking: dict[_Secured, asyncio.Transport]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(loop, inner, context, None, server_side=True, ssl_handshake_timeout=HEAD_SECONDS)
+        self._inner = inner
+        self._shaking = shaking
+
+    @property
+    def is_done(self) -> bool:
+        """Whether requests can come."""
+        return self._inner.transport is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        if isinstance(transport, asyncio.Transport):
+            self._shaking[self] = transport
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count no longer."""
+        self._shaking.pop(self, None)
+        super().connection_lost(exc)
 
 
 class _Closed(asyncio.Protocol):
@@ -115,11 +159,9 @@ class Site(web.BaseSite):
         if server is None:
             raise RuntimeError("the runner is not set up")
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: self._connections.made(server),
+            lambda: self._connections.made(server, self._ssl_context),
             self._host,
             self._port,
-            ssl=self._ssl_context,
-            ssl_handshake_timeout=HEAD_SECONDS if self._ssl_context else None,
             backlog=_AT_ONCE,
         )
         for listening in self._server.sockets:

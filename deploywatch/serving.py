@@ -39,7 +39,8 @@ class Server:
     """One HTTP server with the lifecycle endpoints that Prometheus users know.
 
     `ready` says why the part is not ready yet, or None; `reload` takes over new configuration, or raises
-    DeploywatchError and changes nothing; `open_paths` need no credentials. One that `acts` serves without any only
+    DeploywatchError and changes nothing; `open_paths` need no credentials; what is posted to
+    `large_paths` is read there, up to `max_body`. One that `acts` serves without any only
     on loopback, and there to nobody who calls it by another name than `own_hosts`.
     """
 
@@ -50,6 +51,7 @@ class Server:
     ready: Callable[[], str | None] = always_ready
     reload: Callable[[], Awaitable[None]] = nothing_to_reload
     open_paths: frozenset[str] = frozenset()
+    large_paths: frozenset[str] = frozenset()
     max_body: int = 1024**2
     acts: bool = False
     own_hosts: Callable[[], Iterable[str]] = no_hosts
@@ -66,7 +68,12 @@ class Server:
         self._connections = Connections(self.registry)
         middlewares = (
             guard(self.access, open_paths),
-            admission(open_paths=self.open_paths, checks_host=self._checks_host, own_hosts=self.own_hosts),
+            admission(
+                open_paths=self.open_paths,
+                checks_host=self._checks_host,
+                own_hosts=self.own_hosts,
+                large_paths=self.large_paths,
+            ),
             self._connections.middleware(lambda request: self.access.required and request.path in open_paths),
         )
         self.app = web.Application(middlewares=middlewares, client_max_size=self.max_body)

@@ -68,6 +68,7 @@ HANDLERS = {
     watcher.KIND: watcher.handle,
     verdict_alert.KIND: verdict_alert.handle,
 }
+WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")
 _STOP_SECONDS = 30.0
 
 
@@ -101,6 +102,10 @@ class Receiver:
 
     async def serve(self, listen: str, access: Access) -> None:
         """Open the store, start working, and serve until SIGTERM."""
+        await self.make_server(listen, access).run()
+
+    def make_server(self, listen: str, access: Access) -> Server:
+        """The server with all its routes; the work begins and ends with it."""
         self.registry.register(access.guesses)
         server = Server(
             name="receiver",
@@ -110,6 +115,7 @@ class Receiver:
             ready=lambda: self._ready,
             reload=self._reload,
             max_body=self._max_body,
+            large_paths=frozenset(WEBHOOKS),
             acts=True,
             # Signed links bear their own proof.
             open_paths=frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}),
@@ -117,12 +123,12 @@ class Receiver:
         )
         self._add_routes(server.app)
         server.app.cleanup_ctx.append(self._working)
-        await server.run()
+        return server
 
     def _add_routes(self, app: web.Application) -> None:
         endpoint = webhook.Endpoint(self._context, self.intake, self._counters)
-        needs(Scope.WEBHOOK, app.router.add_post("/webhook/alertmanager", endpoint.__call__))
-        needs(Scope.WEBHOOK, app.router.add_post("/webhook/alertmanager/", endpoint.__call__))
+        for path in WEBHOOKS:
+            needs(Scope.WEBHOOK, app.router.add_post(path, endpoint.__call__))
         needs(Scope.READ, app.router.add_get("/metrics", self._metrics))
         needs(Scope.ADMIN, app.router.add_get("/config", self._config))
         Pages(self._context).add_to(app)

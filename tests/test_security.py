@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deploywatch.admission import STRANGER_BYTES, STRANGER_SECONDS
+from deploywatch.admission import REQUEST_BYTES, STRANGER_BYTES, STRANGER_SECONDS, TOGETHER_BYTES
+from deploywatch.bodies import SECONDS, TOGETHER
 from deploywatch.connections import HEAD_SECONDS, IDLE_SECONDS, MOST, limit_of
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,8 @@ def test_each_of_the_ten_promises_is_held_by_tests_that_are_there() -> None:
 def test_the_bounds_are_those_of_the_code() -> None:
     for bound in (
         f"| {STRANGER_BYTES // 1024} kB, {STRANGER_SECONDS:g} s |",
+        f"| {REQUEST_BYTES // 1024**2} MB, {SECONDS:g} s, {TOGETHER_BYTES // 1024**2} MB together |",
+        f"`max_body`, {TOGETHER // 1024**2} MB together",
         f"first request | {HEAD_SECONDS:g} s |",
         f"next request | {IDLE_SECONDS:g} s |",
         f"| {MOST}, or what is left of the descriptors after {1000 - limit_of(1000)} of our own |",

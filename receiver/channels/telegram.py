@@ -122,7 +122,7 @@ def payload(message: Message, reference: str | None) -> dict[str, Any]:
 
 def inert(text: str) -> str:
     """The text with a word joiner after each @, /, # and $ that Telegram would make a mention, command or tag of."""
-    return re.sub(r"(?<!\w)@(?=\w)|(?<![\w/<>:])/(?=\w)|(?<!\w)[#$](?=\w)", "\\g<0>\u2060", text)
+    return re.sub(r"(?<!\w)@(?=\w)|(?<![\w/<>:.])/(?=\w)|(?<!\w)[#$](?=\w)", "\\g<0>\u2060", text)
 
 
 def units(text: str) -> int:

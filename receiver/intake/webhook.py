@@ -12,10 +12,10 @@ from aiohttp import web
 from sqlalchemy import Connection, insert
 
 from deploywatch import logs
+from deploywatch.bodies import Bodies, TooLargeError, TooMuchError
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import REMEMBERED, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
 from deploywatch.receiver.intake.ingest import Taken, ingest
 from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.metrics import Counters
@@ -152,7 +152,7 @@ class Endpoint:
             async with self._bodies.read(request, limit=self._context.settings.max_body) as body:
                 return await self._take(request, body)
         except TooLargeError as error:
-            return await self._reject(request, b"", str(error))
+            return await self._reject(request, b"", f"{error}; lower max_alerts")
         except TooMuchError as error:
             return self._later(str(error))
 

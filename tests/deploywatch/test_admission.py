@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
+import re
 import socket
+import ssl
 from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
+import trustme
 
+from deploywatch.admission import REQUEST_BYTES
 from deploywatch.connections import limit_of
 from tests.deploywatch.conftest import PROGRAM, Sample, Start
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
-async def ask(sample: Sample, method: str, path: str, body: bytes | None = None, **headers: str) -> int:
+async def ask(sample: Sample, method: str, path: str, body: bytes | io.BytesIO | None = None, **headers: str) -> int:
     """The status of one request with these headers; `_` stands for `-` in their names."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
@@ -227,3 +232,60 @@ async def test_a_request_that_does_not_hide_is_done(start: Start) -> None:
     sample = start()
     await _raw(sample, HIDDEN)
     assert (sample.folder / "reloaded").exists()
+
+
+async def test_a_body_with_a_credential_is_bounded_too(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text("bearer_tokens: [secret]\n")
+    sample = start("--web.config.file", tmp_path / "web.yml")
+    before = _memory(sample)
+    for size, status in ((REQUEST_BYTES, 200), (REQUEST_BYTES + 1, 413)):
+        sent = io.BytesIO(b" " * size)
+        assert await ask(sample, "POST", "/-/reload", sent, Authorization="Bearer secret", Content_Type=JSON) == status
+    chunk = b"%x\r\n" % 65536 + b" " * 65536 + b"\r\n"
+    head = b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
+    head += b"Content-Type: application/json\r\n"
+    answer = await _raw(sample, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 200)
+    assert not answer or b" 413 " in answer.splitlines()[0]
+    assert _memory(sample) - before < 30 * 1024
+
+
+@pytest.fixture
+def few_descriptors_with_tls(start: Start, tmp_path: Path) -> Sample:
+    """The sample with 200 descriptors, over TLS."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+    program = tmp_path / "few.py"
+    program.write_text(
+        "import resource, runpy\nresource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
+    )
+    return start("--web.config.file", tmp_path / "web.yml", program=program)
+
+
+async def test_handshakes_that_are_never_finished_keep_nobody_from_being_answered(
+    few_descriptors_with_tls: Sample, tmp_path: Path
+) -> None:
+    sample = few_descriptors_with_tls
+    host, port = sample.address.split(":")
+    trusted = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    with _crowd(host, int(port), 500):
+        for _ in range(20):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"https://{sample.address}/-/reload", ssl=trusted) as answer,
+            ):
+                assert answer.status == 200
+        assert _descriptors(sample) < 200 - 40
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"https://{sample.address}/metrics", ssl=trusted) as answer,
+        ):
+            text = await answer.text()
+    closed = re.search(r'^deploywatch_http_connections_closed_total\{reason="silent"\} (\S+)$', text, re.MULTILINE)
+    assert closed is not None
+    assert float(closed[1]) > 300
+    assert "Too many open files" not in sample.child.log.read_text()

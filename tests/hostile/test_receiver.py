@@ -205,7 +205,7 @@ def _telegram(raw: dict[str, Any]) -> None:
     assert {entity["type"] for entity in raw["entities"]} == {"bold"}
     # As Telegram finds mentions and commands.
     assert not re.findall(r"(?<!\w)@\w{2,}", raw["text"])
-    assert not re.findall(r"(?<![\w/<>:])/[A-Za-z0-9_]+(?![/<>\w])", raw["text"])
+    assert not re.findall(r"(?<![\w/<>:.])/[A-Za-z0-9_]+(?![/<>\w])", raw["text"])
 
 
 def _teams(raw: dict[str, Any]) -> None:
@@ -372,7 +372,7 @@ def test_what_people_write_is_printed_as_text(told: Told, run: Callable[..., str
 
 
 @pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("event", [*Event, "postmortem"])
+@pytest.mark.parametrize("event", [Event.OPENED, Event.ROLLBACK_FAILED, "postmortem"])
 def test_a_preview_is_text(run: Callable[..., str], tmp_path: Path, name: str, event: str) -> None:
     file = tmp_path / "alert.json"
     file.write_bytes(_webhook(1, TEXTS[name].replace("\ud800", "").replace("\0", "")))

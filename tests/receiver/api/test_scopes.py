@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from prometheus_client import CollectorRegistry
 
 from deploywatch.errors import ConfigError
-from deploywatch.receiver import api
-from deploywatch.receiver.context import Context
-from deploywatch.receiver.pages import Pages
 from deploywatch.scopes import IDENTITY, Scope, needed
-from deploywatch.serving import Server
+from deploywatch.serving import HEALTHY, READY, Server
 from deploywatch.webconfig import Access, guard
 from tests.deploywatch.test_webconfig import ADA, basic
+from tests.support.routes import exporter_server, receiver_server, routes
 
-PAGE = Path(__file__).parents[3] / "docs" / "scopes.md"
-ROWS = re.findall(r"^\| `(\w+) (/\S*)` \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
-ALONE = {
-    ("POST", "/webhook/alertmanager"),
-    ("GET", "/metrics"),
-    ("GET", "/config"),
-    ("POST", "/webhook/slack"),
-    ("POST", "/webhook/pagerduty"),
-}
+PAGE = (Path(__file__).parents[3] / "docs" / "scopes.md").read_text()
+RECEIVER, EXPORTER = PAGE.split("## The exporter's routes")
+# Who has proven it otherwise needs no credential.
+PROVEN = {"everybody", "Slack's signature", "PagerDuty's signature", "its signature"}
 
 
-def _app(tmp_path: Path) -> web.Application:
-    """The receiver's API and pages with the lifecycle routes."""
-    nobody = cast("Context", None)  # no handler is called
-    server = Server("receiver", "127.0.0.1:0", Access(_write(tmp_path)), CollectorRegistry())
-    api.add_to(server.app, nobody, queued=lambda: None)
-    Pages(nobody).add_to(server.app)
-    return server.app
-
-
-def _routes(app: web.Application) -> Iterator[tuple[web.AbstractRoute, str, str]]:
-    for route in app.router.routes():
-        if route.resource is not None and route.method != "HEAD":
-            yield route, route.method, route.resource.canonical
+def _rows(text: str) -> set[tuple[str, str, str]]:
+    return set(re.findall(r"^\| `(\w+) (/\S*)` \| (.+) \|$", text, re.MULTILINE))
 
 
 def _write(folder: Path) -> Path:
@@ -53,32 +32,46 @@ def _write(folder: Path) -> Path:
     return folder / "web.yml"
 
 
-def test_the_table_says_what_each_route_needs(tmp_path: Path) -> None:
-    real = {(method, path, str(needed(route))) for route, method, path in _routes(_app(tmp_path))}
-    open_to_all = {("GET", "/-/healthy"), ("GET", "/-/ready")}
-    assert {row for row in real if row[:2] not in open_to_all} == {
-        (method, path, scope) for method, path, scope in ROWS if (method, path) not in ALONE
-    }
+async def _both(folder: Path) -> tuple[tuple[Server, str], ...]:
+    web_config = _write(folder)
+    receiver = await receiver_server(folder, web_config)
+    return (receiver, RECEIVER), (exporter_server(folder, web_config), EXPORTER)
 
 
-@pytest.mark.parametrize("scope", Scope)
-async def test_a_single_scope_opens_its_own_routes_only(scope: Scope, tmp_path: Path) -> None:
-    middleware = guard(Access(_write(tmp_path)), frozenset())
-    reached = []
+async def test_the_tables_say_what_each_route_needs(tmp_path: Path) -> None:
+    for server, text in await _both(tmp_path):
+        open_paths = server.open_paths | {HEALTHY, READY}
+        said, real = _rows(text), list(routes(server))
+        assert {(method, path) for method, path, _ in said} == {(one.method, one.path) for one in real}
+        assert len(real) > 10
+        by_route = {(method, path): scope for method, path, scope in said}
+        for one in real:
+            scope = by_route[one.method, one.path]
+            assert (scope in PROVEN) is (one.path in open_paths), one
+            assert scope in PROVEN or scope == str(needed(one.route)), one
 
-    async def handler(request: web.Request) -> web.Response:
-        reached.append(request.get(IDENTITY))
-        return web.Response()
 
-    app = _app(tmp_path)
-    assert ROWS
-    for route, method, path in _routes(app):
-        concrete = path.replace("{id}", "1")
-        request = make_mocked_request(method, concrete, headers={"Authorization": f"Bearer {scope}-token"}, app=app)
-        request._match_info = await app.router.resolve(request)  # as the server does
-        answer = await middleware(request, handler)
-        assert answer.status == (200 if needed(route) is scope else 403), (method, path)
-    assert {identity.name for identity in reached if identity} <= {f"the {scope}"}
+@pytest.mark.parametrize("scope", [*Scope, None])
+async def test_a_single_scope_opens_its_own_routes_only(scope: Scope | None, tmp_path: Path) -> None:
+    """And no credential opens none but those that need none."""
+    for server, _ in await _both(tmp_path):
+        reached = set()
+
+        async def handler(request: web.Request, reached: set[str] = reached) -> web.Response:
+            reached.add(request[IDENTITY].name)
+            return web.Response()
+
+        open_paths = server.open_paths | {HEALTHY, READY}
+        middleware = guard(server.access, open_paths)
+        for one in routes(server):
+            headers = {"Authorization": f"Bearer {scope}-token"} if scope else {}
+            request = make_mocked_request(one.method, one.concrete, headers=headers, app=server.app)
+            request._match_info = await server.app.router.resolve(request)  # as the server does
+            assert request.match_info.http_exception is None, one
+            answer = await middleware(request, handler)
+            let_in = one.path in open_paths or needed(one.route) is scope
+            assert answer.status == (200 if let_in else 403 if scope else 401), one
+        assert reached <= {f"the {scope}", ""}
 
 
 async def test_a_user_is_narrowed_and_alertmanager_s_alerts_get_its_labels(tmp_path: Path) -> None:

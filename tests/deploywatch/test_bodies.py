@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploywatch.receiver.intake.incoming import Bodies, TooLargeError, TooMuchError
+from deploywatch.bodies import Bodies, TooLargeError, TooMuchError
 
 LIMIT = 1000
 Client = TestClient[web.Request, web.Application]
@@ -58,7 +58,7 @@ async def test_a_body_within_the_limit_is_handed_out(serve: Serve) -> None:
 async def test_a_body_that_says_it_is_too_large_is_not_read(serve: Serve) -> None:
     client = await serve(Bodies())
     async with client.post("/", data=b"x" * (LIMIT + 1)) as answer:
-        assert await answer.text() == "TooLargeError: the body is larger than 1000 bytes; lower max_alerts"
+        assert await answer.text() == "TooLargeError: the body is larger than 1000 bytes"
 
 
 async def test_a_body_that_turns_out_too_large_is_given_up(serve: Serve) -> None:

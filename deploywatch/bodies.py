@@ -83,11 +83,11 @@ class Held:
             raise TooLargeError(_too_large(self._limit))
         others = self._bodies.held - self._size
         if others and self._bodies.held + len(piece) > self._bodies.together:
-            raise TooMuchError(f"{others} bytes of other webhooks are being taken in")
+            raise TooMuchError(f"{others} bytes of other bodies are being taken in")
         self._pieces.append(piece)
         self._size += len(piece)
         self._bodies.held += len(piece)
 
 
 def _too_large(limit: int) -> str:
-    return f"the body is larger than {limit} bytes; lower max_alerts"
+    return f"the body is larger than {limit} bytes"
