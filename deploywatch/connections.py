@@ -103,7 +103,10 @@ class _Secured(SSLProtocol):
         self, inner: web.RequestHandler, context: ssl.SSLContext, shaking: dict[_Secured, asyncio.Transport]
     ) -> None:
         loop = asyncio.get_running_loop()
-        super().__init__(loop, inner, context, None, server_side=True, ssl_handshake_timeout=HEAD_SECONDS)
+        waiter: asyncio.Future[None] = loop.create_future()
+        # A handshake that fails is closed by itself; nobody waits for it.
+        waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
+        super().__init__(loop, inner, context, waiter, server_side=True, ssl_handshake_timeout=int(HEAD_SECONDS))
         self._inner = inner
         self._shaking = shaking
 
@@ -118,7 +121,7 @@ class _Secured(SSLProtocol):
             self._shaking[self] = transport
         super().connection_made(transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: BaseException | None) -> None:
         """Count no longer."""
         self._shaking.pop(self, None)
         super().connection_lost(exc)

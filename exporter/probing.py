@@ -237,7 +237,7 @@ async def run(
     if repeated and reason is None:
         reason, detail = Reason.VALUE, f"there is more than one value for {repeated}; make its labels tell them apart"
     if reason is not None:
-        detail = conceal("; ".join([detail, *measurement.remarks]))
+        detail = visible(conceal("; ".join([detail, *measurement.remarks])))
     if len(detail) > DETAIL_LIMIT:
         measurement.dropped[Dropped.DETAIL_CUT] += 1
         detail = detail[: DETAIL_LIMIT - 1] + "…"

@@ -22,6 +22,7 @@ from deploywatch.clock import SystemClock
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.check import Checked, all_targets, check
+from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.http.landing import MOST_ROWS
 from deploywatch.exporter.reports import FORMATS, junit, plain, table
@@ -36,7 +37,7 @@ class Ground:
     """Hostile services, and the configuration that probes them."""
 
     file: Path
-    config: config.ExporterConfig
+    config: ExporterSettings
 
 
 def _on_one_line(text: str) -> bytes:

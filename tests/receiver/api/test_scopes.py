@@ -55,7 +55,7 @@ async def test_the_tables_say_what_each_route_needs(tmp_path: Path) -> None:
 async def test_a_single_scope_opens_its_own_routes_only(scope: Scope | None, tmp_path: Path) -> None:
     """And no credential opens none but those that need none."""
     for server, _ in await _both(tmp_path):
-        reached = set()
+        reached: set[str] = set()
 
         async def handler(request: web.Request, reached: set[str] = reached) -> web.Response:
             reached.add(request[IDENTITY].name)
