@@ -144,7 +144,7 @@ class DnsSettings(ProbeSettings, Reach):
         return f"{self.place.host}:{self.place.port}"
 
     def impossible(self) -> frozenset[Reason]:
-        """Over UDP nothing is connected, and without rules no record is wrong."""
+        """Reasons that cannot occur: over UDP nothing is connected, and without rules no record is wrong."""
         udp = self.transport_protocol == "udp"
         never = frozenset({Reason.CONNECT_TIMEOUT, Reason.RESET, Reason.TOO_LARGE}) if udp else frozenset[Reason]()
         never |= frozenset() if self.dns_over_tls else {Reason.TLS, Reason.TLS_VERIFY}

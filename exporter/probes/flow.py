@@ -87,7 +87,7 @@ class FlowSettings(ProbeSettings):
         return FlowProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """What no step can fail by; what is saved may not be there, or not be JSON."""
+        """Reasons that cannot occur in any step; what is to be saved may be missing, or not be JSON."""
         saved = any(step.save for step in self.steps)
         needed = any(step.needs() for step in self.steps)
         possible = {Reason.VALUE, Reason.JSON} if saved else {Reason.VALUE} if needed else set()
@@ -112,13 +112,13 @@ class FlowSettings(ProbeSettings):
 
 
 class FlowProbe:
-    """Goes through the steps."""
+    """Sends the requests of a flow in their order."""
 
     def __init__(self, settings: FlowSettings) -> None:
         self.settings = settings
 
     async def measure(self, measurement: Measurement) -> None:
-        """Take each step; Failed with the first that failed, and the names of the others."""
+        """Send each request; Failed with the step that failed, and the names of those that were not reached."""
         values = {name: value.get_secret_value() for name, value in self.settings.values.items()}
         cookies = Cookies()
         failures: list[tuple[str, Failed]] = []

@@ -74,7 +74,7 @@ class GrpcSettings(ProbeSettings, Reach):
         return f"{self.place.host}:{self.place.port}"
 
     def impossible(self) -> frozenset[Reason]:
-        """Without TLS none of its failures."""
+        """Reasons that cannot occur: without TLS, its failures."""
         return frozenset() if self.use_tls else frozenset({Reason.TLS, Reason.TLS_VERIFY})
 
     def probe(self) -> GrpcProbe:

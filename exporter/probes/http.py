@@ -59,7 +59,7 @@ class HttpSettings(ProbeSettings, Ask):
         return self.with_changes(url=target if "://" in target else f"http://{target}")
 
     def impossible(self) -> frozenset[Reason]:
-        """What is not expected cannot be missed, and who follows no redirects stays with what the URL says."""
+        """Reasons that cannot occur: those of expectations that are not set, and of redirects that are not followed."""
         never = self.expect.impossible(gauges=bool(self.gauges)) - self.possible()
         never |= self.without_proxy() | (frozenset() if self.oauth2 else {Reason.AUTH})
         if self.redirects:

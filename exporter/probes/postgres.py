@@ -82,7 +82,7 @@ class PostgresSettings(ProbeSettings, Reach):
         return parse_dsn(self.dsn.get_secret_value()).place
 
     def impossible(self) -> frozenset[Reason]:
-        """Only queries of the config give too many rows."""
+        """Reasons that cannot occur: only queries of the config give too many rows."""
         return frozenset() if self.queries else frozenset({Reason.TOO_LARGE})
 
     def families(self) -> Iterable[Family]:
@@ -91,7 +91,7 @@ class PostgresSettings(ProbeSettings, Reach):
 
 
 class PostgresProbe:
-    """Connects to a database, asks, and leaves."""
+    """Connects to a database, runs the statements, and disconnects."""
 
     def __init__(self, settings: PostgresSettings) -> None:
         dsn = settings.dsn.get_secret_value()

@@ -93,11 +93,11 @@ class _Routed(AbstractConnection):
 
 
 class _Plain(_Routed, Connection):
-    """Over TCP."""
+    """A connection over TCP."""
 
 
 class _Encrypted(_Routed, SSLConnection):
-    """Over TLS."""
+    """A connection over TLS."""
 
 
 _CLASSES: dict[type, type] = {Connection: _Plain, SSLConnection: _Encrypted}
@@ -154,7 +154,7 @@ class RedisSettings(ProbeSettings, Reach):
         return RedisProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """Only keys can be too many, and only rediss:// is over TLS."""
+        """Reasons that cannot occur: only keys can be too many, and only rediss:// is over TLS."""
         never = frozenset[Reason]() if self.gauges else frozenset({Reason.TOO_LARGE})
         secured = self.url.get_secret_value().startswith("rediss://")
         return never if secured else never | {Reason.TLS, Reason.TLS_VERIFY}
@@ -165,7 +165,7 @@ class RedisSettings(ProbeSettings, Reach):
 
 
 class RedisProbe:
-    """Connects to a server, asks, and leaves."""
+    """Connects to a server, sends the commands, and disconnects."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self.settings = settings
@@ -220,7 +220,7 @@ class RedisProbe:
         return connection
 
     async def _first_line(self, measurement: Measurement) -> Failed | None:
-        """What the server says of itself to whom says nothing; None when it says nothing."""
+        """The line that a server sends before it is asked anything; None when it sends none."""
         parts = urlsplit(self.settings.url.get_secret_value())
         if parts.scheme != "redis":
             return None

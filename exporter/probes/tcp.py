@@ -80,7 +80,7 @@ class Dialogue(Settings):
         return self
 
     def unsaid(self) -> frozenset[Reason]:
-        """Without TLS and a dialogue there is nothing of theirs to fail by."""
+        """Reasons that cannot occur: without TLS or without a dialogue, those of TLS or of the dialogue."""
         turns, starttls = self.query_response, bool(getattr(self, "starttls", None))
         secured = self.use_tls or starttls or any(turn.starttls for turn in turns)
         never = frozenset[Reason]() if secured else frozenset({Reason.TLS, Reason.TLS_VERIFY})
@@ -102,7 +102,7 @@ class TcpSettings(ProbeSettings, Reach, Dialogue):
         return TcpProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """What this dialogue cannot fail by."""
+        """Reasons that cannot occur with this dialogue."""
         return self.unsaid()
 
     def with_target(self, target: str) -> Self:
@@ -111,7 +111,7 @@ class TcpSettings(ProbeSettings, Reach, Dialogue):
 
 
 class TcpProbe:
-    """Connects, talks, and leaves."""
+    """Connects to a server and holds the dialogue."""
 
     def __init__(self, settings: TcpSettings) -> None:
         self.settings = settings

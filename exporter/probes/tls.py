@@ -46,7 +46,7 @@ class TlsSettings(ProbeSettings, Reach):
         return TlsProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """Without `valid_for` nothing expires too soon: what has expired already is not trusted."""
+        """Reasons that cannot occur: without `valid_for` nothing expires too soon, as what has expired is not trusted."""
         return frozenset() if self.valid_for else frozenset({Reason.EXPIRY})
 
     def with_target(self, target: str) -> Self:
@@ -55,7 +55,7 @@ class TlsSettings(ProbeSettings, Reach):
 
 
 class TlsProbe:
-    """Shakes hands, looks, and leaves."""
+    """Performs a TLS handshake and judges what the server showed."""
 
     def __init__(self, settings: TlsSettings) -> None:
         self.settings = settings

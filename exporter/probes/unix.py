@@ -42,7 +42,7 @@ class UnixSettings(ProbeSettings, Dialogue):
         return UnixProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """What this dialogue cannot fail by."""
+        """Reasons that cannot occur with this dialogue."""
         return self.unsaid()
 
     def with_target(self, target: str) -> Self:
@@ -51,7 +51,7 @@ class UnixSettings(ProbeSettings, Dialogue):
 
 
 class UnixProbe:
-    """Connects, talks, and leaves."""
+    """Connects to a socket and holds the dialogue."""
 
     def __init__(self, settings: UnixSettings) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What was found about an incident, kept with it: texts with a name, cut to a sane size."""
+"""Attachments of an incident: named texts that were collected about it, cut to a limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MediaType = Literal["text/plain", "application/json"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing that was found."""
+    """One text that was collected about an incident."""
 
     name: str
     text: str
@@ -27,7 +27,7 @@ class Found:
 
 
 def keep(connection: Connection, incident_id: int, finding: Found, now: datetime) -> int:
-    """Keep it; its number comes back."""
+    """Store an attachment; its number comes back."""
     body = finding.text.encode("utf-8", "replace")
     row = {
         "incident_id": incident_id,

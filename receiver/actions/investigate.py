@@ -34,7 +34,7 @@ _NAMED = 3
 
 
 def queue(case: Case) -> None:
-    """Queue the look-round, once an incident and severity."""
+    """Queue the investigation, once for an incident and severity."""
     case.queue_once(KIND)
 
 

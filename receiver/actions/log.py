@@ -10,7 +10,7 @@ _log = logs.get("actions")
 
 
 def queue(case: Case) -> None:
-    """Write it down at once."""
+    """Write the alert to the timeline and to the log, at once."""
     incident, alert = case.incident, case.alert
     _log.info("alert", incident=incident.id, alert=alert.name, severity=incident.severity, summary=case.summary)
     case.note(Kind.LOGGED, f"{alert.name}: {case.summary}" if case.summary else alert.name)

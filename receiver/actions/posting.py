@@ -1,4 +1,4 @@
-"""Tells another system of an incident as JSON, once when it opens and once when it is over."""
+"""Notifies an external system of an incident as JSON, once when it opens and once when it is over."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class HttpSystem:
-    """What is told: `kind` is the action's name, `what` the name for people."""
+    """An external system notified over HTTP; `kind` is the action's name, `what` the system's name for people."""
 
     kind: str
     what: str
@@ -54,11 +54,11 @@ class HttpSystem:
 
     @property
     def _thread(self) -> str:
-        """Under which the reference is kept; no channel's name has a comma."""
+        """The name under which the system's reference is stored; no channel's name has a comma."""
         return f",{self.kind}"
 
     async def open(self, context: Context, job: Job, settings: Post | None) -> Outcome:
-        """Post it; trouble that may pass is tried again, and in the end the timeline says how it went."""
+        """Send the opening notification; a failure that may pass is retried, and the timeline says how it ended."""
         if settings is None:
             return done(*self._said(context, job, "refused", f"{self.what} refused (no_target): none is configured"))
         values = await context.store.read(lambda connection: _facts(connection, context, job))
@@ -82,7 +82,7 @@ class HttpSystem:
         return done(text, record)
 
     def queue_end(self, connection: Connection, settings: Post | None, incident: Incident, now: datetime) -> None:
-        """Queue the last word, after the first; nothing where the system was never asked, or wants to hear no more."""
+        """Queue the closing notification behind the opening one; none where there was no opening, or no end is wanted."""
         asked = select(jobs.c.id).where(jobs.c.key == f"{self.kind}:{incident.id}")
         if settings is None or settings.resolved is None or connection.execute(asked).scalar() is None:
             return
@@ -92,7 +92,7 @@ class HttpSystem:
         )
 
     async def close(self, context: Context, job: Job, settings: Post | None) -> Outcome:
-        """Say that the incident is over, where it was said that there is one."""
+        """Send the closing notification, where the opening one was sent."""
         if settings is None or settings.resolved is None:
             return done(f"{self.what} is no longer configured")
         values = await context.store.read(lambda connection: _facts(connection, context, job))
@@ -126,7 +126,7 @@ class HttpSystem:
         return failed(*self._said(context, job, state, f"{self.what} {outcome}: {error}"), reason=error.reason)
 
     def _said(self, context: Context, job: Job, state: str, text: str) -> tuple[str, Any]:
-        """The text, and what writes it to the timeline."""
+        """The outcome's text, and the function that writes it to the timeline."""
         return text, lambda c: timeline.write(
             c, job.incident_id, context.clock(), kinds.of_action(self.kind, state), text
         )
@@ -137,7 +137,7 @@ STATUS_PAGE = HttpSystem("status_page", "status page entry")
 
 
 def queue_ends(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
-    """Queue the last word of an incident that is over to each system that was told of it."""
+    """Queue the closing notification of an incident that is over for each system that was notified of it."""
     TICKET.queue_end(connection, settings.ticket, incident, now)
     STATUS_PAGE.queue_end(connection, settings.status_page, incident, now)
 
@@ -163,7 +163,7 @@ def facts(incident: Incident, summary: str, external_url: str) -> dict[str, str]
 
 
 async def _send(context: Context, settings: Post, request: _Request) -> Any:
-    """The answer's JSON, None when it is none; DeliveryError when that fails."""
+    """Send a request; the answer's JSON comes back, None when it is none. DeliveryError when that fails."""
     headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
     headers[settings.idempotency_header] = request.key
     if settings.token is not None:
@@ -188,7 +188,7 @@ async def _send(context: Context, settings: Post, request: _Request) -> Any:
 
 
 def _found(answer: Any, path: str) -> str:
-    """What the answer has at a path; empty when it says nothing there."""
+    """The answer's value at a path; empty when it has none there."""
     value = at(answer, path) if path else None
     return "" if value is None or isinstance(value, Mapping | list) else str(value)
 

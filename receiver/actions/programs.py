@@ -1,4 +1,4 @@
-"""Whether the programs that actions start are there: asked when the config is checked, not when they are needed."""
+"""Checks that the programs which actions start are installed: when the config is checked, not when they are needed."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def serial_key(service: str, environment: str) -> str:
 
 
 def holder(deployment_id: int) -> str:
-    """Who a rollback is, as the holder of its target's lock."""
+    """The name of a rollback as the holder of its target's lock."""
     return f"the rollback of deployment {deployment_id}"
 
 

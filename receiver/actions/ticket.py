@@ -11,17 +11,17 @@ KIND, END = TICKET.kind, TICKET.end
 
 
 def queue(case: Case) -> None:
-    """Queue it, once an incident."""
+    """Queue the opening of a ticket, once for an incident."""
     case.queue_for_incident(KIND)
 
 
 async def handle(context: Context, job: Job) -> Outcome:
-    """Open it; a second try bears the same key."""
+    """Open the ticket; a second try bears the same idempotency key."""
     return await TICKET.open(context, job, context.settings.ticket)
 
 
 async def end(context: Context, job: Job) -> Outcome:
-    """Say that the incident is over."""
+    """Tell the ticket system that the incident is over."""
     return await TICKET.close(context, job, context.settings.ticket)
 
 

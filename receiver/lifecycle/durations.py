@@ -1,4 +1,4 @@
-"""How people do: incidents by state, and how long they wait and last, counted as it happens."""
+"""Metrics of incidents: how many there are by state, how long they wait for somebody, and how long they last."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def opened(connection: Connection, incident: Incident) -> None:
 
 
 def acknowledged(connection: Connection, incident: Incident) -> None:
-    """Count how long it waited for somebody; at the moment at which that is written, and only then."""
+    """Count the time to acknowledgement, in the transaction that writes the acknowledgement."""
     if incident.acknowledged_at:
         _observe(connection, IncidentMetric.ACKNOWLEDGE, incident, until=incident.acknowledged_at.timestamp())
 
 
 def resolved(connection: Connection, incident: Incident) -> None:
-    """Count how long it lasted, likewise."""
+    """Count the time to resolution, in the transaction that writes it."""
     if incident.resolved_at:
         _observe(connection, IncidentMetric.RESOLVE, incident, until=incident.resolved_at.timestamp())
 

@@ -28,7 +28,7 @@ _DEPLOYMENTS = 20
 
 
 async def handle(context: Context, job: Job) -> Outcome:
-    """See to what people need; of an incident that is over nothing is needed any more."""
+    """Set up the checklist, the deadlines and the probable cause, unless the incident is over."""
 
     def record(connection: Connection) -> None:
         incident, settings = store.get(connection, job.incident_id), context.settings
@@ -59,7 +59,7 @@ def _find_cause(connection: Connection, settings: ReceiverConfig, incident: Inci
 
 
 def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident, hint: Hint, now: datetime) -> None:
-    """Do what the config says for this cause; nothing, unless it says so."""
+    """Queue the actions that the config names for this cause, if any."""
     actions = settings.causes.actions.get(hint.cause, ())
     if TELL_OWNER in actions:
         _tell_owner(connection, settings, store.get(connection, incident.id), hint, now)

@@ -34,7 +34,7 @@ SETTLE, POSTMORTEM = "settle", "postmortem"
 
 
 def watch_quiet(connection: Connection, incident: Incident, now: datetime, quiet_time: timedelta) -> Incident:
-    """Its last alert has resolved: look again after the quiet time."""
+    """Begin the quiet time of an incident whose last alert has resolved."""
     quiet = replace(incident, quiet_since=now)
     store.save(connection, quiet)
     text = f"every alert has resolved; resolves in {format_duration(quiet_time)} if it stays quiet"
@@ -118,7 +118,7 @@ def _certain_since(connection: Connection, watchdog: Watchdog, incident_id: int,
 
 
 def _cannot_tell(context: Context, incident: Incident, why: str) -> Outcome:
-    """Look again: an alert of a Prometheus that evaluates nothing times out, and so resolves while it may fire on."""
+    """Postpone the end: an alert of a Prometheus that evaluates nothing times out, and resolves while it may fire on."""
     text = (
         f"{why}, so nobody can tell whether it is over; it resolves once the watchdog is heard again, if it stays quiet"
     )

@@ -23,7 +23,7 @@ from deploywatch.receiver.settings.config import ReceiverConfig
 def acknowledge(
     connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str, note: str
 ) -> Incident:
-    """Note that a person has it in hand, who also leads it until somebody else does (001, B11); a second time: nothing.
+    """Acknowledge the incident for a person, who leads it until somebody else does (001, B11); a second time: nothing.
 
     What waited for an acknowledgement stops by itself; status updates are due from now on.
     """
@@ -46,7 +46,7 @@ def acknowledge(
 def approve(
     connection: Connection, settings: ReceiverConfig, asked: Approval, *, yes: bool, by: str, note: str, now: datetime
 ) -> str:
-    """Take a person's word on a rollback; why it does not count, or empty. Who says yes has the incident in hand.
+    """Record a person's approval or rejection; why it does not count, or empty. Who approves acknowledges as well.
 
     Who says no has not: the trouble goes on, and whoever is on call hears of it as before.
     """
@@ -60,7 +60,7 @@ def approve(
 def command(
     connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str, leader: str
 ) -> Incident:
-    """Somebody leads the incident from now on."""
+    """Make a person the incident's commander."""
     if incident.resolved_at or incident.commander == leader:
         return incident
     led = replace(incident, commander=leader)
@@ -70,7 +70,7 @@ def command(
 
 
 def mitigate(connection: Connection, incident: Incident, now: datetime, *, by: str, note: str, over: bool) -> Incident:
-    """A person says that something is being done against it, or that this is over."""
+    """Record that a mitigation is under way, or that it has ended."""
     if incident.resolved_at or over != bool(incident.mitigating_since):
         return incident
     changed = replace(incident, mitigating_since=None if over else now)
@@ -90,7 +90,7 @@ def update(
     note: str,
     next_in: timedelta | None = None,
 ) -> Incident:
-    """Tell everyone who heard of it how it stands, and when they hear again at the latest."""
+    """Send a status update to everyone who heard of the incident, with the time of the next one."""
     every = settings.response.update_every(incident.severity)
     due = now + (next_in or every or timedelta())
     timeline.write(connection, incident.id, now, Kind.UPDATE, note, actor=by)
@@ -124,7 +124,7 @@ def tick(
 
 
 def review(connection: Connection, incident: Incident, now: datetime, *, by: str, note: str) -> Incident:
-    """The review of an incident that is over is done; its reminder stops. A second time changes nothing."""
+    """Mark the review of an incident that is over as done, which stops its reminder. A second time changes nothing."""
     if incident.reviewed_at or not incident.resolved_at:
         return incident
     known = replace(incident, reviewed_at=now, reviewed_by=by)

@@ -1,1 +1,1 @@
-"""Telling people: at once, together, again after a crash, and whoever is next when nobody answers."""
+"""Notifications: messages composed, queued, delivered, gathered into digests, and retried after a crash."""

@@ -1,4 +1,4 @@
-"""Puts an event into words once for all the channels that ask at the same time: most are told of it together."""
+"""Composes a message once for all the channels that ask for it at the same time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Told:
 
 
 async def of(context: Context, job: Job) -> Told:
-    """What the job tells, read no earlier than it is asked for."""
+    """The message of a job, rendered from what the store knows when it is asked for."""
     event = msgspec.json.encode({name: value for name, value in job.payload.items() if name not in _ONE_CHANNELS})
     asked = (job.incident_id, event)
     if asked not in context.composing:
@@ -47,7 +47,7 @@ async def of(context: Context, job: Job) -> Told:
 
 
 async def _read(context: Context, job: Job, asked: tuple[int, bytes]) -> Told:
-    """Begins after all that begin with the job have asked; who asks later may have to know more."""
+    """Read the incident, after all that begin with the job have asked; who asks later may have to know more."""
     del context.composing[asked]
     return await context.store.read(lambda connection: _compose(connection, context, job))
 

@@ -1,4 +1,4 @@
-"""Tells together of alerts that joined an incident without making it worse: one update at a time, not one an alert."""
+"""Digests: one update about all alerts that joined an incident without making it worse, not one for each alert."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOTE_LIMIT = 1500
 
 
 def watch(case: Case) -> None:
-    """Look from time to time whether something joined, from the incident's opening to its end."""
+    """Queue the digest's job, which runs from time to time while the incident is open."""
     every = case.settings.notify.joined_every
     serial_key = f"{KIND}:{case.incident.id}"
     enqueue(
@@ -35,7 +35,7 @@ def watch(case: Case) -> None:
 
 
 async def handle(context: Context, job: Job) -> Outcome:
-    """Tell those who heard of the incident what joined it since they last heard, where something did."""
+    """Send a digest of the alerts that have joined since the last message, where some have."""
     every = context.settings.notify.joined_every
     incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
     if not ruling.opens:

@@ -1,4 +1,4 @@
-"""Tell people: one delivery for each channel, so that a channel that fails neither stops nor delays the others."""
+"""Notifications: one delivery for each channel, so that a channel that fails neither stops nor delays the others."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _not_any_more(context: Context, job: Job, why: str) -> Any:
 async def _in_doubt(
     context: Context, job: Job, channel: Channel, message: Message, reference: str | None
 ) -> Outcome | None:
-    """An earlier sending was cut off: ask whether it arrived, or decide without; None when it is to be sent now.
+    """Settle an earlier sending that was cut off: ask whether it arrived, or decide without; None: send it now.
 
     DeliveryError when the channel cannot be asked just now.
     """
@@ -210,7 +210,7 @@ async def _in_doubt(
 
 
 async def _not_sent(context: Context, job: Job, error: DeliveryError) -> Outcome:
-    """Again later, or not any more; where it may have arrived all the same, the next try knows that."""
+    """Retry a failed delivery later, or give it up; where it may have arrived all the same, the next try knows."""
     age, trouble, settings = context.clock() - job.created_at, str(error), context.settings.notify
     text = f"could not tell {_whom(job)}: {trouble}"
     if age >= settings.give_up_after:
@@ -242,7 +242,7 @@ def _whom(job: Job) -> str:
 def _partly_sent(
     context: Context, job: Job, message: Message, reference: str | None, error: PartlyDeliveredError
 ) -> Outcome:
-    """Who has it has it; each of the others is tried by itself, and named on the timeline."""
+    """Queue a delivery for each recipient that was refused, and name them on the timeline."""
     log.warning(
         "recipients refused", channel=job.payload["channel"], incident=job.incident_id, recipients=len(error.refused)
     )
@@ -269,7 +269,7 @@ def _partly_sent(
 
 
 def _refused(context: Context, job: Job, text: str) -> Any:
-    """Say so, tell another channel, and try again slowly, behind nobody's back and in nobody's way."""
+    """Record the refusal, notify the channel's stand-in, and retry slowly in a queue position that blocks nothing."""
     after = context.settings.notify.refused_again_after
 
     def record(connection: Connection) -> None:
@@ -292,7 +292,7 @@ def _refused(context: Context, job: Job, text: str) -> Any:
 
 
 async def _unbroken(call: Awaitable[str | None], message: Message) -> str | None:
-    """What the channel says; a fault of its code is a failed delivery too, so that it ends some day."""
+    """Await a channel; an exception in its code counts as a failed delivery too, so that it is given up some day."""
     try:
         return await call
     except DeliveryError:

@@ -1,4 +1,4 @@
-"""Which channel tells what another could not, where none is configured for that and the message would reach nobody."""
+"""Chooses the channel that stands in for one that failed, where none is configured and the message would reach nobody."""
 
 from __future__ import annotations
 

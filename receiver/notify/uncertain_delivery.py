@@ -19,7 +19,7 @@ PATIENCE = timedelta(minutes=5)
 
 
 class Step(StrEnum):
-    """What is done about it now."""
+    """What is done about the message now."""
 
     SEND = "send"
     WAIT = "wait"
@@ -28,7 +28,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The step; to wait takes `after`."""
+    """The step, and for how long to wait where it is to wait."""
 
     step: Step
     after: timedelta = timedelta()

@@ -13,6 +13,7 @@ import ast
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -155,25 +156,39 @@ class Laboratory:
         module = importlib.import_module(
             f"deploywatch.{self._file.removeprefix('deploywatch/')[:-3].replace('/', '.')}"
         )
-        began = time.monotonic()
-        if not _passes(session, lambda: None, limit=3600):
+        began, used = time.monotonic(), _used()
+        if not _passes(session, lambda: None, Limits(3600, 3600)):
             raise session.Failed("the tests fail before anything is changed")
-        limit = 60 + 10 * (time.monotonic() - began)
+        limits = Limits(60 + 10 * (time.monotonic() - began), 5 + 3 * round(_used() - used))
         for mutant in mutants(self._file, (ROOT / self._file).read_text()):
             self.made += 1
-            if _passes(session, partial(_change, module, mutant.code), limit=limit):
+            if _passes(session, partial(_change, module, mutant.code), limits):
                 self.survivors += 1
                 why = self._reasons.get(mutant.key, "no reason is known: a test is missing")
                 print(f"  {mutant.line}: {mutant.operator}: {mutant.was}\n      {why}", flush=True)  # noqa: T201
         return True
 
 
-def _passes(session: pytest.Session, prepare: Callable[[], None], *, limit: float) -> bool:
-    """Whether all tests pass within a time, in seconds, in a process of their own."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long tests may take, in seconds, and how long the processor may work for them: a loop may never end."""
+
+    wait: float
+    work: int
+
+
+def _used() -> float:
+    """The seconds that the processor has worked for children that have ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+
+
+def _passes(session: pytest.Session, prepare: Callable[[], None], limits: Limits) -> bool:
+    """Whether all tests pass within the limits, in a process of their own."""
     child = os.fork()
     if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.work, limits.work))
         _run(session, prepare)
-    until = time.monotonic() + limit
+    until = time.monotonic() + limits.wait
     while time.monotonic() < until:
         if (ended := os.waitpid(child, os.WNOHANG))[0]:
             return os.waitstatus_to_exitcode(ended[1]) == 0

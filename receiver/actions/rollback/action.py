@@ -1,4 +1,4 @@
-"""What rolling back adds to the actions: the decision, and the jobs that follow from it."""
+"""The rollback as an action: the decision, and the handlers of the jobs that follow from it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ YES, NO = "approve", "reject"
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What a person is asked: may this deployment be rolled back."""
+    """A request for a person's approval to roll one deployment back."""
 
     id: int
     incident_id: int
@@ -92,7 +92,7 @@ def ask(
 
 
 async def handle(context: Context, job: Job) -> Outcome:
-    """The time is over: unless somebody has answered, say that nothing is rolled back, and why."""
+    """Expire an approval request that nobody has answered in time, and say that nothing is rolled back."""
 
     def record(connection: Connection) -> None:
         asked, now = get(connection, job.payload["approval"]), context.clock()
@@ -144,25 +144,25 @@ def withdraw(connection: Connection, incident_id: int, now: datetime) -> None:
 
 
 def latest(connection: Connection, incident_id: int) -> Approval | None:
-    """The question of this incident that was asked last, whether or not it was answered."""
+    """The newest approval request of an incident, whether or not it was answered."""
     asked = of_incident(connection, incident_id)
     return asked[-1] if asked else None
 
 
 def of_incident(connection: Connection, incident_id: int) -> list[Approval]:
-    """Every question of an incident, the oldest first."""
+    """Every approval request of an incident, the oldest first."""
     query = select(approvals).where(approvals.c.incident_id == incident_id).order_by(approvals.c.id)
     return [_approval(row) for row in connection.execute(query).mappings()]
 
 
 def find(connection: Connection, number: int) -> Approval | None:
-    """One question, or None."""
+    """The approval request of a number, or None."""
     row = connection.execute(select(approvals).where(approvals.c.id == number)).mappings().first()
     return _approval(row) if row else None
 
 
 def get(connection: Connection, number: int) -> Approval:
-    """One question that must be there."""
+    """The approval request of a number, which must exist."""
     return _approval(connection.execute(select(approvals).where(approvals.c.id == number)).mappings().one())
 
 

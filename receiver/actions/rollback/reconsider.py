@@ -23,7 +23,7 @@ _LOOK = timedelta(seconds=30)
 
 
 def wait(connection: Connection, incident: Incident, decided: Job, refusal: str, now: datetime) -> None:
-    """Look from time to time, while the incident goes on, whether the refusal still stands."""
+    """Queue a check of the refusal that is repeated while the incident goes on."""
     job = NewJob(
         kind=KIND,
         key=f"{KIND}:{decided.key}",
@@ -36,13 +36,13 @@ def wait(connection: Connection, incident: Incident, decided: Job, refusal: str,
 
 
 def look_now(connection: Connection, service: str, environment: str, now: datetime) -> None:
-    """The ledger has changed for a target: have what was refused there look at once."""
+    """Have the refused rollbacks of a target checked at once, because the deployment ledger has changed."""
     waiting = (jobs.c.kind == KIND, jobs.c.serial_key == _serial_key(service, environment), jobs.c.state == State.READY)
     connection.execute(update(jobs).where(*waiting, jobs.c.run_at > now).values(run_at=now))
 
 
 async def handle(context: Context, job: Job) -> Outcome:
-    """Have it decided again, after the usual delay, once something else would come of it."""
+    """Queue the decision again, after the usual delay, once it would come out otherwise."""
     now, settings = context.clock(), context.settings
     asked, refusal = job.payload["asked"], job.payload["refusal"]
 

@@ -112,7 +112,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 
 def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
-    """The rollback that an earlier run of this very job began and did not see the end of."""
+    """The rollback that an earlier run of this job began and did not finish."""
     if job.attempts == 1:
         return None
     query = select(rollbacks).where(rollbacks.c.incident_id == job.incident_id, rollbacks.c.state == "running")
@@ -242,7 +242,7 @@ def _failed(connection: Connection, context: Context, job: Job, begun: Begun, de
 
 
 def _unknown(connection: Connection, context: Context, number: int, why: str) -> None:
-    """Nobody knows whether it happened: say so, never run it again, and look whether it worked."""
+    """Mark a rollback as unknown: it is never run again, and the service's health is verified."""
     row = connection.execute(select(rollbacks).where(rollbacks.c.id == number)).mappings().one()
     now, incident = context.clock(), store.get(connection, row["incident_id"])
     _close(connection, number, "unknown", why, now)

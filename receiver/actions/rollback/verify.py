@@ -43,7 +43,7 @@ class Health:
 
 
 class Proof(StrEnum):
-    """What came of it, as the rollback's state; unproven is what only missing metrics kept from being proven."""
+    """The rollback's state after its verification; `unproven` where only missing metrics prevented a proof."""
 
     VERIFIED = "verified"
     NOT_VERIFIED = "not_verified"

@@ -26,7 +26,7 @@ EVERY: Final = timedelta(minutes=1)
 
 
 class Reason(StrEnum):
-    """How it stands with what was rolled back."""
+    """Whether the version that was rolled back has returned."""
 
     STAYS = "stays"
     BACK = "back"

@@ -79,6 +79,7 @@ INCIDENT = Incident(1, "shop", "production", "high", "", "", (), NOON)
         (replace(INCIDENT, resolved_at=NOON), Verdict.OVER),
         (replace(INCIDENT, acknowledged_at=NOON, resolved_at=NOON), Verdict.OVER),
         (replace(INCIDENT, severity="critical"), Verdict.SUPERSEDED),
+        (replace(INCIDENT, severity="low"), Verdict.SUPERSEDED),
     ],
 )
 def test_whether_a_deadline_counts_is_a_pure_decision(incident: Incident, verdict: Verdict) -> None:
