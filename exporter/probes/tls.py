@@ -46,7 +46,7 @@ class TlsSettings(ProbeSettings, Reach):
         return TlsProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """Reasons that cannot occur: without `valid_for` nothing expires too soon, as what has expired is not trusted."""
+        """Reasons that cannot occur: without `valid_for` nothing expires too soon; the expired is untrusted."""
         return frozenset() if self.valid_for else frozenset({Reason.EXPIRY})
 
     def with_target(self, target: str) -> Self:

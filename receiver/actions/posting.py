@@ -82,7 +82,7 @@ class HttpSystem:
         return done(text, record)
 
     def queue_end(self, connection: Connection, settings: Post | None, incident: Incident, now: datetime) -> None:
-        """Queue the closing notification behind the opening one; none where there was no opening, or no end is wanted."""
+        """Queue the closing notification behind the opening one; none without an opening, or where none is wanted."""
         asked = select(jobs.c.id).where(jobs.c.key == f"{self.kind}:{incident.id}")
         if settings is None or settings.resolved is None or connection.execute(asked).scalar() is None:
             return

@@ -118,7 +118,7 @@ def _certain_since(connection: Connection, watchdog: Watchdog, incident_id: int,
 
 
 def _cannot_tell(context: Context, incident: Incident, why: str) -> Outcome:
-    """Postpone the end: an alert of a Prometheus that evaluates nothing times out, and resolves while it may fire on."""
+    """Postpone the end: alerts of a Prometheus that evaluates nothing time out, and resolve while they may fire on."""
     text = (
         f"{why}, so nobody can tell whether it is over; it resolves once the watchdog is heard again, if it stays quiet"
     )

@@ -1,4 +1,4 @@
-"""Chooses the channel that stands in for one that failed, where none is configured and the message would reach nobody."""
+"""Chooses the channel that stands in for a failed one, where none is configured and nobody would be told."""
 
 from __future__ import annotations
 
