@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -68,17 +70,18 @@ async def test_a_service_that_starts_is_waited_for_and_its_smoke_suite_runs_once
     service: Service, write: Write
 ) -> None:
     path = write(service.config)
-    checking = asyncio.create_task(
-        run("check", "--config.file", path, "--wait", "50s", "--smoke", "critical", "--format", "json")
+    arguments = ["check", "--config.file", str(path), "--wait", "50s", "--smoke", "critical", "--format", "json"]
+    checking = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "deploywatch", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    await asyncio.sleep(2)
+    assert checking.stderr
+    assert b"connect_refused" in await checking.stderr.readline()
     await service.listen()
-    ended = await checking
-    assert ended.returncode == 0, ended.stderr
+    out, err = await checking.communicate()
+    assert checking.returncode == 0, err
     assert service.asked == ["/ready", "/ready", "/ready", "/pay"]
-    assert set(json.loads(ended.stdout)["services"][0]["probes"]) == {"ready", "pay"}
-    assert "connect_refused" in ended.stderr
-    assert "ready after" in ended.stderr
+    assert set(json.loads(out)["services"][0]["probes"]) == {"ready", "pay"}
+    assert b"ready after" in err
 
 
 async def test_a_smoke_suite_that_fails_is_not_tried_again(service: Service, write: Write) -> None:
