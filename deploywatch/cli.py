@@ -37,6 +37,10 @@ COMMANDS = {
         "deploywatch.receiver.commands.deployments",
         "Tell the receiver that a deployment started or finished; list them.",
     ),
+    "migrate": (
+        "deploywatch.receiver.commands.migrate",
+        "Migrate a service's database: backup, one transaction, validation inside it.",
+    ),
     "store": ("deploywatch.receiver.commands.store", "Migrate the receiver's store; back it up, and restore it."),
     "render": ("deploywatch.receiver.commands.server", "Show a notification as it would be sent."),
     "demo": (

@@ -14,6 +14,7 @@ The rooms, from the top; each needs only some of those below it:
     suppression         maintenance, silences, and what they hold back
     upstream, retention Alertmanager asked: what was lost, what is silenced; what is old goes
     deployments         the ledger: what ran before what
+    database_migration  a service's database migrated: backup, one transaction, validation
     executors           plans carried out: commands, and CI over HTTP
     incidents           what an alert does to them, decided as a value; store, alerts, timeline
     context             what those who act work with

@@ -1,0 +1,73 @@
+"""The command `deploywatch migrate`: a guarded migration of a service's database."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from deploywatch import options
+from deploywatch.receiver.database_migration import plan as plans
+from deploywatch.receiver.database_migration.run import EXIT_CODES, Ended, Outcome, Run
+from deploywatch.terminal import as_json, say
+
+_SENTENCES = {
+    Outcome.COMMITTED: "committed: the migration is done",
+    Outcome.TRIED: "the migration would commit: everything ran, was valid, and was rolled back",
+    Outcome.ROLLED_BACK: "rolled back: nothing of the transaction stays",
+    Outcome.COMMITTED_NOT_FINISHED: "committed, but what has to follow was not all done",
+    Outcome.NOT_BEGUN: "not begun: nothing of the transaction was run",
+    Outcome.HELD: "held: another migration is under way",
+    Outcome.UNKNOWN: "outcome unknown: look before you do anything else",
+}
+
+
+@click.command()
+@click.argument("plan", type=options.FILE)
+@click.option("--dry-run", "dry", is_flag=True, help="Run the transaction and its validation, and roll back.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def migrate(plan: Path, dry: bool, form: str) -> int:
+    """Migrate a database as PLAN says: backup, one transaction, validation inside it, commit; else roll back.
+
+    Exit code 0: committed; 1: rolled back, or not begun, or not finished; 2: the plan is bad; 3: another one is under
+    way; 4: the outcome is not known.
+    """
+    loaded = plans.load(plan)
+    ended = asyncio.run(_run(Run(loaded, lambda sentence: say(sentence, err=form == "json"), dry)))
+    if form == "json":
+        say(as_json(_data(loaded, ended)))
+    else:
+        say(f"{_SENTENCES[ended.outcome]}{f' ({ended.reason})' if ended.reason else ''}")
+    if ended.backup and ended.outcome is not Outcome.COMMITTED:
+        say(f"to restore what was before, which loses what was written since: {ended.backup.restore}", err=True)
+    return EXIT_CODES[ended.outcome]
+
+
+async def _run(run: Run) -> Ended:
+    """The run, which SIGTERM ends as Ctrl-C does."""
+    task = asyncio.ensure_future(run.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    return await task
+
+
+def _data(plan: plans.Plan, ended: Ended) -> dict[str, object]:
+    return {
+        "name": plan.settings.name,
+        "service": plan.settings.service,
+        "environment": plan.settings.environment,
+        "outcome": str(ended.outcome),
+        "reason": ended.reason,
+        "backup": {
+            "file": str(ended.backup.file),
+            "bytes": ended.backup.size,
+            "age_seconds": ended.backup.age,
+            "restore": ended.backup.restore,
+        }
+        if ended.backup
+        else None,
+        "began": ended.began.isoformat() if ended.began else None,
+        "ended": ended.ended.isoformat() if ended.ended else None,
+    }
