@@ -1,0 +1,253 @@
+"""From gate to verdict on real servers: two versions that Prometheus scrapes, a receiver that judges, and a pipeline.
+
+The receiver is killed and Prometheus started again while a stage lasts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from deploywatch.demo import servers
+from deploywatch.demo.processes import Processes
+from deploywatch.demo.servers import Running
+from deploywatch.rules.loading import load
+from deploywatch.rules.outputs.verification_plan import plan as planned
+from deploywatch.rules.resolve import resolve
+from deploywatch.verification_plan import written
+from tests.receiver.process import Inbox, RealReceiver, eventually, healthy_service, start_inbox
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
+
+POLICY = """
+policy: shop
+about: The shop.
+sources:
+  ours: {title: Chosen for this test}
+series:
+  requests: {metric: http_requests_total, control: {label: version}}
+interval: 1s
+window: 10s
+stages:
+  - {stage: canary-10, share: 10%, lasts: 6s, at_most: 300s}
+  - {stage: full, share: 100%, lasts: 4s, at_most: 300s}
+gate:
+  - {require: approval, of: tech-lead}
+  - {require: backup, within: 1h}
+  - {require: [rollback_target, monitoring, baseline, no_open_incident]}
+verdict:
+  fail: [error_ratio > 0.5%, rise(error_ratio) > 100%]
+  look: 2s
+  source: {ours: figures}
+alerts:
+  - alert: HighErrorRate
+    when: error_ratio > 50%
+    for: 10m
+    severity: critical
+    incident_type: deployment_failure
+    action: rollback
+    summary: "{service} fails"
+    source: {ours: Errors}
+"""
+
+
+@dataclass(slots=True)
+class Version:
+    """One version of the shop as it is scraped: requests that come at a rate, of which a share is bad."""
+
+    name: str
+    rate: float
+    bad: float
+    began: float = 0.0
+
+    def page(self) -> bytes:
+        """Its counters now."""
+        total = int((time.time() - self.began) * self.rate)
+        failed = int(total * self.bad)
+        labels = f'service="shop",environment="production",version="{self.name}"'
+        lines = ["# TYPE http_requests_total counter"]
+        for status, count in (("200", total - failed), ("500", failed)):
+            lines.append(f'http_requests_total{{{labels},status="{status}"}} {count}')
+        return ("\n".join(lines) + "\n").encode()
+
+
+@contextmanager
+def served(version: Version) -> Iterator[int]:
+    """The port where a version's metrics are."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = version.page()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
+            pass
+
+    version.began = time.time()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@dataclass(slots=True)
+class World:
+    """All that runs, and the pipeline's commands."""
+
+    folder: Path
+    processes: Processes
+    receiver: RealReceiver
+    prometheus: Running
+    targets: Path
+    inbox: Inbox
+    canary: Version
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """One command of `deployments`, as a pipeline runs it; its exit code and what it printed."""
+        command = [sys.executable, "-m", "deploywatch", "deployments", "--url", self.receiver.url, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ), timeout=400)
+        return done.returncode, done.stdout + done.stderr
+
+    def scrape(self, **ports: int) -> None:
+        """Have Prometheus scrape these, by name."""
+        groups = [{"targets": [f"127.0.0.1:{port}"]} for port in ports.values()]
+        self.targets.write_text(json.dumps(groups))
+
+    def restart_prometheus(self) -> None:
+        """Prometheus ends, and starts again on what it has stored."""
+        self.prometheus.child.stop()
+        self.prometheus = servers.prometheus(
+            self.processes,
+            self.folder / "tsdb",
+            self.folder / "prometheus.yml",
+            port=self.prometheus.port,
+        )
+
+    def start(self, version: str) -> str:
+        """A deployment begins; its number."""
+        code, text = self.run(
+            "start", "--service", "shop", "--environment", "production", "--version", version, "--strategy", "canary"
+        )
+        assert code == 0, text
+        return text.strip()
+
+
+@pytest.fixture
+def canary(request: pytest.FixtureRequest) -> Version:
+    """The new version, as the test wants it."""
+    bad: float = request.param
+    return Version("1.2.4", 500, bad)
+
+
+@pytest.fixture
+def world(workshop: Path, canary: Version) -> Iterator[World]:
+    """A Prometheus that scrapes the stable version, a receiver with the plan, and an inbox."""
+    folder = workshop / uuid.uuid4().hex
+    folder.mkdir(mode=0o711)
+    with ExitStack() as stack:
+        processes = stack.enter_context(Processes(folder / "logs"))
+        stable = stack.enter_context(served(Version("1.2.3", 4500, 0.0005)))
+        new = stack.enter_context(served(canary))
+        targets, config = folder / "targets.json", folder / "prometheus.yml"
+        scraped = {"job_name": "shop", "honor_labels": True, "file_sd_configs": [{"files": [str(targets)]}]}
+        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [scraped]}))
+        targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{stable}"]}]))
+        (folder / "policy.yml").write_text(POLICY)
+        plan = planned(resolve(load(folder / "policy.yml", variables={})))
+        assert plan is not None
+        (folder / "shop.json").write_text(written(plan))
+        prometheus = servers.prometheus(processes, folder / "tsdb", config)
+        inbox = start_inbox(processes, folder / "inbox")
+        well = stack.enter_context(healthy_service("1.2.3"))
+        receiver = RealReceiver(processes, folder)
+        log = folder / "rolled-back"
+        receiver.configure(
+            database=f"sqlite:///{folder}/receiver.db",
+            prometheus={"url": prometheus.url},
+            verification={"plans": [str(folder / "shop.json")]},
+            channels={"team": inbox.channel},
+            rollback={
+                "mode": "auto",
+                "targets": [
+                    {
+                        "command": [sys.executable, "-c", f"open({str(log)!r}, 'a').write('{{to_version}}\\n')"],
+                        "verify": {"url": well, "healthy_for": "1s", "within": "120s"},
+                    }
+                ],
+            },
+        )
+        receiver.start()
+        receiver.deploy("1.2.2", "1.2.3")
+        made = World(folder, processes, receiver, prometheus, targets, inbox, canary)
+        made.scrape(stable=stable, canary=new)
+        yield made
+
+
+def _finding(world: World, number: str) -> dict[str, Any]:
+    found: dict[str, Any] = world.receiver.json(f"/api/v1/deployments/{number}/verdict")
+    return found
+
+
+@pytest.mark.parametrize("canary", [0.05], indirect=True)
+def test_a_bad_canary_is_rolled_back_once_although_everything_is_restarted_meanwhile(world: World) -> None:
+    number = world.start("1.2.4")
+    assert world.run("stage", number, "canary-10")[0] == 0
+    eventually(lambda: _finding(world, number)["verdict"] is not None, "the first look")
+    world.receiver.kill()
+    world.restart_prometheus()
+    world.receiver.start()
+    code, text = world.run("watch", number, "--every", "0.5", "--patience", "200")
+    assert code == 1, text
+    assert "canary failed" in text
+    rolled_back = world.folder / "rolled-back"
+    eventually(lambda: rolled_back.exists() and rolled_back.read_text() == "1.2.3\n", "the rollback")
+    eventually(
+        lambda: world.receiver.json(f"/api/v1/deployments/{number}")["status"] == "rolled_back", "the ledger says so"
+    )
+    (incident,) = world.receiver.json("/api/v1/incidents")
+    assert incident["type"] == "deployment_failure"
+    assert "canary failed" in incident["title"]
+    eventually(lambda: any("canary failed" in title for title in world.inbox.titles()), "people are told")
+    assert rolled_back.read_text() == "1.2.3\n"
+
+
+@pytest.mark.parametrize("canary", [0.0005], indirect=True)
+def test_a_good_version_goes_through_the_gate_and_all_stages_and_is_the_next_to_go_back_to(world: World) -> None:
+    target = ("--service", "shop", "--environment", "production", "--version", "1.2.4", "--artifact", "shop@sha256:1")
+    code, text = world.run("gate", *target, "--deployer", "ci")
+    assert code == 1, text
+    assert "backup: no backup is recorded" in text
+    world.run("record", "--service", "shop", "--environment", "production", "--kind", "backup", "--by", "cron")
+    eventually(lambda: world.run("gate", *target, "--deployer", "ci")[0] == 3, "only an approval lacks")
+    assert world.run("approve", *target, "--role", "tech-lead", "--by", "ann")[0] == 0
+    code, text = world.run("gate", *target, "--deployer", "ci")
+    assert code == 0, text
+    number = world.start("1.2.4")
+    for stage in ("canary-10", "full"):
+        code, text = world.run("stage", number, stage)
+        assert code == 0, text
+        code, text = world.run("watch", number, "--every", "0.5", "--patience", "200", "--format", "json")
+        assert code == 0, text
+        assert json.loads(text)["verdict"]["reason"] == "proven_good"
+    world.run("finish", number, "--status", "success")
+    assert world.receiver.json(f"/api/v1/deployments/{number}")["verdict"] == "promote"
+    assert world.receiver.json("/api/v1/incidents") == []
+    next_number = world.start("1.2.5")
+    assert world.receiver.json(f"/api/v1/deployments/{next_number}")["previous_version"] == "1.2.4"
