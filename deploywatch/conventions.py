@@ -168,6 +168,7 @@ class ReceiverMetric:
     UNREADABLE: Final = "deploywatch_alerts_unreadable_total"
     HEALED: Final = "deploywatch_alerts_healed_total"
     PAGERDUTY_EVENTS: Final = "deploywatch_pagerduty_events_total"
+    VERDICTS: Final = "deploywatch_verdicts_total"
     JOBS: Final = "deploywatch_jobs_total"
     JOBS_QUEUED: Final = "deploywatch_jobs_queued"
     JOBS_LATE: Final = "deploywatch_jobs_oldest_due_seconds"

@@ -59,6 +59,16 @@ class Reason(StrEnum):
     NEEDS_PERSON = "needs_person"
 
 
+_ERRORS = (Reason.SOURCE, Reason.INVALID_COUNTS, Reason.MISSING_LOOKS, Reason.NO_LIMITS)
+POSSIBLE: tuple[tuple[Answer, Reason], ...] = (
+    *((Answer.ERROR, reason) for reason in _ERRORS),
+    (Answer.ROLL_BACK, Reason.PROVEN_BAD),
+    (Answer.PROMOTE, Reason.PROVEN_GOOD),
+    *((Answer.HOLD, reason) for reason in list(Reason)[list(Reason).index(Reason.LOW_TRAFFIC) :]),
+)
+"""Every answer with every reason that it can have, so that each is counted from 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A limit with what was counted: a ratio of all requests, or (`relative`) times the control's ratio.

@@ -31,6 +31,7 @@ from deploywatch.receiver.notify import notify
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.upstream.reconcile import Lost
+from deploywatch.verdict import POSSIBLE
 
 _VERSIONS_SHOWN = 10
 _REFUSALS = ("credentials", "rejected", "recipient", "not_configured", "in_doubt")
@@ -122,6 +123,7 @@ def snapshot(connection: Connection, now: datetime) -> Snapshot:
             *_incidents(connection, unresolved),
             *measures(connection, unresolved),
             _actions(connection),
+            _verdicts(connection),
             *_queue(connection, now),
             *_deliveries(connection, now),
         ]
@@ -175,6 +177,15 @@ def _actions(connection: Connection) -> Metric:
     )
     for labels, count in counters.read(connection, IncidentMetric.ACTIONS).items():
         family.add_metric(labels, count)
+    return family
+
+
+def _verdicts(connection: Connection) -> Metric:
+    about = "Looks at stages of deployments by their verdict, and its most serious reason."
+    family = CounterMetricFamily(ReceiverMetric.VERDICTS, about, labels=["answer", "reason"])
+    counted = counters.read(connection, ReceiverMetric.VERDICTS)
+    for answer, reason in {*POSSIBLE, *counted}:
+        family.add_metric([answer, reason], counted.get((answer, reason), 0))
     return family
 
 

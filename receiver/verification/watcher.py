@@ -15,6 +15,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from deploywatch import logs
+from deploywatch.conventions import ReceiverMetric
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
@@ -22,6 +23,7 @@ from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
+from deploywatch.receiver.store import counters
 from deploywatch.receiver.verification import counting, judging, verdict_alert
 from deploywatch.verdict import Answer, Decision, Reason
 
@@ -160,6 +162,7 @@ def _record(connection: Connection, context: Context, stage: RunningStage, numbe
         or known.look != number
         or _said(known.answer, known.sentences) != _said(decision.answer, decision.sentences)
     ):
+        counters.add(connection, ReceiverMetric.VERDICTS, decision.answer, decision.reason)
         verdicts.record(
             connection,
             stage_id=stage.id,

@@ -9,8 +9,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 from sqlalchemy import Connection
 
+from deploywatch.receiver import api as rooms
 from deploywatch.receiver.commands.deployments import deployments
 from deploywatch.receiver.commands.watching import Exit, Patience, Watch, decided_by, junit
 from deploywatch.receiver.deployments import ledger
@@ -60,6 +62,10 @@ async def test_a_stage_is_begun_watched_and_judged(scene: Scene) -> None:
         assert [one["stage"] for one in stage.data] == ["canary-10"]
         await Watched(scene, deployment, None).on(2)  # type: ignore[arg-type] # only its time is needed
         judged = await front("GET", f"/deployments/{deployment.id}/verdict?stage=canary-10")
+    document = json.loads(rooms.described())
+    schema = {"$ref": "#/components/schemas/VerdictAnswer", "components": document["components"]}
+    checked = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    assert list(checked.iter_errors(judged.data)) == []
     assert judged.data["verdict"]["answer"] == "roll_back"
     assert judged.data["evidence"][0]["bad"] == 1
     assert judged.data["over"]
