@@ -19,6 +19,7 @@ from deploywatch.exporter.results import Failed, Reason
 ALPN = ("h2", "http/1.1")
 _CONFIG = h2.config.H2Configuration(client_side=True, header_encoding=None, validate_inbound_headers=True)
 _WINDOW = 1024 * 1024
+_FRAME_HEAD, _TYPE, _SETTINGS = 9, 3, 4
 
 Headers = Iterable[tuple[str, str]]
 
@@ -33,6 +34,7 @@ class Http2:
     fields: list[tuple[str, str]] = field(default_factory=list)
     trailers: list[tuple[str, str]] = field(default_factory=list)
     pieces: list[bytes] = field(default_factory=list)
+    preface: bytes = b""
     seen: int = 0
     done: bool = False
 
@@ -94,6 +96,7 @@ class Http2:
         data = await self.channel.receive()
         if not data:
             raise Failed(Reason.RESET, "the connection was closed before the answer was complete")
+        self._check_preface(data)
         try:
             events = self.connection.receive_data(data)
         except h2.exceptions.ProtocolError as error:
@@ -101,6 +104,16 @@ class Http2:
         for event in events:
             self._take(event)
         await self._flush()
+
+    def _check_preface(self, data: bytes) -> None:
+        """Failed(protocol) when the server does not begin with SETTINGS, as RFC 9113 has it: it speaks no HTTP/2.
+
+        h2 would wait for as many bytes as another language's letters seem to announce.
+        """
+        if len(self.preface) < _FRAME_HEAD:
+            self.preface += data[:_FRAME_HEAD]
+            if len(self.preface) > _TYPE and self.preface[_TYPE] != _SETTINGS:
+                raise Failed(Reason.PROTOCOL, f"the server does not speak HTTP/2; it says {self.preface!r}")
 
     def _take(self, event: h2.events.Event) -> None:
         match event:
