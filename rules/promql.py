@@ -72,6 +72,19 @@ def raw(
     return selector((metric or source.metric) + suffix, [*held, *matchers])
 
 
+def per_second(policy: Policy, series: str) -> str:
+    """How fast each counter grows a second over the policy's window, births included.
+
+    `rate` needs two samples, and so does not see what a counter is born with: a first error. A counter that is new is
+    counted from 0 where its target was up at the window's start as well as now; where it was not, nobody knows how
+    old the counter is. So neither a new target, nor a scrape gap, nor new labels of a target make a lifetime of errors.
+    """
+    window, up = duration(policy.window), policy.series.targets.metric
+    seconds = number(Decimal(policy.window // timedelta(milliseconds=1)) / 1000)
+    born = f"{series} / {seconds}\nunless\n{series} offset {window}"
+    return f"{born}\nand on (job, instance)\n({up} == 1 and {up} offset {window} == 1)\nor\nrate({series}[{window}])"
+
+
 def grouped(aggregate: str, source: Measured, vector: str, keep: Mapping[str, str] | None = None) -> str:
     """Aggregate by service and environment, under our names for them; `keep` has more labels: ours to theirs."""
     names = _own_names(source) | dict(keep or {})

@@ -33,7 +33,12 @@ def bucket_rate(policy: Policy, durations: Durations) -> str:
 def buckets(policy: Policy, durations: Durations) -> Record:
     """Requests a second up to each bound, by service."""
     name = f"{promql.level('le')}:{durations.metric}_bucket:rate{promql.duration(policy.window)}"
-    together = promql.grouped("sum", durations, bucket_rate(policy, durations), {"le": "le"})
+    together = promql.grouped(
+        "sum",
+        durations,
+        promql.per_second(policy, promql.raw(policy, durations, suffix="_bucket")),
+        {"le": "le"},
+    )
     return Record(name, together, "requests a second up to each bound")
 
 

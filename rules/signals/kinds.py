@@ -53,6 +53,10 @@ class Described(Signal):
         """How fast each series grows a second, over the policy's window."""
         return f"rate({self.selected(policy, metric=metric)}[{promql.duration(policy.window)}])"
 
+    def growth(self, policy: Policy, *, metric: str = "") -> str:
+        """The same, with what counters were born with."""
+        return promql.per_second(policy, self.selected(policy, metric=metric))
+
     def selected(self, policy: Policy, *, metric: str = "") -> str:
         """The series that count, of this metric or of the source's own."""
         source = self.source(policy)
@@ -166,8 +170,8 @@ class Ratio(Described):
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         quotient = self.quotient(policy)
-        above = promql.grouped("sum", quotient, self.rate(policy))
-        below = promql.grouped("sum", quotient, self.rate(policy, metric=quotient.per))
+        above = promql.grouped("sum", quotient, self.growth(policy))
+        below = promql.grouped("sum", quotient, self.growth(policy, metric=quotient.per))
         about = f"{self.title}; no value while nothing is counted"
         return (Record(self.value(policy), f"{above}\n/\n({below} > 0)", about),)
 
@@ -208,7 +212,7 @@ class Flow(Described):
     operation = "rate"
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
-        rate = promql.grouped("sum", self.source(policy), self.rate(policy))
+        rate = promql.grouped("sum", self.source(policy), self.growth(policy))
         times = f" * {promql.number(seconds(self.per))}" if self.per != timedelta(seconds=1) else ""
         return (Record(self.value(policy), f"{rate}{times}", self.title),)
 

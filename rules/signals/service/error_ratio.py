@@ -25,18 +25,18 @@ class ErrorRatio(Signal):
     domain = SHARE
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
-        requests, window = policy.series.of(Requests), promql.duration(policy.window)
+        requests = policy.series.of(Requests)
         every = promql.raw(policy, requests)
         failed = promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
         return (
             Record(
                 request_rate(policy),
-                promql.grouped("sum", requests, f"rate({every}[{window}])"),
+                promql.grouped("sum", requests, promql.per_second(policy, every)),
                 "requests a second",
             ),
             Record(
                 error_rate(policy),
-                f"{promql.grouped('sum', requests, f'rate({failed}[{window}])')}\n"
+                f"{promql.grouped('sum', requests, promql.per_second(policy, failed))}\n"
                 f"or on ({', '.join(promql.sample_labels(policy))})\n"
                 f"{promql.recorded(policy, request_rate(policy))} * 0",
                 "failed requests a second; a service that never failed has no such series, and 0 is meant",

@@ -23,8 +23,10 @@ class LatencyMean(Signal):
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         durations = policy.series.of(Durations)
-        total = promql.grouped("sum", durations, _rate(policy, "_sum"))
-        count = promql.grouped("sum", durations, _rate(policy, "_count"))
+        total, count = (
+            promql.grouped("sum", durations, promql.per_second(policy, promql.raw(policy, durations, suffix=suffix)))
+            for suffix in ("_sum", "_count")
+        )
         in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
         expression = f"{total}{in_seconds}\n/\n({count} > 0)"
         return (Record(self.value(policy), expression, "seconds a request; no value without traffic"),)

@@ -110,7 +110,8 @@ class OverAnHour(Throughput):
 
 
 def _requests(policy: Policy) -> Record:
-    together = promql.grouped("sum", policy.series.of(Requests), _rate(policy))
+    requests = policy.series.of(Requests)
+    together = promql.grouped("sum", requests, promql.per_second(policy, promql.raw(policy, requests)))
     return Record(request_rate(policy), together, "requests a second")
 
 

@@ -1,0 +1,151 @@
+"""Counts see what counters are born with, and nothing that nobody counted: each case begins at raw series."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploywatch.rules.build import rule_files
+from deploywatch.rules.outputs import recording
+from deploywatch.rules.resolve import resolve
+from tests.rules.tools import good, promtool_test
+
+LABELS = '{service="shop",environment="production"}'
+TARGET = 'job="app",instance="10.0.0.1:8080"'
+ERRORS = "service_environment:http_request_errors:rate5m"
+RATIO = "service_environment:http_request_errors_per_http_requests:ratio_rate5m"
+SLOW = "service_environment:http_request_duration_seconds_above_1s:ratio_rate5m"
+COMPLAINTS = "service_environment:user_complaints:rate_per_hour5m"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Raw series, a sample every 30 s, and what a recorded series must say at a minute; None for no value."""
+
+    series: dict[str, str]
+    record: str
+    says: dict[int, float | None]
+
+
+def _up(more: str = "") -> str:
+    return f"up{{{TARGET}{more}}}"
+
+
+def _requests(status: str, more: str = "") -> str:
+    return f'http_requests_total{{service="shop",environment="production",{TARGET},status="{status}"{more}}}'
+
+
+def _bucket(le: str, track: str) -> str:
+    own = f'service="shop",environment="production",{TARGET},track="{track}"'
+    return f'http_request_duration_seconds_bucket{{{own},le="{le}"}}'
+
+
+WELL = {_up(): "1x80", _requests("200"): "0+10x80"}
+CASES = {
+    "the first error, of a series that is born at 1": Case(
+        WELL | {_requests("500"): "_x30 1x50"}, ERRORS, {14: 0.0, 15: 1 / 300, 19: 1 / 300, 21: 0.0}
+    ),
+    "three errors before the first scrape, and two later": Case(
+        WELL | {_requests("500"): "_x30 3x3 5x50"}, ERRORS, {15: 3 / 300, 18: 5 / 300}
+    ),
+    "a canary, whose series are all new, fails half of its requests": Case(
+        WELL
+        | {
+            _requests("200", ',track="canary"'): "_x30 5+5x50",
+            _requests("500", ',track="canary"'): "_x30 5+5x50",
+        },
+        RATIO,
+        {19: 45 / 190},
+    ),
+    "complaints that nobody had before": Case(
+        {_up(): "1x80", f'user_complaints_total{{service="shop",environment="production",{TARGET}}}': "_x30 2x50"},
+        COMPLAINTS,
+        {17: 2 * 12.0},
+    ),
+    "a canary's histogram, half of it slow from its first request on": Case(
+        {
+            _up(): "1x80",
+            _bucket("1", "canary"): "_x30 4x50",
+            _bucket("+Inf", "canary"): "_x30 8x50",
+        },
+        SLOW,
+        {17: 0.5},
+    ),
+    "Prometheus was away for an hour": Case(
+        {_up(): "1x10 _x30 1x40", _requests("200"): "900x10 _x30 900x40", _requests("500"): "700x10 _x30 700x40"},
+        ERRORS,
+        {21: 0.0, 26: 0.0},
+    ),
+    "a target is new, and its process is old": Case(
+        {_up(): "_x30 1x50", _requests("200"): "_x30 9000x50", _requests("500"): "_x30 700x50"},
+        ERRORS,
+        {16: 0.0, 21: 0.0},
+    ),
+    "a target did not answer, and goes on counting": Case(
+        {
+            _up(): "1x10 0x30 1x40",
+            _requests("200"): "900x10 stale _x29 900x40",
+            _requests("500"): "7x10 stale _x29 7x40",
+        },
+        ERRORS,
+        {21: 0.0, 26: 0.0},
+    ),
+    "a target gets another label, and all of its series are new": Case(
+        {
+            _up(): "1x29 stale",
+            _requests("200"): "9000x29 stale",
+            _requests("500"): "700x29 stale",
+            _up(',zone="b"'): "_x30 1x50",
+            _requests("200", ',zone="b"'): "_x30 9000x50",
+            _requests("500", ',zone="b"'): "_x30 700x50",
+        },
+        ERRORS,
+        {16: 0.0, 19: 0.0, 21: 0.0},
+    ),
+    "a process restarts, and its counters begin at 0": Case(
+        WELL | {_requests("500"): "50x30 2x50"}, ERRORS, {16: 2 / 300}
+    ),
+    "nobody knows of targets": Case(
+        {_requests("200"): "0+10x80", _requests("500"): "_x30 700x50"}, ERRORS, {16: 0.0, 19: 0.0}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_is_counted_is_what_happened(case: Case, tmp_path: Path) -> None:
+    done = _tried(case, tmp_path)
+    assert done == ""
+
+
+def _tried(case: Case, folder: Path) -> str:
+    policy = resolve(good(folder, when="error_ratio > 1% or latency_p95 > 1s or complaints > 5"))
+    files = []
+    for built, text in rule_files(policy):
+        (folder / Path(built).name).write_text(text)
+        files.append(Path(built).name)
+    name = f'{case.record}{{environment="production",policy="mine",service="shop"}}'
+    expected = [
+        {
+            # Windows rarely hold whole numbers of samples, so `rate` is right to a tenth.
+            "expr": f"round({case.record}, 0.0001)",
+            "eval_time": f"{minute}m",
+            "exp_samples": []
+            if value is None
+            else [{"labels": name.partition("{")[1] + name.partition("{")[2], "value": round(value, 4)}],
+        }
+        for minute, value in case.says.items()
+    ]
+    test = {
+        "interval": "30s",
+        "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+        "promql_expr_test": expected,
+    }
+    order = [*recording.group_names(policy), "mine.alerts"]
+    path = folder / "births.yml"
+    file = {"rule_files": files, "evaluation_interval": "30s", "group_eval_order": order, "tests": [test]}
+    path.write_text(json.dumps(file))
+    done = promtool_test([path])
+    return "" if done.returncode == 0 else done.stdout + done.stderr
