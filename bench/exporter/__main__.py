@@ -15,11 +15,11 @@ from pathlib import Path
 
 import trustme
 
-from bench.exporter import cpu, lock, metrics, schedule
+from bench.exporter import cpu, lock, metrics, schedule, start
 from bench.exporter.cpu import Setting, addresses
 from deploywatch.demo.processes import Processes
 
-PARTS = ("http", "tls", "metrics", "schedule", "lock")
+PARTS = ("http", "tls", "metrics", "schedule", "lock", "start", "check")
 _TARGETS = 1000
 
 
@@ -113,6 +113,22 @@ class Bench:
         print("A database under lock, probed every second for 15 s")
         print(f"  sessions of ours: at most {found.most} in {found.looks} looks, {found.left} at the end;", end=" ")
         print(verdict(found.most, 1))
+
+    async def start(self) -> None:
+        """The first runs of thousands of targets."""
+        found = await start.start(self._processes, self._folder / "start")
+        print(f"The start of {start.TARGETS} targets of {start.SERVERS} servers, {start.BOUND} at once at each of them")
+        print(f"  every one has run after {found.seconds:.1f} s; {verdict(found.seconds, start.INTERVAL)}")
+        print(f"    processor time of the exporter until then, the reading of its config too: {found.cpu:.1f} s")
+        print(f"  connections that one server saw at once: at most {found.most}; {verdict(found.most, start.BOUND)}")
+        print(f"  failed {found.failed:.0f}, missed {found.missed:.0f}")
+
+    async def check(self) -> None:
+        """A check of hundreds of probes."""
+        found = await start.check(self._processes, self._folder)
+        print(f"`check` of {start.CHECKED} probes of {start.SERVERS} healthy servers, each within {start.WITHIN}")
+        print(f"  failed {len(found.failed)}: {found.failed[:3]}; {verdict(len(found.failed), 0)}")
+        print(f"  exit code {found.code}, {found.seconds:.1f} s, at most {found.most} at one server at once")
 
 
 async def run(arguments: argparse.Namespace) -> None:

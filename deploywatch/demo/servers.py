@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deploywatch.demo.processes import Child, Processes, StartError, wait_until
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 PASSWORD = "demo-password"  # noqa: S105 - of a private server that listens on loopback only
 
 

@@ -153,12 +153,12 @@ async def test_many_probes_of_one_server_are_not_slow_by_our_own_load(web: Web, 
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.001)
         at_once -= 1
         return aiohttp_web.Response()
 
     url = web.on("/", slow)
-    probes = ", ".join(f"p{n}: {{kind: http, url: '{url}'}}" for n in range(60))
+    probes = ", ".join(f"p{n}: {{kind: http, url: '{url}'}}" for n in range(500))
     settings = config.load(write(f"services: {{shop: {{probes: {{{probes}}}}}}}"))
     checked = await check(all_targets(settings), settings, clock=SystemClock())
     assert checked.well
