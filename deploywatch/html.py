@@ -20,10 +20,13 @@ _FRAME = """<!doctype html>
 :root {{ color-scheme: light dark }}
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem; max-width: 90rem }}
 nav a, form * {{ margin-right: .75rem }}
+form {{ margin-bottom: 1rem }}
+small {{ display: block; color: light-dark(#595959, #b0b0b0); font-weight: normal }}
 table {{ border-collapse: collapse }}
 td, th {{ padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8884 }}
 td, h1, p {{ overflow-wrap: anywhere }}
 td:first-child {{ overflow-wrap: break-word }}
+#probes td:nth-child(3) {{ min-width: 16rem; overflow-wrap: break-word }}
 td nav a {{ white-space: nowrap }}
 th {{ min-width: 6rem }}
 pre {{ overflow-x: auto; padding: 1rem; border: 1px solid #8884 }}
@@ -40,6 +43,8 @@ thead {{ display: none }}
 tr {{ display: block; padding: .5rem 0; border-bottom: 1px solid #8888 }}
 td {{ display: flex; gap: .75rem; border: 0; padding: .1rem 0 }}
 td:empty {{ display: none }}
+#probes td:nth-child(3) {{ min-width: 0; overflow-wrap: anywhere }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; padding: .5rem }}
 td[data-title]::before {{
   content: attr(data-title); flex: 0 0 7rem; font-weight: normal; color: light-dark(#595959, #b0b0b0)
 }}
@@ -84,6 +89,11 @@ def element(name: str, /, *inside: Text, **attributes: str) -> Markup:
     given = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
     end = "" if name in _WITHOUT_END else f"</{name}>"
     return Markup(f"<{name}{given}>{''.join(_shown(part) for part in inside)}{end}")
+
+
+def breakable(text: str) -> Markup:
+    """Text that may be broken after its slashes."""
+    return Markup("/<wbr>".join(escape(part) for part in text.split("/")))
 
 
 def link(path: str, text: str) -> Markup:

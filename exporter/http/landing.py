@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from deploywatch import __version__, html
 from deploywatch.exporter import health
 from deploywatch.exporter.board.history import Entry
+from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import ProbeHealth, Status
 from deploywatch.exporter.http.probe_route import told
@@ -32,18 +34,7 @@ _LINKS = {
     "/config": "Config",
 }
 _WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
-_PROBES = (
-    "Service",
-    "Environment",
-    "Probe",
-    "Kind",
-    "Status",
-    "Reason",
-    "Last checked",
-    "Target",
-    "Failing since",
-    "Needed by",
-)
+_PROBES = ("Status", "Probe", "What is wrong", "Failing since", "Needed by", "Target", "Last checked")
 _RESULTS = ("Result", "Probe", "Kind", "Status", "Reason", "Response time", "Began")
 
 
@@ -66,13 +57,13 @@ class Landing:
         ]
         service, status = request.query.get("service", ""), request.query.get("status", "")
         chosen = [probe for probe in probes if service in {"", probe.key.service} and status in {"", probe.status}]
-        chosen.sort(key=lambda probe: _WORST_FIRST.index(probe.status))
+        chosen.sort(key=self._urgency)
         history = self._board.history
         return html.page(
             "deploywatch exporter",
             html.element("h1", "deploywatch exporter"),
             html.element("nav", f"Version {__version__}. ", *(html.link(path, name) for path, name in _LINKS.items())),
-            html.element("p", _summary(probes, chosen), id="summary"),
+            html.element("p", _summary(probes, chosen), id="summary", class_=_worst(probes)),
             *self._not_probed(),
             _filter(sorted({probe.key.service for probe in probes}), service, status),
             html.table(_PROBES, (self._probe(probe) for probe in chosen[:MOST_ROWS]), identifier="probes"),
@@ -109,34 +100,86 @@ class Landing:
         if entry is None:
             gone = html.element("p", f"Result {number} is not kept any more, or has not been yet.")
             return html.page("No such result", html.element("h1", "No such result"), gone, _back(), status=404)
-        title = f"{'/'.join(entry.name)}: {'succeeded' if entry.result.success else 'failed'}"
+        result = entry.result
+        verdict = "succeeded" if result.success else "failed"
+        wrong = [html.element("p", f"{result.reason}: {result.detail}", class_="unhealthy")] if result.reason else []
         return html.page(
-            title,
-            html.element("h1", title, class_=_class(entry)),
-            html.element("p", f"A probe of the kind {entry.kind}, begun {iso(entry.result.started)}."),
-            html.element("pre", told(entry.result)),
+            f"{'/'.join(entry.name)}: {verdict}",
+            html.element("h1", html.breakable("/".join(entry.name)), f": {verdict}", class_=_class(entry)),
+            *wrong,
+            html.table(("", ""), (("", fact) for fact in self._facts(entry)), identifier="facts"),
+            html.element("h2", "Debug output"),
+            html.element("pre", told(result)),
             _back(),
         )
 
+    def _facts(self, entry: Entry) -> Iterator[tuple[str, Text]]:
+        """What whoever was woken asks first: since when, what hangs on it, where it is."""
+        key = next((key for key in self._board.records if key == entry.name), None)
+        record = self._board.records[key] if key else None
+        began = f"{_moment(entry.result.started)}, took {entry.result.duration * 1000:.1f} ms"
+        yield "This run", f"{began}; of the kind {entry.kind}"
+        if key is None or record is None:
+            return
+        probe = health.of_record(record, self._board.current(record), started=self._exporter.started)
+        now = html.element("strong", str(probe.status), class_=str(probe.status))
+        yield "Now", html.element("span", now, f", {probe.error}" if probe.error else "")
+        if probe.failing_since is not None:
+            yield "Failing since", self._since(probe.failing_since)
+        if needed := self._needed_by(key.owner):
+            yield "Needed by", needed
+        yield "Target", probe.target
+
+    def _urgency(self, probe: ProbeHealth) -> tuple[int, int, float]:
+        """The worst first; of these what most others need, then what has failed longest."""
+        needed = len(self._board.dependents.get(probe.key.owner, ()))
+        return _WORST_FIRST.index(probe.status), -needed, probe.failing_since or 0.0
+
+    def _since(self, moment: float) -> str:
+        return f"{_ago(self._exporter.clock.now() - moment)}, since {_moment(moment)}"
+
     def _probe(self, probe: ProbeHealth) -> tuple[str, Sequence[Text]]:
         result, failure = probe.result, self._board.history.last_failure(probe.key)
-        checked = f"{iso(result.started)}, took {result.duration * 1000:.1f} ms" if result else ""
-        reason: Text = _says(probe)
-        since: Text = iso(probe.failing_since) if probe.failing_since is not None else ""
+        now = self._exporter.clock.now()
+        checked = f"{_ago(now - result.started)} ago, took {result.duration * 1000:.1f} ms" if result else ""
+        wrong: Text = _says(probe)
+        since: Text = self._since(probe.failing_since) if probe.failing_since is not None else ""
         if failure and probe.error:
             # What is wrong now leads to its debug output with one click.
-            reason = html.link(f"/results/{failure.number}", probe.error)
+            wrong = html.link(f"/results/{failure.number}", probe.error)
         elif failure:
-            since = html.element("span", "last ", html.link(f"/results/{failure.number}", iso(failure.result.started)))
-        facts: list[Text] = [reason, checked, probe.target, since, self._needed_by(probe)]
-        return probe.status, [*probe.key, probe.kind, str(probe.status), *facts]
+            last = html.link(f"/results/{failure.number}", _moment(failure.result.started))
+            since = html.element("span", "not now, last ", last)
+        status = html.element("strong", str(probe.status), class_=str(probe.status))
+        name = html.element("strong", f"{probe.key.service} / {probe.key.probe}")
+        place = html.element("small", f"{probe.key.environment}, {probe.kind}")
+        whole = html.element("span", name, " ", place)
+        return "", [status, whole, wrong, since, self._needed_by(probe.key.owner), probe.target, checked]
 
-    def _needed_by(self, probe: ProbeHealth) -> Markup:
+    def _needed_by(self, owner: ServiceKey) -> Text:
         links: list[Text] = []
-        for name in self._board.dependents.get(probe.key.owner, ()):
+        for name in self._board.dependents.get(owner, ()):
             links += [", "] if links else []
             links.append(html.link(f"/?{urlencode({'service': name})}", name))
-        return html.element("span", *links)
+        return html.element("span", *links) if links else ""
+
+
+def _moment(moment: float) -> str:
+    """Unix time to the second, for people."""
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _ago(seconds: float) -> str:
+    """How long, in the two largest units."""
+    left = max(0, int(seconds))
+    parts = [(left // 86400, "d"), (left // 3600 % 24, "h"), (left // 60 % 60, "min"), (left % 60, "s")]
+    first = next((place for place, (number, _) in enumerate(parts) if number), 3)
+    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"
+
+
+def _worst(probes: list[ProbeHealth]) -> str:
+    """The class of the worst status there is."""
+    return str(min((probe.status for probe in probes), key=_WORST_FIRST.index, default=Status.HEALTHY))
 
 
 def _says(probe: ProbeHealth) -> str:
@@ -147,7 +190,8 @@ def _says(probe: ProbeHealth) -> str:
 
 def _summary(probes: list[ProbeHealth], chosen: list[ProbeHealth]) -> str:
     numbers = {status: sum(probe.status is status for probe in probes) for status in _WORST_FIRST}
-    counts = (f"{number} {status}" for status, number in numbers.items() if number or status is not Status.DEGRADED)
+    always = {Status.UNHEALTHY, Status.HEALTHY}
+    counts = (f"{number} {status}" for status, number in numbers.items() if number or status in always)
     cut = f" The first {MOST_ROWS} of {len(chosen)} are shown." if len(chosen) > MOST_ROWS else ""
     return f"{len(probes)} probes: {', '.join(counts)}.{cut}"
 

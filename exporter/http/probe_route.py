@@ -18,7 +18,7 @@ from deploywatch.exporter.http.metrics import exposed
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probes import AnyProbe
 from deploywatch.exporter.probing import Probe, Settling, run
-from deploywatch.exporter.results import Reason, Result, Sample
+from deploywatch.exporter.results import Reason, Result, Sample, iso
 from deploywatch.exporter.settings.modules import Module, TargetError
 from deploywatch.exporter.settings.refusal import told as told_refusal
 from deploywatch.scopes import Scope, needs
@@ -185,7 +185,7 @@ def _for_hostname(settings: AnyProbe, hostname: str) -> AnyProbe:
 
 def told(result: Result) -> str:
     """What happened, line by line, for people."""
-    lines = [f"began at {result.started:.3f}, took {result.duration:.6f} s"]
+    lines = [f"began {iso(result.started)}, took {result.duration:.6f} s"]
     lines += [
         f"{sample.family.name}{{{', '.join(f'{name}={value}' for name, value in sample.labels)}}} = {sample.value:g}"
         for sample in result.samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,12 +50,12 @@ services:
 
 async def test_every_probe_is_shown_what_fails_first_and_why(page: Page, exporter: tuple[Exporter, str]) -> None:
     await page.goto(exporter[1])
-    assert await page.locator("#summary").inner_text() == "3 probes: 2 unhealthy, 0 unknown, 1 healthy."
+    assert await page.locator("#summary").inner_text() == "3 probes: 2 unhealthy, 1 healthy."
     rows = await cells(page, "probes")
-    assert sorted(row[4] for row in rows) == ["healthy", "unhealthy", "unhealthy"]
-    assert rows[-1][:5] == ["shop", "demo", "health", "http", "healthy"]
-    assert ["shop", "demo", "api", "http", "unhealthy", "status: status 404, not 2xx"] in [row[:6] for row in rows]
-    color = await page.locator("#probes tr.unhealthy").first.evaluate("row => getComputedStyle(row).color")
+    assert [row[0] for row in rows] == ["unhealthy", "unhealthy", "healthy"]
+    assert rows[-1][1].split("\n") == ["shop / health", "demo, http"]
+    assert ["unhealthy", "shop / api\ndemo, http", "status: status 404, not 2xx"] in [row[:3] for row in rows]
+    color = await page.locator("#probes .unhealthy").first.evaluate("row => getComputedStyle(row).color")
     assert color == "rgb(179, 38, 30)"
 
 
@@ -79,7 +80,7 @@ async def test_the_last_failure_stays_when_the_probe_works_again(
         await running.scheduler.fresh(key)
     await page.goto(url)
     row = page.locator("#probes tr", has_text="api")
-    assert "healthy" in (await row.locator("td").all_inner_texts())[4]
+    assert (await row.locator("td").all_inner_texts())[0] == "healthy"
     await row.get_by_role("link").click()
     assert "status 404" in await page.locator("pre").inner_text()
 
@@ -89,13 +90,13 @@ async def test_probes_are_filtered_without_a_script(page: Page, exporter: tuple[
     await page.get_by_label("Service").select_option("shop")
     await page.get_by_label("Status").select_option("unhealthy")
     await page.get_by_role("button", name="Filter").click()
-    assert [row[2] for row in await cells(page, "probes")] == ["api"]
+    assert [row[1] for row in await cells(page, "probes")] == ["shop / api\ndemo, http"]
     assert await page.get_by_label("Service").input_value() == "shop"
 
 
 async def test_names_and_answers_are_text_and_never_markup(page: Page, exporter: tuple[Exporter, str]) -> None:
     await page.goto(exporter[1])
-    assert [EVIL, "demo", EVIL] in [row[:3] for row in await cells(page, "probes")]
+    assert f"{EVIL} / {EVIL}\ndemo, http" in [row[1] for row in await cells(page, "probes")]
     assert await page.locator("img").count() == 0
     await page.goto(f"{exporter[1]}/?service=%22%3E%3Cimg%20src=x%3E&status=%3Cimg%20src=x%3E")
     assert await page.locator("img").count() == 0
@@ -158,15 +159,44 @@ services:
     async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
         await eventually(lambda: running.not_ready() is None)
         await page.goto(str(server.make_url("/")))
-        assert await page.locator("#summary").inner_text() == "2 probes: 1 unhealthy, 0 unknown, 1 degraded, 0 healthy."
+        assert await page.locator("#summary").inner_text() == "2 probes: 1 unhealthy, 1 degraded, 0 healthy."
         bad, degraded = await cells(page, "probes")
-        assert bad[7] == f"http://ann:***@{web.url.removeprefix('http://')}/no"
-        assert bad[8].endswith("Z")
-        assert bad[9] == "front"
-        assert degraded[4:6] == ["degraded", "it says: degraded"]
+        target = f"http://ann:***@{web.url.removeprefix('http://')}/no"
+        assert re.fullmatch(r"(\d+ min )?\d+ s, since [\d-]+ [\d:]+Z", bad[3])
+        assert bad[4:6] == ["front", target]
+        assert [degraded[0], degraded[2]] == ["degraded", "it says: degraded"]
         assert "hush" not in await page.content()
         await page.get_by_role("link", name="status: status 404").first.click()
         assert "probe failed: status: status 404, not 2xx" in await page.locator("pre").inner_text()
+        assert await page.locator("p.unhealthy").inner_text() == "status: status 404, not 2xx"
+        facts = dict(await cells(page, "facts"))
+        assert facts["Needed by"] == "front"
+        assert facts["Target"] == target
+        assert facts["Now"] == "unhealthy, status: status 404, not 2xx"
+        assert " s, since " in facts["Failing since"]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_nothing_is_cut_off_on_a_phone_and_what_others_need_comes_first(
+    page: Page, web: Web, tmp_path: Path, width: int
+) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text(f"""
+services:
+  a-front: {{depends_on: [database], probes: {{health: {{kind: http, url: "{web.url}/{"x" * 60}"}}}}}}
+  database: {{probes: {{health: {{kind: http, url: "{web.url}/no"}}}}}}
+""")
+    running = Exporter(path, config.load(path))
+    async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
+        await eventually(lambda: running.not_ready() is None)
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.goto(str(server.make_url("/")))
+        assert [row[1].split(" / ")[0] for row in await cells(page, "probes")] == ["database", "a-front"]
+        too_wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not await page.evaluate(too_wide)
+        await page.locator("#failures").get_by_role("link").first.click()
+        assert not await page.evaluate(too_wide)
+        assert not await page.locator("pre").evaluate("pre => pre.scrollWidth > pre.clientWidth")
 
 
 async def test_what_is_not_probed_is_said(page: Page, tmp_path: Path) -> None:
