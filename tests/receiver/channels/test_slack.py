@@ -298,3 +298,28 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     await channel.send(message(), None)
     assert len(inbox.of("slack")) == 1
+
+
+@pytest.mark.parametrize("refusal", sorted(slack_answers.BLOCKS))
+async def test_what_slack_refuses_as_blocks_is_sent_again_as_plain_text_with_everything_that_it_said(
+    channel: SlackChannel, inbox: Inbox, refusal: str
+) -> None:
+    inbox.script("slack", Answer(body={"ok": False, "error": refusal}))
+    with capture_logs() as logs:
+        reference = await channel.send(message(Event.OPENED), None)
+    (received,) = inbox.of("slack")
+    assert reference == f"{channel_id('#ops')}/{received.thread}"
+    assert received.raw["blocks"] == []
+    assert message().title in received.text
+    assert [(one["log_level"], refusal in one["error"]) for one in logs] == [("error", True)]
+
+
+async def test_the_first_message_is_kept_up_to_date_as_plain_text_where_its_blocks_are_refused(
+    channel: SlackChannel, inbox: Inbox
+) -> None:
+    reference = await channel.send(message(Event.OPENED), None)
+    inbox.script("slack", Answer(body={"ok": False, "error": "invalid_blocks"}))
+    await channel.send(message(Event.ROLLBACK_STARTED), reference)
+    (opened,) = inbox.of("slack")
+    assert opened.updated_at
+    assert opened.raw["blocks"] == []
