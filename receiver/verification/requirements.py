@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -58,9 +59,14 @@ class Asked:
 
     @property
     def options(self) -> str:
-        """The deployment as options of a command."""
-        artifact = f" --artifact {self.artifact}" if self.artifact else ""
-        return f"--service {self.service} --environment {self.environment} --version {self.version}{artifact}"
+        """The deployment as options of a command, ready to paste."""
+        artifact = ("--artifact", self.artifact) if self.artifact else ()
+        return f"{self.target} {shlex.join(('--version', self.version, *artifact))}"
+
+    @property
+    def target(self) -> str:
+        """Service and environment as options of a command."""
+        return shlex.join(("--service", self.service, "--environment", self.environment))
 
     def values(self, previous: str) -> dict[str, str]:
         """What stands in queries for placeholders."""
@@ -212,8 +218,7 @@ async def record(question: Question) -> Finding:
             there.append(f"{kind} of {one.at:%Y-%m-%d %H:%M} UTC by {one.by}")
     if not lacking:
         return Finding(Standing.OPEN, ", ".join(there))
-    where = f"--service {question.asked.service} --environment {question.asked.environment}"
-    advice = f"make it, then: deploywatch deployments record {where} --kind {kinds[0]}"
+    advice = f"make it, then: deploywatch deployments record {question.asked.target} --kind {kinds[0]}"
     return Finding(Standing.CLOSED, "; ".join(lacking), advice)
 
 

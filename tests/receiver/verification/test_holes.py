@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from deploywatch.receiver.deployments.stages import StageState
+from deploywatch.receiver.verification import counting, judging
 from deploywatch.verdict import Answer, Reason
-from tests.receiver.verification.conftest import Watch
+from tests.receiver.verification.conftest import BEGINS, Past, Watch
 
 
 async def test_a_well_canary_is_promoted_when_its_time_is_over_and_not_before(watch: Watch) -> None:
@@ -124,6 +126,43 @@ async def test_while_prometheus_is_away_the_verdict_is_error_and_what_was_missed
     numbers = [look.number for look in await watched.looks()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert undisturbed.stage.id != watched.stage.id
+
+
+async def test_several_series_where_one_is_due_are_no_number_and_nan_is_none(watch: Watch, past: Past) -> None:
+    watched = await watch("well")
+    source, at = counting.source(watched.scene.context), BEGINS.timestamp() + 120
+    assert await source.count('http_requests_total{service="well"}', at) is None
+    assert await source.count('sum(http_requests_total{service="well"})', at) is not None
+    assert await source.count('sum(http_requests_total{service="nan"}) * 0', at + 600) is None
+    assert await source.count('http_requests_total{service="nobody"}', at) is None
+    assert await source.count("vector(1.5)", at) is None
+    assert await source.count("vector(-1)", at) is None
+
+
+async def test_with_all_of_the_traffic_absolute_limits_decide_and_confidence_has_a_limit(watch: Watch) -> None:
+    watched = await watch("both-bad", stage="full")
+    await watched.on(2)
+    verdict = await watched.verdict()
+    assert (verdict.answer, verdict.reason) == (Answer.ROLL_BACK, Reason.PROVEN_BAD)
+    assert "new version failed" in verdict.sentences[0]
+    assert verdict.confidence["value"] <= 0.6
+    assert any("time of day not excluded" in why for why in verdict.confidence["why_not_higher"])
+
+
+async def test_without_a_control_a_change_against_the_time_before_asks_a_person(watch: Watch, past: Past) -> None:
+    watched = await watch("rises", stage="full")
+    plan = watched.stage.plan
+    (limit,) = plan.limits
+    relative = limit.model_copy(update={"name": "rise(error_ratio) > 25%", "limit": 1.25, "relative": True})
+    changed = replace(watched.stage, plan=plan.model_copy(update={"limits": (limit, relative)}))
+    await watched.on(8)
+    source = counting.source(watched.scene.context)
+    before = await counting.before(source, changed)
+    assert len(before[relative.name]) == len(before[limit.name]) > 100
+    taken = [await counting.take(source, changed, number) for number in range(1, 15)]
+    decision = judging.decide(replace(changed, before=before), taken, watched.scene.clock.now)
+    assert (decision.answer, decision.reason) == (Answer.HOLD, Reason.NEEDS_PERSON)
+    assert "a person decides" in decision.sentences[0]
 
 
 async def test_the_newest_sample_is_waited_for_one_scrape(watch: Watch) -> None:

@@ -21,6 +21,8 @@ TRAFFIC = [
     Traffic("births", WELL, Series(flat(4), since=3 * MINUTE, born=40)),
     Traffic("restarts", Series(flat(200), since=-8, resets=tuple(range(8, AFTER, 8))), FEW_BAD),
     Traffic("share", Series(flat(1200), since=-8)),
+    # Well below the limit, and four times what it was before.
+    Traffic("rises", WELL, stable_bad=Series(lambda step: 4 if step > 0 else step % 2)),
     Traffic("unwatched", WELL, FEW_BAD, cpu=None),
     Traffic("hot", WELL, FEW_BAD, cpu=flat(95)),
     # Prometheus itself was away for two and a half minutes: nobody was scraped.
