@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from playwright.async_api import Page
 
@@ -19,6 +20,11 @@ from tests.support.browser import new_page
 
 # A run that was started in the background is deaf to Ctrl-C, and so would be whatever it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes says more of the machine's other work than of the code.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

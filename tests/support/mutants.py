@@ -149,6 +149,12 @@ class Laboratory:
         self.survivors = 0
         self._reasons: dict[str, str] = json.loads(KNOWN.read_text())
 
+    def pytest_sessionstart(self) -> None:
+        """Have failures found and no more: to look for the smallest example would take longer."""
+        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+        hypothesis.settings.register_profile("mutants", phases=phases, deadline=None, database=None)
+        hypothesis.settings.load_profile("mutants")
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Take the place of pytest's own loop."""
         if session.testsfailed:
@@ -267,10 +273,6 @@ def main(modules: list[str]) -> int:
         command = [sys.executable, "-m", "tests.support.mutants"]
         return max(subprocess.run([*command, module], check=False).returncode for module in modules or DECIDERS)
     (module,) = modules
-    # To look for the smallest example of a failure would take longer than to find it.
-    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("mutants", phases=phases, deadline=None, database=None)
-    hypothesis.settings.load_profile("mutants")
     laboratory = Laboratory(module)
     if pytest.main([*_ALONE, *DECIDERS[module]], plugins=[laboratory]):
         return 2

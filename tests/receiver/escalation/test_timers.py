@@ -113,12 +113,15 @@ def test_a_promise_moves_only_the_waiting_update_of_its_incident(connection: Con
         timers.updates(connection, configured(), incident, NOON)
         timers.review(connection, configured(), incident, NOON)
     connection.execute(update(jobs).where(jobs.c.incident_id == 8).values(state=State.RUNNING))
-    timers.promise(connection, HELD, NOON, promised)
-    timers.promise(connection, replace(HELD, id=8), NOON, promised)
+    timers.updates(connection, configured(), replace(HELD, id=9), NOON)
+    connection.execute(update(jobs).where(jobs.c.incident_id == 9).values(state=State.DONE))
+    for number in (7, 8, 9):
+        timers.promise(connection, replace(HELD, id=number), NOON, promised)
     assert queued(connection, timers.UPDATE) == [
         ("update_due:7:", promised, {"promised": promised.isoformat()}),
         ("update_due:8:", NOON + 30 * MINUTE, {}),
         ("update_due:6:", NOON + 30 * MINUTE, {}),
+        ("update_due:9:", NOON + 30 * MINUTE, {}),
     ]
     assert {at for _, at, _ in queued(connection, timers.REVIEW)} == {NOON + 24 * HOUR}
     timers.promise(connection, HELD, NOON + MINUTE, None)
@@ -126,7 +129,7 @@ def test_a_promise_moves_only_the_waiting_update_of_its_incident(connection: Con
 
 
 def test_that_somebody_was_reminded_is_noted_on_that_job(connection: Connection) -> None:
-    for incident in (OTHER, HELD):
+    for incident in (OTHER, HELD, replace(HELD, id=9)):
         timers.updates(connection, configured(), replace(incident, acknowledged_at=NOON), NOON)
     timers.promise(connection, HELD, NOON, NOON + HOUR)
     row = connection.execute(select(jobs).where(jobs.c.incident_id == HELD.id)).mappings().one()
@@ -135,6 +138,7 @@ def test_that_somebody_was_reminded_is_noted_on_that_job(connection: Connection)
     assert [payload for _, _, payload in queued(connection, timers.UPDATE)] == [
         {},
         {"promised": (NOON + HOUR).isoformat(), "reminded": (NOON + HOUR).isoformat()},
+        {},
     ]
 
 

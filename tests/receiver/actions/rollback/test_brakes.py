@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, ApprovalState, Go, Refusal, Refused, Situation, decide
+from deploywatch.receiver.actions.rollback.brakes import HOUR as CAPPED
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.settings.rollback import Rollback
 from tests.receiver.scene import HOUR, MINUTE, NOON
@@ -112,6 +113,61 @@ def test_each_brake_holds_with_its_reason_and_sentence(reason: Refusal) -> None:
     changes, sentence = REFUSALS[reason]
     gate: dict[str, Any] = {"decide": {}} if reason is Refusal.NOT_ENOUGH_ISSUES else {}
     assert decide(replace(READY, **changes), brakes(**gate)) == Refused(reason, sentence)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        deployed(status=Status.FAILED),
+        {"asked_since": DEPLOYMENT.started_at + timedelta()},
+        {"asked_since": NOON},
+        {"last_rollback": NOON - 31 * MINUTE},
+        {"failed_in_a_row": 2, "of_target": 2, "in_all": 9},
+    ],
+)
+def test_what_is_within_every_limit_goes(changes: dict[str, Any]) -> None:
+    assert isinstance(decide(replace(READY, **changes), brakes()), Go)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"failed_in_a_row": 400}, Refusal.BREAKER_OPEN),
+        ({"of_target": 400}, Refusal.CAP_OF_TARGET),
+        ({"in_all": 400}, Refusal.CAP_IN_ALL),
+        ({"to_version": None, **deployed(previous_version="1.2.4")}, Refusal.NO_PREVIOUS_VERSION),
+        (deployed(status=Status.ROLLED_BACK), Refusal.ALREADY_ROLLED_BACK),
+        ({"tried": "running"}, Refusal.UNDER_WAY),
+    ],
+)
+def test_what_is_far_beyond_a_limit_is_refused_as_well(changes: dict[str, Any], reason: Refusal) -> None:
+    decision = decide(replace(READY, **changes), brakes())
+    assert isinstance(decision, Refused)
+    assert decision.reason is reason
+
+
+def test_nothing_is_counted_against_a_target_that_has_not_been_rolled_back() -> None:
+    fresh = Situation(NOON, "shop", "production", incident_over=False, deployment=None, tried="", last_rollback=None)
+    assert (fresh.failed_in_a_row, fresh.of_target, fresh.in_all, fresh.issues) == (0, 0, 0, ())
+    assert (fresh.to_version, fresh.asked_since, fresh.held_by, fresh.word) == (None, None, "", ApprovalState.NONE)
+
+
+def test_the_caps_are_of_one_hour() -> None:
+    assert timedelta(minutes=60) == CAPPED
+
+
+def test_an_approval_that_was_withdrawn_outweighs_nothing() -> None:
+    withdrawn = replace(READY, word=ApprovalState.WITHDRAWN)
+    decision = decide(withdrawn, brakes(mode="approve"))
+    assert isinstance(decision, Go)
+    assert (decision.mode, decision.why) == ("approve", "")
+
+
+@pytest.mark.parametrize(("mode", "becomes"), [("auto", "approve"), ("approve", "approve"), ("dry-run", "dry-run")])
+def test_gradual_evidence_makes_only_an_automatic_rollback_ask(mode: str, becomes: str) -> None:
+    decision = decide(replace(READY, issues=("A", "B")), brakes(mode=mode, decide={"confidence": 0.9}))
+    assert isinstance(decision, Go)
+    assert decision.mode == becomes
 
 
 def test_every_refusal_is_in_the_table_but_the_one_that_the_values_decide() -> None:
