@@ -18,7 +18,8 @@ from deploywatch.admission import admission, no_hosts
 from deploywatch.connections import HEAD_SECONDS, Connections, Site
 from deploywatch.errors import DeploywatchError
 from deploywatch.scopes import Scope, needs
-from deploywatch.webconfig import Access, Loaded, guard
+from deploywatch.web_files import Loaded
+from deploywatch.webconfig import Access, guard
 
 log = logs.get("serving")
 

@@ -29,6 +29,7 @@ SEND, STAND_IN = Verdict(Step.SEND), Verdict(Step.STAND_IN)
         (1, 0, 0, True, wait(10)),
         (1, 9, 299, False, wait(1)),
         (1, 9, 300, False, SEND),
+        (1, 9, 301, False, SEND),
         (1, 10, 0, False, SEND),
         (1, 11, 0, False, SEND),
         (1, 3600, 0, True, SEND),
