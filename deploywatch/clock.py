@@ -12,6 +12,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, AwareDatetime
 
+# Tasks that wake each other need some turns of the loop until none of them has anything to do.
 _TURNS = 50
 
 Now = Callable[[], datetime]

@@ -20,6 +20,7 @@ IDLE_SECONDS = 75.0
 MOST = 1000
 """Connections that are open at the same time, where the process may have so many descriptors."""
 
+# Descriptors that callers never get: the store, probes, logs and the config need them to keep working.
 _RESERVED = 96
 _AT_ONCE = 8  # accepted in one turn of the loop, beyond the limit
 _BACKLOG = 1024

@@ -41,6 +41,7 @@ class Cost:
 
 _REMARKS = ("PromQL warning:", "PromQL info:")
 """What the engine says of an expression, such as that a name is none of a counter; the answer is whole."""
+# A partial answer may bring a warning for each of many stores; a reason of this length says enough.
 _SHOWN = 300
 _LONG = 4000
 """An expression of more characters is posted: a URL may be cut or refused on its way."""

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 from pydantic import BaseModel, BeforeValidator, PlainSerializer, SecretStr
 
 MASK = "***"
+# A shorter secret would mask half of an ordinary sentence.
 _SHORTEST = 6
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_PARAMETER = re.compile(r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|sig)[^=&;]*=)[^&;]*", re.IGNORECASE)

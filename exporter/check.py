@@ -20,13 +20,17 @@ from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 SPACING = 0.005
 """Seconds between the beginnings of two runs."""
 
+# So many probes ask one server at once, so that a check is no load test.
 AT_ONE_SERVER = 4
+# Where probes run into their deadline they only wait, and would else make the check last for minutes.
 AT_ONE_THAT_HANGS = 100
 BUSY = 0.1
 """Seconds that this machine may be late before it is said that it was the limit."""
 
+# Seconds by which a pause may be late before the machine counts as busy.
 _LATE = 0.02
 _MOST_PAUSES = 20
+# A run that took this share of its timeout was cut off, not answered slowly.
 _HUNG = 0.9
 
 

@@ -25,9 +25,12 @@ from deploywatch.watched_files import WATCHED
 
 log = logs.get("exporter")
 
+# getaddrinfo blocks a thread; with the default of few, dead resolvers would hold up every other probe.
 _RESOLVER_THREADS = 64
+# Seconds until it is asked again whether a reload has brought files to look at.
 _NOTHING_TO_LOOK_AT = 60.0
 _SETTLING = 10.0
+# Seconds: a rotated secret is used within one usual scrape interval.
 _SECRETS_EVERY = 5.0
 
 

@@ -12,6 +12,7 @@ from deploywatch.exporter.targets import Target
 PAUSE = 1.0
 """Seconds between two looks at whether all is ready."""
 
+# Seconds; with less than this no probe could succeed at all.
 _LEAST = 0.05
 
 Look = Callable[[Sequence[Target]], Awaitable[Checked]]

@@ -13,6 +13,7 @@ GRAFANA: Final = "grafana"
 """The source of what Grafana posts itself, and no Alertmanager has."""
 VERDICT: Final = "verdict"
 """The source of alerts that are verdicts of our own on deployments."""
+# Alertmanager's have 16 characters; another sender's may be any text, and is a key of the store.
 _FINGERPRINT_LIMIT: Final = 80
 
 

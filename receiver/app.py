@@ -69,6 +69,7 @@ HANDLERS = {
     verdict_alert.KIND: verdict_alert.handle,
 }
 WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")
+# Kubernetes kills 30 s after it asks for an end, by default.
 _STOP_SECONDS = 30.0
 
 

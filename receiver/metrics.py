@@ -33,6 +33,7 @@ from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.verdict import POSSIBLE
 
+# Each version is a series; the newest are what a dashboard shows.
 _VERSIONS_SHOWN = 10
 _REFUSALS = ("credentials", "rejected", "recipient", "not_configured", "in_doubt")
 _TARGET = [SERVICE, ENVIRONMENT, "version"]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deploywatch.demo.processes import Child, Processes, StartError, wait_until
 
+# PostgreSQL's initdb alone takes seconds on a busy machine.
 _START_SECONDS = 120.0
 PASSWORD = "demo-password"  # noqa: S105 - of a private server that listens on loopback only
 

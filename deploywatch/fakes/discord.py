@@ -7,8 +7,10 @@ from typing import Any, Final
 from deploywatch.fakes.routes import Asked, Route, Said, is_wrong
 from deploywatch.fakes.store import Inbox
 
+# Characters, by Discord's documentation of messages.
 CONTENT_LIMIT: Final = 2000
 LIMITS: Final = {"title": 256, "description": 4096}
+# Characters of all embeds of a message together.
 EMBED_LIMIT: Final = 6000
 
 

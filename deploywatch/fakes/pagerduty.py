@@ -8,6 +8,7 @@ from deploywatch.fakes.store import Inbox
 
 LIMIT: Final = 512 * 1024
 """Bytes of an event."""
+# The limits of PagerDuty's Events API v2; integration keys have 32 characters.
 SUMMARY_LIMIT: Final = 1024
 DEDUP_KEY_LIMIT: Final = 255
 ROUTING_KEY_LENGTH: Final = 32

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from deploywatch.fakes.store import Inbox, Received
 
 TEXT_LIMIT: Final = 40_000
+# Slack's limit of blocks in a message.
 BLOCKS_LIMIT: Final = 13_000
 """Characters of all blocks together; Slack does not say how many exactly."""
 BLOCKS: Final = 50

@@ -24,6 +24,7 @@ from deploywatch.scopes import Scope, needs
 DEADLINE = 10.0
 """Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""
 
+# Seconds; each caller holds a connection for as long as it waits.
 _LONGEST = 300.0
 _TENANTS = ("tenants", "tenant_count", "tenants_count")
 

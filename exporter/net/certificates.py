@@ -20,6 +20,7 @@ Problem = Literal[
 ]
 """Why a certificate is not trusted, in a word that may be a label; `no_san` is one that names no host as it must."""
 
+# A certificate's names are the server's choice, and become label values.
 LABEL_LIMIT = 256
 
 _DER = 2  # _ssl.ENCODING_DER

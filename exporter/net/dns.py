@@ -20,6 +20,7 @@ from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.resolve import Address
 from deploywatch.exporter.results import Failed, Reason
 
+# A DNS message over TCP has two bytes for its length.
 _LARGEST = 65_535
 
 Section = list[str]

@@ -31,8 +31,10 @@ WORDS: Mapping[str, State] = {
 """What a service may say; another word means that it is not well."""
 
 CHECK_LIMIT = 100
+# Health bodies of the usual frameworks nest less deep.
 _DEPTH = 4
 _LONGEST_WORD = 64
+# A load above this is no load, but a number that means something else.
 _CPUS = 4096
 _CHECKS = ("dependencies", "components", "details", "entries", "results", "checks")
 _ERRORS = ("error", "output", "message", "description", "exception")

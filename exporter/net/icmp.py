@@ -18,6 +18,7 @@ from deploywatch.exporter.results import Failed, Reason
 _ECHO = {4: 8, 6: 128}
 _REPLY = {4: 0, 6: 129}
 _PROTOCOLS = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
+# From linux/in.h: Python's socket module has no names for these.
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
 _IP_RECVTTL = getattr(socket, "IP_RECVTTL", 12)

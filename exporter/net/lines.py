@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.results import Failed, Reason
 
+# Servers that never end a line, or never stop, must not fill the memory.
 LINE_LIMIT = 64 * 1024
 TOTAL_LIMIT = 1024 * 1024
 COUNT_LIMIT = 10_000

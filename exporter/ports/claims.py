@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 PROTOCOLS = ("tcp", "udp", "sctp")
+# The highest port that TCP and UDP have.
 HIGHEST = 65_535
 
 _EVERYWHERE = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - read in files, never bound

@@ -18,6 +18,7 @@ from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, parse_duration
 
+# Ports are of one machine, which may count many connections at once as an attack.
 _AT_ONCE = 20
 EACH = parse_duration("2s")
 """How long a look at one port may take, unless the config says otherwise; the layer bounds all of them together."""

@@ -26,6 +26,7 @@ from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl, with_password
 
+# The server ends a statement before we do, so that it is told as its timeout and leaves no query running.
 _SERVER_MARGIN = 0.1
 # After the deadline the session is left; one that is still there so much later was abandoned.
 _ABANDONED_SECONDS = 10.0

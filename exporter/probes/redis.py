@@ -33,6 +33,7 @@ from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl
 
 EXPIRY_SECONDS = 10  # source 000: SET with 10 s expiry
+# Seconds in which a server that turns us away says why, before it is asked anything.
 _LISTENING = 0.5
 _REFUSED = (
     exceptions.AuthenticationError,

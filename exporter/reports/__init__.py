@@ -13,6 +13,7 @@ from deploywatch.exporter.reports import junit, plain, table
 from deploywatch.terminal import say
 
 Show = Callable[[Checked], None]
+# Columns where output is no terminal: a log has no width, and should not be wrapped at 80.
 _PIPED_WIDTH = 200
 
 

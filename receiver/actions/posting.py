@@ -27,6 +27,7 @@ from deploywatch.receiver.settings.posting import Post
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import jobs, threads
 
+# Bytes that are read of an answer: all that is wanted of it is a reference.
 _ANSWER_LIMIT = 1024**2
 _TEXT_LIMIT = 2000
 _REFERENCE_LIMIT = 200

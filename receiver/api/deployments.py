@@ -22,6 +22,7 @@ from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeplo
 from deploywatch.scopes import Scope
 
 _LONGEST_SECONDS = 366 * 86400
+# A pipeline's clock may be wrong by so much; a deployment from further ahead would pass for the newest until then.
 _CLOCKS_DIFFER = timedelta(hours=1)
 
 # Source 003 writes "success" and "failure"; the ledger says what has happened.

@@ -23,6 +23,7 @@ from deploywatch.receiver.verification.requirements import Asked
 from deploywatch.scopes import Scope
 from deploywatch.webconfig import USER
 
+# A decision is made on what is true now, so that less is allowed than for the record of a deployment.
 _CLOCKS_DIFFER = timedelta(minutes=5)
 _ASKED = ("service", "environment", "version", "artifact", "strategy", "deployer", "fixes", "rollback")
 _LONG = 1000

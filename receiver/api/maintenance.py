@@ -21,6 +21,7 @@ from deploywatch.receiver.suppression import holding, maintenance
 from deploywatch.receiver.suppression.windows import Window
 from deploywatch.scopes import Scope
 
+# A window that nobody ends must not silence a service for good.
 _LONGEST = timedelta(days=31)
 
 

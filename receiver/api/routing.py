@@ -20,6 +20,7 @@ from deploywatch.scopes import Scope, needs
 B = TypeVar("B", bound=BaseModel)
 
 PREFIX = "/api/v1"
+# The largest number that a BIGINT holds; SQLite raises on more.
 _LAST_NUMBER = 2**63 - 1
 _DIGITS = len(str(_LAST_NUMBER))
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL stores every character but this one

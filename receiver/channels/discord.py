@@ -13,6 +13,7 @@ from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.rendering.filters import cut, line
 from deploywatch.receiver.settings.channels.discord import DiscordSettings
 
+# By Discord's documentation of embeds.
 TITLE_LIMIT: Final = 256
 DESCRIPTION_LIMIT: Final = 4096
 EMBED_LIMIT: Final = 6000

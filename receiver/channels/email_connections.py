@@ -13,6 +13,7 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponse
 
 IDLE_SECONDS: Final = 5.0
 """For how long at least a connection is kept that nobody uses; twice that at most."""
+# A connection that a firewall has dropped in silence never answers RSET.
 _ALIVE_SECONDS: Final = 2.0
 
 

@@ -15,6 +15,7 @@ from deploywatch.receiver.settings.channels.ntfy import NtfySettings
 LIMIT: Final = 4096
 """Bytes of a message; a longer one would become an attachment."""
 TITLE_LIMIT: Final = 200
+# ntfy shows three buttons, and refuses more.
 ACTIONS: Final = 3
 URGENT, HIGH, USUAL, LOW = 5, 4, 3, 2
 PRIORITIES: Final = {"critical": URGENT, "high": HIGH, "medium": USUAL, "low": LOW}

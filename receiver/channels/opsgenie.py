@@ -10,6 +10,7 @@ from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.rendering.filters import cut, line, utc
 from deploywatch.receiver.settings.channels.opsgenie import OpsgenieSettings
 
+# Characters, by Opsgenie's documentation of alert fields.
 MESSAGE_LIMIT: Final = 130
 DESCRIPTION_LIMIT: Final = 15_000
 ALIAS_LIMIT: Final = 512

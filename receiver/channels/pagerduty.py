@@ -19,6 +19,7 @@ from deploywatch.receiver.messages import DeliveryError, DeploymentView, Event, 
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from deploywatch.receiver.settings.fields import is_loopback
 
+# The library blocks a thread for each request; more of them would only meet PagerDuty's rate limit sooner.
 CONCURRENT: Final = 4
 
 ACTIONS: Final[dict[Event, Literal["trigger", "acknowledge", "resolve"] | None]] = {

@@ -13,6 +13,7 @@ LIMIT: Final = 512 * 1024
 """Bytes of an event."""
 FRAME: Final = 1024
 """Bytes kept for what the client adds: routing key, action and dedup_key."""
+# By PagerDuty's documentation of the Events API v2, which refuses what is longer.
 SUMMARY_LIMIT: Final = 1024
 DEDUP_KEY_LIMIT: Final = 255
 FIELD_LIMIT: Final = 1024

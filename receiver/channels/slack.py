@@ -25,6 +25,7 @@ from deploywatch.receiver.settings.fields import is_loopback
 
 INTERVAL: Final = timedelta(seconds=1)
 """Between two messages to a channel, as Slack's rate limits ask for."""
+# A message that would wait longer for its turn goes back to the queue, where others may overtake it.
 PATIENCE: Final = timedelta(seconds=5)
 BROADCAST: Final = frozenset(
     {

@@ -17,6 +17,7 @@ TEXT_LIMIT: Final = 1000
 """Characters of the plain text beside the blocks, which notifications and screen readers use."""
 TOTAL_LIMIT: Final = 9000
 """Characters of text and blocks together; Slack refuses somewhat more with msg_blocks_too_long."""
+# Characters, by Slack's documentation of blocks; a message with a longer one is refused whole.
 HEADER_LIMIT: Final = 150
 SECTION_LIMIT: Final = 3000
 LABEL_LIMIT: Final = 75

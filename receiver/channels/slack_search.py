@@ -11,6 +11,7 @@ from typing import Any, Final
 from deploywatch.receiver.messages import Message
 
 EVENT_TYPE: Final = "deploywatch_message"
+# With 200 messages each: what was sent before a crash is among the last thousand of a channel.
 PAGES: Final = 5
 PAGE_SIZE: Final = 200
 CLOCKS_APART: Final = timedelta(minutes=10)

@@ -17,6 +17,7 @@ LIMIT: Final = 28 * 1024
 """Bytes of a message; Teams takes no more."""
 VERSION: Final = "1.4"
 """Of the card: what Teams shows on every device."""
+# Teams shows six actions of a card, and hides the others.
 ACTIONS: Final = 6
 STYLES: Final = {"critical": "attention", "high": "warning", "medium": "warning"}
 

@@ -23,6 +23,7 @@ LIMIT: Final = 4096
 BUTTONS: Final = 8
 INTERVAL: Final = timedelta(seconds=3)
 """Between two messages to a chat: Telegram lets a bot send 20 a minute to a group."""
+# As in Slack's channel: a longer wait is spent in the queue.
 PATIENCE: Final = timedelta(seconds=5)
 
 _log = logs.get("telegram")

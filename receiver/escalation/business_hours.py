@@ -12,6 +12,7 @@ from deploywatch.receiver.settings.on_call import WEEKDAYS, Hours, Rotation
 _DAY = timedelta(days=1)
 _NEAR = (-_DAY, timedelta(), _DAY)
 """The days on whose hours a time may be, seen from its own: hours may go on after midnight."""
+# A day more than a week, so that next week's span of today is among them.
 _A_WEEK = 8
 
 

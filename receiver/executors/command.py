@@ -14,8 +14,11 @@ from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.settings.executors.plan import Steps
 
 _ALWAYS = ("PATH", "HOME", "LANG")
+# Bytes from the end of the output, where a command says why it failed.
 _OUTPUT_LIMIT = 64 * 1024
+# Between asking a command to end and killing it: kubectl and helm give back their locks meanwhile.
 _KILL_SECONDS = 5.0
+# What a command left running may hold its output open for ever.
 _DRAIN_SECONDS = 2.0
 _LOOK_SECONDS = 0.02
 

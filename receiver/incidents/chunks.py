@@ -8,6 +8,7 @@ from typing import TypeVar
 K = TypeVar("K", int, str)
 
 
+# SQLite takes 999 variables in a statement of its older versions.
 SIZE = 500
 
 

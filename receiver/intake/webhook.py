@@ -25,8 +25,11 @@ from deploywatch.scopes import IDENTITY, Identity
 
 log = logs.get("webhook")
 
+# Webhooks of one transaction: a commit costs the same for many, and each waits for all of them.
 _BATCH = 64
+# With more waiting, 503 is better: Alertmanager tries again, and nothing is lost with this process.
 _BACKLOG = 2000
+# Bytes of a body that is kept because it could not be understood.
 _QUARANTINE_LIMIT = 1024**2
 _NAME_SHOWN = 60
 

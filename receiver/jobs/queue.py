@@ -21,7 +21,9 @@ QUEUE_LIMIT = 16
 """Jobs of one queue that a worker runs at a time."""
 SOONEST = timedelta(seconds=1)
 """A retry is not before this, so that nothing is asked again without a pause."""
+# Longer pauses would leave people untold for long after a channel is well again.
 _MAX_BACKOFF = timedelta(minutes=5)
+# The width of the column; a longer name ends in its hash, so that it stays unique.
 _NAME_LIMIT = 200
 
 

@@ -32,6 +32,7 @@ RENEWED = timedelta(seconds=5)
 """How often leases are renewed, so that three renewals must fail before one is lost."""
 CLOCKS_APART = timedelta(seconds=5)
 """By how much the clocks of replicas may differ: so long before its end a lease counts as lost."""
+# Jobs of this process wake the worker at once; this is for those that another replica has queued.
 POLL_SECONDS = 1.0
 CONCURRENCY = 256
 """Jobs that a worker runs at a time: many more than a queue's, because most of them wait for somebody's answer."""

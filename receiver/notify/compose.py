@@ -21,6 +21,7 @@ from deploywatch.receiver.messages import DeploymentView, Event, Message, Rollba
 from deploywatch.receiver.rendering.templates import CHANGES_STATE
 from deploywatch.receiver.store.schema import threads
 
+# An older deployment is not named in messages: it is hardly at fault.
 _RECENT = timedelta(hours=24)
 _TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
 _ONE_CHANNELS = frozenset({"channel", "instead_of"})

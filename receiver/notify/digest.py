@@ -22,6 +22,7 @@ from deploywatch.receiver.suppression import gate
 
 KIND = "joined"
 _LINES = (Kind.JOINED, Kind.VICTIM)
+# A note is one section of a Slack message, which has 3,000 characters.
 _NOTE_LIMIT = 1500
 
 

@@ -50,6 +50,7 @@ from deploywatch.receiver.rendering.filters import (
 
 TITLE_LIMIT: Final = 200
 BODY_LIMIT: Final = 12_000
+# A storm's timeline has thousands of lines; editors and wikis still open a file of this size.
 POSTMORTEM_LIMIT: Final = 400_000
 DEDUP_KEY_LIMIT: Final = 255
 """PagerDuty's limit, the narrowest of those that take a key."""

@@ -14,6 +14,7 @@ from deploywatch.receiver.settings.executors.choice import RollbackChoice
 from deploywatch.receiver.settings.prometheus import Signal
 from deploywatch.secrets import Masked, Secret
 
+# A shorter key of the approval links can be guessed from one link.
 _SECRET_LENGTH = 16
 Mode = Literal["dry-run", "approve", "auto"]
 

@@ -27,8 +27,11 @@ _JSON: dict[str, Any] = {
     "json_serializer": lambda value: msgspec.json.encode(value).decode(),
     "json_deserializer": msgspec.json.decode,
 }
+# PostgreSQL has 100 by default, for all replicas and everybody else.
 _CONNECTIONS = 8
+# SQLite has one writer; readers see the state before it, and do not wait.
 _READERS = 4
+# A PostgreSQL that takes longer to connect counts as gone, and the webhook is answered with 503.
 _ANSWER_SECONDS = 10
 _ONE_AT_A_TIME = 0x1DE9  # any number that nobody else locks in this database
 _SERVER_SETTINGS = {

@@ -14,6 +14,7 @@ from deploywatch.receiver.suppression.windows import Hold
 from deploywatch.receiver.upstream.alertmanager import Silence, Silenced
 from deploywatch.receiver.upstream.alertmanager import silenced as ask
 
+# A comment becomes a part of a line of the timeline.
 _COMMENT_LIMIT = 200
 
 log = logs.get("silences")

@@ -17,6 +17,7 @@ from deploywatch.receiver.upstream.watchdog import verdict
 
 log = logs.get("upstream")
 
+# How often it is looked whether the watchdog was heard: short beside the minutes that it may be silent.
 _LISTEN = timedelta(seconds=30)
 Accept = Callable[[Delivery], Awaitable[None]]
 

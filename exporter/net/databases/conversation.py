@@ -15,6 +15,7 @@ Open = Callable[[str, int], Awaitable[Any]]
 """Connects to another node of a cluster, as the same user and over the same route."""
 
 _MOST_NODES = 100
+# Keys are tried until one falls to this node; a cluster of 100 nodes needs some hundreds.
 _TRIED_AT_ONCE = 64
 _TRIED = 1024
 

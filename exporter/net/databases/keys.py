@@ -24,6 +24,7 @@ _LENGTH: Mapping[bytes, str] = {
     b"string": "STRLEN",
 }
 _SCAN_COUNT = 1000
+# With the page size: patterns are searched in at most 200,000 keys a run.
 _SCAN_CALLS = 200
 _INFO: Mapping[Statistics, Mapping[str, Family]] = {
     "memory": {"used_memory": families.REDIS_MEMORY, "maxmemory": families.REDIS_MEMORY_MAX},

@@ -33,6 +33,7 @@ SILENT = "login: the server took the connection and says nothing"
 """The stage of a server that accepts connections and does not answer, as one that is frozen."""
 
 _ANY = Reach()
+# Of the deadline, what trying several hosts may take; the rest is for saying which of them failed.
 _SHARED = 0.9
 _SETTLING = 1.0
 _NEXT_HOST = (

@@ -17,6 +17,7 @@ from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbac
 ROLLBACK = "rollback"
 """The kind of job that decides about a rollback and does it."""
 _FAILED = ("failed", "not_verified")
+# Rollbacks of one target: more in a row would have met the breaker long before.
 _LOOK_BACK = 100
 
 

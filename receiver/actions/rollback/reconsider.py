@@ -19,6 +19,7 @@ from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import gate
 
 KIND = "reconsider"
+# Refusals end by time (cooldown, cap) or by an event that asks at once; this is for the former.
 _LOOK = timedelta(seconds=30)
 
 

@@ -11,6 +11,7 @@ from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.fields import SecretHttpUrl, Token
 from deploywatch.secrets import Masked
 
+# A shorter key of an HMAC can be guessed from one signed body.
 SECRET_LENGTH: Final = 16
 
 
