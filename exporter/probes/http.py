@@ -114,7 +114,7 @@ def _says_who(header: str) -> bool:
 def _note(trail: Trail, measurement: Measurement) -> None:
     trail.tell_withheld(measurement)
     phases, response = trail.phases, trail.response
-    for name in PHASES:
+    for name in PHASES[0 if phases.resolves else 1 :]:
         measurement.add(families.HTTP_DURATION, getattr(phases, name), phase=name)
     if phases.first_lookup is not None:
         measurement.add(families.DNS_LOOKUP, phases.first_lookup)

@@ -44,6 +44,8 @@ class Phases:
     first_lookup: float | None = None
     address: Address | None = None
     shown: Shown | None = None
+    resolves: bool = True
+    """Whether names are resolved here at all, and not by a proxy."""
 
     def try_at(self, address: Address) -> None:
         """Note the address that is tried next."""
@@ -176,8 +178,10 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
 async def _resolved(url: URL, via: Via, phases: Phases, proxy: URL | None) -> list[Address]:
     """The addresses of the URL's host; none where a socket is asked, or a proxy resolves the name."""
     if via.socket:
+        phases.resolves = False
         return []
     if proxy and via.proxies.resolves:
+        phases.resolves = False
         via.route.permit_literal(url.raw_host or "")
         return []
     with phases.timed("resolve"):

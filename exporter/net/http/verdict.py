@@ -165,7 +165,7 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
     if not expect.accepts(response.status):
         problem = Failed(Reason.STATUS, f"status {response.status}, not {' or '.join(expect.status)}")
     try:
-        _judge_transport(response, expect)
+        _judge_transport(response, expect, measurement)
         await _judge_text(response, expect, measurement, alone=problem is None)
         document = _judge_document(response, expect, gauges, measurement)
     except Failed as failed:
@@ -183,12 +183,16 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
     return document
 
 
-def _judge_transport(response: Response, expect: Expect) -> None:
+def _judge_transport(response: Response, expect: Expect, measurement: Measurement) -> None:
+    problem: Failed | None = None
     if expect.http_version and response.version not in expect.http_version:
         wanted = " or ".join(expect.http_version)
-        raise Failed(Reason.PROTOCOL, f"the answer is HTTP/{response.version}, not {wanted}")
-    if expect.tls is not None and response.secure is not expect.tls:
-        raise Failed(Reason.TLS, f"the answer came {'over' if response.secure else 'without'} TLS")
+        problem = Failed(Reason.PROTOCOL, f"the answer is HTTP/{response.version}, not {wanted}")
+    elif expect.tls is not None and response.secure is not expect.tls:
+        problem = Failed(Reason.TLS, f"the answer came {'over' if response.secure else 'without'} TLS")
+    if problem:
+        measurement.add(families.FAILED_DUE_TO_REGEX, 0)
+        raise problem
 
 
 async def _judge_text(response: Response, expect: Expect, measurement: Measurement, *, alone: bool) -> None:

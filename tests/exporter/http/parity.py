@@ -43,11 +43,20 @@ THEIRS_ALONE_UNANSWERED = {
 OTHERWISE_UNFOLLOWED = {"probe_http_redirects"}
 """What is 1 there and 0 here when a redirect is answered and not followed."""
 
-OTHERWISE_UNTRUSTED = {"probe_http_ssl"}
+OTHERWISE_UNTRUSTED = {"probe_http_ssl", "probe_grpc_ssl"}
 """What is 0 there and 1 here when TLS was begun and the certificate is not trusted."""
 
 OTHERWISE_UNDECODED = {"probe_failed_due_to_regex"}
 """What is 1 there and 0 here when a body that must match cannot be decoded as br or deflate."""
+
+THEIRS_ALONE_UNANSWERED_DNS = {"probe_dns_answer_rrs", "probe_dns_authority_rrs", "probe_dns_additional_rrs"}
+"""What is 0 there, and absent here, when no DNS answer came."""
+
+THEIRS_ALONE_WITHOUT_TLS = {"probe_ssl_earliest_cert_expiry"}
+"""What Debian's release has at 0 for gRPC without TLS."""
+
+OTHERWISE_TOO_LARGE = {"probe_http_uncompressed_body_length"}
+"""Of a body that is larger than its limit, they count the limit, and we all that came."""
 
 THEIRS_NEWER = {"probe_failed_due_to_bytes"}
 """What later releases of blackbox_exporter have alone."""
@@ -56,6 +65,7 @@ NEWER_LABELS = {"serialnumber"}
 """Labels that later releases of blackbox_exporter have too."""
 
 DIFFERENCES = OURS_ALONE | OURS_ALONE_UNTRUSTED | THEIRS_ALONE_UNANSWERED | OTHERWISE_UNFOLLOWED
+DIFFERENCES |= THEIRS_ALONE_UNANSWERED_DNS | THEIRS_ALONE_WITHOUT_TLS | OTHERWISE_TOO_LARGE
 DIFFERENCES |= OTHERWISE_UNTRUSTED | OTHERWISE_UNDECODED | THEIRS_NEWER | NEWER_LABELS
 
 TIMES = ("_seconds",)
@@ -130,12 +140,14 @@ def compare(
     otherwise: Collection[str] = (),
 ) -> None:
     """Names and labels are the same, and values too where they are no times, but for what the documentation lists."""
-    assert {s for s in ours.keys() - theirs.keys() if s[0] not in {*OURS_ALONE, *more}} == set()
-    assert {s for s in theirs.keys() - ours.keys() if s[0] not in {*THEIRS_NEWER, *less}} == set()
+    ours_alone = {s for s in ours.keys() - theirs.keys() if s[0] not in {*OURS_ALONE, *more}}
+    assert not ours_alone, f"ours alone: {ours_alone}"
+    theirs_alone = {s for s in theirs.keys() - ours.keys() if s[0] not in {*THEIRS_NEWER, *less}}
+    assert not theirs_alone, f"theirs alone: {theirs_alone}"
     for series in ours.keys() & theirs.keys():
         if series[0] in otherwise:
             continue
         if series[0].endswith(TIMES) and not series[0].endswith("timestamp_seconds"):
             assert abs(ours[series] - theirs[series]) < 1, series
         else:
-            assert ours[series] == theirs[series], series
+            assert ours[series] == theirs[series], f"{series}: {ours[series]} here, {theirs[series]} there"
