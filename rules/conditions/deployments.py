@@ -15,6 +15,7 @@ from deploywatch.rules.policy import Policy, Stage
 from deploywatch.rules.signals.signal import InputSeries, Record, seconds
 
 AGE = f"{promql.level()}:deployment_age_seconds:min"
+NEWEST = f"{promql.level()}:deployment_started_seconds:newest"
 ON = f"on ({SERVICE}, {ENVIRONMENT})"
 _AFTER = re.compile(r"(?P<length>\S+) after deployment")
 
@@ -73,13 +74,19 @@ def held(policy: Policy, metric: str, *matchers: promql.Matcher) -> str:
 
 
 def age(policy: Policy) -> Record:
-    """Seconds since the newest deployment's start.
+    """Seconds since the newest deployment's start."""
+    return Record(AGE, f"time() - {_newest(policy)}", "seconds since the newest deployment began")
 
-    The ledger may be away for a day; a start that lies in the future has not happened.
-    """
+
+def newest(policy: Policy) -> Record:
+    """When the newest deployment began."""
+    return Record(NEWEST, _newest(policy), "when the newest deployment began")
+
+
+def _newest(policy: Policy) -> str:
+    """PromQL: the newest start. The ledger may be away for a day; a start in the future has not happened."""
     started = f"last_over_time({held(policy, DeploymentMetric.STARTED)}[1d])"
-    newest = f"max by ({SERVICE}, {ENVIRONMENT}) ({started} <= time())"
-    return Record(AGE, f"time() - {newest}", "seconds since the newest deployment began")
+    return f"max by ({SERVICE}, {ENVIRONMENT}) ({started} <= time())"
 
 
 def started(policy: Policy, when: timedelta, samples: int) -> InputSeries:

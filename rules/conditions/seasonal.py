@@ -34,12 +34,11 @@ class Seasonal(Derived):
         )
 
     def own(self, policy: Policy) -> tuple[Record, ...]:
-        usual = f"{self.of.value(policy)}_seasonal{WEEKS}w"
-        was = f"({promql.recorded(policy, usual)} > 0)"
+        usual = usual_record(self.of, policy)
+        was = f"({promql.recorded(policy, usual.name)} > 0)"
         change = f"{self.now(policy)}\n/\n{was}\n-\n1" if self.how == "rise" else f"1\n-\n{self.now(policy)}\n/\n{was}"
-        about = f"{self.of.title} at this hour of the week, the median of {WEEKS} weeks"
         return (
-            Record(usual, self._median(policy), about, Group.BASELINES),
+            usual,
             Record(self.value(policy), change, f"{self.title}, as a share", self.group),
         )
 
@@ -56,14 +55,17 @@ class Seasonal(Derived):
             )
         )
 
-    def _median(self, policy: Policy) -> str:
-        """The mean of the hour around this moment, in each of the weeks; of these the median."""
-        looks = []
-        for week in range(1, WEEKS + 1):
-            offset = promql.duration(timedelta(weeks=week) - HOUR / 2)
-            mean = f"avg_over_time({self.now(policy)}[1h] offset {offset})"
-            looks.append(f'label_replace({mean}, "look_back", "{week}w", "", "")')
-        return "quantile without (look_back) (0.5,\n" + "\nor\n".join(looks) + "\n)"
+
+def usual_record(of: Signal, policy: Policy) -> Record:
+    """What is usual now: the mean of the hour around this moment in each of the last weeks, and of these the median."""
+    looks = []
+    for week in range(1, WEEKS + 1):
+        offset = promql.duration(timedelta(weeks=week) - HOUR / 2)
+        mean = f"avg_over_time({promql.recorded(policy, of.value(policy))}[1h] offset {offset})"
+        looks.append(f'label_replace({mean}, "look_back", "{week}w", "", "")')
+    median = "quantile without (look_back) (0.5,\n" + "\nor\n".join(looks) + "\n)"
+    about = f"{of.title} at this hour of the week, the median of {WEEKS} weeks"
+    return Record(f"{of.value(policy)}_seasonal{WEEKS}w", median, about, Group.BASELINES)
 
 
 def rise(written: str, parts: Sequence[Signal], _: Sequence[timedelta]) -> Signal:

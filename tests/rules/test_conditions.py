@@ -65,7 +65,8 @@ def test_what_a_function_records_is_promql_and_follows_what_it_reads(tmp_path: P
     for record in found:
         promql_parser.parse(record.expression)
         read = set(re.findall(r"service_environment\w*:[\w:]+", record.expression))
-        assert read <= seen, f"{record.name} reads {read - seen} before it is there"
+        # A baseline that was taken is read from the evaluation before.
+        assert read <= seen | {record.name}, f"{record.name} reads {read - seen} before it is there"
         seen.add(record.name)
 
 
