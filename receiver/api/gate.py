@@ -79,7 +79,7 @@ class GateRoutes:
 
     def routes(self) -> tuple[Route, ...]:
         """Every route."""
-        one = "/gate/approvals/{id}/withdraw"
+        withdrawal = "/gate/approvals/{id}/withdraw"
         return (
             Route("GET", "/gate", Scope.READ, self.gate, query=_ASKED, answer=GateAnswer),
             Route(
@@ -91,7 +91,7 @@ class GateRoutes:
                 status=201,
                 answer=GateApprovalAnswer,
             ),
-            Route("POST", one, Scope.APPROVE, self.withdraw, body=WithdrawnApproval, answer=GateApprovalAnswer),
+            Route("POST", withdrawal, Scope.APPROVE, self.withdraw, body=WithdrawnApproval, answer=GateApprovalAnswer),
             Route(
                 "POST",
                 "/gate/records",
@@ -135,8 +135,8 @@ class GateRoutes:
                 expires_at=now + settings.approvals,
             )
 
-        given = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))
-        return web.json_response(given.to_json(), status=201)
+        approval = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))
+        return web.json_response(approval.to_json(), status=201)
 
     async def withdraw(self, request: web.Request) -> web.Response:
         """Take an approval back; a second time changes nothing."""
@@ -145,8 +145,8 @@ class GateRoutes:
         def write(connection: Connection) -> GateApproval | None:
             return approvals.withdraw(connection, wanted, now, by=sent.by)
 
-        found = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))
-        return web.json_response(found.to_json()) if found else not_found("approval", wanted)
+        approval = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))
+        return web.json_response(approval.to_json()) if approval else not_found("approval", wanted)
 
     async def record(self, request: web.Request) -> web.Response:
         """Record something that was done for a service, such as a backup, with its time."""

@@ -69,7 +69,7 @@ class Stages:
         plan = _plan(self._context.settings.verification.plans_of(deployment.service, deployment.environment))
         stage = plan.stage(new.stage)
         if stage is None:
-            names = [one.stage for one in plan.stages]
+            names = [planned.stage for planned in plan.stages]
             hint = nearest(new.stage, names)
             raise web.HTTPBadRequest(text=f"$.stage: the plan {plan.policy} has no stage {new.stage!r}{hint}\n")
         values = {
@@ -128,8 +128,8 @@ class Stages:
                 "over": stage.state is not StageState.RUNNING,
             }
 
-        found = await self._context.store.read(read)
-        return web.json_response(found) if found else not_found("deployment", wanted)
+        standing = await self._context.store.read(read)
+        return web.json_response(standing) if standing else not_found("deployment", wanted)
 
     async def accept(self, request: web.Request) -> web.Response:
         """Accept a stage's hold: the deployment may go on, by a person's word and for the reason that they give."""

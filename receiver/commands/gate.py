@@ -56,34 +56,34 @@ def gate(client: Client, /, *, wait: str | None, form: str, rollback: bool, fixe
     query |= {"rollback": "true"} if rollback else {}
     query |= {"fixes": str(fixes)} if fixes else {}
     try:
-        found = _ask(client, query, seconds)
+        answer = _ask(client, query, seconds)
     except UnreachableError as error:
         say(f"deploywatch: the gate cannot be asked: {error}", err=True)
         sys.exit(EXIT["unknown"])
     if form == "json":
-        say(json.dumps(found, indent=2))
+        say(json.dumps(answer, indent=2))
     else:
-        _show(found)
-    sys.exit(EXIT[found["state"]])
+        _show(answer)
+    sys.exit(EXIT[answer["state"]])
 
 
 def _ask(client: Client, query: dict[str, str], seconds: float) -> Any:
     end = time.monotonic() + seconds
     while True:
-        found = client.get("/gate", **query)
+        answer = client.get("/gate", **query)
         left = end - time.monotonic()
-        if found["state"] != "waiting" or left <= 0:
-            return found
+        if answer["state"] != "waiting" or left <= 0:
+            return answer
         time.sleep(min(_POLL_SECONDS, left))
 
 
-def _show(found: dict[str, Any]) -> None:
-    for check in found["checks"]:
+def _show(answer: dict[str, Any]) -> None:
+    for check in answer["checks"]:
         echo(f"{_SIGNS[check['standing']]:<8} {check['require']}: {check['detail']}")
         if check["advice"]:
             echo(f"         {check['advice']}")
-    what = f"{found['service']} {found['version']} into {found['environment']}"
-    state = "cannot tell" if found["state"] == "unknown" else found["state"]
+    what = f"{answer['service']} {answer['version']} into {answer['environment']}"
+    state = "cannot tell" if answer["state"] == "unknown" else answer["state"]
     echo(f"the gate for {what}: {state}")
 
 
@@ -95,9 +95,9 @@ def _show(found: dict[str, Any]) -> None:
 @pass_client
 def approve(client: Client, /, **fields: str) -> None:
     """Approve a version and artifact for an environment, in a role."""
-    given = client.post("/gate/approvals", fields)
-    until = f"{given['expires_at']}"
-    echo(f"approval {given['id']}: {given['by']} as {given['role']} approves {given['version']}, until {until}")
+    approval = client.post("/gate/approvals", fields)
+    who = f"{approval['by']} as {approval['role']}"
+    echo(f"approval {approval['id']}: {who} approves {approval['version']}, until {approval['expires_at']}")
 
 
 @click.command()
@@ -106,8 +106,8 @@ def approve(client: Client, /, **fields: str) -> None:
 @pass_client
 def withdraw(client: Client, approval: int, *, by: str) -> None:
     """Take an approval back."""
-    found = client.post(f"/gate/approvals/{approval}/withdraw", {"by": by})
-    echo(f"approval {approval} of {found['version']} was withdrawn by {found['withdrawn_by']}")
+    withdrawn = client.post(f"/gate/approvals/{approval}/withdraw", {"by": by})
+    echo(f"approval {approval} of {withdrawn['version']} was withdrawn by {withdrawn['withdrawn_by']}")
 
 
 @click.command()

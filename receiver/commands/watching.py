@@ -166,10 +166,10 @@ def junit(answer: dict[str, Any] | None, ended: Exit, trouble: str) -> str:
     text = trouble or "\n".join(verdict.get("sentences", ())) or "nothing is known"
     cases = [_case(str(stage.get("stage", "stage")), text, _KINDS[ended])]
     for finding in verdict.get("findings", ()):
-        said = next((one for one in verdict["sentences"] if one.startswith(finding["name"])), "")
+        text_of_limit = next((said for said in verdict["sentences"] if said.startswith(finding["name"])), "")
         kind = {"roll_back": "failure", "promote": ""}.get(finding["agrees"], "skipped")
-        cases.append(_case(finding["name"], said, kind))
-    failures, errors = (sum(f"<{kind} " in one for one in cases) for kind in ("failure", "error"))
+        cases.append(_case(finding["name"], text_of_limit, kind))
+    failures, errors = (sum(f"<{kind} " in case for case in cases) for kind in ("failure", "error"))
     name = quoteattr(f"deployment {stage.get('deployment', '')}".strip())
     body = "\n".join(cases)
     return (

@@ -45,7 +45,7 @@ class Verification(Settings):
     @cached_property
     def loaded(self) -> tuple[Plan, ...]:
         """Every plan, read once; ConfigError tells all faults of all files, and patterns that match none."""
-        found, problems = [], []
+        plans, problems = [], []
         for pattern in self.plans:
             files = _files(pattern)
             if not files:
@@ -53,13 +53,13 @@ class Verification(Settings):
                 problems.append(Problem(str(pattern), 0, 0, "", message))
             for file in files:
                 try:
-                    found.append(verification_plan.load(file))
+                    plans.append(verification_plan.load(file))
                 except ConfigError as error:
                     problems += error.problems
-        problems += _repeated(found)
+        problems += _repeated(plans)
         if problems:
             raise ConfigError(problems)
-        return tuple(found)
+        return tuple(plans)
 
     def plans_of(self, service: str, environment: str) -> list[Plan]:
         """The plans that are meant for a service in an environment; one is right."""

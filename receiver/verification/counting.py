@@ -105,11 +105,11 @@ async def before(asked: Source, stage: RunningStage) -> Before:
     span = _HOUR if plan.control else max(_HOUR, plan.at_most)
     points = min(_MOST_POINTS, math.ceil(span / plan.look))
     end = stage.started_at.timestamp()
-    found: dict[str, Sequence[tuple[int, int]]] = {}
+    earlier: dict[str, Sequence[tuple[int, int]]] = {}
     for limit in plan.limits:
         counts = limit.old if plan.control and limit.old is not None else limit.new
-        found[limit.name] = await history(asked, counts, end - (points - 1) * plan.look, end, plan.look)
-    return found
+        earlier[limit.name] = await history(asked, counts, end - (points - 1) * plan.look, end, plan.look)
+    return earlier
 
 
 async def history(asked: Source, counts: Counts, start: float, end: float, step: float) -> list[tuple[int, int]]:

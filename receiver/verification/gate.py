@@ -83,10 +83,14 @@ async def look(context: Context, asked: Asked) -> Gate:
     if len(plans) != 1:
         return Gate(asked, "", (_no_plan(plans, asked),))
     (plan,) = plans
-    wanted = [one for one in plan.gate if not one.environments or asked.environment in one.environments]
+    wanted = [
+        requirement
+        for requirement in plan.gate
+        if not requirement.environments or asked.environment in requirement.environments
+    ]
     now = context.clock()
     facts = await context.store.read(lambda connection: requirements.facts(connection, asked, wanted, now))
-    checks = [await _check(context, plan, asked, facts, one) for one in wanted]
+    checks = [await _check(context, plan, asked, facts, requirement) for requirement in wanted]
     return Gate(asked, plan.policy, tuple(checks))
 
 

@@ -59,10 +59,10 @@ def different(approvals: Sequence[GateApproval], roles: Sequence[str]) -> dict[s
             best = dict(chosen)
         if position == len(roles) or len(best) == len(roles):
             return
-        taken = frozenset(name for one in chosen.values() for name in names(one.by))
-        for one in approvals:
-            if one.role == roles[position] and not names(one.by) & taken:
-                choose(position + 1, {**chosen, one.role: one})
+        taken = frozenset(name for approval in chosen.values() for name in names(approval.by))
+        for approval in approvals:
+            if approval.role == roles[position] and not names(approval.by) & taken:
+                choose(position + 1, {**chosen, approval.role: approval})
         choose(position + 1, chosen)
 
     choose(0, {})

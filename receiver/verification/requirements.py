@@ -114,18 +114,18 @@ class Question:
 def facts(connection: Connection, asked: Asked, wanted: Sequence[Requirement], now: datetime) -> Facts:
     """Read what the requirements need to know."""
     where = (asked.service, asked.environment)
-    kinds = {BACKUP, *(kind for one in wanted if one.require == "record" for kind in one.of)}
-    found = [gate_records.newest(connection, *where, kind) for kind in kinds]
+    kinds = {BACKUP, *(kind for requirement in wanted if requirement.require == "record" for kind in requirement.of)}
+    records = [gate_records.newest(connection, *where, kind) for kind in kinds]
     earlier = {
         name: ledger.with_version(connection, asked.service, name, asked.version, now)
-        for one in wanted
-        if one.require == "staging_verified"
-        for name in (one.of or (STAGING,))
+        for requirement in wanted
+        if requirement.require == "staging_verified"
+        for name in (requirement.of or (STAGING,))
     }
     return Facts(
         now=now,
         approvals=approvals.of_version(connection, *where, asked.version),
-        records=[one for one in found if one is not None],
+        records=[record for record in records if record is not None],
         open_incidents=incidents.recent(
             connection, only_open=True, limit=_OPEN_SHOWN, service=asked.service, environment=asked.environment
         ),
@@ -141,22 +141,22 @@ async def approval(question: Question) -> Finding:
     within = timedelta(seconds=question.wanted.within) if question.wanted.within else settings.approvals
     valid: list[GateApproval] = []
     refused: list[str] = []
-    for one in question.facts.approvals:
-        if one.role not in question.wanted.of:
+    for approval in question.facts.approvals:
+        if approval.role not in question.wanted.of:
             continue
         why = people.refused(
-            one, question.asked.artifact, question.asked.deployer, settings, now=question.facts.now, within=within
+            approval, question.asked.artifact, question.asked.deployer, settings, now=question.facts.now, within=within
         )
         if why:
-            refused.append(f"{one.by} as {one.role}: {why}")
+            refused.append(f"{approval.by} as {approval.role}: {why}")
         else:
-            valid.append(one)
-    given = people.different(valid, question.wanted.of)
-    said = [f"{role} is {one.by}" for role, one in given.items()]
-    lacking = [role for role in question.wanted.of if role not in given]
+            valid.append(approval)
+    by_role = people.different(valid, question.wanted.of)
+    present = [f"{role} is {approval.by}" for role, approval in by_role.items()]
+    lacking = [role for role in question.wanted.of if role not in by_role]
     if not lacking:
-        return Finding(Standing.OPEN, ", ".join(said))
-    detail = "; ".join([f"{', '.join(lacking)} has not approved it", *said, *refused])
+        return Finding(Standing.OPEN, ", ".join(present))
+    detail = "; ".join([f"{', '.join(lacking)} has not approved it", *present, *refused])
     who = "; ".join(_who(settings, role) for role in lacking)
     advice = f"deploywatch deployments approve {question.asked.options} --role {lacking[0]} ({who})"
     return Finding(Standing.WAITING, detail, advice)
@@ -170,18 +170,18 @@ async def health(question: Question) -> Finding:
     if not url:
         advice = "name the exporter's health check in verification.health"
         return Finding(Standing.UNKNOWN, "nobody says where the service's health is asked for", advice)
-    found = await verify.look(
+    health = await verify.look(
         question.context.http,
         url.replace("{level}", level),
         question.asked.service,
         question.asked.environment,
         version=None,
     )
-    if found.good:
-        return Finding(Standing.OPEN, found.detail)
-    if not found.answered:
-        return Finding(Standing.UNKNOWN, question.context.conceal(found.detail), "see to the exporter, and ask again")
-    return Finding(Standing.CLOSED, found.detail, f"deploywatch check --level {level} says what fails")
+    if health.good:
+        return Finding(Standing.OPEN, health.detail)
+    if not health.answered:
+        return Finding(Standing.UNKNOWN, question.context.conceal(health.detail), "see to the exporter, and ask again")
+    return Finding(Standing.CLOSED, health.detail, f"deploywatch check --level {level} says what fails")
 
 
 async def capacity(question: Question) -> Finding:
@@ -193,10 +193,12 @@ async def capacity(question: Question) -> Finding:
         counting.source(question.context),
         filled(watch.query, question.asked.values(question.facts.previous or "")),
     )
-    numbers = [one for one in await source.numbers(query, question.facts.now.timestamp()) if not math.isnan(one)]
+    numbers = [
+        number for number in await source.numbers(query, question.facts.now.timestamp()) if not math.isnan(number)
+    ]
     if not numbers:
         return Finding(Standing.UNKNOWN, f"{watch.name} has no value", "see why it is not measured")
-    bad = [one for one in numbers if not counting.holding(watch.operator, one, watch.threshold)]
+    bad = [number for number in numbers if not counting.holding(watch.operator, number, watch.threshold)]
     if bad:
         return Finding(Standing.CLOSED, f"{watch.name} does not hold: it is {bad[0]:.4g}", "make room first")
     return Finding(Standing.OPEN, f"{watch.name}: it is {numbers[0]:.4g}")
@@ -208,14 +210,14 @@ async def record(question: Question) -> Finding:
     within = timedelta(seconds=question.wanted.within or 0)
     lacking, there = [], []
     for kind in kinds:
-        one = next((record for record in question.facts.records if record.kind == kind), None)
-        if one is None:
+        newest = next((record for record in question.facts.records if record.kind == kind), None)
+        if newest is None:
             lacking.append(f"no {kind} is recorded")
-        elif question.facts.now - one.at > within:
-            old, most = format_duration(_whole(question.facts.now - one.at)), format_duration(within)
+        elif question.facts.now - newest.at > within:
+            old, most = format_duration(_whole(question.facts.now - newest.at)), format_duration(within)
             lacking.append(f"the last {kind} is {old} old, and must not be older than {most}")
         else:
-            there.append(f"{kind} of {one.at:%Y-%m-%d %H:%M} UTC by {one.by}")
+            there.append(f"{kind} of {newest.at:%Y-%m-%d %H:%M} UTC by {newest.by}")
     if not lacking:
         return Finding(Standing.OPEN, ", ".join(there))
     advice = f"make it, then: deploywatch deployments record {question.asked.target} --kind {kinds[0]}"
@@ -291,7 +293,7 @@ async def no_open_incident(question: Question) -> Finding:
             Standing.OPEN,
             f"only incident {question.asked.fixes}, which it fixes" if question.facts.open_incidents else "none",
         )
-    listed = "; ".join(f"incident {one.id} ({one.severity}): {one.title}" for one in others)
+    listed = "; ".join(f"incident {incident.id} ({incident.severity}): {incident.title}" for incident in others)
     return Finding(Standing.CLOSED, listed, f"resolve it, or say that this fixes it: --fixes {others[0].id}")
 
 
@@ -299,21 +301,27 @@ async def change_window(question: Question) -> Finding:
     """Changes are allowed now."""
     settings, now = question.context.settings.verification, question.facts.now
     where = (question.asked.service, question.asked.environment)
-    frozen = [w for one in settings.freezes if (w := occurrence(one, now)) and w.covers(*where, now)]
+    frozen = [
+        occurring
+        for window in settings.freezes
+        if (occurring := occurrence(window, now)) and occurring.covers(*where, now)
+    ]
     if frozen:
         last = max(frozen, key=lambda window: window.ends_at)
         detail = f"changes are frozen until {last.ends_at:%Y-%m-%d %H:%M} UTC: {last.reason}"
         return Finding(Standing.CLOSED, detail, "wait until then")
     meant = [
-        one
-        for one in settings.change_windows
-        if one.service in ("*", question.asked.service) and one.environment in ("*", question.asked.environment)
+        window
+        for window in settings.change_windows
+        if window.service in ("*", question.asked.service) and window.environment in ("*", question.asked.environment)
     ]
-    open_now = [w for one in meant if (w := occurrence(one, now)) and w.covers(*where, now)]
+    open_now = [
+        occurring for window in meant if (occurring := occurrence(window, now)) and occurring.covers(*where, now)
+    ]
     if open_now:
         return Finding(Standing.OPEN, f"{open_now[0].reason}, until {open_now[0].ends_at:%H:%M} UTC")
     if meant:
-        names = ", ".join(one.name for one in meant)
+        names = ", ".join(window.name for window in meant)
         return Finding(Standing.CLOSED, f"no change window is open; there are: {names}", "wait for one")
     return Finding(Standing.OPEN, "changes are allowed at any time")
 
@@ -335,30 +343,30 @@ async def verified_before(question: Question) -> Finding:
     return Finding(Standing.OPEN, ", ".join(there))
 
 
-def _not_verified(found: Deployment | None, name: str, asked: Asked, now: datetime, within: timedelta) -> str:
-    if found is None:
+def _not_verified(deployment: Deployment | None, name: str, asked: Asked, now: datetime, within: timedelta) -> str:
+    if deployment is None:
         return f"{asked.version} was never deployed to {name}"
-    if found.verdict not in ("promote", "accepted") or found.status is Status.ROLLED_BACK:
-        return f"{asked.version} was not promoted in {name}: {found.verdict or found.status}"
-    if asked.artifact and found.artifact and found.artifact != asked.artifact:
-        return f"another artifact of {asked.version} was promoted in {name}: {found.artifact}"
-    if found.judged_at is None or now - found.judged_at > within:
+    if deployment.verdict not in ("promote", "accepted") or deployment.status is Status.ROLLED_BACK:
+        return f"{asked.version} was not promoted in {name}: {deployment.verdict or deployment.status}"
+    if asked.artifact and deployment.artifact and deployment.artifact != asked.artifact:
+        return f"another artifact of {asked.version} was promoted in {name}: {deployment.artifact}"
+    if deployment.judged_at is None or now - deployment.judged_at > within:
         return f"{asked.version} was promoted in {name} longer than {format_duration(within)} ago"
     return ""
 
 
 def _counted(plan: Plan) -> list[tuple[str, str, str]]:
     """The count queries of what runs before the new version is there: of the old one, and of the whole service."""
-    found = []
+    queries = []
     for limit in plan.limits:
         roles = (("old version", limit.old), ("service", limit.whole)) if limit.old else (("service", limit.new),)
         for role, counts in roles:
             if counts is not None:
-                found += [
+                queries += [
                     (limit.name, f"requests of the {role}", counts.requests),
                     (limit.name, f"bad requests of the {role}", counts.bad),
                 ]
-    return found
+    return queries
 
 
 def _who(settings: Verification, role: str) -> str:

@@ -37,8 +37,8 @@ Accept = Callable[[Delivery], Awaitable[None]]
 def queue(connection: Connection, stage: RunningStage, now: datetime, *, bad: bool) -> None:
     """Have people told of a stage's verdict, once; of one that was over and comes again, again."""
     name = f"{KIND}:{stage.id}:{'bad' if bad else 'held'}"
-    told = exists().where(jobs.c.serial_key == job_key(name), jobs.c.state.in_((State.READY, State.RUNNING)))
-    if connection.execute(select(told)).scalar():
+    waiting = exists().where(jobs.c.serial_key == job_key(name), jobs.c.state.in_((State.READY, State.RUNNING)))
+    if connection.execute(select(waiting)).scalar():
         return
     key = name if bad else f"{name}:{now.isoformat()}"
     payload = {"stage": stage.id, "bad": bad, "since": now.isoformat()}
@@ -51,12 +51,12 @@ async def handle(context: Context, job: Job, accept: Accept | None = None) -> Ou
     state = await context.store.read(lambda connection: _state(connection, payload["stage"], bad=payload["bad"]))
     if state is None:
         return done("there is no such stage any more")
-    stage, deployment, newest, verdict, told = state
+    stage, deployment, newest, verdict, fired = state
     since, now = datetime.fromisoformat(payload["since"]), context.clock()
     fires = _fires(stage, deployment, newest, bad=payload["bad"])
     alert = _alert(stage, deployment, verdict, since, None if fires else now, bad=payload["bad"])
     delivery = Delivery(now, f"{alert.name} of deployment {deployment.id}".encode(), (alert,))
-    if not (fires and told):
+    if not (fires and fired):
         if accept is not None:
             await accept(delivery)
         else:
@@ -84,7 +84,7 @@ def _alert(
 ) -> Alert:
     name = BAD_NAME if bad else HELD_NAME
     what = f"{deployment.service} {deployment.version} in {deployment.environment}"
-    said = verdict.sentences if verdict else ()
+    sentences = verdict.sentences if verdict else ()
     summary = (
         f"{what} was judged bad in stage {stage.name}" if bad else f"{what} waits for a person in stage {stage.name}"
     )
@@ -100,9 +100,9 @@ def _alert(
         "version": deployment.version,
     }
     annotations = {
-        AlertAnnotation.SUMMARY: f"{summary}: {said[0]}" if said else summary,
-        AlertAnnotation.DESCRIPTION: "\n".join(said),
-        AlertAnnotation.VALUE: said[0] if said else "",
+        AlertAnnotation.SUMMARY: f"{summary}: {sentences[0]}" if sentences else summary,
+        AlertAnnotation.DESCRIPTION: "\n".join(sentences),
+        AlertAnnotation.VALUE: sentences[0] if sentences else "",
         AlertAnnotation.SOURCE: "; ".join(stage.plan.sources),
     }
     kept = {key: text for key, text in annotations.items() if text}
@@ -119,8 +119,8 @@ def _state(
     newest = ledger.latest(connection, deployment.service, deployment.environment) or deployment
     fingerprint = _fingerprint(stage, bad=bad)
     known, _ = alerts.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
-    told = known is not None and known.firing
-    return stage, deployment, newest, _decisive(connection, stage), told
+    fired = known is not None and known.firing
+    return stage, deployment, newest, _decisive(connection, stage), fired
 
 
 def _fingerprint(stage: RunningStage, *, bad: bool) -> str:
@@ -129,5 +129,9 @@ def _fingerprint(stage: RunningStage, *, bad: bool) -> str:
 
 def _decisive(connection: Connection, stage: RunningStage) -> StoredVerdict | None:
     """The verdict to tell of: the one that decided, else the newest."""
-    every = [one for one in verdicts.of_deployment(connection, stage.deployment_id) if one.stage_id == stage.id]
-    return next((one for one in every if one.answer is Answer.ROLL_BACK), every[0] if every else None)
+    of_stage = [
+        verdict for verdict in verdicts.of_deployment(connection, stage.deployment_id) if verdict.stage_id == stage.id
+    ]
+    return next(
+        (verdict for verdict in of_stage if verdict.answer is Answer.ROLL_BACK), of_stage[0] if of_stage else None
+    )

@@ -48,7 +48,9 @@ def watch(policy: ResolvedPolicy, text: str) -> Watch:
 
 def gate(policy: ResolvedPolicy) -> tuple[Required, ...]:
     """What the gate asks for, one thing an entry."""
-    return tuple(_required(policy, one, kind) for one in policy.given.gate for kind in one.kinds)
+    return tuple(
+        _required(policy, requirement, kind) for requirement in policy.given.gate for kind in requirement.kinds
+    )
 
 
 def recorded(policy: Policy) -> Recorded:
@@ -69,8 +71,8 @@ def recorded(policy: Policy) -> Recorded:
 def has_control(policy: Policy, verdict: Verdict) -> bool:
     """Whether the series of the limits tell the new version from the old one."""
     return all(
-        found is not None and found.control is not None
-        for found in (counting.source(policy, single(text)) for text in verdict.fail)
+        series is not None and series.control is not None
+        for series in (counting.source(policy, single(text)) for text in verdict.fail)
     )
 
 
@@ -87,8 +89,8 @@ def _limit(policy: Policy, verdict: Verdict, text: str) -> Limit:
         value = 1 + value
     elif comparison.signal.startswith("latency"):
         value = share_slower(comparison)
-    found, look = counting.source(policy, comparison), verdict.look
-    told_apart = found is not None and found.control is not None
+    series, look = counting.source(policy, comparison), verdict.look
+    told_apart = series is not None and series.control is not None
     return Limit(
         name=text,
         signal=comparison.signal,
@@ -119,14 +121,14 @@ def _stage(policy: Policy, verdict: Verdict, stage: Stage) -> PlannedStage:
     )
 
 
-def _required(policy: ResolvedPolicy, one: Requirement, kind: str) -> Required:
+def _required(policy: ResolvedPolicy, given: Requirement, kind: str) -> Required:
     return Required(
         require=kind,
-        of=one.of,
-        environments=one.in_,
-        level=one.level or "",
-        watch=watch(policy, one.that) if one.that is not None else None,
-        within=_seconds(one.within) if one.within is not None else None,
+        of=given.of,
+        environments=given.in_,
+        level=given.level or "",
+        watch=watch(policy, given.that) if given.that is not None else None,
+        within=_seconds(given.within) if given.within is not None else None,
     )
 
 

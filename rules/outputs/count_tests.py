@@ -136,19 +136,19 @@ def _series(
     policy: Policy, limit: Limit, role: Role, targets: Sequence[Target], *, first: int = 0
 ) -> Iterator[tuple[str, str]]:
     comparison = single(limit.name)
-    found = counting.source(policy, comparison)
+    series = counting.source(policy, comparison)
     for number, target in enumerate(targets, first):
-        labels = {"job": "app", "instance": f"app-{number}", **_role_labels(found.control if found else None, role)}
+        labels = {"job": "app", "instance": f"app-{number}", **_role_labels(series.control if series else None, role)}
         yield _written("up", {"job": "app", "instance": f"app-{number}"}), _notation(target.up)
-        if isinstance(found, Requests):
-            outcomes = ((found.passing, target.good), (found.failing, target.bad))
+        if isinstance(series, Requests):
+            outcomes = ((series.passing, target.good), (series.failing, target.bad))
             for status, values in outcomes:
                 if values is not None:
-                    yield promql.sample_series(policy, found, **{found.status: status}, **labels), _notation(values)
-        elif isinstance(found, Durations):
-            bound = promql.number(comparison.quantity.value * found.per_second)
+                    yield promql.sample_series(policy, series, **{series.status: status}, **labels), _notation(values)
+        elif isinstance(series, Durations):
+            bound = promql.number(comparison.quantity.value * series.per_second)
             for le, values in ((bound, target.good), ("+Inf", _sum(target.good, target.bad))):
-                yield promql.sample_series(policy, found, suffix="_bucket", le=le, **labels), _notation(values)
+                yield promql.sample_series(policy, series, suffix="_bucket", le=le, **labels), _notation(values)
 
 
 def _role_labels(control: Control | None, role: Role) -> dict[str, str]:
@@ -165,7 +165,10 @@ def _written(metric: str, labels: Mapping[str, str]) -> str:
 def _sum(good: Values, bad: Values | None) -> list[int | None]:
     """Good and bad ones together: what a histogram's last bucket says."""
     others = bad if bad is not None else [0] * len(good)
-    return [one if one is None or one == GONE else one + (other or 0) for one, other in zip(good, others, strict=True)]
+    return [
+        count if count is None or count == GONE else count + (other or 0)
+        for count, other in zip(good, others, strict=True)
+    ]
 
 
 def _notation(values: Values) -> str:

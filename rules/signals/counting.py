@@ -45,18 +45,18 @@ def source(policy: Policy, comparison: Comparison) -> Requests | Durations | Non
 
 def counts(policy: Policy, comparison: Comparison, role: Role, look: timedelta) -> Counts:
     """The queries of one role for a limit; its series must be there."""
-    found = source(policy, comparison)
-    if isinstance(found, Requests):
-        matchers = _of_role(found.control, role)
-        every = _added(policy, found, look, matchers)
-        bad = _added(policy, found, look, [*matchers, (found.status, "=~", found.errors)])
+    series = source(policy, comparison)
+    if isinstance(series, Requests):
+        matchers = _of_role(series.control, role)
+        every = _added(policy, series, look, matchers)
+        bad = _added(policy, series, look, [*matchers, (series.status, "=~", series.errors)])
         # Of a version that never failed there is no such series, and 0 is meant.
         return Counts(requests=every, bad=f"({bad}) or ({every}) * 0")
-    if isinstance(found, Durations):
-        matchers, bound = _of_role(found.control, role), comparison.quantity.value
-        within = ("le", "=~", histogram.spellings(bound * found.per_second))
-        every = _added(policy, found, look, [*matchers, ("le", "=", "+Inf")])
-        quick = _added(policy, found, look, [*matchers, within])
+    if isinstance(series, Durations):
+        matchers, bound = _of_role(series.control, role), comparison.quantity.value
+        within = ("le", "=~", histogram.spellings(bound * series.per_second))
+        every = _added(policy, series, look, [*matchers, ("le", "=", "+Inf")])
+        quick = _added(policy, series, look, [*matchers, within])
         return Counts(requests=every, bad=f"({every}) - ({quick})")
     raise ValueError(f"{comparison} is no limit on a share of requests")
 
@@ -69,11 +69,11 @@ def _of_role(control: Control | None, role: Role) -> list[Matcher]:
     return [(control.label, "=" if role == "new" else "!=", "$version")]
 
 
-def _added(policy: Policy, found: Measured, look: timedelta, matchers: Sequence[Matcher]) -> str:
+def _added(policy: Policy, counters: Measured, look: timedelta, matchers: Sequence[Matcher]) -> str:
     """What the series' counters added within a look, as one number; no value where there is no series."""
-    suffix = "_bucket" if isinstance(found, Durations) else ""
-    target = [(found.labels.service, "=", f"${SERVICE}"), (found.labels.environment, "=", f"${ENVIRONMENT}")]
-    series = promql.raw(policy, found, suffix=suffix, matchers=[*target, *matchers], without=(SERVICE, ENVIRONMENT))
+    suffix = "_bucket" if isinstance(counters, Durations) else ""
+    target = [(counters.labels.service, "=", f"${SERVICE}"), (counters.labels.environment, "=", f"${ENVIRONMENT}")]
+    series = promql.raw(policy, counters, suffix=suffix, matchers=[*target, *matchers], without=(SERVICE, ENVIRONMENT))
     length = promql.duration(look)
     now = f"last_over_time({series}[{promql.duration(NEWEST)}])"
     before = f"last_over_time({series}[{promql.duration(KNOWN)}] offset {length})"
