@@ -9,6 +9,7 @@ import promql_parser
 from pydantic import Field, field_validator
 
 from deploywatch.config import Settings
+from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import Quantity, QuantityField, Unit
 from deploywatch.rules.inventory import Series
 from deploywatch.rules.language.fields import (
@@ -151,9 +152,32 @@ class Alert(Settings):
     escalate_after: Wait | None = None
     summary: Annotated[str, NotEmpty]
     description: str | None = None
+    labels: dict[LabelName, str] = Field(default_factory=dict)
+    annotations: dict[LabelName, str] = Field(default_factory=dict)
     impact: str = ""
     mitigation: tuple[str, ...] = ()
     source: Annotated[dict[str, str], NotEmpty]
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        return _free(value, {*_constants(AlertLabel), "alertname", "alertstate"})
+
+    @field_validator("annotations")
+    @classmethod
+    def _annotations_are_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        return _free(value, _constants(AlertAnnotation))
+
+
+def _constants(of: type) -> set[str]:
+    return {text for name, text in vars(of).items() if name.isupper() and isinstance(text, str)}
+
+
+def _free(given: dict[str, str], taken: set[str]) -> dict[str, str]:
+    """What is given; ValueError where deploywatch sets it itself."""
+    if both := sorted(taken & given.keys()):
+        raise ValueError(f"{', '.join(both)} is set by deploywatch for every alert; take another name")
+    return given
 
 
 class Policy(Settings):

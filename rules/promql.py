@@ -69,7 +69,7 @@ def raw(
     held = [
         (own.get(label, label), *chosen.operand()) for label, chosen in policy.selectors.items() if label not in without
     ]
-    return selector((metric or source.metric) + suffix, [*held, *matchers])
+    return selector((metric or source.metric) + suffix, [*held, *source.chosen, *matchers])
 
 
 def per_second(policy: Policy, series: str) -> str:
@@ -114,7 +114,7 @@ def sample_series(policy: Policy, source: Measured, *, metric: str = "", suffix:
     """One raw series of an example that the policy holds for."""
     own = _own_names(source)
     held = {name: chosen.sample for name, chosen in policy.selectors.items()} | sample_labels(policy)
-    bears = {own.get(name, name): value for name, value in held.items()} | labels
+    bears = {own.get(name, name): value for name, value in held.items()} | source.sample | labels
     return selector((metric or source.metric) + suffix, [(name, "=", value) for name, value in bears.items()])
 
 

@@ -24,20 +24,16 @@ class Cpu(Measured):
 
     metric: MetricName = "node_cpu_seconds_total"
     counts: Literal["idle", "used"] = "idle"
-    only: dict[LabelName, str] | None = None
-    """Labels of the seconds that count; without it, `mode: idle` where idle ones are counted."""
-    excluding: dict[LabelName, Pattern] | None = None
-    """Series that are left out; without it, those of cAdvisor that are no container of the service's."""
 
     @property
-    def counted(self) -> dict[str, str]:
-        """Labels of the seconds that count."""
-        usual = {"mode": "idle"} if self.counts == "idle" else {}
+    def counted(self) -> dict[str, tuple[str, ...]]:
+        """Labels of the seconds that count; unless the policy says it, `mode: idle` where idle ones are counted."""
+        usual: dict[str, tuple[str, ...]] = {"mode": ("idle",)} if self.counts == "idle" else {}
         return usual if self.only is None else self.only
 
     @property
     def excluded(self) -> dict[str, str]:
-        """For each label, a pattern of the values that are left out."""
+        """What is left out; unless the policy says it, cAdvisor's series of what is no container of the service's."""
         return _excluded(self.metric, self.excluding)
 
 
@@ -46,12 +42,10 @@ class Stock(Measured):
 
     total: MetricName
     counts: Literal["free", "used"]
-    excluding: dict[LabelName, Pattern] | None = None
-    """Series that are left out: for each of these labels, a pattern of its values. Without it, as for processors."""
 
     @property
     def excluded(self) -> dict[str, str]:
-        """For each label, a pattern of the values that are left out."""
+        """What is left out; unless the policy says it, as for processors."""
         return _excluded(self.metric, self.excluding)
 
 
@@ -106,12 +100,7 @@ class Network(Measured):
     """A counter of bytes."""
 
     metric: MetricName = "node_network_transmit_bytes_total"
-    excluding: dict[LabelName, Pattern] = Field(default={"device": "lo"})
-
-    @property
-    def excluded(self) -> dict[str, str]:
-        """For each label, a pattern of the values that are left out."""
-        return self.excluding
+    excluding: dict[LabelName, Pattern] | None = Field(default={"device": "lo"})
 
 
 class Revenue(Measured):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, DeploymentMetric, ProbeMetric
@@ -52,6 +52,24 @@ LabelName = Annotated[str, AfterValidator(_label_name)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Chosen = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_several),
+    NotEmpty,
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+"""One value of a label, or several."""
+
+
+def _outright(text: str) -> str:
+    """A value as a regular expression that matches nothing else."""
+    return re.sub(r"([.+*?()|\[\]{}^$\\])", r"\\\1", text)
+
+
 class Labels(Settings):
     """What these series call the service and the environment; what is recorded bears our names."""
 
@@ -64,6 +82,37 @@ class Measured(Settings):
 
     metric: MetricName
     labels: Labels = Labels()
+    only: dict[LabelName, Chosen] | None = None
+    """Series that count: for each of these labels, its values."""
+    excluding: dict[LabelName, Pattern] | None = None
+    """Series that are left out: for each of these labels, a pattern of its values."""
+
+    @property
+    def counted(self) -> dict[str, tuple[str, ...]]:
+        """For each label, the values of series that count."""
+        return self.only or {}
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """For each label, a pattern of the values that are left out."""
+        return self.excluding or {}
+
+    @property
+    def chosen(self) -> list[tuple[str, str, str]]:
+        """The label, operator and right side of each matcher that this makes."""
+        return [
+            *(
+                (label, "=", values[0]) if len(values) == 1 else (label, "=~", "|".join(map(_outright, values)))
+                for label, values in self.counted.items()
+            ),
+            *((label, "!~", pattern) for label, pattern in self.excluded.items()),
+        ]
+
+    @property
+    def sample(self) -> dict[str, str]:
+        """Labels of a series that counts, and is not left out."""
+        borne = {label: "sample" for label, pattern in self.excluded.items() if re.fullmatch(pattern, "")}
+        return borne | {label: values[0] for label, values in self.counted.items()}
 
     @property
     def base(self) -> str:

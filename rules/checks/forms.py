@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from deploywatch.config import nearest
+from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.document import Path
 from deploywatch.quantity import format_duration
 from deploywatch.rules.checks.draft import Draft, Fault, duration, readable
@@ -74,13 +75,26 @@ def waits_are_evaluations(draft: Draft) -> Iterator[Fault]:
 
 
 def texts_can_be_filled(draft: Draft) -> Iterator[Fault]:
-    """Summary and description name only what the alert has."""
+    """Texts name only what the alert has; its own labels say what they say, and are none of its series'."""
     for position, alert in enumerate(draft.alerts):
         known = wording.placeholders(_used(draft, alert.get("when")))
-        for key in ("summary", "description"):
-            text = alert.get(key)
-            for message, offset in wording.faults(text, known) if isinstance(text, str) else ():
-                yield Fault(("alerts", position, key), message, offset)
+        for path, text in _texts(alert):
+            for message, offset in wording.faults(text, known):
+                yield Fault(("alerts", position, *path), message, offset)
+        own = alert.get("labels")
+        for name, text in own.items() if isinstance(own, dict) else ():
+            if name in known - {"value", "threshold", SERVICE, ENVIRONMENT}:
+                yield Fault(("alerts", position, "labels", name), f"{name} is a label of the alert's series already")
+            elif isinstance(text, str) and ("{" in text or "}" in text):
+                # What changes with the value would make a new alert of each value.
+                yield Fault(("alerts", position, "labels", name), "a label is plain text; put {value} into annotations")
+
+
+def _texts(alert: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    own = alert.get("annotations")
+    more = {("annotations", name): text for name, text in own.items()} if isinstance(own, dict) else {}
+    every: dict[tuple[str, ...], Any] = {(key,): alert.get(key) for key in ("summary", "description")}
+    yield from ((path, text) for path, text in (every | more).items() if isinstance(text, str))
 
 
 def _used(draft: Draft, text: Any) -> list[Signal]:

@@ -16,8 +16,8 @@ from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 
 
 def own_labels(policy: Policy, alert: Alert) -> dict[str, str]:
-    """The labels that every alert of this rule bears, beside those of its series."""
-    return {
+    """The labels that every alert of this rule bears, beside those of its series; the policy's own first."""
+    return alert.labels | {
         AlertLabel.SEVERITY: alert.severity,
         AlertLabel.INCIDENT_TYPE: alert.incident_type,
         AlertLabel.ACTION: alert.action,
@@ -34,6 +34,7 @@ def templates(policy: Policy, alert: ResolvedAlert) -> dict[str, str]:
             AlertAnnotation.VALUE: wording.template(policy, alert, "{value}"),
             AlertAnnotation.DASHBOARD_URL: links.dashboard_url(policy),
         }
+        | {name: wording.template(policy, alert, text) for name, text in alert.given.annotations.items()}
         | _fixed(policy, alert)
     )
 
@@ -49,6 +50,7 @@ def rendered(
                 (AlertAnnotation.SUMMARY, alert.given.summary),
                 (AlertAnnotation.DESCRIPTION, wording.description(alert)),
                 (AlertAnnotation.VALUE, "{value}"),
+                *alert.given.annotations.items(),
             )
         }
         | {AlertAnnotation.DASHBOARD_URL: links.dashboard_url(policy, labels)}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
@@ -59,20 +58,11 @@ class Described(Signal):
 
     def selected(self, policy: Policy, *, metric: str = "") -> str:
         """The series that count, of this metric or of the source's own."""
-        source = self.source(policy)
-        excluded: dict[str, str] = getattr(source, "excluded", {})
-        return promql.raw(policy, source, metric=metric, matchers=[(k, "!~", v) for k, v in excluded.items()])
+        return promql.raw(policy, self.source(policy), metric=metric)
 
     def sample(self, policy: Policy, *, metric: str = "", **labels: str) -> str:
         """One raw series of the example that the policy holds for."""
-        source = self.source(policy)
-        bears = counted_labels(getattr(source, "excluded", {}))
-        return promql.sample_series(policy, source, metric=metric, **(bears | labels))
-
-
-def counted_labels(excluded: Mapping[str, str]) -> dict[str, str]:
-    """Labels of a series that is not left out, where one without them would be."""
-    return {label: "sample" for label, pattern in excluded.items() if re.fullmatch(pattern, "")}
+        return promql.sample_series(policy, self.source(policy), metric=metric, **labels)
 
 
 class Level(Described):

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from deploywatch.rules.build import rule_files
-from deploywatch.rules.outputs import recording
-from deploywatch.rules.resolve import resolve
-from tests.rules.tools import good, promtool_test
+from tests.rules.recorded import Case, tried
+from tests.rules.tools import good
 
-LABELS = '{service="shop",environment="production"}'
 TARGET = 'job="app",instance="10.0.0.1:8080"'
 ERRORS = "service_environment:http_request_errors:rate5m"
 RATIO = "service_environment:http_request_errors_per_http_requests:ratio_rate5m"
 SLOW = "service_environment:http_request_duration_seconds_above_1s:ratio_rate5m"
 COMPLAINTS = "service_environment:user_complaints:rate_per_hour5m"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Raw series, a sample every 30 s, and what a recorded series must say at a minute; None for no value."""
-
-    series: dict[str, str]
-    record: str
-    says: dict[int, float | None]
 
 
 def _up(more: str = "") -> str:
@@ -116,36 +102,5 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_is_counted_is_what_happened(case: Case, tmp_path: Path) -> None:
-    done = _tried(case, tmp_path)
-    assert done == ""
-
-
-def _tried(case: Case, folder: Path) -> str:
-    policy = resolve(good(folder, when="error_ratio > 1% or latency_p95 > 1s or complaints > 5"))
-    files = []
-    for built, text in rule_files(policy):
-        (folder / Path(built).name).write_text(text)
-        files.append(Path(built).name)
-    name = f'{case.record}{{environment="production",policy="mine",service="shop"}}'
-    expected = [
-        {
-            # Windows rarely hold whole numbers of samples, so `rate` is right to a tenth.
-            "expr": f"round({case.record}, 0.0001)",
-            "eval_time": f"{minute}m",
-            "exp_samples": []
-            if value is None
-            else [{"labels": name.partition("{")[1] + name.partition("{")[2], "value": round(value, 4)}],
-        }
-        for minute, value in case.says.items()
-    ]
-    test = {
-        "interval": "30s",
-        "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
-        "promql_expr_test": expected,
-    }
-    order = [*recording.group_names(policy), "mine.alerts"]
-    path = folder / "births.yml"
-    file = {"rule_files": files, "evaluation_interval": "30s", "group_eval_order": order, "tests": [test]}
-    path.write_text(json.dumps(file))
-    done = promtool_test([path])
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    policy = good(tmp_path, when="error_ratio > 1% or latency_p95 > 1s or complaints > 5")
+    assert tried(policy, case, tmp_path) == ""

@@ -9,7 +9,6 @@ from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resources import CONTAINERS_ONLY, Cpu
-from deploywatch.rules.signals.kinds import counted_labels
 from deploywatch.rules.signals.signal import (
     SHARE,
     Domain,
@@ -97,9 +96,7 @@ class Processor(Signal):
 def _each(policy: Policy) -> str:
     """How busy each machine is, as the mean of its cores, or each container, over all cores together."""
     cpu = policy.series.of(Cpu)
-    only = [(label, "=", text) for label, text in cpu.counted.items()]
-    leaving = [(label, "!~", pattern) for label, pattern in cpu.excluded.items()]
-    rate = f"rate({promql.raw(policy, cpu, matchers=[*only, *leaving])}[{promql.duration(policy.window)}])"
+    rate = f"rate({promql.raw(policy, cpu)}[{promql.duration(policy.window)}])"
     parts = ", ".join(dict.fromkeys(("cpu", *cpu.counted)))
     return f"1 - avg without ({parts}) ({rate})" if cpu.counts == "idle" else f"sum without ({parts}) ({rate})"
 
@@ -109,7 +106,7 @@ def _core(
 ) -> InputSeries:
     cpu = policy.series.of(Cpu)
     share = 1 - busy if cpu.counts == "idle" else busy
-    labels = {"cpu": core, "instance": instance} | cpu.counted | counted_labels(cpu.excluded)
+    labels = {"cpu": core, "instance": instance} | cpu.sample
     if container is not None:
         labels["container"] = container
     return growing(policy, promql.sample_series(policy, cpu, **labels), share * seconds(policy.interval))
