@@ -30,19 +30,11 @@ def configure(*, form: str = "logfmt", level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
     ]
-    renderers: list[Processor] = (
-        [structlog.processors.JSONRenderer(default=str)]
-        if form == "json"
-        else [
-            _plain_values,
-            structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"], drop_missing=True),
-        ]
-    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(form)],
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
@@ -60,6 +52,13 @@ def configure(*, form: str = "logfmt", level: str = "info") -> None:
         # Not cached: a logger follows a later configuration, in tests too, and lines are few.
         cache_logger_on_first_use=False,
     )
+
+
+def _renderers(form: str) -> list[Processor]:
+    if form == "json":
+        return [structlog.processors.JSONRenderer(default=str)]
+    logfmt = structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"], drop_missing=True)
+    return [_plain_values, logfmt]
 
 
 def get(name: str) -> BoundLogger:

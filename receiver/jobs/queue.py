@@ -215,20 +215,22 @@ def claim(
                 uncertain_attempts=_UNCERTAIN,
             )
         )
-    return [
-        Job(
-            id=row["id"],
-            kind=row["kind"],
-            key=row["key"],
-            incident_id=row["incident_id"],
-            payload=row["payload"],
-            attempts=row["attempts"] + 1,
-            created_at=row["created_at"],
-            queue=row["queue"],
-            uncertain_attempts=row["uncertain_attempts"] or int(row["state"] == State.RUNNING),
-        )
-        for row in rows
-    ]
+    return [_leased(row) for row in rows]
+
+
+def _leased(row: RowMapping) -> Job:
+    """The job of a row as it was before it was leased; whoever ran it before did not finish it."""
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        key=row["key"],
+        incident_id=row["incident_id"],
+        payload=row["payload"],
+        attempts=row["attempts"] + 1,
+        created_at=row["created_at"],
+        queue=row["queue"],
+        uncertain_attempts=row["uncertain_attempts"] or int(row["state"] == State.RUNNING),
+    )
 
 
 def mark_uncertain(connection: Connection, job: Job, uncertain_attempts: int) -> bool:

@@ -39,6 +39,7 @@ from deploywatch.receiver.messages import (
     identity,
 )
 from deploywatch.receiver.notify import compose, stand_in
+from deploywatch.receiver.notify.packing import packed
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import upsert
@@ -82,6 +83,7 @@ def tell(
         hold = ruling.hold
         holding.keep_message(connection, hold, incident, now, event=event, once=once, note=note, channels=channels)
         return
+    payload = packed(event, now, note=note, rollback=rollback, more=more or {})
     for channel in channels:
         if channel not in settings.channels:
             continue
@@ -95,14 +97,7 @@ def tell(
                 queue=_queue(channel),
                 run_at=now,
                 incident_id=incident.id,
-                payload={
-                    "event": event,
-                    "channel": channel,
-                    "at": now.isoformat(),
-                    "note": note,
-                    "rollback": _pack(rollback),
-                    "more": {name: _plain(value) for name, value in (more or {}).items()},
-                },
+                payload={**payload, "channel": channel},
             ),
         )
 
@@ -362,25 +357,6 @@ def _fall_back(connection: Connection, context: Context, job: Job, trouble: str)
 
 def _stand_in(context: Context, job: Job) -> str | None:
     return None if job.payload.get("instead_of") else context.settings.notify.fallback.get(job.payload["channel"])
-
-
-def _plain(value: datetime | timedelta | str | None) -> str | float | None:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _pack(rollback: RollbackView | None) -> dict[str, Any] | None:
-    if rollback is None:
-        return None
-    seconds = rollback.duration.total_seconds() if rollback.duration is not None else None
-    return {
-        "from_version": rollback.from_version,
-        "to_version": rollback.to_version,
-        "reason": rollback.reason,
-        "detail": rollback.detail,
-        "duration": seconds,
-    }
 
 
 def _queue_action(case: Case) -> None:
