@@ -77,7 +77,7 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
             say(sentence)
         for problem in _refused(settings):
             say(problem, err=True)
-        bad = f", {len(settings.refused)} modules are refused" if settings.refused else ""
+        bad = f", {len(settings.refused)} refused" if settings.refused else ""
         counts = f"{len(all_targets(settings, shard))} probes, {len(settings.modules)} modules"
         say(f"{config_file}: {'partly good' if bad else 'good'}, {counts}{bad}")
         return 1 if bad else 0

@@ -172,15 +172,20 @@ def metrics(result: Result, format_: Format = Format.TEXT) -> str:
 
 def _for_hostname(settings: AnyProbe, hostname: str) -> AnyProbe:
     """As blackbox_exporter: the name to ask for in Host and in TLS, whatever address the target is."""
-    if settings.kind != "http":
-        raise RequestError(f"hostname is for http modules, and this is of the kind {settings.kind}")
-    if any(name.lower() == "host" for name in settings.headers):
-        raise RequestError("hostname is given, and the module has a Host header of its own")
     try:
-        headers = {**settings.headers, "Host": hostname}
-        return settings.with_changes(headers=headers, tls=settings.tls.model_copy(update={"server_name": hostname}))
+        match settings.kind:
+            case "http" if any(name.lower() == "host" for name in settings.headers):
+                raise RequestError("hostname is given, and the module has a Host header of its own")
+            case "http":
+                tls = settings.tls.model_copy(update={"server_name": hostname})
+                return settings.with_changes(headers={**settings.headers, "Host": hostname}, tls=tls)
+            case "tcp" | "tls" | "grpc":
+                # A name that the module has for TLS is the one that is meant.
+                name = settings.tls.server_name or hostname
+                return settings.with_changes(tls=settings.tls.model_copy(update={"server_name": name}))
     except ValueError as error:
         raise RequestError(f"hostname {hostname!r}: {error}") from error
+    raise RequestError(f"hostname is for http, tcp, tls and grpc modules, and this is of the kind {settings.kind}")
 
 
 def told(result: Result) -> str:

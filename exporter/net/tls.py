@@ -24,6 +24,10 @@ _VERSIONS = {
 TlsVersion = Literal["TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
 
 
+_ALPNS: tuple[tuple[str, ...], ...] = ((), ("h2", "http/1.1"), ("h2",))
+"""What is offered anywhere: a context for each is made while the files are there."""
+
+
 class TlsClient(Settings):
     """Trust the system's authorities unless `ca_file` says otherwise; `verify: false` trusts anyone.
 
@@ -49,7 +53,8 @@ class TlsClient(Settings):
         if not (self.ca_file or self.cert_file or self.ciphers):
             return self
         try:
-            context_for(self)
+            for alpn in _ALPNS:
+                context_for(self, alpn)
         except (OSError, ssl.SSLError) as error:
             raise ValueError(f"the files or ciphers cannot be used: {error}") from error
         return self

@@ -134,3 +134,14 @@ async def test_a_good_config_passes_the_check(write: Write) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "good, 1 probes" in done.stdout
+
+
+async def test_a_blackbox_yml_is_checked_module_by_module(write: Write) -> None:
+    path = write("modules:\n  web: {prober: http}\n  ping: {prober: icmp}\n  spoken: {prober: websocket}\n")
+    done = await run("exporter", "--config.file", path, "--config.check")
+    assert done.returncode == 1
+    assert f"{path}:4:3: modules.spoken: prober: websocket: is not there" in done.stderr
+    assert "partly good, 0 probes, 2 modules, 1 refused" in done.stdout
+    path = write("modules:\n  web: {prober: http}\n")
+    done = await run("exporter", "--config.file", path, "--config.check")
+    assert (done.returncode, done.stderr) == (0, "")

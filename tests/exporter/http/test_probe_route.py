@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
-from tests.exporter.support import Talk, Web, eventually, silent
+from tests.exporter.certs import Certs
+from tests.exporter.support import Talk, Tcp, Web, eventually, silent
 
 Client = TestClient[aiohttp_web.Request, aiohttp_web.Application]
 
@@ -290,3 +292,60 @@ services:
         assert web.bodies[-1] == b"key=hush-hush"
     shown = {record.target.shown for record in running.board.records.values()}
     assert shown == {f"{web.url}/***", f"127.0.0.1:{web.port}"}
+
+
+REFUSED = """
+probe: {allow: [127.0.0.0/8]}
+services: {shop: {probes: {web: {kind: tcp, address: "127.0.0.1:1"}}}}
+modules:
+  http_2xx: {prober: http}
+  spoken: {prober: websocket}
+"""
+
+
+async def test_a_module_that_is_refused_answers_with_the_reason_and_the_others_work(web: Web, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text(REFUSED)
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        ask = Asking(client, running)
+        assert (await ask.values(target=web.say("/", "hello")))["probe_success"] == 1
+        values = await ask.values(target="x.example", module="spoken")
+        assert values["probe_success"] == 0
+        assert values["probe_failure_info{reason=config}"] == 1
+        status, text = await ask.text(target="x.example", module="spoken", debug="true")
+        assert status == 200
+        assert f"{path}:6:3: modules.spoken: prober: websocket" in text
+        _, own = await ask.text_of("/metrics")
+        assert "deploywatch_exporter_refused_modules 1.0" in own
+        assert 'deploywatch_exporter_refused_probes_total{reason="module"} 2.0' in own
+        _, health = await ask.text_of("/health")
+        assert "websocket" in json.loads(health)["refusedModules"]["spoken"]
+        _, page = await ask.text_of("/")
+        assert "module spoken is refused" in page
+
+        path.write_text(REFUSED.replace("websocket", "tcp"))
+        await running.reload()
+        _, health = await ask.text_of("/health")
+        assert "refusedModules" not in json.loads(health)
+        _, own = await ask.text_of("/metrics")
+        assert "deploywatch_exporter_refused_modules 0.0" in own
+
+
+async def test_a_hostname_is_what_the_certificate_must_be_for(certs: Certs, tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    tls = f"tls: {{ca_file: {certs.ca_file}}}"
+    modules = f"plain: {{kind: tcp, use_tls: true, {tls}}}, whole: {{kind: tls, {tls}}}"
+    path.write_text(f"probe: {{allow: [127.0.0.0/8]}}\nmodules: {{{modules}, icmp: {{kind: icmp}}}}\n")
+    running = Exporter(path, config.load(path))
+    async with (
+        TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client,
+        Tcp(silent, tls=certs.server("shop.example")) as port,
+    ):
+        ask = Asking(client, running)
+        for module in ("plain", "whole"):
+            target = f"127.0.0.1:{port}"
+            assert (await ask.values(target=target, module=module, hostname="shop.example"))["probe_success"] == 1
+            assert (await ask.values(target=target, module=module))["probe_success"] == 0
+        status, text = await ask.text(target="127.0.0.1", module="icmp", hostname="x")
+        assert (status, "hostname is for http, tcp, tls and grpc modules" in text) == (400, True)
