@@ -112,7 +112,7 @@ def reached(connection: Connection, incident_id: int, *, since: datetime | None 
 
 def _queue_action(case: Case) -> None:
     incident, why = case.incident, f"{case.alert.name} is {case.incident.severity}"
-    at_once(case.connection, case.settings, incident, case.now, why=why, once=incident.severity)
+    at_once(case.connection, case.settings, incident, case.now, why=why, once=case.once)
 
 
 ACTION = Action("escalate", _queue_action, {KIND: handle})

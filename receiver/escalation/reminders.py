@@ -42,7 +42,15 @@ async def respond(context: Context, job: Job) -> Outcome:
             return
         within = format_duration(timedelta(seconds=job.payload["within"]))
         text = f"nobody acknowledged it within {within}"
-        _remind(connection, context, fresh, now, text, once=f"response:{fresh.severity}", who=(PRIMARY,))
+        _remind(
+            connection,
+            context,
+            fresh,
+            now,
+            text,
+            once=f"response:{fresh.severity}{job.payload.get('again', '')}",
+            who=(PRIMARY,),
+        )
 
     return done(Verdict.SENT, record)
 

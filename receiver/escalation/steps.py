@@ -51,7 +51,7 @@ def _decide(connection: Connection, context: Context, job: Job, incident: Incide
         called = f"; {', '.join(reached.names)} called" if reached.names else ""
         away = "".join(f"; {gap}" for gap in reached.gaps)
         why = with_context(fresh, f"nobody acknowledged it within {after}{called}{away}")
-        once = f"step:{step['severity']}:{step['number']}"
+        once = f"step:{step['severity']}{step.get('again', '')}:{step['number']}"
         escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
 
     return done(Verdict.SENT, record)

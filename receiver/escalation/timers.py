@@ -18,18 +18,31 @@ REMINDERS = frozenset({REMINDER, STEP, UPDATE, REVIEW})
 """Those by which people hear; each run of one ends with a Verdict."""
 
 
-def begin(connection: Connection, incident: Incident, now: datetime) -> None:
-    """Have checklist, deadlines and cause seen to, once for each severity that the incident comes to have."""
-    payload = {"severity": incident.severity}
-    _queue(connection, incident, now, kind=BEGIN, which=incident.severity, run_at=now, payload=payload)
+def begin(connection: Connection, incident: Incident, now: datetime, again: str = "") -> None:
+    """Have checklist, deadlines and cause seen to, once for each severity that the incident comes to have.
+
+    `again` tells apart the times at which it came to have the same one.
+    """
+    payload = {"severity": incident.severity, "again": again}
+    _queue(connection, incident, now, kind=BEGIN, which=f"{incident.severity}{again}", run_at=now, payload=payload)
 
 
-def deadlines(connection: Connection, settings: ReceiverConfig, incident: Incident, since: datetime) -> None:
+def deadlines(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, since: datetime, again: str = ""
+) -> None:
     """Queue the reminder and the escalation steps of its severity, which it has had since then."""
     severity = incident.severity
     if within := settings.response.deadline(severity):
-        remind = {"severity": severity, "within": within.total_seconds()}
-        _queue(connection, incident, since, kind=REMINDER, which=severity, run_at=since + within, payload=remind)
+        remind = {"severity": severity, "within": within.total_seconds(), "again": again}
+        _queue(
+            connection,
+            incident,
+            since,
+            kind=REMINDER,
+            which=f"{severity}{again}",
+            run_at=since + within,
+            payload=remind,
+        )
     for number, step in enumerate(settings.escalation.of(severity, settings.response), start=1):
         payload = {
             "severity": severity,
@@ -39,8 +52,9 @@ def deadlines(connection: Connection, settings: ReceiverConfig, incident: Incide
             "channels": list(step.channels),
             "repeats": not settings.escalation.is_default(severity),
             "falls_back": settings.escalation.reaches_always(severity),
+            "again": again,
         }
-        which, run_at = f"{severity}:{number}", since + step.after
+        which, run_at = f"{severity}{again}:{number}", since + step.after
         _queue(connection, incident, since, kind=STEP, which=which, run_at=run_at, payload=payload)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, case, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, or_, select, update
 
 from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
@@ -207,3 +207,11 @@ def fingerprints(connection: Connection, incident_id: int) -> frozenset[str]:
     """The fingerprints of an incident's alerts, whether they fire or not."""
     query = select(alerts.c.fingerprint).where(alerts.c.incident_id == incident_id, alerts.c.current)
     return frozenset(connection.execute(query).scalars())
+
+
+def worst_since(connection: Connection, incident_id: int, since: datetime) -> str | None:
+    """The worst severity of an incident's alerts that fire, or ended later than `since`; None where there is none."""
+    recent = or_(alerts.c.status == "firing", alerts.c.updated_at > since)
+    query = select(alerts.c.severity).where(alerts.c.incident_id == incident_id, alerts.c.current, recent)
+    found: str | None = connection.execute(query.order_by(_BADNESS).limit(1)).scalar()
+    return found

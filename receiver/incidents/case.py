@@ -22,7 +22,10 @@ from deploywatch.receiver.settings.strategy import ActionName
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One alert that asks for actions; `event` is what it did to the incident."""
+    """One alert that asks for actions; `event` is what it did to the incident.
+
+    `again` tells apart the times at which an incident came to be as bad as it had been before.
+    """
 
     connection: Connection
     settings: ReceiverConfig
@@ -30,6 +33,12 @@ class Case:
     alert: Alert
     event: Event
     now: datetime
+    again: str = ""
+
+    @property
+    def once(self) -> str:
+        """What names the trouble that people are told of and escalated to, once."""
+        return f"{self.incident.severity}{self.again}"
 
     @property
     def summary(self) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertAnnotation, AlertLabel
-from deploywatch.quantity import parse_duration
+from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert, source, within
 from deploywatch.receiver.escalation import escalate
@@ -39,6 +39,7 @@ from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.response import cannot_wait
 from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type
 from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store import insert_all
@@ -85,6 +86,8 @@ class Ingest:
     lines: GatheredLines = field(init=False)
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
     heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
+    recent: dict[int, str] = field(default_factory=dict)
+    """The worst severity of each incident's alerts that fire or ended within the quiet time."""
     queued: bool = False
 
     def __post_init__(self) -> None:
@@ -274,6 +277,7 @@ class Ingest:
             ),
         )
         durations.opened(self.connection, incident)
+        self.recent[incident.id] = severity
         facts = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
         self.lines.write(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(facts)}")
         if unknown := strategy.unknown_channels(alert, self.settings.channels):
@@ -291,12 +295,17 @@ class Ingest:
             self.lines.write(
                 incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on"
             )
+        reopened = bool(incident.quiet_since)
         new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)
         if new or incident.quiet_since:
             incident = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
             self.open[key] = self.joined[key] = incident
         if decision.effect is Effect.WORSEN:
+            self.recent[incident.id] = severity
             self._worsen(alert, severity, key, incident)
+            return incident.id
+        if not reopened and self._is_bad_again(incident, severity):
+            self._worsen_again(alert, severity, key, incident)
             return incident.id
         # What the severity asks for is under way; whether to roll back is decided for each alert that asks.
         under_way = self.settings.strategy.of(incident.severity).immediate
@@ -336,7 +345,43 @@ class Ingest:
         wanted = self.settings.strategy.immediate(severity, alert)
         self._act(incident, alert, key, Event.WORSENED, [action for action in wanted if action not in under_way])
 
-    def _act(self, incident: Incident, alert: Alert, key: str, event: Event, actions: Sequence[str]) -> None:
+    def _is_bad_again(self, incident: Incident, severity: Severity) -> bool:
+        """Whether only lesser alerts have fired for the quiet time: what was as bad was over, though they lingered.
+
+        What cannot wait is then a trouble of its own, whoever took the one before in hand.
+        """
+        if not cannot_wait(severity):
+            return False
+        if incident.id not in self.recent:
+            since = self.now - self.settings.quiet_time
+            self.recent[incident.id] = incident_alerts.worst_since(self.connection, incident.id, since) or severity
+        before = self.recent[incident.id]
+        if not worse(severity, before):
+            return False
+        self.recent[incident.id] = severity
+        return True
+
+    def _worsen_again(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:
+        text = (
+            f"{alert.name} is {severity}, and nothing as bad has fired for {format_duration(self.settings.quiet_time)}"
+        )
+        if incident.acknowledged_at:
+            text += f"; {incident.acknowledged_by} acknowledged what was before, so nobody has this yet"
+        self.lines.write(incident.id, Kind.WORSENED, text)
+        incident = replace(
+            incident, title=_title(alert), type=incident_type(alert), acknowledged_at=None, acknowledged_by=None
+        )
+        self.open[key] = self.joined[key] = incident
+        wanted = [
+            action
+            for action in self.settings.strategy.immediate(severity, alert)
+            if action in ("notify", "rollback", "escalate")
+        ]
+        self._act(incident, alert, key, Event.WORSENED, wanted, again=f"@{self.now.isoformat()}")
+
+    def _act(
+        self, incident: Incident, alert: Alert, key: str, event: Event, actions: Sequence[str], *, again: str = ""
+    ) -> None:
         """Queue the actions, each once for an event of the incident in this transaction, however many ask for it."""
         wanted = [action for action in actions if (incident.id, event, action) not in self.asked]
         after = alert.annotations.get(AlertAnnotation.ESCALATE_AFTER, "")
@@ -349,7 +394,7 @@ class Ingest:
         self.lines.flush()
         if key in self.joined:
             store.save(self.connection, self.joined.pop(key))
-        queue_all(Case(self.connection, self.settings, incident, alert, event, self.now), wanted)
+        queue_all(Case(self.connection, self.settings, incident, alert, event, self.now, again), wanted)
         if timed:
             self._escalate_later(incident, alert, after)
         self.open[key] = store.get(self.connection, incident.id)

@@ -39,7 +39,7 @@ async def handle(context: Context, job: Job) -> Outcome:
             hold = gate.window_of(connection, settings, incident, job.created_at)
             # Who is not told yet cannot respond: their time begins when they will be.
             since = hold.until if hold and not hold.tell else job.created_at
-            timers.deadlines(connection, settings, incident, since)
+            timers.deadlines(connection, settings, incident, since, job.payload.get("again", ""))
         timers.updates(connection, settings, incident, context.clock())
         _find_cause(connection, settings, incident, context.clock())
 

@@ -362,7 +362,7 @@ def _stand_in(context: Context, job: Job) -> str | None:
 def _queue_action(case: Case) -> None:
     incident = case.incident
     event = Event.DEGRADATION if _is_degradation(case) else case.event
-    tell(case.connection, case.settings, incident, event, case.now, once=incident.severity, note=case.summary)
+    tell(case.connection, case.settings, incident, event, case.now, once=case.once, note=case.summary)
 
 
 ACTION = Action("notify", _queue_action, {KIND: handle})

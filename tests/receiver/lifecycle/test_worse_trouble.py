@@ -93,3 +93,64 @@ async def test_a_wait_for_an_acknowledgement_is_of_the_severity_that_it_is_for(s
     await scene.take(alert("B", severity="critical", annotations=timed, starts=10 * MINUTE))
     await scene.after(6 * MINUTE)
     assert any("nobody acknowledged it since" in line for line in await scene.lines("escalated"))
+
+
+PAYMENT = alert("PaymentDown", severity="critical", starts=HOUR, annotations={"summary": "no provider answers"})
+
+
+async def lingering(scene: Scene) -> None:
+    """A critical alert was acknowledged and is over; the warning before it fires on."""
+    await acknowledged_and_worse(scene)
+    await scene.drain()
+    await acknowledge(scene, by="bob")
+    await scene.take(ended(DOWN))
+
+
+async def test_another_critical_alert_is_a_new_trouble_though_a_warning_lingered(make_scene: MakeScene) -> None:
+    strategy = {"severities": {"critical": {"immediate": ["notify", "escalate"]}}}
+    scene = make_scene(settings(response={"deadlines": {"critical": "15m"}}, strategy=strategy))
+    await lingering(scene)
+    await scene.after(10 * MINUTE)
+    told = len(scene.channels["team"].events)
+    await scene.take(PAYMENT)
+    await scene.drain()
+    incident = await scene.incident()
+    assert (incident.severity, incident.acknowledged_at, incident.title) == ("critical", None, "no provider answers")
+    assert (await scene.lines("worsened"))[1:] == [
+        "PaymentDown is critical, and nothing as bad has fired for 5m; bob acknowledged what was before, "
+        "so nobody has this yet"
+    ]
+    assert Event.WORSENED in scene.channels["team"].events[told:]
+    told = len(scene.channels["team"].events)
+    await scene.after(15 * MINUTE)
+    assert Event.REMINDER in scene.channels["team"].events[told:]
+
+
+async def test_and_so_is_the_one_after_it(make_scene: MakeScene) -> None:
+    scene = make_scene(settings())
+    await lingering(scene)
+    for number, name in enumerate(("PaymentDown", "SearchDown", "PaymentDown")):
+        await scene.after(10 * MINUTE)
+        down = alert(name, severity="critical", starts=HOUR + number * MINUTE)
+        before = scene.channels["team"].events.count(Event.WORSENED)
+        await scene.take(down)
+        await scene.drain()
+        assert scene.channels["team"].events.count(Event.WORSENED) == before + 1
+        await scene.take(ended(down))
+
+
+async def test_one_that_comes_shortly_after_is_the_same_trouble(scene: Scene) -> None:
+    await lingering(scene)
+    await scene.after(4 * MINUTE)
+    await scene.take(PAYMENT)
+    await scene.take(alert("SearchDown", severity="critical", starts=HOUR))
+    assert (await scene.incident()).acknowledged_by == "bob"
+    assert len(await scene.lines("worsened")) == 1
+
+
+async def test_a_milder_one_that_cannot_wait_is_a_new_trouble_as_well(scene: Scene) -> None:
+    await lingering(scene)
+    await scene.after(10 * MINUTE)
+    await scene.take(alert("SlowSearch", severity="high", starts=HOUR))
+    incident = await scene.incident()
+    assert (incident.severity, incident.acknowledged_at) == ("critical", None)
