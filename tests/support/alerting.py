@@ -51,14 +51,25 @@ class Held:
         return replace(later, starts_at=min(self.starts_at, later.starts_at), ends_at=ends_at)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """What was sent of a service last, as the notification log has it; of two the later one counts."""
+
+    at: datetime
+    number: int
+    firing: frozenset[Name] = field(compare=False)
+    over: frozenset[Name] = field(compare=False)
+
+
 @dataclass(slots=True)
 class Alertmanager:
-    """One of the pair; `log` is what it takes to have been sent of each service: what fired, and what was over."""
+    """One of the pair; `log` is what it takes to have been sent of each service."""
 
     up_since: datetime
+    number: int = 0
     alerts: dict[Name, Held] = field(default_factory=dict)
     groups: set[Name] = field(default_factory=set)
-    log: dict[str, tuple[frozenset[Name], frozenset[Name]]] = field(default_factory=dict)
+    log: dict[str, Entry] = field(default_factory=dict)
 
     def hear(self, name: Name, sent: Held, now: datetime) -> None:
         """Take in what a Prometheus sends."""
@@ -85,16 +96,16 @@ class Alertmanager:
         if heard and (repeated or self._changed(service, firing, over)):
             if not send(tuple(self._told(name, now) for name in sorted(heard))):
                 return
-            self.log[service] = firing, over
+            self.log[service] = Entry(now, self.number, firing, over)
         self.groups -= {name for name in group if not self.alerts[name].fires(now)}
 
     def _changed(self, service: str, firing: frozenset[Name], over: frozenset[Name]) -> bool:
         if service not in self.log:
             return bool(firing)
-        told_firing, told_over = self.log[service]
-        if not firing <= told_firing:
+        told = self.log[service]
+        if not firing <= told.firing:
             return True
-        return bool(told_firing) if not firing else not over <= told_over
+        return bool(told.firing) if not firing else not over <= told.over
 
     def seen(self, now: datetime) -> Seen:
         """What its API lists: what fires, silenced or not."""
@@ -148,7 +159,7 @@ class World:
     def __post_init__(self) -> None:
         """Two of each, the second Prometheus 20 seconds after the first."""
         self.prometheus = tuple(Prometheus(timedelta(seconds=late), self.now) for late in (0, 20))
-        self.alertmanagers = (Alertmanager(self.now), Alertmanager(self.now))
+        self.alertmanagers = (Alertmanager(self.now), Alertmanager(self.now, number=1))
 
     def tick(self, now: datetime, send: Callable[[tuple[Alert, ...]], bool]) -> None:
         """A minute passes: rules are evaluated, and groups are flushed, the second Alertmanager after the first."""
@@ -159,10 +170,16 @@ class World:
                     alertmanager.hear(name, sent, now)
         for alertmanager in self.alertmanagers:
             for service in sorted({name[0] for name in alertmanager.groups}):
+                if not self.parted:
+                    self._gossip(service)
                 alertmanager.flush(service, self.muted, now, send)
-                if not self.parted and service in alertmanager.log:
-                    for other in self.alertmanagers:
-                        other.log[service] = alertmanager.log[service]
+
+    def _gossip(self, service: str) -> None:
+        """Both have the later entry of their notification logs."""
+        entries = [one.log[service] for one in self.alertmanagers if service in one.log]
+        if entries:
+            for one in self.alertmanagers:
+                one.log[service] = max(entries)
 
     def held(self, name: Name) -> int:
         """How many of the Alertmanagers have it firing."""

@@ -117,8 +117,10 @@ async def test_another_critical_alert_is_a_new_trouble_though_a_warning_lingered
     incident = await scene.incident()
     assert (incident.severity, incident.acknowledged_at, incident.title) == ("critical", None, "no provider answers")
     assert (await scene.lines("worsened"))[1:] == [
-        "PaymentDown is critical, and nothing as bad has fired for 5m; bob acknowledged what was before, "
-        "so nobody has this yet"
+        (
+            "PaymentDown is critical, and nothing as bad has fired for 5m; bob acknowledged what was before, "
+            "so nobody has this yet"
+        )
     ]
     assert Event.WORSENED in scene.channels["team"].events[told:]
     told = len(scene.channels["team"].events)
