@@ -125,8 +125,10 @@ def _note(trail: Trail, measurement: Measurement) -> None:
     measurement.add(families.HTTP_SSL, trail.secure)
     if phases.shown:
         certificates.note(phases.shown, measurement)
-    if response is None:
+    if response is None or response is phases.broken:
+        # Nobody judges it.
         measurement.add(families.FAILED_DUE_TO_REGEX, 0)
+    if response is None:
         return
     measurement.add(families.HTTP_VERSION, float(response.version))
     measurement.add(families.HTTP_CONTENT_LENGTH, response.content_length)

@@ -176,7 +176,11 @@ async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Al
     while True:
         trail.secure = request.url.scheme == "https"
         trail.response = None
-        response = await exchange(trail.cookies.added_to(request), via, trail.phases, body_limit=limit)
+        try:
+            response = await exchange(trail.cookies.added_to(request), via, trail.phases, body_limit=limit)
+        except BaseException:
+            trail.response = trail.phases.broken
+            raise
         trail.response = response
         trail.cookies.take(request, response)
         location = response.headers.get("location")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from email.message import Message
-from http.cookiejar import CookieJar
+import re
+import warnings
+from http.cookiejar import CookieJar, http2time  # type: ignore[attr-defined]  # typeshed has it not
 from typing import Any
 from urllib.request import Request as Outgoing
 
@@ -11,6 +12,7 @@ from deploywatch.exporter.net.http.exchange import Request
 from deploywatch.exporter.net.http.response_parser import Response
 
 _HEADER = "cookie"
+_EXPIRES = re.compile(r";\s*expires\s*=\s*\"?(?P<date>[^;\"]*)\"?", re.IGNORECASE)
 
 
 class Cookies:
@@ -26,8 +28,12 @@ class Cookies:
             return
         if self._jar is None:
             self._jar = CookieJar()
-        answer: Any = _Answer(lines.split("\n"))
-        self._jar.extract_cookies(answer, _outgoing(request))
+        with warnings.catch_warnings():
+            # Of a line that the jar cannot read it warns, where a browser takes no notice.
+            warnings.simplefilter("ignore")
+            for line in lines.split("\n"):
+                answer: Any = _Answer([_EXPIRES.sub(_when_it_is_a_date, _as_bytes(line))])
+                self._jar.extract_cookies(answer, _outgoing(request))
 
     def added_to(self, request: Request) -> Request:
         """The request with the cookies that belong to its URL; one of the config's with the same name gives way."""
@@ -35,7 +41,7 @@ class Cookies:
             return request
         outgoing = _outgoing(request)
         self._jar.add_cookie_header(outgoing)
-        kept = _pairs(outgoing.get_header("Cookie") or "")
+        kept = _pairs(_as_text(outgoing.get_header("Cookie") or ""))
         if not kept:
             return request
         named = {_name(pair) for pair in kept}
@@ -46,16 +52,35 @@ class Cookies:
 
 
 class _Answer:
-    """An answer as the jar wants to see it."""
+    """An answer's cookies as the jar asks for them."""
 
     def __init__(self, lines: list[str]) -> None:
-        self._message = Message()
-        for line in lines:
-            self._message["Set-Cookie"] = line
+        self._lines = lines
 
-    def info(self) -> Message:
+    def info(self) -> _Answer:
         """Its headers."""
-        return self._message
+        return self
+
+    def get_all(self, name: str, default: list[str]) -> list[str]:
+        """The values of a header; there are none but cookies."""
+        return self._lines if name == "Set-Cookie" else default
+
+
+def _when_it_is_a_date(expires: re.Match[str]) -> str:
+    """The attribute, or nothing when its date cannot be read: it is ignored then, and not the cookie (RFC 6265)."""
+    try:
+        return expires[0] if http2time(expires["date"]) is not None else ""
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _as_bytes(text: str) -> str:
+    """A header with a letter for each of its bytes: the jar takes no surrogates."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _as_text(text: str) -> str:
+    return text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _outgoing(request: Request) -> Outgoing:

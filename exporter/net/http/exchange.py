@@ -46,10 +46,15 @@ class Phases:
     shown: Shown | None = None
     resolves: bool = True
     """Whether names are resolved here at all, and not by a proxy."""
+    broken: Response | None = None
 
     def try_at(self, address: Address) -> None:
         """Note the address that is tried next."""
         self.address = address
+
+    def break_off(self, response: Response) -> None:
+        """Note what there was of an answer whose body did not come to its end."""
+        self.broken = response
 
     def see(self, shown: Shown) -> None:
         """Note what a server showed in its TLS handshake."""
@@ -141,7 +146,7 @@ class Via:
 async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: int) -> Response:
     """Send a request and read the answer; Failed when there is none, or none that is HTTP."""
     host = request.url.raw_host or ""
-    phases.shown = None
+    phases.shown = phases.broken = None
     proxy = None if via.socket else via.proxies.of(request.url)
     addresses = await _resolved(request.url, via, phases, proxy)
     with phases.timed("connect"):
@@ -168,7 +173,7 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
                 await channel.send(wire)
                 first = await channel.receive()
             with phases.timed("transfer"):
-                response = await read_response(first, channel.receive, request.method, body_limit)
+                response = await read_response(first, channel.receive, request.method, body_limit, phases.break_off)
         response.address, response.secure = address, request.url.scheme == "https"
         return response
     finally:

@@ -49,20 +49,32 @@ class Response:
         return int(value) if value.isascii() and value.isdigit() else -1
 
 
-async def read_response(first: bytes, receive: Callable[[], Awaitable[bytes]], method: str, limit: int) -> Response:
+async def read_response(
+    first: bytes,
+    receive: Callable[[], Awaitable[bytes]],
+    method: str,
+    limit: int,
+    broken: Callable[[Response], None] = lambda _: None,
+) -> Response:
     """Read the answer to a request of `method`, at most `limit` bytes of its body; `first` was received already.
 
-    Failed when it is not HTTP, is malformed, or is broken off.
+    Failed when it is not HTTP, is malformed, or is broken off. Whatever ends it after the head, `broken` is told what
+    there is.
     """
     reading = _Reading(method, limit)
     piece = first
-    while piece:
-        reading.feed(piece)
-        if reading.done:
-            break
-        piece = await receive()
-    else:
-        reading.end()
+    try:
+        while piece:
+            reading.feed(piece)
+            if reading.done:
+                break
+            piece = await receive()
+        else:
+            reading.end()
+    except BaseException:
+        if reading.status:
+            broken(reading.response())
+        raise
     return reading.response()
 
 
@@ -81,6 +93,7 @@ class _Reading:
         "_room",
         "_seen",
         "_tidying",
+        "_without_status",
         "done",
         "framed",
         "status",
@@ -98,6 +111,7 @@ class _Reading:
         self._received = 0
         self._seen = 0
         self._tidying = False
+        self._without_status = False
         self.status = 0
         self.framed = False
         self.done = False
@@ -123,6 +137,8 @@ class _Reading:
             self._feed_tidied()
         else:
             self._feed(piece)
+        if self._without_status:
+            raise Failed(Reason.PROTOCOL, "the answer is not good HTTP: its status is below 100")
         if not self.status and self._received > HEAD_LIMIT:
             raise Failed(Reason.PROTOCOL, "the answer has no end of its headers within 1 MiB")
 
@@ -184,6 +200,7 @@ class _Reading:
         if 100 <= status < 200 and status != 101:
             self._headers, self._fields = {}, []
             return
+        self._without_status = status < 100
         self.status = status
         self.done = self._head_only or status in _BODILESS or status == 101
         coding = self._headers.get("transfer-encoding", "").lower().rpartition(",")[2].strip()

@@ -46,6 +46,7 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
     ),
     "a length that is no number": (b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nhi", "Content-Length"),
     "a line without a colon": (b"HTTP/1.1 200 OK\r\nfoo\r\nContent-Length: 2\r\n\r\nhi", "no header is 'foo'"),
+    "a status below 100": (b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nhi", "its status is below 100"),
     "what is not HTTP": (b"220 ready\r\n\r\n", "not good HTTP"),
 }
 

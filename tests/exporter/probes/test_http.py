@@ -386,3 +386,30 @@ class TestTls:
     async def test_a_server_without_tls_is_the_reason(self, web: Web) -> None:
         result = await probe(kind="http", url=web.say("/").replace("http:", "https:"))
         assert result.reason is Reason.TLS
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", Reason.RESET),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", Reason.RESET),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\nzz\r\n", Reason.PROTOCOL),
+    ],
+)
+async def test_of_a_body_that_is_broken_off_the_head_is_shown(
+    tcp: Callable[[Talk], Awaitable[int]], answer: bytes, reason: Reason
+) -> None:
+    url = f"http://127.0.0.1:{await tcp(saying(answer))}/"
+    result = await probe(kind="http", url=url)
+    values = measured(result)
+    assert (result.reason, values["probe_http_status_code"]) == (reason, 200)
+    assert values["probe_http_uncompressed_body_length"] == 2
+    assert values["probe_failed_due_to_regex"] == 0
+    step = {"name": "s", "url": url}
+    assert measured(await probe(kind="flow", steps=[step]))["probe_step_http_status_code{step=s}"] == 200
+
+
+async def test_of_a_body_that_never_ends_the_head_is_shown(tcp: Callable[[Talk], Awaitable[int]]) -> None:
+    head = b"HTTP/1.1 503 Busy\r\nContent-Length: 1000000\r\n\r\n"
+    result = await probe(0.5, kind="http", url=f"http://127.0.0.1:{await tcp(trickling(head))}/")
+    assert (result.reason, measured(result)["probe_http_status_code"]) == (Reason.DEADLINE, 503)

@@ -205,6 +205,8 @@ async def test_a_cookie_that_a_redirect_sets_is_sent_where_it_leads(web: Web) ->
         ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "/", None),
         ('a="x y"; SameSite=Lax', "/", 'a="x y"'),
         ("a=1,2|3", "/", "a=1,2|3"),
+        ("a=1; Expires=Wed, 21 Ocr 2099 07:28:00 GMT; Path=/", "/", "a=1"),
+        ("a=sch\u00f6n; Expires=Wed, 21 Oct 2099 07:28:00\u00f6", "/", "a=sch\u00f6n"),
         ("a=b=c==", "/", "a=b=c=="),
     ],
 )
