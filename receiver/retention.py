@@ -1,4 +1,4 @@
-"""Forgets what is old: deliveries and what was refused, then incidents that are over with all that belongs to them."""
+"""Forgets what is old: deliveries and what was refused, looks, and incidents that are over with what belongs to them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Column, Connection, Table, and_, delete, exists, select
+from sqlalchemy import Column, Connection, Table, and_, delete, exists, func, select
 
 from deploywatch import logs
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS
 from deploywatch.receiver.jobs.queue import State
 from deploywatch.receiver.store import StoreError
+from deploywatch.receiver.store.deployment_schema import deployment_looks, deployment_verdicts
 from deploywatch.receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
 
 log = logs.get("retention")
@@ -50,6 +51,7 @@ async def prune(context: Context, *, lost: Lost = lambda _: None, at_once: int =
     now, settings = context.clock(), context.settings
     received = await context.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
+    await context.store.write(partial(_looks, before=before, verdicts_before=now - settings.keep_deliveries))
     while pruned := await context.store.write(partial(_incidents, before=before, at_once=at_once, lost=lost)):
         count += pruned
         await context.sleep(_PAUSE_SECONDS)  # others write in between
@@ -71,6 +73,14 @@ async def prune_for_ever(context: Context, *, lost: Lost) -> None:
 def _deliveries(connection: Connection, before: datetime) -> int:
     old = [delete(table).where(table.c.received_at < before) for table in (deliveries, quarantine)]
     return sum(connection.execute(row).rowcount for row in old)
+
+
+def _looks(connection: Connection, before: datetime, verdicts_before: datetime) -> None:
+    """Forget old looks, and of old verdicts all but the newest of each stage, which is the one that decided."""
+    newest = select(func.max(deployment_verdicts.c.id)).group_by(deployment_verdicts.c.stage_id)
+    old = deployment_verdicts.c.at < verdicts_before
+    connection.execute(delete(deployment_verdicts).where(old, deployment_verdicts.c.id.not_in(newest)))
+    connection.execute(delete(deployment_looks).where(deployment_looks.c.ends_at < before))
 
 
 def _incidents(connection: Connection, before: datetime, at_once: int, lost: Lost) -> int:

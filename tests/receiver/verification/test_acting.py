@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploywatch.receiver import retention
 from deploywatch.receiver.deployments import ledger, stages
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.deployments.stages import StageState
@@ -186,3 +187,19 @@ async def test_an_error_that_outlasts_the_stage_is_told_and_what_mends_it_ends_t
     await watched.on(3)
     assert (await watched.verdict()).answer is Answer.PROMOTE
     assert (await watched.scene.incident()).quiet_since is not None
+
+
+async def test_old_looks_and_verdicts_are_forgotten_but_for_the_one_that_decided(watch: Watch) -> None:
+    kept = {"keep_deliveries": "1h", "keep_incidents": "30d"}
+    watched = await watch("bad", rollback={"targets": [TARGET]}, **kept)
+    await watched.on(2)
+    looked, judged = len(await watched.looks()), await watched.verdicts()
+    assert len(judged) > 1
+    watched.scene.clock.advance(timedelta(days=2))
+    await retention.prune(watched.scene.context)
+    assert [one.id for one in await watched.verdicts()] == [judged[-1].id]
+    assert len(await watched.looks()) == looked
+    watched.scene.clock.advance(timedelta(days=30))
+    await retention.prune(watched.scene.context)
+    assert await watched.looks() == []
+    assert (await watched.verdict()).answer is Answer.ROLL_BACK
