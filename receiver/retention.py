@@ -1,4 +1,4 @@
-"""Forgets what is old: deliveries and what was refused, looks, and incidents that are over with what belongs to them."""
+"""Forgets what is old: deliveries and what was refused, looks, incidents that are over with what belongs to them."""
 
 from __future__ import annotations
 
