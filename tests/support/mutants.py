@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property, partial
 from itertools import zip_longest
 from pathlib import Path
@@ -235,7 +236,7 @@ def _change(module: ModuleType, code: str) -> None:
         elif isinstance(new, type) and new.__module__ == module.__name__:
             for attribute, value in vars(new).items():
                 _swap(vars(old).get(attribute), value, partial(setattr, old, attribute))
-        elif not name.startswith("__") and type(new).__module__ != module.__name__ and new != old:
+        elif not name.startswith("__") and _is_plain(new) and new != old:
             for other in [m for m in sys.modules.values() if _ours(m.__name__) and vars(m).get(name) is old]:
                 setattr(other, name, new)
 
@@ -256,6 +257,15 @@ def _swap(old: Any, new: Any, replace: Callable[[Any], None]) -> None:
             old.__code__ = new.__code__
     elif isinstance(new, FunctionType) and isinstance(old, property | cached_property | classmethod | staticmethod):
         replace(new)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it has no part that is of the changed module's own kinds, which others would not know."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, (*value.keys(), *value.values())))
+    if isinstance(value, tuple | frozenset | list | set):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (int, float, str, bytes, bool, timedelta)
 
 
 def _ours(module: str) -> bool:
