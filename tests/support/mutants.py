@@ -229,8 +229,8 @@ def _change(module: ModuleType, code: str) -> None:
     """Have the functions of a module, which others have imported already, do what changed code says."""
     changed = ModuleType(module.__name__)
     exec(compile(code, str(module.__file__), "exec"), vars(changed))  # noqa: S102 - the project's own code
-    for name, new in vars(changed).items():
-        old = vars(module).get(name)
+    for name, became in vars(changed).items():
+        old, new = _uncached(vars(module).get(name)), _uncached(became)
         if isinstance(new, FunctionType) and new.__module__ == module.__name__:
             _swap(old, new, partial(setattr, module, name))
         elif isinstance(new, type) and new.__module__ == module.__name__:
@@ -239,6 +239,14 @@ def _change(module: ModuleType, code: str) -> None:
         elif not name.startswith("__") and _is_plain(new) and new != old:
             for other in [m for m in sys.modules.values() if _ours(m.__name__) and vars(m).get(name) is old]:
                 setattr(other, name, new)
+
+
+def _uncached(value: Any) -> Any:
+    """The function itself, of one whose results are cached; what was cached is forgotten."""
+    if not hasattr(value, "cache_clear"):
+        return value
+    value.cache_clear()
+    return value.__wrapped__
 
 
 def _swap(old: Any, new: Any, replace: Callable[[Any], None]) -> None:
