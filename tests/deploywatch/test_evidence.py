@@ -93,9 +93,9 @@ def test_sums_ratio_and_share_of_what_was_counted() -> None:
 
 
 def test_the_dispersion_is_chi_square_a_degree_of_freedom() -> None:
-    # Expected are 8, 8 and 4 of 20 bad in 1000: variances 7.84, 7.84 and 3.92.
-    control = [Look(400, 2), Look(400, 8), Look(0, 0), Look(200, 10)]
-    assert dispersion(control) == pytest.approx((36 / 7.84 + 0 + 36 / 3.92) / 2)
+    # Expected are 8, 8, 4 and 20 of 40 bad in 2000: variances 7.84, 7.84, 3.92 and 19.6.
+    control = [Look(400, 2), Look(400, 8), Look(0, 0), Look(200, 10), Look(1000, 20)]
+    assert dispersion(control) == pytest.approx((36 / 7.84 + 0 + 36 / 3.92 + 0) / 3)
     assert dispersion([Look(500, 5), Look(500, 5)]) == 1
 
 

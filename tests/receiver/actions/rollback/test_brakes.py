@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploywatch.receiver.actions.rollback import brakes as rules
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, ApprovalState, Go, Refusal, Refused, Situation, decide
-from deploywatch.receiver.actions.rollback.brakes import HOUR as CAPPED
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.settings.rollback import Rollback
 from tests.receiver.scene import HOUR, MINUTE, NOON
@@ -153,7 +153,7 @@ def test_nothing_is_counted_against_a_target_that_has_not_been_rolled_back() -> 
 
 
 def test_the_caps_are_of_one_hour() -> None:
-    assert timedelta(minutes=60) == CAPPED
+    assert timedelta(minutes=60) == rules.HOUR
 
 
 def test_an_approval_that_was_withdrawn_outweighs_nothing() -> None:
