@@ -17,6 +17,10 @@ from deploywatch.terminal import say
 COMMANDS = {
     "exporter": ("deploywatch.exporter.commands", "Probe the system and expose what was found as metrics."),
     "check": ("deploywatch.exporter.commands", "Probe once, print the results, and exit 1 when something is not well."),
+    "load": (
+        "deploywatch.exporter.load.commands",
+        "Load a service for a while: percentiles, errors, and a baseline to compare with.",
+    ),
     "ports": (
         "deploywatch.exporter.ports.commands",
         "Find ports that two services claim, or that the registry gives to another.",

@@ -3,6 +3,7 @@
 The rooms, from the top; each needs only some of those below it:
 
     commands, app       to run it, or to check once
+    load                a small load test, beside what probes say
     http, reports       what is answered over HTTP, and what a check prints
     exporter            the parts put together, and reloaded
     wait                checking until all is ready

@@ -1,0 +1,208 @@
+"""The command `deploywatch load`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from deploywatch import options
+from deploywatch.clock import SystemClock
+from deploywatch.errors import ConfigError, Problem
+from deploywatch.exporter import config
+from deploywatch.exporter.load import report
+from deploywatch.exporter.load import requests as wanted
+from deploywatch.exporter.load.requests import Mix, Request
+from deploywatch.exporter.load.result import Result, as_data, compare, from_data, measured
+from deploywatch.exporter.load.run import Loop, asker
+from deploywatch.quantity import parse_duration
+from deploywatch.terminal import as_json, say
+
+ENOUGH = 100
+"""Requests below which a 95th percentile says nothing: with fewer, five would decide."""
+_LONGEST = timedelta(hours=1)
+_TICK = 0.25
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str) -> timedelta:
+    try:
+        duration = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if not timedelta(0) <= duration <= _LONGEST:
+        raise click.BadParameter("must be 0s to 1h")
+    return duration
+
+
+def _share(_: click.Context, __: click.Parameter, value: str) -> float:
+    text = value.strip().removesuffix("%")
+    try:
+        share = float(text) / 100
+    except ValueError as error:
+        raise click.BadParameter("write percent, such as 5%") from error
+    if not 0 <= share <= 1:
+        raise click.BadParameter("must be 0% to 100%")
+    return share
+
+
+def _header(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    headers = {}
+    for value in values:
+        name, sign, content = value.partition(":")
+        if not sign or not name.strip():
+            raise click.BadParameter(f"{value!r} is no header; write 'Name: value'")
+        headers[name.strip()] = content.strip()
+    return headers
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option("--requests", "request_file", type=options.FILE, help="Several requests with weights, in place of URL.")
+@click.option("--duration", callback=_duration, default="60s", show_default=True, help="How long, after the warm-up.")
+@click.option("--warm-up", callback=_duration, default="5s", show_default=True, help="How long before it counts.")
+@click.option("--users", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many at once.")
+@click.option(
+    "--slow", callback=_duration, default="2s", show_default=True, help="The 95th percentile that is too slow."
+)
+@click.option(
+    "--errors", callback=_share, default="5%", show_default=True, help="The share of errors that is too many."
+)
+@click.option("--timeout", callback=_duration, default="30s", show_default=True, help="How long an answer may take.")
+@click.option("--method", default="GET", show_default=True, help="With URL.")
+@click.option("--header", "headers", multiple=True, callback=_header, help="'Name: value', with URL; may be repeated.")
+@click.option("--body", help="With URL; @FILE reads it from a file.")
+@click.option("--baseline", type=options.FILE, help="A saved result to compare with.")
+@click.option("--save", type=options.FILE, help="Where to save the result, as a baseline of later runs.")
+@click.option(
+    "--strict", is_flag=True, help="Exit 1 when it is too slow, has too many errors, or got worse; else a warning."
+)
+@click.option(
+    "--config.file", "config_file", type=options.FILE, help="The exporter's config: what its probes ask may be loaded."
+)
+@click.option("--yes", is_flag=True, help="Load what the config does not have, too.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def load(  # noqa: PLR0917 - click passes the options by name
+    url: str | None,
+    request_file: Path | None,
+    duration: timedelta,
+    warm_up: timedelta,
+    users: int,
+    slow: timedelta,
+    errors: float,
+    timeout: timedelta,
+    method: str,
+    headers: dict[str, str],
+    body: str | None,
+    baseline: Path | None,
+    save: Path | None,
+    strict: bool,
+    config_file: Path | None,
+    yes: bool,
+    form: str,
+) -> int:
+    """Send requests in a closed loop, and say how long answers take and which fail.
+
+    Exit code 0: measured; 1: too slow, too many errors or worse than the baseline, with --strict; 2: usage; 3: too few
+    requests to say anything; 130: interrupted, with what was measured so far.
+    """
+    if (url is None) == (request_file is None):
+        raise click.UsageError("give a URL, or --requests FILE")
+    if duration == timedelta(0):
+        raise click.UsageError("--duration: must be more than 0s")
+    requests = wanted.load(request_file) if request_file else (_single(url or "", method.upper(), headers, body),)
+    if not yes:
+        wanted.refuse_strangers(requests, config.load(config_file) if config_file else None)
+    before = _baseline(baseline)
+    loop = Loop(Mix(requests), users, duration.total_seconds(), warm_up.total_seconds(), SystemClock())
+    whole = asyncio.run(_run(loop, timeout.total_seconds()))
+    result = measured(loop.answers, users, min(max(loop.passed, 0.0), loop.duration))
+    differences = compare(before, result) if before else []
+    if form == "json":
+        compared = {each.name: {"before": each.before, "now": each.now, "noise": each.noise} for each in differences}
+        say(as_json({**as_data(result), "interrupted": not whole, "compared": compared}))
+    else:
+        say(report.text(result, loop.answers, differences))
+    if not whole:
+        say("interrupted: these are the figures so far, and nothing was saved", err=True)
+        return 130
+    if save:
+        save.write_text(as_json(as_data(result)) + "\n")
+    if result.requests < ENOUGH:
+        say(f"too few requests to say anything: {result.requests} of {ENOUGH}; give more users or time", err=True)
+        return 3
+    worse = [each for each in differences if not each.within_noise and _worse(each.name, each.before, each.now)]
+    faults = _faults(result, slow, errors) + [f"{each.name} got worse than the baseline" for each in worse]
+    for fault in faults:
+        say(f"{'failed' if strict else 'warning'}: {fault}", err=True)
+    return 1 if strict and faults else 0
+
+
+def _worse(name: str, before: float, now: float) -> bool:
+    return now < before if name == "requests/s" else now > before
+
+
+def _single(url: str, method: str, headers: dict[str, str], body: str | None) -> Request:
+    if body is not None and body.startswith("@"):
+        try:
+            body = Path(body[1:]).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"--body {body}: cannot be read: {error}") from error
+    try:
+        return Request(url=url, method=method, headers=headers, body=body)
+    except ValueError as error:
+        message = str(error.errors()[0]["msg"]) if hasattr(error, "errors") else str(error)
+        raise click.UsageError(message.removeprefix("Value error, ")) from error
+
+
+def _baseline(path: Path | None) -> Result | None:
+    if path is None:
+        return None
+    try:
+        return from_data(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError([Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from error
+
+
+def _faults(result: Result, slow: timedelta, errors: float) -> list[str]:
+    faults = []
+    if result.p95 > slow.total_seconds():
+        faults.append(f"the 95th percentile is {result.p95:.2f} s, more than {slow.total_seconds():g} s")
+    if result.error_share > errors:
+        faults.append(f"{result.error_share * 100:.1f} % of requests failed, more than {errors * 100:g} %")
+    return faults
+
+
+async def _run(loop: Loop, timeout: float) -> bool:  # noqa: ASYNC109 - of each request
+    """Whether it ran to its end; Ctrl-C cancels it, and what was measured stays."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        bar = asyncio.create_task(_progress(loop))
+        try:
+            await loop.run(asker(session, timeout))
+        except asyncio.CancelledError:
+            return False
+        finally:
+            bar.cancel()
+            with suppress(asyncio.CancelledError):
+                await bar
+    return True
+
+
+async def _progress(loop: Loop) -> None:
+    """A bar on standard error where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("loading"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[requests]} requests"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=loop.duration, requests=0)
+        while True:
+            bar.update(task, completed=max(0.0, loop.passed), requests=len(loop.answers))
+            await asyncio.sleep(_TICK)

@@ -1,0 +1,77 @@
+"""What a load test asks: one URL, or a file of weighted requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import click
+from pydantic import AfterValidator, Field
+
+from deploywatch import config
+from deploywatch.config import Settings
+from deploywatch.exporter.config import ExporterSettings
+from deploywatch.exporter.targets import targets
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{text!r} is no URL to load; write http://host/path or https://host/path")
+    return text
+
+
+class Request(Settings):
+    """One request, sent with a probability of its weight among all weights."""
+
+    url: Annotated[str, AfterValidator(_url)]
+    method: str = Field(default="GET", pattern="^[A-Z]+$")
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: str | None = None
+    weight: float = Field(default=1.0, gt=0)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        parts = urlsplit(self.url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+class RequestFile(Settings):
+    """The file of `--requests`."""
+
+    requests: tuple[Request, ...] = Field(min_length=1, max_length=1000)
+
+
+def load(path: Path) -> tuple[Request, ...]:
+    """Read a file of requests; ConfigError carries every fault."""
+    return config.load(path, RequestFile).requests
+
+
+class Mix:
+    """Requests in the proportion of their weights; the same seed gives the same order."""
+
+    def __init__(self, requests: tuple[Request, ...], seed: int = 0) -> None:
+        self._requests = requests
+        self._weights = [request.weight for request in requests]
+        self._random = Random(seed)  # noqa: S311 - an order, no secret
+
+    def next(self) -> Request:
+        """The next one."""
+        return self._random.choices(self._requests, self._weights)[0]
+
+
+def refuse_strangers(requests: tuple[Request, ...], settings: ExporterSettings | None) -> None:
+    """click.UsageError for an origin that no probe of the config asks: load on a stranger's server is an attack."""
+    known: set[str] = set()
+    for target in targets(settings) if settings else ():
+        parts = urlsplit(target.shown)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            known.add(Request(url=target.shown).origin)
+    strangers = sorted({request.origin for request in requests} - known)
+    if strangers:
+        where = "no probe of the config asks" if settings else "without --config.file nothing is known of"
+        raise click.UsageError(f"{where} {', '.join(strangers)}; give --yes if it is yours to load")
