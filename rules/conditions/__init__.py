@@ -50,6 +50,7 @@ FUNCTIONS: dict[str, Function] = {
     "burn_rate": Function(
         burn_rate.BurnRate, "how fast the objective's error budget is spent", durations=1, only=burn_rate.OF
     ),
+    "remains": Function(presence.Remains, "1 while it has a value, 0 for a day after; `gone(x)` is `remains(x) == 0`"),
     "present": Function(presence.Present, "1 while it has a value, else 0; `missing(x)` is `present(x) == 0`"),
 }
 

@@ -1,12 +1,14 @@
-"""present: 1 while a signal has a value, 0 once it is gone, or where it never was for a service that is named.
+"""present, remains: 1 while a signal is measured, 0 once it is gone; present also where it never was.
 
-`missing(throughput)` in a policy is short for `present(throughput) == 0`.
+`missing(throughput)` in a policy is short for `present(throughput) == 0`, `gone(revenue)` for `remains(revenue) == 0`.
+Not every service of a policy has revenue, but one that had should go on having it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from itertools import product
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
@@ -15,42 +17,63 @@ from deploywatch.rules import promql
 from deploywatch.rules.conditions.deployments import ON
 from deploywatch.rules.conditions.derived import DAY, Derived
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.signals.signal import YES_NO, Example, Record, Signal
+from deploywatch.rules.signals.signal import YES_NO, Example, InputSeries, Record, Signal
 
 REMEMBERED = DAY
 """How long a service that has gone is asked for, when the policy does not name it."""
 
 
-class Present(Derived):
-    """By service; of several values for one, any will do."""
+class Remains(Derived):
+    """By service; of several values for one, any will do. What never was has no value."""
 
-    suffix = "present"
+    suffix = "remains"
+    how = "1 while {of} has a value, 0 for a day once it is gone; none where it never was."
 
     def __init__(self, written: str, parts: Sequence[Signal], _: Sequence[timedelta]) -> None:
         of = parts[0].title
-        about = f"1 while {of} has a value, 0 once it is gone, or where it never was for a service that is named."
-        super().__init__(written, parts, title=f"presence of {of}", about=about, unit=Unit.COUNT, domain=YES_NO)
+        title = f"presence of {of}"
+        super().__init__(written, parts, title=title, about=self.how.format(of=of), unit=Unit.COUNT, domain=YES_NO)
         self.labels = ()
 
     def own(self, policy: Policy) -> tuple[Record, ...]:
+        record, matchers = self.of.there(policy)
+        now = promql.recorded(policy, record, matchers)
         by = f"by ({SERVICE}, {ENVIRONMENT}, {AlertLabel.POLICY})"
-        earlier = f"group {by} (last_over_time({self.now(policy)}[{promql.duration(REMEMBERED)}]))"
-        gone = f"({earlier} unless {ON} {self.now(policy)}) * 0"
-        never = [
-            f"absent({promql.recorded(policy, self.of.value(policy), matchers)}) * 0" for matchers in named(policy)
-        ]
-        expression = "\nor\n".join((f"group {by} ({self.now(policy)})", gone, *never))
+        earlier = f"group {by} (last_over_time({now}[{promql.duration(REMEMBERED)}]))"
+        gone = f"({earlier} unless {ON} {now}) * 0"
+        expression = "\nor\n".join((f"group {by} ({now})", gone, *self.never(policy)))
         return (Record(self.value(policy), expression, self.about, self.group),)
+
+    def never(self, policy: Policy) -> list[str]:
+        """PromQL: 0 for what never was there, where that is asked."""
+        return []
 
     def examples(self, policy: Policy, bounds: Sequence[object]) -> tuple[Example, ...]:
         value, samples = self.value(policy), timedelta(minutes=10) // policy.interval
         at = timedelta(minutes=8)
-        never = "0" if named(policy) else None
-        return (
-            self.example(policy, "it is there, and 0", f"0x{samples}", {value: "1"}, at=at),
-            self.example(policy, "it was there, and has gone", "1x2 stale", {value: "0"}, at=at),
-            self.example(policy, "it never was there", "_x5", {value: never}, at=at),
+        never = Decimal(0) if self.never(policy) else None
+        record, matchers = self.of.there(policy)
+        labels = {**promql.sample_labels(policy), **dict.fromkeys(self.of.labels, "sample")}
+        series = promql.recorded(policy, record, [*((name, "=", text) for name, text in labels.items()), *matchers])
+        tried = (
+            ("it is there, and 0", f"0x{samples}", Decimal(1)),
+            ("it was there, and has gone", "1x2 stale", Decimal(0)),
+            ("it never was there", "_x5", never),
         )
+        return tuple(
+            Example(name, (InputSeries(series, values),), {value: wanted}, at=at) for name, values, wanted in tried
+        )
+
+
+class Present(Remains):
+    """The same, and 0 where it never was for a service that is named."""
+
+    suffix = "present"
+    how = "1 while {of} has a value, 0 once it is gone, or where it never was for a service that is named."
+
+    def never(self, policy: Policy) -> list[str]:
+        record, matchers = self.of.there(policy)
+        return [f"absent({promql.recorded(policy, record, [*matchers, *service])}) * 0" for service in named(policy)]
 
 
 def named(policy: Policy) -> list[list[promql.Matcher]]:

@@ -13,8 +13,8 @@ from deploywatch.quantity import Quantity, Unit, parse_quantity
 
 OPERATORS = (">=", "<=", "==", "!=", ">", "<")
 
-MISSING, PRESENT = "missing", "present"
-"""`missing(throughput)` is short for `present(throughput) == 0`."""
+ABSENCES = {"missing": "present", "gone": "remains"}
+"""`missing(throughput)` is short for `present(throughput) == 0`, and `gone(revenue)` for `remains(revenue) == 0`."""
 
 _TOKEN = re.compile(
     r"\s*(?:"
@@ -175,9 +175,10 @@ class _Parser:
         signal, signal_offset = self.name("the name of a signal"), self.start
         self.advance()
         arguments = self.arguments() if self.token == "(" else ()  # noqa: S105 - a bracket
-        if signal == MISSING and arguments and self.kind != "operator":
-            text, none = called(PRESENT, arguments), Quantity(Decimal(0), Unit.COUNT)
-            return Comparison(text, "==", none, "0", signal_offset, signal_offset, PRESENT, arguments)
+        if signal in ABSENCES and arguments and self.kind != "operator":
+            function, none = ABSENCES[signal], Quantity(Decimal(0), Unit.COUNT)
+            text = called(function, arguments)
+            return Comparison(text, "==", none, "0", signal_offset, signal_offset, function, arguments)
         function, text = (signal, called(signal, arguments)) if arguments else ("", signal)
         if self.kind != "operator":
             raise self.unexpected(f"one of {' '.join(OPERATORS)}")

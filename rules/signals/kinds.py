@@ -163,7 +163,15 @@ class Ratio(Described):
         above = promql.grouped("sum", quotient, self.growth(policy))
         below = promql.grouped("sum", quotient, self.growth(policy, metric=quotient.per))
         about = f"{self.title}; no value while nothing is counted"
-        return (Record(self.value(policy), f"{above}\n/\n({below} > 0)", about),)
+        total, _ = self.there(policy)
+        return (
+            Record(total, below, f"what {self.title} is a share of, a second"),
+            Record(self.value(policy), f"{above}\n/\n({promql.recorded(policy, total)} > 0)", about),
+        )
+
+    def there(self, policy: Policy) -> tuple[str, tuple[promql.Matcher, ...]]:
+        per = self.quotient(policy).per.removesuffix("_total")
+        return f"{promql.level()}:{per}:rate{promql.duration(policy.window)}", ()
 
     def value(self, policy: Policy) -> str:
         quotient = self.quotient(policy)

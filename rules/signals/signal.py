@@ -140,6 +140,13 @@ class Signal(ABC):
         """What an alert at `limit` compares; the value itself, unless a signal knows better."""
         return Reading(self.value(policy), limit.value, self.unit, self.domain, self.phrase)
 
+    def there(self, policy: Policy) -> tuple[str, tuple[promql.Matcher, ...]]:
+        """The recorded series, and what it is selected by, that is there while the signal is measured.
+
+        That is its value, unless that is away while nothing happens.
+        """
+        return self.value(policy), ()
+
     def beside(self, policy: Policy) -> Mapping[str, str]:
         """Recorded series that dashboards show beside the value: each by what it is, such as `mean`."""
         return {}

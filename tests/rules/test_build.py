@@ -22,7 +22,7 @@ from deploywatch.rules.outputs.test_cases import cases as cases_of
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resources import Complaints, DiskTimes, Pool, Satisfaction
-from deploywatch.rules.series import Dependencies, Deployments, Durations
+from deploywatch.rules.series import Dependencies, Deployments, Durations, Targets
 from tests.rules.tools import GOOD, SHIPPED, good, policy_from, promtool_test, run, shipped
 
 NAMES = [path.stem for path in SHIPPED]
@@ -76,8 +76,8 @@ def test_the_operators_resource_has_the_same_rules(built: dict[str, Path], name:
 def test_a_policy_says_when_what_it_depends_on_is_missing(name: str) -> None:
     """Each kind of series that a threshold is read from, but for those that are not always there."""
     every = [term.signal for alert in resolve(shipped(name)).alerts for term in alert.terms]
-    watched = {kind for one in every if one.name.startswith("present(") for kind in one.needs}
-    optional = {Deployments, Dependencies, Complaints, Satisfaction, DiskTimes, Pool, Durations}
+    watched = {kind for one in every if one.name.startswith(("present(", "remains(")) for kind in one.needs}
+    optional = {Deployments, Dependencies, Complaints, Satisfaction, DiskTimes, Pool, Durations, Targets}
     assert {kind for one in every for kind in one.needs} - watched <= optional
 
 
@@ -166,7 +166,7 @@ def test_every_query_of_rules_and_runbooks_is_promql(built: dict[str, Path], nam
         for group in YAML(typ="safe").load(path)["groups"]
         for rule in group["rules"]
     ]
-    for page in (built[name] / "runbooks").glob("*.md"):
+    for page in (built[name] / "runbooks").glob(f"{name}.*.md"):
         asked = re.findall(r"```promql\n(.*?)\n```", page.read_text(), re.DOTALL)
         assert len(asked) >= 3
         found += asked
@@ -176,7 +176,7 @@ def test_every_query_of_rules_and_runbooks_is_promql(built: dict[str, Path], nam
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_runbook_page_has_all_its_sections(built: dict[str, Path], name: str) -> None:
-    for page in (built[name] / "runbooks").glob("*.md"):
+    for page in (built[name] / "runbooks").glob(f"{name}.*.md"):
         sections = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)
         assert sections == ["Meaning", "Impact", "Diagnosis", "Mitigation", "Source"]
 

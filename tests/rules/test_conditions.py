@@ -27,6 +27,7 @@ USES = {
     "oscillation": "oscillation(throughput) > 10",
     "burn_rate": "burn_rate(error_ratio, 1h) > 14.4",
     "present": "missing(throughput)",
+    "remains": "gone(conversion_ratio)",
 }
 MORE = ["rise(queue_length) > 100%", "burn_rate(availability, 6h) > 6", "zscore(health) > 3", "missing(queue_length)"]
 

@@ -60,7 +60,10 @@ CONDITIONS = (Path(__file__).parents[2] / "docs" / "rules" / "conditions.md").re
 def test_the_page_on_conditions_shows_every_function_in_a_limit_that_holds_together(tmp_path: Path) -> None:
     rows = re.findall(r"^\| (`.+?`) \|", CONDITIONS, re.MULTILINE)
     limits = [limit for row in rows for limit in re.findall(r"`([a-z_]+\(.+?)`", row)]
-    assert {limit.partition("(")[0] for limit in limits} == (set(FUNCTIONS) - {"present"}) | {"missing"}
+    assert {limit.partition("(")[0] for limit in limits} == (set(FUNCTIONS) - {"present", "remains"}) | {
+        "missing",
+        "gone",
+    }
     assert good(tmp_path, when=" or ".join(limits)).alerts
 
 

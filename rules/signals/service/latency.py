@@ -66,6 +66,9 @@ class LatencyQuantile(Signal):
             *(histogram.slower(policy, durations, bound) for bound in bounds if bound in durations.bounds),
         )
 
+    def there(self, policy: Policy) -> tuple[str, tuple[promql.Matcher, ...]]:
+        return histogram.buckets(policy, policy.series.of(self.kind)).name, (("le", "=", "+Inf"),)
+
     def value(self, policy: Policy) -> str:
         word = self.name.removeprefix("db_").removeprefix("latency_")
         return f"{promql.level()}:{policy.series.of(self.kind).metric}:{word}_rate{promql.duration(policy.window)}"
