@@ -11,6 +11,7 @@ from deploywatch.grafana.service import firing, places, refresh, span, windows
 from deploywatch.grafana.visualizations import BAD, EARLIER, UNITS, Lines, Number, States
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
+from deploywatch.rules.links import deployment_uid
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.series import Requests
 from deploywatch.rules.signals.signal import Signal
@@ -26,7 +27,7 @@ _WENT_WRONG = ("status", "=~", "failed|rolled_back")
 
 def uid(policy: ResolvedPolicy) -> str:
     """The dashboard's stable identity; Grafana takes 40 characters, and a policy's name may have 27."""
-    return f"dw-{policy.given.policy}-deploys"
+    return deployment_uid(policy.given)
 
 
 def dashboard(policy: ResolvedPolicy) -> Dashboard:
@@ -68,7 +69,7 @@ def _verdict(policy: ResolvedPolicy) -> tuple[Panel, ...]:
                 Query(
                     f"max by ({WHERE}, version, status) ({shown(DeploymentMetric.STATUS)} == 1)"
                     f" * on ({WHERE}, version) group_left () ({started} > bool 0)",
-                    "{{service}} {{version}}: {{status}}",
+                    "{{service}} {{environment}} {{version}}: {{status}}",
                 ),
             ),
             States({0: ("", "transparent"), 1: ("so", "blue")}),

@@ -117,7 +117,12 @@ def _health() -> tuple[Panel, ...]:
         Panel(
             "Slowest probes",
             "How long the last run of each probe took, for the ten that took longest.",
-            (Query(f"topk(10, max by ({WHERE}, {PROBE}) ({shown(Probe.DURATION)}))", legend((SERVICE, PROBE))),),
+            (
+                Query(
+                    f"topk(10, max by ({WHERE}, {PROBE}) ({shown(Probe.DURATION)}))",
+                    legend((SERVICE, ENVIRONMENT, PROBE)),
+                ),
+            ),
             Lines(UNITS[Unit.SECONDS]),
         ),
     )

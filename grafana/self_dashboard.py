@@ -120,7 +120,7 @@ def _exporter() -> tuple[Panel, ...]:
             "Age of results",
             "How long ago the last run of each probe began, for the ten oldest; more than a layer's interval is late.",
             f"topk(10, max by ({per_probe}) (time() - {shown(Probe.LAST_RUN)}))",
-            "{{service}} {{probe}}",
+            "{{service}} {{environment}} {{probe}}",
             unit=_SECONDS,
         ),
         _lines(

@@ -8,12 +8,13 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel, Deployment
 from deploywatch.grafana import health_panels, signals
 from deploywatch.grafana.frame import Dashboard
 from deploywatch.grafana.panels import Panel, Row
-from deploywatch.grafana.queries import WHERE, Query, once, shown
-from deploywatch.grafana.visualizations import BAD, UNITS, Lines, Number
+from deploywatch.grafana.queries import RATE, WHERE, Query, legend, once, shown
+from deploywatch.grafana.visualizations import BAD, PER_SECOND, UNITS, Lines, Number
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.links import dashboard_uid
 from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.rules.series import Requests
 
 
 def dashboard(policy: ResolvedPolicy) -> Dashboard:
@@ -28,11 +29,52 @@ def dashboard(policy: ResolvedPolicy) -> Dashboard:
             Row("Health", health_panels.panels(policy, {**health_panels.HEALTH, **health_panels.IMPACT})),
             Row("Signals", tuple(signals.panel(policy, signal) for signal in used if not signals.is_state(signal))),
             Row("States", tuple(signals.panel(policy, signal) for signal in used if signals.is_state(signal))),
+            Row("Breakdown", _breakdown(policy)),
             Row("Compared", tuple(signals.panel(policy, signal) for signal in signals.compared(policy))),
         ),
         places=places(policy),
         span=span(policy),
         refresh=refresh(policy),
+    )
+
+
+def _breakdown(policy: ResolvedPolicy) -> tuple[Panel, ...]:
+    """Which status, endpoint and version it is: a ratio of the whole service hides a half-failing endpoint."""
+    requests = policy.given.series.find(Requests)
+    if requests is None:
+        return ()
+    failed = (requests.status, "=~", requests.errors)
+
+    def rate(label: str, *matchers: promql.Matcher) -> str:
+        own = ((requests.labels.service, "=~", "$service"), (requests.labels.environment, "=~", "$environment"))
+        raw = promql.raw(policy.given, requests, matchers=[*own, *matchers])
+        return promql.grouped("sum", requests, f"rate({raw}[{RATE}])", {label: label})
+
+    def share(label: str) -> str:
+        every = rate(label)
+        return f"topk(10, ({rate(label, failed)} or {every} * 0) / ({every} > 0))"
+
+    def legend_by(label: str) -> str:
+        return legend((SERVICE, ENVIRONMENT, label))
+
+    return (
+        Panel(
+            "Requests by status",
+            "Requests a second, by their outcome.",
+            (Query(rate(requests.status), legend_by(requests.status)),),
+            Lines(PER_SECOND, stacked=True),
+            width=8,
+        ),
+        *(
+            Panel(
+                f"Failing by {name}",
+                f"The share of requests that fail, of the ten worst, by the label `{label}`.",
+                (Query(share(label), legend_by(label)),),
+                Lines(UNITS[Unit.RATIO]),
+                width=8,
+            )
+            for name, label in (("endpoint", requests.endpoint), ("version", requests.version))
+        ),
     )
 
 

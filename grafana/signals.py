@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from deploywatch.conventions import SERVICE
+from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.grafana.panels import Panel
 from deploywatch.grafana.queries import SHOWN, Query, legend
 from deploywatch.grafana.visualizations import COLORS, EARLIER, UNITS, WELL, Line, Lines, States
-from deploywatch.rules import promql
+from deploywatch.rules import links, promql
 from deploywatch.rules.comparison import Term
 from deploywatch.rules.conditions import thresholds
 from deploywatch.rules.conditions.derived import Derived
@@ -57,7 +57,7 @@ def recorded(policy: ResolvedPolicy, signal: Signal) -> str:
 
 def legend_of(signal: Signal, suffix: str = "") -> str:
     """Which line is whose."""
-    return legend((SERVICE, *signal.labels)) + suffix
+    return legend((SERVICE, ENVIRONMENT, *signal.labels)) + suffix
 
 
 def unit_of(signal: Signal) -> str:
@@ -108,7 +108,8 @@ def _stepping(policy: ResolvedPolicy, signal: Signal) -> tuple[Query, ...]:
         if alert.threshold is not None:
             name = alert.given.alert
             series = thresholds.series(policy.given, alert.given, alert.threshold, *SHOWN)
-            queries[name] = Query(series, f"{{{{{SERVICE}}}}} {name}", dashed=COLORS[alert.given.severity])
+            line = f"{legend((SERVICE, ENVIRONMENT))} {name}"
+            queries[name] = Query(series, line, dashed=COLORS[alert.given.severity])
     return tuple(queries.values())
 
 
@@ -124,10 +125,16 @@ def _line(severity: str, comparison: Comparison) -> Line:
     return Line(comparison.quantity.value, severity, fires_above=comparison.operator in {">", ">="})
 
 
+def _linked(policy: ResolvedPolicy, alert: ResolvedAlert) -> str:
+    """The alert's name, as a link to its runbook where that is served; Grafana reads descriptions as Markdown."""
+    url = links.runbook_url(policy.given, alert.given.alert)
+    return alert.given.alert if url is None else f"[{alert.given.alert}]({url})"
+
+
 def _alerts_at(policy: ResolvedPolicy, signal: Signal) -> str:
     """Which alerts the limits belong to, in a sentence; nothing where there are none."""
     limits = ", ".join(
-        f"{alert.given.alert} at {term.comparison.operator} {term.comparison.written}"
+        f"{_linked(policy, alert)} at {term.comparison.operator} {term.comparison.written}"
         for alert, term in _limits(policy, signal)
     )
     return f" Alerts: {limits}." if limits else ""

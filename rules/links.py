@@ -24,12 +24,17 @@ def dashboard_uid(policy: Policy) -> str:
     return f"deploywatch-{policy.policy}"
 
 
-def dashboard_url(policy: Policy, labels: Mapping[str, str] | None = None) -> str | None:
-    """The dashboard for the alert's own service; with `labels` for theirs, else as a Prometheus template."""
+def deployment_uid(policy: Policy) -> str:
+    """That of its dashboard about a deployment; Grafana takes 40 characters, and a policy's name may have 27."""
+    return f"dw-{policy.policy}-deploys"
+
+
+def dashboard_url(policy: Policy, labels: Mapping[str, str] | None = None, *, uid: str = "") -> str | None:
+    """The dashboard (of this uid) for the alert's own service; with `labels` for theirs, else as a template."""
     if policy.links.grafana is None:
         return None
     chosen = (
         f"var-{name}={quote_plus(labels[name]) if labels else f'{{{{ $labels.{name} | urlquery }}}}'}"
         for name in (SERVICE, ENVIRONMENT)
     )
-    return f"{policy.links.grafana}/d/{dashboard_uid(policy)}?{'&'.join(chosen)}"
+    return f"{policy.links.grafana}/d/{uid or dashboard_uid(policy)}?{'&'.join(chosen)}"

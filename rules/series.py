@@ -143,6 +143,8 @@ class Requests(Measured):
     """A counter of requests with a label for their outcome."""
 
     status: LabelName = "status"
+    endpoint: LabelName = "endpoint"
+    version: LabelName = "version"
     errors: Pattern = "5.."
     failing: str = "500"
     passing: str = "200"

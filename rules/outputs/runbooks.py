@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from deploywatch.conventions import DeploymentMetric
+from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel, DeploymentMetric
 from deploywatch.quantity import format_duration
+from deploywatch.rules import links, promql
 from deploywatch.rules.conditions import deployments, thresholds
+from deploywatch.rules.language.selectors import Selector, read_selector
 from deploywatch.rules.outputs import alerting
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert
+from deploywatch.rules.series import Durations, Requests
 from deploywatch.rules.signals.signal import Query
 
 _DONE = {
@@ -72,13 +75,72 @@ def _unstated_impact(alert: ResolvedAlert) -> str:
 
 
 def _diagnosis(policy: Policy, alert: ResolvedAlert) -> Iterator[str]:
-    yield _query(Query("The alert's own condition", alert.expression))
+    """Queries about one service: that of the alert, once its names stand in place of the example's."""
+    where = promql.sample_labels(policy)
+    only = policy.model_copy(update={"selectors": _only(policy, where)})
+    if any(len(selector.values) != 1 for selector in policy.selectors.values()) or not policy.selectors:
+        yield (
+            f"The queries and commands are about `{where[SERVICE]}` in `{where[ENVIRONMENT]}`: put the service and the "
+            "environment of the alert in their place."
+        )
+    yield from _dashboards(policy, where)
+    yield _query(Query("The alert's own condition", _of_one(policy, alert.expression, where)))
     asked: dict[str, Query] = {}
     for term in alert.terms:
-        asked |= {query.expression: query for query in term.signal.diagnosis(policy)}
-    yield from (_query(query) for query in asked.values())
-    started = deployments.held(policy, DeploymentMetric.STARTED)
+        asked |= {query.expression: query for query in term.signal.diagnosis(only)}
+    for query in (*asked.values(), *_breakdown(only, alert)):
+        yield _query(Query(query.about, _of_one(policy, query.expression, where)))
+    started = deployments.held(only, DeploymentMetric.STARTED)
     yield _query(Query("What was deployed, and how many seconds ago", f"time() - {started}"))
+    yield _commands(where)
+
+
+def _only(policy: Policy, where: Mapping[str, str]) -> dict[str, Selector]:
+    """The policy's selectors, of which service and environment are one value each."""
+    return policy.selectors | {label: read_selector(text) for label, text in where.items()}
+
+
+def _of_one(policy: Policy, expression: str, where: Mapping[str, str]) -> str:
+    """Recorded series of one service in place of those of all."""
+    every = f'{{{AlertLabel.POLICY}="{policy.policy}"'
+    own = "".join(f',{label}="{text}"' for label, text in where.items())
+    return expression.replace(every, every + own)
+
+
+def _breakdown(policy: Policy, alert: ResolvedAlert) -> tuple[Query, ...]:
+    """Which instance, version and endpoint fail, where the alert is about requests."""
+    requests = policy.series.find(Requests)
+    if requests is None or not any({Requests, Durations}.intersection(term.signal.needs) for term in alert.terms):
+        return ()
+    failed = promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
+    every, window = promql.raw(policy, requests), promql.duration(policy.window)
+    return tuple(
+        Query(
+            f"Failing requests as a share, by {name}",
+            f"sum by ({label}) (rate({failed}[{window}]))\n/\nsum by ({label}) (rate({every}[{window}]))",
+        )
+        for name, label in (("instance", "instance"), ("version", requests.version), ("endpoint", requests.endpoint))
+    )
+
+
+def _dashboards(policy: Policy, where: Mapping[str, str]) -> Iterator[str]:
+    """Links to the service's dashboard, and to that of its deployments."""
+    service = links.dashboard_url(policy, where)
+    deployment = links.dashboard_url(policy, where, uid=links.deployment_uid(policy))
+    if service is not None and deployment is not None:
+        yield f"Dashboards: [the service]({service}), [its deployments]({deployment})."
+
+
+def _commands(where: Mapping[str, str]) -> str:
+    chosen = f"--service {where[SERVICE]} --environment {where[ENVIRONMENT]}"
+    return (
+        "At the command line:\n\n```console\n"
+        f"$ deploywatch incidents list --open {chosen}\n"
+        "$ deploywatch incidents show NUMBER\n"
+        "$ deploywatch incidents acknowledge NUMBER\n"
+        f"$ deploywatch deployments list {chosen}\n"
+        "$ deploywatch incidents rollback NUMBER\n```"
+    )
 
 
 def _query(query: Query) -> str:
@@ -93,5 +155,5 @@ def _mitigation(alert: ResolvedAlert) -> str:
 
 
 def _source(policy: Policy, alert: ResolvedAlert) -> str:
-    links = [source.url for name, source in policy.sources.items() if name in alert.given.source and source.url]
-    return "\n".join([alerting.origin(policy, alert.given), *(f"<{link}>" for link in links)])
+    urls = [source.url for name, source in policy.sources.items() if name in alert.given.source and source.url]
+    return "\n".join([alerting.origin(policy, alert.given), *(f"<{url}>" for url in urls)])

@@ -15,6 +15,7 @@ from deploywatch.grafana.__main__ import files, write_shared
 from deploywatch.grafana.dashboards import of_policy
 from deploywatch.rules.links import dashboard_uid
 from deploywatch.rules.resolve import resolve
+from deploywatch.rules.series import Requests
 from deploywatch.rules.signals import business
 from deploywatch.rules.signals.signal import Group
 from tests.grafana.asking import questions
@@ -53,7 +54,28 @@ def test_latency_is_shown_in_seconds_with_its_limit_in_seconds() -> None:
 
 
 def test_a_description_says_which_alerts_the_lines_belong_to() -> None:
-    assert "Alerts: HighErrorRate at > 1%." in panel(MODELS["demo"], "Error ratio")["description"]
+    link = "[HighErrorRate](https://runbooks.example.com/demo.HighErrorRate.md)"
+    assert f"Alerts: {link} at > 1%." in panel(MODELS["demo"], "Error ratio")["description"]
+
+
+@pytest.mark.parametrize("key", MODELS)
+def test_a_line_of_a_service_says_its_environment_too(key: str) -> None:
+    """With two environments chosen, two lines would bear one name."""
+    for shown in panels(MODELS[key]):
+        for target in shown["targets"]:
+            if "{{service}}" in target["legendFormat"]:
+                assert "{{environment}}" in target["legendFormat"], shown["title"]
+
+
+@pytest.mark.parametrize("name", [name for name, policy in POLICIES.items() if policy.given.series.find(Requests)])
+def test_the_service_is_broken_down_by_status_endpoint_and_version(name: str) -> None:
+    for title, label in (
+        ("Requests by status", "status"),
+        ("Failing by endpoint", "endpoint"),
+        ("Failing by version", "version"),
+    ):
+        (target,) = panel(MODELS[name], title)["targets"]
+        assert target["legendFormat"] == f"{{{{service}}}} {{{{environment}}}} {{{{{label}}}}}"
 
 
 @pytest.mark.parametrize("name", POLICIES)
