@@ -10,7 +10,7 @@ from deploywatch.evidence import Look
 from deploywatch.receiver.deployments import approvals, gate_records, ledger, looks, stages, verdicts
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import StageState
-from deploywatch.receiver.store import Store
+from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.store.deployment_schema import deployment_stages
 from deploywatch.verdict import Answer, Measured, Reason, Stage, judge
 from deploywatch.verification_plan import Counts, Limit, StagePlan
@@ -56,7 +56,7 @@ async def test_two_stages_of_a_deployment_cannot_run_at_once(store: Store) -> No
         row = {"name": "x", "position": 2, "plan": {}, "state": StageState.RUNNING, "started_at": NOON}
         connection.execute(insert(deployment_stages).values(deployment_id=stage.deployment_id, **row))
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises((IntegrityError, StoreError), match="deployment_stages"):
         await store.write(work)
 
 
