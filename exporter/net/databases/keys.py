@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Self
 
@@ -160,6 +161,6 @@ def _number(value: bytes | None, gauge: KeyGauge) -> float | None:
         number = float(value)
     except ValueError as error:
         raise Failed(Reason.VALUE, f"{gauge.key} holds a value that is not a number") from error
-    if gauge.type == "counter" and not number >= 0:
-        raise Failed(Reason.VALUE, f"{gauge.key} holds {number:g}, and a counter is never below 0")
+    if gauge.type == "counter" and not 0 <= number < math.inf:
+        raise Failed(Reason.VALUE, f"{gauge.key} holds {number:g}, and a counter is a number from 0 up")
     return number

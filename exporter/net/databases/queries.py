@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -144,6 +145,6 @@ def _number(cell: Any, name: str, family: Family, measurement: Measurement) -> f
         number = float(cell)
     except (TypeError, ValueError) as error:
         raise Failed(Reason.VALUE, f"query {name} gives {type(cell).__name__}, not a number") from error
-    if family.type == "counter" and not number >= 0:
-        raise Failed(Reason.VALUE, f"query {name} gives {number:g}, and a counter is never below 0")
+    if family.type == "counter" and not 0 <= number < math.inf:
+        raise Failed(Reason.VALUE, f"query {name} gives {number:g}, and a counter is a number from 0 up")
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -147,8 +148,8 @@ class JsonGauge(Gauge):
         except Failed as failed:
             raise Failed(failed.reason, f"gauge {name}: {failed.detail}") from failed
         for key, number in numbers:
-            if number < 0 and self.type == "counter":
-                raise Failed(Reason.VALUE, f"gauge {name}: {number:g} is below 0, where no counter can be")
+            if self.type == "counter" and not 0 <= number < math.inf:
+                raise Failed(Reason.VALUE, f"gauge {name}: {number:g}, and a counter is a number from 0 up")
             measurement.add(family, number, **({self.label: measurement.label(key)} if self.label else {}))
 
 

@@ -310,3 +310,10 @@ async def test_the_deadline_holds_whatever_the_server_does(tcp: Callable[[Talk],
     result = await probe(limit, kind="http", url=f"http://127.0.0.1:{await tcp(talk)}/")
     assert result.reason in {Reason.DEADLINE, Reason.CONNECT_TIMEOUT}
     assert limit <= result.duration < limit + 5
+
+
+@pytest.mark.parametrize("number", ["-1", "1e999"])
+async def test_a_counter_is_a_number_from_0_up(web: Web, number: str) -> None:
+    gauges = {"sales_total": {"path": "sales", "help": "S.", "type": "counter"}}
+    result = await probe(kind="http", url=web.say("/", f'{{"sales": {number}}}'), gauges=gauges)
+    assert result.reason is Reason.VALUE, result.detail
