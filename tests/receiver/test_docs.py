@@ -38,19 +38,19 @@ def test_every_config_on_the_page_is_good(text: str, tmp_path: Path) -> None:
 def test_the_web_config_on_the_page_lets_nobody_in_without_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (text,) = re.findall(r"```yaml\n(bearer_tokens:.*?)```", PAGE, re.DOTALL)
+    (text,) = re.findall(r"```yaml\n(credentials:.*?)```", PAGE, re.DOTALL)
     authority = trustme.CA()
     server = authority.issue_cert("127.0.0.1")
     server.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     server.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     authority.cert_pem.write_to_path(str(tmp_path / "clients.pem"))
-    (tmp_path / "token").write_text("token")
+    (tmp_path / "alertmanager-token").write_text("one-that-is-long-enough")
     (tmp_path / "web.yml").write_text(text.replace("$2y$10$...", f"$2y$10${'a' * 53}"))
-    monkeypatch.setenv("TOKEN", "one")
-    monkeypatch.setenv("NEXT_TOKEN", "two")
+    monkeypatch.setenv("CI_TOKEN", "another-that-is-long-enough")
     loaded = Access(tmp_path / "web.yml").loaded
     assert loaded.authenticates
-    assert loaded.tokens == (b"one", b"two", b"token")
+    assert loaded.tokens == ()
+    assert {identity.name for identity in loaded.narrow.values()} == {"alertmanager", "ci"}
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"deploywatch ((?:store )?[a-z]+) --config", PAGE))))

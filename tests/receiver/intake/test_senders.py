@@ -96,6 +96,12 @@ def test_grafanas_example_sends_resolves_to_the_webhook() -> None:
     assert [policy["receiver"] for policy in read["policies"]] == [point["name"] for point in read["contactPoints"]]
 
 
+@pytest.mark.parametrize("file", ["receiver.yml"])
+def test_every_example_of_a_receiver_asks_its_alertmanagers(file: str) -> None:
+    read = YAML(typ="safe").load(EXAMPLES.parent / file)
+    assert read["upstream"]["alertmanagers"]
+
+
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yml")), ids=lambda file: file.stem)
 def test_what_the_examples_say_of_the_receivers_side_is_good(file: Path) -> None:
     commented = re.search(r"^#   (upstream:\n(?:#     .*\n)+)", file.read_text(), re.MULTILINE)
