@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import SOONEST, State
+from deploywatch.receiver.jobs.queue import SOONEST, Outcome, State
 from deploywatch.receiver.suppression.gate import LOOK, Asker, Reason, Ruling, decide
 from deploywatch.receiver.suppression.windows import Hold
 from tests.receiver.scene import HOUR, MINUTE, NOON
@@ -33,7 +33,7 @@ def rule(
 
 @pytest.mark.parametrize("asker", Asker)
 def test_what_nothing_stops_goes_on(asker: Asker) -> None:
-    assert rule(asker=asker).opens
+    assert rule(asker=asker).opens is True
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,21 @@ def test_what_stops_it_is_said_with_when_to_ask_again(
 ) -> None:
     ruling = rule(incident, window=window, silence=silence)
     assert (ruling.reason, ruling.after) == (reason, after)
+
+
+def test_a_job_that_waits_says_what_it_waits_for() -> None:
+    assert rule(window=WINDOW).outcome() == Outcome(State.READY, str(WINDOW), HOUR)
+    assert rule(replace(INCIDENT, quiet_since=NOON)).outcome() == Outcome(State.READY, "quiet", 5 * MINUTE)
+    assert rule(replace(INCIDENT, resolved_at=NOON)).outcome() == Outcome(State.DONE, "over")
+
+
+def test_a_silence_is_looked_at_again_within_a_minute_and_not_at_once() -> None:
+    for left, after in ((90, 60), (60, 60), (30, 30), (1, 1), (0, 1), (-5, 1)):
+        ruling = rule(silence=replace(SILENCE, until=NOON + timedelta(seconds=left)))
+        assert ruling.after == timedelta(seconds=after)
+    for left, after in ((7200, 7200), (1, 1), (-5, 1)):
+        ruling = rule(window=replace(WINDOW, until=NOON + timedelta(seconds=left)))
+        assert ruling.after == timedelta(seconds=after)
 
 
 def test_a_window_that_lets_people_hear_holds_only_what_acts() -> None:
@@ -75,7 +90,7 @@ def test_in_every_combination_exactly_what_is_free_goes_on_and_a_wait_ends(
     incident = replace(INCIDENT, resolved_at=NOON if resolved else None, quiet_since=NOON if quiet else None)
     ruling = rule(incident, asker, window=window, silence=silence)
     held = window is not None and not (window.tell and asker is Asker.TELLS)
-    assert ruling.opens is not (resolved or quiet or held or silence is not None)
+    assert ruling.opens == (not (resolved or quiet or held or silence is not None))
     if not ruling.opens:
         outcome = ruling.outcome()
         assert (outcome.state is State.DONE) is resolved
