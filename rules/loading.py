@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploywatch import config
+from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.rules import checks
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.presets import PRESETS, filled_in
 
 
 def load_all(paths: Sequence[Path], *, variables: Mapping[str, str] | None = None) -> tuple[Policy, ...]:
@@ -36,6 +38,7 @@ def load_all(paths: Sequence[Path], *, variables: Mapping[str, str] | None = Non
 def load(path: Path, *, variables: Mapping[str, str] | None = None) -> Policy:
     """Read one file, with `${VAR}` from `variables` (the environment, when not given)."""
     document = config.read_file(path, os.environ if variables is None else variables)
+    _fill_in(document)
     policy: Policy | None = None
     try:
         policy = config.build(document, Policy, base=path.parent)
@@ -49,3 +52,12 @@ def load(path: Path, *, variables: Mapping[str, str] | None = None) -> Policy:
     if document.problems or policy is None:
         raise ConfigError(document.problems)
     return policy
+
+
+def _fill_in(document: Document) -> None:
+    """Put what the presets say under `series`; a preset that nobody knows is the model's to refuse."""
+    data = document.data if isinstance(document.data, dict) else {}
+    named, series = data.get("preset"), data.get("series", {})
+    names = [named] if isinstance(named, str) else named
+    if isinstance(names, list) and all(name in PRESETS for name in names) and isinstance(series, dict):
+        data["series"] = filled_in(series, names)

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 import promql_parser
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
-from deploywatch.config import Settings
+from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import Quantity, QuantityField, Unit
 from deploywatch.rules.inventory import Series
@@ -30,9 +30,19 @@ from deploywatch.rules.language.fields import (
 from deploywatch.rules.language.judgement import Delivery, Health
 from deploywatch.rules.language.selectors import SelectorField
 from deploywatch.rules.language.verification import Requirement, Verdict
+from deploywatch.rules.presets import PRESETS
 from deploywatch.rules.series import LabelName, NotEmpty
 
 __all__ = ["ACTIONS", "LONGEST_NAME", "Alert", "CustomSignal", "Links", "OfficeHours", "Policy", "Receiver", "Source"]
+
+
+def _known_preset(value: str) -> str:
+    if value not in PRESETS:
+        raise ValueError(f"unknown preset {value!r}{nearest(value, PRESETS)}")
+    return value
+
+
+PresetName = Annotated[str, AfterValidator(_known_preset), WithJsonSchema({"type": "string", "enum": sorted(PRESETS)})]
 
 
 class Source(Settings):
@@ -186,6 +196,7 @@ class Policy(Settings):
     policy: PolicyName
     about: Annotated[str, NotEmpty]
     sources: Annotated[dict[str, Source], NotEmpty]
+    preset: tuple[PresetName, ...] = ()
     series: Series = Series()
     signals: dict[SignalName, CustomSignal] = Field(default_factory=dict)
     selectors: dict[LabelName, SelectorField] = Field(default_factory=dict)
@@ -201,6 +212,11 @@ class Policy(Settings):
     observe: tuple[str, ...] = ()
     health: Health | None = None
     delivery: Delivery | None = None
+
+    @field_validator("preset", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("objective")
     @classmethod

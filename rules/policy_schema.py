@@ -22,6 +22,7 @@ def schema() -> Schema:
     definitions: dict[str, Schema] = made["$defs"]
     # A unit is written by its name or its sign, and the model knows only one of them.
     definitions["Unit"] = {"enum": [text for unit in Unit for text in dict.fromkeys((unit.name.lower(), unit.value))]}
+    made["properties"]["preset"] = {"anyOf": [made["properties"]["preset"]["items"], made["properties"]["preset"]]}
     for name in ("of", "in"):
         asked = definitions["Requirement"]["properties"]
         asked[name] = {"anyOf": [{"type": "string"}, asked[name]]}

@@ -81,8 +81,10 @@ def per_second(policy: Policy, series: str) -> str:
     """
     window, up = duration(policy.window), policy.series.targets.metric
     seconds = number(Decimal(policy.window // timedelta(milliseconds=1)) / 1000)
-    born = f"{series} / {seconds}\nunless\n{series} offset {window}"
-    return f"{born}\nand on (job, instance)\n({up} == 1 and {up} offset {window} == 1)\nor\nrate({series}[{window}])"
+    targets = f"({up} == 1 and {up} offset {window} == 1)"
+    # What is not new is left out before anything is calculated: of thousands of series few are.
+    born = f"(\n{series}\nunless\n{series} offset {window}\nand on (job, instance)\n{targets}\n)\n/ {seconds}"
+    return f"{born}\nor\nrate({series}[{window}])"
 
 
 def grouped(aggregate: str, source: Measured, vector: str, keep: Mapping[str, str] | None = None) -> str:
