@@ -166,7 +166,7 @@ class Ratio(Described):
         total, _ = self.there(policy)
         return (
             Record(total, below, f"what {self.title} is a share of, a second"),
-            Record(self.value(policy), f"{above}\n/\n({promql.recorded(policy, total)} > 0)", about),
+            Record(self.value(policy), f"{above}\n/\n({below} > 0)", about),
         )
 
     def there(self, policy: Policy) -> tuple[str, tuple[promql.Matcher, ...]]:
