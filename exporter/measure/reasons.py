@@ -29,7 +29,7 @@ _IMPOSSIBLE: Mapping[str, frozenset[Reason]] = {
     "postgres": _OF_ANSWERS | _OF_FEW | _OF_OTHERS,
     "redis": _OF_ANSWERS | _OF_FEW | _OF_OTHERS | {Reason.QUERY_TIMEOUT},
     "port": frozenset(Reason) - _OF_PORTS,
-    "flow": _OF_DATABASES | (_OF_FEW - {Reason.SKIPPED}) | _OF_MACHINES,
+    "flow": (_OF_DATABASES - {Reason.AUTH}) | (_OF_FEW - {Reason.SKIPPED}) | _OF_MACHINES,
     "icmp": _OF_ANSWERS | _OF_DATABASES | _OF_FEW | _OF_PROXIES | _OF_STREAMS | {Reason.VALUE, Reason.TOO_LARGE},
     "dns": (_OF_ANSWERS - {Reason.STATUS, Reason.BODY}) | _OF_DATABASES | _OF_FEW | _OF_OTHERS | {Reason.VALUE},
     "grpc": (_OF_ANSWERS - {Reason.STATUS, Reason.UNHEALTHY})

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.net.http.client import Ask, Trail, follow, http_url
+from deploywatch.exporter.net.http.client import Trail, follow, http_url
 from deploywatch.exporter.net.http.cookies import Cookies
 from deploywatch.exporter.net.http.exchange import Phases, Request
+from deploywatch.exporter.net.http.oauth2 import AskWithToken
 from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body, fill_header, fill_url, masked, names
 from deploywatch.exporter.net.http.verdict import Expect, judge
 from deploywatch.exporter.probes.http import OVERDUE
@@ -20,7 +21,7 @@ from deploywatch.quantity import Duration
 from deploywatch.secrets import Secret, SecretUrl, redact_url
 
 
-class Step(Ask):
+class Step(AskWithToken):
     """One request of a flow, what must come back, and what is saved from it for later steps."""
 
     name: str = Field(min_length=1, max_length=100)
@@ -93,7 +94,8 @@ class FlowSettings(ProbeSettings):
         possible = {Reason.VALUE, Reason.JSON} if saved else {Reason.VALUE} if needed else set()
         possible |= {reason for step in self.steps for reason in step.possible()}
         never = frozenset.intersection(*(step.expect.impossible(gauges=False) for step in self.steps))
-        return (never - possible) | frozenset.intersection(*(step.without_proxy() for step in self.steps))
+        never -= possible
+        return never | frozenset.intersection(*(step.without_proxy() | step.without_token() for step in self.steps))
 
     def shown_target(self) -> str:
         """Where the flow begins."""
@@ -116,6 +118,7 @@ class FlowProbe:
 
     def __init__(self, settings: FlowSettings) -> None:
         self.settings = settings
+        self.tokens = {step.name: step.tokens() for step in settings.steps}
 
     async def measure(self, measurement: Measurement) -> None:
         """Send each request; Failed with the step that failed, and the names of those that were not reached."""
@@ -182,7 +185,12 @@ class FlowProbe:
 
     async def _step(self, step: Step, values: dict[str, str], trail: Trail, measurement: Measurement) -> None:
         begin = measurement.clock.monotonic()
-        response = await follow(step, self._request(step, values), step.via(), trail, measurement.allowed)
+        request, tokens = self._request(step, values), self.tokens[step.name]
+        if tokens:
+            request = await tokens.added_to(request, trail.phases, measurement.clock)
+        response = await follow(step, request, step.via(), trail, measurement.allowed)
+        if tokens and response.status == 401:
+            tokens.forget()
         # What the judge measures would be without the step's name.
         seen = Measurement(measurement.clock, measurement.deadline)
         await judge(response, measurement.clock.monotonic() - begin, step.expect, {}, seen)

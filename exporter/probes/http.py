@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.http import body
-from deploywatch.exporter.net.http.client import Ask, Trail, follow, http_url
-from deploywatch.exporter.net.http.exchange import PHASES, Phases, Request
-from deploywatch.exporter.net.http.oauth2 import OAuth2, Tokens
+from deploywatch.exporter.net.http.client import Trail, follow, http_url
+from deploywatch.exporter.net.http.exchange import PHASES, Phases
+from deploywatch.exporter.net.http.oauth2 import AskWithToken
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.verdict import Expect, Gauges, judge
 from deploywatch.exporter.net.resolve import note_address
@@ -27,7 +26,7 @@ OVERDUE = {"resolve": Reason.DNS, "connect": Reason.CONNECT_TIMEOUT, "proxy": Re
 """What a deadline means in a phase; in the others it is just that."""
 
 
-class HttpSettings(ProbeSettings, Ask):
+class HttpSettings(ProbeSettings, AskWithToken):
     """An HTTP or HTTPS request and what must come back."""
 
     target_key: ClassVar[TargetKey | None] = TargetKey("url", "http://target.invalid/")
@@ -36,13 +35,6 @@ class HttpSettings(ProbeSettings, Ask):
     url: SecretUrl
     expect: Expect = Expect()
     gauges: Gauges = Field(default_factory=dict)
-    oauth2: OAuth2 | None = None
-
-    @model_validator(mode="after")
-    def _one_way_to_say_who(self) -> Self:
-        if self.oauth2 and (self.username or self.bearer_token or any(map(_says_who, self.headers))):
-            raise ValueError("oauth2 is given beside another way to say who asks; keep one")
-        return self
 
     @field_validator("url")
     @classmethod
@@ -61,7 +53,7 @@ class HttpSettings(ProbeSettings, Ask):
     def impossible(self) -> frozenset[Reason]:
         """Reasons that cannot occur: those of expectations that are not set, and of redirects that are not followed."""
         never = self.expect.impossible(gauges=bool(self.gauges)) - self.possible()
-        never |= self.without_proxy() | (frozenset() if self.oauth2 else {Reason.AUTH})
+        never |= self.without_proxy() | self.without_token()
         if self.redirects:
             return never
         plain = not self.url.get_secret_value().lower().startswith("https:")
@@ -80,14 +72,16 @@ class HttpProbe:
         self.settings = settings
         self.request = settings.request(settings.url.get_secret_value(), settings.plain_headers(), settings.body)
         self.via = settings.via()
-        self.tokens = Tokens(settings.oauth2) if settings.oauth2 else None
+        self.tokens = settings.tokens()
 
     async def measure(self, measurement: Measurement) -> None:
         """Request, follow redirects, and judge; what was measured is noted also when that ends early."""
         trail = Trail(Phases())
         begin = measurement.clock.monotonic()
         try:
-            request = await self._authorized(trail, measurement)
+            request = self.request
+            if self.tokens:
+                request = await self.tokens.added_to(request, trail.phases, measurement.clock)
             response = await follow(self.settings, request, self.via, trail, measurement.allowed)
         finally:
             measurement.stage = trail.phases.at
@@ -97,18 +91,6 @@ class HttpProbe:
             self.tokens.forget()
         took = measurement.clock.monotonic() - begin
         await judge(response, took, self.settings.expect, self.settings.gauges, measurement)
-
-    async def _authorized(self, trail: Trail, measurement: Measurement) -> Request:
-        """The request, with a token where it needs one."""
-        if self.tokens is None:
-            return self.request
-        trail.phases.at = "token"
-        authorization = await self.tokens.authorization(measurement.clock)
-        return replace(self.request, headers=(*self.request.headers, ("Authorization", authorization)))
-
-
-def _says_who(header: str) -> bool:
-    return header.lower() == "authorization"
 
 
 def _note(trail: Trail, measurement: Measurement) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import math
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote_plus, urlencode
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from deploywatch.clock import Clock
 from deploywatch.exporter.net.dial import Route
-from deploywatch.exporter.net.http.client import http_url
+from deploywatch.exporter.net.http.client import Ask, http_url
 from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchange
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
@@ -52,6 +53,26 @@ class OAuth2(ThroughProxy):
         return {"grant_type": "client_credentials", **scope, **given}
 
 
+class AskWithToken(Ask):
+    """A request that may need a token."""
+
+    oauth2: OAuth2 | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_who(self) -> Self:
+        if self.oauth2 and (self.username or self.bearer_token or any(map(_says_who, self.headers))):
+            raise ValueError("oauth2 is given beside another way to say who asks; keep one")
+        return self
+
+    def without_token(self) -> frozenset[Reason]:
+        """What nobody can fail by who needs no token."""
+        return frozenset() if self.oauth2 else frozenset({Reason.AUTH})
+
+    def tokens(self) -> Tokens | None:
+        """Where the token comes from, if one is needed."""
+        return Tokens(self.oauth2) if self.oauth2 else None
+
+
 class Tokens:
     """The token of one probe; Failed(auth) when there is none."""
 
@@ -77,6 +98,12 @@ class Tokens:
             self._value = f"{_TYPES.get(kind.lower(), kind)} {document['access_token']}"
             self._until = begin + _lifetime(document.get("expires_in")) - _EARLY
         return self._value
+
+    async def added_to(self, request: Request, phases: Phases, clock: Clock) -> Request:
+        """The request with a token; `phases` tell that it is fetched."""
+        phases.at = "token"
+        authorization = await self.authorization(clock)
+        return replace(request, headers=(*request.headers, ("Authorization", authorization)))
 
     def forget(self) -> None:
         """Fetch another the next time: this one was refused."""
@@ -122,6 +149,10 @@ class Tokens:
 
     def _failed(self, detail: str) -> Failed:
         return Failed(Reason.AUTH, f"no token: the endpoint at {self._url.host}: {detail}")
+
+
+def _says_who(header: str) -> bool:
+    return header.lower() == "authorization"
 
 
 def _lifetime(given: object) -> float:

@@ -17,7 +17,7 @@ from deploywatch.config import redacted
 from deploywatch.exporter.probes.http import HttpSettings
 from deploywatch.exporter.probing import run
 from deploywatch.exporter.results import Reason, Result
-from tests.exporter.support import Web, measured
+from tests.exporter.support import Web, measured, probe
 
 PAIR = base64.b64encode(b"me:hu%26sh").decode()
 
@@ -177,3 +177,17 @@ def test_there_is_one_way_to_say_who_asks(endpoint: Endpoint, change: dict[str, 
 def test_an_endpoint_is_an_http_url(endpoint: Endpoint) -> None:
     with pytest.raises(ValidationError, match="not an HTTP URL"):
         endpoint.settings(token_url="ftp://x")
+
+
+async def test_a_step_of_a_flow_may_need_a_token(endpoint: Endpoint) -> None:
+    single = endpoint.settings()
+    assert single.oauth2
+    secret = single.oauth2.client_secret.get_secret_value()
+    oauth2 = {"client_id": "me", "client_secret": secret, "token_url": f"{endpoint.web.url}/token"}
+    steps = [{"name": "api", "url": f"{endpoint.web.url}/api", "oauth2": oauth2}]
+    result = await probe(kind="flow", steps=steps)
+    assert result.success, result.detail
+    assert endpoint.asked == ["Bearer t0"]
+    result = await probe(kind="flow", steps=[{**steps[0], "oauth2": {**oauth2, "client_secret": "wrong"}}])
+    assert result.reason is Reason.AUTH
+    assert "step api: no token" in result.detail
