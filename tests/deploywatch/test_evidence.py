@@ -109,7 +109,9 @@ def test_a_ratio_to_the_control_just_within_its_bounds_is_taken() -> None:
         assert all(map(math.isfinite, log_e_worse([Look(10, 1, 90, 4)], times)))
 
 
-@pytest.mark.parametrize(("requests", "bad", "limit"), [(100, 0, 0.02), (0, 0, 0.5), (300, 1, 0.05), (20, 2, 0.5)])
+@pytest.mark.parametrize(
+    ("requests", "bad", "limit"), [(100, 0, 0.02), (0, 0, 0.5), (60, 1, 0.05), (100, 4, 0.1), (20, 2, 0.5)]
+)
 def test_of_few_requests_not_one_more_than_needed_is_asked_for(requests: int, bad: int, limit: float) -> None:
     needed = requests_needed(requests, bad, limit, 1.0, 3.0)
     share = bad / requests if requests else 0
