@@ -1,8 +1,8 @@
 """Expressions without recorded series: each is replaced by what it is recorded from.
 
 So a policy can be asked of a Prometheus that does not have its rules yet, over time that has passed. A recorded series
-over a range becomes a subquery with at most `POINTS` points; what comes out is then an estimate, and `is_estimate` says
-so.
+over a range becomes a subquery with at most `POINTS` points, and one that remembers what it said before begins anew;
+what comes out is then an estimate, and `is_estimate` says so.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class Inliner:
     records: Sequence[Record]
     interval: timedelta
     is_estimate: bool = False
-    """Whether a range of a recorded series was thinned out."""
+    """Whether a range of a recorded series was thinned out, or what it had remembered is missing."""
     _named: dict[str, list[Record]] = field(default_factory=dict)
     _done: dict[int, str] = field(default_factory=dict)
+    _open: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Sort the records by name."""
@@ -79,7 +80,14 @@ class Inliner:
         return out + text[position:]
 
     def _series(self, name: str, found: _Selected) -> str:
-        ways = [way for record in self._named[name] if (way := self._way(record, found.matchers)) is not None]
+        ways = []
+        if name in self._open:
+            # It reads what it said before, which nobody has recorded yet: nothing, and the answer is an estimate.
+            self.is_estimate = True
+        else:
+            self._open.add(name)
+            ways = [way for record in self._named[name] if (way := self._way(record, found.matchers)) is not None]
+            self._open.remove(name)
         text = "\nor\n".join(ways) if ways else "vector(0) > 1"
         if found.over:
             return f"({text})[{found.over}:{found.every or self._resolution(found.over)}]{_offset(found.back)}"
