@@ -11,7 +11,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 # The highest port that TCP and UDP have.
 HIGHEST = 65_535
 
-_EVERYWHERE = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - read in files, never bound
+_EVERYWHERE = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 # nosec B104 - read in files, never bound
 _RANGE = re.compile(r"(?P<start>\d{1,6})(?:-(?P<end>\d{1,6}))?")
 
 
