@@ -37,11 +37,15 @@ def load_all(paths: Sequence[Path], *, variables: Mapping[str, str] | None = Non
 
 def load(path: Path, *, variables: Mapping[str, str] | None = None) -> Policy:
     """Read one file, with `${VAR}` from `variables` (the environment, when not given)."""
-    document = config.read_file(path, os.environ if variables is None else variables)
+    return checked(config.read_file(path, os.environ if variables is None else variables), path.parent)
+
+
+def checked(document: Document, base: Path) -> Policy:
+    """The policy that a document says, whose files are looked for in `base`; ConfigError carries every fault."""
     _fill_in(document)
     policy: Policy | None = None
     try:
-        policy = config.build(document, Policy, base=path.parent)
+        policy = config.build(document, Policy, base=base)
     except ConfigError:
         if document.data is None:
             raise

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.support.audit import ask, judge
+
 TOP = Path(__file__).parents[1]
 HOLES = {
     "aiohttp": "3.13.3",  # CVE-2026-22815, CVE-2026-34516, CVE-2026-34517: memory without bounds by headers and forms
@@ -32,3 +34,35 @@ def test_what_is_tested_with_is_what_may_be_installed() -> None:
     for wanted in map(Requirement, texts):
         (pin,) = pinned[wanted.name.lower()]
         assert pin.version in wanted.specifier
+
+
+def _of(name: str, **more: object) -> dict[str, object]:
+    return {"name": name, "version": "1", "vulns": [], **more}
+
+
+HOLE = {"id": "CVE-2026-1", "fix_versions": ["2"], "aliases": []}
+SKIPPED = {"name": "b", "skip_reason": "Dependency not found and could not be audited"}
+
+
+def test_a_hole_is_named_and_ends_the_lint() -> None:
+    lines, bad = judge({"dependencies": [_of("a", vulns=[HOLE]), _of("b")]})
+    assert bad
+    assert "a 1 has CVE-2026-1; mended in 2" in lines[0]
+
+
+@pytest.mark.parametrize("report", [{}, {"dependencies": []}, {"dependencies": [SKIPPED, SKIPPED]}])
+def test_what_could_not_be_audited_is_said_loudly_and_is_no_pass(report: dict[str, object]) -> None:
+    lines, bad = judge(report)
+    assert not bad
+    assert lines[0].startswith("audit: NOT AUDITED")
+
+
+def test_a_library_that_nobody_knows_is_named_beside_those_that_are_well() -> None:
+    lines, bad = judge({"dependencies": [_of("a"), SKIPPED]})
+    assert (list(lines), bad) == (["audit: NOT AUDITED: b", "audit: 1 libraries, 0 known holes"], False)
+
+
+def test_the_auditor_itself_is_asked() -> None:
+    """Whatever can be reached: pip-audit reads our pins, and answers in the form that is judged."""
+    lines, _ = judge(ask(["jinja2==3.1.5"]))
+    assert "NOT AUDITED" in lines[0] or "jinja2 3.1.5 has" in lines[0]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -106,3 +110,27 @@ def test_pypis_rules_works_before_beside_and_after_it(wheel: Path, tmp_path: Pat
     assert environment.run("-c", "import deploywatch; print(deploywatch.__version__)").strip()
     environment.pip("uninstall", "--yes", "deploywatch")
     assert environment.run("-c", theirs) == before
+
+
+def test_the_bill_of_materials_names_what_an_installation_has_and_nothing_else(tmp_path: Path) -> None:
+    """As `scripts/build` makes it, in a copy."""
+    copy = tmp_path / "copy"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
+    for name in ("scripts/build", "pyproject.toml", "constraints.txt"):
+        shutil.copy2(ROOT / name, copy / name)
+    (copy / "scripts" / "setup").write_text("#!/bin/sh\n")  # what runs this is set up already
+    (copy / ".venv").symlink_to(Path(sys.executable).parents[1])
+    subprocess.run(["sh", str(copy / "scripts" / "build")], check=True, capture_output=True)
+    (file,) = (copy / "dist").glob("*.cdx.json")
+    bill = json.loads(file.read_text())
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "deploywatch")
+    listed = {one["name"].lower().replace("_", "-"): one["version"] for one in bill["components"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {Requirement(text).name.lower() for text in project["dependencies"]} <= set(listed)
+    assert not {"pytest", "ruff", "pip", "bandit"} & set(listed)
+    assert all(
+        one.get("purl", "").startswith("pkg:pypi/") for one in bill["components"] if one["name"] != "deploywatch"
+    )
+    pins = dict(row.split("==") for row in (ROOT / "constraints.txt").read_text().splitlines() if "==" in row)
+    known = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    assert all(known.get(name, version) == version for name, version in listed.items())

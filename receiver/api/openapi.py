@@ -117,16 +117,25 @@ def _operation(route: Route, schemas: dict[Key, dict[str, Any]]) -> dict[str, An
 
 
 def _responses(route: Route, answer: dict[str, Any]) -> dict[str, Any]:
-    schema = answer if route.media == "application/json" else _WORD
+    # What was found is shown as what it is, which may be anything.
+    schema = {"application/json": answer, "*/*": {}}.get(route.media, _WORD)
     good = {"description": "As asked.", "content": {route.media: {"schema": schema}}}
     names = ["401", *(["404"] if "{id}" in route.path else []), "503", "default"]
     if route.body is not None or route.query:
         names.insert(0, "400")
-    return {str(route.status): good, **{name: {"$ref": f"#/components/responses/{_ERRORS[name][0]}"} for name in names}}
+    return {str(route.status): good, **{name: _refusal(route, name) for name in names}}
 
 
-def _error(what: str) -> dict[str, Any]:
-    return {"description": what, "content": {"text/plain": {"schema": _WORD}}}
+def _refusal(route: Route, name: str) -> dict[str, Any]:
+    """What a refusal looks like; a page's is a page, too."""
+    component, what = _ERRORS[name]
+    if route.media == "text/html":
+        return _error(what, "text/plain", "text/html")
+    return {"$ref": f"#/components/responses/{component}"}
+
+
+def _error(what: str, *media: str) -> dict[str, Any]:
+    return {"description": what, "content": {one: {"schema": _WORD} for one in media or ("text/plain",)}}
 
 
 def _operation_id(route: Route) -> str:

@@ -75,7 +75,10 @@ async def read_response(
         if reading.status:
             broken(reading.response())
         raise
-    return reading.response()
+    response = reading.response()
+    if response.status < 100:
+        raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP: {response.status:03} is no status")
+    return response
 
 
 class _Reading:

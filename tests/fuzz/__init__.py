@@ -1,0 +1,1 @@
+"""What reads bytes of others, fed with bytes that nobody thought of: `scripts/fuzz`."""
