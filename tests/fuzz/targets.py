@@ -24,7 +24,7 @@ from deploywatch.receiver.intake import payload
 from deploywatch.receiver.intake.payload import RejectedError
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.rules.loading import checked
-from deploywatch.webconfig import WebConfig
+from deploywatch.web_settings import WebConfig
 from tests.receiver.scene import alert, alert_json, body, ended
 
 TOP = Path(__file__).parents[2]

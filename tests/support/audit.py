@@ -1,4 +1,4 @@
-"""Asks pip-audit about what is tested with: `python -m tests.support.audit`; where nobody can be asked, it says so loudly."""
+"""Asks pip-audit about the pinned libraries, and says so loudly where nobody knows: `python -m tests.support.audit`."""
 
 from __future__ import annotations
 
