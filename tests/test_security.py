@@ -23,6 +23,14 @@ def test_each_of_the_ten_promises_is_held_by_tests_that_are_there() -> None:
             assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), (file, name)
 
 
+def test_each_further_attack_names_a_test_that_is_there() -> None:
+    part = TEXT.partition("## What else is tested")[2].partition("\n## ")[0]
+    named = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", part)
+    assert len(named) > 5
+    for file, name in named:
+        assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), (file, name)
+
+
 def test_the_bounds_are_those_of_the_code() -> None:
     for bound in (
         f"| {STRANGER_BYTES // 1024} kB, {STRANGER_SECONDS:g} s |",
