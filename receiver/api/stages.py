@@ -57,6 +57,8 @@ class Stages:
     async def stages(self, request: web.Request) -> web.Response:
         """List the stages of a deployment that began, the oldest first."""
         wanted = number(request)
+        if await self._context.store.read(lambda c: ledger.find(c, wanted)) is None:
+            return not_found("deployment", wanted)
         found = await self._context.store.read(lambda c: stages.of_deployment(c, wanted))
         return web.json_response([stage.to_json() for stage in found])
 
