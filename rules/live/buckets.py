@@ -31,13 +31,17 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
         if not live:
             continue  # that nothing is there has been said
         path = ("series", policy.given.series.key(kind))
-        for finding in _compared(durations, live, wanted):
+        for finding in compared(durations, live, wanted):
             yield Finding(finding[0], (*path, finding[1]), finding[2])
 
 
-def _compared(
+def compared(
     durations: Durations, live: set[Decimal], wanted: dict[Decimal, list[str]]
 ) -> Iterable[tuple[Grade, str, str]]:
+    """What differs between a policy's bounds and those that are there, in the histogram's unit: grade, key, message.
+
+    `wanted` has the limits, in seconds, with the alerts that are dead without a bucket there.
+    """
     own = {bound: bound * durations.per_second for bound in durations.bounds}
     have = ", ".join(promql.number(bound) for bound in sorted(live))
     for unit, scale in _SCALES.items():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from deploywatch.cli import main
 from deploywatch.rules.builtin_policies import POLICIES
+from deploywatch.rules.live.buckets import compared
+from deploywatch.rules.live.findings import Grade
+from deploywatch.rules.series import Durations
 from tests.rules.live.conftest import Live
 from tests.rules.tools import policy_from
 
@@ -97,14 +102,12 @@ def test_what_is_missing_is_a_fault_with_its_place(
     assert all(int(one["line"]) > 1 for one in found if one["grade"] == "fault")
 
 
-def test_buckets_in_another_unit_are_a_fault(tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]) -> None:
-    change = (
-        "buckets: [100ms, 250ms, 500ms, 1s, 2s, 3s, 5s]",
-        "buckets: [100ms, 250ms, 500ms, 1s, 2s, 3s, 5s]\n    unit: ms",
-    )
-    code, found = _checked(capsys, live, _policy(tmp_path, change))
-    assert code == 1
-    assert [one["path"] for one in found if one["grade"] == "fault"] == ["series.durations.unit"]
+def test_buckets_in_another_unit_are_a_fault_where_the_name_says_none() -> None:
+    buckets = [timedelta(milliseconds=one) for one in (100, 500, 1000)]
+    durations = Durations(metric="http_request_duration", unit="ms", buckets=tuple(buckets))
+    live = {Decimal("0.1"), Decimal("0.5"), Decimal(1)}
+    (found,) = compared(durations, live, {Decimal(1): ["Slow"]})
+    assert found == (Grade.FAULT, "unit", "the buckets of http_request_duration look like s, not ms: 0.1, 0.5, 1")
 
 
 def test_a_service_that_is_named_and_not_there_is_a_warning(
