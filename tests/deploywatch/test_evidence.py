@@ -120,6 +120,13 @@ def test_of_few_requests_not_one_more_than_needed_is_asked_for(requests: int, ba
     assert needed == 0 or log_e_good(requests + needed - 1, bad + (needed - 1) * share, limit) < 3.0
 
 
+def test_a_small_limit_needs_very_many_requests() -> None:
+    needed = requests_needed(0, 0, 0.00005, 1.0, 3.0)
+    assert needed is not None
+    assert needed > 50_000
+    assert log_e_good(needed, 0, 0.00005) >= 3.0
+
+
 def test_the_dispersion_counts_in_the_requests_that_are_needed() -> None:
     assert requests_needed(0, 0, 0.5, 1.0, 3.0) != requests_needed(0, 0, 0.5, 2.0, 3.0)
     assert requests_needed(50, 0, 0.5, 1.0, 3.0) == 0
