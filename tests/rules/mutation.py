@@ -79,7 +79,8 @@ def _of_alert(policy: ResolvedPolicy, alert: ResolvedAlert) -> Iterator[Mutant]:
 
 def _changed_rules(policy: Policy, alert: ResolvedAlert, rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     yes_no = {one.reading.record for one in alert.terms if one.reading.domain.whole and one.reading.domain.highest == 1}
-    for change, expression in [*_limits(rule["expr"], yes_no=yes_no), *_joins(rule["expr"], yes_no=yes_no)]:
+    full = {term.reading.record for term in alert.terms if term.reading.threshold == term.reading.domain.highest}
+    for change, expression in [*_limits(rule["expr"], yes_no=yes_no, full=full), *_joins(rule["expr"], yes_no=yes_no)]:
         yield change, rule | {"expr": expression}
     for key, wait in (("for", alert.given.for_), ("keep_firing_for", alert.given.keep_firing_for)):
         if not wait:
@@ -91,7 +92,7 @@ def _changed_rules(policy: Policy, alert: ResolvedAlert, rule: dict[str, Any]) -
             yield f"{key} {other}", changed
 
 
-def _limits(text: str, *, yes_no: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+def _limits(text: str, *, yes_no: Collection[str] = (), full: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """Each number that something is compared with moved by a hundredth, and each operator replaced by each other."""
     for found in _LIMIT.finditer(text):
         series = text[: found.start()].rpartition("\n")[2]
@@ -101,6 +102,8 @@ def _limits(text: str, *, yes_no: Collection[str] = ()) -> Iterator[tuple[str, s
             yield _replaced(text, found, f"{found['head']}{found['operator']}{found['word']}{promql.number(moved)}")
         # A 0 or 1 that is `<= 0` is 0; and which of its limits a threshold says is no comparison of the policy.
         same = {found["operator"]} | ({"<=", ">="} if any(name in series for name in yes_no) else set())
+        # What can be no more than the limit is below it whenever it is not at it.
+        same |= {"<", "!="} if any(name in series for name in full) else set()
         for operator in ["!="] if chooses else sorted(OPERATIONS.keys() - same):
             yield _replaced(text, found, f"{found['head']}{operator}{found['word']}{found['number']}")
 
