@@ -36,16 +36,18 @@ TEXTS = {
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _OUR_TAGS = {
     *("html", "head", "meta", "title", "style", "body", "nav", "a", "h1", "h2", "h3", "p", "div", "span"),
-    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "pre", "details", "summary", "b"),
+    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "pre", "details", "summary", "b", "code"),
     *("form", "label", "select", "option", "input", "button"),
 }
 _SAFE_ADDRESS = re.compile(r"(https?:/)?/|#|\?")
 
 
-def assert_text(shown: str) -> None:
+def assert_text(shown: str, *, indented: int = 8) -> None:
     """Nothing in it is obeyed by a terminal or reads in another order, and no line was begun by somebody's text."""
     assert not (found := _UNSEEN.search(shown)), f"{found[0]!r} in {shown[max(0, found.start() - 80) : found.end()]!r}"
-    forged = [row for row in shown.splitlines() if re.match(rf"[ \t#>*|-]{{0,8}}({FORGED}|00:00:00|Bcc:)", row)]
+    forged = [
+        row for row in shown.splitlines() if re.match(rf"[ \t#>*|-]{{0,{indented}}}({FORGED}|00:00:00|Bcc:)", row)
+    ]
     assert not forged
     assert "level=error event=FORGED" not in shown.splitlines()
     assert str(7 * 191) not in shown
