@@ -41,6 +41,7 @@ def configure(*, form: str = "logfmt", level: str = "info") -> None:
     # One line a request or a statement is noise below debug.
     for name in ("aiohttp.access", "alembic", "slack_sdk", "asyncio"):
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("aiohttp.server").addFilter(_without_traceback)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -59,6 +60,15 @@ def _renderers(form: str) -> list[Processor]:
         return [structlog.processors.JSONRenderer(default=str)]
     logfmt = structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"], drop_missing=True)
     return [_plain_values, logfmt]
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Of bytes that are no HTTP, which anybody can send, one line is said: our code has no part in it."""
+    error = record.exc_info[1] if record.exc_info else None
+    if type(error).__module__ == "aiohttp.http_exceptions":
+        record.msg, record.args, record.exc_info = f"not HTTP: {type(error).__name__}", (), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def get(name: str) -> BoundLogger:
