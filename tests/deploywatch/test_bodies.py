@@ -89,7 +89,7 @@ async def test_more_than_fits_together_has_to_come_later(serve: Serve) -> None:
     while True:
         async with client.post("/", data=b"x" * 700) as answer:
             if answer.status == 503:
-                assert "900 bytes of other webhooks are being taken in" in await answer.text()
+                assert "900 bytes of other bodies are being taken in" in await answer.text()
                 break
     await client.post("/release")
     async with await held as first:

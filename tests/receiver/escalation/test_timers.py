@@ -47,8 +47,8 @@ def test_what_begins_is_queued_once_for_a_severity(connection: Connection) -> No
     timers.begin(connection, INCIDENT, NOON + HOUR)
     timers.begin(connection, replace(INCIDENT, severity="critical"), NOON + HOUR)
     assert queued(connection, timers.BEGIN) == [
-        ("begin:7:high", NOON, {"severity": "high"}),
-        ("begin:7:critical", NOON + HOUR, {"severity": "critical"}),
+        ("begin:7:high", NOON, {"severity": "high", "again": ""}),
+        ("begin:7:critical", NOON + HOUR, {"severity": "critical", "again": ""}),
     ]
 
 
@@ -56,9 +56,9 @@ def test_the_reminder_and_the_steps_count_from_when_it_has_that_severity(connect
     since = NOON + HOUR
     timers.deadlines(connection, configured(), INCIDENT, since)
     assert queued(connection, timers.REMINDER) == [
-        ("reminder:7:high", since + 30 * MINUTE, {"severity": "high", "within": 1800.0})
+        ("reminder:7:high", since + 30 * MINUTE, {"severity": "high", "within": 1800.0, "again": ""})
     ]
-    step = {"severity": "high", "repeats": True, "falls_back": False}
+    step = {"severity": "high", "again": "", "repeats": True, "falls_back": False}
     assert queued(connection, timers.STEP) == [
         (
             "escalation_step:7:high:1",

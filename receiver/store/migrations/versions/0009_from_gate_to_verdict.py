@@ -20,7 +20,7 @@ def upgrade() -> None:
     op.create_table(
         "deployment_stages",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
-        sa.Column("deployment_id", sa.BigInteger(), nullable=False),
+        sa.Column("deployment_id", _ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("plan", sa.JSON(), nullable=False),
@@ -49,7 +49,7 @@ def upgrade() -> None:
 
     op.create_table(
         "deployment_looks",
-        sa.Column("stage_id", sa.BigInteger(), nullable=False),
+        sa.Column("stage_id", _ID, nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("ends_at", _MOMENT, nullable=False),
         sa.Column("counts", sa.JSON(), nullable=False),
@@ -62,8 +62,8 @@ def upgrade() -> None:
     op.create_table(
         "deployment_verdicts",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
-        sa.Column("stage_id", sa.BigInteger(), nullable=False),
-        sa.Column("deployment_id", sa.BigInteger(), nullable=False),
+        sa.Column("stage_id", _ID, nullable=False),
+        sa.Column("deployment_id", _ID, nullable=False),
         sa.Column("look", sa.Integer(), nullable=False),
         sa.Column("at", _MOMENT, nullable=False),
         sa.Column("answer", sa.String(length=20), nullable=False),
