@@ -37,7 +37,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 _OUR_TAGS = {
     *("html", "head", "meta", "title", "style", "body", "nav", "a", "h1", "h2", "h3", "p", "div", "span"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "pre", "details", "summary", "b", "code"),
-    *("form", "label", "select", "option", "input", "button", "strong", "small", "section", "time", "br"),
+    *("form", "label", "select", "option", "input", "button", "strong", "small", "section", "time", "br", "wbr"),
 }
 _SAFE_ADDRESS = re.compile(r"(https?:/)?/|#|\?")
 
