@@ -15,6 +15,9 @@ _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _RAW = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# XML 1.0 has no way to write these, not even escaped.
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 def clean(text: str) -> str:
     """Plain text that can be encoded: one kind of line end, no control characters, no lone surrogates."""
@@ -33,6 +36,11 @@ def visible(text: str) -> str:
 def escaped(text: str) -> str:
     """The text on one line; what a terminal obeys, or reads in another order, is written as Python writes it."""
     return _OBEYED.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def in_xml(text: str) -> str:
+    """The text with what XML cannot write replaced, as reports for CI servers need it."""
+    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def say(text: object, *, err: bool = False, nl: bool = True, bell: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,7 @@ from rich.text import Text
 
 from deploywatch.exporter.ports.claims import Claim
 from deploywatch.exporter.ports.conflicts import Conflict
-from deploywatch.terminal import as_json, clean, say
-
-# XML 1.0 has no way to write these, not even escaped.
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from deploywatch.terminal import as_json, clean, in_xml, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +104,16 @@ def junit(review: Review) -> None:
         claims = [claim for claim in review.claims if claim.environment == environment]
         against = [conflict for conflict in review.conflicts if conflict.claim.environment == environment]
         counts = {"tests": str(len(claims)), "failures": str(len(against)), "errors": "0"}
-        suite = SubElement(root, "testsuite", {"name": _written(environment), **counts})
+        suite = SubElement(root, "testsuite", {"name": in_xml(environment), **counts})
         for claim in claims:
             case = SubElement(
-                suite, "testcase", classname=_written(f"{environment}.{claim.kind}"), name=_written(str(claim))
+                suite, "testcase", classname=in_xml(f"{environment}.{claim.kind}"), name=in_xml(str(claim))
             )
             for conflict in against:
                 if conflict.claim is claim:
-                    SubElement(case, "failure", type=str(conflict.trouble), message=_written(str(conflict)))
+                    SubElement(case, "failure", type=str(conflict.trouble), message=in_xml(str(conflict)))
     indent(root)
     say('<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode"))
-
-
-def _written(text: str) -> str:
-    return _UNWRITABLE.sub("\ufffd", text)
 
 
 FORMATS: dict[str, Callable[[Review], None]] = {"table": table, "json": json, "junit": junit}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from deploywatch.exporter.check import Checked
 from deploywatch.exporter.health import ProbeHealth, ServiceHealth
 from deploywatch.exporter.results import Reason, StepResult, iso
-
-# XML 1.0 has no way to write these, not even escaped.
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from deploywatch.terminal import in_xml
 
 
 def text(checked: Checked) -> str:
@@ -24,33 +21,33 @@ def text(checked: Checked) -> str:
 
 
 def _add_suite(root: Element, service: ServiceHealth) -> None:
-    name = _clean(f"{service.key.service} ({service.key.environment})")
+    name = in_xml(f"{service.key.service} ({service.key.environment})")
     suite = SubElement(root, "testsuite", {"name": name, **_counts(service.probes)})
     started = [probe.result.started for probe in service.probes if probe.result]
     if started:
         suite.set("timestamp", iso(min(started)).removesuffix("Z"))
     for probe in service.probes:
-        _add_cases(suite, _clean(f"{service.key.service}.{service.key.environment}"), probe)
+        _add_cases(suite, in_xml(f"{service.key.service}.{service.key.environment}"), probe)
 
 
 def _add_cases(suite: Element, place: str, probe: ProbeHealth) -> None:
     if probe.result is None or not probe.result.steps:
-        case = SubElement(suite, "testcase", classname=place, name=_clean(probe.key.probe), time=_seconds([probe]))
+        case = SubElement(suite, "testcase", classname=place, name=in_xml(probe.key.probe), time=_seconds([probe]))
         if probe.error and probe.result:
-            SubElement(case, "failure", type=str(probe.result.reason), message=_clean(_facts(probe)))
+            SubElement(case, "failure", type=str(probe.result.reason), message=in_xml(_facts(probe)))
         return
     for step in probe.result.steps:
         case = SubElement(
             suite,
             "testcase",
-            classname=_clean(f"{place}.{probe.key.probe}"),
-            name=_clean(step.name),
+            classname=in_xml(f"{place}.{probe.key.probe}"),
+            name=in_xml(step.name),
             time=f"{step.duration:.6f}",
         )
         if step.reason is Reason.SKIPPED:
-            SubElement(case, "skipped", message=_clean(step.detail))
+            SubElement(case, "skipped", message=in_xml(step.detail))
         elif step.reason:
-            SubElement(case, "failure", type=str(step.reason), message=_clean(f"{step.reason}: {step.detail}"))
+            SubElement(case, "failure", type=str(step.reason), message=in_xml(f"{step.reason}: {step.detail}"))
 
 
 def _facts(probe: ProbeHealth) -> str:
@@ -74,7 +71,3 @@ def _counts(probes: Sequence[ProbeHealth]) -> dict[str, str]:
 
 def _seconds(probes: Sequence[ProbeHealth]) -> str:
     return f"{sum(probe.result.duration for probe in probes if probe.result):.6f}"
-
-
-def _clean(words: str) -> str:
-    return _UNWRITABLE.sub("\ufffd", words)

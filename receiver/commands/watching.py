@@ -19,7 +19,7 @@ from rich.text import Text
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.rendering.filters import clean, line
-from deploywatch.terminal import say
+from deploywatch.terminal import in_xml, say
 
 BAR = 24
 """Characters of a bar of evidence."""
@@ -182,11 +182,11 @@ _KINDS = {Exit.PROMOTE: "", Exit.ROLL_BACK: "failure", Exit.HOLD: "failure", Exi
 
 
 def _case(name: str, text: str, kind: str) -> str:
-    plain = clean(text)
+    plain, title = in_xml(clean(text)), quoteattr(in_xml(clean(name)))
     if not kind:
-        return f'  <testcase classname="deploywatch.verdict" name={quoteattr(clean(name))}/>'
+        return f'  <testcase classname="deploywatch.verdict" name={title}/>'
     inner = f"<{kind} message={quoteattr(line(plain, 300))}>{escape(plain)}</{kind}>"
-    return f'  <testcase classname="deploywatch.verdict" name={quoteattr(clean(name))}>{inner}</testcase>'
+    return f'  <testcase classname="deploywatch.verdict" name={title}>{inner}</testcase>'
 
 
 def _answer(answer: dict[str, Any] | None) -> str:
