@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from deploywatch import responses
 from deploywatch.errors import UnreachableError
 from deploywatch.secrets import redact_url
 
@@ -39,6 +41,7 @@ class Cost:
     samples: int | None
 
 
+_ANSWER_LIMIT = 256 * 1024**2
 _REMARKS = ("PromQL warning:", "PromQL info:")
 """What the engine says of an expression, such as that a name is none of a counter; the answer is whole."""
 # A partial answer may bring a warning for each of many stores; a reason of this length says enough.
@@ -118,8 +121,9 @@ class Prometheus:
         method, where = ("POST", "data") if len(parameters.get("query", "")) > _LONG else ("GET", "params")
         given: dict[str, Any] = {where: parameters}
         try:
-            async with self.session.request(method, f"{self.url.rstrip('/')}{path}", **given) as response:
-                answer = await response.json(content_type=None)
+            address = f"{self.url.rstrip('/')}{path}"
+            async with self.session.request(method, address, allow_redirects=False, **given) as response:
+                answer = json.loads(await responses.read_direct(response, _ANSWER_LIMIT))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             # An invalid URL repeats itself in its error, with its credentials.
             reason = "" if isinstance(error, aiohttp.InvalidURL) else str(error)

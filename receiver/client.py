@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from deploywatch import responses
 from deploywatch.errors import DeploywatchError, UnreachableError
 
 _SECONDS = 30.0
+_ANSWER_LIMIT = 256 * 1024**2
 
 
 class RefusedError(DeploywatchError):
@@ -52,10 +55,11 @@ class Client:
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), headers=headers) as session,
-                session.request(method, address, json=body, params=query) as response,
+                session.request(method, address, json=body, params=query, allow_redirects=False) as response,
             ):
+                content = await responses.read_direct(response, _ANSWER_LIMIT)
                 is_json = response.content_type == "application/json"
-                answer = await response.json() if is_json else await response.text()
+                answer = json.loads(content) if is_json else content.decode("utf-8", "replace")
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             reason = str(error) or type(error).__name__

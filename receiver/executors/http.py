@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from deploywatch import responses
 from deploywatch.receiver.channels.errors import scrub, told
 from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.rendering.filters import line
@@ -98,7 +98,7 @@ class _Run:
         async with self.means.http.request(
             method, address, json=body, headers=headers, timeout=limit, allow_redirects=False
         ) as response:
-            content = await _capped(response)
+            content = await responses.read(response, _ANSWER_LIMIT)
             try:
                 return response.status, json.loads(content) if content else None
             except ValueError:
@@ -110,17 +110,6 @@ class _Run:
     def _clean(self, answer: Any) -> str:
         text = answer if isinstance(answer, str) else json.dumps(answer) if answer is not None else ""
         return line(scrub(text, (self.call.settings.token,)), _DETAIL_LIMIT)
-
-
-async def _capped(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or ValueError when it is larger than anybody's status is."""
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(64 * 1024):
-        content += chunk
-        if len(content) > _ANSWER_LIMIT:
-            raise ValueError(f"the answer is larger than {_ANSWER_LIMIT} bytes")
-        await asyncio.sleep(0)
-    return bytes(content)
 
 
 def at(value: Any, path: str) -> Any:

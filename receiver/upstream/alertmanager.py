@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import aiohttp
 import msgspec
 
+from deploywatch import responses
 from deploywatch.clock import in_utc
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.alert import Alert, labelled, source, within
@@ -17,6 +18,8 @@ from deploywatch.receiver.settings.upstream import Alertmanager
 from deploywatch.secrets import redact_url
 
 _SECONDS = 30.0
+# Of 100,000 alerts with long annotations.
+_ANSWER_LIMIT = 256 * 1024**2
 # Shorter, because an action waits for the answer.
 _SECONDS_FOR_SILENCES = 5.0
 _SILENCED = {"silenced": "true", "inhibited": "true", "active": "false", "unprocessed": "false"}
@@ -124,8 +127,9 @@ async def _get(
     where, limit = f"Alertmanager at {redact_url(server.url)}", aiohttp.ClientTimeout(seconds)
     try:
         address = f"{server.url.rstrip('/')}{path}"
-        async with http.get(address, params=query, timeout=limit, headers=server.asked_with) as response:
-            body = await response.read()
+        asked = http.get(address, params=query, timeout=limit, headers=server.asked_with, allow_redirects=False)
+        async with asked as response:
+            body = await responses.read_direct(response, _ANSWER_LIMIT)
             if response.status != 200:
                 raise UnreachableError(f"{where} answered {path} with {response.status}")
         return msgspec.json.decode(body, type=kind)

@@ -1,0 +1,33 @@
+"""Answers of the servers that we ask: bounded, and never from somewhere else than asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from deploywatch.secrets import redact_url
+
+_CHUNK = 64 * 1024
+
+
+async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, unpacked. Raises ValueError where it is larger than `limit` bytes."""
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        content += chunk
+        if len(content) > limit:
+            raise ValueError(f"the answer is larger than {limit} bytes")
+        await asyncio.sleep(0)
+    return bytes(content)
+
+
+async def read_direct(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body of a request that was made with `allow_redirects=False`. Raises ValueError, for a redirect too.
+
+    Who follows one sends credentials to a server that nobody configured, and takes a sign-in page for an answer.
+    """
+    if 300 <= response.status < 400:
+        where = redact_url(response.headers.get("Location", "nowhere"))
+        raise ValueError(f"it redirects ({response.status}) to {where} and is not followed: write the address itself")
+    return await read(response, limit)
