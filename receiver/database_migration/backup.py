@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.database_migration.plan import Backup, Database, OwnBackup
@@ -53,12 +54,14 @@ async def _pg_dump(folder: Path, database: Database, name: str, now: datetime, s
     for program in ("pg_dump", "pg_restore"):
         if shutil.which(program) is None:
             raise BackupError(f"there is no program {program} on this machine; install it, or write backup: own:")
-    url, password = _without_password(database)
+    url, password = without_password(database)
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     safe = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name)
     file = folder / f"{safe}-{now:%Y%m%dT%H%M%SZ}.dump"
     partial = file.with_suffix(".partial")
     try:
+        # All of the data: nobody else on this machine may read it, whatever the umask.
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         dump = ["pg_dump", "--format=custom", "--no-password", f"--file={partial}", f"--dbname={url}"]
         await _run(dump, seconds, {"PGPASSWORD": password} if password else {})
         # Its list alone would not show that the data ends too early.
@@ -66,7 +69,7 @@ async def _pg_dump(folder: Path, database: Database, name: str, now: datetime, s
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
-    restore = f"pg_restore --clean --if-exists --single-transaction --dbname={_shown(url)} {file}"
+    restore = f"pg_restore --clean --if-exists --single-transaction --dbname={_shown(url)} {shlex.quote(str(file))}"
     return _point(file, now, restore)
 
 
@@ -119,13 +122,16 @@ async def _run(argv: Sequence[str], seconds: float, variables: dict[str, str] | 
         raise BackupError(f"{argv[0]} failed ({process.returncode}): {said}")
 
 
-def _without_password(database: Database) -> tuple[str, str]:
+def without_password(database: Database) -> tuple[str, str]:
     """The URL without its password, which all users of the machine could read among the arguments; the password."""
     parts = urlsplit(database.dsn.get_secret_value())
     user, _, given = parts.netloc.rpartition("@")[0].partition(":")
-    password = database.password.get_secret_value() if database.password else unquote(given)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    given = next((value for name, value in query if name == "password"), unquote(given))
+    password = database.password.get_secret_value() if database.password else given
     place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}@{place}" if user else place)), password
+    rest = urlencode([(name, value) for name, value in query if name != "password"], quote_via=quote)
+    return urlunsplit(parts._replace(netloc=f"{user}@{place}" if user else place, query=rest)), password
 
 
 def _shown(url: str) -> str:

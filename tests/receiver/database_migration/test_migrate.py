@@ -16,8 +16,10 @@ import jsonschema
 import pytest
 
 from deploywatch.document import read
+from deploywatch.receiver.database_migration.backup import without_password
 from deploywatch.receiver.database_migration.expectation import number, parse
 from deploywatch.receiver.database_migration.plan import SCHEMA, schema
+from deploywatch.receiver.database_migration.plan import Database as DatabaseSettings
 from tests.receiver.database_migration.conftest import Database, Migrate, plan_text, until
 
 AGE = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'people' AND column_name = 'age'"
@@ -179,12 +181,26 @@ async def test_the_backup_is_made_read_and_shown_before_anything_is_run(
     (file,) = (tmp_path / "backups").iterdir()
     assert backup["file"] == str(file)
     assert backup["bytes"] == file.stat().st_size > 0
+    assert file.stat().st_mode & 0o777 == 0o600
     assert "pg_restore --clean" in ran.err
     assert "demo-password" not in ran.out + ran.err
     assert "readable" in ran.err
     listed = await asyncio.create_subprocess_exec("pg_restore", "--list", str(file), stdout=subprocess.PIPE)
     out, _ = await listed.communicate()
     assert b"TABLE DATA public people" in out
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://app:p%40ss@db/shop",
+        "postgresql://app@db/shop?password=p%40ss",
+        "postgresql://app:x@db/shop?password=p%40ss",
+    ],
+)
+def test_a_password_is_no_argument_of_a_program_wherever_it_stands(dsn: str) -> None:
+    settings = DatabaseSettings.model_validate({"dsn": dsn})
+    assert without_password(settings) == ("postgresql://app@db/shop", "p@ss")
 
 
 @pytest.mark.parametrize(
