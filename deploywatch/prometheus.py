@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -123,7 +122,7 @@ class Prometheus:
         try:
             address = f"{self.url.rstrip('/')}{path}"
             async with self.session.request(method, address, allow_redirects=False, **given) as response:
-                answer = json.loads(await responses.read_direct(response, _ANSWER_LIMIT))
+                answer = responses.parsed(await responses.read_direct(response, _ANSWER_LIMIT))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             # An invalid URL repeats itself in its error, with its credentials.
             reason = "" if isinstance(error, aiohttp.InvalidURL) else str(error)

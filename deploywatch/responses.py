@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import aiohttp
 
@@ -22,6 +24,19 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(content)
 
 
+async def read_start(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, unpacked and cut after `limit` bytes: what a person is shown of it.
+
+    `content.read(limit)` would be what has arrived by now, which may end within a number.
+    """
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        content += chunk
+        if len(content) >= limit:
+            break
+    return bytes(content[:limit])
+
+
 async def read_direct(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """The body of a request that was made with `allow_redirects=False`. Raises ValueError, for a redirect too.
 
@@ -31,3 +46,11 @@ async def read_direct(response: aiohttp.ClientResponse, limit: int) -> bytes:
         where = redact_url(response.headers.get("Location", "nowhere"))
         raise ValueError(f"it redirects ({response.status}) to {where} and is not followed: write the address itself")
     return await read(response, limit)
+
+
+def parsed(content: bytes | str) -> Any:
+    """The value of a JSON text. Raises ValueError for what is none, too deep nesting included."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error

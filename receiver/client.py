@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +58,7 @@ class Client:
             ):
                 content = await responses.read_direct(response, _ANSWER_LIMIT)
                 is_json = response.content_type == "application/json"
-                answer = json.loads(content) if is_json else content.decode("utf-8", "replace")
+                answer = responses.parsed(content) if is_json else content.decode("utf-8", "replace")
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             reason = str(error) or type(error).__name__

@@ -157,7 +157,7 @@ def _earlier(folder: Path) -> set[str]:
     """What the last build left; nothing, where its note is missing or is not ours."""
     try:
         names = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return set()
     known = names if isinstance(names, list) else []
     return {

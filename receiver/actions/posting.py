@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import aiohttp
 from sqlalchemy import Connection, select
 
+from deploywatch import responses
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.executors.http import at
@@ -174,7 +174,7 @@ async def _send(context: Context, settings: Post, request: _Request) -> Any:
         async with context.http.request(
             request.method, request.url, json=request.body, headers=headers, timeout=limit, allow_redirects=False
         ) as response:
-            content = (await response.content.read(_ANSWER_LIMIT)).decode("utf-8", "replace")
+            content = (await responses.read_start(response, _ANSWER_LIMIT)).decode("utf-8", "replace")
             if not 200 <= response.status < 300:
                 detail = errors.scrub(content, settings.secrets)
                 raise errors.from_status(response.status, detail, after=errors.retry_after(response.headers))
@@ -183,7 +183,7 @@ async def _send(context: Context, settings: Post, request: _Request) -> Any:
     except (aiohttp.ClientError, OSError) as error:
         raise errors.unconnected(error, settings.secrets) from error
     try:
-        return json.loads(content)
+        return responses.parsed(content)
     except ValueError:
         return None
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from deploywatch import responses
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError
@@ -69,7 +70,7 @@ class HttpClient:
                 self._lifetime.message(),
                 self._open().request(method, url, data=data, headers=sent, allow_redirects=False) as response,
             ):
-                text = (await response.content.read(ANSWER_LIMIT)).decode("utf-8", "replace")
+                text = (await responses.read_start(response, ANSWER_LIMIT)).decode("utf-8", "replace")
                 answer = Answer(response.status, dict(response.headers), errors.scrub(text, self._secrets))
         except TimeoutError as error:
             raise errors.timed_out(self._seconds) from error

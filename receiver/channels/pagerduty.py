@@ -149,7 +149,7 @@ def _reasons(response: Any) -> str:
     """What the API says against the event: its `errors`, else its `message`, else the text."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return str(response.text)
     if not isinstance(body, dict):
         return str(body)

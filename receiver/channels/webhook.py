@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from deploywatch import responses
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message
@@ -88,7 +89,7 @@ class WebhookChannel:
         if 300 <= response.status < 400:
             told = f"HTTP {response.status}: redirects are not followed; configure the URL that it leads to"
             return DeliveryError("rejected", told, again=False)
-        text = (await response.content.read(ANSWER_LIMIT)).decode("utf-8", "replace")
+        text = (await responses.read_start(response, ANSWER_LIMIT)).decode("utf-8", "replace")
         detail = errors.scrub(text, (self._settings.url, *self._settings.secrets))
         return errors.from_status(response.status, detail, after=errors.retry_after(response.headers))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from deploywatch import responses
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands import gate, telling, watching
@@ -214,7 +214,7 @@ def import_records(client: Client, file: Any) -> None:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = responses.parsed(line)
         except ValueError as error:
             faults.append(f"{file.name}:{number}: not JSON: {error}")
             continue

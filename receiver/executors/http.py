@@ -100,7 +100,7 @@ class _Run:
         ) as response:
             content = await responses.read(response, _ANSWER_LIMIT)
             try:
-                return response.status, json.loads(content) if content else None
+                return response.status, responses.parsed(content) if content else None
             except ValueError:
                 return response.status, content.decode("utf-8", "replace")
 

@@ -135,5 +135,5 @@ async def _get(
         return msgspec.json.decode(body, type=kind)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise UnreachableError(f"{where} did not answer {path}: {str(error) or type(error).__name__}") from error
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnreachableError(f"{where} answered {path} with something else: {error}") from error

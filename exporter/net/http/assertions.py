@@ -76,7 +76,7 @@ def parse_assertion(text: object) -> Assertion:
             raise ValueError(f"{value!r} is not a regular expression as RE2 has them") from error
         return Assertion(match["path"], "=~", value)
     # What is not JSON is a bare word: a text.
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(value)
     if match["operator"] in _ORDER and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise ValueError(f"{value!r} is not a number, which {match['operator']} compares with")

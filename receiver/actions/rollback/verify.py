@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from sqlalchemy import Connection, RowMapping, select, update
 
+from deploywatch import responses
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import signal_check
 from deploywatch.receiver.actions.rollback.signal_check import Reading, Streak
@@ -26,6 +27,7 @@ from deploywatch.receiver.store.schema import rollbacks
 
 WATCH = "watch_rollback"
 """The kind of job that looks whether what was rolled back stays so."""
+_ANSWER_LIMIT = 4 * 1024**2
 _ANSWER_SECONDS = 30.0
 
 
@@ -128,8 +130,8 @@ async def look(http: aiohttp.ClientSession, url: str, service: str, environment:
     address = url.replace("{service}", quote(service, safe="")).replace("{environment}", quote(environment, safe=""))
     try:
         limit = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
-        async with http.get(address, timeout=limit) as response:
-            answer = await response.json(content_type=None)
+        async with http.get(address, timeout=limit, allow_redirects=False) as response:
+            answer = responses.parsed(await responses.read_direct(response, _ANSWER_LIMIT))
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         return Health(
             good=False, detail=f"the exporter gave no answer: {error or type(error).__name__}", answered=False
