@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from aiohttp.web_urldispatcher import AbstractRoute
 
 from deploywatch.bodies import Bodies, TooLargeError, TooMuchError
 
@@ -24,8 +27,17 @@ TOGETHER_BYTES = 32 * 1024**2
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-_FORM = "application/x-www-form-urlencoded"
+FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
+
+R = TypeVar("R", bound=AbstractRoute)
+_TAKES_FORMS: WeakSet[AbstractRoute] = WeakSet()
+
+
+def takes_forms(route: R) -> R:
+    """The route, to which a page's form may be posted from now on."""
+    _TAKES_FORMS.add(route)
+    return route
 
 
 def no_hosts() -> Iterable[str]:
@@ -44,8 +56,8 @@ def admission(
 
     `checks_host` says whether nothing but the way to this server protects it: a name in `Host` that is neither
     loopback's nor among `own_hosts` was then made to point here by somebody else (DNS rebinding). Forms are taken on
-    `open_paths` only. Bodies are read here, bounded in size, in time, and all together; what is posted to `large_paths`
-    is read there.
+    `open_paths` and by routes that are marked with `takes_forms`. Bodies are read here, bounded in size, in time, and
+    all together; what is posted to `large_paths` is read there.
     """
     bodies = Bodies(together=TOGETHER_BYTES)
 
@@ -107,7 +119,8 @@ def _refused_body(request: web.Request, open_paths: frozenset[str]) -> web.Respo
         return _closing(415, "bodies are not decompressed here; send it without Content-Encoding")
     if request.method in _SAFE or not request.body_exists:
         return None
-    wanted = (_JSON, _FORM) if request.path in open_paths else (_JSON,)
+    by_form = request.path in open_paths or request.match_info.route in _TAKES_FORMS
+    wanted = (_JSON, FORM) if by_form else (_JSON,)
     if request.content_type not in wanted:
         return _closing(415, f"the body's Content-Type must be {' or '.join(wanted)}")
     if (request.charset or "utf-8").lower() not in _CHARSETS:

@@ -15,6 +15,7 @@ from deploywatch.exporter.http.landing import Landing
 from deploywatch.exporter.http.metrics import MetricsRoute
 from deploywatch.exporter.http.probe_route import ProbeRoute
 from deploywatch.exporter.http.self_metrics import Own
+from deploywatch.pages.static import STATIC_PATHS, add_static
 from deploywatch.serving import Server
 from deploywatch.webconfig import Access
 
@@ -34,7 +35,7 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> 
         registry=registry,
         ready=exporter.not_ready,
         reload=exporter.reload,
-        open_paths=frozenset({"/health/live", "/health/ready"}),
+        open_paths=frozenset({"/health/live", "/health/ready"}) | STATIC_PATHS,
     )
 
     async def probing(_: web.Application) -> AsyncIterator[None]:
@@ -48,4 +49,5 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> 
     ProbeRoute(exporter).add_to(server.app)
     ConfigRoute(exporter).add_to(server.app)
     Landing(exporter).add_to(server.app)
+    add_static(server.app)
     return server

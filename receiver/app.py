@@ -26,6 +26,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from deploywatch import config, gc_tuning, logs
 from deploywatch.clock import utc_now
+from deploywatch.pages.static import STATIC_PATHS
 from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import registry
 from deploywatch.receiver.actions.rollback import approval
@@ -119,7 +120,7 @@ class Receiver:
             large_paths=frozenset(WEBHOOKS),
             acts=True,
             # Signed links bear their own proof.
-            open_paths=frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}),
+            open_paths=frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}) | STATIC_PATHS,
             own_hosts=lambda: {urlsplit(self._context.settings.external_url).hostname or ""},
         )
         self._add_routes(server.app)

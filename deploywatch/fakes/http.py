@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
@@ -15,22 +15,16 @@ from aiohttp import web
 from deploywatch.fakes import discord, ntfy, opsgenie, routes, slack, slack_reading, slack_webhook, teams, telegram
 from deploywatch.fakes import pagerduty as pagerduty_module
 from deploywatch.fakes import webhook as webhook_module
-from deploywatch.fakes.store import Answer, Inbox, Received, Scripted
+from deploywatch.fakes.store import Answer, Inbox, Scripted
+from deploywatch.pages.answer import page as shown
+from deploywatch.pages.environment import templates_in
+from deploywatch.pages.static import add_static
 
 SERVICES: Final = (slack_webhook, teams, discord, telegram, opsgenie, ntfy)
 """The services that stand-ins answer for by a table of routes."""
 BODY_LIMIT: Final = 4 * pagerduty_module.LIMIT
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>Inbox</title>
-<style>body{{font-family:sans-serif;margin:2em;max-width:60em}}
-td,th{{text-align:left;vertical-align:top;padding:.3em 1em .3em 0}}
-pre{{white-space:pre-wrap;margin:.3em 0 1em}}</style></head>
-<body><h1>Inbox</h1><p>Stands in for Slack, PagerDuty and a mail server. {count} messages, the newest first.</p>
-<table><tr><th>time</th><th>channel</th><th>message</th></tr>
-{rows}
-</table></body></html>
-"""
+_TEMPLATES: Final = templates_in(Path(__file__).parent / "templates")
 
 
 class Closing:
@@ -117,11 +111,11 @@ def _add_views(app: web.Application, inbox: Inbox) -> None:
         return web.json_response([asdict(received) for received in inbox.received])
 
     async def page(_: web.Request) -> web.Response:
-        rows = "\n".join(_row(received) for received in reversed(inbox.received))
-        return web.Response(text=_PAGE.format(count=len(inbox.received), rows=rows), content_type="text/html")
+        return shown(_TEMPLATES, "inbox.html", received=list(reversed(inbox.received)))
 
     app.router.add_get("/inbox", messages)
     app.router.add_get("/", page)
+    add_static(app)
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -154,11 +148,3 @@ async def _fields(request: web.Request) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
-
-
-def _row(received: Received) -> str:
-    cells = (received.at[11:19], received.channel)
-    title = html.escape(received.title)
-    updated = f" <em>updated {received.updated_at[11:19]}</em>" if received.updated_at else ""
-    card = f"<strong>{title}</strong>{updated}<pre>{html.escape(received.text)}</pre>"
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + f"<td dir='auto'>{card}</td></tr>"

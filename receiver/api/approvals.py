@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from aiohttp import web
 from sqlalchemy import Connection, select
 
-from deploywatch import html
 from deploywatch.config import Settings
-from deploywatch.html import Markup
+from deploywatch.pages.answer import page
+from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.actions.rollback import approval, approvers, history, rollback
 from deploywatch.receiver.actions.rollback.approval import NO, YES, Approval
 from deploywatch.receiver.api.acting import acting, answerer
@@ -28,6 +29,7 @@ from deploywatch.receiver.store.schema import attachments
 from deploywatch.scopes import Scope
 
 _NAME_LIMIT = 200
+_TEMPLATES = templates_in(Path(__file__).parent / "templates")
 
 
 class Answer(Settings):
@@ -149,12 +151,8 @@ class Approvals:
         if refused or asked is None:
             return _page("This link cannot be used", refused, status=403)
         verb = "Approve" if query.get("answer") == YES else "Reject"
-        name = html.element("input", name="by", required="", maxlength=str(_NAME_LIMIT))
-        note = html.element("input", name="note")
-        labels = html.element("label", "Your name ", name), html.element("label", "Note ", note)
-        form = html.element("form", *labels, html.element("button", verb), method="post")
         facts = await self._context.store.read(lambda c: _facts(c, asked))
-        return _page(f"{verb} the rollback?", facts, form)
+        return _page(f"{verb} the rollback?", facts, verb=verb)
 
     async def answer_page(self, request: web.Request) -> web.Response:
         """Take the answer of a signed link: once, and within its time."""
@@ -239,6 +237,7 @@ def _facts(connection: Connection, asked: Approval) -> str:
     )
 
 
-def _page(title: str, text: str, *form: Markup, status: int = 200) -> web.Response:
-    parts = html.element("h1", title), html.element("p", text), *form
-    return html.page(f"deploywatch: {title}", *parts, status=status)
+def _page(title: str, text: str, *, verb: str = "", status: int = 200) -> web.Response:
+    return page(
+        _TEMPLATES, "signed_link.html", status=status, title=title, text=text, verb=verb, name_limit=_NAME_LIMIT
+    )

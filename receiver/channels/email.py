@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 import secrets
 import socket
@@ -16,10 +15,13 @@ from email.errors import MessageError
 from email.headerregistry import Address, HeaderRegistry, MessageIDHeader
 from email.message import EmailMessage
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import aiosmtplib
+from markupsafe import Markup, escape
 
+from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.email_connections import Connections
 from deploywatch.receiver.channels.lifetime import Lifetime
@@ -44,11 +46,7 @@ _LABEL: Final = re.compile(r"^([A-Z][A-Za-z ]{1,24}:)(?= )", re.MULTILINE)
 _COLORS: Final = {"critical": "#c62828", "high": "#ef6c00", "medium": "#f9a825"}
 _OVER: Final = "#2e7d32"
 _OTHER: Final = "#1565c0"
-_PAGE: Final = "font-family: sans-serif; line-height: 1.45; max-width: 45em"
-_LINK: Final = (
-    "display: inline-block; margin: 0 0.5em 0.5em 0; padding: 0.4em 0.9em; border: 1px solid #888; border-radius: 4px;"
-    " text-decoration: none"
-)
+_MAIL: Final = templates_in(Path(__file__).parent / "templates").get_template("mail.html")
 
 
 class EmailChannel:
@@ -200,17 +198,8 @@ def _text(message: Message) -> str:
 
 
 def _html(message: Message) -> str:
-    body = _LABEL.sub(r"<b>\1</b>", html.escape(cut(message.body, BODY_LIMIT), quote=False))
-    links = "\n".join(
-        f'<a style="{_LINK}" href="{html.escape(u)}">{html.escape(name)}</a>' for name, u in message.links
-    )
-    return (
-        f'<!doctype html>\n<html><head><meta charset="utf-8"></head><body style="{_PAGE}">\n'
-        f'<div style="border-left: 6px solid {_color(message.incident)}; padding-left: 1em">\n'
-        f'<h2 dir="auto" style="font-size: 1.2em; margin: 0 0 0.7em">{html.escape(message.title)}</h2>\n'
-        f'<div dir="auto" style="white-space: pre-wrap">{body}</div>\n'
-        f"<p>{links}</p>\n</div>\n</body></html>\n"
-    )
+    body = Markup(_LABEL.sub(r"<b>\1</b>", escape(cut(message.body, BODY_LIMIT))))  # noqa: S704 - escaped before
+    return _MAIL.render(title=message.title, body=body, links=message.links, color=_color(message.incident))
 
 
 def _color(incident: IncidentView) -> str:

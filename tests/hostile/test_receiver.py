@@ -302,7 +302,7 @@ async def test_no_page_runs_anything_in_a_browser(told: Told) -> None:
         for path in _paths(told):
             await page.goto(f"{told.receiver.url}{path}")
             assert await page.evaluate("typeof window.pwned") == "undefined"
-            assert await page.locator("script, img, svg, iframe").count() == 0
+            assert await page.locator("script:not([src^='/static/']), img, iframe").count() == 0
         assert all(url.startswith(told.receiver.url) for url in asked)
 
 

@@ -38,6 +38,24 @@ _OUR_TAGS = {
     *("html", "head", "meta", "title", "style", "body", "nav", "a", "h1", "h2", "h3", "p", "div", "span"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "pre", "details", "summary", "b", "code"),
     *("form", "label", "select", "option", "input", "button", "strong", "small", "section", "time", "br", "wbr"),
+    *(
+        "link",
+        "script",
+        "header",
+        "main",
+        "footer",
+        "article",
+        "aside",
+        "svg",
+        "path",
+        "rect",
+        "line",
+        "em",
+        "dl",
+        "dt",
+        "dd",
+    ),
+    *("textarea", "fieldset", "legend", "dialog", "figure", "figcaption"),
 }
 _SAFE_ADDRESS = re.compile(r"(https?:/)?/|#|\?")
 

@@ -69,9 +69,9 @@ async def test_the_link_of_a_message_leads_to_all_that_is_known(page: Page, scen
     assert (facts["Status"], facts["Where"]) == ("acknowledged, high", "shop in production")
     assert facts["Acknowledged"] == "2026-05-01 12:01:00 UTC by ann"
     (row,) = [row for row in await cells(page, "alerts") if row[0] == "HighErrorRate"]
-    assert row[:6] == ["HighErrorRate", "firing", "high", "2026-05-01 12:00:00", "", "5% of requests fail"]
+    assert row[:6] == ["HighErrorRate", "firing", "high", "2026-05-01 12:00:00 UTC", "", "5% of requests fail"]
     assert await page.get_by_role("link", name="Runbook").get_attribute("href") == runbook
-    done = ["scale", "done", "2026-05-01 12:00:00", "2026-05-01 12:01:00", "to 4"]
+    done = ["scale", "done", "2026-05-01 12:00:00 UTC", "2026-05-01 12:01:00 UTC", "to 4"]
     assert done in await cells(page, "actions")
     assert await page.get_by_role("link", name="logs").get_attribute("href") == "/api/v1/attachments/3"
     said = [row[3] for row in await cells(page, "timeline")]
@@ -118,7 +118,9 @@ async def test_below_a_path_every_link_of_pages_and_messages_leads_there(
         root = str(server.make_url("/deploywatch/"))
         for path in ("", "incidents/1", "incidents/77"):
             await page.goto(f"{root}{path}")
-            addresses = await page.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+            addresses = await page.locator("a:not(.skip)").evaluate_all(
+                "links => links.map(link => link.getAttribute('href'))"
+            )
             assert addresses
             assert [address for address in addresses if not address.startswith("/deploywatch/")] == []
         await page.goto(root)

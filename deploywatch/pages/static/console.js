@@ -1,0 +1,57 @@
+"use strict";
+// Everything works without this file: it adds local times and keys.
+(() => {
+  const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+
+  // The exact time is in each title; the local one is put beside it.
+  const localTimes = (root) => {
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const at = new Date(time.dateTime);
+      if (!Number.isNaN(at.getTime()) && !time.dataset.local) {
+        time.dataset.local = "1";
+        time.title += ` · ${at.toLocaleString()} local`;
+      }
+    }
+  };
+
+  const rows = () => [...document.querySelectorAll("[data-row]")];
+  const move = (step) => {
+    const all = rows();
+    const here = all.findIndex((row) => row.contains(document.activeElement));
+    const next = all[Math.max(0, Math.min(all.length - 1, here + step))];
+    next?.querySelector("a[href]")?.focus();
+  };
+  const press = (selector) => document.querySelector(selector)?.click();
+  const help = () => {
+    const dialog = document.getElementById("keys");
+    if (dialog instanceof HTMLDialogElement) dialog.showModal();
+  };
+  const KEYS = {
+    j: () => move(1),
+    k: () => move(-1),
+    a: () => press("[data-key=a]"),
+    c: () => document.querySelector("[data-key=c]")?.focus(),
+    "/": () => document.querySelector("[data-key='/']")?.focus(),
+    "?": help,
+  };
+  document.addEventListener("keydown", (event) => {
+    const typed = event.target instanceof Element && event.target.closest("input, textarea, select, dialog");
+    if (typed || event.ctrlKey || event.metaKey || event.altKey || kept("keys") === "off") return;
+    const act = KEYS[event.key];
+    if (act) { event.preventDefault(); act(); }
+  });
+
+  const keys = document.getElementById("keys-on");
+  if (keys instanceof HTMLInputElement) {
+    keys.checked = kept("keys") !== "off";
+    keys.addEventListener("change", () => {
+      try { localStorage.setItem("keys", keys.checked ? "on" : "off"); } catch { /* it is kept for this page alone */ }
+    });
+  }
+  for (const box of document.querySelectorAll("[data-every]")) {
+    box.addEventListener("change", () => {
+      for (const other of document.querySelectorAll(`input[name="${box.dataset.every}"]`)) other.checked = box.checked;
+    });
+  }
+  localTimes(document);
+})();
