@@ -12,6 +12,7 @@ from deploywatch import responses
 from deploywatch.errors import DeploywatchError, UnreachableError
 
 _SECONDS = 30.0
+_TEXT = "text/markdown"
 _ANSWER_LIMIT = 256 * 1024**2
 
 
@@ -57,9 +58,7 @@ class Client:
                 session.request(method, address, json=body, params=query, allow_redirects=False) as response,
             ):
                 content = await responses.read_direct(response, _ANSWER_LIMIT)
-                is_json = response.content_type == "application/json"
-                answer = responses.parsed(content) if is_json else content.decode("utf-8", "replace")
-                status = response.status
+                status, answer = response.status, _answer(response.status, response.content_type, content)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             reason = str(error) or type(error).__name__
             raise UnreachableError(f"the receiver at {self.url} gave no answer: {reason}; is --url right?") from error
@@ -68,3 +67,12 @@ class Client:
         if status >= 400:
             raise RefusedError(f"refused ({status}): {str(answer).strip()}", status)
         return answer
+
+
+def _answer(status: int, media: str, content: bytes) -> Any:
+    """The JSON or the text; ValueError for what a server before the receiver has said."""
+    if media == "application/json":
+        return responses.parsed(content)
+    if media != _TEXT and (status < 400 or media == "text/html"):
+        raise ValueError(f"HTTP {status} with {media} is no answer of a receiver's, but of something before it")
+    return content.decode("utf-8", "replace")

@@ -141,3 +141,20 @@ async def test_an_exporter_that_nests_without_an_end_has_given_no_answer(serve: 
     async with aiohttp.ClientSession() as session:
         health = await look(session, url, "shop", "production", None)
     assert (health.good, health.answered) == (False, False)
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 503])
+async def test_a_page_of_a_proxy_is_no_answer_of_the_receiver(status: int) -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(status=status, text="<h1>Sign in</h1>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", page)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        with pytest.raises(UnreachableError, match=f"HTTP {status} with text/html is no answer of a receiver's"):
+            await of_the_command_line(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
