@@ -50,11 +50,16 @@ class SelfAlert:
 
 def alerts(policies: Sequence[Policy]) -> tuple[SelfAlert, ...]:
     """All of them; those about rules are about the groups of these policies, and their own."""
-    return (*_of_delivery(), *_of_rules(policies), *_of_parts())
+    return (*_DELIVERY, *_of_rules(policies), *_PARTS)
 
 
-def _of_delivery() -> Iterator[SelfAlert]:
-    yield SelfAlert(
+_FAILED = 'alertmanager_notifications_failed_total{integration="webhook"}'
+_DROPPED = "prometheus_notifications_dropped_total"
+_BROKEN = f'{ReceiverMetric.WEBHOOKS}{{outcome=~"broken|unavailable"}}'
+_GONE = f'{ReceiverMetric.DELIVERIES}{{outcome="failed"}}'
+
+_DELIVERY = (
+    SelfAlert(
         WATCHDOG,
         "vector(1)",
         timedelta(0),
@@ -63,12 +68,10 @@ def _of_delivery() -> Iterator[SelfAlert]:
         "it always fires; the receiver says so when it has not heard it (upstream.watchdog)",
         ("Nothing: this alert fires while all is well.",),
         silent={},
-    )
-    failed = 'alertmanager_notifications_failed_total{integration="webhook"}'
-    dropped = "prometheus_notifications_dropped_total"
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "AlertsUndelivered",
-        f"rate({failed}[5m]) > 0\nor\nrate({dropped}[5m]) > 0",
+        f"rate({_FAILED}[5m]) > 0\nor\nrate({_DROPPED}[5m]) > 0",
         5 * _MINUTE,
         "critical",
         "Alerts do not arrive: {{ $labels.job }} at {{ $labels.instance }} cannot deliver",
@@ -82,11 +85,10 @@ def _of_delivery() -> Iterator[SelfAlert]:
             'alertmanager_notifications_failed_total{integration="webhook",job="a",instance="b"}': "7x60",
             'alertmanager_notifications_failed_total{integration="email",job="a",instance="b"}': "0+1x60",
         },
-    )
-    broken = f'{ReceiverMetric.WEBHOOKS}{{outcome=~"broken|unavailable"}}'
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "WebhooksRefused",
-        f"sum by (job, instance, outcome) (rate({broken}[5m])) > 0",
+        f"sum by (job, instance, outcome) (rate({_BROKEN}[5m])) > 0",
         5 * _MINUTE,
         "high",
         "The receiver at {{ $labels.instance }} answers webhooks with {{ $labels.outcome }}",
@@ -94,8 +96,8 @@ def _of_delivery() -> Iterator[SelfAlert]:
         ("See whether the receiver's database can be reached: `/-/ready` says what is missing.",),
         firing={f'{ReceiverMetric.WEBHOOKS}{{outcome="unavailable",job="a",instance="b"}}': "0+1x60"},
         silent={f'{ReceiverMetric.WEBHOOKS}{{outcome="accepted",job="a",instance="b"}}': "0+1x60"},
-    )
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "DeliveriesLate",
         f"max by (channel) ({ReceiverMetric.DELIVERIES_OLDEST}) > 300",
         2 * _MINUTE,
@@ -105,11 +107,10 @@ def _of_delivery() -> Iterator[SelfAlert]:
         ("`deploywatch incidents list` shows what waits; see whether the channel's service answers.",),
         firing={f'{ReceiverMetric.DELIVERIES_OLDEST}{{channel="slack"}}': "0+30x60"},
         silent={f'{ReceiverMetric.DELIVERIES_OLDEST}{{channel="slack"}}': "300x60"},
-    )
-    gone = f'{ReceiverMetric.DELIVERIES}{{outcome="failed"}}'
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "DeliveriesFailed",
-        f"sum by (channel) ({gone})\n-\n(sum by (channel) ({gone} offset 15m) or sum by (channel) ({gone}) * 0) > 0",
+        f"sum by (channel) ({_GONE})\n-\n(sum by (channel) ({_GONE} offset 15m) or sum by (channel) ({_GONE}) * 0) > 0",
         timedelta(0),
         "high",
         "A message to {{ $labels.channel }} was given up",
@@ -117,7 +118,8 @@ def _of_delivery() -> Iterator[SelfAlert]:
         ("The incident's timeline has the channel's answer; repair its credentials or its address.",),
         firing={f'{ReceiverMetric.DELIVERIES}{{channel="slack",outcome="failed",reason="x"}}': "_x30 1x60"},
         silent={f'{ReceiverMetric.DELIVERIES}{{channel="slack",outcome="done",reason=""}}': "0+1x60"},
-    )
+    ),
+)
 
 
 def _of_rules(policies: Sequence[Policy]) -> Iterator[SelfAlert]:
@@ -151,11 +153,17 @@ def _of_rules(policies: Sequence[Policy]) -> Iterator[SelfAlert]:
     )
 
 
-def _of_parts() -> Iterator[SelfAlert]:
-    by = "by (job, part)"
-    yield SelfAlert(
+_BY = "by (job, part)"
+_RELOADS = (
+    CONFIG_RELOADED,
+    "prometheus_config_last_reload_successful",
+    "alertmanager_config_last_reload_successful",
+)
+
+_PARTS = (
+    SelfAlert(
         "DeploywatchDown",
-        f"group {by} (last_over_time({_BUILD}[1d]))\nunless on (job, part)\ngroup {by} ({_BUILD})",
+        f"group {_BY} (last_over_time({_BUILD}[1d]))\nunless on (job, part)\ngroup {_BY} ({_BUILD})",
         5 * _MINUTE,
         "critical",
         "The {{ $labels.part }} of deploywatch is gone",
@@ -166,15 +174,10 @@ def _of_parts() -> Iterator[SelfAlert]:
             f'{_BUILD}{{job="deploywatch",part="exporter",version="1",instance="a"}}': "1x4 stale",
             f'{_BUILD}{{job="deploywatch",part="exporter",version="2",instance="b"}}': "_x5 1x60",
         },
-    )
-    reloads = (
-        CONFIG_RELOADED,
-        "prometheus_config_last_reload_successful",
-        "alertmanager_config_last_reload_successful",
-    )
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "ConfigRejected",
-        "\nor\n".join(f"{name} == 0" for name in reloads),
+        "\nor\n".join(f"{name} == 0" for name in _RELOADS),
         5 * _MINUTE,
         "high",
         "{{ $labels.job }} at {{ $labels.instance }} goes on with an old configuration",
@@ -182,8 +185,8 @@ def _of_parts() -> Iterator[SelfAlert]:
         ("Its log names the fault. Until it is mended, what was changed does not hold.",),
         firing={f'{CONFIG_RELOADED}{{job="a",instance="b"}}': "0x60"},
         silent={f'{CONFIG_RELOADED}{{job="a",instance="b"}}': "1x60"},
-    )
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "ProbesLate",
         "max by (job, instance) (deploywatch_exporter_overdue_seconds) > 60",
         2 * _MINUTE,
@@ -193,8 +196,8 @@ def _of_parts() -> Iterator[SelfAlert]:
         ("See `deploywatch_exporter_running_probes`: at its limit, targets wait for each other; raise `concurrency`.",),
         firing={'deploywatch_exporter_overdue_seconds{job="a",instance="b"}': "0+30x60"},
         silent={'deploywatch_exporter_overdue_seconds{job="a",instance="b"}': "60x60"},
-    )
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "JobsLate",
         f"max by (kind) ({ReceiverMetric.JOBS_LATE}) > 120",
         2 * _MINUTE,
@@ -204,8 +207,8 @@ def _of_parts() -> Iterator[SelfAlert]:
         ("See that a worker runs, and what it does: `deploywatch_jobs_queued` by kind and state.",),
         firing={f'{ReceiverMetric.JOBS_LATE}{{kind="rollback"}}': "0+30x60"},
         silent={f'{ReceiverMetric.JOBS_LATE}{{kind="rollback"}}': "120x60"},
-    )
-    yield SelfAlert(
+    ),
+    SelfAlert(
         "AlertsUnreadable",
         f"sum by (job) (increase({ReceiverMetric.UNREADABLE}[15m])) > 0",
         timedelta(0),
@@ -215,7 +218,8 @@ def _of_parts() -> Iterator[SelfAlert]:
         ("The receiver's log has the place of each fault; the body is kept in quarantine.",),
         firing={f'{ReceiverMetric.UNREADABLE}{{job="a",instance="b"}}': "0x40 1x20"},
         silent={f'{ReceiverMetric.UNREADABLE}{{job="a",instance="b"}}': "4x60"},
-    )
+    ),
+)
 
 
 def groups(policies: Sequence[Policy]) -> dict[str, Any]:
