@@ -15,8 +15,9 @@ from typing import Any
 
 from aiohttp import web as aiohttp_web
 
+from bench.peers.pair import Pair
 from bench.peers.scene import Scene
-from bench.peers.situation import Pair, fails, remarks, situation, well
+from bench.peers.situation import fails, remarks, situation, well
 from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, saying, scripted, silent, upgrading
 

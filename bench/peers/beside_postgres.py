@@ -11,8 +11,9 @@ from typing import Any
 
 import asyncpg
 
+from bench.peers.pair import Pair
 from bench.peers.scene import Scene
-from bench.peers.situation import Pair, fails, shows, situation, well
+from bench.peers.situation import fails, shows, situation, well
 from deploywatch.demo import servers
 from deploywatch.demo.processes import wait_until
 from deploywatch.demo.servers import PASSWORD

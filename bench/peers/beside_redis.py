@@ -9,8 +9,9 @@ from functools import partial
 
 import redis.asyncio
 
+from bench.peers.pair import Pair
 from bench.peers.scene import Scene
-from bench.peers.situation import Pair, fails, situation, well
+from bench.peers.situation import fails, situation, well
 from deploywatch.demo import servers
 from deploywatch.demo.processes import wait_until
 from deploywatch.demo.servers import Running

@@ -16,7 +16,7 @@ import aiohttp
 import trustme
 from pydantic import TypeAdapter
 
-from bench.peers.situation import Pair
+from bench.peers.pair import Pair
 from deploywatch.clock import SystemClock
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Child, Processes

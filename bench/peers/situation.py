@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from bench.peers.pair import Pair
+from bench.peers.scene import Scene
 from deploywatch.exporter.results import Reason, Result
-
-if TYPE_CHECKING:
-    from bench.peers.scene import Scene
 
 Right = Callable[[Result, dict[str, float]], bool]
 """Whether what we say is right, from the result and the values that were measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What a peer said, in words, and our result; `shown` are names of our series that say what is at stake."""
-
-    theirs: str
-    ours: Result
-    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

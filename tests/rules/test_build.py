@@ -167,7 +167,9 @@ def test_every_query_of_rules_and_runbooks_is_promql(built: dict[str, Path], nam
         for group in YAML(typ="safe").load(path)["groups"]
         for rule in group["rules"]
     ]
-    for page in (built[name] / "runbooks").glob(f"{name}.*.md"):
+    pages = sorted((built[name] / "runbooks").glob(f"{name}.*.md"))
+    assert pages
+    for page in pages:
         asked = re.findall(r"```promql\n(.*?)\n```", page.read_text(), re.DOTALL)
         # The alert that a bucket is missing has a page of one query.
         assert len(asked) >= (1 if "BucketMissing" in page.name else 3)
@@ -178,7 +180,16 @@ def test_every_query_of_rules_and_runbooks_is_promql(built: dict[str, Path], nam
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_runbook_page_has_all_its_sections(built: dict[str, Path], name: str) -> None:
-    for page in (built[name] / "runbooks").glob(f"{name}.*.md"):
+    pages = sorted((built[name] / "runbooks").glob(f"{name}.*.md"))
+    alerts = {
+        rule["alert"]
+        for path in (built[name] / "rules").glob("*.yml")
+        for group in YAML(typ="safe").load(path)["groups"]
+        for rule in group["rules"]
+        if rule.get("labels", {}).get("policy") == name and "alert" in rule
+    }
+    assert {page.name.split(".")[1] for page in pages} == alerts
+    for page in pages:
         sections = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)
         assert sections == ["Meaning", "Impact", "Diagnosis", "Mitigation", "Source"]
 
