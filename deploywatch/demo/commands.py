@@ -13,6 +13,9 @@ import aiohttp
 import click
 from rich.console import Console
 
+from deploywatch.demo.canary_story import CanaryStory
+from deploywatch.demo.narrator import Narrator
+from deploywatch.demo.pipeline import Pipeline
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.stage import PORTS, Stage
 from deploywatch.demo.story import Story
@@ -39,9 +42,9 @@ def _ports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> di
     "--port", "ports", multiple=True, callback=_ports, metavar="NAME=NUMBER", help="A port to use; else free ones."
 )
 def demo(*, keep: bool, folder: Path | None, ports: dict[str, int]) -> int:
-    """Run everything at once on this machine, with a deployment that goes wrong.
+    """Run everything at once on this machine, with a deployment that goes wrong, and a canary that does.
 
-    Needs PostgreSQL, Redis, Prometheus and Alertmanager, and no account anywhere. Takes about two minutes.
+    Needs PostgreSQL, Redis, Prometheus and Alertmanager, and no account anywhere. Takes about three minutes.
     """
     where = (folder or Path(tempfile.mkdtemp(prefix="deploywatch-demo-"))).absolute()
     with Processes(where / "logs") as processes:
@@ -63,8 +66,10 @@ async def _run(stage: Stage, *, keep: bool) -> int:
         loop.add_signal_handler(number, task.cancel if task else loop.stop)
     console = Console(highlight=False, soft_wrap=True)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        story = Story(stage, console, session)
+        narrator = Narrator(stage, console, session)
+        story = Story(narrator)
         await story.tell()
+        await CanaryStory(narrator, Pipeline(stage.url("receiver"))).tell()
         await story.show_results()
         story.show_places(running=keep)
         if keep:

@@ -57,6 +57,7 @@ class Stage:
             "FILES": str(self.files),
             "PYTHON": sys.executable,
             "RULES": str(self.rules / "rules"),
+            "PLANS": str(self.rules / "plans"),
             "SHOP": self.address("shop"),
             "SHOP_URL": self.url("shop"),
             "SHOP_PORT": str(self.ports["shop"]),
@@ -67,13 +68,14 @@ class Stage:
             "EXPORTER_URL": self.url("exporter"),
             "RECEIVER": self.address("receiver"),
             "RECEIVER_URL": self.url("receiver"),
+            "PROMETHEUS_URL": self.url("prometheus"),
             "ALERTMANAGER": self.address("alertmanager"),
             "INBOX_URL": self.url("inbox"),
             "INBOX_SMTP": self.address("smtp"),
         }
 
     def build_rules(self) -> None:
-        """Build the demo's policy into rules, tests, routes, runbooks and the dashboard."""
+        """Build the demo's policy into rules, tests, routes, runbooks, the dashboard and the verification plan."""
         policy = Path(__file__).parents[1] / "rules" / "policies" / "demo.yml"
         self.run("rules", "build", str(policy), "--out", str(self.rules), "--webhook-url", self.webhook)
 
@@ -100,7 +102,16 @@ class Stage:
 
     def start_load(self) -> None:
         """Steady traffic on the shop."""
-        self.processes.start("load", [sys.executable, self.files / "load.py", "--url", self.url("shop")])
+        self._load("load", "60/s")
+
+    def start_more_load(self) -> None:
+        """More of it, so that one request in ten tells within a minute whether a version is good."""
+        # Few at once, so that a busy machine gets fewer requests, and still answers Prometheus in time.
+        self._load("more-load", "240/s", "--in-flight", "8")
+
+    def _load(self, name: str, rate: str, *options: str) -> None:
+        program = [sys.executable, self.files / "load.py", "--url", self.url("shop"), "--rate", rate, *options]
+        self.processes.start(name, program)
 
     def start_inbox(self) -> None:
         """What stands in for Slack, PagerDuty and the mail server."""
@@ -144,15 +155,20 @@ class Stage:
             *("deployments", *target, "start", "--service", "shop", "--environment", "demo"),
             *("--version", version, "--deployer", "demo", "--port", str(self.ports["shop"])),
         ).strip()
-        program = [sys.executable, str(self.files / "deploy.py"), version, "--state", str(self.data / "shop")]
-        done = subprocess.run(
-            [*program, "--shop-port", str(self.ports["shop"])], capture_output=True, text=True, check=False
-        )
-        status = "failure" if done.returncode else "success"
-        printed = self.run("deployments", *target, "finish", number, "--status", status)
+        try:
+            self.put_in_place(version)
+        except StartError:
+            self.run("deployments", *target, "finish", number, "--status", "failure")
+            raise
+        return self.run("deployments", *target, "finish", number, "--status", "success").strip()
+
+    def put_in_place(self, version: str, share: str = "100%") -> None:
+        """Run the deploy program, which gives a version a share of the requests; StartError when it fails."""
+        program = [sys.executable, str(self.files / "deploy.py"), version, "--share", share]
+        where = ["--state", str(self.data / "shop"), "--shop-port", str(self.ports["shop"])]
+        done = subprocess.run([*program, *where], capture_output=True, text=True, check=False)
         if done.returncode:
             raise StartError(f"deploy {version}: {done.stderr.strip() or done.stdout.strip()}")
-        return printed.strip()
 
     def run(self, *arguments: str) -> str:
         """Run one of deploywatch's own commands; StartError with what it said when it fails."""

@@ -1,8 +1,10 @@
 """The shop's deploy program: puts a version in place, and says by its exit code whether that version now answers.
 
     python deploy.py 1.2.2 --state FOLDER --shop-port 8080
+    python deploy.py 1.2.4 --share 10% --state FOLDER --shop-port 8080
 
-Going back is deploying the version before. Each deployment is noted in `deployments.jsonl` in the state folder.
+With a share it becomes a canary beside the version that runs. Going back is deploying the version before, which ends a
+canary too. Each deployment is noted in `deployments.jsonl` in the state folder.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ class DeployError(Exception):
     """The version does not answer; the message says why."""
 
 
-def ask(front: Path, version: str, within: float) -> None:
-    """Ask the front for a version, and wait until it is in place."""
+def ask(front: Path, version: str, share: float, within: float) -> None:
+    """Ask the front for a version with a share of the requests, and wait until it is in place."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(within)
             connection.connect(str(front))
-            connection.sendall(json.dumps({"deploy": version}).encode() + b"\n")
+            connection.sendall(json.dumps({"deploy": version, "share": share}).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 line = lines.readline()
     except OSError as error:
@@ -63,6 +65,7 @@ def note(file: Path, options: argparse.Namespace, status: str, begun: float) -> 
         "service": options.service,
         "version": options.version,
         "environment": options.environment,
+        "share": options.share,
         "ports": [options.shop_port],
         "deployer": options.deployer,
         "status": status,
@@ -72,10 +75,22 @@ def note(file: Path, options: argparse.Namespace, status: str, begun: float) -> 
         lines.write(json.dumps(record) + "\n")
 
 
+def share_of(text: str) -> float:
+    """A share such as `10%`, from 0 to 1."""
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = 0.0
+    if not text.endswith("%") or not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; write one such as 10%")
+    return share
+
+
 def main() -> int:
     """Deploy; 0 when the shop answers as the version, 1 when not."""
     parser = argparse.ArgumentParser(description="Deploy a version of the sample shop.")
     parser.add_argument("version")
+    parser.add_argument("--share", type=share_of, default=1.0, help="of the requests, such as 10%%; all when not given")
     parser.add_argument("--state", type=Path, required=True, help="the state folder of front.py")
     parser.add_argument("--shop-port", type=int, required=True, help="the port that the shop is reached by")
     parser.add_argument("--service", default="shop")
@@ -85,13 +100,16 @@ def main() -> int:
     options = parser.parse_args()
     begun = time.time()
     try:
-        ask(options.state / "front.sock", options.version, options.timeout)
-        confirm(options.shop_port, options.version, options.timeout)
+        ask(options.state / "front.sock", options.version, options.share, options.timeout)
+        if options.share == 1:
+            confirm(options.shop_port, options.version, options.timeout)
     except DeployError as error:
         print(f"{options.version} is not deployed: {error}", file=sys.stderr)
         status = "failed"
     else:
-        print(f"{options.version} is deployed")
+        print(
+            f"{options.version} is deployed" + (f", {options.share:.0%} of the requests" if options.share < 1 else "")
+        )
         status = "success"
     if options.state.is_dir():
         note(options.state / "deployments.jsonl", options, status, begun)

@@ -1,10 +1,11 @@
-"""The shop's front: owns the public port and the running version, and switches versions without losing a request.
+"""The shop's front: owns the public port and the running versions, and switches them without losing a request.
 
     python front.py --listen 127.0.0.1:8080 --state FOLDER --database postgresql://… --redis redis://…
 
 deploy.py asks for another version over the socket `front.sock` in the state folder. The new version is started
 beside the old one; when its /health says that it is well and which version it is, requests go to it; the old one
-answers what it has begun and is stopped. Versions stop with the front, even when it is killed.
+answers what it has begun and is stopped. A canary gets a share of the requests, and the old version the rest. /metrics
+has those of all versions that get requests. Versions stop with the front, even when it is killed.
 """
 
 from __future__ import annotations
@@ -89,33 +90,52 @@ async def _within(seconds: float, awaitable: Awaitable[object]) -> bool:
 
 @dataclass(slots=True)
 class Front:
-    """Starts, checks, switches and stops versions, one deployment at a time, and forwards requests to the current."""
+    """Starts, checks, switches and stops versions, one deployment at a time, and forwards requests to them.
+
+    `share` is the canary's part of the requests, from 0 to 1.
+    """
 
     state: Path
     environment: dict[str, str]
     session: aiohttp.ClientSession
     patience: float
     current: Version | None = None
+    canary: Version | None = None
+    share: float = 0.0
+    turn: float = 0.0
     versions: list[Version] = field(default_factory=list)
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     asked: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def deploy(self, name: str) -> None:
-        """Put a version in place of the current one; DeployError, and nothing changed, when it is not well."""
+    async def deploy(self, name: str, share: float = 1.0) -> None:
+        """Give a version this share of the requests; DeployError, and nothing changed, when it is not well.
+
+        With all of them it takes the place of every other version.
+        """
+        if not 0 < share <= 1:
+            raise DeployError(f"a share lies between 0 and 1, not {share:g}")
         async with self.one_at_a_time:
-            old = self.current
-            if old and old.running and old.name == name:
-                return
-            new = await self.start(name)
-            try:
-                await self.wait_until_well(new)
-            except BaseException:
-                await self.stop(new)
-                raise
-            self.current = new
-            log.info("version %s answers", name)
-            if old:
-                await self.stop(old)
+            old, canary = self.current, self.canary
+            if share < 1 and old is None:
+                raise DeployError(f"no version runs beside which {name} could be a canary")
+            if share < 1 and old is not None and old.name == name:
+                raise DeployError(f"{name} has the requests already; it can't be its own canary")
+            new = next((one for one in (old, canary) if one and one.running and one.name == name), None)
+            if new is None:
+                new = await self.start(name)
+                try:
+                    await self.wait_until_well(new)
+                except BaseException:
+                    await self.stop(new)
+                    raise
+            if share < 1:
+                self.canary, self.share = new, share
+            else:
+                self.current, self.canary, self.share = new, None, 0.0
+            log.info("version %s answers %.0f %% of the requests", name, 100 * share)
+            for version in (old, canary):
+                if version and version not in (self.current, self.canary):
+                    await self.stop(version)
 
     async def start(self, name: str) -> Version:
         """Start a version on a free port; the socket is opened here, so that nobody else can take the port."""
@@ -164,9 +184,19 @@ class Front:
             await asyncio.sleep(POLL_SECONDS)
         raise DeployError(f"{version.name} is not healthy after {self.patience:g} s; its /health said: {said}")
 
+    def next(self) -> Version | None:
+        """The version that answers the next request: exactly the canary's share of them is its own."""
+        if self.canary is None:
+            return self.current
+        self.turn += self.share
+        if self.turn < 1 - 1e-9:  # ten tenths are one
+            return self.current
+        self.turn -= 1
+        return self.canary
+
     async def forward(self, request: web.Request) -> web.Response:
-        """Answer a request as the current version does."""
-        version = self.current
+        """Answer a request as the version whose turn it is does."""
+        version = self.next()
         if version is None:
             return web.json_response({"error": "no version is deployed"}, status=503)
         try:
@@ -184,6 +214,21 @@ class Front:
             log.warning("version %s did not answer: %s: %s", version.name, type(error).__name__, error)
             return web.json_response({"error": f"version {version.name} did not answer"}, status=502)
 
+    async def metrics(self, _: web.Request) -> web.Response:
+        """The metrics of every version that gets requests, each with its `version` label; 503 when one gives none."""
+        versions = [version for version in (self.current, self.canary) if version]
+        try:
+            pages = [await self.page(version) for version in versions]
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return web.Response(status=503, text=f"{type(error).__name__}: {error}\n")
+        if not pages:
+            return web.Response(status=503, text="no version is deployed\n")
+        return web.Response(body=merged(pages).encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def page(self, version: Version) -> str:
+        async with self.session.get(f"{version.url}/metrics", raise_for_status=True) as answer:
+            return await answer.text()
+
     async def close(self) -> None:
         """Break off what deployments are going on, and stop every version."""
         for task in self.asked:
@@ -198,18 +243,33 @@ class Front:
         task.add_done_callback(self.asked.discard)
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take one line of JSON, `{"deploy": VERSION}`, and say how it went when it is done."""
+        """Take one line of JSON, `{"deploy": VERSION, "share": 0.1}`, and say how it went when it is done."""
         try:
-            name = str(json.loads(await reader.readline())["deploy"])
-            await self.deploy(name)
+            asked = json.loads(await reader.readline())
+            name, share = str(asked["deploy"]), float(asked.get("share", 1))
+            await self.deploy(name, share)
             said = {"ok": True, "version": name}
-        except (ValueError, KeyError, TypeError):
-            said = {"ok": False, "error": 'expected one line: {"deploy": "1.2.3"}'}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            said = {"ok": False, "error": 'expected one line: {"deploy": "1.2.3", "share": 0.1}'}
         except (DeployError, OSError) as error:
             log.error("not deployed: %s", error)
             said = {"ok": False, "error": str(error)}
         writer.write(json.dumps(said).encode() + b"\n")
         writer.close()
+
+
+def merged(pages: list[str]) -> str:
+    """Several pages of metrics as one, in which every family stands once."""
+    comments: dict[str, dict[str, None]] = {}
+    samples: dict[str, list[str]] = {}
+    family = ""
+    for line in (line for page in pages for line in page.splitlines()):
+        if line.startswith("# "):
+            family = line.split(" ", 3)[2]
+            comments.setdefault(family, {})[line] = None
+        elif line:
+            samples.setdefault(family, []).append(line)
+    return "".join(f"{line}\n" for name, heads in comments.items() for line in (*heads, *samples.get(name, ())))
 
 
 async def serve(host: str, port: int, state: Path, environment: dict[str, str], patience: float) -> None:
@@ -221,6 +281,7 @@ async def serve(host: str, port: int, state: Path, environment: dict[str, str], 
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         front = Front(state, environment, session, patience)
         app = web.Application()
+        app.router.add_get("/metrics", front.metrics)
         app.router.add_route("*", "/{path:.*}", front.forward)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=STOP_SECONDS, access_log=None)
         await runner.setup()
@@ -249,7 +310,7 @@ async def serve(host: str, port: int, state: Path, environment: dict[str, str], 
 def main(
     *, listen: str, state: Path, database: str, redis: str, service: str, environment: str, patience: float
 ) -> None:
-    """Own the shop's port, and run the version that deploy.py asks for."""
+    """Own the shop's port, and run the versions that deploy.py asks for."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     host, _, port = listen.rpartition(":")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -28,7 +28,6 @@ REQUESTS = {
     ("GET", "/api/health"): 15,
     ("POST", "/api/queues"): 10,
 }
-IN_FLIGHT = 300
 TIMEOUT_SECONDS = 10.0
 
 
@@ -58,6 +57,7 @@ class Load:
     session: aiohttp.ClientSession
     url: str
     rate: float
+    most: int
     totals: Totals = field(default_factory=Totals)
     in_flight: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -74,7 +74,7 @@ class Load:
 
     def send(self) -> None:
         """Start one request; none when too many wait for their answers already."""
-        if len(self.in_flight) >= IN_FLIGHT:
+        if len(self.in_flight) >= self.most:
             self.totals.unsent += 1
             return
         method, path = random.choices(list(REQUESTS), weights=list(REQUESTS.values()))[0]
@@ -131,9 +131,16 @@ def _rate(_: click.Context, __: click.Parameter, value: str) -> float:
 @click.command()
 @click.option("--url", required=True, help="Where the shop is, such as http://127.0.0.1:8080.")
 @click.option("--rate", callback=_rate, default="60/s", show_default=True, help="Requests a second.")
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Requests that may wait for their answers at once; few spare a machine that is busy.",
+)
 @click.option("--every", default=10.0, show_default=True, help="Seconds between two lines of totals.")
 @click.option("--verbose", is_flag=True, help="Log each request that got no answer.")
-def main(url: str, rate: float, every: float, verbose: bool) -> None:
+def main(url: str, rate: float, in_flight: int, every: float, verbose: bool) -> None:
     """Send steady traffic to the sample shop until SIGTERM or Ctrl-C."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.DEBUG if verbose else logging.INFO)
 
@@ -144,7 +151,7 @@ def main(url: str, rate: float, every: float, verbose: bool) -> None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            load = Load(session, url.rstrip("/"), rate)
+            load = Load(session, url.rstrip("/"), rate, in_flight)
             await asyncio.gather(load.run(stop), load.report(stop, every))
         return load.totals
 

@@ -12,7 +12,7 @@ import click
 from deploywatch import responses
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands import gate, telling, watching
+from deploywatch.receiver.commands import gate, telling, watch_table, watching
 from deploywatch.receiver.commands.shared import FORMAT, by, echo, given, note, pass_client, show_rows, url, user_name
 from deploywatch.receiver.commands.spool import default_folder
 from deploywatch.receiver.commands.telling import Reference
@@ -125,8 +125,10 @@ def finish(
 def stage(client: Client, deployment: int, name: str, *, force: bool) -> None:
     """Begin a stage of the deployment's verification plan: it is watched from now on, and the one before it ends."""
     begun = client.post(f"/deployments/{deployment}/stages", {"stage": name, "force": force})
-    lasts = begun["lasts_seconds"] / 60
-    echo(f"stage {begun['stage']} of deployment {deployment}: {begun['share']:.0%} of the traffic, {lasts:g} min")
+    lasts = watch_table.lasting(begun["lasts_seconds"])
+    echo(
+        f"stage {begun['stage']} of deployment {deployment}: {begun['share']:.0%} of the traffic, for at least {lasts}"
+    )
 
 
 @deployments.command()

@@ -11,18 +11,14 @@ from enum import IntEnum
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.client import Client
+from deploywatch.receiver.commands.watch_table import table
 from deploywatch.receiver.rendering.filters import clean, line
 from deploywatch.terminal import in_xml, say
-
-BAR = 24
-"""Characters of a bar of evidence."""
 
 
 class Exit(IntEnum):
@@ -99,8 +95,9 @@ def decided_by(answer: dict[str, Any] | None) -> Exit | None:
 def follow(watch: Watch, form: str) -> Exit:
     """Follow a stage, and print it in this form."""
     if form == "table" and sys.stdout.isatty():
-        with Live(console=Console(), refresh_per_second=4) as live:
-            ended, last, trouble = watch.follow(lambda answer, wrong: live.update(table(answer, wrong)))
+        console = Console(highlight=False)
+        with Live(console=console, refresh_per_second=4) as live:
+            ended, last, trouble = watch.follow(lambda answer, wrong: live.update(table(answer, wrong, console.width)))
     else:
         said: list[str] = []
 
@@ -132,31 +129,6 @@ def sentence(answer: dict[str, Any] | None) -> str:
     if verdict is None:
         return f"{stage['stage']}: no look is over yet"
     return f"{stage['stage']}: {verdict['answer']} ({verdict['reason']}): {'; '.join(verdict['sentences'])}"
-
-
-def table(answer: dict[str, Any] | None, trouble: str) -> Group:
-    """The live view: where the stage stands, and how far the evidence about each limit has come."""
-    if answer is None:
-        return Group(Text(line(trouble or "nothing is known yet", 200)))
-    stage, deployment = answer["stage"], answer["deployment"]
-    minutes, least = answer["elapsed_seconds"] / 60, stage["lasts_seconds"] / 60
-    head = (
-        f"{deployment['service']} {deployment['version']} in {deployment['environment']}, stage {stage['stage']} "
-        f"({stage['share']:.0%}), {minutes:.1f} of {least:g} min"
-    )
-    rows = Table(box=None, pad_edge=False)
-    for column in ("limit", "bad", "good", "", ""):
-        rows.add_column(column)
-    findings = {finding["name"]: finding for finding in (answer["verdict"] or {}).get("findings", ())}
-    for bar in answer["evidence"]:
-        counts = findings.get(bar["name"], {}).get("counts", {})
-        seen = f"{counts.get('bad', 0):,} of {counts.get('requests', 0):,}"
-        other = f"control {counts.get('control_bad', 0):,} of {counts.get('control_requests', 0):,}"
-        good = "" if bar["relative"] else _bar(bar["good"], "green")
-        rows.add_row(Text(line(bar["name"], 60)), _bar(bar["bad"], "red"), good, Text(seen), Text(other))
-    lines = [Text(line(text, 300)) for text in (answer["verdict"] or {}).get("sentences", ())]
-    result = Text(line(trouble or sentence(answer).partition(": ")[2], 200), style="bold")
-    return Group(Text(line(head, 200)), rows, result, *lines)
 
 
 def junit(answer: dict[str, Any] | None, ended: Exit, trouble: str) -> str:
@@ -192,8 +164,3 @@ def _case(name: str, text: str, kind: str) -> str:
 def _answer(answer: dict[str, Any] | None) -> str:
     verdict = (answer or {}).get("verdict")
     return str(verdict["answer"]) if verdict else ""
-
-
-def _bar(share: float, colour: str) -> Text:
-    full = round(BAR * min(1.0, max(0.0, share)))
-    return Text("█" * full + "·" * (BAR - full), style=colour)

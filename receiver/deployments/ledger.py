@@ -275,6 +275,31 @@ def well_before(connection: Connection, deployment: Deployment) -> str | None:
     return deployment.previous_version if deployment.previous_version not in judged else None
 
 
+def bad_spans(
+    connection: Connection, service: str, environment: str, since: datetime, until: datetime
+) -> list[tuple[datetime, datetime]]:
+    """When versions ran that are known to be bad (judged so, failed, rolled back), between two times.
+
+    Each lasts from its deployment's beginning to the end of what undid it, or to the beginning of the next one.
+    """
+    query = select(deployments).where(
+        deployments.c.service == service, deployments.c.environment == environment, deployments.c.started_at < until
+    )
+    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(_LOOK_BACK)
+    rows = [_deployment(row) for row in connection.execute(query).mappings()]
+    spans, later = [], None
+    for deployment in rows:
+        if deployment.verdict == BAD or deployment.status in (Status.FAILED, Status.ROLLED_BACK):
+            ended = until
+            if later is not None:
+                undone_at = later.finished_at if later.rollback_of == deployment.id else None
+                ended = undone_at or later.started_at
+            if ended > since:
+                spans.append((max(since, deployment.started_at), min(until, ended)))
+        later = deployment
+    return spans
+
+
 def recent(
     connection: Connection, *, limit: int, service: str | None = None, environment: str | None = None
 ) -> list[Deployment]:

@@ -18,11 +18,30 @@ from deploywatch.prometheus import Prometheus
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import Before, RunningStage
-from deploywatch.verification_plan import Counts, Limit, Operator, Watch
+from deploywatch.verification_plan import Counts, Limit, Operator, StagePlan, Watch
 
 _MOST_POINTS = 10_000
 """Prometheus gives at most 11,000 points of a series in one answer."""
 _HOUR = 3600.0
+
+
+Span = tuple[float, float]
+"""From one Unix time to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When looks of the past end: from `start` to `end`, Unix times, `step` seconds apart; none touches a span of
+    `but`."""
+
+    start: float
+    end: float
+    step: float
+    but: tuple[Span, ...] = ()
+
+    def counts(self, at: float) -> bool:
+        """Whether the look that ends at this time is asked for."""
+        return not any(first < at and at - self.step < last for first, last in self.but)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +115,47 @@ def holding(operator: Operator, value: float, threshold: float) -> bool:
             return value != threshold
 
 
-async def before(asked: Source, stage: RunningStage) -> Before:
+async def before(asked: Source, stage: RunningStage, but: Sequence[Span] = ()) -> Before:
     """The control's looks of the hour before the stage, and without a control as many as the stage may have.
 
-    They say how much bad requests scatter; without a control, a relative limit is compared with them.
+    They say how much bad requests scatter; without a control, a relative limit is compared with them. Looks that touch
+    a span of `but` (Unix times) are left out: then another version ran that is known to be bad, and its trouble says
+    nothing about how the control's bad requests scatter.
     """
     plan = stage.plan
-    span = _HOUR if plan.control else max(_HOUR, plan.at_most)
-    points = min(_MOST_POINTS, math.ceil(span / plan.look))
+    points = min(_MOST_POINTS, math.ceil(span_before(plan) / plan.look))
     end = stage.started_at.timestamp()
     earlier: dict[str, Sequence[tuple[int, int]]] = {}
     for limit in plan.limits:
         counts = limit.old if plan.control and limit.old is not None else limit.new
-        earlier[limit.name] = await history(asked, counts, end - (points - 1) * plan.look, end, plan.look)
+        times = Times(end - (points - 1) * plan.look, end, plan.look, _widened(but, plan.scrape))
+        earlier[limit.name] = await history(asked, counts, times)
     return earlier
 
 
-async def history(asked: Source, counts: Counts, start: float, end: float, step: float) -> list[tuple[int, int]]:
-    """Requests and bad ones of each look from `start` to `end`, Unix times; what is no count is left out."""
-    requests, bad = [await _samples(asked, query, start, end, step) for query in (counts.requests, counts.bad)]
-    pairs = [(whole(n), whole(bad[at])) for at, n in sorted(requests.items()) if at in bad]
+def span_before(plan: StagePlan) -> float:
+    """Seconds of the time before a stage that are asked for."""
+    return _HOUR if plan.control else max(_HOUR, plan.at_most)
+
+
+def _widened(spans: Sequence[Span], scrape: float) -> tuple[Span, ...]:
+    """What a version has counted is seen one scrape later, and its last requests end after it."""
+    return tuple((start, end + 2 * scrape) for start, end in spans)
+
+
+async def history(asked: Source, counts: Counts, times: Times) -> list[tuple[int, int]]:
+    """Requests and bad ones of each look in the past; what is no count is left out."""
+    requests, bad = [await _samples(asked, query, times) for query in (counts.requests, counts.bad)]
+    pairs = [(whole(requests[at]), whole(bad[at])) for at in sorted(requests) if at in bad and times.counts(at)]
     return [(n, x) for n, x in pairs if n is not None and x is not None and x <= n]
 
 
-async def _samples(asked: Source, query: str, start: float, end: float, step: float) -> dict[float, float]:
+async def _samples(asked: Source, query: str, times: Times) -> dict[float, float]:
     try:
         async with asyncio.timeout(asked.timeout):
-            lines = await asked.prometheus.query_range(query, start=start, end=end, step=step, whole=True)
+            lines = await asked.prometheus.query_range(
+                query, start=times.start, end=times.end, step=times.step, whole=True
+            )
     except TimeoutError as error:
         raise UnreachableError(f"Prometheus gave no answer within {asked.timeout:g} s") from error
     return dict(lines[0].samples) if len(lines) == 1 else {}

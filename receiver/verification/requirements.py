@@ -275,7 +275,8 @@ async def baseline(question: Question) -> Finding:
     for limit in question.plan.limits:
         counts = limit.old or limit.whole or limit.new
         query = Counts(requests=filled(counts.requests, values), bad=filled(counts.bad, values))
-        earlier = await counting.history(source, query, end - span, end, max(question.plan.look, span / 1000))
+        times = counting.Times(end - span, end, max(question.plan.look, span / 1000))
+        earlier = await counting.history(source, query, times)
         if not sum(requests for requests, _ in earlier):
             lacking.append(limit.name)
     lasted = format_duration(timedelta(seconds=span))

@@ -109,7 +109,8 @@ async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
     """Take the looks that are due, and judge after each; whether more are due."""
     asked, stage, taken = counting.source(context), state.stage, state.taken
     if stage.before is None:
-        earlier = await counting.before(asked, stage)
+        spans = await context.store.read(lambda connection: _bad_spans(connection, state))
+        earlier = await counting.before(asked, stage, spans)
         await context.store.write(lambda connection: stages.keep_before(connection, stage.id, earlier))
         stage = await context.store.read(lambda connection: stages.get(connection, stage.id))
     newest = taken[-1].number if taken else 0
@@ -198,6 +199,14 @@ def _state(connection: Connection, stage_id: int) -> _State | None:
     deployment = ledger.get(connection, stage.deployment_id)
     newest = ledger.latest(connection, deployment.service, deployment.environment) or deployment
     return _State(stage, deployment, newest, looks.of_stage(connection, stage_id))
+
+
+def _bad_spans(connection: Connection, state: _State) -> list[counting.Span]:
+    """When other versions of the service were known to be bad, as far back as is asked for."""
+    until, deployment = state.stage.started_at, state.deployment
+    since = until - timedelta(seconds=counting.span_before(state.stage.plan))
+    spans = ledger.bad_spans(connection, deployment.service, deployment.environment, since, until)
+    return [(start.timestamp(), end.timestamp()) for start, end in spans]
 
 
 async def _newest(context: Context, stage: RunningStage) -> int:

@@ -57,6 +57,59 @@ def test_a_switch_loses_no_request(front: Served, load: Callable[[str], Traffic]
     assert totals["errors"] == totals["unreachable"] == 0
 
 
+def test_a_canary_gets_its_share_of_the_requests_and_the_whole_when_it_is_deployed(front: Served) -> None:
+    front.deploy("1.2.2")
+    assert front.deploy("1.2.5", "--share", "10%").stdout == "1.2.5 is deployed, 10% of the requests\n"
+    for _ in range(60):
+        front.get("/api/tenants")
+    assert front.metric("http_requests_total", version="1.2.5", endpoint="/api/tenants") == 6
+    assert front.metric("http_requests_total", version="1.2.2", endpoint="/api/tenants") == 54
+    front.deploy("1.2.5", "--share", "50%")
+    for _ in range(20):
+        front.get("/api/queues")
+    assert front.metric("http_requests_total", version="1.2.5", endpoint="/api/queues") == 10
+    assert front.deploy("1.2.5").returncode == 0
+    assert version(front) == "1.2.5"
+    # It is the same process, which goes on counting.
+    assert front.metric("http_requests_total", version="1.2.5", endpoint="/api/tenants") == 6
+    assert [alive(process) for process in front.shops()] == [False, True]
+
+
+def test_going_back_ends_the_canary_and_leaves_the_old_version_alone(front: Served) -> None:
+    front.deploy("1.2.2")
+    front.deploy("1.2.4", "--share", "50%")
+    assert front.deploy("1.2.2").returncode == 0
+    assert {front.get("/api/tenants")[0] for _ in range(80)} == {200}
+    assert [alive(process) for process in front.shops()] == [True, False]
+
+
+def test_a_page_of_two_versions_has_every_family_once(front: Served) -> None:
+    front.deploy("1.2.2")
+    front.deploy("1.2.5", "--share", "10%")
+    lines = front.get("/metrics")[2].splitlines()
+    assert lines.count("# TYPE http_requests_total counter") == 1
+    assert front.metric("build_info") == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "said"),
+    [
+        (None, ("1.2.4", "--share", "10%"), "no version runs beside which 1.2.4 could be a canary"),
+        ("1.2.4", ("1.2.4", "--share", "10%"), "it can't be its own canary"),
+        ("1.2.4", ("1.2.2", "--share", "0%"), "'0%' is no share; write one such as 10%"),
+        ("1.2.4", ("1.2.2", "--share", "ten"), "'ten' is no share; write one such as 10%"),
+    ],
+)
+def test_a_share_that_cannot_be_is_refused(
+    front: Served, before: str | None, wanted: tuple[str, ...], said: str
+) -> None:
+    if before:
+        front.deploy(before)
+    ended = front.deploy(*wanted)
+    assert ended.returncode != 0
+    assert said in ended.stderr
+
+
 def test_only_the_deployed_version_goes_on_running(front: Served) -> None:
     front.deploy("1.2.1")
     front.deploy("1.2.2")
@@ -92,6 +145,7 @@ def test_each_deployment_is_noted(front: Served) -> None:
         "service": "shop",
         "version": "1.2.2",
         "environment": "demo",
+        "share": 1.0,
         "ports": [front.port],
         "deployer": "ada",
         "status": "success",

@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection
 
+from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.verification import counting, judging
 from deploywatch.verdict import Answer, Reason
-from tests.receiver.verification.conftest import BEGINS, Past, Watch
+from tests.receiver.conftest import MakeScene
+from tests.receiver.verification.conftest import BEGINS, Past, Watch, begin, configured
 
 
 async def test_a_well_canary_is_promoted_when_its_time_is_over_and_not_before(watch: Watch) -> None:
@@ -40,6 +43,30 @@ async def test_a_bad_canary_is_found_within_two_minutes_with_its_numbers(watch: 
     assert "canary failed" in verdict.sentences[0]
     assert (await watched.now()).state is StageState.ROLLED_BACK
     assert (await watched.ledger()).verdict == "roll_back"
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_a_version_known_to_be_bad_did_an_hour_ago_excuses_no_other(
+    make_scene: MakeScene, past: Past, *, known: bool
+) -> None:
+    scene = make_scene(configured(past))
+    if known:
+        began, ended = BEGINS - timedelta(minutes=31), BEGINS - timedelta(minutes=15)
+        where = {"service": "after-incident", "environment": "production"}
+
+        def write(connection: Connection) -> None:
+            ledger.start(connection, **where, version="1.2.3", started_at=began - timedelta(days=1))
+            bad = ledger.start(connection, **where, version="1.2.3-1", started_at=began)
+            ledger.undone(connection, bad.id, "1.2.3", ended - timedelta(minutes=1), ended)
+
+        await scene.context.store.write(write)
+    watched = await begin(scene, past, "after-incident")
+    await watched.on(2)
+    verdict = await watched.verdict()
+    # Clumps that nobody knows the reason of make the evidence weaker, as they should.
+    assert verdict.answer is (Answer.ROLL_BACK if known else Answer.HOLD), verdict.sentences
+    before = (await watched.now()).before or {}
+    assert len(before["error_ratio > 0.5%"]) == (120 - 34 if known else 120)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ async def test_the_commands_begin_watch_and_accept(scene: Scene, cli: CliRunner)
         number = str(deployment.id)
         assert await run("stage", number, "canary-10") == (
             0,
-            f"stage canary-10 of deployment {number}: 10% of the traffic, 10 min\n",
+            f"stage canary-10 of deployment {number}: 10% of the traffic, for at least 10m\n",
         )
         await Watched(scene, deployment, None).on(1.5)  # type: ignore[arg-type]
         code, text = await run("watch", number, "--every", "0.1", "--timeout", "0.2")

@@ -10,6 +10,13 @@ FEW_BAD = Series(every(10), since=-8)
 TRAFFIC = [
     Traffic("well", WELL, FEW_BAD),
     Traffic("bad", Series(flat(194), since=-8), Series(flat(6), since=-8)),
+    # A version before it failed from 30 to 15 minutes before the stage, and was rolled back.
+    Traffic(
+        "after-incident",
+        Series(flat(194), since=-8),
+        Series(flat(6), since=-8),
+        stable_bad=Series(lambda step: 90 if -120 < step <= -60 else step % 2),
+    ),
     Traffic("late-bad", WELL, Series(flat(20, since=6 * MINUTE), since=-8)),
     Traffic("both-bad", Series(flat(194), since=-8), Series(flat(6), since=-8), stable_bad=Series(flat(54))),
     Traffic("near", Series(flat(199), since=-8), Series(flat(1), since=-8)),

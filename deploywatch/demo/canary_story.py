@@ -1,0 +1,111 @@
+"""The demo's second act: a canary that no alert finds is found by the verdict, and its successor is promoted.
+
+The pipeline is the one of docs/deployments.md: gate, start, stage, watch, finish, each a command of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from deploywatch.demo.narrator import Narrator
+from deploywatch.demo.pipeline import Pipeline, Said
+
+_BAD, _GOOD = "1.2.4", "1.2.5"
+_STAGES = (("canary-10", "10%"), ("canary-50", "50%"), ("full", "100%"))
+_INCIDENT = 2
+_OPEN, _WAITING, _PROMOTE, _ROLL_BACK = 0, 3, 0, 1
+_STAGE_SECONDS = 240.0
+_ALL_FAILED = 'sum(rate(http_requests_total{service="shop",status=~"5.."}[20s]))'
+_ALL = 'sum(rate(http_requests_total{service="shop"}[20s]))'
+
+
+@dataclass(slots=True)
+class CanaryStory:
+    """Tells the second act."""
+
+    narrator: Narrator
+    pipeline: Pipeline
+
+    async def tell(self) -> None:
+        """From a gate that is closed to a version that was promoted; StepError when a step doesn't come."""
+        told = self.narrator
+        told.act("Second act: one request in ten goes to a bad version, which is too few for any alert")
+        told.stage.start_more_load()
+        told.say("more people come: 300 requests a second")
+        await self._gate(_BAD, asks_first=True)
+        await self._bad_canary()
+        await self._gate(_GOOD, asks_first=False)
+        await self._good_canary()
+
+    async def _gate(self, version: str, *, asks_first: bool) -> None:
+        if asks_first:
+            await self._asked(version, _WAITING, "closed: an approval is missing")
+        approved = await self.pipeline.approve(version)
+        self.narrator.done(approved)
+        await self._asked(version, _OPEN, "open")
+
+    async def _asked(self, version: str, code: int, state: str) -> None:
+        """Ask the gate until it ends with this code, as someone does who mends what it names."""
+        said: Said | None = None
+
+        async def look() -> str | None:
+            nonlocal said
+            said = await self.pipeline.gate(version)
+            return f"exit code {code}" if said.code == code else None
+
+        logs = ("receiver", "prometheus")
+        await self.narrator.wait(f"the gate for {version} is {state}", look, within=60, logs=logs)
+        if said:
+            self.narrator.quote(said.text)
+
+    async def _bad_canary(self) -> None:
+        told = self.narrator
+        number = await self.pipeline.start(_BAD)
+        await self._stage(number, _BAD, *_STAGES[0])
+        told.say(f"{_BAD} fails 3 % of its requests")
+        ended = await self._watch(number, _STAGES[0][0], _ROLL_BACK)
+        await told.wait("no alert has noticed", self._unnoticed, within=30, logs=("prometheus",))
+        told.done(f"the verdict has: {ended}")
+        await self.pipeline.finish(number, "failure")
+        for what, kind in (("the rollback has started", "rollback_started"), ("it is verified", "rollback_verified")):
+            await told.wait(what, told.line(kind, _INCIDENT), within=60, logs=("receiver", "shop"))
+        await told.wait("the incident is resolved", told.line("resolved", _INCIDENT), within=60, logs=("receiver",))
+        await told.wait("everyone was told how it ended", told.told(_INCIDENT), within=30, logs=("receiver", "inbox"))
+
+    async def _good_canary(self) -> None:
+        told = self.narrator
+        number = await self.pipeline.start(_GOOD)
+        for name, share in _STAGES:
+            await self._stage(number, _GOOD, name, share)
+            told.done(await self._watch(number, name, _PROMOTE))
+        told.done(await self.pipeline.finish(number, "success"))
+
+    async def _stage(self, number: str, version: str, name: str, share: str) -> None:
+        with self.narrator.console.status(f"{share} of the requests go to {version}"):
+            await asyncio.to_thread(self.narrator.stage.put_in_place, version, share)
+            sentence = await self.pipeline.stage(number, name)
+        self.narrator.done(sentence)
+
+    async def _watch(self, number: str, name: str, code: int) -> str:
+        """Follow a stage to its verdict, which must be the one that this code stands for; what it said at last."""
+        with self.narrator.console.status(f"{name}: watched") as status:
+            try:
+                async with asyncio.timeout(_STAGE_SECONDS):
+                    said = await self.pipeline.watch(number, status.update)
+            except TimeoutError as error:
+                raise self._failure(name, "no verdict") from error
+        if said.code != code:
+            raise self._failure(name, f"it ended with {said.code}:\n{said.text}")
+        return f"{said.last} (exit code {said.code})"
+
+    def _failure(self, name: str, trouble: str) -> Exception:
+        return self.narrator.failure(f"the verdict on {name}", _STAGE_SECONDS, trouble, ("receiver", "prometheus"))
+
+    async def _unnoticed(self) -> str | None:
+        prometheus = self.narrator.prometheus()
+        alerts = {alert["labels"]["alertname"] for alert in await prometheus.alerts() if alert["state"] == "firing"}
+        failed = await prometheus.query(f"{_ALL_FAILED} / {_ALL}")
+        if alerts or not failed:
+            return None
+        return f"{failed[0].value:.1%} of all requests fail, which is below every alert's limit"
