@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from deploywatch.demo.narrator import Narrator
 from deploywatch.demo.pipeline import Pipeline, Said
+from deploywatch.errors import UnreachableError
 
 _BAD, _GOOD = "1.2.4", "1.2.5"
 _STAGES = (("canary-10", "10%"), ("canary-50", "50%"), ("full", "100%"))
@@ -68,8 +69,10 @@ class CanaryStory:
         await told.wait("no alert has noticed", self._unnoticed, within=30, logs=("prometheus",))
         told.done(f"the verdict has: {ended}")
         await self.pipeline.finish(number, "failure")
-        for what, kind in (("the rollback has started", "rollback_started"), ("it is verified", "rollback_verified")):
-            await told.wait(what, told.line(kind, _INCIDENT), within=60, logs=("receiver", "shop"))
+        await told.wait("the incident is open", told.incident(_INCIDENT), within=30, logs=("receiver",))
+        for what, kind in (("started", "rollback_started"), ("been verified", "rollback_verified")):
+            step = f"the rollback has {what}"
+            await told.wait(step, told.line(kind, _INCIDENT), within=60, logs=("receiver", "shop"))
         await told.wait("the incident is resolved", told.line("resolved", _INCIDENT), within=60, logs=("receiver",))
         await told.wait("everyone was told how it ended", told.told(_INCIDENT), within=30, logs=("receiver", "inbox"))
 
@@ -97,15 +100,21 @@ class CanaryStory:
                 raise self._failure(name, "no verdict") from error
         if said.code != code:
             raise self._failure(name, f"it ended with {said.code}:\n{said.text}")
-        return f"{said.last} (exit code {said.code})"
+        return said.decided
 
     def _failure(self, name: str, trouble: str) -> Exception:
         return self.narrator.failure(f"the verdict on {name}", _STAGE_SECONDS, trouble, ("receiver", "prometheus"))
 
     async def _unnoticed(self) -> str | None:
         prometheus = self.narrator.prometheus()
-        alerts = {alert["labels"]["alertname"] for alert in await prometheus.alerts() if alert["state"] == "firing"}
+        firing = {
+            alert["labels"]["alertname"]
+            for alert in await prometheus.alerts()
+            if alert["state"] == "firing" and alert["labels"].get("service") == "shop"
+        }
         failed = await prometheus.query(f"{_ALL_FAILED} / {_ALL}")
-        if alerts or not failed:
+        if firing:
+            raise UnreachableError(f"firing: {', '.join(sorted(firing))}")
+        if not failed:
             return None
         return f"{failed[0].value:.1%} of all requests fail, which is below every alert's limit"

@@ -23,9 +23,9 @@ class Said:
     text: str
 
     @property
-    def last(self) -> str:
-        """The last line."""
-        return (self.text.strip().splitlines() or [""])[-1]
+    def decided(self) -> str:
+        """What `watch` said at last: the verdict in words, and how it ended."""
+        return " → ".join(self.text.strip().splitlines()[-2:])
 
 
 @dataclass(frozen=True, slots=True)

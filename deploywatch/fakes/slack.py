@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import html
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -200,7 +201,8 @@ def content(body: Fields, text: str, blocks: list[Any]) -> Fields:
     """What is shown: the blocks where there are some, else the text."""
     shown = "\n".join(_texts(blocks)) or text
     raw = {name: value for name, value in body.items() if name != "token"}
-    return {"title": (text or shown).split("\n", 1)[0][:_TITLE_LIMIT], "text": shown, "raw": raw}
+    title = html.unescape((text or shown).split("\n", 1)[0])  # as Slack shows its three escapes
+    return {"title": title[:_TITLE_LIMIT], "text": shown, "raw": raw}
 
 
 def _texts(blocks: list[Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from deploywatch.receiver.api.approvals import Approvals
 from deploywatch.receiver.api.audit import Audit
+from deploywatch.receiver.api.delivery import DeliveryRoutes
 from deploywatch.receiver.api.deployments import Deployments
 from deploywatch.receiver.api.gate import GateRoutes
 from deploywatch.receiver.api.incidents import Incidents
@@ -28,6 +29,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Deployments(context, queued=queued).routes(),
         *Stages(context, queued=queued).routes(),
         *GateRoutes(context).routes(),
+        *DeliveryRoutes(context).routes(),
         *Maintenance(context, queued=queued).routes(),
         *OnCall(context).routes(),
         *Audit(context).routes(),

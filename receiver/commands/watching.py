@@ -115,7 +115,8 @@ def follow(watch: Watch, form: str) -> Exit:
     elif form == "junit":
         say(junit(last, ended, trouble))
     else:
-        say(line(f"{ended.name.lower()}: {trouble or sentence(last)}", 400))
+        word = ended.name.lower().replace("_", " ")
+        say(line(f"{word}, exit code {ended:d}{f': {trouble}' if trouble else ''}", 400))
     return ended
 
 

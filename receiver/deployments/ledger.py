@@ -300,6 +300,15 @@ def bad_spans(
     return spans
 
 
+def since(connection: Connection, service: str, environment: str, moment: datetime) -> list[Deployment]:
+    """Every deployment of a target that began at that moment or later, the oldest first."""
+    query = select(deployments).where(
+        deployments.c.service == service, deployments.c.environment == environment, deployments.c.started_at >= moment
+    )
+    rows = connection.execute(query.order_by(deployments.c.started_at, deployments.c.id)).mappings()
+    return [_deployment(row) for row in rows]
+
+
 def recent(
     connection: Connection, *, limit: int, service: str | None = None, environment: str | None = None
 ) -> list[Deployment]:

@@ -161,6 +161,14 @@ def recent(
     return [_incident(row) for row in connection.execute(query).mappings()]
 
 
+def since(connection: Connection, service: str, environment: str, moment: datetime) -> list[Incident]:
+    """Every incident of a service in an environment that opened at that moment or later, the oldest first."""
+    query = _INCIDENTS.where(
+        incidents.c.service == service, incidents.c.environment == environment, incidents.c.opened_at >= moment
+    )
+    return [_incident(row) for row in connection.execute(query.order_by(incidents.c.id)).mappings()]
+
+
 def unresolved(connection: Connection) -> list[Incident]:
     """Every incident that is not resolved."""
     query = _INCIDENTS.where(incidents.c.open_key.is_not(None))

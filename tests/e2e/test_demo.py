@@ -17,7 +17,7 @@ import pytest
 from deploywatch.demo.processes import Processes
 from tests.support.processes import MARK, fetch, marked, poll
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 
 class Demo:
@@ -68,21 +68,33 @@ def folder(workshop: Path) -> Path:
 def test_a_bad_deployment_is_noticed_rolled_back_told_and_written_up(folder: Path) -> None:
     demo = Demo(folder, "--keep")
     try:
-        demo.until_it_says("Everything runs until Ctrl-C.", within=240)
+        demo.until_it_says("Everything runs until Ctrl-C.", within=1200)
         incident = fetch(f"{demo.url('receiver')}/api/v1/incidents/1")
         incidents = fetch(f"{demo.url('receiver')}/api/v1/incidents")
+        canary = fetch(f"{demo.url('receiver')}/api/v1/incidents/2")
         deployments = fetch(f"{demo.url('receiver')}/api/v1/deployments")
+        stages = fetch(f"{demo.url('receiver')}/api/v1/deployments/{deployments[0]['id']}/stages")
+        verdict = fetch(f"{demo.url('receiver')}/api/v1/deployments/{deployments[2]['id']}/verdict")
         health = fetch(f"{demo.url('exporter')}/health/services/shop?environment=demo&fresh=1")
     finally:
         code = demo.stop(signal.SIGINT)
-    assert len(incidents) == 1
+    assert len(incidents) == 2
     _check_incident(incident)
-    assert [(one["version"], one["status"]) for one in deployments] == [
-        ("1.2.2", "succeeded"),
-        ("1.2.3", "rolled_back"),
-        ("1.2.2", "succeeded"),
+    assert [(one["version"], one["status"], one["verdict"]) for one in deployments] == [
+        ("1.2.5", "succeeded", "promote"),
+        ("1.2.2", "succeeded", None),
+        ("1.2.4", "rolled_back", "roll_back"),
+        ("1.2.2", "succeeded", None),
+        ("1.2.3", "rolled_back", None),
+        ("1.2.2", "succeeded", None),
     ]
-    assert (health["status"], health["version"]) == ("healthy", "1.2.2")
+    assert [(one["stage"], one["state"]) for one in stages[:2]] == [
+        ("canary-10", "promoted"),
+        ("canary-50", "promoted"),
+    ]
+    _check_canary(canary, verdict)
+    _check_gate(demo.said)
+    assert (health["status"], health["version"]) == ("healthy", "1.2.5")
     _check_messages(demo.folder / "inbox" / "inbox.jsonl")
     assert "HighErrorRate" in (demo.folder / "postmortems" / "incident-1.md").read_text()
     assert code == 130
@@ -96,6 +108,28 @@ def _check_incident(incident: dict[str, Any]) -> None:
     assert incident["status"] == "resolved"
     assert incident["severity"] == "critical"
     assert [rollback["state"] for rollback in incident["rollbacks"]] == ["verified"]
+
+
+def _check_canary(incident: dict[str, Any], verdict: dict[str, Any]) -> None:
+    kinds = [entry["kind"] for entry in incident["timeline"]]
+    assert [kind for kind in kinds if kind in TURNS] == TURNS
+    assert [alert["name"] for alert in incident["alerts"]] == ["DeploymentJudgedBad"]
+    assert "canary failed" in incident["title"]
+    assert [rollback["to_version"] for rollback in incident["rollbacks"]] == ["1.2.2"]
+    assert (verdict["verdict"]["answer"], verdict["verdict"]["reason"]) == ("roll_back", "proven_bad")
+    (finding,) = verdict["verdict"]["findings"]
+    # Three in a hundred, and the stable version beside it is well.
+    assert 0.01 < finding["ratio"] < 0.08
+    assert finding["counts"]["control_bad"] == 0
+    assert 0.05 < finding["counts"]["requests"] / finding["counts"]["control_requests"] < 0.25
+
+
+def _check_gate(said: str) -> None:
+    assert "the gate for 1.2.4 is closed: an approval is missing: exit code 3" in said
+    assert "WAITING  approval tech-lead: tech-lead has not approved it" in said
+    assert "no alert has noticed: 0." in said
+    assert "roll back, exit code 1" in said
+    assert said.count("promote, exit code 0") == 3
 
 
 TURNS = ["opened", "rollback_started", "rollback_ran", "rollback_verified", "alert_resolved", "resolved", "postmortem"]

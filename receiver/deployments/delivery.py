@@ -1,0 +1,254 @@
+"""Delivery measured by DORA's five (as of 2026), and the mean time to recovery beside them (B14).
+
+Pure but for `read`. Times are seconds. What is shown always says of how many (`n`); below `ENOUGH` there is no value,
+because so few say nothing. Times are medians, as DORA's are; the mean time to recovery is a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import fmean, median
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.incidents import store as incidents
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.store.schema import deployments as ledger_table
+
+ENOUGH = 5
+ATTRIBUTED_WITHIN = timedelta(hours=24)
+_SERIOUS = ("critical", "high")
+_OTHER_CAUSES = ("resource", "dependency")
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure: its value, None where `n` are too few; `of` says what was counted."""
+
+    value: float | None
+    n: int
+    of: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API gives it."""
+        return {"value": self.value, "n": self.n, "of": self.of}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The records of one service in one environment; `known_since` is when its first deployment ever began."""
+
+    service: str
+    environment: str
+    known_since: datetime
+    deployments: Sequence[Deployment]
+    incidents: Sequence[Incident]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A deployment that failed, why, since when, and when it was over; None while it lasts."""
+
+    deployment: Deployment
+    why: str
+    since: datetime
+    recovered: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How one service was delivered to one environment, over so many days."""
+
+    service: str
+    environment: str
+    days: float
+    deployments: int
+    running: int
+    change_lead_time: Measure
+    deployment_frequency: Measure
+    failed_deployment_recovery_time: Measure
+    change_fail_rate: Measure
+    deployment_rework_rate: Measure
+    mean_time_to_recovery: Measure
+    success_rate: Measure
+    rollbacks: int
+    failed: Sequence[Failed]
+    notes: Sequence[str] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API gives it: times in seconds, rates from 0 to 1, the frequency by day."""
+        return {
+            "service": self.service,
+            "environment": self.environment,
+            "days": self.days,
+            "deployments": self.deployments,
+            "running": self.running,
+            "change_lead_time_seconds": self.change_lead_time.to_json(),
+            "deployment_frequency_per_day": self.deployment_frequency.to_json(),
+            "failed_deployment_recovery_time_seconds": self.failed_deployment_recovery_time.to_json(),
+            "change_fail_rate": self.change_fail_rate.to_json(),
+            "deployment_rework_rate": self.deployment_rework_rate.to_json(),
+            "mean_time_to_recovery_seconds": self.mean_time_to_recovery.to_json(),
+            "success_rate": self.success_rate.to_json(),
+            "rollbacks": self.rollbacks,
+            "failed": [
+                {
+                    "deployment": one.deployment.id,
+                    "version": one.deployment.version,
+                    "why": one.why,
+                    "since": one.since.isoformat(),
+                    "recovered": one.recovered.isoformat() if one.recovered else None,
+                }
+                for one in self.failed
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def read(
+    connection: Connection, since: datetime, service: str | None = None, environment: str | None = None
+) -> list[Target]:
+    """The records of each service and environment that has a deployment since then."""
+    wanted = {"service": service, "environment": environment}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    columns = (ledger_table.c.service, ledger_table.c.environment)
+    query = select(*columns, func.min(ledger_table.c.started_at), func.max(ledger_table.c.started_at))
+    query = query.where(*(ledger_table.c[name] == value for name, value in given.items()))
+    targets = []
+    for name, where, first, last in connection.execute(query.group_by(*columns).order_by(*columns)):
+        if last < since:
+            continue
+        # An incident at the window's beginning may belong to a deployment before it.
+        rows = ledger.since(connection, name, where, since - ATTRIBUTED_WITHIN)
+        targets.append(Target(name, where, first, rows, incidents.since(connection, name, where, since)))
+    return targets
+
+
+def measure(target: Target, since: datetime, until: datetime) -> Delivery:
+    """Measure a target's deployments that began from `since` to `until`, and its incidents that opened then."""
+    attributed = attribute(target.deployments, target.incidents)
+    rows = [one for one in target.deployments if since <= one.started_at <= until]
+    changes = [one for one in rows if one.rollback_of is None and one.status is not Status.RUNNING]
+    back = [one for one in rows if one.rollback_of is not None]
+    failed = [failure for one in changes if (failure := _failure(one, target.deployments, attributed.get(one.id, ())))]
+    there = [one for one in changes if one.status is not Status.FAILED]
+    leads = [lead for one in there if (lead := _lead(one)) is not None]
+    fixing = [one for one in changes if one.fixes is not None]
+    healed = [_seconds(one.opened_at, one.resolved_at) for one in target.incidents if one.resolved_at]
+    recoveries = [_seconds(one.since, one.recovered) for one in failed if one.recovered]
+    days = max(1.0, _seconds(max(since, target.known_since), until) / _DAY)
+    fine = len(changes) - len(failed)
+    return Delivery(
+        service=target.service,
+        environment=target.environment,
+        days=round(days, 1),
+        deployments=len(changes),
+        running=sum(one.status is Status.RUNNING for one in rows),
+        change_lead_time=_middle(leads, "deployments with a commit time"),
+        deployment_frequency=Measure(len(there) / days if len(there) >= ENOUGH else None, len(there), "deployments"),
+        failed_deployment_recovery_time=_middle(recoveries, "failed deployments that are over"),
+        change_fail_rate=_share(len(failed), len(changes), "deployments"),
+        deployment_rework_rate=_share(len(fixing) + len(back), len(changes) + len(back), "deployments and rollbacks"),
+        mean_time_to_recovery=_mean(healed, "resolved incidents"),
+        success_rate=_share(fine, len(changes), "deployments"),
+        rollbacks=len(back),
+        failed=failed,
+        notes=list(_notes(there, leads, failed, target.incidents, attributed)),
+    )
+
+
+def attribute(deployments: Sequence[Deployment], opened: Iterable[Incident]) -> dict[int, list[Incident]]:
+    """The incidents of each deployment: serious ones of no other known cause, that opened within 24 h of its beginning.
+
+    An incident belongs to the newest deployment that had begun when it opened; a rollback is none.
+    """
+    found: dict[int, list[Incident]] = {}
+    changes = [one for one in deployments if one.rollback_of is None]
+    for incident in opened:
+        if incident.severity not in _SERIOUS or incident.cause in _OTHER_CAUSES:
+            continue
+        before = [one for one in changes if one.started_at <= incident.opened_at]
+        last = max(before, key=lambda one: (one.started_at, one.id), default=None)
+        if last is not None and incident.opened_at - last.started_at <= ATTRIBUTED_WITHIN:
+            found.setdefault(last.id, []).append(incident)
+    return found
+
+
+def _failure(one: Deployment, all_of_target: Sequence[Deployment], caused: Sequence[Incident]) -> Failed | None:
+    """Whether a deployment failed: its pipeline says so, it was judged bad, was undone, or caused an incident."""
+    reasons: list[tuple[datetime, str]] = [(incident.opened_at, f"incident {incident.id}") for incident in caused]
+    if one.verdict == ledger.BAD and one.judged_at:
+        reasons.append((one.judged_at, "judged bad"))
+    if one.status is Status.FAILED and one.finished_at:
+        reasons.append((one.finished_at, "its pipeline failed"))
+    undone = next((row for row in all_of_target if row.rollback_of == one.id), None)
+    if one.status is Status.ROLLED_BACK and not reasons:
+        reasons.append((undone.started_at if undone else one.finished_at or one.started_at, "rolled back"))
+    if not reasons:
+        return None
+    since, why = min(reasons)
+    return Failed(one, why, since, _recovered(one, all_of_target, caused, since))
+
+
+def _recovered(
+    one: Deployment, all_of_target: Sequence[Deployment], caused: Sequence[Incident], since: datetime
+) -> datetime | None:
+    """When a failed deployment was over: its incidents are resolved, and something that is well runs in its place."""
+    ends: list[datetime | None] = [incident.resolved_at for incident in caused]
+    if one.status in (Status.FAILED, Status.ROLLED_BACK) or one.verdict == ledger.BAD:
+        well = (
+            row.finished_at
+            for row in all_of_target
+            if row.status is Status.SUCCEEDED and row.verdict != ledger.BAD and row.finished_at
+            if row.started_at > one.started_at
+        )
+        ends.append(min(well, default=None))
+    known = [end for end in ends if end is not None]
+    return max(since, *known) if known and len(known) == len(ends) else None
+
+
+def _lead(one: Deployment) -> float | None:
+    """From the newest commit to its being deployed; None where that is not known, or a clock is wrong."""
+    if one.committed_at is None or one.finished_at is None or one.finished_at < one.committed_at:
+        return None
+    return _seconds(one.committed_at, one.finished_at)
+
+
+def _notes(
+    there: Sequence[Deployment],
+    leads: Sequence[float],
+    failed: Sequence[Failed],
+    opened: Sequence[Incident],
+    attributed: dict[int, list[Incident]],
+) -> Iterable[str]:
+    if len(leads) < len(there):
+        yield f"{len(there) - len(leads)} of {len(there)} deployments have no usable commit time (--commit-time)"
+    if lasting := [one for one in failed if one.recovered is None]:
+        yield f"{len(lasting)} of {len(failed)} failed deployments are not over"
+    others = len(opened) - sum(map(len, attributed.values()))
+    if others:
+        yield f"{others} of {len(opened)} incidents are not attributed to a deployment"
+    if unresolved := sum(one.resolved_at is None for one in opened):
+        yield f"{unresolved} of {len(opened)} incidents are not resolved"
+
+
+def _middle(values: Sequence[float], of: str) -> Measure:
+    return Measure(median(values) if len(values) >= ENOUGH else None, len(values), of)
+
+
+def _mean(values: Sequence[float], of: str) -> Measure:
+    return Measure(fmean(values) if len(values) >= ENOUGH else None, len(values), of)
+
+
+def _share(part: int, n: int, of: str) -> Measure:
+    return Measure(part / n if n >= ENOUGH else None, n, of)
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start).total_seconds())
