@@ -74,7 +74,8 @@ class Measured:
     """A limit with what was counted: a ratio of all requests, or (`relative`) times the control's ratio.
 
     `looks` are all that are due until now, oldest first; None where one is missing. `before` are the control's looks of
-    the hour before the deployment (as `requests` and `bad`), which say how much bad requests scatter.
+    the hour before the deployment (as `requests` and `bad`), which say how much bad requests scatter. `note` is what
+    people should know of the limit, and is told with it.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Measured:
     looks: Sequence[Look | None]
     before: Sequence[Look] = ()
     relative: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Finding:
     control_bad: bool
     needed: int | None = None
     minutes: float | None = None
+    note: str = ""
 
     @property
     def sufficiency(self) -> float:
@@ -226,12 +229,17 @@ def judge(
 
 def sentence(stage: Stage, finding: Finding) -> str:
     """One limit in words: what was counted, and what that proves."""
+    text = _proof(stage, finding)
+    return f"{text}; {finding.note}" if finding.note else text
+
+
+def _proof(stage: Stage, finding: Finding) -> str:
     counts = finding.counts
     version = "canary" if stage.control else "new version"
     text = f"{finding.name}: {version} failed {counts.bad:,} of {counts.requests:,} requests"
     if stage.control or finding.relative:
         text += f", {stage.other} {counts.control_bad:,} of {counts.control_requests:,}"
-    than = f"{finding.limit:g} times {stage.other}" if finding.relative else f"{100 * finding.limit:g} %"
+    than = f"{finding.limit:.3g} times {stage.other}" if finding.relative else f"{100 * finding.limit:g} %"
     rarely, seldom = (f"wrong once in {1 / chance:.0f}" for chance in (stage.false_rollback, stage.false_promotion))
     if finding.bad and finding.relative:
         often = f"wrong once in {1 / FALSE_OF_WORSE:.0f}"
@@ -308,6 +316,7 @@ def _find(stage: Stage, due: int, measured: Measured, limits: int) -> Finding:
         control_bad=control_bad,
         needed=needed,
         minutes=minutes,
+        note=measured.note,
     )
 
 

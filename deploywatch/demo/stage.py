@@ -110,7 +110,7 @@ class Stage:
         self._load("more-load", "240/s", "--in-flight", "8")
 
     def _load(self, name: str, rate: str, *options: str) -> None:
-        program = [sys.executable, self.files / "load.py", "--url", self.url("shop"), "--rate", rate, *options]
+        program = [sys.executable, str(self.files / "load.py"), "--url", self.url("shop"), "--rate", rate, *options]
         self.processes.start(name, program)
 
     def start_inbox(self) -> None:

@@ -40,7 +40,8 @@ Before = Mapping[str, Sequence[tuple[int, int]]]
 class RunningStage:
     """One stage of a deployment; `plan` is what it is judged by, `answer` and `reason` are those of the newest look.
 
-    `before` is None until the time before the stage was asked for.
+    `before` is None until the time before the stage was asked for; `usual` is what this hour of the day does anyway, by
+    relative limit of a stage without a control.
     """
 
     id: int
@@ -57,6 +58,7 @@ class RunningStage:
     accepted_at: datetime | None = None
     accepted_by: str | None = None
     accepted_why: str | None = None
+    usual: Mapping[str, Mapping[str, float]] | None = None
 
     def ends_of(self, number: int) -> datetime:
         """When look `number`, from 1, ends."""
@@ -127,10 +129,12 @@ def accept(connection: Connection, stage_id: int, now: datetime, *, by: str, why
     return changed.rowcount == 1
 
 
-def keep_before(connection: Connection, stage_id: int, before: Before) -> None:
-    """Store the control's looks of the time before; they are asked for once."""
-    values = {name: [list(look) for look in looks] for name, looks in before.items()}
-    connection.execute(update(deployment_stages).where(deployment_stages.c.id == stage_id).values(before=values))
+def keep_before(
+    connection: Connection, stage_id: int, before: Before, usual: Mapping[str, Mapping[str, float]] | None = None
+) -> None:
+    """Store the control's looks of the time before, and what the hour does anyway; they are asked for once."""
+    values = {"before": {name: [list(look) for look in looks] for name, looks in before.items()}, "usual": usual or {}}
+    connection.execute(update(deployment_stages).where(deployment_stages.c.id == stage_id).values(**values))
 
 
 def note_answer(connection: Connection, stage_id: int, answer: str, reason: str) -> None:

@@ -169,6 +169,19 @@ def since(connection: Connection, service: str, environment: str, moment: dateti
     return [_incident(row) for row in connection.execute(query.order_by(incidents.c.id)).mappings()]
 
 
+def spans(
+    connection: Connection, service: str, environment: str, since: datetime, until: datetime
+) -> list[tuple[datetime, datetime]]:
+    """When a service had an incident in an environment, between two times."""
+    query = select(incidents.c.opened_at, incidents.c.resolved_at).where(
+        incidents.c.service == service,
+        incidents.c.environment == environment,
+        incidents.c.opened_at < until,
+        or_(incidents.c.resolved_at.is_(None), incidents.c.resolved_at > since),
+    )
+    return [(max(since, opened), min(until, ended or until)) for opened, ended in connection.execute(query)]
+
+
 def unresolved(connection: Connection) -> list[Incident]:
     """Every incident that is not resolved."""
     query = _INCIDENTS.where(incidents.c.open_key.is_not(None))

@@ -25,6 +25,8 @@ deployment_stages = table(
     Column("plan", JSON, nullable=False),
     # By limit: the control's [requests, bad] of each look of the time before; NULL until they were asked for.
     Column("before", JSON),
+    # By relative limit of a stage without a control: what this hour of the day does anyway ({times, days}).
+    Column("usual", JSON),
     # Running, promoted, rolled_back, accepted, superseded or ended.
     Column("state", String(20), nullable=False),
     Column("started_at", Moment, nullable=False),

@@ -18,11 +18,13 @@ from deploywatch.prometheus import Prometheus
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import Before, RunningStage
+from deploywatch.receiver.verification import time_of_day
+from deploywatch.receiver.verification.time_of_day import Usual
 from deploywatch.verification_plan import Counts, Limit, Operator, StagePlan, Watch
 
 _MOST_POINTS = 10_000
 """Prometheus gives at most 11,000 points of a series in one answer."""
-_HOUR = 3600.0
+_HOUR, _DAY = 3600.0, 86400.0
 
 
 Span = tuple[float, float]
@@ -131,6 +133,32 @@ async def before(asked: Source, stage: RunningStage, but: Sequence[Span] = ()) -
         times = Times(end - (points - 1) * plan.look, end, plan.look, _widened(but, plan.scrape))
         earlier[limit.name] = await history(asked, counts, times)
     return earlier
+
+
+async def usual(asked: Source, stage: RunningStage, but: Sequence[Span] = ()) -> dict[str, Usual]:
+    """By relative limit of a stage without a control: what this hour of the day did on the days before."""
+    plan, start = stage.plan, stage.started_at.timestamp()
+    if plan.control:
+        return {}
+    found = {}
+    for limit in plan.limits:
+        if not limit.relative:
+            continue
+        changes = [
+            await _change(asked, limit.new, plan, start - day * _DAY, but) for day in range(1, time_of_day.DAYS + 1)
+        ]
+        found[limit.name] = time_of_day.usual(changes)
+    return found
+
+
+async def _change(asked: Source, counts: Counts, plan: StagePlan, at: float, but: Sequence[Span]) -> float | None:
+    """How the ratio changed from the hour before a moment to the hour after it; None on a day to leave out."""
+    if any(first < at + _HOUR and at - _HOUR < last for first, last in but):
+        return None
+    step = max(plan.look, _HOUR / _MOST_POINTS)
+    hours = [Times(end - _HOUR + step, end, step) for end in (at, at + _HOUR)]
+    earlier, later = [await history(asked, counts, times) for times in hours]
+    return time_of_day.change(earlier, later)
 
 
 def span_before(plan: StagePlan) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 
 from deploywatch.evidence import Look
 from deploywatch.receiver.deployments.looks import StoredLook
-from deploywatch.receiver.deployments.stages import Before, RunningStage
+from deploywatch.receiver.deployments.stages import RunningStage
+from deploywatch.receiver.verification.time_of_day import Usual, allowed, said
 from deploywatch.verdict import Decision, Measured, Stage, Watched, judge
 from deploywatch.verification_plan import Limit, StagePlan
 
@@ -22,7 +23,7 @@ def decide(stage: RunningStage, taken: Sequence[StoredLook], now: datetime, prob
     by_number = {look.number: look for look in taken}
     newest = max(by_number, default=0)
     looks = [by_number.get(number) for number in range(1, newest + 1)]
-    limits = [_measured(plan, limit, looks, stage.before or {}) for limit in plan.limits]
+    limits = [_measured(stage, limit, looks) for limit in plan.limits]
     watched = [
         Watched(watch.name, [look.watched.get(watch.name) if look else None for look in looks]) for watch in plan.watch
     ]
@@ -42,8 +43,9 @@ def _stage(plan: StagePlan) -> Stage:
     )
 
 
-def _measured(plan: StagePlan, limit: Limit, looks: Sequence[StoredLook | None], before: Before) -> Measured:
-    earlier = [Look(requests, bad) for requests, bad in before.get(limit.name, ())]
+def _measured(stage: RunningStage, limit: Limit, looks: Sequence[StoredLook | None]) -> Measured:
+    plan = stage.plan
+    earlier = [Look(requests, bad) for requests, bad in (stage.before or {}).get(limit.name, ())]
     counted: list[Look | None] = list(_counted(limit, looks))
     if limit.relative and not plan.control:
         counted = [_with_the_past(look, number, earlier) for number, look in enumerate(counted)]
@@ -53,7 +55,11 @@ def _measured(plan: StagePlan, limit: Limit, looks: Sequence[StoredLook | None],
         None if bad and number < len(counted) - 1 else look
         for number, (look, bad) in enumerate(zip(counted, faulty, strict=True))
     ]
-    return Measured(limit.name, limit.limit, kept, earlier, limit.relative)
+    if not limit.relative or plan.control:
+        return Measured(limit.name, limit.limit, kept, earlier, limit.relative)
+    stored = (stage.usual or {}).get(limit.name)
+    hour = Usual.read(stored) if stored else None
+    return Measured(limit.name, allowed(limit, hour), kept, earlier, relative=True, note=said(limit, hour))
 
 
 def _counted(limit: Limit, looks: Sequence[StoredLook | None]) -> Iterator[Look | None]:

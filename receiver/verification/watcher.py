@@ -8,7 +8,7 @@ person's word, the next stage, the deployment's end, or another version that is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -22,9 +22,10 @@ from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
 from deploywatch.receiver.store import counters
-from deploywatch.receiver.verification import counting, judging, verdict_alert
+from deploywatch.receiver.verification import counting, judging, time_of_day, verdict_alert
 from deploywatch.verdict import Answer, Decision, Reason
 
 KIND = "watch_stage"
@@ -109,9 +110,10 @@ async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
     """Take the looks that are due, and judge after each; whether more are due."""
     asked, stage, taken = counting.source(context), state.stage, state.taken
     if stage.before is None:
-        spans = await context.store.read(lambda connection: _bad_spans(connection, state))
-        earlier = await counting.before(asked, stage, spans)
-        await context.store.write(lambda connection: stages.keep_before(connection, stage.id, earlier))
+        bad, troubled = await context.store.read(lambda connection: _bad_spans(connection, state))
+        earlier = await counting.before(asked, stage, bad)
+        hour = {name: asdict(one) for name, one in (await counting.usual(asked, stage, [*bad, *troubled])).items()}
+        await context.store.write(lambda connection: stages.keep_before(connection, stage.id, earlier, hour))
         stage = await context.store.read(lambda connection: stages.get(connection, stage.id))
     newest = taken[-1].number if taken else 0
     last = judging.due(stage, context.clock())
@@ -201,12 +203,15 @@ def _state(connection: Connection, stage_id: int) -> _State | None:
     return _State(stage, deployment, newest, looks.of_stage(connection, stage_id))
 
 
-def _bad_spans(connection: Connection, state: _State) -> list[counting.Span]:
-    """When other versions of the service were known to be bad, as far back as is asked for."""
+def _bad_spans(connection: Connection, state: _State) -> tuple[list[counting.Span], list[counting.Span]]:
+    """When other versions of the service were known to be bad, and when it had incidents, as far back as is asked."""
     until, deployment = state.stage.started_at, state.deployment
-    since = until - timedelta(seconds=counting.span_before(state.stage.plan))
-    spans = ledger.bad_spans(connection, deployment.service, deployment.environment, since, until)
-    return [(start.timestamp(), end.timestamp()) for start, end in spans]
+    since = until - timedelta(days=time_of_day.DAYS, hours=1)
+    where = (deployment.service, deployment.environment)
+    bad = ledger.bad_spans(connection, *where, since, until)
+    troubled = incidents.spans(connection, *where, since, until)
+    first, second = ([(start.timestamp(), end.timestamp()) for start, end in spans] for spans in (bad, troubled))
+    return first, second
 
 
 async def _newest(context: Context, stage: RunningStage) -> int:

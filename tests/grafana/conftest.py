@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from rich.console import Console
 
+from deploywatch.demo.narrator import Narrator
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.stage import Stage
 from deploywatch.demo.story import Story
@@ -46,4 +47,4 @@ def demo(workshop: Path) -> Iterator[Shown]:
 
 async def _tell(stage: Stage) -> None:
     async with aiohttp.ClientSession() as session:
-        await Story(stage, Console(file=io.StringIO()), session).tell()
+        await Story(Narrator(stage, Console(file=io.StringIO()), session)).tell()

@@ -52,11 +52,15 @@ async def test_what_a_version_known_to_be_bad_did_an_hour_ago_excuses_no_other(
     scene = make_scene(configured(past))
     if known:
         began, ended = BEGINS - timedelta(minutes=31), BEGINS - timedelta(minutes=15)
-        where = {"service": "after-incident", "environment": "production"}
 
         def write(connection: Connection) -> None:
-            ledger.start(connection, **where, version="1.2.3", started_at=began - timedelta(days=1))
-            bad = ledger.start(connection, **where, version="1.2.3-1", started_at=began)
+            bad = ledger.start(
+                connection,
+                service="after-incident",
+                environment="production",
+                version="1.2.3-1",
+                started_at=began,
+            )
             ledger.undone(connection, bad.id, "1.2.3", ended - timedelta(minutes=1), ended)
 
         await scene.context.store.write(write)
