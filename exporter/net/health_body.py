@@ -73,11 +73,16 @@ def note_health(document: Any, units: HealthUnits, measurement: Measurement) -> 
     body = {str(key).lower(): value for key, value in document.items()}
     state = state_of(body["status"]) if "status" in body else State.UNHEALTHY
     checks = _checks(body, measurement)
+    bad = [name for name, word in checks.items() if state_of(word) is State.UNHEALTHY]
+    # A body that says it is well, and of a part that it is not, is believed in neither.
+    word = str(body["status"]) if body.get("status") is not None else None
+    if bad and state is State.HEALTHY:
+        state, word = State.DEGRADED, f"{word}, but not well: {', '.join(bad)}"
     version = next((body[key] for key in ("version", "releaseid") if body.get(key) is not None), None)
     uptime = _uptime(body, units)
     measurement.application = Application(
         state=state,
-        status=measurement.label(str(body["status"])) if body.get("status") is not None else None,
+        status=measurement.label(word) if word is not None else None,
         version=measurement.label(str(version)) if version is not None else None,
         uptime=uptime,
         checks=checks,

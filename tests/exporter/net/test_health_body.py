@@ -145,6 +145,24 @@ async def test_degraded_is_a_state_of_its_own_and_still_serves(web: Web, word: s
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "state", "says"),
+    [
+        ({"status": "ok", "checks": {"a": {"status": "DOWN"}}}, State.DEGRADED, "ok, but not well: a"),
+        ({"status": "Healthy", "database": "Unhealthy"}, State.DEGRADED, "Healthy, but not well: database"),
+        (IETF, State.DEGRADED, "pass, but not well: cache:responseTime"),
+        ({"status": "ok", "checks": {"a": {"status": "sleepy"}}}, State.DEGRADED, "ok, but not well: a"),
+        ({"status": "ok", "checks": {"a": {"status": "warn"}}}, State.HEALTHY, "ok"),
+        ({"status": "ok", "checks": {"a": {"status": "up"}}}, State.HEALTHY, "ok"),
+    ],
+)
+async def test_who_is_well_with_a_part_that_is_not_is_degraded(web: Web, body: Any, state: State, says: str) -> None:
+    result = await told(web, body)
+    assert result.success
+    assert result.application
+    assert (result.application.state, result.application.status) == (state, says)
+
+
 async def test_what_a_bad_answer_says_of_itself_is_kept(web: Web) -> None:
     body = {"status": "unhealthy", "checks": {"database": "down"}, "error": "no connection"}
     result = await told(web, body, status=503)
