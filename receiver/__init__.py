@@ -13,6 +13,7 @@ The rooms, from the top; each needs only some of those below it:
     notify              a message composed, queued and delivered; digests, uncertain deliveries
     suppression         maintenance, silences, and what they hold back
     upstream, retention Alertmanager asked: what was lost, what is silenced; what is old goes
+    events              what happened, as CloudEvents: the outbox, webhooks, Kafka
     deployments         the ledger: what ran before what
     database_migration  a service's database migrated: backup, one transaction, validation
     executors           plans carried out: commands, and CI over HTTP

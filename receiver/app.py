@@ -23,6 +23,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy import Connection
 
 from deploywatch import config, gc_tuning, logs
 from deploywatch.clock import utc_now
@@ -33,6 +34,8 @@ from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.channels import connect_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce
+from deploywatch.receiver.events import deliver, outbox
+from deploywatch.receiver.events.sinks import Sinks
 from deploywatch.receiver.incidents import recheck
 from deploywatch.receiver.intake import pagerduty_webhook, slack_buttons, webhook
 from deploywatch.receiver.intake import recheck as rechecked
@@ -86,6 +89,8 @@ class Receiver:
             collector(registry=self.registry)
         self._counters = Counters(self.registry)
         self._counters.know(context.channels)
+        self._counters.know_sinks(settings.events.sinks)
+        self._sinks = Sinks(settings.events)
         by_kind: dict[str, Handler] = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
         # What SQLite's one process has in hand nobody takes over.
@@ -93,6 +98,7 @@ class Receiver:
         self.worker = Worker(context.store, by_kind, owner=owner, clock=context.clock, fenced=fenced)
         self.worker.finished = self._job_finished
         self.intake = webhook.Intake(context, committed=self._committed)
+        by_kind[outbox.KIND] = partial(deliver.handle, context, sinks=self._sinks)
         # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.
         by_kind[recheck.KIND] = partial(rechecked.handle, context, accept=self.intake.accept)
         by_kind[verdict_alert.KIND] = partial(verdict_alert.handle, context, accept=self.intake.accept)
@@ -162,6 +168,7 @@ class Receiver:
         await asyncio.gather(*tasks, return_exceptions=True)
         for channel in context.channels.values():
             await channel.close()
+        await self._sinks.close()
         await context.store.close()
         await context.http.close()
 
@@ -182,14 +189,21 @@ class Receiver:
         before = self._context.channels
         self._context.settings, self._context.channels, self._context.templates = settings, channels, templates
         self._counters.know(channels)
+        self._counters.know_sinks(settings.events.sinks)
         for channel in before.values():
             await channel.close()
+        await self._sinks.renew(settings.events)
         try:
-            await self._context.store.write(lambda c: notify.try_refused_again(c, self._context.clock()))
+            await self._context.store.write(self._refused_again)
         except StoreError as error:
             # The new configuration holds all the same; what was refused is tried at its own time.
             log.error("what channels refused is not tried at once", reason=str(error))
         self.worker.wake()
+
+    def _refused_again(self, connection: Connection) -> None:
+        now = self._context.clock()
+        notify.try_refused_again(connection, now)
+        outbox.try_again_now(connection, now)
 
     def _committed(self, taken: Taken) -> None:
         self._counters.decided(taken.reasons)

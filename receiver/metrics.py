@@ -22,6 +22,7 @@ from deploywatch.conventions import (
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation.policy import Verdict
 from deploywatch.receiver.escalation.timers import REMINDERS
+from deploywatch.receiver.events import outbox
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.store import Incident
@@ -36,6 +37,7 @@ from deploywatch.verdict import POSSIBLE
 # Each version is a series; the newest are what a dashboard shows.
 _VERSIONS_SHOWN = 10
 _REFUSALS = ("credentials", "rejected", "recipient", "not_configured", "in_doubt")
+_LOST = ("credentials", "rejected", "timeout", "connection", "server", "recipient", "too_large", "not_configured")
 _TARGET = [SERVICE, ENVIRONMENT, "version"]
 
 
@@ -61,6 +63,8 @@ class Counters:
         self.deliveries = counter(ReceiverMetric.DELIVERIES, about, "channel", "outcome", "reason")
         about = "Events of PagerDuty's webhooks by what became of them."
         self.pagerduty_events = counter(ReceiverMetric.PAGERDUTY_EVENTS, about, "outcome")
+        about = "Attempts to hand an event to a sink, by how they ended, and why they failed."
+        self.events = counter(ReceiverMetric.EVENTS, about, "sink", "outcome", "reason")
         self.commit_seconds = Histogram(
             ReceiverMetric.WEBHOOK_COMMIT,
             "From a webhook's arrival to its commit.",
@@ -81,6 +85,13 @@ class Counters:
             for reason in _REFUSALS:
                 self.deliveries.labels(channel, "failed", reason)
 
+    def know_sinks(self, sinks: Iterable[str]) -> None:
+        """Count the events of these sinks from 0 on."""
+        for sink in sinks:
+            self.events.labels(sink, "done", "")
+            for reason in _LOST:
+                self.events.labels(sink, "failed", reason)
+
     def answered(self, outcome: str) -> None:
         """Count one webhook by its answer: accepted, rejected, unavailable, or broken by a fault of ours."""
         self.webhooks.labels(outcome).inc()
@@ -100,6 +111,8 @@ class Counters:
         self.jobs.labels(job.kind, ended).inc()
         if job.kind == notify.KIND:
             self.deliveries.labels(job.payload["channel"], ended, outcome.reason).inc()
+        if job.kind == outbox.KIND:
+            self.events.labels(job.payload["sink"], ended, outcome.reason).inc()
         if job.kind in REMINDERS:
             self.reminders.labels(job.kind, outcome.note if outcome.note in set(Verdict) else "later").inc()
 
@@ -127,6 +140,7 @@ def snapshot(connection: Connection, now: datetime) -> Snapshot:
             _verdicts(connection),
             *_queue(connection, now),
             *_deliveries(connection, now),
+            *_events(connection, now),
         ]
     )
 
@@ -225,6 +239,16 @@ def _deliveries(connection: Connection, now: datetime) -> Iterator[Metric]:
         channel = notify.channel_of(queue)
         waiting.add_metric([channel], count)
         oldest.add_metric([channel], _age(now, since))
+    yield from (waiting, oldest)
+
+
+def _events(connection: Connection, now: datetime) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(ReceiverMetric.EVENTS_WAITING, "Events that a sink has not taken yet.", labels=["sink"])
+    about = "How long the oldest of them has waited by now."
+    oldest = GaugeMetricFamily(ReceiverMetric.EVENTS_OLDEST, about, labels=["sink"])
+    for sink, count, since in outbox.waiting(connection):
+        waiting.add_metric([sink], count)
+        oldest.add_metric([sink], _age(now, since))
     yield from (waiting, oldest)
 
 

@@ -15,6 +15,7 @@ from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS
 from deploywatch.receiver.jobs.queue import State
 from deploywatch.receiver.store import StoreError
 from deploywatch.receiver.store.deployment_schema import deployment_looks, deployment_verdicts
+from deploywatch.receiver.store.event_schema import events
 from deploywatch.receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
 
 log = logs.get("retention")
@@ -52,6 +53,9 @@ async def prune(context: Context, *, lost: Lost = lambda _: None, at_once: int =
     received = await context.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
     await context.store.write(partial(_looks, before=before, verdicts_before=now - settings.keep_deliveries))
+    # No sink waits for an event any more when it is forgotten.
+    kept = max(settings.keep_deliveries, settings.events.give_up_after + timedelta(days=1))
+    await context.store.write(partial(_events, before=now - kept))
     while pruned := await context.store.write(partial(_incidents, before=before, at_once=at_once, lost=lost)):
         count += pruned
         await context.sleep(_PAUSE_SECONDS)  # others write in between
@@ -81,6 +85,10 @@ def _looks(connection: Connection, before: datetime, verdicts_before: datetime) 
     old = deployment_verdicts.c.at < verdicts_before
     connection.execute(delete(deployment_verdicts).where(old, deployment_verdicts.c.id.not_in(newest)))
     connection.execute(delete(deployment_looks).where(deployment_looks.c.ends_at < before))
+
+
+def _events(connection: Connection, before: datetime) -> None:
+    connection.execute(delete(events).where(events.c.recorded_at < before))
 
 
 def _incidents(connection: Connection, before: datetime, at_once: int, lost: Lost) -> int:

@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
-from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas import DeploymentAnswer
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.deployments import announce, ledger, records
+from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
+from deploywatch.receiver.intake import deployment_record
 from deploywatch.scopes import Scope
 
 _LONGEST_SECONDS = 366 * 86400
@@ -110,14 +110,7 @@ class Deployments:
         record = _record(new, now)
 
         def write(connection: Connection) -> Taken:
-            taken = records.take(connection, record)
-            if taken.began or taken.ended:
-                reconsider.look_now(connection, taken.deployment.service, taken.deployment.environment, now)
-            if taken.began and not taken.ended:
-                announce.queue(connection, self._context, taken.deployment, now)
-            if taken.ended and not taken.began:
-                announce.queue(connection, self._context, taken.deployment, now)
-            return taken
+            return deployment_record.take(connection, self._context, record, now)
 
         written = audited(
             request, now, write, by=new.deployer, sent=new, changed=lambda taken: taken.began or taken.ended
@@ -135,11 +128,8 @@ class Deployments:
         _refuse_the_future(end.timestamp, now)
 
         def write(connection: Connection) -> ledger.Deployment | None:
-            ended = ledger.finish(connection, wanted, _STATUS[end.status], end.timestamp or now)
-            if ended is not None:
-                announce.queue(connection, self._context, ended, now)
-                reconsider.look_now(connection, ended.service, ended.environment, now)
-            return ended
+            status = _STATUS[end.status]
+            return deployment_record.finish(connection, self._context, wanted, status, end.timestamp or now, now=now)
 
         deployment = await self._context.store.write(audited(request, now, write, by="", sent=end))
         self._queued()

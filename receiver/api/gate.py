@@ -18,7 +18,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import approvals, gate_records
 from deploywatch.receiver.deployments.approvals import GateApproval
 from deploywatch.receiver.deployments.gate_records import GateRecord
-from deploywatch.receiver.verification import gate, people
+from deploywatch.receiver.verification import gate, people, refusal
 from deploywatch.receiver.verification.requirements import Asked
 from deploywatch.scopes import Scope
 from deploywatch.webconfig import USER
@@ -82,6 +82,7 @@ class GateRoutes:
         withdrawal = "/gate/approvals/{id}/withdraw"
         return (
             Route("GET", "/gate", Scope.READ, self.gate, query=_ASKED, answer=GateAnswer),
+            Route("POST", "/gate", Scope.DEPLOY, self.ask, body=GateQuestion, answer=GateAnswer),
             Route(
                 "POST",
                 "/gate/approvals",
@@ -111,6 +112,19 @@ class GateRoutes:
             faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_url=False)]
             raise web.HTTPBadRequest(text="\n".join(faults) + "\n") from error
         found = await gate.look(self._context, Asked(**dict(asked)))
+        return web.json_response(found.to_json())
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """How the gate stands, asked by a pipeline; a refusal is published, once while the same things lack."""
+        sent, now = await read_body(request, GateQuestion), self._context.clock()
+        found = await gate.look(self._context, Asked(**dict(sent)))
+        if found.state is not gate.GateState.OPEN:
+
+            def write(connection: Connection) -> bool:
+                return refusal.publish(connection, self._context.settings, found, now)
+
+            published = audited(request, now, write, by=sent.deployer, sent=sent, changed=bool)
+            await self._context.store.write(published)
         return web.json_response(found.to_json())
 
     async def approve(self, request: web.Request) -> web.Response:

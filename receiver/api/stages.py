@@ -17,6 +17,8 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger, stages, verdicts
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.verification import judging, watcher
 from deploywatch.scopes import Scope
 from deploywatch.verdict import Answer
@@ -101,6 +103,7 @@ class Stages:
                 raise web.HTTPConflict(text=f"deployment {wanted} of {current.version} was judged bad: roll it back\n")
             begun = stages.begin(connection, wanted, of_stage, now)
             watcher.queue(connection, begun, now)
+            emit(connection, self._context.settings, facts.stage_entered(current, begun), now)
             return begun
 
         begun = await self._context.store.write(audited(request, now, write, by="", sent=new))
@@ -148,6 +151,8 @@ class Stages:
             stages.accept(connection, stage.id, now, by=sent.by, why=sent.why)
             if stage.plan.last:
                 ledger.judge(connection, wanted, "accepted", now)
+            fact = facts.hold_accepted(ledger.get(connection, wanted), stage, now, by=sent.by, why=sent.why)
+            emit(connection, self._context.settings, fact, now)
             return stages.get(connection, stage.id)
 
         accepted = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))

@@ -12,13 +12,15 @@ import click
 
 from deploywatch.errors import UnreachableError
 from deploywatch.quantity import parse_duration
-from deploywatch.receiver.client import Client
+from deploywatch.receiver.client import Client, RefusedError
 from deploywatch.receiver.commands import telling
 from deploywatch.receiver.commands.shared import FORMAT, by, echo, note, pass_client, user_name
 from deploywatch.terminal import say
 
 EXIT: Final = {"open": 0, "closed": 1, "waiting": 3, "unknown": 4}
 _POLL_SECONDS = 5.0
+_FORBIDDEN = 403
+_NOT_PUBLISHED = (_FORBIDDEN, 404, 405)
 _SIGNS = {"open": "ok", "closed": "CLOSED", "waiting": "WAITING", "unknown": "UNKNOWN"}
 _MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
 
@@ -56,7 +58,7 @@ def gate(client: Client, /, *, wait: str | None, form: str, rollback: bool, fixe
     query |= {"rollback": "true"} if rollback else {}
     query |= {"fixes": str(fixes)} if fixes else {}
     try:
-        answer = _ask(client, query, seconds)
+        answer = _wait(client, query, seconds)
     except UnreachableError as error:
         say(f"deploywatch: the gate cannot be asked: {error}", err=True)
         sys.exit(EXIT["unknown"])
@@ -67,14 +69,27 @@ def gate(client: Client, /, *, wait: str | None, form: str, rollback: bool, fixe
     sys.exit(EXIT[answer["state"]])
 
 
-def _ask(client: Client, query: dict[str, str], seconds: float) -> Any:
+def _wait(client: Client, query: dict[str, str], seconds: float) -> Any:
     end = time.monotonic() + seconds
     while True:
-        answer = client.get("/gate", **query)
+        answer = _ask(client, query)
         left = end - time.monotonic()
         if answer["state"] != "waiting" or left <= 0:
             return answer
         time.sleep(min(_POLL_SECONDS, left))
+
+
+def _ask(client: Client, query: dict[str, str]) -> Any:
+    """Ask as a pipeline, so that a refusal is published; who may only read, or asks an older receiver, just asks."""
+    body = {**query, "rollback": "rollback" in query, **({"fixes": int(query["fixes"])} if "fixes" in query else {})}
+    try:
+        return client.post("/gate", body)
+    except RefusedError as error:
+        if error.status not in _NOT_PUBLISHED:
+            raise
+        why = "the token lacks the scope deploy" if error.status == _FORBIDDEN else "the receiver is an older one"
+        echo(f"deploywatch: {why}, so that a refusal is not published as an event", err=True)
+        return client.get("/gate", **query)
 
 
 def _show(answer: dict[str, Any]) -> None:

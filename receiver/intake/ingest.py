@@ -15,6 +15,8 @@ from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.alert import Alert, source, within
 from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import grouping, liveness, recheck, store
 from deploywatch.receiver.incidents.anomalies import Anomalies
@@ -277,9 +279,10 @@ class Ingest:
             ),
         )
         durations.opened(self.connection, incident)
+        emit(self.connection, self.settings, facts.incident_opened(incident), self.now)
         self.recent[incident.id] = severity
-        facts = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
-        self.lines.write(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(facts)}")
+        known = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
+        self.lines.write(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(known)}")
         if unknown := strategy.unknown_channels(alert, self.settings.channels):
             names = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_NAMED])
             more = f" and {len(unknown) - _NAMED} others" if len(unknown) > _NAMED else ""
@@ -331,6 +334,7 @@ class Ingest:
         if incident.acknowledged_at:
             text += f"; {incident.acknowledged_by} acknowledged the smaller trouble, so nobody has this one yet"
         self.lines.write(incident.id, Kind.WORSENED, text)
+        before = incident.severity
         # What people were told of, or took in hand, was the smaller trouble: they hear of this one anew.
         under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"notify", "rollback", "escalate"}
         incident = replace(
@@ -342,6 +346,7 @@ class Ingest:
             acknowledged_by=None,
         )
         self.open[key] = self.joined[key] = incident
+        emit(self.connection, self.settings, facts.incident_worsened(incident, self.now, before), self.now)
         wanted = self.settings.strategy.immediate(severity, alert)
         self._act(incident, alert, key, Event.WORSENED, [action for action in wanted if action not in under_way])
 
@@ -372,6 +377,7 @@ class Ingest:
             incident, title=_title(alert), type=incident_type(alert), acknowledged_at=None, acknowledged_by=None
         )
         self.open[key] = self.joined[key] = incident
+        emit(self.connection, self.settings, facts.incident_worsened(incident, self.now, incident.severity), self.now)
         wanted = [
             action
             for action in self.settings.strategy.immediate(severity, alert)

@@ -15,6 +15,8 @@ from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import alerts, liveness, recheck, store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
@@ -61,6 +63,7 @@ def resolve(
     store.save(connection, over)
     durations.resolved(connection, over)
     timeline.write(connection, incident.id, now, Kind.RESOLVED, f"resolved: {why}", actor=by)
+    emit(connection, settings, facts.incident_resolved(over, now, why), now)
     more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
     tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
     approval.withdraw(connection, over.id, now)

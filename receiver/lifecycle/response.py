@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.approval import Approval
 from deploywatch.receiver.escalation import timers
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -33,6 +35,7 @@ def acknowledge(
     store.save(connection, known)
     durations.acknowledged(connection, known)
     timeline.write(connection, incident.id, now, Kind.ACKNOWLEDGED, note or "acknowledged", actor=by)
+    emit(connection, settings, facts.incident_acknowledged(known, now), now)
     if not incident.commander:
         _leads(connection, settings, known, now, by=by)
     due = timers.updates(connection, settings, known, now)

@@ -16,6 +16,7 @@ from deploywatch.receiver.api.routing import guarded, number
 from deploywatch.receiver.api.schemas import AlertAnswer
 from deploywatch.receiver.api.serializers import actions_json, incident_json, whole_json
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.events import outbox
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.rendering.filters import web_link
 from deploywatch.scopes import Scope, needs
@@ -57,7 +58,8 @@ class Pages:
         if not every:
             incidents = sorted(incidents, key=lambda incident: SEVERITIES.index(incident.severity))
         rows = [incident_json(context.settings, incident) for incident in incidents]
-        return self._page("list.html", incidents=rows, every=every, most=_MOST, links=_LINKS.items())
+        trouble = await context.store.read(lambda c: outbox.trouble(c, context.clock()))
+        return self._page("list.html", trouble=trouble, incidents=rows, every=every, most=_MOST, links=_LINKS.items())
 
     async def _one(self, request: web.Request) -> web.Response:
         wanted, context = number(request), self._context

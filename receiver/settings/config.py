@@ -19,6 +19,7 @@ from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.actions import ActionSettings
 from deploywatch.receiver.settings.channels import ChannelSettings
 from deploywatch.receiver.settings.commands import Commands
+from deploywatch.receiver.settings.events import Events
 from deploywatch.receiver.settings.people import PeopleSettings
 from deploywatch.receiver.settings.strategy import Severity, StrategyTable, Targets, label_names
 from deploywatch.receiver.settings.upstream import Upstream
@@ -81,6 +82,8 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
     # Tokens of ours are no business of the programs that we run.
     commands: Commands = Commands()
     upstream: Upstream = Upstream()
+    # Deployments and incidents as CloudEvents, for everyone else.
+    events: Events = Events()
     # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
     dependencies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     templates: RelativePath | None = None

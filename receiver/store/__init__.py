@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from deploywatch.receiver.store import deployment_schema, locking, revisions
+from deploywatch.receiver.store import deployment_schema, event_schema, locking, revisions
 from deploywatch.receiver.store.backends import Backend, Postgres, Sqlite, StoreError, T, UnfitError, Work
 from deploywatch.receiver.store.revisions import SchemaError
 from deploywatch.receiver.store.writing import insert_all, insert_id, insert_new, upsert
@@ -19,6 +19,7 @@ __all__ = [
     "StoreError",
     "UnfitError",
     "deployment_schema",
+    "event_schema",
     "insert_all",
     "insert_id",
     "insert_new",

@@ -22,6 +22,8 @@ from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
 from deploywatch.receiver.store import counters
@@ -174,6 +176,8 @@ def _record(connection: Connection, context: Context, stage: RunningStage, numbe
             decision=decision,
             now=now,
         )
+    if decision.answer != stage.answer:
+        _publish(connection, context, stage, decision, now)
     stages.note_answer(connection, stage.id, decision.answer, decision.reason)
     if decision.answer is Answer.ROLL_BACK:
         stages.end(connection, stage.id, StageState.ROLLED_BACK, now)
@@ -183,6 +187,18 @@ def _record(connection: Connection, context: Context, stage: RunningStage, numbe
         ledger.judge(connection, stage.deployment_id, decision.answer, now)
     elif decision.reason is Reason.NEEDS_PERSON or (decision.answer is Answer.ERROR and _is_long(stage, now)):
         verdict_alert.queue(connection, stage, now, bad=False)
+
+
+def _publish(connection: Connection, context: Context, stage: RunningStage, decision: Decision, now: datetime) -> None:
+    fact = facts.verdict_given(
+        ledger.get(connection, stage.deployment_id),
+        stage,
+        now,
+        answer=decision.answer,
+        reason=decision.reason,
+        sentences=decision.sentences,
+    )
+    emit(connection, context.settings, fact, now)
 
 
 def _is_long(stage: RunningStage, now: datetime) -> bool:

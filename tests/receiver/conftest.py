@@ -16,6 +16,9 @@ import pytest
 from deploywatch.demo.servers import Running
 from deploywatch.receiver.app import HANDLERS
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.events import deliver, outbox
+from deploywatch.receiver.events.sinks import Sinks
+from deploywatch.receiver.jobs.queue import Handler
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -117,7 +120,10 @@ async def make_scene(store: Store, clock: MovingClock, templates: Templates) -> 
             config = config or settings()
             channels = {name: RecordedChannel() for name in config.channels}
             context = Context(config, store, templates, channels, http, clock=clock, sleep=clock.sleep)
-            handlers = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
+            handlers: dict[str, Handler] = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
+            sinks = Sinks(config.events)
+            stack.push_async_callback(sinks.close)
+            handlers[outbox.KIND] = partial(deliver.handle, context, sinks=sinks)
             return Scene(context, clock, Worker(store, handlers, owner=owner, clock=clock), channels)
 
         yield make

@@ -18,6 +18,8 @@ from deploywatch.receiver.actions.target_lock import give_back, holder
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
@@ -159,6 +161,8 @@ def _record(connection: Connection, context: Context, row: RowMapping, verdict: 
     if proof is Proof.VERIFIED:
         # Only now: the ledger says what was proven, not what a command said.
         ledger.undone(connection, row["deployment_id"], row["to_version"], row["started_at"], now)
+        bad = ledger.get(connection, row["deployment_id"])
+        emit(connection, context.settings, facts.rolled_back(bad, row["to_version"], now), now)
         queue_watch(connection, row, now)
     view = RollbackView(row["from_version"], row["to_version"], proof, verdict.detail, now - row["started_at"])
     text = f"rollback {proof.replace('_', ' ')}: {verdict.detail}"

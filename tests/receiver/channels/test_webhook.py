@@ -18,6 +18,7 @@ from multidict import CIMultiDictProxy
 
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver.channels import webhook
+from deploywatch.receiver.channels.signed_post import signature
 from deploywatch.receiver.channels.webhook import WebhookChannel
 from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.settings.channels.webhook import WebhookSettings
@@ -89,7 +90,7 @@ def test_the_signature_is_over_time_and_body_with_each_secret() -> None:
     def expected(secret: str) -> str:
         return hmac.new(secret.encode(), b"1777644310.body", hashlib.sha256).hexdigest()
 
-    signed = webhook.signature(b"body", (Masked("new"), Masked("old")), NOW)
+    signed = signature(b"body", (Masked("new"), Masked("old")), NOW)
     assert signed == f"t=1777644310,v1={expected('new')},v1={expected('old')}"
 
 

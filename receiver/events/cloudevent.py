@@ -1,0 +1,83 @@
+"""A stored event as CloudEvents 1.0: one JSON document (structured mode), or headers and data (binary mode, Kafka).
+
+The data is a whole CDEvent, as the binding of CDEvents to CloudEvents asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from deploywatch.receiver.events.types import EventType
+
+STRUCTURED: Final = "application/cloudevents+json; charset=utf-8"
+CLOUDEVENTS: Final = "1.0"
+CDEVENTS: Final = "0.5.1"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A row of the outbox; `data` has the subject's `content`, and what else is known as `custom`."""
+
+    id: int
+    at: datetime
+    recorded_at: datetime
+    type: EventType
+    source: str
+    service: str
+    environment: str
+    subject: str
+    data: dict[str, Any]
+
+    @property
+    def event_id(self) -> str:
+        """The same whenever it is sent; of another row, also in a store that was begun anew, another."""
+        return f"{self.id}-{int(self.recorded_at.timestamp() * 1000)}"
+
+    @property
+    def key(self) -> str:
+        """What it is ordered by, and its key in Kafka."""
+        return f"{self.service}/{self.environment}"
+
+
+def structured(event: StoredEvent) -> bytes:
+    """The event as one JSON document."""
+    return json.dumps({**_attributes(event), "datacontenttype": "application/json", "data": cdevent(event)}).encode()
+
+
+def binary(event: StoredEvent) -> tuple[list[tuple[str, bytes]], bytes]:
+    """The event's attributes as Kafka's headers, and its data."""
+    headers = [(f"ce_{name}", value.encode()) for name, value in _attributes(event).items()]
+    return [*headers, ("content-type", b"application/json")], json.dumps(cdevent(event)).encode()
+
+
+def cdevent(event: StoredEvent) -> dict[str, Any]:
+    """The event as CDEvents defines it."""
+    context = {
+        "specversion": CDEVENTS,
+        "id": event.event_id,
+        "source": event.source,
+        "type": str(event.type),
+        "timestamp": _time(event.at),
+    }
+    subject = {"id": event.subject, "source": event.source, "content": event.data["content"]}
+    custom = {"customData": event.data["custom"], "customDataContentType": "application/json"}
+    return {"context": context, "subject": subject, **(custom if event.data.get("custom") else {})}
+
+
+def _attributes(event: StoredEvent) -> dict[str, str]:
+    return {
+        "specversion": CLOUDEVENTS,
+        "id": event.event_id,
+        "source": event.source,
+        "type": str(event.type),
+        "subject": event.subject,
+        "time": _time(event.at),
+    }
+
+
+def _time(at: datetime) -> str:
+    """RFC 3339, in UTC."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
