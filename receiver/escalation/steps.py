@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.context import Context
@@ -20,6 +20,7 @@ from deploywatch.receiver.jobs.queue import Job, Outcome, State, done
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.response import cannot_wait
+from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import gate
 
 
@@ -51,9 +52,14 @@ def _decide(connection: Connection, context: Context, job: Job, incident: Incide
         called = f"; {', '.join(reached.names)} called" if reached.names else ""
         away = "".join(f"; {gap}" for gap in reached.gaps)
         why = with_context(fresh, f"nobody acknowledged it within {after}{called}{away}")
-        once = f"step:{step['severity']}{step.get('again', '')}:{step['number']}"
+        once = f"step:{step['severity']}{step.get('again', '')}:{step['number']}{step.get('part', '')}"
         escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
+        if _may_wait(reached, step):
+            _say_waiting(connection, context, job, reached)
+            _leave_people(connection, job)
 
+    if _may_wait(reached, step):
+        return Outcome(State.READY, Verdict.SENT, _begins(reached) - now, record)
     return done(Verdict.SENT, record)
 
 
@@ -64,14 +70,27 @@ def _may_wait(reached: Reached, step: Any) -> bool:
 
 def _wait(context: Context, job: Job, reached: Reached, now: datetime) -> Outcome:
     """Take the step when somebody is on call again who is meant; the timeline says what it waits for."""
-    away = "; ".join(str(gap) for gap in reached.gaps)
-    text = f"step {job.payload['number']} of the escalation waits: {away}"
 
     def record(connection: Connection) -> None:
-        timeline.write(connection, job.incident_id, context.clock(), Kind.ESCALATION_WAITS, text)
+        _say_waiting(connection, context, job, reached)
 
-    begins = min(gap.until for gap in reached.gaps)
-    return Outcome(State.READY, Verdict.OUT_OF_HOURS, begins - now, record)
+    return Outcome(State.READY, Verdict.OUT_OF_HOURS, _begins(reached) - now, record)
+
+
+def _begins(reached: Reached) -> datetime:
+    return min(gap.until for gap in reached.gaps)
+
+
+def _say_waiting(connection: Connection, context: Context, job: Job, reached: Reached) -> None:
+    away = "; ".join(str(gap) for gap in reached.gaps)
+    text = f"step {job.payload['number']} of the escalation waits: {away}"
+    timeline.write(connection, job.incident_id, context.clock(), Kind.ESCALATION_WAITS, text)
+
+
+def _leave_people(connection: Connection, job: Job) -> None:
+    """Note on the job in hand that the step's own channels were told: what is left of it are those it calls."""
+    payload = {**job.payload, "channels": [], "falls_back": False, "part": ":people"}
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(payload=payload))
 
 
 def _reached(

@@ -211,6 +211,26 @@ async def test_a_medium_incident_of_the_weekend_calls_the_lead_when_the_business
     assert len(await scene.lines("escalation_waits")) == 1
 
 
+async def test_a_step_with_channels_tells_them_at_once_and_calls_the_lead_when_the_hours_begin(
+    make_scene: MakeScene,
+) -> None:
+    step = {"after": "30m", "who": ["team_lead"], "channels": ["eve"]}
+    scene = make_scene(staffed(escalation={"steps": {"medium": [step]}}))
+    await scene.after(8 * HOUR)  # Friday, 20:00
+    await scene.take(alert(severity="medium", starts=8 * HOUR))
+    await scene.after(3 * HOUR)
+    assert scene.channels["eve"].events == [Event.ESCALATED]
+    assert await scene.lines("escalation_waits") == [
+        "step 1 of the escalation waits: nobody is team_lead of shop until Mon 2026-05-04 09:00 UTC"
+    ]
+    assert scene.channels["ann"].events == []
+    await scene.after(2 * DAY + 10 * HOUR)  # Monday, 9:00
+    assert scene.channels["ann"].events == [Event.ESCALATED]
+    assert scene.channels["eve"].events == [Event.ESCALATED]
+    await scene.after(DAY)
+    assert scene.channels["ann"].events == [Event.ESCALATED]
+
+
 async def test_who_took_it_in_hand_at_night_spares_the_lead(make_scene: MakeScene) -> None:
     async with front_of(make_scene(staffed())) as front:
         await front.scene.after(8 * HOUR)
