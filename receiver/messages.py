@@ -211,6 +211,14 @@ class Message:
     expires: datetime | None = None
     recipient: str = ""
 
+    def trouble_key(self, limit: int) -> str:
+        """A key of its own for the trouble that this message begins, however often it is sent; `limit` in characters.
+
+        Whoever acknowledged an incident's smaller trouble, or the one before, is not to hide what begins now.
+        """
+        suffix = f"-{self.incident.severity}-{self.id[:8]}"
+        return f"{self.dedup_key[: limit - len(suffix)]}{suffix}"
+
     @property
     def calls_somebody(self) -> bool:
         """Whether somebody is to be called, or woken: a person must act, and it does not wait till the morning."""

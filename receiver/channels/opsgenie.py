@@ -1,4 +1,4 @@
-"""Opsgenie: one alert an incident, by its alias; notes for what asks nobody to act."""
+"""Opsgenie: one alert a trouble, by its alias; notes for what asks nobody to act."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ACTIONS: Final[dict[Event, Action]] = {
 
 
 class OpsgenieChannel:
-    """Creates, acknowledges and closes one alert an incident; Opsgenie counts a second creation as the same alert."""
+    """Creates, acknowledges and closes one alert at a time for an incident, named by its alias."""
 
     def __init__(self, name: str, settings: OpsgenieSettings) -> None:
         self.name = name
@@ -54,15 +54,18 @@ class OpsgenieChannel:
         return True
 
     async def send(self, message: Message, reference: str | None) -> str | None:
-        """Send the event; the reference is the alias. Raises DeliveryError."""
-        alias, action = message.dedup_key[:ALIAS_LIMIT], ACTIONS[message.event]
+        """Send the event; the reference is the alias of the trouble as it is now. Raises DeliveryError."""
+        alias = before = reference or message.dedup_key[:ALIAS_LIMIT]
+        action, sign = ACTIONS[message.event], {"source": "deploywatch", "user": "deploywatch"}
         if action == "create":
-            await self._call("POST", "/v2/alerts", alert(message, self._settings))
             if message.event is Event.WORSENED:
-                # A second creation is counted, but leaves the alert's priority as it was.
-                await self._call("PUT", _of(alias, "priority"), {"priority": _priority(message)})
+                # A second creation is counted, but pages nobody where somebody acknowledged, and leaves the priority.
+                alias = message.trouble_key(ALIAS_LIMIT)
+            await self._call("POST", "/v2/alerts", alert(message, self._settings, alias))
+            if before != alias:
+                note = f"It got worse, and goes on as {alias}."[:NOTE_LIMIT]
+                await self._call("POST", _of(before, "close"), {**sign, "note": note})
         else:
-            sign = {"source": "deploywatch", "user": "deploywatch"}
             note = cut(f"{message.title}\n\n{message.body}", NOTE_LIMIT)
             path = {"acknowledge": "acknowledge", "close": "close", "note": "notes"}[action]
             await self._call("POST", _of(alias, path), {**sign, "note": note})
@@ -96,7 +99,7 @@ def failure(answer: Answer) -> DeliveryError:
     return answer.refusal(f"{reason}; {about}" if about else reason)
 
 
-def alert(message: Message, settings: OpsgenieSettings) -> dict[str, Any]:
+def alert(message: Message, settings: OpsgenieSettings, alias: str) -> dict[str, Any]:
     """What creates the alert, within the API's limits."""
     incident = message.incident
     links = "".join(f"\n{name}: {url}" for name, url in message.links)
@@ -110,7 +113,7 @@ def alert(message: Message, settings: OpsgenieSettings) -> dict[str, Any]:
     }
     made: dict[str, Any] = {
         "message": line(message.title, MESSAGE_LIMIT) or "incident",
-        "alias": message.dedup_key[:ALIAS_LIMIT],
+        "alias": alias,
         "description": f"{cut(message.body, DESCRIPTION_LIMIT - len(links) - 1)}\n{links}"[:DESCRIPTION_LIMIT],
         "entity": line(incident.service, ENTITY_LIMIT),
         "source": "deploywatch",

@@ -72,15 +72,15 @@ class PagerDutyChannel:
         action = ACTIONS[message.event]
         if action is None:
             return reference
-        key = reference or pagerduty_events.dedup_key(message)
+        key = before = reference or pagerduty_events.dedup_key(message)
         if message.event is Event.WORSENED:
-            # An alert that somebody acknowledged pages nobody when it is triggered again: the smaller trouble ends,
-            # and the bigger one begins under a name of its own.
-            smaller, key = key, pagerduty_events.dedup_key(message, of=message.incident.severity)
-            if smaller != key:
-                await self._call(lambda: self._client.send_event("resolve", dedup_key=smaller))
+            # An alert that somebody acknowledged pages nobody when it is triggered again: the bigger trouble begins
+            # under a name of its own, and then the smaller one ends.
+            key = pagerduty_events.dedup_key(message, new=True)
         event = pagerduty_events.alert(message, self._settings.client_url) if action == "trigger" else {}
         await self._call(lambda: self._client.send_event(action, dedup_key=key, **event))
+        if before != key:
+            await self._call(lambda: self._client.send_event("resolve", dedup_key=before))
         return key
 
     async def find(self, message: Message, reference: str | None) -> str | None:

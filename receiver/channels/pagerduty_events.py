@@ -89,10 +89,9 @@ def change(deployment: DeploymentView) -> Event:
     return {"payload": payload}
 
 
-def dedup_key(message: Message, *, of: str = "") -> str:
-    """The incident's key, at most 255 characters."""
-    suffix = f"-{of}" if of else ""
-    return f"{message.dedup_key[: DEDUP_KEY_LIMIT - len(suffix)]}{suffix}"
+def dedup_key(message: Message, *, new: bool = False) -> str:
+    """The incident's key, at most 255 characters; `new` is that of the trouble which the message begins."""
+    return message.trouble_key(DEDUP_KEY_LIMIT) if new else message.dedup_key[:DEDUP_KEY_LIMIT]
 
 
 def _fitted(event: Event) -> Event:

@@ -56,10 +56,10 @@ async def channel(served: Serving) -> AsyncIterator[PagerDutyChannel]:
 async def test_each_event_arrives_as_committed(channel: PagerDutyChannel, inbox: Inbox, event: Event) -> None:
     assert channel.wants(event)
     reference = await channel.send(message(event), None)
-    *before, received = inbox.of("pagerduty")
+    received, *ended = inbox.of("pagerduty")
     assert reference == received.thread
-    assert [resolved.raw["event_action"] for resolved in before] == (["resolve"] if event is Event.WORSENED else [])
-    assert received.thread.removesuffix("-critical") == message(event).dedup_key
+    assert [resolved.raw["event_action"] for resolved in ended] == (["resolve"] if event is Event.WORSENED else [])
+    assert received.thread.partition("-critical-")[0] == message(event).dedup_key
     same_as_golden(GOLDEN / f"{event}.json", _written(dict(received.raw)))
 
 
@@ -84,6 +84,22 @@ async def test_one_incident_is_one_alert_all_its_life(channel: PagerDutyChannel,
     assert [received.raw["event_action"] for received in inbox.of("pagerduty")].count("resolve") == 1
 
 
+async def test_the_third_trouble_of_one_severity_is_not_hidden_by_an_acknowledgement(
+    channel: PagerDutyChannel, inbox: Inbox
+) -> None:
+    again = [replace(message(Event.WORSENED), id=f"{number:032}"[::-1]) for number in (1, 2)]
+    reference = await channel.send(message(Event.OPENED), None)
+    keys = {reference}
+    for worse in again:
+        reference = await channel.send(worse, reference)
+        keys.add(reference)
+        await channel.send(message(Event.ACKNOWLEDGED), reference)
+    await channel.send(message(Event.RESOLVED), reference)
+    assert len(keys) == 3
+    ended = {received.thread for received in inbox.of("pagerduty") if received.raw["event_action"] == "resolve"}
+    assert ended == keys
+
+
 async def test_what_became_worse_pages_under_a_name_of_its_own(channel: PagerDutyChannel, inbox: Inbox) -> None:
     reference = await channel.send(message(Event.OPENED), None)
     reference = await channel.send(message(Event.ACKNOWLEDGED), reference)
@@ -92,12 +108,12 @@ async def test_what_became_worse_pages_under_a_name_of_its_own(channel: PagerDut
     assert await channel.send(message(Event.WORSENED), reference) == reference
     reference = await channel.send(message(Event.RESOLVED), reference)
     heard = [(received.thread, received.raw["event_action"]) for received in inbox.of("pagerduty")]
-    first, bigger = message().dedup_key, f"{message().dedup_key}-critical"
+    first, bigger = message().dedup_key, f"{message().dedup_key}-critical-{message(Event.WORSENED).id[:8]}"
     assert heard == [
         (first, "trigger"),
         (first, "acknowledge"),
-        (first, "resolve"),
         (bigger, "trigger"),
+        (first, "resolve"),
         (bigger, "trigger"),
         (bigger, "resolve"),
     ]

@@ -271,16 +271,30 @@ async def test_a_group_that_became_a_supergroup_is_followed(served: Serving, inb
     assert inbox.of("telegram")[0].raw["chat_id"] == "-1009"
 
 
-async def test_opsgenie_raises_the_priority_of_an_alert_that_stands(served: Serving, inbox: Inbox) -> None:
+async def test_opsgenie_pages_anew_for_what_became_worse_again_and_again(served: Serving, inbox: Inbox) -> None:
     channel = _connected("opsgenie", served)
     high = replace(message(), incident=replace(message().incident, severity="high"))
-    key = await channel.send(high, None)
-    assert await channel.send(message(Event.WORSENED), key) == key
-    await channel.send(message(Event.RESOLVED), key)
+    keys = [await channel.send(high, None)]
+    for number in "12":
+        worse = replace(message(Event.WORSENED), id=number * 32)
+        keys.append(await channel.send(worse, keys[-1]))
+        # A try that was cut off comes again, and changes nothing.
+        assert await channel.send(worse, keys[-1]) == keys[-1]
+    await channel.send(message(Event.RESOLVED), keys[-1])
     await channel.close()
-    assert [one.title.split(":")[0] for one in inbox.of("opsgenie")] == ["create", "create", "priority", "close"]
-    assert [one.raw.get("priority") for one in inbox.of("opsgenie")] == ["P2", "P1", "P1", None]
-    assert len({one.thread for one in inbox.of("opsgenie")}) == 1
+    assert len(set(keys)) == 3
+    heard = [(one.thread, one.title.split(":")[0], one.raw.get("priority")) for one in inbox.of("opsgenie")]
+    first, second, third = keys
+    assert heard == [
+        (first, "create", "P2"),
+        (second, "create", "P1"),
+        (first, "close", None),
+        (second, "create", "P1"),
+        (third, "create", "P1"),
+        (second, "close", None),
+        (third, "create", "P1"),
+        (third, "close", None),
+    ]
 
 
 def test_the_limits_are_those_of_the_stand_ins() -> None:
