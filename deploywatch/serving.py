@@ -19,6 +19,7 @@ from deploywatch.connections import HEAD_SECONDS, Connections, Site
 from deploywatch.errors import DeploywatchError
 from deploywatch.scopes import Scope, needs
 from deploywatch.web_files import Loaded
+from deploywatch.web_prefix import LINKS, NOT_SAID, External, redirect_root, strip_from
 from deploywatch.webconfig import Access, guard
 
 log = logs.get("serving")
@@ -42,7 +43,8 @@ class Server:
     `ready` says why the part is not ready yet, or None; `reload` takes over new configuration, or raises
     DeploywatchError and changes nothing; `open_paths` need no credentials; what is posted to
     `large_paths` is read there, up to `max_body`. One that `acts` serves without any only
-    on loopback, and there to nobody who calls it by another name than `own_hosts`.
+    on loopback, and there to nobody who calls it by another name than `own_hosts`. `external` is how others reach
+    it; `link_prefix` what stands before the paths of its pages, where that is not the external URL's path.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Server:
     max_body: int = 1024**2
     acts: bool = False
     own_hosts: Callable[[], Iterable[str]] = no_hosts
+    external: External = NOT_SAID
+    link_prefix: Callable[[], str] | None = None
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     app: web.Application = field(init=False)
     _connections: Connections = field(init=False)
@@ -72,12 +76,14 @@ class Server:
             admission(
                 open_paths=self.open_paths,
                 checks_host=self._checks_host,
-                own_hosts=self.own_hosts,
+                own_hosts=lambda: (*self.own_hosts(), self.external.host),
                 large_paths=self.large_paths,
             ),
             self._connections.middleware(lambda request: self.access.required and request.path in open_paths),
         )
         self.app = web.Application(middlewares=middlewares, client_max_size=self.max_body)
+        self.app[LINKS] = self.link_prefix or (lambda: self.external.links)
+        redirect_root(self.app, self.external.routes)
         needs(Scope.READ, self.app.router.add_get(HEALTHY, self._healthy))
         needs(Scope.READ, self.app.router.add_get(READY, self._ready))
         needs(Scope.ADMIN, self.app.router.add_post(RELOAD, self._reload))
@@ -110,11 +116,14 @@ class Server:
             auto_decompress=False,
         )
         await runner.setup()
+        strip_from(runner.server, self.external.routes)
         try:
             site = Site(runner, self._connections, host, port, self.access.ssl)
             await _bind(site, self.listen)
             address = _address(runner)
-            log.info("listening", part=self.name, address=address, tls=self.access.ssl is not None)
+            log.info(
+                "listening", part=self.name, address=address + self.external.routes, tls=self.access.ssl is not None
+            )
             if listening:
                 listening(address)
             await self._until_stopped()

@@ -17,10 +17,11 @@ from deploywatch.exporter.http.probe_route import ProbeRoute
 from deploywatch.exporter.http.self_metrics import Own
 from deploywatch.pages.static import STATIC_PATHS, add_static
 from deploywatch.serving import Server
+from deploywatch.web_prefix import NOT_SAID, External
 from deploywatch.webconfig import Access
 
 
-def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> Server:
+def make_server(exporter: Exporter, *, listen: str, web_config: Path | None, external: External = NOT_SAID) -> Server:
     """The server with all its routes; probing begins and ends with it."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -36,6 +37,7 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> 
         ready=exporter.not_ready,
         reload=exporter.reload,
         open_paths=frozenset({"/health/live", "/health/ready"}) | STATIC_PATHS,
+        external=external,
     )
 
     async def probing(_: web.Application) -> AsyncIterator[None]:
@@ -48,6 +50,6 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None) -> 
     MetricsRoute(exporter, registry).add_to(server.app)
     ProbeRoute(exporter).add_to(server.app)
     ConfigRoute(exporter).add_to(server.app)
-    Landing(exporter).add_to(server.app)
+    Landing(exporter, external.links).add_to(server.app)
     add_static(server.app)
     return server

@@ -29,6 +29,7 @@ from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
 from deploywatch.exporter.wait import until_ready
 from deploywatch.quantity import parse_duration
 from deploywatch.terminal import say
+from deploywatch.web_prefix import External
 from deploywatch.webconfig import Access
 
 
@@ -66,9 +67,12 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
     web_config: Path | None,
     log_format: str,
     log_level: str,
+    external_url: str,
+    route_prefix: str | None,
     shard: Shard,
 ) -> int:
     """Probe services on a schedule; serve /metrics, /probe, /health and their like."""
+    external = External(external_url, route_prefix)
     settings = config.load(config_file)
     if config_check:
         for credential in Access(web_config).loaded.settings.described:
@@ -83,7 +87,7 @@ def exporter(  # noqa: PLR0917 - click passes the options by name
         return 1 if bad else 0
     logs.configure(form=log_format, level=log_level)
     gc_tuning.tune()
-    asyncio.run(_serve(Exporter(config_file, settings, shard=shard), listen, web_config))
+    asyncio.run(_serve(Exporter(config_file, settings, shard=shard), listen, web_config, external))
     return 0
 
 
@@ -225,5 +229,5 @@ def changes(before: Checked, now: Checked) -> list[str]:
     ]
 
 
-async def _serve(running: Exporter, listen: str, web_config: Path | None) -> None:
-    await make_server(running, listen=listen, web_config=web_config).run()
+async def _serve(running: Exporter, listen: str, web_config: Path | None, external: External) -> None:
+    await make_server(running, listen=listen, web_config=web_config, external=external).run()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,14 @@ from deploywatch.receiver.metrics import Counters, snapshot
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.pages import Pages
 from deploywatch.receiver.rendering.templates import Templates
-from deploywatch.receiver.settings.config import ReceiverConfig, load
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever
 from deploywatch.receiver.verification import verdict_alert, watcher
 from deploywatch.scopes import Scope, needs
 from deploywatch.serving import Server
+from deploywatch.web_prefix import NOT_SAID, External
 from deploywatch.webconfig import Access
 
 log = logs.get("receiver")
@@ -80,8 +81,16 @@ _STOP_SECONDS = 30.0
 class Receiver:
     """One receiver: call `serve`, and it runs until it is told to stop."""
 
-    def __init__(self, file: Path, settings: ReceiverConfig, context: Context) -> None:
-        self._file = file
+    def __init__(
+        self,
+        read: Callable[[], ReceiverConfig],
+        settings: ReceiverConfig,
+        context: Context,
+        external: External = NOT_SAID,
+    ) -> None:
+        """`read` gives the configuration as it is now, for a reload."""
+        self._read = read
+        self._external = external
         self._context = context
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no annotation here
         self.registry = CollectorRegistry()
@@ -127,6 +136,8 @@ class Receiver:
             acts=True,
             # Signed links bear their own proof.
             open_paths=frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}) | STATIC_PATHS,
+            external=self._external,
+            link_prefix=lambda: self._context.settings.path_prefix,
             own_hosts=lambda: {urlsplit(self._context.settings.external_url).hostname or ""},
         )
         self._add_routes(server.app)
@@ -183,7 +194,7 @@ class Receiver:
 
     async def _reload(self) -> None:
         """Take over the file as it is now, except for the database and the body limit, which need a restart."""
-        settings = load(self._file)
+        settings = self._read()
         channels = connect_all(settings.channels)
         templates = Templates(settings.templates)
         before = self._context.channels
@@ -230,9 +241,11 @@ class Receiver:
         return web.json_response(config.redacted(self._context.settings))
 
 
-async def run(file: Path, listen: str, web_config: Path | None) -> None:
-    """Read the configuration and serve."""
-    settings = load(file)
+async def run(
+    read: Callable[[], ReceiverConfig], listen: str, web_config: Path | None, external: External = NOT_SAID
+) -> None:
+    """Read the configuration and serve; `read` is asked again at each reload."""
+    settings = read()
     access = Access(web_config)
     context = Context(
         settings=settings,
@@ -243,6 +256,6 @@ async def run(file: Path, listen: str, web_config: Path | None) -> None:
         clock=utc_now,
     )
     try:
-        await Receiver(file, settings, context).serve(listen, access)
+        await Receiver(read, settings, context, external).serve(listen, access)
     finally:
         await context.http.close()

@@ -41,8 +41,10 @@ _TEMPLATES = templates_in(Path(__file__).parent / "templates")
 class Landing:
     """Shows the board and the history in a browser."""
 
-    def __init__(self, exporter: Exporter) -> None:
+    def __init__(self, exporter: Exporter, prefix: str = "") -> None:
+        """`prefix` stands before every path that a page links to."""
         self._exporter = exporter
+        self._prefix = prefix
         self._board = exporter.board
 
     def add_to(self, app: web.Application) -> None:
@@ -62,6 +64,7 @@ class Landing:
         return page(
             _TEMPLATES,
             "landing.html",
+            prefix=self._prefix,
             icon="calm" if worst == Status.HEALTHY else "open",
             links=_LINKS.items(),
             summary=_summary(probes, chosen),
@@ -90,12 +93,15 @@ class Landing:
         entry = self._board.history.find(number)
         if entry is None:
             title = "No such result"
-            return page(_TEMPLATES, "result.html", title=title, entry=None, number=number, status=404)
+            return page(
+                _TEMPLATES, "result.html", prefix=self._prefix, title=title, entry=None, number=number, status=404
+            )
         result, name = entry.result, "/".join(entry.name)
         verdict = "succeeded" if result.success else "failed"
         return page(
             _TEMPLATES,
             "result.html",
+            prefix=self._prefix,
             entry=entry,
             title=f"{name}: {verdict}",
             name=name,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,16 +15,24 @@ from deploywatch.clock import utc_now
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.receiver.messages import Event
 from deploywatch.terminal import say
+from deploywatch.web_prefix import External
+
+if TYPE_CHECKING:
+    from deploywatch.receiver.settings.config import ReceiverConfig
 
 
 @click.command()
 @options.server(RECEIVER_PORT, host="127.0.0.1")
+@options.STORAGE
 @click.option(
     "--live", is_flag=True, help="With --config.check: try each channel's credentials; tells nobody anything."
 )
 def receiver(
     *,
     live: bool,
+    storage: Path | None,
+    external_url: str,
+    route_prefix: str | None,
     config_file: Path,
     config_check: bool,
     listen: str,
@@ -34,25 +44,27 @@ def receiver(
     logs.configure(form=log_format, level=log_level)
     if live and not config_check:
         raise click.UsageError("--live goes with --config.check")
+    from deploywatch.receiver.settings import config  # noqa: PLC0415 - the servers' libraries load only for the server
+
+    external = External(external_url, route_prefix)
+    read = partial(config.load, config_file, storage=storage, external_url=external.url)
     if config_check:
-        _check(config_file, listen, web_config, live=live)
+        _check(config_file, read(), listen, web_config, live=live)
         return
-    from deploywatch.receiver import app  # noqa: PLC0415 - the servers' libraries load only for the server
+    from deploywatch.receiver import app  # noqa: PLC0415 - as above
 
     gc_tuning.tune()
-    asyncio.run(app.run(config_file, listen, web_config))
+    asyncio.run(app.run(read, listen, web_config, external))
 
 
-def _check(config_file: Path, listen: str, web_config: Path | None, *, live: bool) -> None:
+def _check(config_file: Path, settings: ReceiverConfig, listen: str, web_config: Path | None, *, live: bool) -> None:
     """Say whether a receiver would start and do its work: exit 2 for what is wrong, 1 for what this machine lacks."""
     from deploywatch import serving, webconfig  # noqa: PLC0415 - as above
     from deploywatch.receiver.actions import programs  # noqa: PLC0415
     from deploywatch.receiver.channels import connect_all  # noqa: PLC0415
     from deploywatch.receiver.commands import live_check, template_check  # noqa: PLC0415
     from deploywatch.receiver.escalation import coverage  # noqa: PLC0415
-    from deploywatch.receiver.settings import config  # noqa: PLC0415
 
-    settings = config.load(config_file)
     template_check.templates(settings, utc_now())
     access = webconfig.Access(web_config)
     serving.refuse_open(listen, access.loaded)

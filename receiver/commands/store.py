@@ -26,30 +26,33 @@ def store() -> None:
 
 @store.command()
 @CONFIG
-def migrate(config_file: Path) -> None:
+@options.STORAGE
+def migrate(config_file: Path, storage: Path | None) -> None:
     """Bring the schema to what this version needs; a second time changes nothing.
 
     SQLite's is migrated when the receiver starts, PostgreSQL's by this command alone.
     """
-    revision = asyncio.run(_migrate(config.load(config_file)))
+    revision = asyncio.run(_migrate(config.load(config_file, storage=storage)))
     say(f"the store is at revision {revision}")
 
 
 @store.command()
 @CONFIG
+@options.STORAGE
 @click.argument("target", type=options.FILE)
-def backup(config_file: Path, target: Path) -> None:
+def backup(config_file: Path, storage: Path | None, target: Path) -> None:
     """Copy a SQLite store into a new file, while the receiver goes on."""
-    size = copies.backup(_file(config_file), target)
+    size = copies.backup(_file(config_file, storage), target)
     say(f"{target}: {size / 1024**2:.1f} MB")
 
 
 @store.command()
 @CONFIG
+@options.STORAGE
 @click.argument("source", type=options.FILE)
-def restore(config_file: Path, source: Path) -> None:
+def restore(config_file: Path, storage: Path | None, source: Path) -> None:
     """Put a copy in the place of a SQLite store; the receiver must be stopped."""
-    file = _file(config_file)
+    file = _file(config_file, storage)
     kept = copies.restore(source, file)
     say(f"{file} is what {source} was{f'; what it was before is in {kept}' if kept else ''}")
 
@@ -62,8 +65,8 @@ async def _migrate(settings: ReceiverConfig) -> str:
         await opened.close()
 
 
-def _file(config_file: Path) -> Path:
-    file = Store(config.load(config_file).database.get_secret_value()).file
+def _file(config_file: Path, storage: Path | None) -> Path:
+    file = Store(config.load(config_file, storage=storage).database.get_secret_value()).file
     if file is None:
         raise StoreError("the store is on PostgreSQL; use its own tools, such as pg_dump and pg_restore")
     return file

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from deploywatch import config
+from deploywatch import config, web_prefix
 from deploywatch.config import RelativePath, Settings
 from deploywatch.conventions import AlertLabel
+from deploywatch.errors import DeploywatchError
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.actions import ActionSettings
 from deploywatch.receiver.settings.channels import ChannelSettings
@@ -87,7 +87,8 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
     # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
     dependencies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     templates: RelativePath | None = None
-    postmortems: RelativePath | None = None
+    # A relative one is state, as is SQLite's file: `load` says from which folder it is taken.
+    postmortems: Path | None = None
     max_body: Annotated[int, Field(gt=0)] = 32 * 1024**2
     keep_deliveries: Duration = _duration("14d")
     # Counted from an incident's end.
@@ -112,14 +113,13 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
     @cached_property
     def path_prefix(self) -> str:
         """What stands before every path on the pages: the path of `external_url`, without a slash at its end."""
-        return urlsplit(self.external_url).path.rstrip("/")
+        return web_prefix.path_of(self.external_url)
 
     @field_validator("external_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
-            raise ValueError("write where people reach the receiver, such as https://ops.example.com/deploywatch/")
+        if fault := web_prefix.url_fault(url):
+            raise ValueError(fault)
         return url
 
     @field_validator("database")
@@ -153,14 +153,30 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
         return self
 
 
-def load(path: Path) -> ReceiverConfig:
-    """Read the file; a SQLite path is taken from the file's folder. ConfigError tells every fault."""
+def load(path: Path, *, storage: Path | None = None, external_url: str = "") -> ReceiverConfig:
+    """Read the file; ConfigError tells every fault.
+
+    Relative paths of state (SQLite's file, post-mortems) are taken from the `storage` folder, or else from the file's
+    own. `external_url` is what the command line says; DeploywatchError when the file says another.
+    """
     settings = config.load(path, ReceiverConfig)
     _ = settings.verification.loaded  # what is wrong with a plan is said at the start, not when it is needed
-    url = make_url(settings.database.get_secret_value())
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_absolute():
-        absolute = url.set(database=str((path.parent / url.database).absolute()))
-        return settings.model_copy(
-            update={"database": type(settings.database)(absolute.render_as_string(hide_password=False))}
-        )
-    return settings
+    state = (path.parent if storage is None else storage).absolute()
+    changes: dict[str, Any] = {"database": _database(settings.database, state)}
+    if settings.postmortems is not None:
+        changes["postmortems"] = state / settings.postmortems.expanduser()
+    if external_url:
+        if settings.external_url not in {"", external_url}:
+            raise DeploywatchError(
+                f"{path}: external_url is {settings.external_url}, --web.external-url is {external_url}; keep one"
+            )
+        changes["external_url"] = external_url
+    return settings.model_copy(update=changes)
+
+
+def _database(database: SecretUrl, state: Path) -> SecretUrl:
+    """The URL with SQLite's file as an absolute path."""
+    url = make_url(database.get_secret_value())
+    if url.get_backend_name() != "sqlite" or not url.database or Path(url.database).is_absolute():
+        return database
+    return type(database)(url.set(database=str(state / url.database)).render_as_string(hide_password=False))

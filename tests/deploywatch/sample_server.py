@@ -17,10 +17,11 @@ from deploywatch import logs, options
 from deploywatch.errors import DeploywatchError
 from deploywatch.scopes import Scope, needs
 from deploywatch.serving import Server
+from deploywatch.web_prefix import External, under
 from deploywatch.webconfig import Access
 
 
-def server(listen: str, access: Access, folder: Path, *, acts: bool) -> Server:
+def server(listen: str, access: Access, folder: Path, external: External, *, acts: bool) -> Server:
     """The server with its pages."""
 
     def ready() -> str | None:
@@ -41,10 +42,17 @@ def server(listen: str, access: Access, folder: Path, *, acts: bool) -> Server:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(sample.registry))
 
-    sample = Server("sample", listen, access, CollectorRegistry(), ready, reload, frozenset({"/open"}), acts=acts)
+    async def link(request: web.Request) -> web.Response:
+        return web.Response(text=under(request, "/link?") + request.rel_url.raw_query_string)
+
+    open_paths = frozenset({"/open"})
+    sample = Server(
+        "sample", listen, access, CollectorRegistry(), ready, reload, open_paths, acts=acts, external=external
+    )
     sample.registry.register(access.guesses)
     needs(Scope.READ, sample.app.router.add_get("/slow", slow))
     needs(Scope.READ, sample.app.router.add_get("/metrics", metrics))
+    needs(Scope.READ, sample.app.router.add_get("/link", link))
     needs(Scope.READ, sample.app.router.add_get("/open", metrics))
     return sample
 
@@ -54,7 +62,16 @@ def server(listen: str, access: Access, folder: Path, *, acts: bool) -> Server:
 @click.option("--folder", type=click.Path(path_type=Path), required=True)
 @click.option("--acts", is_flag=True)
 def main(
-    *, listen: str, web_config: Path | None, log_format: str, log_level: str, folder: Path, acts: bool, **_: object
+    *,
+    listen: str,
+    web_config: Path | None,
+    external_url: str,
+    route_prefix: str | None,
+    log_format: str,
+    log_level: str,
+    folder: Path,
+    acts: bool,
+    **_: object,
 ) -> None:
     """Serve, and write the address to the folder."""
     logs.configure(form=log_format, level=log_level)
@@ -63,7 +80,8 @@ def main(
         (folder / "address").write_text(address)
 
     try:
-        asyncio.run(server(listen, Access(web_config), folder, acts=acts).run(listening=listening))
+        external = External(external_url, route_prefix)
+        asyncio.run(server(listen, Access(web_config), folder, external, acts=acts).run(listening=listening))
     except DeploywatchError as error:
         sys.exit(f"sample: {error}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploywatch.config import redacted
-from deploywatch.errors import ConfigError
+from deploywatch.errors import ConfigError, DeploywatchError
 from deploywatch.receiver.settings.config import load
 from tests.receiver.scene import HOUR, MINUTE
 
@@ -47,6 +47,25 @@ def test_an_empty_file_is_a_receiver_that_only_announces(tmp_path: Path) -> None
 def test_a_sqlite_file_is_taken_from_the_config_files_folder(tmp_path: Path, written: str, database: str) -> None:
     settings = load(_written(tmp_path, written))
     assert settings.database.get_secret_value() == database.format(folder=tmp_path)
+
+
+def test_state_stands_in_the_storage_folder_where_one_is_given(tmp_path: Path) -> None:
+    said = "postmortems: reviews\ntemplates: messages\n"
+    settings = load(_written(tmp_path, said), storage=tmp_path / "state")
+    assert settings.database.get_secret_value() == f"sqlite:///{tmp_path}/state/deploywatch.db"
+    assert (settings.postmortems, settings.templates) == (tmp_path / "state/reviews", tmp_path / "messages")
+    absolute = "database: sqlite:////var/lib/x.db\npostmortems: /srv/reviews\n"
+    settings = load(_written(tmp_path, absolute), storage=tmp_path / "state")
+    assert settings.database.get_secret_value() == "sqlite:////var/lib/x.db"
+    assert settings.postmortems == Path("/srv/reviews")
+
+
+def test_the_external_url_is_said_once(tmp_path: Path) -> None:
+    url = "https://ops.example/watch/"
+    assert load(_written(tmp_path, ""), external_url=url).path_prefix == "/watch"
+    assert load(_written(tmp_path, f"external_url: {url}\n"), external_url=url).external_url == url
+    with pytest.raises(DeploywatchError, match=r"external_url is http://other\.example, .* keep one"):
+        load(_written(tmp_path, "external_url: http://other.example\n"), external_url=url)
 
 
 def test_incidents_are_told_apart_by_service_and_environment_and_by_more_when_it_is_said(tmp_path: Path) -> None:

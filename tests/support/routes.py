@@ -19,6 +19,7 @@ from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
 from deploywatch.serving import Server
+from deploywatch.web_prefix import NOT_SAID, External
 from deploywatch.webconfig import Access
 
 LISTEN = "127.0.0.1:0"
@@ -37,9 +38,11 @@ class Routed(NamedTuple):
         return self.path.replace("{id}", "1").replace("{service}", "shop").replace("{number}", "1")
 
 
-async def receiver_server(folder: Path, web_config: Path | None = None) -> Server:
+async def receiver_server(folder: Path, web_config: Path | None = None, external: External = NOT_SAID) -> Server:
     """The receiver's server, which serves nobody: no store is opened."""
-    settings = ReceiverConfig.model_validate({"database": f"sqlite:///{folder}/routes.db"})
+    settings = ReceiverConfig.model_validate(
+        {"database": f"sqlite:///{folder}/routes.db", "external_url": external.url}
+    )
     async with aiohttp.ClientSession() as http:
         context = Context(
             settings=settings,
@@ -49,7 +52,7 @@ async def receiver_server(folder: Path, web_config: Path | None = None) -> Serve
             http=http,
             clock=utc_now,
         )
-        return Receiver(folder / "none.yml", settings, context).make_server(LISTEN, Access(web_config))
+        return Receiver(lambda: settings, settings, context, external).make_server(LISTEN, Access(web_config))
 
 
 def exporter_server(folder: Path, web_config: Path | None = None) -> Server:
