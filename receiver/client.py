@@ -47,11 +47,21 @@ class Client:
         """The same by any method."""
         return asyncio.run(self._call(method, path, body=body))
 
+    def deliver(self, body: dict[str, Any]) -> Any:
+        """Deliver alerts as Alertmanager does."""
+        return asyncio.run(self._call("POST", "/webhook/alertmanager", body=body, root=""))
+
     async def _call(
-        self, method: str, path: str, *, body: dict[str, Any] | None = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+        root: str = "/api/v1",
     ) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        address = f"{self.url.rstrip('/')}/api/v1{path}"
+        address = f"{self.url.rstrip('/')}{root}{path}"
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), headers=headers) as session,

@@ -261,6 +261,7 @@ class GateAnswer(TypedDict):
     version: str
     artifact: str
     checks: list[GateCheckAnswer]
+    stages: list[str]
 
 
 class GateApprovalAnswer(TypedDict):

@@ -12,7 +12,7 @@ import click
 from deploywatch import responses
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands import delivery, gate, telling, watch_table, watching
+from deploywatch.receiver.commands import delivery, gate, slot_swap, telling, watch_table, watching
 from deploywatch.receiver.commands.shared import FORMAT, by, echo, given, note, pass_client, show_rows, url, user_name
 from deploywatch.receiver.commands.spool import default_folder
 from deploywatch.receiver.commands.telling import Reference
@@ -27,7 +27,7 @@ def deployments(context: click.Context, url: str, token: str | None) -> None:
     context.obj = Client(url, token)
 
 
-for _command in (*gate.COMMANDS, delivery.delivery):
+for _command in (*gate.COMMANDS, delivery.delivery, slot_swap.slot_swap):
     deployments.add_command(_command)
 
 _MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])

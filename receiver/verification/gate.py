@@ -43,11 +43,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The gate for one deployment."""
+    """The gate for one deployment; `stages` are those that its plan has."""
 
     asked: Asked
     policy: str
     checks: tuple[Check, ...]
+    stages: tuple[str, ...] = ()
 
     @property
     def state(self) -> GateState:
@@ -72,6 +73,7 @@ class Gate:
             "version": self.asked.version,
             "artifact": self.asked.artifact,
             "checks": [check.to_json() for check in self.checks],
+            "stages": list(self.stages),
         }
 
 
@@ -91,7 +93,7 @@ async def look(context: Context, asked: Asked) -> Gate:
     now = context.clock()
     facts = await context.store.read(lambda connection: requirements.facts(connection, asked, wanted, now))
     checks = [await _check(context, plan, asked, facts, requirement) for requirement in wanted]
-    return Gate(asked, plan.policy, tuple(checks))
+    return Gate(asked, plan.policy, tuple(checks), tuple(stage.stage for stage in plan.stages))
 
 
 async def _check(context: Context, plan: Plan, asked: Asked, facts: Facts, wanted: Requirement) -> Check:

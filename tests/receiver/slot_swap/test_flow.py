@@ -1,0 +1,322 @@
+"""docs/slots.md's example, run: two slots in files, an exporter that reads them, real commands, and a receiver that
+goes back."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from deploywatch.errors import ConfigError
+from deploywatch.receiver.api import add_to
+from deploywatch.receiver.client import Client
+from deploywatch.receiver.commands.deployments import deployments
+from deploywatch.receiver.executors.plan import Means
+from deploywatch.receiver.incidents import store as incidents
+from deploywatch.receiver.intake import payload
+from deploywatch.receiver.slot_swap import plan as plans
+from deploywatch.receiver.slot_swap.flow import Asked, Flow, StoppedError
+from deploywatch.rules.loading import load
+from deploywatch.rules.outputs.verification_plan import plan as planned
+from deploywatch.rules.resolve import resolve
+from deploywatch.verification_plan import written
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import Scene, alert, settings
+
+PAGE = (Path(__file__).parents[3] / "docs" / "slots.md").read_text()
+EXAMPLE = re.search(r"```yaml\n# slots.yml\n(.*?)```", PAGE, re.DOTALL)
+POLICY = """
+policy: shop
+about: The shop.
+sources:
+  ours: {title: Chosen for tests}
+series:
+  requests: {metric: http_requests_total}
+stages:
+  - {stage: switched, share: 100%, lasts: 5m}
+gate:
+  - {require: no_open_incident}
+verdict:
+  fail: [error_ratio > 0.5%]
+  source: {ours: figures}
+receiver: {url: "http://127.0.0.1:9872/webhook/alertmanager"}
+alerts:
+  - alert: HighErrorRate
+    when: error_ratio > 1%
+    for: 2m
+    severity: critical
+    incident_type: deployment_failure
+    action: rollback
+    summary: "{service} fails"
+    source: {ours: Errors}
+"""
+SCRIPTS = {
+    "into-slot.sh": 'echo "$1" > slot',
+    "swap.sh": "cp slot between; cp live slot; cp between live; echo swapped >> swaps",
+    "smoke.sh": 'echo "$1" >> smoked; ! grep -qx "$1" broken 2>/dev/null',
+}
+
+
+@dataclass(slots=True)
+class World:
+    """A service with two slots, what stands in for the exporter, and a receiver in this process."""
+
+    folder: Path
+    scene: Scene
+    url: str
+    said: list[str] = field(default_factory=list)
+    watched: list[tuple[int, str]] = field(default_factory=list)
+    verdict: tuple[int, str] = (0, "proven good")
+
+    @property
+    def live(self) -> str:
+        """The version in production."""
+        return (self.folder / "live").read_text().strip()
+
+    def script(self, name: str, text: str) -> None:
+        """A program of the service's, in its folder."""
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\ncd {self.folder}\n{text}\n")
+        path.chmod(0o755)
+
+    def plan(self, **more: Any) -> Path:
+        """The example of the page, at the addresses of this test."""
+        assert EXAMPLE
+        text = EXAMPLE[1].replace("./", f"{self.folder}/").replace("http://127.0.0.1:9871", self.url)
+        read = YAML(typ="safe").load(text.replace("healthy_for: 10s", "healthy_for: 1s").replace("5m", "9s"))
+        file = self.folder / "slots.yml"
+        with file.open("w") as out:
+            YAML().dump({**read, "back_within": "2m", **more}, out)
+        return file
+
+    async def run(self, version: str = "1.2.4", **more: Any) -> tuple[int, str]:
+        """The flow; how it ended, and why."""
+
+        async def sleep(seconds: float) -> None:
+            await self.scene.after(timedelta(seconds=seconds))
+
+        def watch(number: int, stage: str) -> tuple[int, str]:
+            self.watched.append((number, stage))
+            return self.verdict
+
+        async with aiohttp.ClientSession() as http:
+            means = Means(http, self.scene.clock, sleep)
+            plan, asked = plans.load(self.plan(**more)), Asked(version, "", "ci")
+            flow = Flow(plan, Client(self.url), means, asked, watch, self.said.append)
+            try:
+                await flow.run()
+            except StoppedError as stopped:
+                return stopped.code, str(stopped)
+        return 0, self.said[-1]
+
+    async def ledger(self) -> list[tuple[str, str]]:
+        """Version and status of each deployment but the first, the oldest first."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/api/v1/deployments") as answer:
+            rows = await answer.json()
+        return [(row["version"], row["status"]) for row in rows[::-1]][1:]
+
+    @property
+    def swaps(self) -> int:
+        """How often was swapped."""
+        file = self.folder / "swaps"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.fixture
+async def world(make_scene: MakeScene, tmp_path: Path) -> AsyncIterator[World]:
+    """1.2.3 is in production, and 1.2.2 in the slot."""
+    (tmp_path / "policy.yml").write_text(POLICY)
+    plan = planned(resolve(load(tmp_path / "policy.yml", variables={})))
+    assert plan is not None
+    (tmp_path / "shop.json").write_text(written(plan))
+    port = unused_port()
+    url = f"http://127.0.0.1:{port}"
+    target = {
+        "service": "shop",
+        "command": [str(tmp_path / "swap.sh")],
+        "verify": {"url": f"{url}/health/services/{{service}}", "healthy_for": "1s", "within": "20s"},
+    }
+    scene = make_scene(
+        settings(verification={"plans": [str(tmp_path / "shop.json")]}, rollback={"mode": "auto", "targets": [target]})
+    )
+    made = World(tmp_path, scene, url)
+    for name, text in SCRIPTS.items():
+        made.script(name, text)
+    (tmp_path / "live").write_text("1.2.3\n")
+    (tmp_path / "slot").write_text("1.2.2\n")
+    await scene.deployed("1.2.3", ago=timedelta(days=1))
+
+    async def health(request: web.Request) -> web.Response:
+        file = "slot" if request.match_info["service"] == "shop-slot" else "live"
+        version = (tmp_path / file).read_text().strip()
+        sick = (tmp_path / "sick").exists() and (tmp_path / "sick").read_text().strip() == f"{file} {version}"
+        return web.json_response({"status": "unhealthy" if sick else "healthy", "version": version})
+
+    async def webhook(request: web.Request) -> web.Response:
+        delivery = payload.understand(await request.read(), scene.clock.now)
+        await scene.take(*delivery.alerts)
+        return web.json_response({})
+
+    served = web.Application()
+    served.router.add_get("/health/services/{service}", health)
+    served.router.add_post("/webhook/alertmanager", webhook)
+    add_to(served, scene.context, queued=lambda: None)
+    async with TestServer(served, port=port):
+        yield made
+
+
+async def test_a_version_goes_through_the_slot_into_production_and_is_promoted(world: World) -> None:
+    code, said = await world.run()
+    assert (code, world.live, world.swaps) == (0, "1.2.4", 1)
+    assert said == "1.2.4 is promoted: proven good"
+    assert await world.ledger() == [("1.2.4", "succeeded")]
+    assert world.watched == [(2, "switched")]
+    smoked = (world.folder / "smoked").read_text().splitlines()
+    assert smoked == ["https://shop-slot.example.com", "https://shop.example.com"]
+    assert [text.partition(":")[0] for text in world.said] == [
+        "the gate is open",
+        "deployment 2 of 1.2.4 begins; 1.2.3 ran before",
+        "the version into the slot",
+        "the slot",
+        "the slot",
+        "swapped",
+        "stage switched is watched",
+        "production",
+        "production",
+        "1.2.4 is promoted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"into-slot.sh": "echo no room; exit 3"}, "the version into the slot: exit code 3: no room"),
+        ({"into-slot.sh": "true"}, "the slot: not healthy within 9s: shop runs 1.2.2"),
+        ({"smoke.sh": "echo 500; exit 1"}, "the slot: smoke test"),
+        ({"swap.sh": "echo locked; exit 1"}, "the swap failed, and production runs 1.2.3: exit code 1: locked"),
+    ],
+)
+async def test_what_fails_before_the_swap_leaves_production_alone(
+    world: World, broken: dict[str, str], said: str
+) -> None:
+    for name, text in broken.items():
+        world.script(name, text)
+    code, why = await world.run()
+    assert (code, world.live) == (1, "1.2.3")
+    assert said in why
+    assert await world.ledger() == [("1.2.4", "failed")]
+    assert world.watched == []
+
+
+async def test_a_version_that_is_unwell_in_production_is_swapped_back_by_the_receiver_once(world: World) -> None:
+    (world.folder / "sick").write_text("live 1.2.4")
+    code, why = await world.run()
+    assert (code, world.live, world.swaps) == (1, "1.2.3", 2)
+    assert why.startswith("production: not healthy within 2m")
+    assert why.endswith("1.2.3 is back")
+    assert await world.ledger() == [("1.2.4", "rolled_back"), ("1.2.3", "succeeded")]
+    incident = await world.scene.incident()
+    assert (incident.severity, incident.type) == ("critical", "deployment_failure")
+    assert "is not well after the swap" in incident.title
+    assert world.scene.channels["team"].messages
+    await world.scene.after(timedelta(hours=1))
+    assert (await world.scene.incident()).status is incidents.Status.RESOLVED
+    assert world.swaps == 2
+
+
+async def test_smoke_tests_that_fail_in_production_bring_the_version_before_back(world: World) -> None:
+    (world.folder / "broken").write_text("https://shop.example.com\n")
+    code, why = await world.run()
+    assert (code, world.live, world.swaps) == (1, "1.2.3", 2)
+    assert "production: smoke test" in why
+
+
+async def test_where_the_receiver_does_not_go_back_it_is_said_and_a_person_told(world: World) -> None:
+    world.script("swap.sh", 'cp slot between; cp live slot; cp between live; [ "$(cat live)" = 1.2.4 ]')
+    (world.folder / "sick").write_text("live 1.2.4")
+    code, why = await world.run()
+    assert code == 1
+    assert "the receiver did not go back within 2m: its incident says why; a person swaps back" in why
+    assert any("rollback failed" in line for line in await world.scene.lines("rollback_failed"))
+
+
+async def test_a_swap_that_says_it_failed_and_happened_all_the_same_is_watched(world: World) -> None:
+    world.script("swap.sh", f"{SCRIPTS['swap.sh']}; exit 1")
+    code, _ = await world.run()
+    assert (code, world.live, world.swaps) == (0, "1.2.4", 1)
+    assert any("production runs 1.2.4 all the same" in text for text in world.said)
+
+
+@pytest.mark.parametrize(("code", "word"), [(3, "1,000 more requests"), (4, "Prometheus is away")])
+async def test_a_hold_or_an_error_leaves_the_version_where_it_is_and_says_what_to_do(
+    world: World, code: int, word: str
+) -> None:
+    world.verdict = (code, word)
+    ended, why = await world.run()
+    assert (ended, world.live, world.swaps) == (code, "1.2.4", 1)
+    assert f"1.2.4 is in production, and is not promoted: {word}; deployments accept-hold 2" in why
+    assert await world.ledger() == [("1.2.4", "running")]
+
+
+async def test_what_production_runs_already_is_not_swapped_out_again(world: World) -> None:
+    assert (await world.run())[0] == 0
+    code, why = await world.run()
+    assert (code, world.live, world.swaps) == (1, "1.2.4", 1)
+    assert "production runs 1.2.4 already" in why
+
+
+async def test_a_gate_that_is_closed_stops_it_before_anything_is_done(world: World) -> None:
+    await world.scene.take(alert())
+    code, why = await world.run()
+    assert (code, world.live, world.swaps) == (1, "1.2.3", 0)
+    assert "the gate is not open: closed\nno_open_incident: incident 1" in why
+    assert await world.ledger() == []
+
+
+async def test_a_stage_that_the_verification_plan_does_not_have_is_found_before_anything_is_done(world: World) -> None:
+    code, why = await world.run(stage="swapped")
+    assert (code, world.swaps) == (2, 0)
+    assert why == "stage: the verification plan has no stage 'swapped'; it has: switched"
+
+
+def test_every_fault_of_a_plan_is_told_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "slots.yml"
+    file.write_text(
+        "service: shop\ndeploy: {command: [x, '{nobody}']}\nslot: {health: {url: ftp://x}}\nvariables: [NOT_SET_1]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        plans.load(file)
+    text = str(caught.value)
+    for fault in (
+        "environment",
+        "{nobody}",
+        "write a URL that begins with http:// or https://",
+        "swap",
+        "production",
+        "NOT_SET_1: not set in the environment",
+    ):
+        assert fault in text
+    done = CliRunner().invoke(deployments, ["slot-swap", str(file), "--version", "1", "--check"], env=dict(os.environ))
+    assert isinstance(done.exception, ConfigError)
+
+
+def test_the_example_of_the_page_is_read_by_the_command(tmp_path: Path) -> None:
+    assert EXAMPLE
+    (tmp_path / "slots.yml").write_text(EXAMPLE[1])
+    words = ["slot-swap", str(tmp_path / "slots.yml"), "--version", "1.2.4"]
+    done = CliRunner().invoke(deployments, [*words, "--check"])
+    assert (done.exit_code, done.output.partition(": ")[2]) == (0, "shop in production, stage switched\n")
+    # Without an exporter and a receiver nothing is known, and nothing is done.
+    away = CliRunner().invoke(deployments, ["--url", "http://127.0.0.1:1", *words])
+    assert away.exit_code == 4
