@@ -106,7 +106,7 @@ class Receiver:
         fenced = frozenset() if context.store.is_sqlite else frozenset({notify.KIND})
         self.worker = Worker(context.store, by_kind, owner=owner, clock=context.clock, fenced=fenced)
         self.worker.finished = self._job_finished
-        self.intake = webhook.Intake(context, committed=self._committed)
+        self.intake = webhook.Intake(context, committed=self._committed, leasing=self.worker.leasing)
         by_kind[outbox.KIND] = partial(deliver.handle, context, sinks=self._sinks)
         # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.
         by_kind[recheck.KIND] = partial(rechecked.handle, context, accept=self.intake.accept)
@@ -218,8 +218,6 @@ class Receiver:
 
     def _committed(self, taken: Taken) -> None:
         self._counters.decided(taken.reasons)
-        if taken.queued:
-            self.worker.wake()
 
     def _job_finished(self, job: Job, outcome: Outcome) -> None:
         self._counters.finished(job, outcome)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
-from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import attachments
 
 LIMIT: Final = 256 * 1024
 """Bytes of one attachment that are kept: the end, which is where trouble shows."""
 
+_KEEP = insert(attachments).returning(attachments.c.id)
 MediaType = Literal["text/plain", "application/json"]
 
 
@@ -26,10 +27,16 @@ class Found:
     media_type: MediaType = "text/plain"
 
 
-def keep(connection: Connection, incident_id: int, finding: Found, now: datetime) -> int:
-    """Store an attachment; its number comes back."""
+def keep(connection: Connection, incident_id: int, findings: Sequence[Found], now: datetime) -> list[int]:
+    """Store attachments; their numbers come back, in the same order."""
+    rows = [_row(incident_id, finding, now) for finding in findings]
+    # Numbers are given in the order of the rows, in whichever order they come back.
+    return sorted(connection.execute(_KEEP, rows).scalars()) if rows else []
+
+
+def _row(incident_id: int, finding: Found, now: datetime) -> dict[str, Any]:
     body = finding.text.encode("utf-8", "replace")
-    row = {
+    return {
         "incident_id": incident_id,
         "name": finding.name,
         "media_type": finding.media_type,
@@ -37,4 +44,3 @@ def keep(connection: Connection, incident_id: int, finding: Found, now: datetime
         "cut": len(body) > LIMIT,
         "created_at": now,
     }
-    return insert_id(connection, attachments, row)

@@ -31,6 +31,7 @@ from deploywatch.receiver.settings.investigate import Log
 KIND = "investigate"
 _DEPLOYMENTS = 10
 _NAMED = 3
+_NO_HEALTH = "no health address is configured for this service"
 
 
 def queue(case: Case) -> None:
@@ -40,29 +41,38 @@ def queue(case: Case) -> None:
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Collect what is known, keep it with the incident, and name it on the timeline."""
-    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    incident, alerts, deployed = await context.store.read_together(lambda c: _known(c, job.incident_id))
     health, signals, logs = await asyncio.gather(
         _health(context, incident), _signals(context, incident), _logs(context, incident)
     )
+    if signals or logs or health != _NO_HEALTH:  # which took a while
+        incident, alerts, deployed = await context.store.read(lambda c: _known(c, job.incident_id))
 
     def record(connection: Connection) -> None:
         now = context.clock()
-        alerts = [alert for alert in incident_alerts.views(connection, incident.id) if alert.firing]
-        deployed = ledger.recent(
-            connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment
-        )
         findings = (*_facts(alerts, deployed), *signals, *logs)
-        kept = [f"{finding.name} ({attachments.keep(connection, incident.id, finding, now)})" for finding in findings]
+        numbers = attachments.keep(connection, incident.id, findings, now)
+        kept = [f"{finding.name} ({number})" for finding, number in zip(findings, numbers, strict=True)]
         text = "; ".join((*_findings(alerts, deployed), f"health: {health}", f"kept: {', '.join(kept)}"))
         timeline.write(connection, incident.id, now, Kind.INVESTIGATED, text)
 
     return done(record=record)
 
 
+def _known(connection: Connection, incident_id: int) -> tuple[Incident, Sequence[AlertView], Sequence[Deployment]]:
+    """The incident, those of its alerts that fire, and the last deployments of its target."""
+    incident = store.get(connection, incident_id)
+    deployed = ledger.recent(
+        connection, limit=ledger.LATEST, service=incident.service, environment=incident.environment
+    )
+    alerts = [alert for alert in incident_alerts.views(connection, incident.id) if alert.firing]
+    return incident, alerts, deployed[:_DEPLOYMENTS]
+
+
 async def _health(context: Context, incident: Incident) -> str:
     target = context.settings.rollback.target(incident.service, incident.environment)
     if target is None:
-        return "no health address is configured for this service"
+        return _NO_HEALTH
     return (await look(context.http, target.verify.url, incident.service, incident.environment, None)).detail
 
 

@@ -29,10 +29,10 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
     """
     if case.alert.name == watchdog.SILENT:
         actions = [action for action in actions if action in _TELLING]
-    timers.begin(case.connection, case.incident, case.now, case.again)
+    hold = gate.window_of(case.connection, case.settings, case.incident, case.now)
+    timers.begin(case.connection, case.incident, case.now, case.again, held=hold is not None)
     open_too_long.watch(case)
     digest.watch(case)
-    hold = gate.window_of(case.connection, case.settings, case.incident, case.now)
     if hold:
         actions, held = holding.split(hold, actions)
         holding.keep_actions(

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, exists, or_, select, update
 
 from deploywatch.receiver.messages import DeploymentView
-from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store import insert_id, unit_of_work
 from deploywatch.receiver.store.schema import deployments, rollbacks
 
 # Built once, because every message needs it.
@@ -33,6 +33,8 @@ BAD = "roll_back"
 """The verdict on a version to which nothing goes back."""
 _TRIED = exists().where(rollbacks.c.deployment_id == deployments.c.id)
 _LOOK_BACK = 200
+LATEST = 20
+"""Deployments of a target that those look at who ask what an incident may come from."""
 
 
 class Status(StrEnum):
@@ -241,6 +243,10 @@ def latest(connection: Connection, service: str, environment: str) -> Deployment
 
 def before(connection: Connection, service: str, environment: str, moment: datetime) -> Deployment | None:
     """The target's last deployment that had begun by then and is no rollback: what may be at fault."""
+    newest = recent(connection, limit=LATEST, service=service, environment=environment)
+    there = (one for one in newest if one.started_at <= moment and one.rollback_of is None)
+    if (found := next(there, None)) or len(newest) < LATEST:
+        return found
     target = {"of_service": service, "of_environment": environment, "moment": moment}
     row = connection.execute(_BEFORE, target).mappings().first()
     return _deployment(row) if row else None
@@ -315,8 +321,12 @@ def recent(
     """The deployments that began last, the newest first."""
     wanted = {"service": service, "environment": environment}
     given = {f"of_{name}": value for name, value in wanted.items() if value is not None}
-    rows = connection.execute(_recent(tuple(given)), {"most": limit, **given}).mappings()
-    return [_deployment(row) for row in rows]
+
+    def read() -> list[Deployment]:
+        rows = connection.execute(_recent(tuple(given)), {"most": limit, **given}).mappings()
+        return [_deployment(row) for row in rows]
+
+    return unit_of_work.remember(connection, (deployments.name,), (limit, service, environment), read)
 
 
 @lru_cache

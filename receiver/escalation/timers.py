@@ -18,12 +18,13 @@ REMINDERS = frozenset({REMINDER, STEP, UPDATE, REVIEW})
 """Those by which people hear; each run of one ends with a Verdict."""
 
 
-def begin(connection: Connection, incident: Incident, now: datetime, again: str = "") -> None:
+def begin(connection: Connection, incident: Incident, now: datetime, again: str = "", *, held: bool = True) -> None:
     """Have checklist, deadlines and cause seen to, once for each severity that the incident comes to have.
 
-    `again` tells apart the times at which it came to have the same one.
+    `again` tells apart the times at which it came to have the same one; `held` says that a maintenance window may hold
+    it.
     """
-    payload = {"severity": incident.severity, "again": again}
+    payload = {"severity": incident.severity, "again": again, **({} if held else {"held": False})}
     _queue(connection, incident, now, kind=BEGIN, which=f"{incident.severity}{again}", run_at=now, payload=payload)
 
 

@@ -14,7 +14,7 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.incidents.decide import Episode, labels_of
 from deploywatch.receiver.messages import AlertView
-from deploywatch.receiver.store import upsert
+from deploywatch.receiver.store import unit_of_work, upsert
 from deploywatch.receiver.store.schema import alerts, incidents
 
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
@@ -97,8 +97,29 @@ def is_quiet(connection: Connection, incident_id: int) -> bool:
 
 def views(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
     """The incident's alerts as templates see them, in the order in which they began."""
-    rows = connection.execute(_ALERTS_OF, {"incident": incident_id}).mappings()
-    return tuple(view(_alert(row), row["severity"]) for row in rows)
+    return tuple(view(alert, severity) for alert, severity in _of(connection, incident_id))
+
+
+def views_and_leading(connection: Connection, incident_id: int) -> tuple[tuple[AlertView, ...], Alert | None]:
+    """What `views` and `leading` say, from one read."""
+    known = _of(connection, incident_id)
+    firing = [
+        (SEVERITIES.index(severity) if severity in SEVERITIES else 0, alert)
+        for alert, severity in known
+        if alert.firing
+    ]
+    worst = min(firing, key=lambda ranked: (ranked[0], ranked[1].starts_at, ranked[1].fingerprint), default=None)
+    return tuple(view(alert, severity) for alert, severity in known), worst[1] if worst else None
+
+
+def _of(connection: Connection, incident_id: int) -> list[tuple[Alert, str]]:
+    """The incident's alerts with their severities, in the order in which they began."""
+
+    def read() -> list[tuple[Alert, str]]:
+        rows = connection.execute(_ALERTS_OF, {"incident": incident_id}).mappings()
+        return [(_alert(row), row["severity"]) for row in rows]
+
+    return unit_of_work.remember(connection, (alerts.name,), incident_id, read)
 
 
 def _alert_row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, exists, or_, select, u
 from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.messages import IncidentView, identity
 from deploywatch.receiver.settings.strategy import Severity
-from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store import insert_id, unit_of_work
 from deploywatch.receiver.store.schema import action_runs, incidents, rollbacks
 
 PAGE = "/incidents/{id}"
@@ -105,6 +105,7 @@ _OWN = tuple(column.name for column in incidents.columns if column.name not in (
 # Built once, because every action and message needs them.
 _ONE = _INCIDENTS.where(incidents.c.id == bindparam("which"))
 _SAVE = update(incidents).where(incidents.c.id == bindparam("which"))
+_READ_FROM = (incidents.name, rollbacks.name, action_runs.name)
 
 
 def open_key(service: str, environment: str, correlation: Mapping[str, str] | None = None) -> str:
@@ -126,8 +127,24 @@ def find(connection: Connection, incident_id: int) -> Incident | None:
 
 def get(connection: Connection, incident_id: int) -> Incident:
     """One incident that must be there."""
-    row = connection.execute(_ONE, {"which": incident_id}).mappings().one()
-    return _incident(row)
+    return unit_of_work.remember(connection, _READ_FROM, incident_id, lambda: _get(connection, incident_id))
+
+
+def _get(connection: Connection, incident_id: int) -> Incident:
+    return _incident(connection.execute(_ONE, {"which": incident_id}).mappings().one())
+
+
+def load(connection: Connection, incident_ids: Iterable[int]) -> None:
+    """Read these incidents at once, for those who will `get` them in this transaction."""
+    there = _remembered(connection)
+    for chunk in chunks(number for number in incident_ids if number not in there):
+        rows = connection.execute(_INCIDENTS.where(incidents.c.id.in_(chunk))).mappings().all()
+        there = _remembered(connection)
+        there.update({row["id"]: _incident(row) for row in rows})
+
+
+def _remembered(connection: Connection) -> dict[Hashable, Any]:
+    return unit_of_work.known(connection, _READ_FROM)
 
 
 def open_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incident]:
@@ -191,15 +208,35 @@ def unresolved(connection: Connection) -> list[Incident]:
 def add(connection: Connection, incident: Incident) -> Incident:
     """Store a new incident; it comes back with its number."""
     values = {**_columns(incident), "open_key": open_key(incident.service, incident.environment, incident.correlation)}
-    return replace(incident, id=insert_id(connection, incidents, values))
+    with unit_of_work.keeping(connection, _READ_FROM):
+        new = replace(incident, id=insert_id(connection, incidents, values))
+    _remembered(connection)[new.id] = new
+    return new
 
 
 def save(connection: Connection, incident: Incident) -> None:
     """Write what changed; a resolved incident gives up its place as the open one."""
-    values = _columns(incident)
-    if incident.resolved_at:
-        values["open_key"] = None
-    connection.execute(_SAVE, {"which": incident.id, **values})
+    values = {"which": incident.id, **_columns(incident)}
+    there = _remembered(connection)
+    if known := there.get(incident.id):
+        # Whether something is done about it is not the incident's own, and as it was.
+        there[incident.id] = replace(incident, mitigation=known.mitigation)
+    with unit_of_work.keeping(connection, _READ_FROM):
+        if incident.resolved_at:
+            unit_of_work.insert_later(connection, incidents.name, [{**values, "open_key": None}], _save_resolved)
+        else:
+            unit_of_work.insert_later(connection, incidents.name, [values], _save)
+
+
+def _save(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write each incident as it came to be last."""
+    newest = {row["which"]: row for row in rows}
+    with unit_of_work.keeping(connection, _READ_FROM):
+        connection.execute(_SAVE, list(newest.values()))
+
+
+def _save_resolved(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    _save(connection, rows)
 
 
 def _incident(row: RowMapping) -> Incident:

@@ -12,7 +12,7 @@ from deploywatch.conventions import IncidentMetric
 from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.incidents.kinds import ROLLBACKS, Kind, counted
 from deploywatch.receiver.messages import TimelineEntryView
-from deploywatch.receiver.store import counters, insert_all
+from deploywatch.receiver.store import counters, insert_later
 from deploywatch.receiver.store.schema import timeline
 
 SYSTEM = "deploywatch"
@@ -34,8 +34,7 @@ def line(incident_id: int, at: datetime, kind: Kind, text: str, *, actor: str = 
 
 def write_all(connection: Connection, lines: Sequence[Mapping[str, Any]]) -> None:
     """Add lines to timelines."""
-    if lines:
-        insert_all(connection, timeline, lines)
+    insert_later(connection, timeline, lines)
 
 
 def entries(connection: Connection, incident_id: int) -> list[TimelineEntryView]:

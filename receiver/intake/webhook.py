@@ -18,6 +18,7 @@ from deploywatch.receiver.incidents.dedup_cache import REMEMBERED, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import Taken, ingest
 from deploywatch.receiver.intake.payload import RejectedError, understand
+from deploywatch.receiver.jobs.leasing import Leasing
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.store import StoreError, UnfitError, insert_all
 from deploywatch.receiver.store.schema import quarantine
@@ -37,8 +38,9 @@ _NAME_SHOWN = 60
 class Intake:
     """Commits deliveries, as many together as are waiting, and answers each one once it is safe."""
 
-    def __init__(self, context: Context, *, committed: Callable[[Taken], None]) -> None:
+    def __init__(self, context: Context, *, committed: Callable[[Taken], None], leasing: Callable[[], Leasing]) -> None:
         self._context = context
+        self._leasing = leasing
         self._committed = committed
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
@@ -82,12 +84,17 @@ class Intake:
 
     async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
         deliveries = [delivery for delivery, _ in batch]
+
+        def take(connection: Connection) -> Taken:
+            now = self._context.clock()
+            taken = ingest(connection, self._context.settings, deliveries, now, self.alert_cache)
+            if taken.queued:
+                leasing.look(connection)
+            return taken
+
         try:
-            taken = await self._context.store.write(
-                lambda connection: ingest(
-                    connection, self._context.settings, deliveries, self._context.clock(), self.alert_cache
-                )
-            )
+            with self._leasing() as leasing:
+                taken = await self._context.store.write(take)
         except BaseException as error:
             self.alert_cache.forget()
             if not isinstance(error, Exception):

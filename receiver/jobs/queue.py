@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, or_, select, true, update
 
-from deploywatch.receiver.store import insert_new
+from deploywatch.receiver.jobs.leased import update_leased
+from deploywatch.receiver.store import Known, insert_later, insert_new
 from deploywatch.receiver.store.schema import jobs
 
 LEASE = timedelta(seconds=20)
@@ -122,11 +123,7 @@ _DUE = (
     .where(
         or_(
             and_(jobs.c.state == State.READY, jobs.c.run_at <= bindparam("now")),
-            and_(
-                jobs.c.state == State.RUNNING,
-                jobs.c.leased_until < bindparam("now"),
-                jobs.c.id.not_in(bindparam("held", expanding=True)),
-            ),
+            and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < bindparam("now")),
         ),
         _HAS_ROOM,
         ~_BLOCKED,
@@ -134,8 +131,18 @@ _DUE = (
     .order_by(jobs.c.run_at, jobs.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+    .subquery("due")
 )
-_NEXT = select(func.min(jobs.c.run_at)).where(jobs.c.state == State.READY, _HAS_ROOM, ~_BLOCKED)
+_NEXT = (
+    select(jobs.c.run_at)
+    .where(jobs.c.state == State.READY, jobs.c.run_at > bindparam("now"), ~_BLOCKED)
+    .order_by(jobs.c.run_at)
+    .limit(1)
+    .scalar_subquery()
+)
+_ONE = select(_NEXT.label("next_run_at")).subquery("one")
+# One row at least: when the next job is due, beside each job that is due now.
+_LOOK = select(_ONE.c.next_run_at, *_DUE.c).select_from(_ONE.outerjoin(_DUE, true())).order_by(_DUE.c.run_at, _DUE.c.id)
 
 # An attempt whose end was not seen is in doubt, unless it said so itself (`doubt`).
 _UNCERTAIN = case(
@@ -143,29 +150,31 @@ _UNCERTAIN = case(
 )
 
 
-def enqueue(connection: Connection, now: datetime, *new: NewJob) -> int:
-    """Queue jobs; one whose key was ever queued before is left out. How many were new comes back."""
-    return insert_new(
-        connection,
-        jobs,
-        [
-            {
-                "kind": job.kind,
-                "key": _fit(job.key),
-                "serial_key": _fit(job.serial_key),
-                "queue": _fit(job.queue or job.kind),
-                "incident_id": job.incident_id,
-                "payload": dict(job.payload),
-                "state": State.READY,
-                "run_at": job.run_at,
-                "attempts": 0,
-                "uncertain_attempts": 0,
-                "note": "",
-                "created_at": now,
-            }
-            for job in new
-        ],
-    )
+def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
+    """Queue jobs, with others of this work; one whose key was ever queued before is left out."""
+    insert_later(connection, jobs, [_row(job, now) for job in new], Known.KEPT)
+
+
+def enqueue_new(connection: Connection, now: datetime, job: NewJob) -> bool:
+    """Queue a job at once; False when its key was ever queued before."""
+    return insert_new(connection, jobs, [_row(job, now)]) == 1
+
+
+def _row(job: NewJob, now: datetime) -> dict[str, Any]:
+    return {
+        "kind": job.kind,
+        "key": _fit(job.key),
+        "serial_key": _fit(job.serial_key),
+        "queue": _fit(job.queue or job.kind),
+        "incident_id": job.incident_id,
+        "payload": dict(job.payload),
+        "state": State.READY,
+        "run_at": job.run_at,
+        "attempts": 0,
+        "uncertain_attempts": 0,
+        "note": "",
+        "created_at": now,
+    }
 
 
 def job_key(name: str) -> str:
@@ -195,11 +204,31 @@ def claim(
     Not those that are `running`: the claimant runs them still, whatever the clock says about their leases. They also
     count towards their queues' limits.
     """
+    return look(connection, now, owner, limit, running=running).claimed
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the queue leased, and when the earliest job is due that waits only for its time.
+
+    Not one that waits for another of its serial key, or for room in its queue.
+    """
+
+    claimed: list[Job]
+    next_due: datetime | None
+
+
+def look(
+    connection: Connection, now: datetime, owner: str, limit: int, *, running: Mapping[int, Job] | None = None
+) -> Look:
+    """Lease jobs as `claim` does, and see when the next look is worth it."""
     held = running or {}
     busy = Counter(job.queue for job in held.values())
-    asked = {"now": now, "held": list(held), "full": _full(busy), "most": 2 * limit}
+    asked = {"now": now, "full": _full(busy), "most": 2 * limit}
     rows: list[RowMapping] = []
-    for row in connection.execute(_DUE, asked).mappings():
+    found = connection.execute(_LOOK, asked).mappings().all()
+    due = [row for row in found if row["id"] is not None and row["id"] not in held]
+    for row in due:
         if busy[row["queue"]] < QUEUE_LIMIT and len(rows) < limit:
             busy[row["queue"]] += 1
             rows.append(row)
@@ -215,7 +244,8 @@ def claim(
                 uncertain_attempts=_UNCERTAIN,
             )
         )
-    return [_leased(row) for row in rows]
+    more = len(found) == 2 * limit or len(rows) == limit
+    return Look([_leased(row) for row in rows], now if more else found[0]["next_run_at"])
 
 
 def _leased(row: RowMapping) -> Job:
@@ -248,30 +278,28 @@ def _full(busy: Mapping[str, int]) -> list[str]:
     return [queue for queue, count in busy.items() if count >= QUEUE_LIMIT]
 
 
-# Built once, because every job needs it.
-_FINISH = update(jobs).where(
-    jobs.c.id == bindparam("which"), jobs.c.leased_by == bindparam("owner"), jobs.c.attempts == bindparam("attempt")
-)
+def finish_all(connection: Connection, now: datetime, owner: str, ends: Sequence[tuple[Job, Outcome]]) -> set[int]:
+    """Write how jobs ended and what they changed, but for those whose lease is no longer ours; which were comes back.
 
-
-def finish(connection: Connection, now: datetime, owner: str, job: Job, outcome: Outcome) -> bool:
-    """Write how the job ended and what it changed; False, and nothing written, when the lease is no longer ours."""
-    finished = outcome.state in (State.DONE, State.FAILED)
-    values = {
-        "state": outcome.state,
-        "run_at": now + outcome.after,
-        "leased_by": None,
-        "leased_until": None,
-        "note": outcome.note[:2000],
-        "finished_at": now if finished else None,
-        **({} if outcome.uncertain_attempts is None else {"uncertain_attempts": outcome.uncertain_attempts}),
-    }
-    changed = connection.execute(_FINISH, {"which": job.id, "owner": owner, "attempt": job.attempts, **values})
-    if changed.rowcount != 1:
-        return False
-    if outcome.record:
-        outcome.record(connection)
-    return True
+    LeaseLostError, and the transaction is to be given up, where it cannot be told which of several was lost.
+    """
+    rows = [
+        {
+            "which": job.id,
+            "attempt": job.attempts,
+            "state": outcome.state,
+            "run_at": now + outcome.after,
+            "note": outcome.note[:2000],
+            "finished_at": now if outcome.state in (State.DONE, State.FAILED) else None,
+            "uncertain_attempts": outcome.uncertain_attempts,
+        }
+        for job, outcome in ends
+    ]
+    ours = update_leased(connection, owner, rows)
+    for job, outcome in ends:
+        if job.id in ours and outcome.record:
+            outcome.record(connection)
+    return ours
 
 
 def release_all(connection: Connection, now: datetime) -> None:
@@ -284,10 +312,3 @@ def extend(connection: Connection, *, owner: str, held: Collection[int], until: 
     ours = (jobs.c.id.in_(held), jobs.c.leased_by == owner, jobs.c.state == State.RUNNING)
     connection.execute(update(jobs).where(*ours).values(leased_until=until))
     return set(connection.execute(select(jobs.c.id).where(*ours)).scalars())
-
-
-def next_due(connection: Connection, running: Iterable[Job] = ()) -> datetime | None:
-    """When the earliest job is due that waits only for its time: not for its serial key, nor for what is `running`."""
-    full = _full(Counter(job.queue for job in running))
-    due: datetime | None = connection.execute(_NEXT, {"full": full}).scalar()
-    return due

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,16 +13,17 @@ from sqlalchemy import Connection
 
 from deploywatch import logs
 from deploywatch.clock import Now, Sleep
+from deploywatch.receiver.jobs.leasing import Find, Leasing
 from deploywatch.receiver.jobs.queue import (
     LEASE,
     Handler,
     Job,
+    Look,
     Outcome,
     backoff,
-    claim,
     extend,
-    finish,
-    next_due,
+    finish_all,
+    look,
     retry,
 )
 from deploywatch.receiver.store import Store, StoreError
@@ -37,7 +39,18 @@ POLL_SECONDS = 1.0
 CONCURRENCY = 256
 """Jobs that a worker runs at a time: many more than a queue's, because most of them wait for somebody's answer."""
 GATHER_SECONDS = 0.01
-"""How long a look at the queue waits for more that is queued or ends just then: looks are dear, and most come alone."""
+"""How long a look at the queue, or what has ended, waits for more: transactions are dear, and most come alone."""
+FINISHED_AT_ONCE = 64
+"""Jobs whose ends are stored in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A job that has run, and whoever waits until that is stored."""
+
+    job: Job
+    outcome: Outcome
+    ours: asyncio.Future[bool]
 
 
 class Worker:
@@ -67,9 +80,13 @@ class Worker:
         self._concurrency = concurrency
         self._running: dict[int, asyncio.Task[None]] = {}
         self._jobs: dict[int, Job] = {}
+        self._leased: dict[int, Job] = {}
         self._fences: dict[int, asyncio.Timeout] = {}
         self._wake = asyncio.Event()
         self._due: datetime | None = None
+        self._ended: list[_Ended] = []
+        self._all_ended = asyncio.Event()
+        self._finishing: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
@@ -116,38 +133,53 @@ class Worker:
         self.wake()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), grace)  # what is being claimed just now is started first
-        if self._running:
-            await asyncio.wait(self._running.values(), timeout=grace)
+        deadline = asyncio.get_running_loop().time() + grace
+        while self._running and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(list(self._running.values()), timeout=left)
         for task in self._running.values():
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._finishing:
+            await asyncio.wait([self._finishing])
 
     async def drain(self) -> None:
         """Run every job that is due until none is left; the jobs that they queue too."""
-        while await self._start_due() or self._running:
+        while self._running or await self._start_due():
             await asyncio.gather(*self._running.values())
 
     async def _start_due(self) -> int:
-        room = self._concurrency - len(self._running)
+        with self._lease(self._look) as leasing:
+            await self._store.write(leasing.look)
+        return len(self._running)
+
+    def leasing(self) -> Leasing:
+        """For a transaction that queues or ends jobs, and leases in it what is due then; else there is `wake`."""
+        return self._lease(lambda connection, ended: None if self._stopping else self._look(connection, ended))
+
+    def _lease(self, find: Find) -> Leasing:
+        return Leasing(find=find, start=self._start, fence=_fence(), leased=self._leased)
+
+    def _look(self, connection: Connection, ended: Collection[int]) -> Look | None:
+        """Lease what is due and has room; it may run in another thread."""
+        running = {number: job for number, job in (self._jobs | self._leased).items() if number not in ended}
+        room = self._concurrency - len(running)
         if room <= 0:
-            return 0
-        now, running, fence = self._clock(), dict(self._jobs), _fence()
+            return None
+        return look(connection, self._clock(), self._owner, room, running=running)
 
-        def look(connection: Connection) -> tuple[list[Job], datetime | None]:
-            claimed = claim(connection, now, self._owner, room, running=running)
-            return claimed, next_due(connection, (*running.values(), *claimed))
-
-        claimed, self._due = await self._store.write(look)
-        for job in claimed:
+    def _start(self, found: Look, fence: float) -> None:
+        self._due = found.next_due
+        for job in found.claimed:
             task = asyncio.create_task(self._run_one(job, fence), name=job.key)
             self._running[job.id] = task
             self._jobs[job.id] = job
-            task.add_done_callback(lambda _, number=job.id: self._ended(number))  # type: ignore[misc] # mypy sees no type for the default
-        return len(claimed)
+            task.add_done_callback(lambda _, number=job.id: self._is_over(number))  # type: ignore[misc] # mypy sees no type for the default
+        pause = self._pause()
+        if pause < POLL_SECONDS:
+            asyncio.get_running_loop().call_later(pause, self.wake)
 
-    def _ended(self, number: int) -> None:
+    def _is_over(self, number: int) -> None:
         del self._running[number], self._jobs[number]
-        self.wake()
 
     async def _run_one(self, job: Job, fence: float) -> None:
         try:
@@ -159,8 +191,10 @@ class Worker:
             outcome = retry(f"internal error: {error!r}", backoff(job.attempts), reason="internal")
         if outcome is None:
             log.warning("a job was cut off, as its lease may be over", key=job.key)
+            self.wake()
         elif not await self._finish_some_time(job, outcome):
             log.warning("a job was finished by someone else meanwhile", key=job.key)
+            self.wake()
 
     async def _run_fenced(self, job: Job, fence: float) -> Outcome | None:
         """Run it; None when it was cut off: whoever takes it over then knows that it was."""
@@ -189,16 +223,62 @@ class Worker:
 
     async def _finish(self, job: Job, outcome: Outcome) -> bool:
         try:
-            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
+            return await self._finish_with_others(job, outcome)
         except StoreError:
             raise
         except Exception as error:
             log.exception("what a job did could not be recorded", kind=job.kind, key=job.key, attempts=job.attempts)
             outcome = retry(f"internal error: {error!r}", backoff(job.attempts), reason="internal")
-            ours = await self._store.write(lambda c: finish(c, self._clock(), self._owner, job, outcome))
-        if ours:
-            self.finished(job, outcome)
-        return ours
+            return await self._finish_with_others(job, outcome)
+
+    async def _finish_with_others(self, job: Job, outcome: Outcome) -> bool:
+        """Store how it ended, together with others that end just then; False when the lease was no longer ours."""
+        ended = _Ended(job, outcome, asyncio.get_running_loop().create_future())
+        self._ended.append(ended)
+        if len(self._ended) >= len(self._running):
+            self._all_ended.set()
+        if self._finishing is None:
+            self._finishing = asyncio.create_task(self._finish_all(), name="finish-jobs")
+        return await ended.ours
+
+    async def _finish_all(self) -> None:
+        try:
+            while self._ended:
+                if len(self._ended) < len(self._running):
+                    self._all_ended.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._all_ended.wait(), GATHER_SECONDS)
+                batch, self._ended = self._ended[:FINISHED_AT_ONCE], self._ended[FINISHED_AT_ONCE:]
+                await self._finish_batch(batch)
+        finally:
+            self._finishing = None
+
+    async def _finish_batch(self, batch: Sequence[_Ended]) -> None:
+        """Commit how these jobs ended and look for the next ones, in one transaction; where that fails, each alone."""
+        ends = [(ended.job, ended.outcome) for ended in batch]
+
+        def finish(connection: Connection) -> set[int]:
+            ours = finish_all(connection, self._clock(), self._owner, ends)
+            leasing.look(connection, {job.id for job, _ in ends})
+            return ours
+
+        try:
+            with self.leasing() as leasing:
+                ours = await self._store.write(finish)
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, StoreError):
+                for ended in batch:
+                    await self._finish_batch([ended])
+                return
+            for ended in batch:
+                if not ended.ours.done():
+                    ended.ours.set_exception(error)
+            return
+        for ended in batch:
+            if not ended.ours.done():
+                ended.ours.set_result(ended.job.id in ours)
+            if ended.job.id in ours:
+                self.finished(ended.job, ended.outcome)
 
     def _pause(self) -> float:
         if len(self._running) >= self._concurrency or self._due is None:

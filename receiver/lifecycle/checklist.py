@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, select, update
 
 from deploywatch.receiver.settings.strategy import Strategy
-from deploywatch.receiver.store import insert_all
+from deploywatch.receiver.store import insert_later
 from deploywatch.receiver.store.schema import checklist
 
 _OF = select(checklist).where(checklist.c.incident_id == bindparam("incident")).order_by(checklist.c.item)
@@ -35,8 +35,7 @@ def add(connection: Connection, incident_id: int, strategy: Strategy) -> None:
         {"incident_id": incident_id, "item": number + count, "phase": check.phase, "text": check.text}
         for count, check in enumerate(new, start=1)
     ]
-    if rows:
-        insert_all(connection, checklist, rows)
+    insert_later(connection, checklist, rows)
 
 
 def checks(connection: Connection, incident_id: int) -> list[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.incidents import alerts as incident_alerts
@@ -19,16 +21,15 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause
 from deploywatch.receiver.lifecycle.probable_cause import Hint
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.messages import AlertView, Event
 from deploywatch.receiver.settings.causes import TELL_OWNER
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.suppression import gate
 
-_DEPLOYMENTS = 20
-
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Set up the checklist, the deadlines and the probable cause, unless the incident is over."""
+    alerts, deployed = await context.store.read_together(lambda connection: _facts(connection, job))
 
     def record(connection: Connection) -> None:
         incident, settings = store.get(connection, job.incident_id), context.settings
@@ -36,20 +37,30 @@ async def handle(context: Context, job: Job) -> Outcome:
         if incident.resolved_at:
             return
         if incident.severity == job.payload["severity"] and not incident.acknowledged_at:
-            hold = gate.window_of(connection, settings, incident, job.created_at)
+            held = job.payload.get("held", True)
+            hold = gate.window_of(connection, settings, incident, job.created_at) if held else None
             # Who is not told yet cannot respond: their time begins when they will be.
             since = hold.until if hold and not hold.tell else job.created_at
             timers.deadlines(connection, settings, incident, since, job.payload.get("again", ""))
         timers.updates(connection, settings, incident, context.clock())
-        _find_cause(connection, settings, incident, context.clock())
+        hint = probable_cause.hint(alerts, deployed, incident.opened_at, settings.causes)
+        _write_cause(connection, settings, incident, hint, context.clock())
 
     return done(record=record)
 
 
-def _find_cause(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
-    recent = ledger.recent(connection, limit=_DEPLOYMENTS, service=incident.service, environment=incident.environment)
-    alerts = incident_alerts.views(connection, incident.id)
-    hint = probable_cause.hint(alerts, recent, incident.opened_at, settings.causes)
+def _facts(connection: Connection, job: Job) -> tuple[Sequence[AlertView], Sequence[Deployment]]:
+    """What the cause can be told from: the incident's alerts, and the last deployments of its target."""
+    incident = store.get(connection, job.incident_id)
+    deployed = ledger.recent(
+        connection, limit=ledger.LATEST, service=incident.service, environment=incident.environment
+    )
+    return incident_alerts.views(connection, incident.id), deployed
+
+
+def _write_cause(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, hint: Hint, now: datetime
+) -> None:
     if (hint.cause, hint.why) == (incident.cause, incident.cause_why):
         return
     store.save(connection, replace(incident, cause=hint.cause, cause_why=hint.why))

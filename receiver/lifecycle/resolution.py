@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,10 +84,9 @@ def resolve(
 async def settle(context: Context, job: Job) -> Outcome:
     """Resolve the incident when it has been quiet ever since this job was queued, and for as long as it must be."""
     since, now = datetime.fromisoformat(job.payload["quiet_since"]), context.clock()
-    incident = await context.store.read(lambda connection: store.get(connection, job.incident_id))
+    incident, reopened, is_pending = await context.store.read_together(lambda c: _quiet_facts(c, job.incident_id))
     if incident.quiet_since != since:
         return done("it fired again")
-    reopened = await context.store.read(lambda connection: timeline.moments(connection, job.incident_id, Kind.REOPENED))
     quiet = quiet_needed(reopened, since, context.settings.quiet_time, context.settings.damping)
     if now < since + quiet.time:
         text = f"{quiet.why}; it resolves at {since + quiet.time:%H:%M:%S} UTC if it stays so"
@@ -103,7 +103,7 @@ async def settle(context: Context, job: Job) -> Outcome:
         if now < certain + quiet.time:
             return retry(f"{watchdog.alert} was silent meanwhile", certain + quiet.time - now)
 
-    if await context.store.read(lambda connection: recheck.is_pending(connection, job.incident_id)):
+    if is_pending:
         return retry("one of its alerts may fire on", SOONEST)
 
     def record(connection: Connection) -> None:
@@ -113,6 +113,12 @@ async def settle(context: Context, job: Job) -> Outcome:
             resolve(connection, context.settings, incident, now, by=SYSTEM, why=why)
 
     return done(record=record)
+
+
+def _quiet_facts(connection: Connection, incident_id: int) -> tuple[Incident, Sequence[datetime], bool]:
+    """The incident, when it was reopened, and whether one of its alerts may fire on."""
+    reopened = timeline.moments(connection, incident_id, Kind.REOPENED)
+    return store.get(connection, incident_id), reopened, recheck.is_pending(connection, incident_id)
 
 
 def _certain_since(connection: Connection, watchdog: Watchdog, incident_id: int, now: datetime) -> datetime | None:

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, bindparam, select
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.incidents import alerts, store, timeline
+from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job
 from deploywatch.receiver.messages import DeploymentView, Event, Message, RollbackView, Story
@@ -50,18 +51,19 @@ async def of(context: Context, job: Job) -> Told:
 async def _read(context: Context, job: Job, asked: tuple[int, bytes]) -> Told:
     """Read the incident, after all that begin with the job have asked; who asks later may have to know more."""
     del context.composing[asked]
-    return await context.store.read(lambda connection: _compose(connection, context, job))
+    return await context.store.read_together(lambda connection: _compose(connection, context, job))
 
 
 def _compose(connection: Connection, context: Context, job: Job) -> Told:
     incident = store.get(connection, job.incident_id)
+    alerts, leading = incident_alerts.views_and_leading(connection, incident.id)
     event = Event(job.payload["event"])
     story = Story(
         event=event,
         at=datetime.fromisoformat(job.payload["at"]),
         incident=incident.view(context.settings.external_url),
-        alerts=alerts.views(connection, incident.id),
-        deployment=_deployed(connection, incident, alerts.leading(connection, incident.id)),
+        alerts=alerts,
+        deployment=_deployed(connection, incident, leading),
         rollback=_unpack(job.payload["rollback"]),
         note=job.payload["note"],
         bridge=context.settings.response.bridge_of(incident.id),

@@ -24,6 +24,7 @@ from deploywatch.receiver.jobs.queue import (
     backoff,
     done,
     enqueue,
+    enqueue_new,
     failed,
     job_key,
     mark_uncertain,
@@ -42,7 +43,7 @@ from deploywatch.receiver.notify import compose, stand_in
 from deploywatch.receiver.notify.packing import packed
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.store import upsert
+from deploywatch.receiver.store import Known, insert_later
 from deploywatch.receiver.store.schema import jobs, threads
 from deploywatch.receiver.suppression import gate, holding
 
@@ -318,7 +319,8 @@ def _delivered(
 
     def record(connection: Connection) -> None:
         if sent and sent != reference:
-            upsert(connection, threads, [{"incident_id": job.incident_id, "channel": name, "reference": sent}])
+            row = {"incident_id": job.incident_id, "channel": name, "reference": sent}
+            insert_later(connection, threads, [row], Known.REPLACED)
         timeline.write(connection, job.incident_id, context.clock(), Kind.TOLD, f"{name}: {message.title}{how}")
 
     return record
@@ -349,7 +351,7 @@ def _fall_back(connection: Connection, context: Context, job: Job, trouble: str)
         incident_id=job.incident_id,
         payload={**job.payload, "channel": other, "instead_of": name},
     )
-    if enqueue(connection, now, instead):
+    if enqueue_new(connection, now, instead):
         text = f"{other} is told instead of {name}: {trouble}"
         timeline.write(connection, job.incident_id, now, Kind.FELL_BACK, text)
         stand_in.widen(connection, job.incident_id, other)

@@ -8,12 +8,15 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from deploywatch.receiver.store import deployment_schema, event_schema, locking, revisions
-from deploywatch.receiver.store.backends import Backend, Postgres, Sqlite, StoreError, T, UnfitError, Work
+from deploywatch.receiver.store.backends import Backend, Postgres, Sqlite, T, Work, told
+from deploywatch.receiver.store.errors import StoreError, UnfitError
+from deploywatch.receiver.store.group_read import GroupRead
 from deploywatch.receiver.store.revisions import SchemaError
-from deploywatch.receiver.store.writing import insert_all, insert_id, insert_new, upsert
+from deploywatch.receiver.store.writing import Known, insert_all, insert_id, insert_later, insert_new, upsert
 
 # Every table is known as soon as the store is.
 __all__ = [
+    "Known",
     "SchemaError",
     "Store",
     "StoreError",
@@ -22,6 +25,7 @@ __all__ = [
     "event_schema",
     "insert_all",
     "insert_id",
+    "insert_later",
     "insert_new",
     "upsert",
 ]
@@ -39,6 +43,7 @@ class Store:
         self.file = Path(parsed.database) if self.is_sqlite and parsed.database else None
         self._lock_file: int | None = None
         self._backend: Backend = Sqlite(parsed) if self.is_sqlite else Postgres(parsed)
+        self._together = GroupRead(self._backend.read, told)
 
     async def open(self) -> None:
         """Take the lock and bring SQLite's schema up to date; StoreError says why when that is not possible.
@@ -69,6 +74,10 @@ class Store:
         UnfitError when the database works but will never take these values. `work` may run in another thread.
         """
         return await self._backend.write(work)
+
+    async def read_together(self, work: Work[T]) -> T:
+        """Run `work` as `read` does, with others that ask at the same time: what several read is read once."""
+        return await self._together.read(work)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a consistent view; to write, use `write`."""

@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import asyncpg
 import msgspec
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploywatch.errors import DeploywatchError
+from deploywatch.receiver.store import combining, unit_of_work
+from deploywatch.receiver.store.errors import StoreError, UnfitError
 from deploywatch.receiver.store.group_commit import GroupCommit
 
 T = TypeVar("T")
@@ -52,16 +55,6 @@ _PRAGMAS = (
 )
 
 
-class StoreError(DeploywatchError):
-    """The database could not be read or written just now; the same call may succeed later."""
-
-    exit_code = 1
-
-
-class UnfitError(DeploywatchError):
-    """What was to be written cannot be stored, now or later."""
-
-
 class Backend(Protocol):
     """One database."""
 
@@ -87,7 +80,7 @@ class Sqlite:
         self._reader = _sqlite_engine(url, "BEGIN", "query_only=ON", connections=_READERS)
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(_READERS, "store-read")
-        self._together = GroupCommit(self._commit, _told)
+        self._together = GroupCommit(self._commit, told)
 
     async def write(self, work: Work[T]) -> T:
         """Run the function in a transaction, with those that wait at the same time; in their order."""
@@ -95,7 +88,7 @@ class Sqlite:
 
     async def read(self, work: Work[T]) -> T:
         """Run the function beside the writer."""
-        return await asyncio.get_running_loop().run_in_executor(self._reading, _transaction, self._reader, work)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, _read, self._reader, work)
 
     async def _commit(self, work: Work[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writing, _transaction, self._writer, work)
@@ -115,8 +108,19 @@ class Postgres:
     def __init__(self, url: URL) -> None:
         url = url.set(drivername="postgresql+asyncpg")
         connect = {"server_settings": _SERVER_SETTINGS, "timeout": _ANSWER_SECONDS}
-        self._engine = create_async_engine(url, pool_size=_CONNECTIONS, connect_args=connect, **_JSON)
-        self._together = GroupCommit(lambda work: self._run(lambda connection: _alone(connection, work)), _told)
+        # A read needs no transaction, as each of its statements sees the state at its own time; a write says BEGIN.
+        self._engine = create_async_engine(
+            url,
+            pool_size=_CONNECTIONS,
+            pool_use_lifo=True,  # the connection that was used last has the statements prepared
+            connect_args=connect,
+            isolation_level="AUTOCOMMIT",
+            **_JSON,
+        )
+        unit_of_work.watch(self._engine.sync_engine)
+        self._together = GroupCommit(
+            lambda work: self._run(lambda connection: _alone(connection, work)), told, combining.insert_all
+        )
 
     async def write(self, work: Work[T]) -> T:
         """Run the function in a transaction; those of all replicas wait for each other, as SQLite's do.
@@ -127,14 +131,16 @@ class Postgres:
 
     async def read(self, work: Work[T]) -> T:
         """Run the function beside the writers."""
-        return await self._run(work)
+        return await self._run(lambda connection: unit_of_work.run(connection, work))
 
     async def _run(self, work: Work[T]) -> T:
         try:
-            async with self._engine.begin() as connection:
+            async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
         except (SQLAlchemyError, OSError) as error:
             raise _translated(error) from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StoreError(f"the database failed: {error}") from error
 
     async def close(self) -> None:
         """Finish what is being written, and close every connection."""
@@ -143,8 +149,38 @@ class Postgres:
 
 
 def _alone(connection: Connection, work: Work[T]) -> T:
-    connection.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
-    return work(connection)
+    """Run the work in a transaction that waits for all others; its beginning is one trip to the database."""
+    _send(connection, f"BEGIN; SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
+    try:
+        result = work(connection)
+    except Exception:
+        _give_up(connection)
+        raise
+    except BaseException:
+        connection.invalidate()
+        raise
+    _send(connection, "COMMIT")
+    return result
+
+
+def _send(connection: Connection, statements: str) -> None:
+    """Send statements that return nothing."""
+    try:
+        connection.connection.run_async(lambda raw: raw.execute(statements))
+    except BaseException:
+        connection.invalidate()  # nobody knows in which state it is
+        raise
+
+
+def _give_up(connection: Connection) -> None:
+    if connection.invalidated:
+        return
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        _send(connection, "ROLLBACK")
+
+
+def _read(engine: Engine, work: Work[T]) -> T:
+    return _transaction(engine, lambda connection: unit_of_work.run(connection, work))
 
 
 def _transaction(engine: Engine, work: Work[T]) -> T:
@@ -155,7 +191,7 @@ def _transaction(engine: Engine, work: Work[T]) -> T:
         raise _translated(error) from error
 
 
-def _told(error: Exception) -> Exception:
+def told(error: Exception) -> Exception:
     """What a caller is told of an error of its own work."""
     if not isinstance(error, SQLAlchemyError | OSError):
         return error
@@ -212,5 +248,7 @@ def _sqlite_engine(url: URL, begin: str, *more: str, connections: int) -> Engine
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
+
+    unit_of_work.watch(engine)
 
     return engine

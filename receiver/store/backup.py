@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploywatch.receiver.store import locking
-from deploywatch.receiver.store.backends import StoreError
+from deploywatch.receiver.store.errors import StoreError
 
 
 def backup(file: Path, target: Path) -> int:

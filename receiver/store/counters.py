@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from sqlalchemy import Connection, Dialect, Insert, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from deploywatch.receiver.store.schema import counters
-from deploywatch.receiver.store.writing import insert_into
+from deploywatch.receiver.store.writing import Known, insert_later
 
 _SEPARATOR = "\x1f"  # cannot be in a label
 _VALUE = select(counters.c.value).where(counters.c.name == bindparam("which"), counters.c.labels == "")
@@ -16,15 +14,7 @@ _VALUE = select(counters.c.value).where(counters.c.name == bindparam("which"), c
 def add(connection: Connection, name: str, *labels: str, by: float = 1) -> None:
     """Add to a counter, in the transaction that does what is counted."""
     row = {"name": name, "labels": _SEPARATOR.join(labels), "value": by}
-    connection.execute(_adding(connection.dialect), row)
-
-
-@lru_cache
-def _adding(dialect: Dialect) -> Insert:
-    new = insert_into(dialect, counters)
-    return new.on_conflict_do_update(
-        index_elements=list(counters.primary_key), set_={"value": counters.c.value + new.excluded.value}
-    )
+    insert_later(connection, counters, [row], Known.ADDED)
 
 
 def read(connection: Connection, name: str) -> dict[tuple[str, ...], float]:

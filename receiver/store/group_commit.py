@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from deploywatch.receiver.store import unit_of_work
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
@@ -41,8 +43,14 @@ class GroupCommit:
     of a database's error what the caller is told.
     """
 
-    def __init__(self, transaction: Transaction, translate: Callable[[Exception], Exception]) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        translate: Callable[[Exception], Exception],
+        insert_all: unit_of_work.InsertAll = unit_of_work.insert_each,
+    ) -> None:
         self._transaction = transaction
+        self._insert_all = insert_all
         self._translate = translate
         self._waiting: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self._writing: asyncio.Task[None] | None = None
@@ -81,7 +89,9 @@ class GroupCommit:
     async def _commit(self, batch: Sequence[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
         works = [work for work, _ in batch]
         try:
-            results = await self._transaction(works[0] if len(works) == 1 else lambda c: self._each(c, works))
+            results = await self._transaction(
+                self._whole(works[0]) if len(works) == 1 else lambda c: self._each(c, works)
+            )
         except BaseException as error:
             for _, future in batch:
                 _raise(future, error)
@@ -94,13 +104,16 @@ class GroupCommit:
             elif not future.done():
                 future.set_result(result)
 
+    def _whole(self, work: Work[T]) -> Work[T]:
+        return lambda connection: unit_of_work.run(connection, work, self._insert_all)
+
     def _each(self, connection: Connection, works: Sequence[Work[Any]]) -> list[Any]:
         """By hand, because SQLAlchemy's own savepoints cost four times as much, and have a new name each."""
         results: list[Any] = []
         for work in works:
             connection.exec_driver_sql("SAVEPOINT work")
             try:
-                results.append(work(connection))
+                results.append(unit_of_work.run(connection, work, self._insert_all))
             except Exception as error:
                 if not _lives(connection):
                     raise

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from deploywatch.receiver.store.backends import StoreError
+from deploywatch.receiver.store.errors import StoreError
 
 
 def hold(file: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import lru_cache
@@ -14,7 +15,8 @@ from sqlalchemy import Connection, Dialect, Insert, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from deploywatch.receiver.store.backends import UnfitError
+from deploywatch.receiver.store import unit_of_work
+from deploywatch.receiver.store.errors import UnfitError
 from deploywatch.receiver.store.schema import Moment
 
 Row = Mapping[str, Any]
@@ -30,6 +32,8 @@ class Known(Enum):
     REFUSED = auto()
     KEPT = auto()
     REPLACED = auto()
+    ADDED = auto()
+    """Its column `value` is added to."""
 
 
 def insert_id(connection: Connection, table: Table, values: Row) -> int:
@@ -53,6 +57,43 @@ def insert_all(connection: Connection, table: Table, rows: Iterable[Row]) -> Non
 def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     """Insert the rows, or overwrite those with the same primary key; every row has the same columns."""
     _write(connection, table, rows, Known.REPLACED)
+
+
+def insert_later(connection: Connection, table: Table, rows: Sequence[Row], known: Known = Known.REFUSED) -> None:
+    """Insert the rows together with others of their table, before this work ends or reads the table."""
+    if rows:
+        unit_of_work.insert_later(connection, table.name, rows, _later(table, known, tuple(rows[0])))
+
+
+@lru_cache(maxsize=64)
+def _later(table: Table, known: Known, names: tuple[str, ...]) -> TableInsert:
+    """One for the rows of a table that have the same columns."""
+    return TableInsert(table, known, names)
+
+
+@dataclass(frozen=True, slots=True)
+class TableInsert:
+    """Inserts rows of a table that have these columns."""
+
+    table: Table
+    known: Known
+    names: tuple[str, ...]
+
+    def __call__(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert them."""
+        _write(connection, self.table, self.newest(rows), self.known)
+
+    def newest(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows that are to be inserted: of several that replace each other, the last; counts are added up."""
+        if self.known in (Known.REFUSED, Known.KEPT):
+            return rows
+        keys = [column.name for column in self.table.primary_key]
+        by_key: dict[tuple[Any, ...], Row] = {}
+        for row in rows:
+            key = tuple(row[name] for name in keys)
+            before = by_key.get(key) if self.known is Known.ADDED else None
+            by_key[key] = {**row, "value": row["value"] + before["value"]} if before else row
+        return list(by_key.values())
 
 
 def insert_into(dialect: Dialect, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -93,15 +134,25 @@ def _statement(
     dialect: Dialect, table: Table, names: tuple[str, ...], known: Known
 ) -> tuple[str, list[tuple[str, Binder]]]:
     """The SQL text, and in the order of its parameters each column with what makes a value fit for the driver."""
-    keys = [column.name for column in table.primary_key]
-    statement = insert_into(dialect, table).inline()
-    if known is Known.KEPT:
-        statement = statement.on_conflict_do_nothing()
-    elif known is Known.REPLACED:
-        changed = {name: statement.excluded[name] for name in names if name not in keys}
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    statement = on_conflict(insert_into(dialect, table).inline(), table, names, known)
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     return str(compiled), [(name, _binder(dialect, table.c[name].type)) for name in compiled.positiontup or ()]
+
+
+def on_conflict(
+    statement: sqlite.Insert | postgresql.Insert, table: Table, names: Iterable[str], known: Known
+) -> sqlite.Insert | postgresql.Insert:
+    """The statement with what it does about a row that is in the table already."""
+    keys = [column.name for column in table.primary_key]
+    if known is Known.KEPT:
+        return statement.on_conflict_do_nothing()
+    if known is Known.REPLACED:
+        changed = {name: statement.excluded[name] for name in names if name not in keys}
+        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    if known is Known.ADDED:
+        added = {"value": table.c.value + statement.excluded.value}
+        return statement.on_conflict_do_update(index_elements=keys, set_=added)
+    return statement
 
 
 def _binder(dialect: Dialect, kind: TypeEngine[Any]) -> Binder:

@@ -122,7 +122,7 @@ async def ask(
         incident = store.get(connection, incident_id)
         return incident, look(connection, settings, incident, now, asker=asker)
 
-    incident, ruling = await context.store.read(read)
+    incident, ruling = await context.store.read_together(read)
     if not ruling.opens:
         return incident, ruling
     try:

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
 from deploywatch.receiver.settings.maintenance import RecurringWindow
-from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store import insert_id, unit_of_work
 from deploywatch.receiver.store.schema import maintenance
 from deploywatch.receiver.suppression import windows
 from deploywatch.receiver.suppression.windows import Hold, Window
@@ -55,8 +55,12 @@ def hold(
     connection: Connection, recurring: Sequence[RecurringWindow], service: str, environment: str, now: datetime
 ) -> Hold | None:
     """What holds actions for this service back now, or None."""
-    stored = [_window(row) for row in connection.execute(_OPEN, {"now": now}).mappings()]
+    stored = unit_of_work.remember(connection, (maintenance.name,), now, lambda: _open(connection, now))
     return windows.hold([*_recurring(recurring, now), *stored], service, environment, now)
+
+
+def _open(connection: Connection, now: datetime) -> list[Window]:
+    return [_window(row) for row in connection.execute(_OPEN, {"now": now}).mappings()]
 
 
 def _recurring(recurring: Sequence[RecurringWindow], now: datetime) -> Iterator[Window]:

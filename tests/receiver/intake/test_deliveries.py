@@ -62,7 +62,7 @@ async def test_a_body_whose_transaction_failed_is_stored_when_it_comes_again(sce
     before_time = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
     poison = msgspec.structs.replace(alert(service="poison"), starts_at=before_time)
     sent = [understand(body(alert()), NOON), Delivery(NOON, b"", (poison,))]
-    intake = Intake(scene.context, committed=lambda _: None)
+    intake = Intake(scene.context, committed=lambda _: None, leasing=scene.worker.leasing)
     accepting = [asyncio.create_task(intake.accept(one)) for one in sent]
     running = asyncio.create_task(intake.run())
     good, bad = await asyncio.gather(*accepting, return_exceptions=True)

@@ -63,7 +63,7 @@ async def front(make_scene: MakeScene) -> AsyncIterator[Front]:
     """The endpoint with a small limit for bodies; its intake does not run yet."""
     scene = make_scene(settings(max_body=LIMIT))
     registry, commits = CollectorRegistry(), list[Counter[tuple[Effect, Reason]]]()
-    intake = Intake(scene.context, committed=lambda taken: commits.append(taken.reasons))
+    intake = Intake(scene.context, committed=lambda taken: commits.append(taken.reasons), leasing=scene.worker.leasing)
     app = web.Application(client_max_size=LIMIT)
     app.router.add_post(PATH, Endpoint(scene.context, intake, Counters(registry)).__call__)
     async with TestClient(TestServer(app)) as client:

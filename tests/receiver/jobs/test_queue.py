@@ -8,13 +8,15 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from deploywatch.receiver.jobs import queue as queue_module
+from deploywatch.receiver.jobs.leased import LeaseLostError
 from deploywatch.receiver.jobs.queue import (
     LEASE,
     QUEUE_LIMIT,
     Job,
+    Look,
     NewJob,
     Outcome,
     State,
@@ -23,7 +25,7 @@ from deploywatch.receiver.jobs.queue import (
     done,
     enqueue,
     failed,
-    finish,
+    finish_all,
     retry,
 )
 from deploywatch.receiver.store import Store
@@ -46,12 +48,23 @@ async def claimed(store: Store, *, after: timedelta = timedelta(), owner: str = 
 
 
 async def end(store: Store, one: Job, outcome: Outcome, *, owner: str = "one", after: timedelta = timedelta()) -> bool:
-    return await store.write(lambda c: finish(c, NOON + after, owner, one, outcome))
+    return one.id in await store.write(lambda c: finish_all(c, NOON + after, owner, [(one, outcome)]))
 
 
 async def states(store: Store) -> dict[str, str]:
     rows = await store.read(lambda c: c.execute(select(table.c.key, table.c.state)).all())
     return {row.key: row.state for row in rows}
+
+
+def keep(connection: Connection, reason: str) -> None:
+    """Something that the end of a job may write."""
+    row = {"received_at": NOON, "reason": reason, "remote": "", "body": b""}
+    connection.execute(quarantine.insert(), [row])
+
+
+async def kept(store: Store) -> list[str]:
+    """Reasons that were kept, in their order."""
+    return list(await store.read(lambda c: c.execute(select(quarantine.c.reason).order_by(quarantine.c.id)).scalars()))
 
 
 def keys(found: list[Job]) -> list[str]:
@@ -130,9 +143,33 @@ async def test_what_waits_for_room_in_its_queue_makes_no_next_time(store: Store)
     hanging = [NewJob("deliver", f"hanging {n}", f"lane {n}", NOON, queue="deliver:team") for n in range(30)]
     await store.write(lambda c: enqueue(c, NOON, *hanging))
     running = await store.write(lambda c: claim(c, NOON, "one", 64))
-    assert await store.read(queue_module.next_due) == NOON
-    assert await store.read(lambda c: queue_module.next_due(c, running)) is None
-    assert await store.read(lambda c: queue_module.next_due(c, running[1:])) == NOON
+    held = {one.id: one for one in running}
+    assert await store.write(lambda c: queue_module.look(c, NOON, "one", 64, running=held)) == Look([], None)
+    held.pop(running[0].id)
+    found = await store.write(lambda c: queue_module.look(c, NOON, "one", 64, running=held))
+    assert (len(found.claimed), found.next_due) == (1, None)
+
+
+async def test_a_look_that_has_no_room_for_all_that_is_due_is_followed_by_another_at_once(store: Store) -> None:
+    await queue(store, job("a"), job("b"), job("future", at=MINUTE))
+    found = await store.write(lambda c: queue_module.look(c, NOON, "one", 1))
+    assert (keys(found.claimed), found.next_due) == (["a"], NOON)
+    found = await store.write(lambda c: queue_module.look(c, NOON, "one", 10))
+    assert (keys(found.claimed), found.next_due) == (["b"], NOON + MINUTE)
+
+
+async def test_jobs_that_end_together_are_stored_together_but_for_those_that_somebody_took_over(store: Store) -> None:
+    await queue(store, job("a"), job("b"), job("c"), job("d"))
+    ours = await claimed(store)
+    await claimed(store, after=2 * LEASE, owner="two", limit=1)
+    ends = [(one, done(one.key, partial(keep, reason=one.key))) for one in ours]
+    try:
+        stored = await store.write(lambda c: finish_all(c, NOON, "one", ends))
+    except LeaseLostError:  # SQLite cannot tell which it was: each is asked for itself
+        stored = {one.id for one, outcome in ends if await end(store, one, outcome)}
+    assert stored == {one.id for one in ours[1:]}
+    assert await states(store) == {"a": State.RUNNING, "b": State.DONE, "c": State.DONE, "d": State.DONE}
+    assert await kept(store) == ["b", "c", "d"]
 
 
 async def test_a_lease_that_ran_out_is_taken_over_and_counts_as_an_attempt(store: Store) -> None:
@@ -231,6 +268,9 @@ def test_retries_wait_longer_each_time_and_at_most_five_minutes() -> None:
 
 
 async def test_the_next_time_is_that_of_the_earliest_job_that_waits_for_its_time_only(store: Store) -> None:
-    assert await store.read(queue_module.next_due) is None
+    async def next_due() -> Any:
+        return (await store.write(lambda c: queue_module.look(c, NOON, "one", 10))).next_due
+
+    assert await next_due() is None
     await queue(store, job("a1", serial_key="a", at=MINUTE), job("a2", serial_key="a"), job("b", at=2 * MINUTE))
-    assert await store.read(queue_module.next_due) == NOON + MINUTE
+    assert await next_due() == NOON + MINUTE

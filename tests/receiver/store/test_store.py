@@ -22,7 +22,7 @@ from deploywatch.demo.servers import Running
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
-from deploywatch.receiver.jobs.queue import NewJob, claim, done, enqueue, finish
+from deploywatch.receiver.jobs.queue import NewJob, claim, done, enqueue, finish_all
 from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, upsert
 from deploywatch.receiver.store.schema import metadata, quarantine, threads
 from tests.receiver.scene import HOUR, NOON, alert, ended, settings
@@ -137,7 +137,7 @@ async def test_a_job_is_claimed_and_finished_on_either_store(either: Store) -> N
     await either.write(lambda c: enqueue(c, NOON, NewJob("note", "key", "lane", NOON, payload={"n": [1, "a"]})))
     (job,) = await either.write(lambda c: claim(c, NOON, "me", 9))
     assert (job.payload, job.attempts) == ({"n": [1, "a"]}, 1)
-    assert await either.write(lambda c: finish(c, NOON, "me", job, done()))
+    assert await either.write(lambda c: finish_all(c, NOON, "me", [(job, done())])) == {job.id}
     assert await either.write(lambda c: claim(c, NOON, "me", 9)) == []
 
 
