@@ -169,6 +169,7 @@ class ReceiverMetric:
     HEALED: Final = "deploywatch_alerts_healed_total"
     PAGERDUTY_EVENTS: Final = "deploywatch_pagerduty_events_total"
     VERDICTS: Final = "deploywatch_verdicts_total"
+    ASSESSMENTS: Final = "deploywatch_assessments_total"
     JOBS: Final = "deploywatch_jobs_total"
     JOBS_QUEUED: Final = "deploywatch_jobs_queued"
     JOBS_LATE: Final = "deploywatch_jobs_oldest_due_seconds"

@@ -92,8 +92,48 @@ class Requirement(Settings):
     within: Seconds | None = None
 
 
+class HealthSignal(Settings):
+    """A signal of a service's health: its kind, its weight (of the sum of all signals'), and its limits as written.
+
+    `value` is the recorded series of its value, in `unit`. `learn` is that of which the usual course is learned (what
+    it compares, where the signal is a comparison), `learn_as` its name, `bound` its limit at warning, or 0. `alert` is
+    the policy's gravest alert on it, `action` what that asks for, `runbook` its page.
+    """
+
+    name: str
+    title: str
+    kind: str
+    weight: Annotated[int, Field(gt=0)]
+    value: str
+    unit: str
+    warning: str
+    critical: str
+    learn: str = ""
+    learn_as: str = ""
+    bound: float = 0.0
+    alert: str = ""
+    action: str = ""
+    runbook: str = ""
+
+
+class AnomalyLimit(Settings):
+    """An anomaly that rules look for: what kind, of which signals, and its limits as written."""
+
+    name: str
+    kind: Literal["statistical", "pattern", "correlation"]
+    signals: tuple[str, ...]
+    medium: str
+    high: str = ""
+    runbook: str = ""
+
+
 class Recorded(Settings):
-    """Names of recorded series about a service's health, each empty where the policy has none."""
+    """Names of recorded series about a service's health, each empty where the policy has none; and what they tell of.
+
+    `kinds` are the weights by kind, also of kinds that have no signal; `least_coverage` is the share of the weight that
+    must be measured for a score, `healthy` the score of a healthy service; `impact_of` are the recorded series that
+    impact is measured by (without a value of any, it is estimated).
+    """
 
     status: str = ""
     score: str = ""
@@ -101,6 +141,12 @@ class Recorded(Settings):
     signal_status: str = ""
     impact: str = ""
     anomalies: str = ""
+    signals: tuple[HealthSignal, ...] = ()
+    anomaly_limits: tuple[AnomalyLimit, ...] = ()
+    kinds: dict[str, Share] = Field(default_factory=dict)
+    least_coverage: Share = 0.6
+    healthy: Share = 0.8
+    impact_of: tuple[str, ...] = ()
 
 
 class Plan(Settings):

@@ -31,6 +31,7 @@ from deploywatch.pages.static import STATIC_PATHS
 from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import registry
 from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.assessment import assessor
 from deploywatch.receiver.channels import connect_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce
@@ -71,6 +72,7 @@ HANDLERS = {
     resolution.SETTLE: resolution.settle,
     resolution.POSTMORTEM: resolution.draft,
     watcher.KIND: watcher.handle,
+    assessor.KIND: assessor.handle,
     verdict_alert.KIND: verdict_alert.handle,
 }
 WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")

@@ -19,7 +19,7 @@ from deploywatch.conventions import (
     IncidentMetric,
     ReceiverMetric,
 )
-from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments import assessments, ledger
 from deploywatch.receiver.escalation.policy import Verdict
 from deploywatch.receiver.escalation.timers import REMINDERS
 from deploywatch.receiver.events import outbox
@@ -138,6 +138,7 @@ def snapshot(connection: Connection, now: datetime) -> Snapshot:
             *measures(connection, unresolved),
             _actions(connection),
             _verdicts(connection),
+            _assessments(connection),
             *_queue(connection, now),
             *_deliveries(connection, now),
             *_events(connection, now),
@@ -201,6 +202,15 @@ def _verdicts(connection: Connection) -> Metric:
     counted = counters.read(connection, ReceiverMetric.VERDICTS)
     for answer, reason in {*POSSIBLE, *counted}:
         family.add_metric([answer, reason], counted.get((answer, reason), 0))
+    return family
+
+
+def _assessments(connection: Connection) -> Metric:
+    about = "Assessments of deployments by the health that they found, and why it is not known."
+    family = CounterMetricFamily(ReceiverMetric.ASSESSMENTS, about, labels=["status", "reason"])
+    counted = counters.read(connection, ReceiverMetric.ASSESSMENTS)
+    for status, reason in sorted({*assessments.COUNTED, *counted}):
+        family.add_metric([status, reason], counted.get((status, reason), 0))
     return family
 
 

@@ -14,7 +14,12 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS
 from deploywatch.receiver.jobs.queue import State
 from deploywatch.receiver.store import StoreError
-from deploywatch.receiver.store.deployment_schema import deployment_looks, deployment_verdicts
+from deploywatch.receiver.store.deployment_schema import (
+    deployment_assessments,
+    deployment_baselines,
+    deployment_looks,
+    deployment_verdicts,
+)
 from deploywatch.receiver.store.event_schema import events
 from deploywatch.receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
 
@@ -22,6 +27,8 @@ log = logs.get("retention")
 
 Lost = Callable[[Connection], None]
 EVERY = timedelta(hours=1)
+KEPT_ASSESSMENTS = 5
+"""Assessments of a deployment that stay, however old: its report shows their trend."""
 AT_ONCE = 200
 """Incidents that one transaction forgets."""
 _PAUSE_SECONDS = 0.1
@@ -85,6 +92,18 @@ def _looks(connection: Connection, before: datetime, verdicts_before: datetime) 
     old = deployment_verdicts.c.at < verdicts_before
     connection.execute(delete(deployment_verdicts).where(old, deployment_verdicts.c.id.not_in(newest)))
     connection.execute(delete(deployment_looks).where(deployment_looks.c.ends_at < before))
+    _assessments(connection, before, verdicts_before)
+
+
+def _assessments(connection: Connection, before: datetime, details_before: datetime) -> None:
+    """Forget old assessments, but for the newest few of each deployment, which its report shows; old baselines."""
+    table = deployment_assessments
+    newest = select(table.c.deployment_id, func.max(table.c.number).label("number")).group_by(table.c.deployment_id)
+    of_each = newest.subquery()
+    few = select(of_each.c.number - KEPT_ASSESSMENTS).where(of_each.c.deployment_id == table.c.deployment_id)
+    old = table.c.at < details_before
+    connection.execute(delete(table).where(old, table.c.number <= few.scalar_subquery()))
+    connection.execute(delete(deployment_baselines).where(deployment_baselines.c.learned_at < before))
 
 
 def _events(connection: Connection, before: datetime) -> None:

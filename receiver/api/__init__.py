@@ -8,6 +8,7 @@ from typing import cast
 from aiohttp import web
 
 from deploywatch.receiver.api.approvals import Approvals
+from deploywatch.receiver.api.assessments import Assessments
 from deploywatch.receiver.api.audit import Audit
 from deploywatch.receiver.api.delivery import DeliveryRoutes
 from deploywatch.receiver.api.deployments import Deployments
@@ -28,6 +29,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Approvals(context, queued=queued).routes(),
         *Deployments(context, queued=queued).routes(),
         *Stages(context, queued=queued).routes(),
+        *Assessments(context).routes(),
         *GateRoutes(context).routes(),
         *DeliveryRoutes(context).routes(),
         *Maintenance(context, queued=queued).routes(),

@@ -14,7 +14,7 @@ from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, number, read_body
 from deploywatch.receiver.api.schemas import StageAnswer, VerdictAnswer
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.deployments import ledger, stages, verdicts
+from deploywatch.receiver.deployments import assessments, ledger, stages, verdicts
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.events import facts
@@ -104,6 +104,7 @@ class Stages:
             begun = stages.begin(connection, wanted, of_stage, now)
             watcher.queue(connection, begun, now)
             emit(connection, self._context.settings, facts.stage_entered(current, begun), now)
+            assessments.queue(connection, current, now)
             return begun
 
         begun = await self._context.store.write(audited(request, now, write, by="", sent=new))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, exists, or_, select, update
 
 from deploywatch.receiver.messages import DeploymentView
 from deploywatch.receiver.store import insert_id, unit_of_work
@@ -31,6 +31,8 @@ _BEFORE = (
 
 BAD = "roll_back"
 """The verdict on a version to which nothing goes back."""
+REFUTED = "refuted"
+"""What watching showed of a version that was no success: nothing goes back to it either."""
 _TRIED = exists().where(rollbacks.c.deployment_id == deployments.c.id)
 _LOOK_BACK = 200
 LATEST = 20
@@ -52,7 +54,8 @@ class Deployment:
 
     `artifact` is what was deployed, `committed_at` when the newest change in it was committed, where that is known.
     `fixes` is the incident that it is meant to end. `verdict` is the last one that decided, `promote`, `roll_back` or
-    `accepted` by a person, and `judged_at` its time.
+    `accepted` by a person, and `judged_at` its time. `success` is what its watching showed: `validated`, `refuted` or
+    `unproven`, None until that is known, and `success_why` says why.
     """
 
     id: int
@@ -72,6 +75,9 @@ class Deployment:
     fixes: int | None = None
     verdict: str | None = None
     judged_at: datetime | None = None
+    success: str | None = None
+    success_at: datetime | None = None
+    success_why: str | None = None
 
     def view(self) -> DeploymentView:
         """As templates see it."""
@@ -108,6 +114,9 @@ class Deployment:
             "fixes": self.fixes,
             "verdict": self.verdict,
             "judged_at": self.judged_at.isoformat() if self.judged_at else None,
+            "success": self.success,
+            "success_at": self.success_at.isoformat() if self.success_at else None,
+            "success_why": self.success_why,
         }
 
 
@@ -128,11 +137,13 @@ def start(
     fixes: int | None = None,
 ) -> Deployment:
     """Note that a deployment began; its previous version is the one given, else what ran with success before it."""
+    if previous_version is None:
+        previous_version = _last_well(connection, service, environment, deployments.c.started_at <= started_at, set())
     values = {
         "service": service,
         "environment": environment,
         "version": version,
-        "previous_version": previous_version or _running_before(connection, service, environment, started_at),
+        "previous_version": previous_version,
         "strategy": strategy,
         "deployer": deployer,
         "ports": list(ports),
@@ -165,6 +176,15 @@ def judge(connection: Connection, deployment_id: int, verdict: str, now: datetim
         update(deployments)
         .where(deployments.c.id == deployment_id, deployments.c.verdict.is_distinct_from(BAD))
         .values(verdict=verdict, judged_at=now)
+    )
+
+
+def validated(connection: Connection, deployment_id: int, success: str, why: str, now: datetime) -> None:
+    """Note whether a deployment was a success; what was refuted stays so."""
+    connection.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id, deployments.c.success.is_distinct_from(REFUTED))
+        .values(success=success, success_why=why, success_at=now)
     )
 
 
@@ -257,28 +277,42 @@ def well_before(connection: Connection, deployment: Deployment) -> str | None:
 
     Worked out when it is asked, because what was the version before may have been judged bad since.
     """
+    earlier = or_(
+        deployments.c.started_at < deployment.started_at,
+        and_(deployments.c.started_at == deployment.started_at, deployments.c.id < deployment.id),
+    )
+    judged = {deployment.version}
+    well = _last_well(connection, deployment.service, deployment.environment, earlier, judged)
+    if well is not None:
+        return well
+    # What its pipeline named, where the ledger does not know that version, or has not seen it fail.
+    return deployment.previous_version if deployment.previous_version not in judged else None
+
+
+def _last_well(
+    connection: Connection, service: str, environment: str, earlier: ColumnElement[bool], judged: set[str]
+) -> str | None:
+    """The last version whose newest deployment was well; `judged` are those that do not count, and grows by others."""
     query = (
-        select(deployments.c.version, deployments.c.status, deployments.c.verdict, _TRIED.label("tried"))
-        .where(
-            deployments.c.service == deployment.service,
-            deployments.c.environment == deployment.environment,
-            or_(
-                deployments.c.started_at < deployment.started_at,
-                and_(deployments.c.started_at == deployment.started_at, deployments.c.id < deployment.id),
-            ),
+        select(
+            deployments.c.version,
+            deployments.c.status,
+            deployments.c.verdict,
+            deployments.c.success,
+            _TRIED.label("tried"),
         )
+        .where(deployments.c.service == service, deployments.c.environment == environment, earlier)
         .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
         .limit(_LOOK_BACK)
     )
-    judged = {deployment.version}
-    for version, status, verdict, tried in connection.execute(query):
+    for version, status, verdict, success, tried in connection.execute(query):
         if version in judged:
             continue
-        if status == Status.SUCCEEDED and verdict != BAD and not tried:
+        # What its pipeline called a success, and the verdict or its watching did not, is nothing to go back to.
+        if status == Status.SUCCEEDED and verdict != BAD and success != REFUTED and not tried:
             return str(version)
         judged.add(version)
-    # What its pipeline named, where the ledger does not know that version, or has not seen it fail.
-    return deployment.previous_version if deployment.previous_version not in judged else None
+    return None
 
 
 def bad_spans(
@@ -342,24 +376,6 @@ def newest_of_each(connection: Connection, versions: int) -> list[Deployment]:
     return [
         deployment for s, e in targets for deployment in recent(connection, limit=versions, service=s, environment=e)
     ]
-
-
-def _running_before(connection: Connection, service: str, environment: str, moment: datetime) -> str | None:
-    query = (
-        select(deployments.c.version)
-        .where(
-            deployments.c.service == service,
-            deployments.c.environment == environment,
-            deployments.c.status == Status.SUCCEEDED,
-            # What its pipeline called a success, and the verdict did not, is nothing to go back to.
-            deployments.c.verdict.is_distinct_from(BAD),
-            deployments.c.started_at <= moment,
-        )
-        .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
-        .limit(1)
-    )
-    version: str | None = connection.execute(query).scalar()
-    return version
 
 
 def _deployment(row: RowMapping) -> Deployment:

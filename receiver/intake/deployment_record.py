@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.deployments import announce, ledger, records
+from deploywatch.receiver.deployments import announce, assessments, ledger, records
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.deployments.records import Record, Taken
 from deploywatch.receiver.events import facts
@@ -24,6 +24,7 @@ def take(connection: Connection, context: Context, record: Record, now: datetime
     if taken.began != taken.ended:
         announce.queue(connection, context, deployment, now)
     if taken.began:
+        assessments.queue(connection, deployment, now)
         emit(connection, context.settings, facts.deployment_started(deployment), now)
     if taken.ended:
         emit(connection, context.settings, facts.deployment_ended(deployment), now)

@@ -6,11 +6,13 @@ runs at a time. `deployment_looks`: a row a look, its number counted from 1: the
 each watched condition; evidence is always computed from these. `deployment_verdicts`: a row a judged look, with reason,
 sentences, findings and confidence as JSON. `gate_approvals`: who approved which version and artifact, in which role,
 until when. `gate_records`: dated records that a gate asks for, such as a backup that was made.
+`deployment_assessments`: a row an assessment of a deployment's health. `deployment_baselines`: what was usual for a
+recorded series in each hour of the week, learned once for a deployment from the four weeks before it.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, String, Text, text
 
 from deploywatch.receiver.store.schema import Moment, identifier, table
 
@@ -110,4 +112,40 @@ gate_records = table(
     Column("by", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Index("ix_gate_records_target", "service", "environment", "kind", "at"),
+)
+
+deployment_assessments = table(
+    "deployment_assessments",
+    Column("deployment_id", ForeignKey("deployments.id"), primary_key=True),
+    # From 1; whoever comes second with a number has lost.
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("phase", String(20), nullable=False),
+    # Healthy, warning, critical or unknown; score and coverage from 0 to 1.
+    Column("status", String(10), nullable=False),
+    Column("score", Float),
+    Column("coverage", Float, nullable=False),
+    # From 0 to 10; NULL where nobody knows.
+    Column("impact", Float),
+    Column("impact_estimated", Boolean, nullable=False),
+    Column("confidence", Float, nullable=False),
+    # Why there is no measurement at all; empty where there is one.
+    Column("problem", Text, nullable=False),
+    # Signals, kinds, anomalies, recommendations, what was not measured, and what the confidence is made of.
+    Column("details", JSON, nullable=False),
+    Column("next_seconds", Float, nullable=False),
+)
+
+deployment_baselines = table(
+    "deployment_baselines",
+    Column("deployment_id", ForeignKey("deployments.id"), primary_key=True),
+    # The recorded series.
+    Column("series", String(400), primary_key=True),
+    # By hour of the week, from 0 (Monday, UTC) to 167: [median, MAD, samples, weeks].
+    Column("hours", JSON, nullable=False),
+    # What was not learned from: [what, since, until].
+    Column("left_out", JSON, nullable=False),
+    # Why nothing was learned; empty where something was.
+    Column("problem", Text, nullable=False),
+    Column("learned_at", Moment, nullable=False),
 )

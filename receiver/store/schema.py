@@ -202,6 +202,10 @@ deployments = table(
     # The last verdict that decided: promote, roll_back, or accepted where a person took over; NULL before that.
     Column("verdict", String(20)),
     Column("judged_at", Moment),
+    # Whether it was a success, as its watching showed: validated, refuted or unproven; NULL until that is known.
+    Column("success", String(20)),
+    Column("success_at", Moment),
+    Column("success_why", Text),
     Index("ix_deployments_target", "service", "environment", "started_at"),
 )
 

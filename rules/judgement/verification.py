@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.rules import promql
-from deploywatch.rules.judgement import health
 from deploywatch.rules.language.expression import Comparison
 from deploywatch.rules.language.judgement import single
 from deploywatch.rules.language.verification import Requirement, Verdict
@@ -15,7 +14,7 @@ from deploywatch.rules.policy import Policy, Stage
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.signals import counting
 from deploywatch.rules.signals.signal import seconds
-from deploywatch.verification_plan import Limit, Recorded, Watch
+from deploywatch.verification_plan import Limit, Watch
 from deploywatch.verification_plan import Requirement as Required
 from deploywatch.verification_plan import Stage as PlannedStage
 
@@ -50,21 +49,6 @@ def gate(policy: ResolvedPolicy) -> tuple[Required, ...]:
     """What the gate asks for, one thing an entry."""
     return tuple(
         _required(policy, requirement, kind) for requirement in policy.given.gate for kind in requirement.kinds
-    )
-
-
-def recorded(policy: Policy) -> Recorded:
-    """The recorded series that tell of a deployment's health, where the policy has them."""
-    judged = policy.health
-    if judged is None:
-        return Recorded()
-    return Recorded(
-        status=health.OVERALL,
-        score=health.SCORE,
-        coverage=health.COVERAGE,
-        signal_status=health.STATUS_SCORE,
-        impact=health.IMPACT if judged.impact is not None else "",
-        anomalies=health.DEGREE if judged.anomalies else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploywatch.rules.judgement import verification
+from deploywatch.rules.judgement import assessment, verification
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.signals.signal import seconds
 from deploywatch.verification_plan import SCHEMA, Plan
@@ -32,6 +32,6 @@ def plan(resolved: ResolvedPolicy) -> Plan | None:
         gate=verification.gate(resolved),
         false_rollback=float(verdict.false_rollback.value),
         false_promotion=float(verdict.false_promotion.value),
-        health=verification.recorded(policy),
+        health=assessment.recorded(resolved),
         sources=tuple(cited),
     )

@@ -137,4 +137,7 @@ async def test_a_record_has_the_names_and_units_of_its_source(store: Store) -> N
         "fixes": None,
         "verdict": None,
         "judged_at": None,
+        "success": None,
+        "success_at": None,
+        "success_why": None,
     }

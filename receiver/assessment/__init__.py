@@ -1,0 +1,1 @@
+"""How healthy a deployment is: phase, status by kind, score, impact, confidence, anomalies, what to do, when next."""
