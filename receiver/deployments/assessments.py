@@ -21,11 +21,7 @@ WATCHED_FOR = timedelta(hours=24)
 NO_MEASUREMENT, LOW_COVERAGE, NOT_WEIGHED = "no_measurement", "coverage", "not_weighed"
 COUNTED = (
     *((status, "") for status in ("healthy", "warning", "critical")),
-    *(("unknown", reason) for reason in (KIND = "assess_deployment"
-"""The job that assesses one deployment again and again."""
-WATCHED_FOR = timedelta(hours=24)
-"""So long after its end a deployment is assessed: the enterprise document's figure."""
-NO_MEASUREMENT, LOW_COVERAGE, NOT_WEIGHED)),
+    *(("unknown", reason) for reason in (NO_MEASUREMENT, LOW_COVERAGE, NOT_WEIGHED)),
 )
 """Every status with every reason that it can have, so that each is counted from 0."""
 

@@ -113,7 +113,7 @@ def _write(folder: Path) -> None:
     lines = [line for name, found in rows.items() for line in (f"# TYPE {name} gauge", *found)]
     text.write_text("\n".join((*lines, "# EOF", "")).replace(" nan ", " NaN "))
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", text, folder]
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder)]
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -34,11 +34,11 @@ def test_each_hour_of_the_week_has_its_median_and_mad() -> None:
     usual = learn(course(), [], NOON)
     assert sorted(usual) == list(range(168))
     noon, night = usual[hour_of_week(NOON)], usual[hour_of_week(NOON + 12 * HOUR)]
-    assert (noon.median, noon.samples, noon.weeks) == (pytest.approx(100), 48, 4)
+    assert (noon.samples, noon.weeks) == (48, 4)
+    assert noon.median == pytest.approx(100)
     assert noon.mad == pytest.approx(10)
     assert night.median == pytest.approx(20)
-    low, high = noon.band()
-    assert (low, high) == (pytest.approx(100 - 3 * 14.826), pytest.approx(100 + 3 * 14.826))
+    assert list(noon.band()) == pytest.approx([100 - 3 * 14.826, 100 + 3 * 14.826])
 
 
 def test_a_value_is_an_anomaly_above_three_deviations_and_a_high_one_above_four() -> None:
@@ -67,7 +67,8 @@ def test_a_week_with_an_incident_and_a_bad_deployment_is_not_learned_from() -> N
     ]
     spoiled = learn(disturbed(), [], NOON)[hour_of_week(NOON)]
     clean = learn(disturbed(), left_out, NOON)[hour_of_week(NOON)]
-    assert (clean.median, clean.samples, clean.weeks) == (pytest.approx(100), 24, 2)
+    assert (clean.samples, clean.weeks) == (24, 2)
+    assert clean.median == pytest.approx(100)
     assert spoiled.mad > 100 * clean.mad or spoiled.median > 10 * clean.median
 
 
