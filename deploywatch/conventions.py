@@ -177,6 +177,7 @@ class ReceiverMetric:
     DELIVERIES: Final = "deploywatch_deliveries_total"
     DELIVERIES_WAITING: Final = "deploywatch_deliveries_waiting"
     DELIVERIES_OLDEST: Final = "deploywatch_deliveries_oldest_seconds"
+    ANNOUNCEMENTS: Final = "deploywatch_announcements_total"
     EVENTS: Final = "deploywatch_events_total"
     EVENTS_WAITING: Final = "deploywatch_events_waiting"
     EVENTS_OLDEST: Final = "deploywatch_events_oldest_seconds"

@@ -7,6 +7,7 @@ The rooms, from the top; each needs only some of those below it:
     slot_swap           a version put into a slot, proven, swapped and watched
     assessment          how healthy a deployment is: phase, score, confidence, anomalies, success
     verification        deployments from gate to verdict: requirements, the watcher, and what a verdict does
+    announcements       deployments that others announce: CDEvents, GitHub, Argo CD, Flux
     intake              webhooks: understood, committed with all that follows, then answered
     metrics             what the receiver counts of itself
     lifecycle           opening, response, resolution, release, probable cause, checklist, flapping, durations

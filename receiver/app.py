@@ -8,6 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,8 @@ from deploywatch.pages.static import STATIC_PATHS
 from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import registry
 from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.announcements.announced import Became, Source
+from deploywatch.receiver.announcements.webhooks import SIGNED_PATHS, Announcements
 from deploywatch.receiver.assessment import assessor
 from deploywatch.receiver.channels import connect_all
 from deploywatch.receiver.context import Context
@@ -78,6 +81,7 @@ HANDLERS = {
 WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")
 # Kubernetes kills 30 s after it asks for an end, by default.
 _STOP_SECONDS = 30.0
+_OWN_PROOF = frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}) | SIGNED_PATHS
 
 
 class Receiver:
@@ -137,7 +141,7 @@ class Receiver:
             large_paths=frozenset(WEBHOOKS),
             acts=True,
             # Signed links bear their own proof.
-            open_paths=frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}) | STATIC_PATHS,
+            open_paths=_OWN_PROOF | STATIC_PATHS,
             external=self._external,
             link_prefix=lambda: self._context.settings.path_prefix,
             own_hosts=lambda: {urlsplit(self._context.settings.external_url).hostname or ""},
@@ -161,6 +165,9 @@ class Receiver:
             self._counters.pagerduty_events.labels(outcome)
         pager = PagerDutyWebhook(self._context, queued=self.worker.wake, count=self._counters.pagerduty)
         needs(Scope.RESPOND, app.router.add_post(pagerduty_webhook.PATH, pager.__call__))
+        for source, became in product(Source, Became):
+            self._counters.announcements.labels(source, became)
+        Announcements(self._context, queued=self.worker.wake, count=self._counters.announced).add_to(app)
         api.add_to(app, self._context, queued=self.worker.wake)
 
     async def _working(self, _: web.Application) -> AsyncIterator[None]:

@@ -63,6 +63,8 @@ class Counters:
         self.deliveries = counter(ReceiverMetric.DELIVERIES, about, "channel", "outcome", "reason")
         about = "Events of PagerDuty's webhooks by what became of them."
         self.pagerduty_events = counter(ReceiverMetric.PAGERDUTY_EVENTS, about, "outcome")
+        about = "Deployments that others announced, by what became of the announcement."
+        self.announcements = counter(ReceiverMetric.ANNOUNCEMENTS, about, "source", "outcome")
         about = "Attempts to hand an event to a sink, by how they ended, and why they failed."
         self.events = counter(ReceiverMetric.EVENTS, about, "sink", "outcome", "reason")
         self.commit_seconds = Histogram(
@@ -95,6 +97,10 @@ class Counters:
     def answered(self, outcome: str) -> None:
         """Count one webhook by its answer: accepted, rejected, unavailable, or broken by a fault of ours."""
         self.webhooks.labels(outcome).inc()
+
+    def announced(self, source: str, became: str) -> None:
+        """Count what became of an announcement."""
+        self.announcements.labels(source, became).inc()
 
     def pagerduty(self, outcome: str) -> None:
         """Count what became of an event of PagerDuty's."""

@@ -36,7 +36,7 @@ def emit(connection: Connection, settings: ReceiverConfig, fact: Fact, now: date
         "at": fact.at,
         "recorded_at": now,
         "type": str(fact.type),
-        "source": settings.events.source or settings.external_url or "/deploywatch",
+        "source": source_of(settings),
         "service": fact.service,
         "environment": fact.environment,
         "subject": fact.subject,
@@ -55,6 +55,11 @@ def emit(connection: Connection, settings: ReceiverConfig, fact: Fact, now: date
         for sink in settings.events.sinks
     ]
     enqueue(connection, now, *deliveries)
+
+
+def source_of(settings: ReceiverConfig) -> str:
+    """Who says so: the `source` of our events."""
+    return settings.events.source or settings.external_url or "/deploywatch"
 
 
 def find(connection: Connection, number: int) -> StoredEvent | None:

@@ -17,6 +17,7 @@ from deploywatch.conventions import AlertLabel
 from deploywatch.errors import DeploywatchError
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.actions import ActionSettings
+from deploywatch.receiver.settings.announcements import Announcements
 from deploywatch.receiver.settings.channels import ChannelSettings
 from deploywatch.receiver.settings.commands import Commands
 from deploywatch.receiver.settings.events import Events
@@ -84,6 +85,8 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
     upstream: Upstream = Upstream()
     # Deployments and incidents as CloudEvents, for everyone else.
     events: Events = Events()
+    # Deployments that others announce.
+    announcements: Announcements = Announcements()
     # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
     dependencies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     templates: RelativePath | None = None

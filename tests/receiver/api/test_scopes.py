@@ -19,7 +19,14 @@ from tests.support.routes import exporter_server, receiver_server, routes
 PAGE = (Path(__file__).parents[3] / "docs" / "scopes.md").read_text()
 RECEIVER, EXPORTER = PAGE.split("## The exporter's routes")
 # Who has proven it otherwise needs no credential.
-PROVEN = {"everybody", "Slack's signature", "PagerDuty's signature", "its signature"}
+PROVEN = {
+    "everybody",
+    "Slack's signature",
+    "PagerDuty's signature",
+    "GitHub's signature",
+    "Flux's signature",
+    "its signature",
+}
 
 
 def _rows(text: str) -> set[tuple[str, str, str]]:
