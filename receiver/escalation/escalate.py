@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select
 
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -57,6 +57,7 @@ def later(connection: Connection, incident: Incident, now: datetime, after: time
         serial_key=f"escalate:{incident.id}",
         run_at=now + after,
         incident_id=incident.id,
+        urgency=urgency.of(incident.severity),
     )
     enqueue(connection, now, job)
     bring_forward(connection, job)

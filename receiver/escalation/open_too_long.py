@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
-from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents import store, urgency
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.suppression import gate
@@ -29,6 +29,7 @@ def watch(case: Case) -> None:
         serial_key=f"{KIND}:{incident.id}",
         run_at=incident.opened_at + longest,
         incident_id=incident.id,
+        urgency=urgency.of(incident.severity),
         payload={"longest": longest.total_seconds()},
     )
     enqueue(case.connection, case.now, job)

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
+from deploywatch.receiver.incidents import urgency
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, State, enqueue
+from deploywatch.receiver.jobs.queue import Job, NewJob, State, Urgency, enqueue
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 
@@ -99,5 +100,13 @@ def _queue(
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     key = f"{kind}:{incident.id}:{which}"
-    job = NewJob(kind=kind, key=key, serial_key=key, run_at=run_at, incident_id=incident.id, payload=payload or {})
+    job = NewJob(
+        kind=kind,
+        key=key,
+        serial_key=key,
+        run_at=run_at,
+        incident_id=incident.id,
+        payload=payload or {},
+        urgency=Urgency.LOW if kind in (UPDATE, REVIEW) else urgency.of(incident.severity),
+    )
     enqueue(connection, now, job)

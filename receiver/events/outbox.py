@@ -15,7 +15,7 @@ from deploywatch.quantity import format_duration
 from deploywatch.receiver.events.cloudevent import StoredEvent
 from deploywatch.receiver.events.facts import Fact
 from deploywatch.receiver.events.types import EventType
-from deploywatch.receiver.jobs.queue import NewJob, State, enqueue
+from deploywatch.receiver.jobs.queue import NewJob, State, Urgency, enqueue
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.event_schema import events
@@ -50,6 +50,7 @@ def emit(connection: Connection, settings: ReceiverConfig, fact: Fact, now: date
             serial_key=f"{KIND}:{sink}:{fact.service}/{fact.environment}",
             queue=queue_of(sink),
             run_at=now,
+            urgency=Urgency.LOW,
             payload={"event": number, "sink": sink},
         )
         for sink in settings.events.sinks

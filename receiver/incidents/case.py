@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents import timeline, urgency
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, enqueue
@@ -65,6 +65,7 @@ class Case:
             key=key,
             serial_key=serial_key,
             run_at=self.now,
+            urgency=urgency.of(incident.severity),
             incident_id=incident.id,
             payload={"alert": self.alert.name, "severity": incident.severity, **payload},
         )

@@ -7,10 +7,23 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, case, exists, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    select,
+    true,
+    union_all,
+    update,
+)
 
 from deploywatch.receiver.jobs.leased import update_leased
 from deploywatch.receiver.store import Known, insert_later, insert_new
@@ -37,6 +50,19 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+class Urgency(IntEnum):
+    """What runs first of all that is due; a lower number comes before a higher one, however long that has waited.
+
+    A queue has a limit of what runs at a time, so what is less urgent has room beside the queues of what is more so.
+    """
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+    """Digests, drafts, reminders of paperwork, and what is published to other systems."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """Something to do: once for each `key`, one after another within a `serial_key`, not before `run_at`.
@@ -51,6 +77,7 @@ class NewJob:
     incident_id: int | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
     queue: str = ""
+    urgency: Urgency = Urgency.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +96,7 @@ class Job:
     created_at: datetime
     queue: str = ""
     uncertain_attempts: int = 0
+    urgency: Urgency = Urgency.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +146,27 @@ _BLOCKED = exists().where(
 )
 
 _HAS_ROOM = jobs.c.queue.not_in(bindparam("full", expanding=True))
-_DUE = (
-    select(jobs)
-    .where(
-        or_(
-            and_(jobs.c.state == State.READY, jobs.c.run_at <= bindparam("now")),
-            and_(jobs.c.state == State.RUNNING, jobs.c.leased_until < bindparam("now")),
-        ),
-        _HAS_ROOM,
-        ~_BLOCKED,
-    )
-    .order_by(jobs.c.run_at, jobs.c.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-    .subquery("due")
-)
+
+
+def _first_of(*which: ColumnElement[bool], order: ColumnElement[Any]) -> Select[Any]:
+    """The first jobs of one kind that may run now; an index gives them in their order."""
+    query = select(jobs).where(*which, _HAS_ROOM, ~_BLOCKED).order_by(order, jobs.c.id).limit(bindparam("most"))
+    return select(query.subquery())
+
+
+# Each urgency is asked for itself: however much of a lower one is due, it costs nothing to find what comes before it.
+_DUE = union_all(
+    *(
+        _first_of(
+            jobs.c.state == State.READY,
+            jobs.c.urgency == urgency,
+            jobs.c.run_at <= bindparam("now"),
+            order=jobs.c.run_at,
+        )
+        for urgency in Urgency
+    ),
+    _first_of(jobs.c.state == State.RUNNING, jobs.c.leased_until < bindparam("now"), order=jobs.c.leased_until),
+).subquery("due")
 _NEXT = (
     select(jobs.c.run_at)
     .where(jobs.c.state == State.READY, jobs.c.run_at > bindparam("now"), ~_BLOCKED)
@@ -142,7 +176,12 @@ _NEXT = (
 )
 _ONE = select(_NEXT.label("next_run_at")).subquery("one")
 # One row at least: when the next job is due, beside each job that is due now.
-_LOOK = select(_ONE.c.next_run_at, *_DUE.c).select_from(_ONE.outerjoin(_DUE, true())).order_by(_DUE.c.run_at, _DUE.c.id)
+_LOOK = (
+    select(_ONE.c.next_run_at, *_DUE.c)
+    .select_from(_ONE.outerjoin(_DUE, true()))
+    .order_by(_DUE.c.urgency, _DUE.c.run_at, _DUE.c.id)
+    .limit(bindparam("most"))
+)
 
 # An attempt whose end was not seen is in doubt, unless it said so itself (`doubt`).
 _UNCERTAIN = case(
@@ -166,6 +205,7 @@ def _row(job: NewJob, now: datetime) -> dict[str, Any]:
         "key": _fit(job.key),
         "serial_key": _fit(job.serial_key),
         "queue": _fit(job.queue or job.kind),
+        "urgency": job.urgency,
         "incident_id": job.incident_id,
         "payload": dict(job.payload),
         "state": State.READY,
@@ -196,10 +236,17 @@ def bring_forward(connection: Connection, job: NewJob) -> None:
     )
 
 
+def hurry(connection: Connection, serial_keys: Collection[str], urgency: Urgency) -> None:
+    """Have what waits under these serial keys be at least as urgent: something behind it is."""
+    keys = [_fit(name) for name in serial_keys]
+    waiting = (jobs.c.serial_key.in_(keys), jobs.c.state == State.READY, jobs.c.urgency > urgency)
+    connection.execute(update(jobs).where(*waiting).values(urgency=urgency))
+
+
 def claim(
     connection: Connection, now: datetime, owner: str, limit: int, *, running: Mapping[int, Job] | None = None
 ) -> list[Job]:
-    """Lease the jobs that are due, at most one a serial key; a lease that ran out may be taken over.
+    """Lease what is due, the most urgent first, at most one job a serial key; a lease that ran out may be taken over.
 
     Not those that are `running`: the claimant runs them still, whatever the clock says about their leases. They also
     count towards their queues' limits.
@@ -259,6 +306,7 @@ def _leased(row: RowMapping) -> Job:
         attempts=row["attempts"] + 1,
         created_at=row["created_at"],
         queue=row["queue"],
+        urgency=Urgency(row["urgency"]),
         uncertain_attempts=row["uncertain_attempts"] or int(row["state"] == State.RUNNING),
     )
 

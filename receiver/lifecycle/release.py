@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import alerts, store, timeline
+from deploywatch.receiver.incidents import alerts, store, timeline, urgency
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event
@@ -36,7 +36,14 @@ def _release(connection: Connection, context: Context, job: Job) -> None:
     if "job" in held:
         again = dict(held["job"])
         again["serial_key"] = again.pop("lane", None) or again["serial_key"]  # an older version held it as `lane`
-        enqueue(connection, now, NewJob(**again, key=f"{job.key}:released", run_at=now, incident_id=incident.id))
+        released = NewJob(
+            **again,
+            key=f"{job.key}:released",
+            run_at=now,
+            incident_id=incident.id,
+            urgency=urgency.of(incident.severity),
+        )
+        enqueue(connection, now, released)
         return
     event = Event(held["event"])
     if "tell" in held:

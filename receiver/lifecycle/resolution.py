@@ -22,7 +22,7 @@ from deploywatch.receiver.incidents import alerts, liveness, recheck, store, tim
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
-from deploywatch.receiver.jobs.queue import SOONEST, Job, NewJob, Outcome, State, backoff, done, enqueue, retry
+from deploywatch.receiver.jobs.queue import SOONEST, Job, NewJob, Outcome, State, Urgency, backoff, done, enqueue, retry
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.messages import DeploymentView, Event, RollbackView
@@ -71,6 +71,7 @@ def resolve(
     queue_ends(connection, settings, over, now)
     draft = NewJob(
         kind=POSTMORTEM,
+        urgency=Urgency.LOW,
         key=f"postmortem:{incident.id}",
         serial_key=f"postmortem:{incident.id}",
         run_at=now,

@@ -13,7 +13,7 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, enqueue, retry
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, Urgency, enqueue, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.rendering.filters import line
@@ -31,7 +31,9 @@ def watch(case: Case) -> None:
     every = case.settings.notify.joined_every
     serial_key = f"{KIND}:{case.incident.id}"
     enqueue(
-        case.connection, case.now, NewJob(KIND, serial_key, serial_key, case.now + every, incident_id=case.incident.id)
+        case.connection,
+        case.now,
+        NewJob(KIND, serial_key, serial_key, case.now + every, incident_id=case.incident.id, urgency=Urgency.LOW),
     )
 
 

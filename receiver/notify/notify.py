@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from deploywatch import logs
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents import timeline, urgency
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -21,11 +21,13 @@ from deploywatch.receiver.jobs.queue import (
     NewJob,
     Outcome,
     State,
+    Urgency,
     backoff,
     done,
     enqueue,
     enqueue_new,
     failed,
+    hurry,
     job_key,
     mark_uncertain,
     retry,
@@ -85,6 +87,10 @@ def tell(
         holding.keep_message(connection, hold, incident, now, event=event, once=once, note=note, channels=channels)
         return
     payload = packed(event, now, note=note, rollback=rollback, more=more or {})
+    soon = Urgency.NORMAL if event is Event.UPDATE else urgency.of(incident.severity)
+    if event is Event.WORSENED:
+        # What was to be said before goes out before it.
+        hurry(connection, [_serial_key(incident.id, channel) for channel in channels], soon)
     for channel in channels:
         if channel not in settings.channels:
             continue
@@ -96,6 +102,7 @@ def tell(
                 key=f"deliver:{incident.id}:{event}:{once}:{channel}",
                 serial_key=_serial_key(incident.id, channel),
                 queue=_queue(channel),
+                urgency=soon,
                 run_at=now,
                 incident_id=incident.id,
                 payload={**payload, "channel": channel},
@@ -255,6 +262,7 @@ def _partly_sent(
                 key=f"{job.key}:to:{recipient}",
                 serial_key=f"{_serial_key(job.incident_id, job.payload['channel'])}:{recipient}",
                 queue=_queue(job.payload["channel"]),
+                urgency=job.urgency,
                 run_at=now + backoff(1),
                 incident_id=job.incident_id,
                 payload={**job.payload, "recipient": recipient},
@@ -347,6 +355,7 @@ def _fall_back(connection: Connection, context: Context, job: Job, trouble: str)
         key=f"{job.key}:instead:{other}",
         serial_key=_serial_key(job.incident_id, other),
         queue=_queue(other),
+        urgency=job.urgency,
         run_at=now,
         incident_id=job.incident_id,
         payload={**job.payload, "channel": other, "instead_of": name},

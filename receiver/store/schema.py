@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -158,6 +159,8 @@ jobs = table(
     Column("lane", String(200), key="serial_key", nullable=False),
     # Of one queue only so many run at a time, so that what hangs there leaves room for the others.
     Column("queue", String(200), nullable=False),
+    # Which of what is due runs first; what a replica of an older version queues is of no special urgency.
+    Column("urgency", SmallInteger, nullable=False, server_default="2"),
     Column("incident_id", ForeignKey("incidents.id"), index=True),
     Column("payload", JSON, nullable=False),
     Column("state", String(10), nullable=False),
@@ -171,6 +174,7 @@ jobs = table(
     Column("created_at", Moment, nullable=False),
     Column("finished_at", Moment, index=True),
     Index("ix_jobs_open", "state", "run_at"),
+    Index("ix_jobs_urgent", "state", "urgency", "run_at"),
     Index("ix_jobs_lane", "serial_key", "state"),
 )
 

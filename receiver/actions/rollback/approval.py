@@ -20,7 +20,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, Urgency, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -129,6 +129,7 @@ def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note:
             key=f"rollback:{incident.id}:approval:{asked.id}",
             serial_key=serial_key(incident.service, incident.environment),
             run_at=now,
+            urgency=Urgency.CRITICAL,
             incident_id=incident.id,
             payload={"alert": f"{by}'s approval"},
         )

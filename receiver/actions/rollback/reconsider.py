@@ -11,7 +11,7 @@ from deploywatch.receiver.actions.rollback.brakes import Refused
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
@@ -67,6 +67,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         key=f"{job.payload['key']}:{job.id}",
         serial_key=serial_key(incident.service, incident.environment),
         run_at=now + settings.rollback.delay,
+        urgency=urgency.of(incident.severity),
         incident_id=incident.id,
         payload=asked,
     )

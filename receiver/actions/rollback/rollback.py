@@ -18,11 +18,11 @@ from deploywatch.receiver.alert import VERDICT, source_of
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
-from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, Urgency, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.executors.plan import Plan
@@ -70,6 +70,7 @@ def queue(case: Case) -> None:
         key=f"rollback:{incident.id}:{alert.fingerprint}:{alert.starts_at.isoformat()}",
         serial_key=serial_key(incident.service, incident.environment),
         run_at=case.now + case.settings.rollback.delay,
+        urgency=urgency.of(incident.severity),
         incident_id=incident.id,
         payload={"alert": alert.name, "fingerprint": alert.fingerprint, "asked": ROLLBACK in asked(alert)},
     )
@@ -84,6 +85,7 @@ def queue_for(connection: Connection, incident: Incident, by: str, now: datetime
         key=f"rollback:{incident.id}:person:{now.isoformat()}",
         serial_key=serial_key(incident.service, incident.environment),
         run_at=now,
+        urgency=Urgency.CRITICAL,
         incident_id=incident.id,
         payload={"alert": by},
     )
@@ -262,6 +264,7 @@ def queue_verification(connection: Connection, row: RowMapping, now: datetime) -
         key=f"verify:{row['id']}",
         serial_key=serial_key(row["service"], row["environment"]),
         run_at=now,
+        urgency=Urgency.CRITICAL,
         incident_id=row["incident_id"],
         payload={"rollback": row["id"]},
     )
