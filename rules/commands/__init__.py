@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
-from deploywatch.rules.build import ROUTES, Stage, write
+from deploywatch.rules.build import ROUTES, Files, Stage, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.commands.check import check
 from deploywatch.rules.commands.diff import diff
@@ -19,14 +19,25 @@ from deploywatch.rules.commands.explain import explain
 from deploywatch.rules.commands.init import init
 from deploywatch.rules.commands.test import test
 from deploywatch.rules.loading import load_all
-from deploywatch.rules.outputs import prometheus_rule
+from deploywatch.rules.outputs import operator_resources
+from deploywatch.rules.outputs.operator_resources import Metadata
 from deploywatch.rules.policy import Links, Receiver
+from deploywatch.rules.resolve import resolve
+from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.terminal import say
 
 BESIDE: list[Stage] = []
 """What stands on the rules adds the files that it makes of a policy here; Grafana's dashboards do."""
-FORMS: dict[str, Stage] = {"prometheus-rule": prometheus_rule.files}
-"""Further forms of the rules, by the name that `--as` takes."""
+
+Form = Callable[[Sequence[ResolvedPolicy], Files, Metadata], Iterable[tuple[str, str]]]
+FORMS: dict[str, Form] = {
+    "prometheus-rule": lambda policies, _, given: operator_resources.prometheus_rules(policies, given),
+    "alertmanager-config": lambda policies, _, given: operator_resources.alertmanager_configs(policies, given),
+    "grafana-configmap": lambda _, files, given: operator_resources.dashboard_config_maps(
+        {name: text for name, text in files.items() if name.startswith("dashboards/")}, given
+    ),
+}
+"""Further forms of what is built, by the name that `--as` takes."""
 
 S = TypeVar("S", bound=Settings)
 
@@ -50,13 +61,26 @@ def rules() -> None:
     "more",
     type=click.Choice(sorted(FORMS)),
     multiple=True,
-    help="Write this too: prometheus-rule is the resource of the Prometheus operator.",
+    help="Write this too: the resources of the Prometheus operator, or ConfigMaps for Grafana's sidecar.",
 )
-def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instead: str | None) -> None:
+@click.option("--namespace", default="", help="Where the resources of --as stand; alerts bear it as a label.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the resources of --as.")
+def build(
+    *,
+    policies: tuple[Path, ...],
+    out: Path,
+    more: tuple[str, ...],
+    namespace: str,
+    labels: tuple[str, ...],
+    **instead: str | None,
+) -> None:
     """Write rules/*.yml, tests/*.yml, alertmanager.yml, runbooks/*.md and dashboards/*.json below --out.
 
     The folder then holds what these policies build to; files that have not changed are left alone.
     """
+    given = operator_resources.metadata(namespace, labels)
+    if (namespace or labels) and not more:
+        raise click.UsageError("--namespace and --label are about the resources that --as writes; add --as")
     receiver = {"url": instead["webhook_url"], "token_file": instead["webhook_token_file"]}
     links = {"runbooks": instead["runbook_url"], "grafana": instead["grafana_url"]}
     loaded = [
@@ -68,7 +92,9 @@ def build(policies: tuple[Path, ...], out: Path, more: tuple[str, ...], **instea
         )
         for policy in load_all(policies)
     ]
-    files = build_files(loaded, more=[*BESIDE, *(FORMS[name] for name in more)])
+    files = dict(build_files(loaded, more=BESIDE))
+    resolved = [resolve(policy) for policy in loaded]
+    files |= {name: text for form in more for name, text in FORMS[form](resolved, dict(files), given)}
     try:
         changed = write(files, out)
     except OSError as error:

@@ -154,6 +154,7 @@ def _of_rules(policies: Sequence[Policy]) -> Iterator[SelfAlert]:
 
 
 _BY = "by (job, part)"
+_BY_TARGET = "by (job, service)"
 _RELOADS = (
     CONFIG_RELOADED,
     "prometheus_config_last_reload_successful",
@@ -173,6 +174,24 @@ _PARTS = (
         silent={
             f'{_BUILD}{{job="deploywatch",part="exporter",version="1",instance="a"}}': "1x4 stale",
             f'{_BUILD}{{job="deploywatch",part="exporter",version="2",instance="b"}}': "_x5 1x60",
+        },
+    ),
+    SelfAlert(
+        "ServiceOverwritten",
+        f'count {_BY_TARGET} (probe_success{{exported_service!="",probe!=""}}) > 0',
+        5 * _MINUTE,
+        "critical",
+        "Prometheus overwrites the services' names: all that {{ $labels.job }} probes is called {{ $labels.service }}",
+        "a target's own label service wins without honor_labels, as the operator's does, and no rule sees any service",
+        (
+            "Say `honor_labels: true` in the scrape config, or `honorLabels: true` in the ServiceMonitor.",
+            "Until then, the services' names are in the label `exported_service`.",
+        ),
+        firing={'probe_success{job="a",service="exporter",exported_service="shop",probe="web"}': "1x60"},
+        silent={
+            'probe_success{job="a",service="shop",probe="web"}': "1x60",
+            # blackbox_exporter has no label of ours.
+            'probe_success{job="blackbox",service="b",exported_service="c"}': "1x60",
         },
     ),
     SelfAlert(

@@ -16,8 +16,6 @@ from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.rules.build import WRITTEN, build, write
 from deploywatch.rules.builtin_policies import GENERATED
-from deploywatch.rules.outputs import prometheus_rule
-from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.outputs.test_cases import cases as cases_of
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
@@ -59,17 +57,6 @@ def test_the_shipped_policies_are_built_in_two_seconds_together() -> None:
     for name in NAMES:
         build([shipped(name)])
     assert time.process_time() - began < 2
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_operators_resource_has_the_same_rules(built: dict[str, Path], name: str, tmp_path: Path) -> None:
-    resource = YAML(typ="safe").load(yaml(prometheus_rule.resource(resolve(shipped(name)))))
-    assert (resource["apiVersion"], resource["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-    assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", resource["metadata"]["name"])
-    files = [YAML(typ="safe").load(built[name] / "rules" / f"{name}.{kind}.yml") for kind in ("recording", "alerts")]
-    assert resource["spec"] == {"groups": [group for file in files for group in file["groups"]]}
-    (tmp_path / "spec.yml").write_text(yaml(resource["spec"]))
-    _succeeds(run("promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / "spec.yml"))
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"demo"}))

@@ -1,0 +1,1 @@
+"""The chart, units, image and what else brings deploywatch where it runs."""
