@@ -14,6 +14,8 @@ from deploywatch.errors import DeploywatchError, UnreachableError
 _SECONDS = 30.0
 _TEXT = "text/markdown"
 _ANSWER_LIMIT = 256 * 1024**2
+OURS = "X-Deploywatch"
+"""The header by which a page of the receiver is told from a page of a proxy before it."""
 
 
 class RefusedError(DeploywatchError):
@@ -68,7 +70,8 @@ class Client:
                 session.request(method, address, json=body, params=query, allow_redirects=False) as response,
             ):
                 content = await responses.read_direct(response, _ANSWER_LIMIT)
-                status, answer = response.status, _answer(response.status, response.content_type, content)
+                media = _TEXT if OURS in response.headers else response.content_type
+                status, answer = response.status, _answer(response.status, media, content)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             reason = str(error) or type(error).__name__
             raise UnreachableError(f"the receiver at {self.url} gave no answer: {reason}; is --url right?") from error

@@ -17,6 +17,7 @@ from deploywatch.receiver.api.incidents import Incidents
 from deploywatch.receiver.api.maintenance import Maintenance
 from deploywatch.receiver.api.oncall import OnCall
 from deploywatch.receiver.api.openapi import Documented, text
+from deploywatch.receiver.api.reports import Reports
 from deploywatch.receiver.api.routing import Route, add_routes
 from deploywatch.receiver.api.stages import Stages
 from deploywatch.receiver.context import Context
@@ -30,6 +31,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Deployments(context, queued=queued).routes(),
         *Stages(context, queued=queued).routes(),
         *Assessments(context).routes(),
+        *Reports(context).routes(),
         *GateRoutes(context).routes(),
         *DeliveryRoutes(context).routes(),
         *Maintenance(context, queued=queued).routes(),

@@ -264,6 +264,8 @@ class SignalAnswer(TypedDict):
     warning: str
     critical: str
     samples: int
+    learn: str
+    bound: float
     runbook: str
 
 

@@ -111,14 +111,17 @@ def _unmeasured(plan: Recorded, measured: Measurement, known: Known, at: datetim
 
 
 def _unlearned(plan: Recorded, known: Known, at: datetime) -> Iterator[str]:
+    """Of which signals nobody knows what is usual; those of which as much is there in one sentence."""
+    alike: dict[tuple[int, int], list[str]] = {}
     for signal in plan.signals:
         usual = (known.baselines or {}).get(signal.learn, {}).get(hour_of_week(at))
         if usual is None or not usual.enough:
-            samples, weeks = (usual.samples, usual.weeks) if usual else (0, 0)
-            yield (
-                f"what is usual for {signal.learn_as} at this hour of the week: {samples} samples of {weeks} weeks, "
-                f"and {LEAST_SAMPLES} of {LEAST_WEEKS} are needed"
-            )
+            alike.setdefault((usual.samples, usual.weeks) if usual else (0, 0), []).append(signal.learn_as)
+    for (samples, weeks), names in alike.items():
+        yield (
+            f"what is usual at this hour of the week for {', '.join(dict.fromkeys(names))}: {samples} samples of "
+            f"{weeks} weeks, and {LEAST_SAMPLES} of {LEAST_WEEKS} are needed"
+        )
 
 
 def _signal(reading: Reading) -> dict[str, Any]:
@@ -134,5 +137,8 @@ def _signal(reading: Reading) -> dict[str, Any]:
         "warning": signal.warning,
         "critical": signal.critical,
         "samples": reading.samples,
+        # The series that its usual course is learned of; empty where that is another signal's.
+        "learn": signal.learn if signal.learn == signal.value else "",
+        "bound": signal.bound,
         "runbook": signal.runbook,
     }

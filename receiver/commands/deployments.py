@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,18 @@ from deploywatch import responses
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands import delivery, gate, slot_swap, telling, watch_table, watching
-from deploywatch.receiver.commands.shared import FORMAT, by, echo, given, note, pass_client, show_rows, url, user_name
+from deploywatch.receiver.commands.shared import (
+    FORMAT,
+    by,
+    echo,
+    given,
+    note,
+    pass_client,
+    printed,
+    show_rows,
+    url,
+    user_name,
+)
 from deploywatch.receiver.commands.spool import default_folder
 from deploywatch.receiver.commands.telling import Reference
 from deploywatch.terminal import say
@@ -166,6 +178,23 @@ def accept_hold(client: Client, deployment: int, *, why: str, by: str) -> None:
     """Let a deployment go on although its stage holds, and say why."""
     accepted = client.post(f"/deployments/{deployment}/accept", {"by": by, "why": why})
     echo(f"stage {accepted['stage']} of deployment {deployment}: accepted by {accepted['accepted_by']}")
+
+
+@deployments.command()
+@click.argument("deployment", type=int)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "html", "json"]),
+    default="markdown",
+    show_default=True,
+    help="How to write it.",
+)
+@pass_client
+def report(client: Client, deployment: int, *, form: str) -> None:
+    """Write the report on a deployment: the verdict with its numbers, its health, what to do, what was not measured."""
+    written = client.get(f"/deployments/{deployment}/report", format=form)
+    say(json.dumps(written, indent=2) if form == "json" else printed(written).rstrip("\n"))
 
 
 @deployments.command()

@@ -272,6 +272,20 @@ def before(connection: Connection, service: str, environment: str, moment: datet
     return _deployment(row) if row else None
 
 
+def those_before(connection: Connection, deployment: Deployment, *, limit: int) -> list[Deployment]:
+    """The target's deployments that began before this one, the newest first; rollbacks too."""
+    query = select(deployments).where(
+        deployments.c.service == deployment.service,
+        deployments.c.environment == deployment.environment,
+        or_(
+            deployments.c.started_at < deployment.started_at,
+            and_(deployments.c.started_at == deployment.started_at, deployments.c.id < deployment.id),
+        ),
+    )
+    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(limit)
+    return [_deployment(row) for row in connection.execute(query).mappings()]
+
+
 def well_before(connection: Connection, deployment: Deployment) -> str | None:
     """The last different version that was well before a deployment began, and that nobody tried to roll back.
 
