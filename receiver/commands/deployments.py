@@ -149,6 +149,7 @@ def stage(client: Client, deployment: int, name: str, *, force: bool) -> None:
 @click.option("--every", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between looks.")
 @click.option("--patience", type=click.FloatRange(0), default=300.0, show_default=True, help="Seconds of errors.")
 @click.option("--timeout", type=click.FloatRange(0), default=0.0, help="Seconds to wait at most; else the stage's end.")
+@click.option("--wait", help="While it holds for a person, wait for their word so long, such as 2h.")
 @click.option(
     "--format",
     "form",
@@ -159,13 +160,23 @@ def stage(client: Client, deployment: int, name: str, *, force: bool) -> None:
 )
 @pass_client
 def watch(
-    client: Client, deployment: int, *, stage: str | None, every: float, patience: float, timeout: float, form: str
+    client: Client,
+    deployment: int,
+    *,
+    stage: str | None,
+    every: float,
+    patience: float,
+    timeout: float,
+    wait: str | None,
+    form: str,
 ) -> None:
     """Follow a stage to its verdict; ends with 0 promote, 1 roll back, 2 usage, 3 hold, 4 error.
 
     It only judges: what rolls back is the receiver, with its brakes.
     """
-    followed = watching.Watch(client, deployment, stage, watching.Patience(every, patience, timeout))
+    person = gate.seconds(wait)
+    patient = watching.Patience(every, patience, timeout, person)
+    followed = watching.Watch(client, deployment, stage, patient)
     sys.exit(watching.follow(followed, form))
 
 

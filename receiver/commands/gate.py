@@ -50,15 +50,12 @@ def gate(client: Client, /, *, wait: str | None, form: str, rollback: bool, fixe
 
     Ends with 0 open, 1 closed, 2 usage, 3 waiting for a person, 4 cannot tell.
     """
-    try:
-        seconds = parse_duration(wait).total_seconds() if wait else 0.0
-    except ValueError as error:
-        raise click.UsageError(f"--wait: {error}") from error
+    patience = seconds(wait)
     query = {name: value for name, value in asked.items() if value}
     query |= {"rollback": "true"} if rollback else {}
     query |= {"fixes": str(fixes)} if fixes else {}
     try:
-        answer = _wait(client, query, seconds)
+        answer = _wait(client, query, patience)
     except UnreachableError as error:
         say(f"deploywatch: the gate cannot be asked: {error}", err=True)
         sys.exit(EXIT["unknown"])
@@ -77,6 +74,14 @@ def _wait(client: Client, query: dict[str, str], seconds: float) -> Any:
         if answer["state"] != "waiting" or left <= 0:
             return answer
         time.sleep(min(_POLL_SECONDS, left))
+
+
+def seconds(wait: str | None) -> float:
+    """The seconds of `--wait`; UsageError for what is no duration."""
+    try:
+        return parse_duration(wait).total_seconds() if wait else 0.0
+    except ValueError as error:
+        raise click.UsageError(f"--wait: {error}") from error
 
 
 def _ask(client: Client, query: dict[str, str]) -> Any:

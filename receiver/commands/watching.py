@@ -33,11 +33,13 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """In seconds: how often to ask, how long errors are waited out, how long to wait in all (0: to the stage's end)."""
+    """In seconds: how often to ask, how long errors are waited out, how long to wait in all (0: to the end), and
+    how long for a person's word while the stage holds for one."""
 
     every: float
     errors: float
     most: float
+    person: float = 0.0
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Watch:
     def follow(self, show: Callable[[dict[str, Any] | None, str], None]) -> tuple[Exit, dict[str, Any] | None, str]:
         """Ask until it is decided; the exit code, the last answer, and trouble with reaching the receiver."""
         began, well, last = self.clock(), self.clock(), None
+        held: float | None = None
         while True:
             trouble = ""
             try:
@@ -66,7 +69,9 @@ class Watch:
             if not trouble and _answer(last) != "error":
                 well = now
             show(last, trouble)
-            if (decided := decided_by(last)) is not None and not trouble:
+            held = (now if held is None else held) if _waits_for_person(last) else None
+            patient = held is not None and now - held < self.patience.person
+            if (decided := decided_by(last)) is not None and not trouble and not patient:
                 return decided, last, trouble
             if now - well >= self.patience.errors:
                 return Exit.ERROR, last, trouble
@@ -90,6 +95,17 @@ def decided_by(answer: dict[str, Any] | None) -> Exit | None:
     if verdict and verdict["answer"] == "promote":
         return Exit.PROMOTE
     return Exit.HOLD if verdict and verdict["reason"] == "needs_person" else None
+
+
+def _waits_for_person(answer: dict[str, Any] | None) -> bool:
+    """Whether the stage goes on and only a person's word is lacking."""
+    verdict = (answer or {}).get("verdict")
+    return (
+        answer is not None
+        and bool(verdict)
+        and answer["stage"]["state"] == "running"
+        and decided_by(answer) is Exit.HOLD
+    )
 
 
 def follow(watch: Watch, form: str) -> Exit:

@@ -91,10 +91,10 @@ class Flow:
             raise StoppedError(f"{what}: swapping again would bring that back", FAILED)
 
     async def _gate(self) -> None:
-        query = {**self._target(), "version": self.asked.version, "deployer": self.asked.deployer}
-        query |= {"artifact": self.asked.artifact} if self.asked.artifact else {}
-        query |= {"fixes": str(self.asked.fixes)} if self.asked.fixes else {}
-        gate = await asyncio.to_thread(lambda: self.client.get("/gate", **query))
+        body: dict[str, Any] = {**self._target(), "version": self.asked.version, "deployer": self.asked.deployer}
+        body |= {"artifact": self.asked.artifact} if self.asked.artifact else {}
+        body |= {"fixes": self.asked.fixes} if self.asked.fixes else {}
+        gate = await self._post("/gate", body)
         if self.plan.stage not in gate["stages"]:
             known = ", ".join(gate["stages"]) or "none"
             raise StoppedError(f"stage: the verification plan has no stage {self.plan.stage!r}; it has: {known}", USAGE)

@@ -296,7 +296,7 @@ async def test_what_was_received_is_listed_shown_and_kept(served: Serving, tmp_p
     assert json.loads((tmp_path / "kept" / FILE).read_text()) == listed
     page = await _get(f"{served.url}/")
     assert "&lt;script&gt;" in page
-    assert "<script" not in page
+    assert "<script>" not in page
     assert "secret" not in page + str(listed)
 
 

@@ -51,6 +51,8 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/deployments/2/accept", {**ANN, "why": "it is night"}, 409),
     ("GET", "/gate?service=shop&environment=production&version=1.2.5&deployer=carl&rollback=true", None, 200),
     ("GET", "/gate?service=shop", None, 400),
+    ("GET", "/delivery?over=30d&service=shop", None, 200),
+    ("GET", "/delivery?over=never", None, 400),
     ("POST", "/gate", {"service": "shop", "environment": "production", "version": "1.2.5"}, 200),
     ("POST", "/gate/approvals", {**ANN, **NEW, "role": "tech-lead"}, 201),
     ("POST", "/gate/approvals/1/withdraw", ANN, 200),

@@ -183,6 +183,10 @@ class _Client:
         ([_told("running", "error"), _told("running", "promote")], Patience(1, 60, 0), Exit.PROMOTE),
         ([_told("running", "error")], Patience(1, 60, 0), Exit.ERROR),
         ([_told("running", "hold")], Patience(1, 60, 300), Exit.HOLD),
+        ([_told("running", "hold", "needs_person")], Patience(1, 60, 0, 300), Exit.HOLD),
+        ([_told("running", "hold", "needs_person"), _told("accepted", "hold")], Patience(1, 60, 0, 300), Exit.PROMOTE),
+        ([_told("running", "hold", "needs_person"), _told("accepted", "hold")], Patience(1, 60, 0), Exit.HOLD),
+        ([_told("running", "hold", "needs_person"), _told("ended", "hold")], Patience(1, 60, 0, 300), Exit.HOLD),
     ],
 )
 def test_errors_are_waited_out_for_a_time(answers: list[dict[str, Any]], patience: Patience, ended: Exit) -> None:
