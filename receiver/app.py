@@ -41,7 +41,7 @@ from deploywatch.receiver.deployments import announce
 from deploywatch.receiver.events import deliver, outbox
 from deploywatch.receiver.events.sinks import Sinks
 from deploywatch.receiver.incidents import recheck
-from deploywatch.receiver.intake import pagerduty_webhook, slack_buttons, webhook
+from deploywatch.receiver.intake import migration_alert, pagerduty_webhook, slack_buttons, webhook
 from deploywatch.receiver.intake import recheck as rechecked
 from deploywatch.receiver.intake.ingest import Taken
 from deploywatch.receiver.intake.pagerduty_webhook import PagerDutyWebhook
@@ -77,6 +77,7 @@ HANDLERS = {
     watcher.KIND: watcher.handle,
     assessor.KIND: assessor.handle,
     verdict_alert.KIND: verdict_alert.handle,
+    migration_alert.KIND: migration_alert.handle,
 }
 WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")
 # Kubernetes kills 30 s after it asks for an end, by default.
@@ -116,6 +117,7 @@ class Receiver:
         by_kind[outbox.KIND] = partial(deliver.handle, context, sinks=self._sinks)
         # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.
         by_kind[recheck.KIND] = partial(rechecked.handle, context, accept=self.intake.accept)
+        by_kind[migration_alert.KIND] = partial(migration_alert.handle, context, accept=self.intake.accept)
         by_kind[verdict_alert.KIND] = partial(verdict_alert.handle, context, accept=self.intake.accept)
         by_kind[recheck.STILL_FIRING] = partial(
             rechecked.still_firing, context, accept=self.intake.accept, lost=self.intake.alert_cache.lose

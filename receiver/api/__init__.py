@@ -15,6 +15,7 @@ from deploywatch.receiver.api.deployments import Deployments
 from deploywatch.receiver.api.gate import GateRoutes
 from deploywatch.receiver.api.incidents import Incidents
 from deploywatch.receiver.api.maintenance import Maintenance
+from deploywatch.receiver.api.migrations import Migrations
 from deploywatch.receiver.api.oncall import OnCall
 from deploywatch.receiver.api.openapi import Documented, text
 from deploywatch.receiver.api.reports import Reports
@@ -34,6 +35,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Reports(context).routes(),
         *GateRoutes(context).routes(),
         *DeliveryRoutes(context).routes(),
+        *Migrations(context, queued=queued).routes(),
         *Maintenance(context, queued=queued).routes(),
         *OnCall(context).routes(),
         *Audit(context).routes(),

@@ -386,6 +386,22 @@ class GateRecordAnswer(TypedDict):
     detail: str
 
 
+class MigrationAnswer(TypedDict):
+    """How a migration of a service's database ended."""
+
+    id: int
+    service: str
+    environment: str
+    name: str
+    outcome: str
+    reason: str
+    restore: str
+    started_at: Time
+    finished_at: Time
+    recorded_at: Time
+    by: str
+
+
 class DutyAnswer(TypedDict):
     """Who has which part in a team, from when until when; `stands_in` when by an override."""
 

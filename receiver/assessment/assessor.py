@@ -30,7 +30,10 @@ from deploywatch.receiver.deployments.assessments import KIND, WATCHED_FOR, Stor
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.deployments.verdicts import StoredVerdict
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.jobs.queue import Job, Outcome, done, retry
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.verification import counting
 from deploywatch.verification_plan import Plan, Recorded
@@ -75,7 +78,9 @@ async def handle(context: Context, job: Job) -> Outcome:
         away=state.away,
     )
     made = assess(plan.health if plan else Recorded(), measured, known, now)
-    await context.store.write(partial(_store, state=state, made=made, usual=usual, plan=plan))
+    await context.store.write(
+        partial(_store, settings=context.settings, state=state, made=made, usual=usual, plan=plan)
+    )
     if made.problem:
         log.warning("a deployment could not be assessed", deployment=deployment.id, reason=made.problem)
     return retry("until the next assessment", made.next_look)
@@ -140,7 +145,13 @@ async def _learned(context: Context, state: _State, asked: Asked) -> list[Stored
 
 
 def _store(
-    connection: Connection, *, state: _State, made: Assessment, usual: Sequence[StoredBaseline], plan: Plan | None
+    connection: Connection,
+    *,
+    settings: ReceiverConfig,
+    state: _State,
+    made: Assessment,
+    usual: Sequence[StoredBaseline],
+    plan: Plan | None,
 ) -> None:
     """Store an assessment, and what is certain of the deployment's success by now."""
     number, deployment = (state.last.number if state.last else 0) + 1, ledger.get(connection, state.deployment.id)
@@ -166,6 +177,8 @@ def _store(
         next_seconds=made.next_look.total_seconds(),
     )
     if assessments.add(connection, row):
+        if state.last is None or (state.last.status, state.last.phase) != (row.status, row.phase):
+            emit(connection, settings, facts.assessment_completed(deployment, made.at, row.to_json()), made.at)
         counters.add(connection, ReceiverMetric.ASSESSMENTS, *_counted_as(made, weighed=weighed))
 
 

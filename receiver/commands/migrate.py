@@ -9,10 +9,15 @@ from pathlib import Path
 import click
 
 from deploywatch import options
+from deploywatch.errors import DeploywatchError
+from deploywatch.receiver.client import Client
+from deploywatch.receiver.commands.shared import by, echo
 from deploywatch.receiver.database_migration import plan as plans
+from deploywatch.receiver.database_migration.lint import lint
 from deploywatch.receiver.database_migration.run import EXIT_CODES, Ended, Outcome, Run
 from deploywatch.terminal import as_json, say
 
+_LONGEST = 2000
 _SENTENCES = {
     Outcome.COMMITTED: "committed: the migration is done",
     Outcome.TRIED: "the migration would commit: everything ran, was valid, and was rolled back",
@@ -27,14 +32,21 @@ _SENTENCES = {
 @click.command()
 @click.argument("plan", type=options.FILE)
 @click.option("--dry-run", "dry", is_flag=True, help="Run the transaction and its validation, and roll back.")
+@click.option(
+    "--url", envvar="DEPLOYWATCH_URL", help="The receiver that records it and tells people (DEPLOYWATCH_URL)."
+)
+@click.option("--token", envvar="DEPLOYWATCH_TOKEN", hidden=True)
+@by("Who migrates")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def migrate(plan: Path, dry: bool, form: str) -> int:
+def migrate(plan: Path, *, dry: bool, url: str | None, token: str | None, by: str, form: str) -> int:
     """Migrate a database as PLAN says: backup, one transaction, validation inside it, commit; else roll back.
 
     Exit code 0: committed; 1: rolled back, or not begun, or not finished; 2: the plan is bad; 3: another one is under
-    way; 4: the outcome is not known.
+    way; 4: the outcome is not known. squawk's warnings about the SQL are shown where it is installed.
     """
     loaded = plans.load(plan)
+    for sentence in lint(loaded):
+        echo(sentence, err=True)
     ended = asyncio.run(_run(Run(loaded, lambda sentence: say(sentence, err=form == "json"), dry)))
     if form == "json":
         say(as_json(_data(loaded, ended)))
@@ -42,7 +54,34 @@ def migrate(plan: Path, dry: bool, form: str) -> int:
         say(f"{_SENTENCES[ended.outcome]}{f' ({ended.reason})' if ended.reason else ''}")
     if ended.backup and ended.outcome is not Outcome.COMMITTED:
         say(f"to restore what was before, which loses what was written since: {ended.backup.restore}", err=True)
+    if not dry and ended.outcome is not Outcome.HELD:
+        _record(Client(url, token) if url else None, loaded, ended, by)
     return EXIT_CODES[ended.outcome]
+
+
+def _record(client: Client | None, plan: plans.Plan, ended: Ended, by: str) -> None:
+    """Tell the receiver; what became of the database does not depend on whether that works."""
+    if client is None:
+        say("not recorded, and nobody is told: give the receiver's --url, or DEPLOYWATCH_URL", err=True)
+        return
+    settings = plan.settings
+    body = {
+        "by": by,
+        "service": settings.service,
+        "environment": settings.environment,
+        "name": settings.name,
+        "outcome": str(ended.outcome),
+        "reason": ended.reason[:_LONGEST],
+        "restore": ended.backup.restore[:_LONGEST] if ended.backup else "",
+        "started_at": ended.began.isoformat() if ended.began else None,
+        "finished_at": ended.ended.isoformat() if ended.ended else None,
+    }
+    try:
+        number = client.post("/migrations", body)["id"]
+    except DeploywatchError as error:
+        echo(f"NOT RECORDED, and nobody is told: {error}", err=True)
+    else:
+        say(f"recorded as database migration {number}", err=True)
 
 
 async def _run(run: Run) -> Ended:

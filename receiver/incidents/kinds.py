@@ -24,6 +24,7 @@ class Kind(StrEnum):
     HEALED = "healed"
     LOGGED = "logged"
     POSTMORTEM = "postmortem"
+    MIGRATED = "migrated"
 
     # What came otherwise than expected; the words are those of `decide.Reason`.
     DUPLICATE = "duplicate"

@@ -6,6 +6,7 @@ runs at a time. `deployment_looks`: a row a look, its number counted from 1: the
 each watched condition; evidence is always computed from these. `deployment_verdicts`: a row a judged look, with reason,
 sentences, findings and confidence as JSON. `gate_approvals`: who approved which version and artifact, in which role,
 until when. `gate_records`: dated records that a gate asks for, such as a backup that was made.
+`database_migrations`: how migrations of services' databases ended.
 `deployment_assessments`: a row an assessment of a deployment's health. `deployment_baselines`: what was usual for a
 recorded series in each hour of the week, learned once for a deployment from the four weeks before it.
 """
@@ -97,6 +98,25 @@ gate_approvals = table(
     Column("withdrawn_at", Moment),
     Column("withdrawn_by", Text),
     Index("ix_gate_approvals_target", "service", "environment", "version"),
+)
+
+database_migrations = table(
+    "database_migrations",
+    identifier(),
+    Column("service", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("name", String(200), nullable=False),
+    # How it ended, as `deploywatch migrate` says it.
+    Column("outcome", String(40), nullable=False),
+    Column("reason", Text, nullable=False),
+    # How what was before is restored, where there is a backup.
+    Column("restore", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+    # What is recorded twice is one.
+    Index("ix_database_migrations_once", "service", "environment", "name", "started_at", unique=True),
 )
 
 gate_records = table(

@@ -16,6 +16,15 @@ from tests.receiver.scene import MINUTE, alert, ended
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 ANN = {"by": "ann"}
+MIGRATION = {
+    "by": "ann",
+    "service": "shop",
+    "environment": "production",
+    "name": "orders by day",
+    "outcome": "committed",
+    "started_at": "2026-05-01T11:58:00Z",
+    "finished_at": "2026-05-01T11:59:00Z",
+}
 NEW = {"service": "shop", "environment": "production", "version": "1.2.4"}
 
 # A day of the API: what is asked, in this order, and the status that is expected.
@@ -53,6 +62,9 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("GET", "/gate?service=shop", None, 400),
     ("GET", "/delivery?over=30d&service=shop", None, 200),
     ("GET", "/delivery?over=never", None, 400),
+    ("GET", "/deployments/1/assessments", None, 200),
+    ("POST", "/migrations", MIGRATION, 201),
+    ("GET", "/migrations?service=shop", None, 200),
     ("POST", "/gate", {"service": "shop", "environment": "production", "version": "1.2.5"}, 200),
     ("POST", "/gate/approvals", {**ANN, **NEW, "role": "tech-lead"}, 201),
     ("POST", "/gate/approvals/1/withdraw", ANN, 200),
