@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +12,8 @@ from rich.text import Text
 
 from deploywatch.exporter.ports.claims import Claim
 from deploywatch.exporter.ports.conflicts import Conflict
-from deploywatch.terminal import as_json, clean, in_xml, say
+from deploywatch.junit import Case, Suite, Trouble, document
+from deploywatch.terminal import as_json, clean, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +98,18 @@ def _claim(claim: Claim) -> dict[str, Any]:
 
 def junit(review: Review) -> None:
     """Print JUnit's XML: a suite an environment, a case a claim."""
-    counts = {"tests": str(len(review.claims)), "failures": str(len(review.conflicts)), "errors": "0"}
-    root = Element("testsuites", {"name": "deploywatch ports", **counts})
+    suites = []
     for environment in dict.fromkeys(claim.environment for claim in review.claims):
         claims = [claim for claim in review.claims if claim.environment == environment]
-        against = [conflict for conflict in review.conflicts if conflict.claim.environment == environment]
-        counts = {"tests": str(len(claims)), "failures": str(len(against)), "errors": "0"}
-        suite = SubElement(root, "testsuite", {"name": in_xml(environment), **counts})
-        for claim in claims:
-            case = SubElement(
-                suite, "testcase", classname=in_xml(f"{environment}.{claim.kind}"), name=in_xml(str(claim))
-            )
-            for conflict in against:
-                if conflict.claim is claim:
-                    SubElement(case, "failure", type=str(conflict.trouble), message=in_xml(str(conflict)))
-    indent(root)
-    say('<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode"))
+        suites.append(Suite(environment, [_case(claim, review.conflicts) for claim in claims]))
+    say(document("deploywatch ports", suites))
+
+
+def _case(claim: Claim, conflicts: Sequence[Conflict]) -> Case:
+    troubles = (
+        Trouble("failure", str(conflict), str(conflict.trouble)) for conflict in conflicts if conflict.claim is claim
+    )
+    return Case(str(claim), f"{claim.environment}.{claim.kind}", troubles=tuple(troubles))
 
 
 FORMATS: dict[str, Callable[[Review], None]] = {"table": table, "json": json, "junit": junit}

@@ -1,73 +1,53 @@
-"""A check as JUnit's XML, which CI servers show: a test suite a service, a test case a probe or a step of a flow."""
+"""A check as JUnit's XML: a test suite a service, a test case a probe or a step of a flow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from collections.abc import Iterator
 
+from deploywatch import junit
 from deploywatch.exporter.check import Checked
 from deploywatch.exporter.health import ProbeHealth, ServiceHealth
 from deploywatch.exporter.results import Reason, StepResult, iso
-from deploywatch.terminal import in_xml
+from deploywatch.junit import Case, Suite, Trouble
 
 
 def text(checked: Checked) -> str:
     """The XML text."""
-    root = Element("testsuites", {"name": "deploywatch check", **_counts(checked.probes)})
-    for service in checked.services():
-        _add_suite(root, service)
-    indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode")
+    return junit.document("deploywatch check", [_suite(service) for service in checked.services()])
 
 
-def _add_suite(root: Element, service: ServiceHealth) -> None:
-    name = in_xml(f"{service.key.service} ({service.key.environment})")
-    suite = SubElement(root, "testsuite", {"name": name, **_counts(service.probes)})
+def _suite(service: ServiceHealth) -> Suite:
+    place = f"{service.key.service}.{service.key.environment}"
     started = [probe.result.started for probe in service.probes if probe.result]
-    if started:
-        suite.set("timestamp", iso(min(started)).removesuffix("Z"))
-    for probe in service.probes:
-        _add_cases(suite, in_xml(f"{service.key.service}.{service.key.environment}"), probe)
+    return Suite(
+        f"{service.key.service} ({service.key.environment})",
+        [case for probe in service.probes for case in _cases(place, probe)],
+        timestamp=iso(min(started)).removesuffix("Z") if started else "",
+    )
 
 
-def _add_cases(suite: Element, place: str, probe: ProbeHealth) -> None:
-    if probe.result is None or not probe.result.steps:
-        case = SubElement(suite, "testcase", classname=place, name=in_xml(probe.key.probe), time=_seconds([probe]))
-        if probe.error and probe.result:
-            SubElement(case, "failure", type=str(probe.result.reason), message=in_xml(_facts(probe)))
-        return
-    for step in probe.result.steps:
-        case = SubElement(
-            suite,
-            "testcase",
-            classname=in_xml(f"{place}.{probe.key.probe}"),
-            name=in_xml(step.name),
-            time=f"{step.duration:.6f}",
-        )
-        if step.reason is Reason.SKIPPED:
-            SubElement(case, "skipped", message=in_xml(step.detail))
-        elif step.reason:
-            SubElement(case, "failure", type=str(step.reason), message=in_xml(f"{step.reason}: {step.detail}"))
+def _cases(place: str, probe: ProbeHealth) -> Iterator[Case]:
+    """The cases of a probe: its steps, or itself as one."""
+    result = probe.result
+    if result is None:
+        # What has no result although it was asked is a fault of ours.
+        text = probe.error or "it has no result"
+        yield Case(probe.key.probe, place, 0.0, (Trouble("failure", text, str(Reason.INTERNAL)),))
+    elif not result.steps:
+        troubles = (Trouble("failure", _facts(probe), str(result.reason)),) if probe.error else ()
+        yield Case(probe.key.probe, place, result.duration, troubles)
+    else:
+        for step in result.steps:
+            yield Case(step.name, f"{place}.{probe.key.probe}", step.duration, _step(step))
+
+
+def _step(step: StepResult) -> tuple[Trouble, ...]:
+    if step.reason is None:
+        return ()
+    if step.reason is Reason.SKIPPED:
+        return (Trouble("skipped", step.detail),)
+    return (Trouble("failure", f"{step.reason}: {step.detail}", str(step.reason)),)
 
 
 def _facts(probe: ProbeHealth) -> str:
     return f"{probe.error} (target: {probe.target})" if probe.target else probe.error or ""
-
-
-def _cases(probe: ProbeHealth) -> tuple[StepResult, ...]:
-    """The cases of a probe: its steps, or itself as one."""
-    if probe.result is None:
-        return (StepResult("", 0.0, Reason.INTERNAL),)
-    return probe.result.steps or (StepResult("", probe.result.duration, probe.result.reason),)
-
-
-def _counts(probes: Sequence[ProbeHealth]) -> dict[str, str]:
-    cases = [case for probe in probes for case in _cases(probe)]
-    skipped = sum(case.reason is Reason.SKIPPED for case in cases)
-    failed = sum(case.reason is not None for case in cases) - skipped
-    counts = {"tests": str(len(cases)), "failures": str(failed), "errors": "0", "time": _seconds(probes)}
-    return counts | ({"skipped": str(skipped)} if skipped else {})
-
-
-def _seconds(probes: Sequence[ProbeHealth]) -> str:
-    return f"{sum(probe.result.duration for probe in probes if probe.result):.6f}"

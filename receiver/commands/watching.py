@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from rich.console import Console
 from rich.live import Live
 
 from deploywatch.errors import UnreachableError
+from deploywatch.junit import Case, Kind, Suite, Trouble, document
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.watch_table import table
 from deploywatch.receiver.rendering.filters import clean, line
-from deploywatch.terminal import in_xml, say
+from deploywatch.terminal import say
 
 
 class Exit(IntEnum):
@@ -156,26 +156,25 @@ def junit(answer: dict[str, Any] | None, ended: Exit, trouble: str) -> str:
     cases = [_case(str(stage.get("stage", "stage")), text, _KINDS[ended])]
     for finding in verdict.get("findings", ()):
         text_of_limit = next((said for said in verdict["sentences"] if said.startswith(finding["name"])), "")
-        kind = {"roll_back": "failure", "promote": ""}.get(finding["agrees"], "skipped")
-        cases.append(_case(finding["name"], text_of_limit, kind))
-    failures, errors = (sum(f"<{kind} " in case for case in cases) for kind in ("failure", "error"))
-    name = quoteattr(f"deployment {stage.get('deployment', '')}".strip())
-    body = "\n".join(cases)
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<testsuite name={name} tests="{len(cases)}" failures="{failures}" errors="{errors}">\n{body}\n</testsuite>'
-    )
+        cases.append(_case(finding["name"], text_of_limit, _AGREES.get(finding["agrees"], "skipped")))
+    name = clean(f"deployment {stage.get('deployment', '')}".strip())
+    return document("deploywatch deployments watch", [Suite(name, cases)])
 
 
-_KINDS = {Exit.PROMOTE: "", Exit.ROLL_BACK: "failure", Exit.HOLD: "failure", Exit.ERROR: "error", Exit.USAGE: "error"}
+_AGREES: dict[str, Kind | None] = {"roll_back": "failure", "promote": None}
+_KINDS: dict[Exit, Kind | None] = {
+    Exit.PROMOTE: None,
+    Exit.ROLL_BACK: "failure",
+    Exit.HOLD: "failure",
+    Exit.ERROR: "error",
+    Exit.USAGE: "error",
+}
 
 
-def _case(name: str, text: str, kind: str) -> str:
-    plain, title = in_xml(clean(text)), quoteattr(in_xml(clean(name)))
-    if not kind:
-        return f'  <testcase classname="deploywatch.verdict" name={title}/>'
-    inner = f"<{kind} message={quoteattr(line(plain, 300))}>{escape(plain)}</{kind}>"
-    return f'  <testcase classname="deploywatch.verdict" name={title}>{inner}</testcase>'
+def _case(name: str, text: str, kind: Kind | None) -> Case:
+    plain = clean(text)
+    troubles = (Trouble(kind, line(plain, 300), text=plain),) if kind else ()
+    return Case(clean(name), "deploywatch.verdict", troubles=troubles)
 
 
 def _answer(answer: dict[str, Any] | None) -> str:

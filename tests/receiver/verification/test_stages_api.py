@@ -206,7 +206,7 @@ def test_errors_are_waited_out_for_a_time(answers: list[dict[str, Any]], patienc
 @pytest.mark.parametrize(("ended", "kind"), [(Exit.PROMOTE, None), (Exit.ROLL_BACK, "failure"), (Exit.ERROR, "error")])
 def test_junit_has_a_case_a_limit_and_one_for_the_stage(ended: Exit, kind: str | None) -> None:
     told = _told("running", "roll_back" if ended is Exit.ROLL_BACK else "promote")
-    suite = ET.fromstring(junit(told, ended, "").partition("\n")[2])  # noqa: S314 - our own text
+    (suite,) = ET.fromstring(junit(told, ended, "").partition("\n")[2])  # noqa: S314 - our own text
     names = [case.get("name") for case in suite]
     assert names == ["canary-10", "error_ratio > 0.5%"]
     assert [child.tag for child in suite[0]] == ([kind] if kind else [])
