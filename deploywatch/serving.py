@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
-from deploywatch import conventions, logs
+from deploywatch import conventions, logs, sd_notify
 from deploywatch.admission import admission, no_hosts
 from deploywatch.connections import HEAD_SECONDS, Connections, Site
 from deploywatch.errors import DeploywatchError
@@ -124,15 +124,23 @@ class Server:
             log.info(
                 "listening", part=self.name, address=address + self.external.routes, tls=self.access.ssl is not None
             )
+            sd_notify.ready(f"listening on {address}")
             if listening:
                 listening(address)
             await self._until_stopped()
             log.info("draining", part=self.name)
+            sd_notify.stopping()
         finally:
             await runner.cleanup()
 
     async def reload_all(self) -> str | None:
         """Reload the web config and the part's own; the reason, when the old one had to be kept."""
+        sd_notify.reloading()
+        reason = await self._reload_both()
+        sd_notify.ready(f"the configuration was refused: {reason}" if reason else "the configuration is in force")
+        return reason
+
+    async def _reload_both(self) -> str | None:
         try:
             async with self._reloading:
                 # Read before the part reloads, taken over after: a fault in either leaves both as they were.
