@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from deploywatch.demo.narrator import Narrator
+from deploywatch.demo.narrator import Narrator, escaped
 from deploywatch.demo.pipeline import Pipeline, Said
 from deploywatch.errors import UnreachableError
 
@@ -75,6 +75,17 @@ class CanaryStory:
             await told.wait(step, told.line(kind, _INCIDENT), within=60, logs=("receiver", "shop"))
         await told.wait("the incident is resolved", told.line("resolved", _INCIDENT), within=60, logs=("receiver",))
         await told.wait("everyone was told how it ended", told.told(_INCIDENT), within=30, logs=("receiver", "inbox"))
+        await self._report(number)
+
+    async def _report(self, number: str) -> None:
+        """Write the report on a deployment, and quote how it begins."""
+        text = await self.pipeline.report(number)
+        file = self.narrator.stage.reports / f"deployment-{number}.md"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        self.narrator.done(f"its report is written: {file.name}")
+        begins, _, _ = text.partition("\n| |")
+        self.narrator.quote("\n".join(line for line in begins.splitlines() if line))
 
     async def _good_canary(self) -> None:
         told = self.narrator
@@ -83,6 +94,7 @@ class CanaryStory:
             await self._stage(number, _GOOD, name, share)
             told.done(await self._watch(number, name, _PROMOTE))
         told.done(await self.pipeline.finish(number, "success"))
+        await self._report(number)
 
     async def _stage(self, number: str, version: str, name: str, share: str) -> None:
         with self.narrator.console.status(f"{share} of the requests go to {version}"):
@@ -95,7 +107,7 @@ class CanaryStory:
         with self.narrator.console.status(f"{name}: watched") as status:
             try:
                 async with asyncio.timeout(_STAGE_SECONDS):
-                    said = await self.pipeline.watch(number, status.update)
+                    said = await self.pipeline.watch(number, lambda line: status.update(escaped(line)))
             except TimeoutError as error:
                 raise self._failure(name, "no verdict") from error
         if said.code != code:

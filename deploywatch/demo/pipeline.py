@@ -58,6 +58,10 @@ class Pipeline:
         """The pipeline has come to its end."""
         return await self._do("finish", number, "--status", status)
 
+    async def report(self, number: str) -> str:
+        """The report on a deployment, as Markdown."""
+        return await self._do("report", number)
+
     async def _do(self, *words: str) -> str:
         said = await self._run(*words)
         if said.code:

@@ -27,6 +27,7 @@ class Stage:
         self.data = folder / "data"
         self.rules = folder / "rules"
         self.postmortems = folder / "postmortems"
+        self.reports = folder / "reports"
         self.ports = {name: ports.get(name) or processes.free_port() for name in PORTS}
         self.data.mkdir(parents=True, exist_ok=True)
         # PostgreSQL's own user has to reach its folder below.

@@ -60,6 +60,7 @@ class Story:
         told.console.print(f"\n[bold]To look at[/bold], in {escaped(str(stage.folder))}")
         for path, about in (
             ("postmortems/incident-1.md", "the draft of the review; incident-2.md is of the canary"),
+            ("reports/", "the reports on the canaries"),
             ("rules/", "rules, their tests, routes, runbooks, the dashboard and the verification plan"),
             ("inbox/inbox.jsonl", "every message, as it was sent"),
             ("logs/", "a log for each process"),

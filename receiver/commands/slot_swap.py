@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -68,13 +70,27 @@ def slot_swap(
 
 
 async def _run(client: Client, plan: plans.SlotPlan, asked: Asked) -> None:
-    patience = watching.Patience(_EVERY_SECONDS, plan.patience.total_seconds(), 0.0)
+    """The flow, which SIGTERM ends as Ctrl-C does: what it started is ended with it."""
+    patience, over = watching.Patience(_EVERY_SECONDS, plan.patience.total_seconds(), 0.0), threading.Event()
 
     def watch(number: int, stage: str) -> tuple[int, str]:
-        followed = watching.Watch(client, number, stage, patience)
+        def sleep(seconds: float) -> None:
+            if over.wait(seconds):
+                raise InterruptedError("the watch was ended")
+
+        followed = watching.Watch(client, number, stage, patience, sleep=sleep)
         code, answer, trouble = followed.follow(lambda _answer, _trouble: None)
         return int(code), trouble or watching.sentence(answer)
 
     async with aiohttp.ClientSession() as http:
         means = Means(http, utc_now, asyncio.sleep, plan.variables)
-        await Flow(plan, client, means, asked, watch, echo).run()
+        task = asyncio.ensure_future(Flow(plan, client, means, asked, watch, echo).run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            what = "interrupted; see what production runs, and what `deployments list` says"
+            raise StoppedError(what, CANNOT_TELL) from error
+        finally:
+            over.set()

@@ -6,7 +6,8 @@ because so few say nothing. Times are medians, as DORA's are; the mean time to r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import fmean, median
@@ -136,7 +137,8 @@ def measure(target: Target, since: datetime, until: datetime) -> Delivery:
     rows = [one for one in target.deployments if since <= one.started_at <= until]
     changes = [one for one in rows if one.rollback_of is None and one.status is not Status.RUNNING]
     back = [one for one in rows if one.rollback_of is not None]
-    failed = [failure for one in changes if (failure := _failure(one, target.deployments, attributed.get(one.id, ())))]
+    course = _Course.of(target.deployments)
+    failed = [failure for one in changes if (failure := _failure(one, course, attributed.get(one.id, ())))]
     there = [one for one in changes if one.status is not Status.FAILED]
     leads = [lead for one in there if (lead := _lead(one)) is not None]
     fixing = [one for one in changes if one.fixes is not None]
@@ -169,46 +171,68 @@ def attribute(deployments: Sequence[Deployment], opened: Iterable[Incident]) -> 
     An incident belongs to the newest deployment that had begun when it opened; a rollback is none.
     """
     found: dict[int, list[Incident]] = {}
-    changes = [one for one in deployments if one.rollback_of is None]
+    changes = sorted((one for one in deployments if one.rollback_of is None), key=lambda one: (one.started_at, one.id))
+    began = [one.started_at for one in changes]
     for incident in opened:
         if incident.severity not in _SERIOUS or incident.cause in _OTHER_CAUSES:
             continue
-        before = [one for one in changes if one.started_at <= incident.opened_at]
-        last = max(before, key=lambda one: (one.started_at, one.id), default=None)
-        if last is not None and incident.opened_at - last.started_at <= ATTRIBUTED_WITHIN:
-            found.setdefault(last.id, []).append(incident)
+        before = bisect_right(began, incident.opened_at)
+        if before and incident.opened_at - began[before - 1] <= ATTRIBUTED_WITHIN:
+            found.setdefault(changes[before - 1].id, []).append(incident)
     return found
 
 
-def _failure(one: Deployment, all_of_target: Sequence[Deployment], caused: Sequence[Incident]) -> Failed | None:
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What followed upon what: the rollback of each deployment, and from each beginning on the first that was well."""
+
+    undone: Mapping[int, Deployment]
+    began: Sequence[datetime]
+    well_from: Sequence[datetime | None]
+
+    @classmethod
+    def of(cls, deployments: Sequence[Deployment]) -> _Course:
+        """From all records of a target."""
+        rows = sorted(deployments, key=lambda one: (one.started_at, one.id))
+        first: list[datetime | None] = [None]
+        for row in reversed(rows):
+            ends = [end for end in (first[-1], row.finished_at if _is_well(row) else None) if end is not None]
+            first.append(min(ends, default=None))
+        undone = {row.rollback_of: row for row in rows if row.rollback_of is not None}
+        return cls(undone, [row.started_at for row in rows], first[::-1])
+
+    def well_after(self, moment: datetime) -> datetime | None:
+        """When the first deployment or rollback succeeded that began after this moment."""
+        return self.well_from[bisect_right(self.began, moment)]
+
+
+def _is_well(one: Deployment) -> bool:
+    return one.status is Status.SUCCEEDED and one.verdict != ledger.BAD and one.success != ledger.REFUTED
+
+
+def _failure(one: Deployment, course: _Course, caused: Sequence[Incident]) -> Failed | None:
     """Whether a deployment failed: its pipeline says so, it was judged bad, was undone, or caused an incident."""
     reasons: list[tuple[datetime, str]] = [(incident.opened_at, f"incident {incident.id}") for incident in caused]
     if one.verdict == ledger.BAD and one.judged_at:
         reasons.append((one.judged_at, "judged bad"))
     if one.status is Status.FAILED and one.finished_at:
         reasons.append((one.finished_at, "its pipeline failed"))
-    undone = next((row for row in all_of_target if row.rollback_of == one.id), None)
+    if one.success == ledger.REFUTED and not reasons and one.status is not Status.ROLLED_BACK:
+        reasons.append((one.finished_at or one.started_at, "its health refuted it"))
+    undone = course.undone.get(one.id)
     if one.status is Status.ROLLED_BACK and not reasons:
         reasons.append((undone.started_at if undone else one.finished_at or one.started_at, "rolled back"))
     if not reasons:
         return None
     since, why = min(reasons)
-    return Failed(one, why, since, _recovered(one, all_of_target, caused, since))
+    return Failed(one, why, since, _recovered(one, course, caused, since))
 
 
-def _recovered(
-    one: Deployment, all_of_target: Sequence[Deployment], caused: Sequence[Incident], since: datetime
-) -> datetime | None:
+def _recovered(one: Deployment, course: _Course, caused: Sequence[Incident], since: datetime) -> datetime | None:
     """When a failed deployment was over: its incidents are resolved, and something that is well runs in its place."""
     ends: list[datetime | None] = [incident.resolved_at for incident in caused]
-    if one.status in (Status.FAILED, Status.ROLLED_BACK) or one.verdict == ledger.BAD:
-        well = (
-            row.finished_at
-            for row in all_of_target
-            if row.status is Status.SUCCEEDED and row.verdict != ledger.BAD and row.finished_at
-            if row.started_at > one.started_at
-        )
-        ends.append(min(well, default=None))
+    if not _is_well(one):
+        ends.append(course.well_after(one.started_at))
     known = [end for end in ends if end is not None]
     return max(since, *known) if known and len(known) == len(ends) else None
 

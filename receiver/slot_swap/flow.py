@@ -81,8 +81,10 @@ class Flow:
         try:
             await self._after_the_swap(number, values)
         except (UnreachableError, RefusedError) as error:
-            what = f"{self.asked.version} is in production, and what the receiver makes of it is not known"
-            raise StoppedError(f"{what}: {error}", CANNOT_TELL) from error
+            what = f"{self.asked.version} is in production, and what the receiver makes of it is not known: {error}"
+            raise StoppedError(
+                f"{what}; look at production, and swap back by hand if it is bad", CANNOT_TELL
+            ) from error
 
     async def _not_there_already(self) -> None:
         health = await self._look(self.plan.production, None)
@@ -140,10 +142,12 @@ class Flow:
 
     async def _after_the_swap(self, number: int, values: Mapping[str, str]) -> None:
         try:
+            # The stage begins when production runs the version, lest the one before be judged in its name.
+            await self._well("production", self.plan.production)
             body = {"stage": self.plan.stage}
             begun = await self._persistently(lambda: self.client.post(f"/deployments/{number}/stages", body))
             self.say(f"stage {begun['stage']} is watched")
-            await self._prove("production", self.plan.production, values)
+            await self._smoke("production", self.plan.production, values)
         except StoppedError as stopped:
             await self._go_back(number, str(stopped))
         code, why = await asyncio.to_thread(self.watch, number, self.plan.stage)
@@ -158,8 +162,14 @@ class Flow:
         raise StoppedError(f"{self.asked.version} is in production, and is not promoted: {why}; {advice}", code)
 
     async def _go_back(self, number: int, why: str) -> None:
-        """Have the receiver go back, as on any critical alert; the alert ends when it has."""
+        """Have the receiver go back, as on any critical alert; the alert ends when it has.
+
+        Where production says that it runs another version, nothing was swapped, and a swap would bring this one in.
+        """
         await self._finish(number, "failure")
+        health = await self._look(self.plan.production, None)
+        if health.running and health.running != self.asked.version:
+            raise StoppedError(f"{why}; production runs {health.running}, and nothing is swapped back", FAILED)
         since = self.means.clock()
         await self._alert(why, since, None)
         self.say(f"{why}; the receiver is told to go back")
@@ -203,6 +213,9 @@ class Flow:
 
     async def _prove(self, where: str, proof: Proof, values: Mapping[str, str]) -> None:
         await self._well(where, proof)
+        await self._smoke(where, proof, values)
+
+    async def _smoke(self, where: str, proof: Proof, values: Mapping[str, str]) -> None:
         for command in proof.smoke:
             argv = steps((command,), values)
             result = await registry.perform(argv, self.means, proof.timeout)

@@ -97,6 +97,8 @@ def test_a_bad_deployment_is_noticed_rolled_back_told_and_written_up(folder: Pat
     assert (health["status"], health["version"]) == ("healthy", "1.2.5")
     _check_messages(demo.folder / "inbox" / "inbox.jsonl")
     assert "HighErrorRate" in (demo.folder / "postmortems" / "incident-1.md").read_text()
+    report = (demo.folder / "reports" / f"deployment-{deployments[2]['id']}.md").read_text()
+    assert "was judged bad in stage canary-10" in report
     assert code == 130
     _check_nothing_is_left(demo)
 

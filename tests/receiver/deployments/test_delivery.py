@@ -10,7 +10,7 @@ import pytest
 
 from deploywatch.receiver.deployments import delivery
 from deploywatch.receiver.deployments.delivery import Delivery, Target
-from deploywatch.receiver.deployments.ledger import BAD, Deployment, Status
+from deploywatch.receiver.deployments.ledger import BAD, REFUTED, Deployment, Status
 from deploywatch.receiver.incidents.store import Incident
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
@@ -144,6 +144,7 @@ def test_an_incident_belongs_to_the_newest_deployment_before_it_and_to_no_rollba
     [
         ({"status": Status.FAILED}, "its pipeline failed"),
         ({"status": Status.ROLLED_BACK}, "rolled back"),
+        ({"success": REFUTED}, "its health refuted it"),
         ({"verdict": BAD, "judged_at": SINCE + 2 * DAY + MINUTE}, "judged bad"),
     ],
 )
@@ -197,3 +198,12 @@ def test_what_began_before_the_window_is_not_counted_yet_takes_its_incidents() -
     found = measured([before, *(deployed(n, n) for n in range(2, 7))], [incident(1, SINCE + HOUR)])
     assert (found.deployments, found.failed) == (5, [])
     assert found.change_fail_rate.value == 0
+
+
+def test_ten_thousand_deployments_are_measured_alike() -> None:
+    rows = [deployed(n, n / 200, Status.FAILED if n % 10 == 0 else Status.SUCCEEDED) for n in range(1, 10_001)]
+    opened = [incident(n, rows[n * 10].started_at + MINUTE) for n in range(1, 900)]
+    found = measured(rows, opened)
+    # Every tenth failed, and the one after it has an incident.
+    assert found.change_fail_rate.value == pytest.approx((1000 + 899) / 10_000)
+    assert found.failed_deployment_recovery_time.n == 1000 + 899 - 1

@@ -3,8 +3,11 @@ goes back."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -31,6 +34,7 @@ from deploywatch.rules.loading import load
 from deploywatch.rules.outputs.verification_plan import plan as planned
 from deploywatch.rules.resolve import resolve
 from deploywatch.verification_plan import written
+from tests.demo.conftest import alive
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import Scene, alert, settings
 
@@ -82,7 +86,12 @@ class World:
     @property
     def live(self) -> str:
         """The version in production."""
-        return (self.folder / "live").read_text().strip()
+        return self.read("live")
+
+    def read(self, name: str) -> str:
+        """What a file in the folder says; nothing where it is not there."""
+        file = self.folder / name
+        return file.read_text().strip() if file.exists() else ""
 
     def script(self, name: str, text: str) -> None:
         """A program of the service's, in its folder."""
@@ -191,8 +200,8 @@ async def test_a_version_goes_through_the_slot_into_production_and_is_promoted(w
         "the slot",
         "the slot",
         "swapped",
-        "stage switched is watched",
         "production",
+        "stage switched is watched",
         "production",
         "1.2.4 is promoted",
     ]
@@ -233,6 +242,16 @@ async def test_a_version_that_is_unwell_in_production_is_swapped_back_by_the_rec
     await world.scene.after(timedelta(hours=1))
     assert (await world.scene.incident()).status is incidents.Status.RESOLVED
     assert world.swaps == 2
+
+
+async def test_a_swap_that_says_it_is_done_and_did_nothing_is_not_swapped_back(world: World) -> None:
+    world.script("swap.sh", "echo swapped >> swaps")
+    code, why = await world.run()
+    assert (code, world.live, world.swaps) == (1, "1.2.3", 1)
+    assert why.endswith("production runs 1.2.3, and nothing is swapped back")
+    assert await world.ledger() == [("1.2.4", "failed")]
+    await world.scene.after(timedelta(hours=1))
+    assert world.swaps == 1
 
 
 async def test_smoke_tests_that_fail_in_production_bring_the_version_before_back(world: World) -> None:
@@ -288,6 +307,21 @@ async def test_a_stage_that_the_verification_plan_does_not_have_is_found_before_
     code, why = await world.run(stage="swapped")
     assert (code, world.swaps) == (2, 0)
     assert why == "stage: the verification plan has no stage 'swapped'; it has: switched"
+
+
+async def test_sigterm_ends_the_command_that_runs_and_says_so(world: World) -> None:
+    world.script("into-slot.sh", "echo $$ > running; sleep 600")
+    program = [sys.executable, "-m", "deploywatch", "deployments", "--url", world.url, "slot-swap", str(world.plan())]
+    process = await asyncio.create_subprocess_exec(*program, "--version", "1.2.4", stderr=subprocess.PIPE)
+    async with asyncio.timeout(120):
+        while not (number := world.read("running")):  # noqa: ASYNC110 - a file tells of no event
+            await asyncio.sleep(0.05)
+        process.terminate()
+        _, said = await process.communicate()
+    assert process.returncode == 4
+    assert b"interrupted" in said
+    assert not alive(int(number))
+    assert await world.ledger() == [("1.2.4", "failed")]
 
 
 def test_every_fault_of_a_plan_is_told_with_its_place(tmp_path: Path) -> None:
