@@ -6,6 +6,7 @@ The pipeline is the one of docs/deployments.md: gate, start, stage, watch, finis
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 
 from deploywatch.demo.narrator import Narrator, escaped
@@ -85,7 +86,8 @@ class CanaryStory:
         file.write_text(text)
         self.narrator.done(f"its report is written: {file.name}")
         begins, _, _ = text.partition("\n| |")
-        self.narrator.quote("\n".join(line for line in begins.splitlines() if line))
+        lines = [re.sub(r"\\(\W|_)", r"\1", line.strip("#* ")) for line in begins.splitlines()]
+        self.narrator.quote("\n".join(line for line in lines if line))
 
     async def _good_canary(self) -> None:
         told = self.narrator

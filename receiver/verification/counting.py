@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from deploywatch import logs
 from deploywatch.errors import UnreachableError
 from deploywatch.evidence import Look
 from deploywatch.prometheus import Prometheus
@@ -21,6 +22,8 @@ from deploywatch.receiver.deployments.stages import Before, RunningStage
 from deploywatch.receiver.verification import time_of_day
 from deploywatch.receiver.verification.time_of_day import Usual
 from deploywatch.verification_plan import Counts, Limit, Operator, StagePlan, Watch
+
+log = logs.get("verification")
 
 _MOST_POINTS = 10_000
 """Prometheus gives at most 11,000 points of a series in one answer."""
@@ -144,11 +147,22 @@ async def usual(asked: Source, stage: RunningStage, but: Sequence[Span] = ()) ->
     for limit in plan.limits:
         if not limit.relative:
             continue
-        changes = [
-            await _change(asked, limit.new, plan, start - day * _DAY, but) for day in range(1, time_of_day.DAYS + 1)
-        ]
-        found[limit.name] = time_of_day.usual(changes)
+        found[limit.name] = time_of_day.usual([one async for one in _changes(asked, limit.new, plan, start, but)])
     return found
+
+
+async def _changes(
+    asked: Source, counts: Counts, plan: StagePlan, start: float, but: Sequence[Span]
+) -> AsyncIterator[float | None]:
+    """The change of each day, the newest first, as far as Prometheus can tell: a verdict is not kept from being made by
+    a store of old samples that is away."""
+    for day in range(1, time_of_day.DAYS + 1):
+        try:
+            change = await _change(asked, counts, plan, start - day * _DAY, but)
+        except UnreachableError as error:
+            log.warning("what this hour does anyway cannot be asked", days_ago=day, reason=str(error))
+            return
+        yield change
 
 
 async def _change(asked: Source, counts: Counts, plan: StagePlan, at: float, but: Sequence[Span]) -> float | None:

@@ -11,8 +11,11 @@ import pytest
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
-from deploywatch.receiver.deployments.stages import StageState
-from deploywatch.receiver.verification import time_of_day
+from deploywatch.errors import UnreachableError
+from deploywatch.prometheus import Line
+from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.verification import counting, time_of_day
+from deploywatch.receiver.verification.counting import Source
 from deploywatch.receiver.verification.time_of_day import Usual, change
 from deploywatch.rules.loading import load
 from deploywatch.rules.outputs.verification_plan import plan as planned
@@ -132,6 +135,35 @@ async def test_days_with_an_incident_are_left_out(make_scene: MakeScene, fortnig
     watched = await begin(scene, fortnight, "rush", stage="full")
     await watched.on(2)
     assert ((await watched.now()).usual or {})[LIMIT.name]["days"] == 10
+
+
+class _Forgetful:
+    """A Prometheus that has three days, and whose store of older samples is away."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def query_range(self, query: str, *, start: float, **_more: object) -> list[Line]:
+        """Ten bad of a thousand, always; UnreachableError for what is old."""
+        self.asked += 1
+        if start < BEGINS.timestamp() - 3 * 86400 - 3600:
+            raise UnreachableError("the store is away")
+        return [Line({}, ((start, 10.0 if query == "bad" else 1000.0),))]
+
+
+async def test_old_samples_that_are_away_keep_no_verdict_from_being_made(fortnight: Past) -> None:
+    planned_stage = fortnight.plan.stage("full")
+    assert planned_stage is not None
+    of_stage = fortnight.plan.for_stage(planned_stage, {})
+    limits = (LIMIT.model_copy(update={"new": Counts(requests="requests", bad="bad")}),)
+    stage = RunningStage(
+        1, 1, "full", 1, of_stage.model_copy(update={"limits": limits}), None, StageState.RUNNING, BEGINS
+    )
+    prometheus = _Forgetful()
+    asked = Source(prometheus, 10.0)  # type: ignore[arg-type] # as far as it is asked
+    assert await counting.usual(asked, stage) == {LIMIT.name: Usual(1.0, 3)}
+    # It is not asked again and again for what is away.
+    assert prometheus.asked == 3 * 4 + 1
 
 
 @pytest.mark.parametrize(
