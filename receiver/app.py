@@ -158,7 +158,7 @@ class Receiver:
             needs(Scope.WEBHOOK, app.router.add_post(path, endpoint.__call__))
         needs(Scope.READ, app.router.add_get("/metrics", self._metrics))
         needs(Scope.ADMIN, app.router.add_get("/config", self._config))
-        Pages(self._context).add_to(app)
+        Pages(self._context, queued=self.worker.wake).add_to(app)
         needs(
             Scope.RESPOND,
             app.router.add_post(slack_buttons.PATH, SlackButtons(self._context, queued=self.worker.wake).__call__),

@@ -29,8 +29,10 @@ def countdown(at: datetime | str, now: datetime) -> str:
 
 
 def clock(at: datetime | str, now: datetime) -> str:
-    """`03:03 UTC` today, `2026-11-27 03:03 UTC` on another day."""
+    """`03:03 UTC` today, `Mon 03:03 UTC` on one of the next six days, `2026-11-27 03:03 UTC` on any other."""
     exact = moment(at)
+    if 0 < (exact.date() - now.astimezone(UTC).date()).days < 7:
+        return f"{exact:%a %H:%M} UTC"
     return f"{exact:%H:%M} UTC" if exact.date() == now.astimezone(UTC).date() else f"{exact:%Y-%m-%d %H:%M} UTC"
 
 

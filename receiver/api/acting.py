@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from typing import TypeVar
+from urllib.parse import unquote
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -16,6 +17,8 @@ from deploywatch.webconfig import USER
 B = TypeVar("B", bound=BaseModel)
 
 _NAME_LIMIT = 200
+NAME_COOKIE = "deploywatch-name"
+"""Keeps the name that somebody wrote into a form, so that they write it once a browser."""
 
 
 def acting(request: web.Request, claimed: str) -> str:
@@ -32,6 +35,11 @@ def acting(request: web.Request, claimed: str) -> str:
     if not verified or verified == name:
         return name
     return f"{verified} for {name}"
+
+
+def name_of(request: web.Request) -> str:
+    """What whoever asks is called: as the server verified it, else as they said before, which proves nothing."""
+    return request.get(USER, "") or line(unquote(request.cookies.get(NAME_COOKIE, "")), _NAME_LIMIT)
 
 
 def acted_by(request: web.Request, sent: B) -> B:

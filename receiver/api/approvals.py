@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field
 from sqlalchemy import Connection, select
 
 from deploywatch.config import Settings
@@ -39,6 +41,24 @@ class Answer(Settings):
     note: Remark = ""
 
 
+class AnswerToQuestion(Answer):
+    """An answer to the question that was seen: its number and the version to go back to, where they are said.
+
+    Where another question is asked by now, or another version, it is 409.
+    """
+
+    question: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    to_version: Name | None = None
+
+    def stale(self, asked: Approval) -> str:
+        """Why it is not an answer to this question, or empty."""
+        if self.question is not None and self.question != asked.id:
+            return f"question {self.question} is not asked any more; look what is asked now, and answer that"
+        if self.to_version is not None and self.to_version != asked.to_version:
+            return f"the question is about {asked.to_version} by now, and not about {self.to_version}"
+        return ""
+
+
 class Allowed(Answer):
     """Which target may be rolled back again."""
 
@@ -58,8 +78,22 @@ class Approvals:
         page = approval.PAGE.removeprefix(PREFIX)
         signed = ("id", "answer", "expires", "signature")
         return (
-            Route("POST", "/incidents/{id}/approve", Scope.APPROVE, self.approve, body=Answer, answer=ApprovalAnswer),
-            Route("POST", "/incidents/{id}/reject", Scope.APPROVE, self.reject, body=Answer, answer=ApprovalAnswer),
+            Route(
+                "POST",
+                "/incidents/{id}/approve",
+                Scope.APPROVE,
+                self.approve,
+                body=AnswerToQuestion,
+                answer=ApprovalAnswer,
+            ),
+            Route(
+                "POST",
+                "/incidents/{id}/reject",
+                Scope.APPROVE,
+                self.reject,
+                body=AnswerToQuestion,
+                answer=ApprovalAnswer,
+            ),
             Route(
                 "POST",
                 "/incidents/{id}/rollback",
@@ -190,12 +224,14 @@ class Approvals:
         return approvers.refused(self._context.settings.rollback.approval, answerer(request), deployment)
 
     async def _answer(self, request: web.Request, *, yes: bool) -> web.Response:
-        person, wanted, now = await read_body(request, Answer), number(request), self._context.clock()
+        person, wanted, now = await read_body(request, AnswerToQuestion), number(request), self._context.clock()
 
         def write(connection: Connection) -> tuple[Approval | None, str]:
             asked = approval.latest(connection, wanted)
             if asked is None:
                 return None, ""
+            if stale := person.stale(asked):
+                return asked, stale
             refused = self._refused(request, ledger.find(connection, asked.deployment_id)) if yes else ""
             if refused:
                 timeline.write(connection, wanted, now, Kind.ACTION_REFUSED, refused, actor=person.by)

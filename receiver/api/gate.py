@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -106,12 +107,7 @@ class GateRoutes:
 
     async def gate(self, request: web.Request) -> web.Response:
         """How the gate stands for a deployment: everything that lacks, at once, each with what to do."""
-        try:
-            asked = GateQuestion.model_validate({key: request.query[key] for key in _ASKED if key in request.query})
-        except ValidationError as error:
-            faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_url=False)]
-            raise web.HTTPBadRequest(text="\n".join(faults) + "\n") from error
-        found = await gate.look(self._context, Asked(**dict(asked)))
+        found = await gate.look(self._context, Asked(**dict(asked_of(request.query))))
         return web.json_response(found.to_json())
 
     async def ask(self, request: web.Request) -> web.Response:
@@ -182,3 +178,12 @@ class GateRoutes:
 
         made = await self._context.store.write(audited(request, now, write, by=sent.by, sent=sent))
         return web.json_response(made.to_json(), status=201)
+
+
+def asked_of(query: Mapping[str, str]) -> GateQuestion:
+    """The deployment that a query asks about; 400 with every fault."""
+    try:
+        return GateQuestion.model_validate({key: query[key] for key in _ASKED if key in query})
+    except ValidationError as error:
+        faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors(include_url=False)]
+        raise web.HTTPBadRequest(text="\n".join(faults) + "\n") from error

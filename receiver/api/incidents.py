@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar, get_args
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
-from deploywatch.receiver.api.auditing import audited
+from deploywatch.receiver.api.auditing import audited, entry_of
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
@@ -20,7 +21,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts, recheck, store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.lifecycle import resolution, response
+from deploywatch.receiver.lifecycle import audit, resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
 from deploywatch.scopes import Scope
@@ -38,6 +39,12 @@ class Person(Settings):
 
     by: Name
     note: Remark = ""
+
+
+class Several(Person):
+    """Which incidents somebody takes in hand at once."""
+
+    incidents: Annotated[tuple[Annotated[int, Field(ge=1, le=2**53)], ...], Field(min_length=1, max_length=200)]
 
 
 class Resolve(Person):
@@ -95,6 +102,14 @@ class Incidents:
             Route("GET", "/incidents", Scope.READ, self.incidents, query=narrow, answer=list[IncidentAnswer]),
             Route("GET", "/incidents/{id}", Scope.READ, self.incident, answer=WholeIncidentAnswer),
             Route("GET", "/incidents/{id}/postmortem", Scope.READ, self.postmortem, media="text/markdown"),
+            Route(
+                "POST",
+                "/incidents/acknowledge",
+                Scope.RESPOND,
+                self.acknowledge_several,
+                body=Several,
+                answer=list[IncidentAnswer],
+            ),
             Route("POST", "/incidents/{id}/acknowledge", Scope.RESPOND, self.acknowledge, body=Person, answer=answer),
             Route("POST", "/incidents/{id}/resolve", Scope.RESPOND, self.resolve, body=Resolve, answer=answer),
             Route("POST", "/incidents/{id}/comment", Scope.RESPOND, self.comment, body=Comment, answer=answer),
@@ -149,6 +164,27 @@ class Incidents:
         return await self._change(
             request, Person, lambda c, s, i, p, now: response.acknowledge(c, s, i, now, by=p.by, note=p.note)
         )
+
+    async def acknowledge_several(self, request: web.Request) -> web.Response:
+        """Note that a person has several incidents in hand; 404 and nothing changed where one of them is not there."""
+        sent, now = await read_body(request, Several), self._context.clock()
+        row = entry_of(request, now, by=sent.by, sent=sent)
+
+        def write(connection: Connection) -> list[Incident]:
+            found = {wanted: store.find(connection, wanted) for wanted in dict.fromkeys(sent.incidents)}
+            if missing := [wanted for wanted, incident in found.items() if incident is None]:
+                raise web.HTTPNotFound(text=f"there is no incident {missing[0]}\n")
+            known = [incident for incident in found.values() if incident]
+            for incident in known:
+                audit.record(connection, replace(row, incident_id=incident.id))
+            return [
+                response.acknowledge(connection, self._context.settings, incident, now, by=sent.by, note=sent.note)
+                for incident in known
+            ]
+
+        taken = await self._context.store.write(write)
+        self._queued()
+        return web.json_response([incident_json(self._context.settings, incident) for incident in taken])
 
     async def resolve(self, request: web.Request) -> web.Response:
         """End the incident by a person's word; 409 where its alerts still fire, without `force` or `hold`."""

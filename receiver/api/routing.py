@@ -11,7 +11,8 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, StringConstraints
 
-from deploywatch.receiver.api.acting import acted_by
+from deploywatch.admission import FORM
+from deploywatch.receiver.api.acting import acted_by, name_of
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
 from deploywatch.receiver.store import StoreError, UnfitError
@@ -59,11 +60,28 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 async def read_body(request: web.Request, model: type[B]) -> B:
-    """The request's JSON as the model, `by` whom as the server knows it; 400 with every fault at its JSON path."""
+    """The request's JSON as the model, `by` whom as the server knows it; 400 with every fault at its JSON path.
+
+    A page's form is read the same way: whoever signed in, or gave a name before, need not write it again.
+    """
     try:
+        if request.content_type == FORM:
+            return acted_by(request, bodies.read_form(await _fields(request), model))
         return acted_by(request, bodies.read(await request.read(), model))
     except BodyError as error:
         raise web.HTTPBadRequest(text="\n".join(error.faults) + "\n") from error
+
+
+async def _fields(request: web.Request) -> dict[str, list[str]]:
+    """The fields of a form, each with its values; BodyError when it cannot be read."""
+    try:
+        sent = await request.post()
+    except (ValueError, LookupError) as error:  # bytes that are not of its charset, a charset that nobody knows
+        raise BodyError(["$: this form cannot be read"]) from error
+    fields = {name: [str(value) for value in sent.getall(name)] for name in sent}
+    if not any(fields.get("by", ())):
+        fields["by"] = [name_of(request)]
+    return fields
 
 
 def number(request: web.Request) -> int:

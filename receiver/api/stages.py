@@ -33,9 +33,13 @@ class NewStage(Settings):
 
 
 class AcceptedHold(Settings):
-    """A person lets a deployment go on although its stage holds, and says why."""
+    """A person lets a deployment go on although its stage holds, and says why.
+
+    With `stage`, the number of the stage that they saw: 409 where another one runs by now.
+    """
 
     by: Name
+    stage: Annotated[int, Field(ge=1, le=2**53)] | None = None
     why: Annotated[Remark, Field(min_length=1)]
 
 
@@ -147,6 +151,8 @@ class Stages:
             stage = stages.newest(connection, wanted)
             if stage is None or stage.state is not StageState.RUNNING:
                 raise web.HTTPConflict(text=f"no stage of deployment {wanted} waits for anybody\n")
+            if sent.stage is not None and sent.stage != stage.id:
+                raise web.HTTPConflict(text=f"{stage.name} runs by now; look at it, and accept that\n")
             if stage.answer == Answer.PROMOTE:
                 raise web.HTTPConflict(text=f"stage {stage.name} was promoted; there is nothing to accept\n")
             stages.accept(connection, stage.id, now, by=sent.by, why=sent.why)

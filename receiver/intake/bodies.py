@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,8 +23,23 @@ class BodyError(Exception):
 
 def read(body: bytes, model: type[B]) -> B:
     """Read a body as JSON into the model; BodyError when that is not possible."""
+    return _refused(lambda: model.model_validate_json(body))
+
+
+def read_form(fields: Mapping[str, Sequence[str]], model: type[B]) -> B:
+    """Read a form's fields into the model, an empty one as not given; BodyError when that is not possible."""
+    given: dict[str, object] = {}
+    for name, values in fields.items():
+        known = model.model_fields.get(name)
+        several = known is not None and get_origin(known.annotation) is tuple
+        if several or values[-1]:
+            given[name] = list(values) if several else values[-1]
+    return _refused(lambda: model.model_validate(given))
+
+
+def _refused(read: Callable[[], B]) -> B:
     try:
-        return model.model_validate_json(body)
+        return read()
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         faults = [f"{_path(fault['loc'])}: {fault['msg']}" for fault in errors[:_FAULTS_LIMIT]]

@@ -101,7 +101,7 @@ def tell(
                 kind=KIND,
                 key=f"deliver:{incident.id}:{event}:{once}:{channel}",
                 serial_key=_serial_key(incident.id, channel),
-                queue=_queue(channel),
+                queue=queue_of(channel),
                 urgency=soon,
                 run_at=now,
                 incident_id=incident.id,
@@ -261,7 +261,7 @@ def _partly_sent(
                 kind=KIND,
                 key=f"{job.key}:to:{recipient}",
                 serial_key=f"{_serial_key(job.incident_id, job.payload['channel'])}:{recipient}",
-                queue=_queue(job.payload["channel"]),
+                queue=queue_of(job.payload["channel"]),
                 urgency=job.urgency,
                 run_at=now + backoff(1),
                 incident_id=job.incident_id,
@@ -285,7 +285,7 @@ def _refused(context: Context, job: Job, text: str) -> Any:
             kind=KIND,
             key=key,
             serial_key=key,
-            queue=_queue(job.payload["channel"]),
+            queue=queue_of(job.payload["channel"]),
             run_at=now + after,
             incident_id=job.incident_id,
             payload={**job.payload, "again_of": job.key},
@@ -306,7 +306,7 @@ async def _unbroken(call: Awaitable[str | None], message: Message) -> str | None
         raise DeliveryError("internal", type(error).__name__, again=True, unsure=True) from error
 
 
-def _queue(channel: str) -> str:
+def queue_of(channel: str) -> str:
     """A channel has its own queue, so that one that hangs delays no other."""
     return f"{KIND}:{channel}"
 
@@ -354,7 +354,7 @@ def _fall_back(connection: Connection, context: Context, job: Job, trouble: str)
         kind=KIND,
         key=f"{job.key}:instead:{other}",
         serial_key=_serial_key(job.incident_id, other),
-        queue=_queue(other),
+        queue=queue_of(other),
         urgency=job.urgency,
         run_at=now,
         incident_id=job.incident_id,

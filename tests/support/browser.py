@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Page, async_playwright
 
-_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-extensions"]
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-extensions"]
+"""How Chromium is started: without a screen, and asking for nothing by itself."""
 
 
 @asynccontextmanager
@@ -17,7 +18,7 @@ async def new_page() -> AsyncIterator[Page]:
     async with async_playwright() as driver:
         found = shutil.which("chromium")
         assert found, "chromium is not on the PATH; scripts/test installs it"
-        browser = await driver.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        browser = await driver.chromium.launch(executable_path=found, args=ARGUMENTS)
         shown = await browser.new_page()
         shown.set_default_timeout(60_000)
         yield shown

@@ -35,7 +35,8 @@ class Routed(NamedTuple):
     @property
     def concrete(self) -> str:
         """The path with a value, which is a number in the receiver."""
-        return self.path.replace("{id}", "1").replace("{service}", "shop").replace("{number}", "1")
+        path = self.path.replace("{id}", "1").replace("{number}", "1")
+        return path.replace("{service}", "shop").replace("{environment}", "production")
 
 
 async def receiver_server(folder: Path, web_config: Path | None = None, external: External = NOT_SAID) -> Server:

@@ -53,5 +53,16 @@
       for (const other of document.querySelectorAll(`input[name="${box.dataset.every}"]`)) other.checked = box.checked;
     });
   }
+
+  // What is counted down goes on; at its end the page says 0:00 until it is loaded anew.
+  const left = (until) => {
+    const all = Math.max(0, Math.floor((Date.parse(until) - Date.now()) / 1000));
+    const two = (n) => String(n).padStart(2, "0");
+    const hours = Math.floor(all / 3600), minutes = Math.floor(all / 60);
+    return hours ? `${hours}:${two(minutes % 60)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
+  };
+  setInterval(() => {
+    for (const element of document.querySelectorAll("[data-until]")) element.textContent = left(element.dataset.until);
+  }, 1000);
   localTimes(document);
 })();

@@ -150,6 +150,12 @@ def latest(connection: Connection, incident_id: int) -> Approval | None:
     return asked[-1] if asked else None
 
 
+def waiting(connection: Connection, now: datetime) -> list[Approval]:
+    """Every question that waits for an answer, the one whose time is over first at the front."""
+    query = select(approvals).where(approvals.c.state == ApprovalState.WAITING, approvals.c.expires_at > now)
+    return [_approval(row) for row in connection.execute(query.order_by(approvals.c.expires_at)).mappings()]
+
+
 def of_incident(connection: Connection, incident_id: int) -> list[Approval]:
     """Every approval request of an incident, the oldest first."""
     query = select(approvals).where(approvals.c.incident_id == incident_id).order_by(approvals.c.id)

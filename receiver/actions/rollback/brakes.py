@@ -265,6 +265,25 @@ _BRAKES: tuple[Callable[[_Case], Refused | None], ...] = (
 )
 
 
+_WORDS = (
+    "not rolled back before",
+    "recent, ended, and older than the alert",
+    "a version to go back to",
+    "nobody else at it, breaker closed, no cooldown",
+    "not too many within an hour",
+    "a person's word",
+)
+
+
+def words(situation: Situation, settings: Rollback) -> tuple[tuple[str, Refused | None], ...]:
+    """What each brake says now: its name, and why it holds, or None; nothing where `decide` needs none of them."""
+    target = settings.target(situation.service, situation.environment)
+    if target is None or situation.deployment is None:
+        return ()
+    case = _Case(situation, situation.deployment, target, settings)
+    return tuple((name, brake(case)) for name, brake in zip(_WORDS, _BRAKES, strict=True))
+
+
 def _permission(case: _Case) -> Go | Refused:
     """No brake holds: what the evidence and the mode allow. A person's yes outweighs both but a dry run."""
     mode: Mode = case.target.mode or case.settings.mode

@@ -132,7 +132,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     decision = brakes.decide(at, context.settings.rollback)
     if isinstance(decision, Go):
         try:
-            plan = decision.target.plan(_values(decision, incident))
+            plan = decision.target.plan(values(decision, incident))
         except ValueError as error:
             decision = Refused(Refusal.UNSAFE_VALUE, str(error))
         else:
@@ -152,7 +152,8 @@ def _go(connection: Connection, context: Context, incident: Incident, job: Job, 
     return None
 
 
-def _values(go: Go, incident: Incident) -> dict[str, str]:
+def values(go: Go, incident: Incident) -> dict[str, str]:
+    """What a target's command is filled in with."""
     return {
         "service": go.deployment.service,
         "environment": go.deployment.environment,

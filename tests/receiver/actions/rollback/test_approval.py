@@ -31,7 +31,7 @@ async def serve() -> AsyncIterator[Serve]:
     async def served(scene: Scene) -> TestClient[web.Request, web.Application]:
         app = web.Application()
         add_to(app, scene.context, queued=lambda: None)
-        Pages(scene.context).add_to(app)
+        Pages(scene.context, queued=lambda: None).add_to(app)
         client = TestClient(TestServer(app))
         await client.start_server()
         clients.append(client)

@@ -1,0 +1,72 @@
+"""What a rollback would do now, as people see it who decide: from, to, the command, how it is verified, each brake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from deploywatch.quantity import format_duration
+from deploywatch.receiver.actions.rollback import brakes
+from deploywatch.receiver.actions.rollback.brakes import Go, Refused
+from deploywatch.receiver.actions.rollback.history import situation, usual_duration
+from deploywatch.receiver.actions.rollback.rollback import values
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.settings.rollback import RollbackTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A rollback that is not done yet: `words` has each brake's name and why it holds, empty where it does not.
+
+    `command` and `verification` are empty where no target is configured, `refused` where it would be done or asked.
+    """
+
+    deployment: Deployment | None
+    to_version: str
+    mode: str
+    refused: str
+    why: str
+    words: tuple[tuple[str, str], ...]
+    command: str
+    verification: str
+    usually: timedelta | None
+
+
+def outlook(connection: Connection, context: Context, incident: Incident) -> Outlook:
+    """What a rollback that a person asked for would meet now; nothing is decided by looking."""
+    settings = context.settings.rollback
+    at = situation(connection, incident, context.clock())
+    decision = brakes.decide(at, settings)
+    target = settings.target(at.service, at.environment)
+    to_version, command, fault = at.to_version or "", "", ""
+    if target and at.deployment and to_version:
+        go = Go(at.deployment, target, to_version, "approve")
+        try:
+            command = context.conceal(str(target.plan(values(go, incident))))
+        except ValueError as error:
+            fault = str(error)
+    return Outlook(
+        deployment=at.deployment,
+        to_version=to_version,
+        mode=decision.mode if isinstance(decision, Go) else "",
+        refused=fault or (decision.sentence if isinstance(decision, Refused) else ""),
+        why=decision.why if isinstance(decision, Go) else "",
+        words=tuple((name, refused.detail if refused else "") for name, refused in brakes.words(at, settings)),
+        command=command,
+        verification=_verification(context, target, incident) if target else "",
+        usually=usual_duration(connection, at.service, at.environment),
+    )
+
+
+def _verification(context: Context, target: RollbackTarget, incident: Incident) -> str:
+    verify = target.verify
+    url = verify.url.replace("{service}", incident.service).replace("{environment}", incident.environment)
+    signals = f", and {len(verify.signals)} signals are good for {format_duration(verify.signals_for)}"
+    return (
+        f"{context.conceal(url)} says that it is healthy for {format_duration(verify.healthy_for)}"
+        f"{signals if verify.signals else ''}, within {format_duration(verify.within)}; else people are called"
+    )

@@ -1,0 +1,45 @@
+"""What the escalation of an incident does next, and when, while nobody takes it in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from deploywatch.receiver.escalation import escalate, timers
+from deploywatch.receiver.escalation.on_call import reach
+from deploywatch.receiver.incidents.chunks import chunks
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.queue import State
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.store.schema import jobs
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The next step of an escalation: when it is due, and whom it calls, people or else channels."""
+
+    at: datetime
+    whom: tuple[str, ...]
+
+
+def next_steps(connection: Connection, settings: ReceiverConfig, incidents: Iterable[Incident]) -> dict[int, NextStep]:
+    """By incident that waits for somebody, its next step; those that have none left are missing."""
+    waiting = {incident.id: incident for incident in incidents if incident.waits_for_somebody}
+    query = select(jobs.c.incident_id, jobs.c.kind, jobs.c.run_at, jobs.c.payload).where(
+        jobs.c.kind.in_((timers.STEP, escalate.KIND)), jobs.c.state == State.READY
+    )
+    found: dict[int, NextStep] = {}
+    for chunk in chunks(waiting):
+        rows = connection.execute(query.where(jobs.c.incident_id.in_(chunk)).order_by(jobs.c.run_at))
+        for number, kind, run_at, payload in rows:
+            incident = waiting[number]
+            # A step of a severity that it has no more comes to nothing.
+            if number in found or (kind == timers.STEP and payload["severity"] != incident.severity):
+                continue
+            reached = reach(settings.oncall, payload.get("who", ()), incident.service, run_at)
+            channels = (*reached.channels, *payload.get("channels", ())) or escalate.wanted(settings)
+            found[number] = NextStep(run_at, reached.names or tuple(dict.fromkeys(channels)))
+    return found

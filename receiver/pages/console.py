@@ -1,0 +1,100 @@
+"""What the console's pages share: who looks, what they may do, how many incidents wait, and how a page is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, func, select
+
+from deploywatch.pages import answer
+from deploywatch.pages.environment import templates_in
+from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.api.acting import name_of
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.rendering.filters import apart, measured, web_link
+from deploywatch.receiver.store import StoreError, UnfitError
+from deploywatch.receiver.store.schema import incidents
+from deploywatch.scopes import ALL_SCOPES, IDENTITY
+from deploywatch.webconfig import USER
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+TEMPLATES = templates_in(Path(__file__).parent / "templates")
+TEMPLATES.filters.update(web_link=web_link, apart=apart, measured=measured)
+
+
+class Console:
+    """Answers with pages; `path` is a page's address with what stands before all of ours."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def path(self, path: str) -> str:
+        """The path as a browser has to ask for it."""
+        return f"{self.context.settings.path_prefix}{path}"
+
+    async def page(self, request: web.Request, name: str, *, status: int = 200, **values: Any) -> web.Response:
+        """A page of the console from a template; the number of those that wait stands in its title."""
+        now = self.context.clock()
+        waiting = await self.context.store.read(_waiting)
+        asked = await self.context.store.read(lambda c: approval.waiting(c, now))
+        identity = request.get(IDENTITY)
+        count = waiting + len(asked)
+        return answer.page(
+            TEMPLATES,
+            name,
+            status=status,
+            prefix=self.context.settings.path_prefix,
+            now=now,
+            me=request.get(USER, ""),
+            claimed=name_of(request),
+            may=identity.scopes if identity else ALL_SCOPES,
+            count=count,
+            icon="open" if count else "calm",
+            here=request.path,
+            **values,
+        )
+
+    async def missing(self, request: web.Request, what: str) -> web.Response:
+        """404 for what is not there."""
+        return await self.refused(request, f"There is no {what}.", status=404)
+
+    async def refused(
+        self, request: web.Request, why: str, *, status: int, back: str = "/", title: str = ""
+    ) -> web.Response:
+        """A page that says why something is not shown, or was not done, and leads back."""
+        title = title or ("Not found" if status == 404 else "This was not done")
+        return await self.page(request, "refused.html", status=status, title=title, why=why, back=back)
+
+    def guarded(self, handler: Handler) -> Handler:
+        """The handler, with 503 for trouble of the store and a page for every other refusal."""
+
+        async def answered(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except StoreError as error:
+                return self.trouble(error)
+            except UnfitError as error:
+                return await self.refused(request, str(error), status=400)
+            except web.HTTPClientError as error:
+                return await self.refused(request, error.text or error.reason, status=error.status)
+
+        return answered
+
+    def trouble(self, error: StoreError) -> web.Response:
+        """503: the page that says so asks the store for nothing."""
+        response = answer.page(
+            TEMPLATES, "trouble.html", status=503, prefix=self.context.settings.path_prefix, why=error
+        )
+        response.headers["Retry-After"] = "5"
+        return response
+
+
+def _waiting(connection: Connection) -> int:
+    """How many open incidents nobody has in hand."""
+    query = select(func.count()).select_from(incidents)
+    wait = incidents.c.open_key.is_not(None), incidents.c.acknowledged_at.is_(None), incidents.c.quiet_since.is_(None)
+    return connection.execute(query.where(*wait)).scalar_one()

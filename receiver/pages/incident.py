@@ -1,0 +1,103 @@
+"""The page of one incident: how bad, where, who has it, what to decide, what fires, what was done, what people said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.actions.rollback.brakes import ApprovalState
+from deploywatch.receiver.api.routing import number
+from deploywatch.receiver.api.serializers import actions_json, whole_json
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.escalation.upcoming import next_steps
+from deploywatch.receiver.incidents import alerts, store
+from deploywatch.receiver.incidents.timeline import SYSTEM
+from deploywatch.receiver.notify.notify import heard
+from deploywatch.receiver.pages.console import Console, Handler
+from deploywatch.receiver.rendering.filters import web_link, worst_first
+
+PATH = store.PAGE.replace("{id}", r"{id:\d+}")
+MOST_ALERTS = 50
+"""Alerts on one page; the API gives all."""
+
+
+class IncidentPage:
+    """`/incidents/7`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def routes(self) -> tuple[tuple[str, Handler], ...]:
+        """The path, and what answers it."""
+        return ((PATH, self._incident),)
+
+    async def _incident(self, request: web.Request) -> web.Response:
+        wanted, context = number(request), self._console.context
+        found = await context.store.read(lambda c: read(c, context, wanted, context.clock()))
+        if found is None:
+            return await self._console.missing(request, f"incident {wanted}")
+        return await self._console.page(request, "incident.html", **found)
+
+
+def read(connection: Connection, context: Context, wanted: int, now: datetime) -> dict[str, Any] | None:
+    """What the page shows of an incident; None where there is none of this number."""
+    incident = store.find(connection, wanted)
+    whole = whole_json(connection, context.settings, wanted, lambda: now)
+    actions = actions_json(connection, wanted)
+    if incident is None or whole is None or actions is None:
+        return None
+    views = worst_first(alerts.views(connection, wanted))
+    asked = approval.latest(connection, wanted)
+    waiting = asked if asked and asked.state is ApprovalState.WAITING and asked.expires_at > now else None
+    return {
+        "incident": incident,
+        "view": incident.view(context.settings.external_url),
+        "whole": whole,
+        "actions": actions,
+        "alerts": views[:MOST_ALERTS],
+        "more_alerts": max(0, len(views) - MOST_ALERTS),
+        "links": list(_links(views, context.settings.response.bridge_of(wanted))),
+        "asked": waiting,
+        "deployment": ledger.find(connection, waiting.deployment_id) if waiting else None,
+        "step": next_steps(connection, context.settings, [incident]).get(wanted),
+        "heard": heard(connection, incident),
+        "firing": sum(view.firing for view in views),
+        "timeline": list(_folded(whole["timeline"])),
+        "can_roll_back": bool(context.settings.rollback.target(incident.service, incident.environment)),
+    }
+
+
+def _links(views: Sequence[Any], bridge: str) -> Iterator[tuple[str, str]]:
+    """Where to look, each place once: those of the worst alert before the others'."""
+    seen: set[str] = set()
+    for name, urls in (
+        ("Runbook", [view.runbook_url for view in views]),
+        ("Dashboard", [view.dashboard_url for view in views]),
+        ("Prometheus", [view.source_url for view in views]),
+        ("Meeting", [bridge]),
+    ):
+        unique = list(dict.fromkeys(link for url in urls if (link := web_link(url)) and link not in seen))[:3]
+        seen.update(unique)
+        for position, link in enumerate(unique, start=1):
+            yield (name if len(unique) == 1 else f"{name} {position}"), link
+
+
+def _folded(entries: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """The timeline, the newest first: what people said one by one, deploywatch's own lines in runs."""
+    run: list[Any] = []
+    for entry in reversed(entries):
+        if entry["actor"] == SYSTEM:
+            run.append(entry)
+            continue
+        if run:
+            yield SYSTEM, run
+            run = []
+        yield entry["actor"], [entry]
+    if run:
+        yield SYSTEM, run
