@@ -95,8 +95,8 @@ async def test_several_are_taken_in_hand_at_once(world: World) -> None:
         await page.locator(f"[data-incident='{number}']").get_by_label("Tick").check()
     await page.get_by_role("button", name="I have those that are ticked").click()
     assert page.url == f"{world.url}/"
-    taken = [(await world.read(lambda c, n=n: store.get(c, n))).acknowledged_by for n in numbers]
-    assert taken == ["ann", "ann", None]
+    taken = {one.id: one.acknowledged_by for one in await world.read(store.unresolved)}
+    assert [taken[number] for number in numbers] == ["ann", "ann", None]
     await page.context.close()
 
 
@@ -191,7 +191,8 @@ async def test_the_gate_says_what_lacks_and_takes_an_approval_back(world: World,
 
 async def test_what_cannot_be_read_is_refused_with_what_to_do(world: World, page: Page) -> None:
     number = await opened(world, "faulty-form")
-    for form, why in (({"by": "ann", "note": ""}, "note"), ({"by": "deploywatch", "note": "x"}, "write who you are")):
+    for by, note, why in (("ann", "", "note"), ("deploywatch", "x", "write who you are")):
+        form: dict[str, str | float | bool] = {"by": by, "note": note}
         answer = await page.request.post(f"{world.url}/incidents/{number}/comment", form=form, max_redirects=0)
         assert answer.status == 400
         assert why in await answer.text()

@@ -115,8 +115,9 @@ class World:
         said = {"summary": f"{service} fails 5 % of its requests", "value": "5.2 %", "threshold": "1 %"}
         said |= {"runbook_url": "https://runbooks.example/errors", "dashboard_url": "https://dash.example/d/1"}
         starts = now - timedelta(minutes=3) - NOON
-        labels = {"service": service, "severity": "critical", "action": "rollback", "instance": f"10.0.0.{number}:80"}
-        await self.fire(alert("HighErrorRate", starts=starts, annotations=said, **labels))
+        place = {"service": service, "severity": "critical", "instance": f"10.0.0.{number}:80"}
+        asking: dict[str, Any] = {"action": "rollback", **place}
+        await self.fire(alert("HighErrorRate", starts=starts, annotations=said, **asking))
         of = select(approvals.c.incident_id).join(incidents, incidents.c.id == approvals.c.incident_id)
         row = await self.until(of.where(incidents.c.service == service, approvals.c.state == "waiting"))
         return int(row["incident_id"])
@@ -136,7 +137,7 @@ async def running(empty_store: Path, folder: Path, **more: Any) -> AsyncIterator
         channels = {name: RecordedChannel() for name in config.channels}
         store = Store(config.database.get_secret_value())
         context = Context(config, store, Templates(), channels, http)
-        receiver = Receiver(folder / "none.yml", config, context)
+        receiver = Receiver(lambda: config, config, context)
         server = receiver.make_server("127.0.0.1:0", Access(None))
         served = await stack.enter_async_context(TestServer(server.app))
         driver = await stack.enter_async_context(async_playwright())
