@@ -24,7 +24,17 @@ from deploywatch.clock import Clock
 from deploywatch.config import Settings
 from deploywatch.exporter.measure.gauges import LABEL_LIMIT, check_type
 from deploywatch.exporter.measure.reasons import reasons_of
-from deploywatch.exporter.results import Application, Dropped, Failed, Family, Reason, Result, Sample, StepResult
+from deploywatch.exporter.results import (
+    Application,
+    Dropped,
+    Failed,
+    Family,
+    Reason,
+    Result,
+    Sample,
+    StepResult,
+    let_go,
+)
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Masked, filled_of, found_in, is_url, redact_url, without
 from deploywatch.terminal import visible
@@ -295,17 +305,24 @@ async def _verdict(probe: Probe, measurement: Measurement, limit: float) -> tupl
     try:
         async with scope:
             await probe.measure(measurement)
-    except Failed as failed:
-        return failed.reason, failed.detail
     except Exception as error:
-        if scope.expired():
-            return measurement.overdue, f"not done within {limit:g} s; it was at: {measurement.stage}"
-        if isinstance(error, OSError):
-            verdict = from_os_error(error)
-            return verdict.reason, verdict.detail
-        log.exception("a probe broke", stage=measurement.stage)
-        return Reason.INTERNAL, f"{type(error).__name__} at: {measurement.stage}; see the log of the exporter"
+        verdict = _verdict_on(error, measurement, limit if scope.expired() else None)
+        let_go(error)
+        return verdict
     return None, ""
+
+
+def _verdict_on(error: Exception, measurement: Measurement, overdue: float | None) -> tuple[Reason, str]:
+    """What a probe's error means; `overdue` is the limit where that was over."""
+    if isinstance(error, Failed):
+        return error.reason, error.detail
+    if overdue is not None:
+        return measurement.overdue, f"not done within {overdue:g} s; it was at: {measurement.stage}"
+    if isinstance(error, OSError):
+        verdict = from_os_error(error)
+        return verdict.reason, verdict.detail
+    log.exception("a probe broke", stage=measurement.stage)
+    return Reason.INTERNAL, f"{type(error).__name__} at: {measurement.stage}; see the log of the exporter"
 
 
 def from_os_error(error: OSError) -> Failed:

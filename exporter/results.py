@@ -141,6 +141,16 @@ class Failed(Exception):  # noqa: N818 - a verdict on what was probed, not an er
         super().__init__(f"{reason}: {detail}")
 
 
+def let_go(error: BaseException) -> None:
+    """Free what an error has seen: a frame that keeps its own error is a circle, with all that the probe knew in it."""
+    seen: list[BaseException] = [error]
+    while seen:
+        one = seen.pop()
+        seen += [other for other in (one.__cause__, one.__context__) if other is not None]
+        seen += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        one.__cause__ = one.__context__ = one.__traceback__ = None
+
+
 class Failures:
     """What has failed while the rest is still tried: every query, gauge or step has its turn."""
 

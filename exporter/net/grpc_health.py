@@ -53,8 +53,11 @@ async def check(
     ]
     http2 = Http2(channel, _MOST)
     message = _request(service)
-    await http2.send(headers, b"\0" + len(message).to_bytes(4, "big") + message)
-    response = await http2.finish()
+    try:
+        await http2.send(headers, b"\0" + len(message).to_bytes(4, "big") + message)
+        response = await http2.finish()
+    finally:
+        http2.close()
     if response.status != 200:
         return Health(_OF_HTTP.get(response.status, UNKNOWN), f"HTTP status {response.status}")
     # An answer without a body has its status in its only head.

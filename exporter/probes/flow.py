@@ -16,7 +16,7 @@ from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body,
 from deploywatch.exporter.net.http.verdict import Expect, judge
 from deploywatch.exporter.probes.http import OVERDUE
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error, server_of
-from deploywatch.exporter.results import Failed, Reason, StepResult
+from deploywatch.exporter.results import Failed, Reason, StepResult, let_go
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Secret, SecretUrl, redact_url
 
@@ -175,8 +175,10 @@ class FlowProbe:
             async with scope:
                 await self._step(step, values, trail, measurement)
         except Failed as failed:
+            let_go(failed)
             return Failed(failed.reason, masked(failed.detail, values.values()))
         except OSError as error:
+            let_go(error)
             if scope.expired():
                 reason = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
                 return Failed(reason, f"not done within its {limit:g} s; it was at: {trail.phases.at}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -101,6 +102,12 @@ class _Encrypted(_Routed, SSLConnection):
     """A connection over TLS."""
 
 
+# To tell its name and version, the library would look them up on the disk for each connection.
+_UNNAMED: dict[str, None] = (
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters
+    else {"lib_name": None, "lib_version": None}
+)
 _CLASSES: dict[type, type] = {Connection: _Plain, SSLConnection: _Encrypted}
 
 
@@ -111,6 +118,7 @@ def _connection(url: SecretUrl, **more: Any) -> Any:
     """
     arguments: dict[str, Any] = {**parse_url(url.get_secret_value()), **more}
     arguments |= {"socket_timeout": None, "socket_connect_timeout": None}
+    arguments |= _UNNAMED
     make = arguments.pop("connection_class", Connection)
     return _CLASSES.get(make, make)(**arguments, protocol=2, retry=Retry(NoBackoff(), 0))
 
@@ -189,7 +197,9 @@ class RedisProbe:
                 # Also of a server that is not trusted, or that refuses the login.
                 _note_connection(connection, measurement)
             measurement.add(families.REDIS_CONNECT, passed())
-            with measurement.timed("PING") as passed:
+            # Without a login nothing was said yet, so that a server that is silent is seen here first.
+            spoken = connection.db or connection.username or connection.password
+            with measurement.timed("PING" if spoken else SILENT) as passed:
                 answer = await talk.ask("PING")
             answered = True
             measurement.add(families.REDIS_PING, passed())

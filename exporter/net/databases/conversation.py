@@ -8,6 +8,7 @@ from typing import Any
 
 from redis import exceptions
 
+from deploywatch.exporter.net.circles import release
 from deploywatch.exporter.results import Failed, Reason
 
 Word = str | bytes | int
@@ -109,9 +110,11 @@ class Conversation:
         for other in self._others.values():
             await other.close()
         # The goodbye of TLS would wait for a server that may never answer it.
-        if self.connection._writer:
-            self.connection._writer.transport.abort()
+        transport = self.connection._writer.transport if self.connection._writer else None
+        if transport:
+            transport.abort()
         await self.connection.disconnect(nowait=True)
+        release(transport)
 
     async def _at(self, moved: exceptions.MovedError) -> Conversation:
         # An empty host is the one that said so.

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 
+from deploywatch.exporter.net.circles import release
 from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.databases.dsn import Dsn, Host
 from deploywatch.exporter.net.dial import Dialer, permit
@@ -174,7 +175,9 @@ async def _leave(connection: Any) -> None:
         with contextlib.suppress(Exception):
             await connection.close(timeout=PATIENCE)
     finally:
+        transport = getattr(connection, "_transport", None)
         connection.terminate()
+        release(transport)
 
 
 _SESSIONS: WeakValueDictionary[Hashable, Session] = WeakValueDictionary()

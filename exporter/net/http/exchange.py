@@ -225,12 +225,15 @@ def _begin(proxy: URL | None, url: URL, addresses: list[Address], via: Via) -> B
 
 async def _over_http2(request: Request, channel: Channel, phases: Phases, limit: int) -> Response:
     http2 = Http2(channel, limit)
-    with phases.timed("processing"):
-        await http2.send(request.fields(), request.body)
-    with phases.timed("transfer"):
-        if request.method == "HEAD":
-            http2.done = True
-        return await http2.finish()
+    try:
+        with phases.timed("processing"):
+            await http2.send(request.fields(), request.body)
+        with phases.timed("transfer"):
+            if request.method == "HEAD":
+                http2.done = True
+            return await http2.finish()
+    finally:
+        http2.close()
 
 
 def _host_header(url: URL) -> str:

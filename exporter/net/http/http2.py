@@ -13,6 +13,7 @@ import h2.exceptions
 import h2.settings
 
 from deploywatch.exporter.net.channel import Channel
+from deploywatch.exporter.net.circles import dissolve
 from deploywatch.exporter.net.http.response_parser import HEAD_LIMIT, Response
 from deploywatch.exporter.results import Failed, Reason
 
@@ -50,6 +51,10 @@ class Http2:
             },
         )
         self.connection.decoder.max_header_list_size = HEAD_LIMIT
+
+    def close(self) -> None:
+        """Let go of h2's connection, whose parts refer to each other."""
+        dissolve(self.connection, *self.connection.streams.values())
 
     async def send(self, headers: Headers, body: bytes) -> None:
         """Send the request, pseudo-headers first, and wait until the answer has begun."""

@@ -62,7 +62,19 @@ async def read_response(
     there is.
     """
     reading = _Reading(method, limit)
-    piece = first
+    try:
+        await _read(reading, first, receive, broken)
+        response = reading.response()
+    finally:
+        reading.close()
+    if response.status < 100:
+        raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP: {response.status:03} is no status")
+    return response
+
+
+async def _read(
+    reading: _Reading, piece: bytes, receive: Callable[[], Awaitable[bytes]], broken: Callable[[Response], None]
+) -> None:
     try:
         while piece:
             reading.feed(piece)
@@ -75,10 +87,6 @@ async def read_response(
         if reading.status:
             broken(reading.response())
         raise
-    response = reading.response()
-    if response.status < 100:
-        raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP: {response.status:03} is no status")
-    return response
 
 
 class _Reading:
@@ -130,6 +138,10 @@ class _Reading:
             lenient_spaces_after_chunk_size=True,
         )
         return parser
+
+    def close(self) -> None:
+        """Let go of the parser, which holds on to our methods: nobody but the garbage collector could free the two."""
+        self._parser = None
 
     def feed(self, piece: bytes) -> None:
         """Take what was received; Failed when it cannot be HTTP."""
