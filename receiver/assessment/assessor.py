@@ -23,7 +23,7 @@ from deploywatch.receiver.assessment.assess import Assessment, Known, assess
 from deploywatch.receiver.assessment.learned import Usual
 from deploywatch.receiver.assessment.measured import Counted, Measurement, Status
 from deploywatch.receiver.assessment.measuring import Asked
-from deploywatch.receiver.assessment.phase import Phase, ended_at, phase
+from deploywatch.receiver.assessment.phase import AWAY_AT_MOST, Phase, ended_at, phase
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger, stages, verdicts
 from deploywatch.receiver.deployments.assessments import KIND, WATCHED_FOR, StoredAssessment, StoredBaseline
@@ -81,9 +81,10 @@ async def handle(context: Context, job: Job) -> Outcome:
     await context.store.write(
         partial(_store, settings=context.settings, state=state, made=made, usual=usual, plan=plan)
     )
-    if made.problem:
+    if made.problem and (state.last is None or state.last.problem != made.problem):
         log.warning("a deployment could not be assessed", deployment=deployment.id, reason=made.problem)
-    return retry("until the next assessment", made.next_look)
+    # A plan may come with the next configuration.
+    return retry("until the next assessment", made.next_look if plan else AWAY_AT_MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +159,9 @@ def _store(
     if refuted := success.failed(deployment):
         ledger.validated(connection, deployment.id, refuted.success, refuted.why, made.at)
     assessments.keep_baselines(connection, deployment.id, usual, made.at)
-    weighed = plan is None or bool(plan.health.signals)
-    if not weighed and state.last is not None and state.last.phase == made.phase:
-        return  # its policy weighs nothing, so only a new phase is news
+    weighed = plan is not None and bool(plan.health.signals)
+    if not weighed and state.last is not None and (state.last.phase, state.last.problem) == (made.phase, made.problem):
+        return  # nothing can be measured by such a plan, or without one, so only a new phase is news
     row = StoredAssessment(
         deployment_id=deployment.id,
         number=number,

@@ -266,13 +266,19 @@ async def test_an_assessment_that_another_replica_has_stored_stays_as_it_is(scen
     assert (await newest(scene, deployment)).status == "healthy"
 
 
-async def test_without_a_plan_nothing_is_assessed_and_that_is_said(make_scene: MakeScene) -> None:
+async def test_without_a_plan_nothing_is_assessed_and_that_is_said_once(make_scene: MakeScene, recorded: Past) -> None:
     scene = make_scene()
     deployment = await begun(scene, "well")
     await on(scene, 1)
     last = await newest(scene, deployment)
     assert last.problem == "no verification plan covers well in production"
     assert (last.status, last.phase) == ("unknown", "deployment_active")
+    # It is said once, and looked at again: a plan may come with the next configuration.
+    await on(scene, 60, step=2)
+    assert len(await every(scene, deployment)) == 1
+    scene.context.settings = make_scene(configured(recorded)).context.settings
+    await on(scene, 3)
+    assert (await newest(scene, deployment)).status == "healthy"
 
 
 async def test_a_rollback_and_what_was_over_a_day_ago_are_not_assessed(scene: Scene) -> None:
