@@ -18,6 +18,7 @@ from deploywatch.receiver.api.maintenance import Maintenance
 from deploywatch.receiver.api.migrations import Migrations
 from deploywatch.receiver.api.oncall import OnCall
 from deploywatch.receiver.api.openapi import Documented, text
+from deploywatch.receiver.api.performance import PerformanceRoutes
 from deploywatch.receiver.api.reports import Reports
 from deploywatch.receiver.api.routing import Route, add_routes
 from deploywatch.receiver.api.stages import Stages
@@ -35,6 +36,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Reports(context).routes(),
         *GateRoutes(context).routes(),
         *DeliveryRoutes(context).routes(),
+        *PerformanceRoutes(context).routes(),
         *Migrations(context, queued=queued).routes(),
         *Maintenance(context, queued=queued).routes(),
         *OnCall(context).routes(),

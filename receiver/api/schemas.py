@@ -386,6 +386,46 @@ class GateRecordAnswer(TypedDict):
     detail: str
 
 
+class SpanAnswer(TypedDict):
+    """A stretch of time that is compared, and how many incidents opened in it."""
+
+    since: Time
+    until: Time
+    incidents: int
+
+
+class SideAnswer(TypedDict):
+    """A signal in one of two times, in its unit; `hours` that have a value."""
+
+    median: float | None
+    p95: float | None
+    hours: int
+
+
+class ChangeAnswer(TypedDict):
+    """A signal before and after a deployment; `change` and `higher` are shares."""
+
+    signal: str
+    title: str
+    unit: str
+    before: SideAnswer
+    after: SideAnswer
+    change: float | None
+    hours: int
+    higher: float | None
+    told: str
+
+
+class PerformanceAnswer(TypedDict):
+    """A service's performance after a deployment against before it."""
+
+    deployment: DeploymentAnswer
+    before: SpanAnswer
+    after: SpanAnswer
+    signals: list[ChangeAnswer]
+    notes: list[str]
+
+
 class MigrationAnswer(TypedDict):
     """How a migration of a service's database ended."""
 

@@ -201,9 +201,20 @@ def accept_hold(client: Client, deployment: int, *, why: str, by: str) -> None:
     show_default=True,
     help="How to write it.",
 )
+@click.option("--performance", is_flag=True, help="Compare the service's signals over days, before and after.")
+@click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How many, with --performance.")
 @pass_client
-def report(client: Client, deployment: int, *, form: str) -> None:
-    """Write the report on a deployment: the verdict with its numbers, its health, what to do, what was not measured."""
+def report(client: Client, deployment: int, *, form: str, performance: bool, days: int) -> None:
+    """Write the report on a deployment: the verdict with its numbers, its health, what to do, what was not measured.
+
+    With --performance, how the service performed in the days after it, against the same hours before it.
+    """
+    if performance:
+        if form == "html":
+            raise click.UsageError("--performance is written as markdown or json")
+        compared = client.get(f"/deployments/{deployment}/performance", format=form, days=str(days))
+        say(json.dumps(compared, indent=2) if form == "json" else printed(compared).rstrip("\n"))
+        return
     written = client.get(f"/deployments/{deployment}/report", format=form)
     say(json.dumps(written, indent=2) if form == "json" else printed(written).rstrip("\n"))
 
