@@ -67,6 +67,8 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("GET", "/delivery?over=30d&service=shop", None, 200),
     ("GET", "/delivery?over=never", None, 400),
     ("GET", "/deployments/1/assessments", None, 200),
+    ("GET", "/deployments/1/report", None, 200),
+    ("POST", "/incidents/acknowledge", {**ANN, "incidents": [1]}, 200),
     ("GET", "/deployments/1/performance", None, 409),
     ("GET", "/deployments/1/performance?days=0", None, 400),
     ("POST", "/migrations", MIGRATION, 201),
