@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 from aiohttp import web
@@ -49,7 +50,11 @@ class Documented:
     def __init__(self, others: Sequence[Route]) -> None:
         own = Route("GET", PATH, Scope.READ, self.openapi, answer=dict[str, Any])
         self.routes = (*others, own)
-        self._text = text(self.routes)
+
+    @cached_property
+    def _text(self) -> str:
+        # A tenth of a second, which no start needs to wait for: few ask for the document.
+        return text(self.routes)
 
     async def openapi(self, _: web.Request) -> web.Response:
         """This document."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -23,15 +24,18 @@ class SchemaError(DeploywatchError):
 
 def upgrade(connection: Connection) -> str:
     """Migrate to the revision that this version needs, and return it; SchemaError when the database is beyond it."""
+    revision, needed = current(connection), _scripts().get_current_head() or ""
+    _known(revision)
+    if revision == needed:
+        return needed
     settings = Config()
     settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     settings.attributes["connection"] = connection
-    _known(current(connection))
     if connection.dialect.name == "postgresql":
         for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
             connection.exec_driver_sql(f"SET LOCAL {limit} = 0")  # a large table takes its time
     command.upgrade(settings, "head")
-    return _scripts().get_current_head() or ""
+    return needed
 
 
 def check(connection: Connection) -> None:
@@ -59,5 +63,6 @@ def _known(revision: str | None) -> None:
         )
 
 
+@cache
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory(str(_MIGRATIONS))

@@ -56,7 +56,9 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-_EMPTY = f"truncate {', '.join(table.name for table in metadata.sorted_tables)} restart identity"
+# TRUNCATE makes new files of every table and index: 90 ms of a core against 1 ms.
+_EMPTY = "; ".join(f"delete from {table.name}" for table in reversed(metadata.sorted_tables))
+_AFRESH = "select setval(seqrelid, seqstart, false) from pg_sequence"
 _ALONE = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'receiver' and pid <> pg_backend_pid()"
 
 
@@ -73,6 +75,7 @@ async def _emptied(server: Running) -> str:
     async with _connected(url) as connection:
         await connection.execute(_ALONE)
         await connection.execute(_EMPTY)
+        await connection.execute(_AFRESH)
     return url
 
 
