@@ -46,7 +46,18 @@ def test_promtool_accepts_the_rules_and_finds_nothing_to_lint(built: dict[str, P
     _succeeds(run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *rules))
 
 
-@pytest.mark.parametrize("path", sorted(GENERATED.glob("*/tests/*.yml")), ids=lambda path: path.stem)
+def _costly(path: Path) -> bool:
+    """Two policies use every signal there is; each signal's examples are tried by test_signals, too."""
+    return path.stem in {"insurance-lead-gen.signals", "enterprise.signals"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.heavy] if _costly(path) else [])
+        for path in sorted(GENERATED.glob("*/tests/*.yml"))
+    ],
+)
 def test_the_built_tests_pass(path: Path) -> None:
     """Those that are committed, which another test holds against what is built."""
     _succeeds(promtool_test([path]))

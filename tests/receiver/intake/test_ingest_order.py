@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, Engine, create_engine, select
 
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import Effect, Reason
@@ -43,12 +45,26 @@ def _alert(kind: int, episode: int, over: bool) -> Alert:
 anything = st.builds(_alert, st.integers(0, len(KINDS) - 1), st.integers(0, 2), st.booleans())
 
 
+@cache
+def _with_tables() -> sqlite3.Connection:
+    """Tables are made once and copied: making them takes longer than what is tested."""
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    return _raw(engine)
+
+
+def _raw(engine: Engine) -> sqlite3.Connection:
+    connection = engine.raw_connection().driver_connection
+    assert isinstance(connection, sqlite3.Connection)
+    return connection
+
+
 @contextmanager
 def _empty() -> Iterator[Connection]:
     engine = create_engine("sqlite://")
     try:
+        _with_tables().backup(_raw(engine))
         with engine.begin() as connection:
-            metadata.create_all(connection)
             yield connection
     finally:
         engine.dispose()

@@ -39,7 +39,7 @@ from tests.receiver.scene import MINUTE, MovingClock, Scene, settings
 from tests.support.alerting import WATCHDOG, Name, World
 from tests.support.judging import Judge
 
-STEPS = int(os.environ.get("MODEL_STEPS", "2000"))
+STEPS = int(os.environ.get("MODEL_STEPS", "800"))
 _OF_ONE = 50
 _PHASES = (Phase.generate,) if "MODEL_FAST" in os.environ else tuple(Phase)
 _EVERY = 5

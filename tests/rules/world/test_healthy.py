@@ -1,8 +1,8 @@
 """A healthy fortnight with ten deployments that change nothing: nobody is paged, whatever the policy.
 
 Traffic swings by ±60 % each day, each deployment restarts all instances, Prometheus is away once, and an instance is
-restarted by itself. The fortnight is evaluated every 20 minutes, and three hours of it, with a deployment, a gap and
-a restart, at the policy's own interval.
+restarted by itself. The fortnight is evaluated every 20 minutes (scripts/verify), and three hours of it, with a deployment, a gap and a
+restart, at the policy's own interval (the gate, which has a day's swing in test_cases_before).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def fortnight(name: str) -> System:
     return world
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_is_paged_in_a_healthy_fortnight(name: str) -> None:
