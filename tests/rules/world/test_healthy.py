@@ -1,8 +1,8 @@
 """A healthy fortnight with ten deployments that change nothing: nobody is paged, whatever the policy.
 
 Traffic swings by ±60 % each day, each deployment restarts all instances, Prometheus is away once, and an instance is
-restarted by itself. The fortnight is evaluated every 20 minutes (scripts/verify), and three hours of it, with a deployment, a gap and a
-restart, at the policy's own interval (the gate, which has a day's swing in test_cases_before).
+restarted by itself. The fortnight is evaluated every 20 minutes (scripts/verify), and three hours of it, with a
+deployment, a gap and a restart, at the policy's own interval (the gate, with a day's swing in test_cases_before).
 """
 
 from __future__ import annotations
