@@ -51,7 +51,7 @@ from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.lifecycle import handlers as people
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.metrics import Counters, snapshot
-from deploywatch.receiver.notify import notify
+from deploywatch.receiver.notify import notify, taking_link
 from deploywatch.receiver.pages import Pages
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -82,7 +82,7 @@ HANDLERS = {
 WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")
 # Kubernetes kills 30 s after it asks for an end, by default.
 _STOP_SECONDS = 30.0
-_OWN_PROOF = frozenset({approval.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}) | SIGNED_PATHS
+_OWN_PROOF = frozenset({approval.PAGE, taking_link.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}) | SIGNED_PATHS
 
 
 class Receiver:

@@ -74,6 +74,7 @@ async def _run(stage: Stage, *, keep: bool) -> int:
         story.show_places(running=keep)
         if keep:
             console.print("\nEverything runs until Ctrl-C.")
+            console.print(f"[bold]The console[/bold], to look and to act: {stage.url('receiver')}/")
             await asyncio.Event().wait()
     return 0
 

@@ -30,7 +30,7 @@ def breakable(text: str) -> Markup:
     return Markup("/<wbr>").join(escape(clean(part)) for part in text.split("/"))
 
 
-def _shown(value: Any) -> Any:
+def finalized(value: Any) -> Any:
     """A value as it is put out: nothing for None, and text without what nobody sees.
 
     Nothing on a page then reads in another order than it is written.
@@ -57,7 +57,7 @@ def _make() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=finalized,
         auto_reload=False,
     )
     environment.filters.update(

@@ -22,6 +22,7 @@ from deploywatch.receiver.api.performance import PerformanceRoutes
 from deploywatch.receiver.api.reports import Reports
 from deploywatch.receiver.api.routing import Route, add_routes
 from deploywatch.receiver.api.stages import Stages
+from deploywatch.receiver.api.taking import Taking
 from deploywatch.receiver.context import Context
 
 
@@ -30,6 +31,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
     parts = (
         *Incidents(context, queued=queued).routes(),
         *Approvals(context, queued=queued).routes(),
+        *Taking(context, queued=queued).routes(),
         *Deployments(context, queued=queued).routes(),
         *Stages(context, queued=queued).routes(),
         *Assessments(context).routes(),

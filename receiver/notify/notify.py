@@ -41,7 +41,7 @@ from deploywatch.receiver.messages import (
     RollbackView,
     identity,
 )
-from deploywatch.receiver.notify import compose, stand_in
+from deploywatch.receiver.notify import compose, stand_in, taking_link
 from deploywatch.receiver.notify.packing import packed
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -131,7 +131,8 @@ async def handle(context: Context, job: Job) -> Outcome:
     composed = await compose.of(context, job)
     if outdated := _outdated(job, composed.message):
         return Outcome(State.DONE, outdated, record=_not_any_more(context, job, outdated), reason="outdated")
-    message, reference = _named(composed.message, job), composed.references.get(name)
+    message = taking_link.added(context.settings, _named(composed.message, job), name)
+    reference = composed.references.get(name)
     try:
         if job.uncertain_attempts and (outcome := await _in_doubt(context, job, channel, message, reference)):
             return outcome

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from markupsafe import Markup
 from sqlalchemy import Connection, func, select
 
 from deploywatch.pages import answer
-from deploywatch.pages.environment import templates_in
+from deploywatch.pages.environment import finalized, templates_in
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.api.acting import name_of
 from deploywatch.receiver.context import Context
@@ -22,7 +23,19 @@ from deploywatch.webconfig import USER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-TEMPLATES = templates_in(Path(__file__).parent / "templates")
+_LONGEST = 5_000
+"""Characters of one text on a page: browsers take very long to lay out more without a space."""
+
+
+def _brief(value: Any) -> Any:
+    """The value as it is put out; of a longer text it says how much is left out, which the API has."""
+    shown = finalized(value)
+    if not isinstance(shown, str) or isinstance(shown, Markup) or len(shown) <= _LONGEST:
+        return shown
+    return f"{shown[:_LONGEST]}… ({len(shown) - _LONGEST} more characters are not shown; the JSON has them)"
+
+
+TEMPLATES = templates_in(Path(__file__).parent / "templates").overlay(finalize=_brief)
 TEMPLATES.filters.update(web_link=web_link, apart=apart, measured=measured)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiohttp import web
+from markupsafe import escape
 
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.brakes import ApprovalState
@@ -13,7 +14,7 @@ from deploywatch.receiver.incidents import alerts, store
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.pages.incident import PATH
-from deploywatch.receiver.rendering.filters import worst_first
+from deploywatch.receiver.rendering.filters import clean, worst_first
 
 
 class DecisionPages:
@@ -77,5 +78,5 @@ class DecisionPages:
         text = await context.store.read(lambda c: resolution.postmortem(c, context, wanted))
         required = incident.severity in context.settings.response.review.severities
         return await self._console.page(
-            request, "postmortem.html", incident=incident, text=text, review_required=required
+            request, "postmortem.html", incident=incident, text=escape(clean(text)), review_required=required
         )

@@ -1,0 +1,82 @@
+"""Takes pictures of the console while the demo runs: `scripts/screenshots` writes them to docs/images/."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from playwright.async_api import async_playwright
+
+from tests.support.browser import ARGUMENTS
+
+PAGES = {
+    "now": "/?tab=over",
+    "incident": "/incidents/1",
+    "rollback": "/incidents/1/rollback",
+    "deployments": "/deployments",
+    "deployment": "/deployments/{canary}",
+    "service": "/services/shop/demo",
+}
+"""The pictures by name, and where each is taken; `{canary}` is the newest deployment that has stages."""
+SCREENS = {"phone": (360, 640), "desktop": (1280, 800)}
+_PLACE = re.compile(r"The console, to look and to act: (http://\S+?)/$", re.MULTILINE)
+_LONGEST_SECONDS = 1800
+
+
+async def take(folder: Path) -> None:
+    """Run the demo, wait for its end, and write the pictures."""
+    command = [sys.executable, "-m", "deploywatch", "demo", "--keep"]
+    demo = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
+    )
+    try:
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            url = await _console(demo)
+        await _pictures(url, folder)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            demo.send_signal(signal.SIGINT)
+        await demo.wait()
+
+
+async def _console(demo: asyncio.subprocess.Process) -> str:
+    """The console's address, which the demo says at its end."""
+    assert demo.stdout is not None
+    async for raw in demo.stdout:
+        text = raw.decode(errors="replace")
+        sys.stdout.write(text)
+        if found := _PLACE.search(text):
+            return found[1]
+    raise SystemExit("the demo ended before it said where the console is")
+
+
+async def _pictures(url: str, folder: Path) -> None:
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        page = await browser.new_page()
+        await page.goto(f"{url}/deployments")
+        links = await page.locator("#deployments h2 a").evaluate_all("all => all.map(one => one.pathname)")
+        canary = "1"
+        for path in links:
+            await page.goto(f"{url}{path}")
+            if await page.locator(".evidence").count():
+                canary = path.rpartition("/")[2]
+                break
+        for screen, (width, height) in SCREENS.items():
+            await page.set_viewport_size({"width": width, "height": height})
+            for name, path in PAGES.items():
+                await page.goto(f"{url}{path.format(canary=canary)}")
+                await page.screenshot(path=folder / f"{name}-{screen}.png")
+        await browser.close()
+
+
+if __name__ == "__main__":
+    into = Path(sys.argv[1])
+    into.mkdir(parents=True, exist_ok=True)
+    asyncio.run(take(into))
