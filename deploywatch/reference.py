@@ -1,0 +1,74 @@
+"""Writes the reference page from the command line itself, so that it names every command and option there is.
+
+python -m deploywatch.reference > docs/reference.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+
+from deploywatch.cli import cli
+
+_HEAD = """# Reference
+
+Every command and option, as `--help` says it. This page is made by `python -m deploywatch.reference`; a test holds it.
+
+What the files may say: [exporter.yml](exporter/config.md) (its schema is `exporter/schema.json`),
+[receiver.yml](receiver.md), [policies](rules/policy.md), [web.yml](scopes.md). What is asked over HTTP:
+`docs/openapi.json`, and [scopes](scopes.md) for each route.
+
+Exit codes: 0 all well; 1 not well; 2 usage or configuration; 3 hold, or waiting for a person; 4 cannot tell.
+"""
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    return "\n".join((_HEAD, *_command(cli, ("deploywatch",), None)))
+
+
+def _command(command: click.Command, path: tuple[str, ...], parent: click.Context | None) -> Iterator[str]:
+    context = click.Context(command, info_name=path[-1], parent=parent)
+    if isinstance(command, click.Group):
+        if len(path) > 1:
+            yield _heading(path, command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None and not below.hidden:
+                yield from _command(below, (*path, name), context)
+        return
+    yield _heading(path, command)
+    yield f"    {' '.join((*path, *command.collect_usage_pieces(context)))}\n"
+    rows = [_option(parameter, context) for parameter in command.params if isinstance(parameter, click.Option)]
+    if rows:
+        yield "| option | default | |\n| --- | --- | --- |"
+        yield "\n".join(rows) + "\n"
+
+
+def _heading(path: tuple[str, ...], command: click.Command) -> str:
+    help_text = "\n".join(line.strip() for line in (command.help or "").replace("\b", "").strip().splitlines())
+    return f"{'#' * min(len(path), 4)} {' '.join(path)}\n\n{_inert(help_text)}\n"
+
+
+def _option(option: click.Option, context: click.Context) -> str:
+    metavar = "" if option.is_flag else f" {option.make_metavar(context)}"
+    names = ", ".join((*option.opts, *option.secondary_opts))
+    default = option.default
+    said = default if isinstance(default, (str, int, float)) and not isinstance(default, bool) and default != "" else ""
+    needed = "required" if option.required else (f"`{said}`" if said != "" else "")
+    return f"| `{names}{_cell(metavar)}` | {_cell(needed)} | {_cell(_inert(option.help or ''))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _inert(text: str) -> str:
+    """Help text in which no word is taken for an HTML element."""
+    return text.replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
