@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from deploywatch.receiver.alert import Alert
+
+
+def _nothing(_: Connection) -> None:
+    """Is done where nothing else is to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +30,36 @@ class Delivery:
     truncated: int = 0
     digest: bytes = b""
     rejected: tuple[str, ...] = ()
-    also: Callable[[Connection], None] = lambda _: None
+    also: Callable[[Connection], None] = _nothing
+    whole: int | None = None
+    """Of how many alerts this is the first part; None where it is all of them, or a later part."""
+    part: int = 0
+    """Which part of a webhook it is, from 0; the first is stored with the whole body."""
+    is_last: bool = True
+
+    def slices(self, most: int) -> tuple[Delivery, ...]:
+        """The delivery in parts of at most so many alerts, in their order; each can be taken in for itself.
+
+        What is done at its end belongs to the last. Whoever sends all of it again changes nothing.
+        """
+        count = len(self.alerts)
+        if count <= most:
+            return (self,)
+        starts = range(0, count, most)
+        return tuple(
+            replace(
+                self,
+                alerts=self.alerts[start : start + most],
+                digest=self.digest if number == 0 else _named(self.digest, number),
+                also=self.also if start == starts[-1] else _nothing,
+                whole=count if number == 0 else None,
+                part=number,
+                is_last=start == starts[-1],
+            )
+            for number, start in enumerate(starts)
+        )
+
+
+def _named(digest: bytes, part: int) -> bytes:
+    """A digest for a part, by which it is known when it comes again; none where the whole has none."""
+    return hashlib.sha256(digest + part.to_bytes(4)).digest() if digest else b""

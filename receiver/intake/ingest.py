@@ -213,7 +213,7 @@ class Ingest:
 
     def miss(self, delivery: Delivery) -> None:
         """Note the alerts that Alertmanager left out of a webhook, on the incidents of those that it sent."""
-        self.reasons[_TRUNCATED] += delivery.truncated
+        self.reasons[_TRUNCATED] += delivery.truncated if delivery.is_last else 0
         count = "1 alert" if delivery.truncated == 1 else f"{delivery.truncated} alerts"
         for alert in delivery.alerts:
             _, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
@@ -431,7 +431,7 @@ def _is_new(alert: Alert, known: Known) -> bool:
 def _row(delivery: Delivery, alert_cache: AlertCache) -> dict[str, object]:
     return {
         "received_at": delivery.received_at,
-        "alerts": len(delivery.alerts),
+        "alerts": delivery.whole or len(delivery.alerts),
         "digest": delivery.digest,
         "body": alert_cache.body(delivery),
     }
@@ -450,7 +450,7 @@ def ingest(
     """
     alert_cache = alert_cache or AlertCache()
     alert_cache.catch_up(connection)
-    insert_all(connection, deliveries, [_row(delivery, alert_cache) for delivery in batch])
+    insert_all(connection, deliveries, [_row(delivery, alert_cache) for delivery in batch if delivery.part == 0])
     # Every build of rules has a watchdog: who does not listen for it wants no incident of it either.
     watchdog = (settings.upstream.watchdog or Watchdog()).alert
     new = [delivery for delivery in batch if not alert_cache.settled((delivery.digest, watchdog))]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 from sqlalchemy import Connection, insert
@@ -28,6 +29,9 @@ log = logs.get("webhook")
 
 # Webhooks of one transaction: a commit costs the same for many, and each waits for all of them.
 _BATCH = 64
+# Alerts of one webhook in one transaction; and those of all, after which no more webhooks are added to it.
+SLICE = 1_000
+_FULL = 5_000
 # With more waiting, 503 is better: Alertmanager tries again, and nothing is lost with this process.
 _BACKLOG = 2000
 # Bytes of a body that is kept because it could not be understood.
@@ -35,14 +39,26 @@ _QUARANTINE_LIMIT = 1024**2
 _NAME_SHOWN = 60
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A webhook that waits: the parts that are still to be taken in, and who is answered after the last."""
+
+    parts: deque[Delivery]
+    answer: asyncio.Future[None]
+
+
 class Intake:
-    """Commits deliveries, as many together as are waiting, and answers each one once it is safe."""
+    """Commits deliveries, as many together as are waiting, and answers each one once it is safe.
+
+    A delivery of very many alerts is committed slice by slice, and others between them; what was committed of it stays
+    when it breaks off, and changes nothing when it comes again.
+    """
 
     def __init__(self, context: Context, *, committed: Callable[[Taken], None], leasing: Callable[[], Leasing]) -> None:
         self._context = context
         self._leasing = leasing
         self._committed = committed
-        self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
+        self._waiting: deque[_Waiting] = deque()
         self._came = asyncio.Event()
         self.alert_cache = AlertCache(shared=not context.store.is_sqlite)
         self._closed = False
@@ -62,28 +78,43 @@ class Intake:
         if self.backlog >= _BACKLOG:
             raise StoreError(f"{self.backlog} webhooks are waiting already")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((delivery, future))
+        self._waiting.append(_Waiting(deque(delivery.slices(SLICE)), future))
         self._came.set()
         await future
 
     async def run(self) -> None:
         """Commit what comes, until cancelled; whoever still waits then is told to try again."""
-        batch: list[tuple[Delivery, asyncio.Future[None]]] = []
+        batch: list[_Waiting] = []
         try:
             while True:
                 await self._came.wait()
-                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                batch = self._next()
                 if not self._waiting:
                     self._came.clear()
                 await self._commit(batch)
+                # What is left of a webhook comes after those that have waited meanwhile.
+                self._waiting.extend(waiting for waiting in batch if waiting.parts)
+                if self._waiting:
+                    self._came.set()
         finally:
             self._closed = True
-            for _, future in (*batch, *self._waiting):
-                _answer(future, StoreError("shutting down"))
+            for waiting in (*batch, *self._waiting):
+                _answer(waiting, StoreError("shutting down"))
             self._waiting.clear()
 
-    async def _commit(self, batch: list[tuple[Delivery, asyncio.Future[None]]]) -> None:
-        deliveries = [delivery for delivery, _ in batch]
+    def _next(self) -> list[_Waiting]:
+        """The webhooks of which the next part belongs to the next transaction."""
+        batch: list[_Waiting] = []
+        alerts = 0
+        while self._waiting and len(batch) < _BATCH and alerts < _FULL:
+            waiting = self._waiting.popleft()
+            alerts += len(waiting.parts[0].alerts)
+            batch.append(waiting)
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Commit the next part of each; who has no more parts is answered."""
+        deliveries = [waiting.parts[0] for waiting in batch]
 
         def take(connection: Connection) -> Taken:
             now = self._context.clock()
@@ -102,23 +133,27 @@ class Intake:
             await self._recover(batch, error)
             return
         self.alert_cache.forget(beyond=REMEMBERED)
-        for _, future in batch:
-            _answer(future, None)
+        for waiting in batch:
+            waiting.parts.popleft()
+            if not waiting.parts:
+                _answer(waiting, None)
         self._committed(taken)
 
-    async def _recover(self, batch: list[tuple[Delivery, asyncio.Future[None]]], error: Exception) -> None:
+    async def _recover(self, batch: list[_Waiting], error: Exception) -> None:
         """One bad delivery must not take the others with it: alone, each succeeds or fails for itself."""
         if len(batch) > 1 and not isinstance(error, StoreError):
-            for delivery in batch:
-                await self._commit([delivery])
+            for waiting in batch:
+                await self._commit([waiting])
             return
         if not isinstance(error, StoreError):
             log.exception("a delivery could not be taken in", exc_info=error)
-        for _, future in batch:
-            _answer(future, error)
+        for waiting in batch:
+            waiting.parts.clear()
+            _answer(waiting, error)
 
 
-def _answer(future: asyncio.Future[None], error: Exception | None) -> None:
+def _answer(waiting: _Waiting, error: Exception | None) -> None:
+    future = waiting.answer
     if future.done():
         return
     if error is None:
