@@ -372,7 +372,9 @@ def test_what_people_write_is_printed_as_text(told: Told, run: Callable[..., str
 
 
 @pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("event", [Event.OPENED, Event.ROLLBACK_FAILED, "postmortem"])
+@pytest.mark.parametrize(
+    "event", [Event.OPENED, pytest.param(Event.ROLLBACK_FAILED, marks=pytest.mark.heavy), "postmortem"]
+)
 def test_a_preview_is_text(run: Callable[..., str], tmp_path: Path, name: str, event: str) -> None:
     file = tmp_path / "alert.json"
     file.write_bytes(_webhook(1, TEXTS[name].replace("\ud800", "").replace("\0", "")))

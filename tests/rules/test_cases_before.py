@@ -77,6 +77,19 @@ def test_where_it_is_known_what_is_usual_a_night_is_compared_with_a_night(tmp_pa
     fires(policy, tmp_path, series, moments)
 
 
+@pytest.mark.parametrize("kept", [1.0, 0.8])
+def test_money_that_the_evening_costs_each_day_is_no_loss_of_a_deployment_and_a_fifth_less_is(
+    tmp_path: Path, kept: float
+) -> None:
+    """A deployment on the first evening and after a week, when revenue falls by $7,000 an hour; or a fifth more."""
+    step, evening = 300, 8 * 24 + 18
+    policy = _policy(tmp_path, "loss(revenue) > $1000 and seasonal_drop(revenue) > 10%", interval="5m", window="15m")
+    speed: Callable[[float], float] = lambda hour: _swing(hour) / 10 * (kept if hour >= evening else 1)  # noqa: E731
+    series = {f"revenue_total{{{WHERE}}}": _counter(evening + 3, step, speed)}
+    moments = _hourly([18.9, evening - 1], set()) | _hourly([evening + 0.9], {"Sample"} if kept < 1 else set())
+    fires(policy, tmp_path, series | _deployed(evening + 3, step, 18, evening), moments)
+
+
 def _conversions(hours: float, step: int, ratio: Callable[[float], float]) -> dict[str, str]:
     return {
         f"visits_total{{{WHERE}}}": _counter(hours, step, lambda _: 20.0),

@@ -20,7 +20,7 @@ async def new_page() -> AsyncIterator[Page]:
         assert found, "chromium is not on the PATH; scripts/test installs it"
         browser = await driver.chromium.launch(executable_path=found, args=ARGUMENTS)
         shown = await browser.new_page()
-        shown.set_default_timeout(60_000)
+        shown.set_default_timeout(240_000)
         yield shown
         await browser.close()
 
