@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import Connection, Table, func, insert, select
 
 from deploywatch.receiver import retention
+from deploywatch.receiver.deployments import assessments
+from deploywatch.receiver.deployments.assessments import StoredAssessment
 from deploywatch.receiver.incidents import liveness, store
 from deploywatch.receiver.incidents.dedup_cache import AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
@@ -199,3 +201,37 @@ async def test_deliveries_and_what_was_refused_go_first(scene: Scene) -> None:
     scene.clock.advance(MINUTE)
     assert await retention.prune(scene.context) == Pruned(2, 0)
     assert (await _count(scene, deliveries), await _count(scene, quarantine)) == (0, 0)
+
+
+async def test_old_assessments_go_but_for_the_newest_few_that_a_report_shows(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(**KEEP))
+    old, new = await scene.deployed("1", ago=9 * DAY), await scene.deployed("2", ago=HOUR)
+
+    def assessed(connection: Connection) -> None:
+        for deployment in (old, new):
+            for number in range(1, 9):
+                row = StoredAssessment(
+                    deployment_id=deployment.id,
+                    number=number,
+                    at=deployment.started_at + number * MINUTE,
+                    phase="post_deployment",
+                    status="healthy",
+                    score=1,
+                    coverage=1,
+                    impact=None,
+                    impact_estimated=False,
+                    confidence=1,
+                    problem="",
+                    details={},
+                    next_seconds=60,
+                )
+                assessments.add(connection, row)
+
+    await scene.context.store.write(assessed)
+    await retention.prune(scene.context)
+
+    def numbers(connection: Connection) -> list[list[int]]:
+        found = [assessments.recent(connection, deployment.id, limit=100) for deployment in (old, new)]
+        return [[one.number for one in of] for of in found]
+
+    assert await scene.read(numbers) == [[8, 7, 6, 5, 4], [8, 7, 6, 5, 4, 3, 2, 1]]
