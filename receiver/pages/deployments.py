@@ -13,6 +13,7 @@ from deploywatch.receiver.deployments import approvals, ledger, stages, verdicts
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.pages.console import Console, Handler
+from deploywatch.receiver.report import gather, rendering
 from deploywatch.receiver.store.schema import rollbacks
 from deploywatch.receiver.suppression import maintenance
 from deploywatch.receiver.verification import gate, judging
@@ -24,7 +25,7 @@ _LOOKS = 20
 
 
 class DeploymentPages:
-    """`/deployments`, `/deployments/12`, `/gate` and `/services/shop/production`."""
+    """`/deployments`, `/deployments/12` with its report, `/gate` and `/services/shop/production`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -34,6 +35,7 @@ class DeploymentPages:
         return (
             ("/deployments", self._ledger),
             (r"/deployments/{id:\d+}", self._deployment),
+            (r"/deployments/{id:\d+}/report", self._report),
             ("/gate", self._gate),
             ("/services/{service}/{environment}", self._service),
         )
@@ -76,6 +78,13 @@ class DeploymentPages:
             lasted=(deployment.finished_at or now) - deployment.started_at,
             undone=await context.store.read(lambda c: _undone(c, wanted)),
         )
+
+    async def _report(self, request: web.Request) -> web.Response:
+        wanted, context = number(request), self._console.context
+        found = await context.store.read(lambda c: gather.report(c, context.settings, wanted, context.clock()))
+        if found is None:
+            return await self._console.missing(request, f"deployment {wanted}")
+        return await self._console.page(request, "report.html", number=wanted, report=found, body=rendering.body(found))
 
     async def _gate(self, request: web.Request) -> web.Response:
         context, query = self._console.context, request.query

@@ -10,6 +10,10 @@
       if (!Number.isNaN(at.getTime()) && !time.dataset.local) {
         time.dataset.local = "1";
         time.title += ` · ${at.toLocaleString()} local`;
+        const beside = time.nextElementSibling;
+        if (kept("local") === "on" && beside?.matches(".utc")) {
+          beside.textContent = `· ${at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} local`;
+        }
       }
     }
   };
@@ -41,11 +45,14 @@
     if (act) { event.preventDefault(); act(); }
   });
 
-  const keys = document.getElementById("keys-on");
-  if (keys instanceof HTMLInputElement) {
-    keys.checked = kept("keys") !== "off";
-    keys.addEventListener("change", () => {
-      try { localStorage.setItem("keys", keys.checked ? "on" : "off"); } catch { /* it is kept for this page alone */ }
+  // Each browser keeps how it wants keys and times; without a store they are as they come.
+  for (const [name, usual] of [["keys", "on"], ["local", "off"]]) {
+    const box = document.getElementById(`${name}-on`);
+    if (!(box instanceof HTMLInputElement)) continue;
+    box.checked = (kept(name) ?? usual) === "on";
+    box.addEventListener("change", () => {
+      try { localStorage.setItem(name, box.checked ? "on" : "off"); } catch { return; }
+      if (name === "local") location.reload();
     });
   }
   for (const box of document.querySelectorAll("[data-every]")) {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from axe_playwright_python.base import AXE_FILE_PATH
-from playwright.async_api import Page
+from playwright.async_api import Page, Request
 
 from tests.receiver.pages.world import World
 
@@ -27,6 +27,7 @@ PATHS = (
     "/incidents/1/postmortem",
     "/deployments",
     "/deployments/3",
+    "/deployments/3/report",
     "/gate",
     "/gate?service=shop&environment=production&version=1",
     "/services/shop/production",
@@ -107,8 +108,12 @@ async def test_whatever_is_touched_is_44_pixels_and_nothing_breaks_the_policy(
 
 async def test_an_incidents_first_load_is_small_and_asks_no_other_host(world: World) -> None:
     fresh = await world.page()
-    loaded: list[Any] = []
-    fresh.on("requestfinished", loaded.append)
+    loaded: list[Request] = []
+
+    def finished(request: Request) -> None:
+        loaded.append(request)
+
+    fresh.on("requestfinished", finished)
     await fresh.goto(f"{world.url}/incidents/1", wait_until="networkidle")
     sizes = [await request.sizes() for request in loaded]
     weight = sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes)
