@@ -93,3 +93,14 @@ def test_the_plan_names_each_folder_and_no_other(part: str) -> None:
     planned = re.findall(r"^- `(\w+)/`", block, re.MULTILINE)
     there = {path.name for path in (ROOT / part).iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert sorted(planned) == sorted(there)
+
+
+def test_the_page_on_contributing_names_each_file_with_heavy_tests() -> None:
+    page = (ROOT / "docs" / "contributing.md").read_text()
+    named = set(re.findall(r"^\| `(tests/[^`]+)`:", page, re.MULTILINE))
+    marked = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"mark\.heavy\b", path.read_text())
+    }
+    assert marked - {"tests/test_house.py"} == named - {"tests/receiver/upstream/test_model.py"}
