@@ -13,7 +13,8 @@ import click
 from deploywatch import responses
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands import delivery, gate, slot_swap, telling, watch_table, watching
+from deploywatch.receiver.commands import gate, telling
+from deploywatch.receiver.commands.lazy import LazyGroup
 from deploywatch.receiver.commands.shared import (
     FORMAT,
     by,
@@ -30,8 +31,21 @@ from deploywatch.receiver.commands.spool import default_folder
 from deploywatch.receiver.commands.telling import Reference
 from deploywatch.terminal import say
 
+_LATER = {
+    "slot-swap": (
+        "deploywatch.receiver.commands.slot_swap",
+        "slot_swap",
+        "Deploy a version to a slot as PLAN says, prove it there, swap it into production, and watch it.",
+    ),
+    "delivery": (
+        "deploywatch.receiver.commands.delivery",
+        "delivery",
+        "Measure delivery: DORA's five, and the mean time to recovery. A — is for fewer than five.",
+    ),
+}
 
-@click.group()
+
+@click.group(cls=LazyGroup, later=_LATER)
 @url
 @click.pass_context
 def deployments(context: click.Context, url: str, token: str | None) -> None:
@@ -39,7 +53,7 @@ def deployments(context: click.Context, url: str, token: str | None) -> None:
     context.obj = Client(url, token)
 
 
-for _command in (*gate.COMMANDS, delivery.delivery, slot_swap.slot_swap):
+for _command in gate.COMMANDS:
     deployments.add_command(_command)
 
 _MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
@@ -137,6 +151,8 @@ def finish(
 def stage(client: Client, deployment: int, name: str, *, force: bool) -> None:
     """Begin a stage of the deployment's verification plan: it is watched from now on, and the one before it ends."""
     begun = client.post(f"/deployments/{deployment}/stages", {"stage": name, "force": force})
+    from deploywatch.receiver.commands import watch_table  # noqa: PLC0415 - only commands of stages need it
+
     lasts = watch_table.lasting(begun["lasts_seconds"])
     echo(
         f"stage {begun['stage']} of deployment {deployment}: {begun['share']:.0%} of the traffic, for at least {lasts}"
@@ -174,6 +190,8 @@ def watch(
 
     It only judges: what rolls back is the receiver, with its brakes.
     """
+    from deploywatch.receiver.commands import watching  # noqa: PLC0415 - only this command draws a live table
+
     person = gate.seconds(wait)
     patient = watching.Patience(every, patience, timeout, person)
     followed = watching.Watch(client, deployment, stage, patient)

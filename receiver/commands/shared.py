@@ -10,9 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.receiver.client import Client
@@ -84,6 +81,10 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: s
     if not rows:
         say(empty)
         return
+    from rich.console import Console  # noqa: PLC0415 - only a table needs it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column)
