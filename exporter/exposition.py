@@ -12,6 +12,9 @@ from enum import Enum
 
 from deploywatch.exporter.results import Family, Sample
 
+_AT_ONCE = 250
+"""Targets of a family in one piece: some hundred kilobytes, which take a millisecond."""
+
 
 class Format(Enum):
     """How metrics are written; the value is the content type."""
@@ -135,9 +138,12 @@ class Exposition:
         return "".join(self.pieces(format_))
 
     def pieces(self, format_: Format = Format.TEXT) -> Iterator[str]:
-        """The page family by family; one that comes or goes meanwhile may be there or not."""
+        """The page in pieces of one family each, a large one in several; what comes or goes meanwhile may be there."""
         for block in list(self._families.values()):
-            yield "".join((block.heads[format_], *block.texts.values()))
+            texts = list(block.texts.values())
+            yield "".join((block.heads[format_], *texts[:_AT_ONCE]))
+            for start in range(_AT_ONCE, len(texts), _AT_ONCE):
+                yield "".join(texts[start : start + _AT_ONCE])
 
     def _drop(self, name: str, target: Hashable) -> None:
         texts = self._families[name].texts

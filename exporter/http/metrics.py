@@ -15,6 +15,7 @@ from deploywatch.scopes import Scope, needs
 
 _FAST = 1
 _GZIP = 31  # zlib's word for gzip, with the largest window
+_LONG = 1024 * 1024  # bytes, from which on an answer is not copied as a whole
 _WORTH_IT = 1400  # bytes: what fits into one packet gains nothing
 
 
@@ -29,7 +30,7 @@ class MetricsRoute:
         """Add the route."""
         needs(Scope.READ, app.router.add_get("/metrics", self._metrics))
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
         format_ = negotiate(request.headers.get("Accept", ""))
         own = generate_openmetrics if format_ is Format.OPENMETRICS else generate_latest
         body = []
@@ -40,13 +41,24 @@ class MetricsRoute:
         return await exposed(request, [*body, own(self._registry)], format_)
 
 
-async def exposed(request: web.Request, body: list[bytes], format_: Format) -> web.Response:
-    """An answer in a format, compressed for whom takes that."""
+async def exposed(request: web.Request, body: list[bytes], format_: Format) -> web.StreamResponse:
+    """An answer in a format, compressed for whom takes that; a long one is sent piece by piece."""
     headers = {"Content-Type": format_.value, "Vary": "Accept, Accept-Encoding"}
     if sum(map(len, body)) > _WORTH_IT and _takes_gzip(request.headers.get("Accept-Encoding", "")):
         headers["Content-Encoding"] = "gzip"
         return web.Response(body=await asyncio.to_thread(_compressed, body), headers=headers)
-    return web.Response(body=b"".join(body), headers=headers)
+    size = sum(map(len, body))
+    if size <= _LONG or request.method == "HEAD":
+        return web.Response(body=b"".join(body), headers=headers)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = size
+    await response.prepare(request)
+    for piece in body:
+        await response.write(piece)
+        # What was written goes out at once, mostly, and nothing would wait in between.
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response
 
 
 def _compressed(body: list[bytes]) -> bytes:

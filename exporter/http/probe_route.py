@@ -54,7 +54,7 @@ class ProbeRoute:
         """Add the route."""
         needs(Scope.READ, app.router.add_get("/probe", self._probe))
 
-    async def _probe(self, request: web.Request) -> web.Response:
+    async def _probe(self, request: web.Request) -> web.StreamResponse:
         module = request.query.get("module", DEFAULT_MODULE)
         if module in self._exporter.settings.refused:
             return await self._refused(request, module)
@@ -81,7 +81,7 @@ class ProbeRoute:
             return web.Response(text=_told(asked, name, result))
         return await self._answer(request, result)
 
-    async def _refused(self, request: web.Request, name: str) -> web.Response:
+    async def _refused(self, request: web.Request, name: str) -> web.StreamResponse:
         """A module that cannot run fails each of its probes, and says why."""
         self._exporter.refused[Refused.MODULE] += 1
         why = told_refusal(self._exporter.settings.refused[name])
@@ -92,7 +92,7 @@ class ProbeRoute:
             return web.Response(text=told(result) + f"\n\nMetrics that would have been returned:\n{metrics(result)}")
         return await self._answer(request, result)
 
-    async def _answer(self, request: web.Request, result: Result) -> web.Response:
+    async def _answer(self, request: web.Request, result: Result) -> web.StreamResponse:
         format_ = negotiate(request.headers.get("Accept", ""))
         end = "# EOF\n" if format_ is Format.OPENMETRICS else ""
         return await exposed(request, [(metrics(result, format_) + end).encode()], format_)

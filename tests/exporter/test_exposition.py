@@ -118,3 +118,16 @@ def test_openmetrics_is_read_back_too(measured: list[tuple[tuple[tuple[str, str]
         for labels, value in measured:
             found = values[frozenset((("SERVICE", "shop"), *labels))]
             assert found == float(value) or (math.isnan(found) and math.isnan(value))
+
+
+def test_a_long_page_comes_in_pieces_none_of_which_takes_long_to_make() -> None:
+    exposition = Exposition()
+    family = Family("probe_failures_total", "counter", "Failures.")
+    for place in range(5_000):
+        page = Page((("service", f"service{place}"), ("environment", "production"), ("probe", "http")))
+        samples = [Sample(family, 1, (("reason", f"reason{reason}"),)) for reason in range(12)]
+        exposition.put(f"target{place}", page.render(samples))
+    pieces = list(exposition.pieces())
+    assert "".join(pieces) == exposition.text()
+    assert exposition.text().count("\n") == 60_002
+    assert max(map(len, pieces)) < 512 * 1024
