@@ -83,6 +83,8 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("GET", "/oncall?at=2026-05-01T12:00:00Z", None, 200),
     ("GET", "/oncall?at=tomorrow", None, 400),
     ("GET", "/audit?incident=1&who=ann&limit=3", None, 200),
+    ("GET", "/taken?incident=1&who=ann&expires=1&signature=x", None, 403),
+    ("POST", "/taken?incident=1&who=ann&expires=1&signature=x", None, 403),
     ("GET", "/openapi.json", None, 200),
 ]
 
