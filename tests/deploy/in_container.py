@@ -36,7 +36,7 @@ def show(name: str, unit: str = UNIT) -> str:
 
 
 def incidents() -> list[Any]:
-    found: list[Any] = json.loads(ask("/api/v1/incidents", "prometheus"))["incidents"]
+    found: list[Any] = json.loads(ask("/api/v1/incidents", "prometheus"))
     return found
 
 

@@ -59,5 +59,5 @@ def _until_ready(url: str) -> None:
 
 if __name__ == "__main__":
     incidents = post(sys.argv[1])
-    services = [incident["service"] for incident in incidents["incidents"]]
+    services = [incident["service"] for incident in incidents]
     sys.exit(None if services == ["shop"] else f"the receiver has {incidents}")
