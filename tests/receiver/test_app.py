@@ -65,7 +65,7 @@ def _critical() -> bytes:
 def test_it_serves_takes_over_a_good_config_and_keeps_the_old_one_when_the_new_is_bad(receiver: RealReceiver) -> None:
     child = receiver.start()
     assert receiver.get("/-/healthy")[0] == 200
-    assert "/api/v1/incidents" in receiver.get("/")[1]
+    assert "deploywatch" in receiver.get("/")[1]
     assert "xoxb-secret" not in receiver.get("/config")[1]
     receiver.configure(quiet_time="7m")
     child.process.send_signal(signal.SIGHUP)

@@ -50,6 +50,8 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/rollbacks/allow", {**ANN, "service": "shop", "environment": "production"}, 200),
     ("GET", "/approval?id=1&answer=yes", None, 403),
     ("POST", "/approval?id=1&answer=yes", None, 400),
+    ("GET", "/taken?incident=1&who=ann", None, 403),
+    ("POST", "/taken?incident=1&who=ann", None, 403),
     ("POST", "/deployments", NEW, 201),
     ("GET", "/deployments?service=shop", None, 200),
     ("GET", "/deployments/2", None, 200),
