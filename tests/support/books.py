@@ -180,7 +180,7 @@ def _untold(books: Books) -> Iterator[str]:
             if unsaid:
                 continue
             page = _page(told["event"], told["at"])
-            if page and not any(page in pages for pages in _pages(books, key)):
+            if page and not any(page in pages for pages in _pages(books, job["incident_id"], key)):
                 yield f"{job['key']}: PagerDuty never heard of it"
             continue
         names.add(name := identity(key, job["key"]))
@@ -190,7 +190,7 @@ def _untold(books: Books) -> Iterator[str]:
         if not least <= count <= most:
             yield f"{job['key']}: arrived {count} times, tried {job['attempts']} times, {job['note']}"
     yield from (f"message {name} arrived and was never queued" for name in books.arrived.names - names)
-    named = {name for key in keys.values() for name in _names(key)}
+    named = {name for number, key in keys.items() for name in _names(books, number, key)}
     yield from (f"PagerDuty has an alert of its own: {key}" for key in books.arrived.pages.keys() - named)
 
 
@@ -212,19 +212,26 @@ def _paged_late(books: Books) -> Iterator[str]:
         if job["payload"]["channel"] == PAGER and page and not _unsaid(job):
             last[job["incident_id"]] = page
     for row in books.incidents:
-        pages = _pages(books, _dedup_key(row))
+        pages = _pages(books, row["id"], _dedup_key(row))
         if row["id"] in last and pages and pages[-1][-1] != last[row["id"]]:
             yield f"incident {row['id']}: PagerDuty was told last to {pages[-1][-1]}, not {last[row['id']]}"
 
 
-def _names(key: str) -> tuple[str, ...]:
-    """The name that an incident has first in PagerDuty, and those of its worse times."""
-    return (key, *(f"{key}-{severity}" for severity in reversed(SEVERITIES)))
+def _names(books: Books, incident_id: int, key: str) -> tuple[str, ...]:
+    """The name that an incident has first in PagerDuty, and those of its worse times, as they were queued."""
+    worse = [
+        identity(key, job["payload"].get("again_of", job["key"]))[:8]
+        for job in sorted(books.deliveries, key=lambda job: job["id"])
+        if job["incident_id"] == incident_id
+        and job["payload"]["channel"] == PAGER
+        and job["payload"]["event"] == Event.WORSENED
+    ]
+    return (key, *(f"{key}-{severity}-{name}" for name in worse for severity in reversed(SEVERITIES)))
 
 
-def _pages(books: Books, key: str) -> list[Sequence[Page]]:
+def _pages(books: Books, incident_id: int, key: str) -> list[Sequence[Page]]:
     """What PagerDuty heard of an incident under each of its names, the first one first."""
-    return [pages for name in _names(key) if (pages := books.arrived.pages.get(name, ()))]
+    return [pages for name in _names(books, incident_id, key) if (pages := books.arrived.pages.get(name, ()))]
 
 
 def _dedup_key(row: Row) -> str:
