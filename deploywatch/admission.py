@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -24,13 +25,30 @@ REQUEST_BYTES = 1024**2
 TOGETHER_BYTES = 32 * 1024**2
 """Bytes of such bodies that are held at the same time."""
 
+R = TypeVar("R", bound=AbstractRoute)
+
+
+class Foreign(StrEnum):
+    """Why a request is taken for one of somebody else's page."""
+
+    HOST = "host"
+    BROWSER_HOST = "browser_host"
+    ORIGIN = "origin"
+
+
+_SAID = {
+    Foreign.HOST: "this server is not called what Host says; name it in external_url, or use its address",
+    Foreign.BROWSER_HOST: "this server is not called what Host says, and a browser may not act here under another "
+    "name; name it in external_url, or use its address",
+    Foreign.ORIGIN: "a page of another origin may not ask for this",
+}
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
-R = TypeVar("R", bound=AbstractRoute)
 _TAKES_FORMS: WeakSet[AbstractRoute] = WeakSet()
 
 
@@ -40,8 +58,8 @@ def takes_forms(route: R) -> R:
     return route
 
 
-def no_hosts() -> Iterable[str]:
-    """The further names of a server that has none."""
+def no_urls() -> Iterable[str]:
+    """The external URLs of a server that has none."""
     return ()
 
 
@@ -49,23 +67,29 @@ def admission(
     *,
     open_paths: frozenset[str],
     checks_host: Callable[[], bool],
-    own_hosts: Callable[[], Iterable[str]],
+    own_urls: Callable[[], Iterable[str]],
     large_paths: frozenset[str] = frozenset(),
+    refused: Callable[[Foreign], None] = lambda _: None,
 ) -> Middleware:
     """A middleware that refuses what a web page of another origin, or an unread body, could do harm with.
 
     `checks_host` says whether nothing but the way to this server protects it: a name in `Host` that is neither
-    loopback's nor among `own_hosts` was then made to point here by somebody else (DNS rebinding). Forms are taken on
-    `open_paths` and by routes that are marked with `takes_forms`. Bodies are read here, bounded in size, in time, and
-    all together; what is posted to `large_paths` is read there.
+    loopback's nor that of one of `own_urls` was then made to point here by somebody else (DNS rebinding). Forms are
+    taken on `open_paths` and by routes that are marked with `takes_forms`. Bodies are read here, bounded in size, in
+    time, and all together; what is posted to `large_paths` is read there. `refused` is told of each request that came
+    from elsewhere.
     """
     bodies = Bodies(together=TOGETHER_BYTES)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        refused = _refused_origin(request, own_hosts if checks_host() else None) or _refused_body(request, open_paths)
-        if refused is not None:
-            return refused
+        foreign = _foreign(request, own_urls(), checks_host=checks_host())
+        if foreign is not None:
+            refused(foreign)
+            return _closing(403, _SAID[foreign])
+        unread = _refused_body(request, open_paths)
+        if unread is not None:
+            return unread
         if not request.body_exists or request.method in _SAFE or request.path in large_paths:
             return await handler(request)
         if request.path in open_paths:
@@ -100,17 +124,26 @@ async def _for_known(request: web.Request, handler: Handler, bodies: Bodies) -> 
         return response
 
 
-def _refused_origin(request: web.Request, own_hosts: Callable[[], Iterable[str]] | None) -> web.Response | None:
-    """403 for what another origin's page makes a browser send, and for a name that is not ours."""
-    host = request.headers.get("Host", "")
-    if own_hosts is not None and host and not _is_ours(host, own_hosts()):
-        return _closing(403, "this server is not called what Host says; name it in external_url, or use its address")
-    if request.method in _SAFE:
-        return None
+def _foreign(request: web.Request, own_urls: Iterable[str], *, checks_host: bool) -> Foreign | None:
+    """How it shows that a page of another origin, or another name, made a browser send this; None for all else.
+
+    What changes something is taken as by Go 1.25's CrossOriginProtection: `Sec-Fetch-Site` says same-origin or none, or
+    is not there, and `Origin` is ours or not there. Browsers alone send these; programs with a token need neither.
+    """
+    host, ours = request.headers.get("Host", ""), {_origin(url) for url in own_urls if url}
+    named = host and not _is_ours(host, {_hostname(netloc) for _, netloc in ours})
+    if named and checks_host:
+        return Foreign.HOST
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    by_origin = origin is not None and _netloc(origin) != host.lower()
-    foreign = by_origin if site is None else site not in _OWN_SITES
-    return _closing(403, "a page of another origin may not ask for this") if foreign else None
+    if request.method in _SAFE or (site is None and origin is None):
+        return None
+    sent = _origin(origin or "")
+    from_ours = bool(sent[1]) and sent in ours  # a proxy in front may have changed Host
+    if named and not from_ours:
+        return Foreign.BROWSER_HOST
+    if site is not None:
+        return None if site in _OWN_SITES else Foreign.ORIGIN
+    return None if from_ours or (sent[1] and sent[1] == host.lower()) else Foreign.ORIGIN
 
 
 def _refused_body(request: web.Request, open_paths: frozenset[str]) -> web.Response | None:
@@ -137,15 +170,10 @@ def _closing(status: int, text: str) -> web.Response:
     return response
 
 
-def _is_ours(host: str, own_hosts: Iterable[str]) -> bool:
-    """Whether nobody else can have made this name point here: an address, loopback's name, or one of our own."""
+def _is_ours(host: str, own: set[str]) -> bool:
+    """Whether nobody else can have made this name point here: an address, loopback's name, or our own."""
     name = _hostname(host)
-    return (
-        name == "localhost"
-        or name.endswith(".localhost")
-        or _is_address(name)
-        or name in {own.lower() for own in own_hosts if own}
-    )
+    return name == "localhost" or name.endswith(".localhost") or _is_address(name) or (bool(name) and name in own)
 
 
 def _hostname(host: str) -> str:
@@ -155,11 +183,13 @@ def _hostname(host: str) -> str:
         return ""
 
 
-def _netloc(origin: str) -> str:
+def _origin(url: str) -> tuple[str, str]:
+    """Scheme, and host with port as browsers write it; empty for what is no address."""
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(url)
     except ValueError:
-        return ""
+        return "", ""
+    return parts.scheme, parts.netloc.lower().removesuffix(_USUAL_PORTS.get(parts.scheme, " "))
 
 
 def _is_address(name: str) -> bool:

@@ -32,14 +32,19 @@ ALL_SCOPES = frozenset(Scope)
 class Identity:
     """Who asks, as far as the server knows, and what they may do.
 
-    `name` is empty where a credential names nobody; `kind` says what was shown: `token`, `password`, `certificate`, or
-    `nobody` where none is needed. Alerts that come with it get its `labels`.
+    `name` is empty where a credential names nobody; `kind` says what was shown: `token`, `password`, `certificate`,
+    `proxy`, `device`, or `nobody` where none is needed. Alerts that come with it get its `labels`. `session` is the
+    hash of the session's id, where one was shown; its `lapsed` scopes want a new sign-in first. Where `paths` are
+    named, no other is open to it.
     """
 
     name: str = ""
     kind: str = "nobody"
     scopes: frozenset[Scope] = ALL_SCOPES
     labels: Mapping[str, str] = field(default_factory=dict)
+    session: str = ""
+    lapsed: frozenset[Scope] = frozenset()
+    paths: frozenset[str] = frozenset()
 
     @property
     def verified(self) -> bool:

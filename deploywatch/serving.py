@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deploywatch import conventions, logs, sd_notify
-from deploywatch.admission import admission, no_hosts
+from deploywatch.admission import Foreign, admission, no_urls
 from deploywatch.connections import HEAD_SECONDS, Connections, Site
 from deploywatch.errors import DeploywatchError
+from deploywatch.guard import SignIn, guard
 from deploywatch.scopes import Scope, needs
 from deploywatch.web_files import Loaded
 from deploywatch.web_prefix import LINKS, NOT_SAID, External, redirect_root, strip_from
-from deploywatch.webconfig import Access, guard
+from deploywatch.webconfig import Access
 
 log = logs.get("serving")
 
@@ -43,8 +44,9 @@ class Server:
     `ready` says why the part is not ready yet, or None; `reload` takes over new configuration, or raises
     DeploywatchError and changes nothing; `open_paths` need no credentials; what is posted to
     `large_paths` is read there, up to `max_body`. One that `acts` serves without any only
-    on loopback, and there to nobody who calls it by another name than `own_hosts`. `external` is how others reach
-    it; `link_prefix` what stands before the paths of its pages, where that is not the external URL's path.
+    on loopback, and there to nobody who calls it by another name than those of `own_urls`. `external` is how others
+    reach it; `link_prefix` what stands before the paths of its pages, where that is not the external URL's path.
+    People come in by `sign_in`, where there is one.
     """
 
     name: str
@@ -57,9 +59,10 @@ class Server:
     large_paths: frozenset[str] = frozenset()
     max_body: int = 1024**2
     acts: bool = False
-    own_hosts: Callable[[], Iterable[str]] = no_hosts
+    own_urls: Callable[[], Iterable[str]] = no_urls
     external: External = NOT_SAID
     link_prefix: Callable[[], str] | None = None
+    sign_in: SignIn | None = None
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     app: web.Application = field(init=False)
     _connections: Connections = field(init=False)
@@ -71,13 +74,22 @@ class Server:
     def __post_init__(self) -> None:
         open_paths = self.open_paths | {HEALTHY, READY}
         self._connections = Connections(self.registry)
+        foreign_requests = Counter(
+            "deploywatch_http_foreign_requests",
+            "Requests that were refused because another name or a page of another origin sent them, by what showed it.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for foreign in Foreign:
+            foreign_requests.labels(foreign)
         middlewares = (
-            guard(self.access, open_paths),
+            guard(self.access, open_paths, self.sign_in),
             admission(
                 open_paths=self.open_paths,
                 checks_host=self._checks_host,
-                own_hosts=lambda: (*self.own_hosts(), self.external.host),
+                own_urls=lambda: (*self.own_urls(), self.external.url),
                 large_paths=self.large_paths,
+                refused=lambda foreign: foreign_requests.labels(foreign).inc(),
             ),
             self._connections.middleware(lambda request: self.access.required and request.path in open_paths),
         )

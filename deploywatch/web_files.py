@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploywatch import config
+from deploywatch import config, signing_keys
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError
 from deploywatch.scopes import Identity
+from deploywatch.signing_keys import Keys, KeysError
 from deploywatch.web_settings import Credential, TlsServer, WebConfig
 
 _TLS_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -30,12 +31,19 @@ class Loaded:
     tokens: tuple[bytes, ...] = ()
     narrow: Mapping[bytes, Identity] = field(default_factory=dict)
     ssl: ssl.SSLContext | None = None
+    signing_keys: Keys = field(default_factory=dict)
 
     @property
     def authenticates(self) -> bool:
-        """Whether nobody is served who does not show a token, a password or a client certificate."""
+        """Whether nobody is served who does not show a credential, or comes with a proxy's word."""
         certificates = self.ssl is not None and self.ssl.verify_mode is ssl.CERT_REQUIRED
-        return bool(self.tokens or self.narrow or self.settings.basic_auth_users) or certificates
+        return self.asks or certificates
+
+    @property
+    def asks(self) -> bool:
+        """Whether a request must show who sends it, beside the connection's certificate."""
+        settings = self.settings
+        return bool(self.tokens or self.narrow or settings.basic_auth_users or settings.proxy_identity)
 
 
 def read(path: Path | None, running: Loaded | None) -> Loaded:
@@ -52,6 +60,7 @@ def read(path: Path | None, running: Loaded | None) -> Loaded:
         tuple(_tokens(settings, document)),
         dict(_narrow_tokens(settings, document)),
         _ssl_context(settings.tls_server_config, document),
+        _signing_keys(settings, document),
     )
     if running and _fixed(running.settings) != _fixed(settings):
         document.report(
@@ -101,6 +110,17 @@ def _tokens(settings: WebConfig, document: Document) -> Iterator[bytes]:
         if not content and not document.problems:
             document.report(("bearer_token_files", position), f"{path} is empty; write a token into it")
         yield content
+
+
+def _signing_keys(settings: WebConfig, document: Document) -> Keys:
+    signed = settings.proxy_identity.jwt if settings.proxy_identity else None
+    if signed is None or signed.keys_file is None:
+        return {}
+    try:
+        return signing_keys.read(signed.keys_file)
+    except KeysError as error:
+        document.report(("proxy_identity", "jwt", "keys_file"), f"{signed.keys_file} {error}")
+        return {}
 
 
 def _ssl_context(settings: TlsServer | None, document: Document) -> ssl.SSLContext | None:

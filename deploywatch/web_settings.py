@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from deploywatch.config import RelativePath, Settings
+from deploywatch.proxy_settings import ProxyIdentity
 from deploywatch.scopes import Scope
 from deploywatch.secrets import Secret
 
@@ -51,14 +52,15 @@ class Credential(Settings):
     token_file: RelativePath | None = None
     user: str | None = None
     certificate: str | None = None
+    proxy_user: str | None = None
     scopes: tuple[Scope, ...] = Field(min_length=1)
     labels: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        ways = (self.token, self.token_file, self.user, self.certificate)
+        ways = (self.token, self.token_file, self.user, self.certificate, self.proxy_user)
         if sum(way is not None for way in ways) != 1:
-            raise ValueError("give exactly one of token, token_file, user and certificate")
+            raise ValueError("give exactly one of token, token_file, user, certificate and proxy_user")
         return self
 
     @property
@@ -68,6 +70,8 @@ class Credential(Settings):
             return f"the user {self.user}"
         if self.certificate is not None:
             return f"the certificate {self.certificate}"
+        if self.proxy_user is not None:
+            return f"{self.proxy_user}, as the proxy names them,"
         return self.name or (f"the token in {self.token_file}" if self.token_file else "a token without a name")
 
     @property
@@ -85,12 +89,15 @@ class WebConfig(Settings):
     bearer_tokens: tuple[Secret, ...] = ()
     bearer_token_files: tuple[RelativePath, ...] = ()
     credentials: tuple[Credential, ...] = ()
+    proxy_identity: ProxyIdentity | None = None
 
     @model_validator(mode="after")
     def _users_have_passwords(self) -> Self:
         for credential in self.credentials:
             if credential.user is not None and credential.user not in self.basic_auth_users:
                 raise ValueError(f"credentials: the user {credential.user!r} has no password in basic_auth_users")
+            if credential.proxy_user is not None and self.proxy_identity is None:
+                raise ValueError("credentials: a proxy_user needs proxy_identity, which says how the proxy names users")
             if credential.certificate is not None and not (
                 self.tls_server_config and self.tls_server_config.client_ca_file
             ):
@@ -110,8 +117,11 @@ class WebConfig(Settings):
     def described(self) -> tuple[str, ...]:
         """What each credential may do, a line each; no token stands in it."""
         narrow = (f"{entry.shown} may {', '.join(entry.scopes)}{entry.labelled}" for entry in self.credentials)
+        proxy = self.proxy_identity
+        others = ", ".join(proxy.scopes) if proxy and proxy.scopes else "nothing"
+        named = (f"whom the proxy names beside these may {others}",) if proxy else ()
         wide = (f"{entry} may do everything; narrow it with an entry in credentials" for entry in self.wide)
-        return (*narrow, *wide)
+        return (*narrow, *named, *wide)
 
     @field_validator("basic_auth_users")
     @classmethod

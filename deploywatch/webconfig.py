@@ -7,16 +7,18 @@ import hashlib
 import hmac
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bcrypt
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from deploywatch import logs, web_files
 from deploywatch.guesses import BusyError, Guesses, Refusal
-from deploywatch.scopes import ALL_SCOPES, IDENTITY, Identity, Scope, needed
+from deploywatch.proxy_identity import KIND as BY_PROXY
+from deploywatch.proxy_identity import Proxy, UntrustedError
+from deploywatch.scopes import ALL_SCOPES, Identity, Scope
 from deploywatch.web_files import Loaded, identities
 from deploywatch.web_settings import WebConfig
 
@@ -26,6 +28,14 @@ USER = web.RequestKey("user", str)
 """In a request that bore good credentials with a user's name: that name."""
 
 _NOBODY = b"$2b$10$vZS4O2NWdBjE8wMvW2OIgeN98b6yMfrhv4PRmD7btdUnR40DY2jNC"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A credential that was found good: whose it is, and a digest by which it is known again, but cannot be used."""
+
+    identity: Identity
+    digest: str
 
 
 class Access:
@@ -60,10 +70,13 @@ class Access:
         users = loaded.settings.basic_auth_users
         self._users = {user: hashed.get_secret_value().encode() for user, hashed in users.items()}
         self._narrow = loaded.narrow
-        self._by_user = identities("password", ((entry.user, entry) for entry in loaded.settings.credentials))
-        self._by_certificate = identities(
-            "certificate", ((entry.certificate, entry) for entry in loaded.settings.credentials)
-        )
+        entries = loaded.settings.credentials
+        self._by_user = identities("password", ((entry.user, entry) for entry in entries))
+        self._by_certificate = identities("certificate", ((entry.certificate, entry) for entry in entries))
+        proxied = identities(BY_PROXY, ((entry.proxy_user, entry) for entry in entries))
+        proxy = loaded.settings.proxy_identity
+        self._proxy = Proxy(proxy, proxied, loaded.signing_keys) if proxy else None
+        self._named = {_digest(b"token", token): identity for token, identity in self._narrow.items() if identity.name}
         self._verified.clear()
         if loaded.settings.wide:
             log.warning(
@@ -79,7 +92,7 @@ class Access:
     @property
     def required(self) -> bool:
         """Whether a caller must show credentials."""
-        return bool(self._tokens or self._narrow or self._users)
+        return self.loaded.asks
 
     async def allows(self, authorization: str) -> bool:
         """Whether this Authorization header is good."""
@@ -96,22 +109,62 @@ class Access:
             identity, refusal = self._bearer(value.strip().encode(errors="surrogateescape")), Refusal.TOKEN
         elif scheme.lower() == "basic" and (pair := _pair(value)) is not None:
             refusal = Refusal.PASSWORD
-            if await self._password(value, *pair, remote):
-                identity = self._by_user.get(pair[0], Identity(pair[0], "password"))
+            identity = await self._password(*pair, remote)
         if identity is None:
             self.guesses.note(refusal, remote)
         return identity
 
+    async def prove_password(self, user: str, password: str, remote: str) -> Proof | None:
+        """Whose name and password that is; None, counted and logged, for a wrong one. BusyError as for `identify`."""
+        identity = await self._password(user, password, remote)
+        if identity is None:
+            self.guesses.note(Refusal.PASSWORD, remote)
+            return None
+        return Proof(identity, _digest(b"password", user.encode(), self._users[user]))
+
+    def prove_token(self, given: str, remote: str) -> Proof | None:
+        """Whose token that is; None where nobody has it. One without a name gives an identity without one."""
+        self._refuse_guesses(remote, "")
+        token = given.encode(errors="surrogateescape")
+        identity = self._bearer(token)
+        if identity is None:
+            self.guesses.attempts.note(remote, "")
+            self.guesses.note(Refusal.TOKEN, remote)
+            return None
+        return Proof(identity, _digest(b"token", token))
+
+    def still(self, kind: str, user: str, digest: str) -> Identity | None:
+        """What a credential that was proven once may do now; None where it was changed or taken away since."""
+        if kind == "token":
+            return self._named.get(digest)
+        hashed = self._users.get(user)
+        if kind != "password" or hashed is None or _digest(b"password", user.encode(), hashed) != digest:
+            return None
+        return self._by_user.get(user, Identity(user, "password"))
+
+    async def proxied(self, request: web.Request) -> Identity | None:
+        """Whom the proxy in front names; None where it names nobody, or where its word does not count."""
+        if self._proxy is None:
+            return None
+        try:
+            return await self._proxy.identify(request)
+        except UntrustedError as error:
+            self.guesses.note(Refusal.PROXY, request.remote or "", why=str(error))
+            return None
+
+    def named_certificate(self, request: web.Request) -> Identity | None:
+        """Whom the client certificate names, where it has an entry in `credentials`."""
+        names = _names(_certificate(request))
+        return next((self._by_certificate[name] for name in names if name in self._by_certificate), None)
+
     def certified(self, request: web.Request) -> Identity:
         """Who asks where nobody needs to show a token or a password: the one that the client certificate names."""
-        transport = request.transport
-        certificate = transport.get_extra_info("peercert") if transport else None
+        certificate = _certificate(request)
         if not certificate:
             return Identity()
+        if (named := self.named_certificate(request)) is not None:
+            return named
         names = _names(certificate)
-        for name in names:
-            if name in self._by_certificate:
-                return self._by_certificate[name]
         # Where certificates are named, one that is not may do nothing.
         scopes = frozenset[Scope]() if self._by_certificate else ALL_SCOPES
         return Identity(names[0] if names else "", "certificate", scopes)
@@ -124,60 +177,42 @@ class Access:
             return narrow[0]
         return Identity(kind="token") if wide else None
 
-    async def _password(self, value: str, user: str, password: str, remote: str) -> bool:
-        """Whether a user's password is good; a bcrypt check runs in a thread, and once for the same header."""
-        seen = hashlib.sha256(value.encode(errors="surrogateescape")).digest()
-        if seen in self._verified:
-            return True
+    async def _password(self, user: str, password: str, remote: str) -> Identity | None:
+        """Who the user is, if the password is good; a bcrypt check runs in a thread, and once for the same pair."""
+        seen = hashlib.sha256(f"{user}\0{password}".encode(errors="surrogateescape")).digest()
         # An unknown user costs the same time as a wrong password.
         hashed = self._users.get(user, _NOBODY)
-        try:
-            good = await self.guesses.check(seen + hashed, remote, lambda: _check(password.encode()[:72], hashed))
-        except BusyError:
-            self.guesses.note(Refusal.BUSY, remote)
-            raise
-        # Asked again, because the config may have been reloaded meanwhile.
-        if good and self._users.get(user) == hashed:
+        if seen not in self._verified:
+            self._refuse_guesses(remote, user)
+            try:
+                good = await self.guesses.check(seen + hashed, remote, lambda: _check(password.encode()[:72], hashed))
+            except BusyError as error:
+                self.guesses.note(error.reason, remote)
+                raise
+            # Asked again, because the config may have been reloaded meanwhile.
+            if not good or self._users.get(user) != hashed:
+                self.guesses.attempts.note(remote, user)
+                return None
             self._verified.add(seen)
-            return True
-        return False
+        return self._by_user.get(user, Identity(user, "password"))
 
-
-def guard(access: Access, open_paths: frozenset[str]) -> Middleware:
-    """A middleware that asks for credentials, except on `open_paths`, and adds the configured headers."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        guarded = access.required and request.path not in open_paths
-        authorization = request.headers.get("Authorization", "")
+    def _refuse_guesses(self, remote: str, user: str) -> None:
         try:
-            remote = request.remote or ""
-            identity = await access.identify(authorization, remote) if guarded else access.certified(request)
-        except BusyError:
-            text = "too many passwords wait to be checked; try again\n"
-            return web.Response(status=429, text=text, headers={**access.headers, "Retry-After": "1"})
-        if identity is None:
-            challenge = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
-            text = "credentials are missing or wrong\n"
-            return web.Response(status=401, text=text, headers={**access.headers, **challenge})
-        request[IDENTITY] = identity
-        if identity.verified:
-            request[USER] = identity.name
-        scope = needed(request.match_info.route) if request.path not in open_paths else None
-        if scope is not None and scope not in identity.scopes:
-            text = f"this credential may not do this: it needs the scope {scope}\n"
-            return web.Response(status=403, text=text, headers=access.headers)
-        try:
-            response = await handler(request)
-        except web.HTTPException as error:
-            error.headers.update(access.headers)
+            self.guesses.attempts.refuse(remote, user)
+        except BusyError as error:
+            self.guesses.note(error.reason, remote)
             raise
-        if not response.prepared:
-            response.headers.setdefault("X-Content-Type-Options", "nosniff")
-            response.headers.update(access.headers)
-        return response
 
-    return middleware
+
+def _digest(*parts: bytes) -> str:
+    """By what a credential is known again."""
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _certificate(request: web.Request) -> Mapping[str, Any]:
+    """The client certificate of the connection, which TLS has verified; empty where there is none."""
+    transport = request.transport
+    return (transport.get_extra_info("peercert") if transport else None) or {}
 
 
 def _pair(value: str) -> tuple[str, str] | None:

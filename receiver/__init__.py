@@ -3,7 +3,8 @@
 The rooms, from the top; each needs only some of those below it:
 
     commands            to run it, and to talk to one that runs
-    app, pages, api     the server; what people see, what programs ask
+    app, sign_in        the server; who has signed in
+    pages, api          what people see, what programs ask
     report              the report on a deployment, as JSON, Markdown and a page
     slot_swap           a version put into a slot, proven, swapped and watched
     assessment          how healthy a deployment is: phase, score, confidence, anomalies, success

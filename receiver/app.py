@@ -11,7 +11,6 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -55,6 +54,9 @@ from deploywatch.receiver.notify import notify, taking_link
 from deploywatch.receiver.pages import Pages
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.sign_in.local_path import SIGN_IN, SIGN_OUT
+from deploywatch.receiver.sign_in.people import People
+from deploywatch.receiver.sign_in.routes import SignInRoutes
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever
@@ -132,6 +134,7 @@ class Receiver:
     def make_server(self, listen: str, access: Access) -> Server:
         """The server with all its routes; the work begins and ends with it."""
         self.registry.register(access.guesses)
+        people = People(self._context, access)
         server = Server(
             name="receiver",
             listen=listen,
@@ -143,12 +146,14 @@ class Receiver:
             large_paths=frozenset(WEBHOOKS),
             acts=True,
             # Signed links bear their own proof.
-            open_paths=_OWN_PROOF | STATIC_PATHS,
+            open_paths=_OWN_PROOF | STATIC_PATHS | {SIGN_IN, SIGN_OUT},
             external=self._external,
             link_prefix=lambda: self._context.settings.path_prefix,
-            own_hosts=lambda: {urlsplit(self._context.settings.external_url).hostname or ""},
+            own_urls=lambda: (self._context.settings.external_url,),
+            sign_in=people,
         )
         self._add_routes(server.app)
+        SignInRoutes(self._context, access, people).add_to(server.app)
         server.app.cleanup_ctx.append(self._working)
         return server
 

@@ -21,7 +21,16 @@ from deploywatch.receiver.store.deployment_schema import (
     deployment_verdicts,
 )
 from deploywatch.receiver.store.event_schema import events
-from deploywatch.receiver.store.schema import alerts, deliveries, incidents, jobs, metadata, quarantine, rollbacks
+from deploywatch.receiver.store.schema import (
+    alerts,
+    deliveries,
+    incidents,
+    jobs,
+    metadata,
+    quarantine,
+    rollbacks,
+    sessions,
+)
 
 log = logs.get("retention")
 
@@ -59,6 +68,7 @@ async def prune(context: Context, *, lost: Lost = lambda _: None, at_once: int =
     now, settings = context.clock(), context.settings
     received = await context.store.write(partial(_deliveries, before=now - settings.keep_deliveries - BODY_STANDS))
     before, count = now - settings.keep_incidents, 0
+    await context.store.write(partial(_sessions, now=now))
     await context.store.write(partial(_looks, before=before, verdicts_before=now - settings.keep_deliveries))
     # No sink waits for an event any more when it is forgotten.
     kept = max(settings.keep_deliveries, settings.events.give_up_after + timedelta(days=1))
@@ -84,6 +94,10 @@ async def prune_for_ever(context: Context, *, lost: Lost) -> None:
 def _deliveries(connection: Connection, before: datetime) -> int:
     old = [delete(table).where(table.c.received_at < before) for table in (deliveries, quarantine)]
     return sum(connection.execute(row).rowcount for row in old)
+
+
+def _sessions(connection: Connection, now: datetime) -> None:
+    connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
 
 
 def _looks(connection: Connection, before: datetime, verdicts_before: datetime) -> None:

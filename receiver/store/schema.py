@@ -344,6 +344,25 @@ audit = table(
     Column("remote", String(100), nullable=False),
 )
 
+# Who has signed in to the console, and screens that may show the wall.
+sessions = table(
+    "sessions",
+    # The SHA-256 of what the browser holds: who reads the table can't sign in by it.
+    Column("id", String(64), primary_key=True),
+    # Password, token or device.
+    Column("kind", String(20), nullable=False),
+    Column("name", Text, nullable=False, index=True),
+    # What the web config calls them, and a digest of the credential: a session ends when that is changed.
+    Column("user", Text, nullable=False),
+    Column("credential", String(64), nullable=False),
+    # The name in `Host` under which the browser signed in.
+    Column("host", Text, nullable=False),
+    Column("remote", String(100), nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("began_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False, index=True),
+)
+
 # Counters that metrics show: of each name a row for each combination of its labels' values.
 counters = table(
     "tallies",

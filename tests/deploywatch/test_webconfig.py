@@ -15,7 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from deploywatch.errors import ConfigError
-from deploywatch.webconfig import USER, Access, guard
+from deploywatch.guard import guard
+from deploywatch.webconfig import USER, Access
 from tests.deploywatch.conftest import Start
 
 ADA = bcrypt.hashpw(b"lovelace", bcrypt.gensalt(4)).decode()
