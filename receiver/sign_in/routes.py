@@ -211,9 +211,9 @@ class SignInRoutes:
             has_passwords=bool(self._access.loaded.settings.basic_auth_users),
         )
 
-    def _page(self, name: str, *, status: int = 200, **values: Any) -> web.Response:
+    def _page(self, template: str, /, *, status: int = 200, **values: Any) -> web.Response:
         prefix, now = self._context.settings.path_prefix, self._context.clock()
-        return answer.page(_TEMPLATES, name, status=status, prefix=prefix, now=now, **values)
+        return answer.page(_TEMPLATES, template, status=status, prefix=prefix, now=now, **values)
 
     def _see(self, path: str) -> web.Response:
         location = f"{self._context.settings.path_prefix}{path}"
