@@ -33,9 +33,8 @@ class Identity:
     """Who asks, as far as the server knows, and what they may do.
 
     `name` is empty where a credential names nobody; `kind` says what was shown: `token`, `password`, `certificate`,
-    `proxy`, `device`, or `nobody` where none is needed. Alerts that come with it get its `labels`. `session` is the
-    hash of the session's id, where one was shown; its `lapsed` scopes want a new sign-in first. Where `paths` are
-    named, no other is open to it.
+    `proxy`, or `nobody` where none is needed. Alerts that come with it get its `labels`. `session` is the
+    hash of the session's id, where one was shown; its `lapsed` scopes want a new sign-in first.
     """
 
     name: str = ""
@@ -44,7 +43,6 @@ class Identity:
     labels: Mapping[str, str] = field(default_factory=dict)
     session: str = ""
     lapsed: frozenset[Scope] = frozenset()
-    paths: frozenset[str] = frozenset()
 
     @property
     def verified(self) -> bool:

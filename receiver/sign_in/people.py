@@ -10,14 +10,11 @@ from deploywatch.guesses import Refusal
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.sign_in import sessions
 from deploywatch.receiver.sign_in.local_path import page_of, sign_in_path
-from deploywatch.receiver.sign_in.sessions import DEVICE, LASTS, Session
+from deploywatch.receiver.sign_in.sessions import LASTS, Session
 from deploywatch.receiver.store import StoreError
 from deploywatch.scopes import Identity, Scope
 from deploywatch.webconfig import Access
 
-WALL = "/wall"
-WALLS = frozenset({WALL, f"{WALL}/live"})
-"""What a screen's link opens."""
 _NAME = "deploywatch"
 
 
@@ -40,8 +37,7 @@ class People:
 
     async def identify(self, request: web.Request) -> Identity | None:
         """Whose session this is; None for one that has ended, whose credential was changed, or of another name."""
-        by_link = request.query.get("key", "") if request.path in WALLS else ""
-        key = by_link or request.cookies.get(self.cookie, "")
+        key = request.cookies.get(self.cookie, "")
         if not key:
             return None
         now = self._context.clock()
@@ -52,7 +48,7 @@ class People:
         # A browser keeps its cookie from other names; a request with it under another name is not the browser's own.
         host = request.headers.get("Host", "").lower()
         identity = None
-        if session is not None and (session.kind == DEVICE if by_link else session.host == host):
+        if session is not None and session.host == host:
             identity = self._identity(session)
         if identity is None:
             self._access.guesses.note(Refusal.SESSION, request.remote or "")
@@ -84,8 +80,6 @@ class People:
         response.del_cookie(self.cookie, path="/", secure=self.is_secure, httponly=True, samesite="Lax")
 
     def _identity(self, session: Session) -> Identity | None:
-        if session.kind == DEVICE:
-            return Identity(session.name, DEVICE, frozenset({Scope.READ}), session=session.id, paths=WALLS)
         known = self._access.still(session.kind, session.user, session.credential)
         if known is None:
             return None

@@ -1,4 +1,4 @@
-"""The pages by which people sign in and out, see where else they are, and give a screen its link."""
+"""The pages by which people sign in and out, see where else they are signed in."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from deploywatch.receiver.lifecycle.audit import Entry
 from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.sign_in import sessions
 from deploywatch.receiver.sign_in.local_path import SIGN_IN, SIGN_OUT, local_path
-from deploywatch.receiver.sign_in.people import WALL, People
+from deploywatch.receiver.sign_in.people import People
 from deploywatch.receiver.sign_in.refusals import Refusals
-from deploywatch.receiver.sign_in.sessions import DEVICE, Origin
+from deploywatch.receiver.sign_in.sessions import Origin
 from deploywatch.scopes import IDENTITY, Identity, Scope, needs
 from deploywatch.webconfig import Access, Proof
 
 SESSIONS = "/sessions"
 END = f"{SESSIONS}/end"
-SCREENS = f"{SESSIONS}/screens"
 _TEMPLATES = templates_in(Path(__file__).parent / "templates")
 _NAME_LIMIT = 200
 _WRONG = "That name and password, or that token, is not known here."
@@ -53,7 +52,6 @@ class SignInRoutes:
         needs(Scope.READ, router.add_get(SESSIONS, guarded(self._listed)))
         needs(Scope.READ, takes_forms(router.add_post(END, guarded(self._end))))
         needs(Scope.ADMIN, takes_forms(router.add_post(f"{END}-all", guarded(self._end_all))))
-        needs(Scope.ADMIN, takes_forms(router.add_post(SCREENS, guarded(self._new_screen))))
 
     async def _form(self, request: web.Request) -> web.Response:
         """The sign-in."""
@@ -108,7 +106,7 @@ class SignInRoutes:
         return response
 
     async def _listed(self, request: web.Request) -> web.Response:
-        """Who is signed in here, where else, and which screens have a link."""
+        """Who is signed in here, and where else."""
         return await self._sessions_page(request)
 
     async def _end(self, request: web.Request) -> web.Response:
@@ -124,7 +122,7 @@ class SignInRoutes:
         return self._see(SESSIONS)
 
     async def _end_all(self, request: web.Request) -> web.Response:
-        """End every session of everybody, and every screen's link."""
+        """End every session of everybody."""
         identity = request[IDENTITY]
 
         def write(connection: Connection) -> None:
@@ -133,20 +131,6 @@ class SignInRoutes:
 
         await self._context.store.write(write)
         return self._see(SESSIONS)
-
-    async def _new_screen(self, request: web.Request) -> web.Response:
-        """Make a link by which one screen shows the wall; it is shown once."""
-        identity, name = request[IDENTITY], line(_text(await request.post(), "name"), _NAME_LIMIT)
-        if not name:
-            return await self._sessions_page(request, error="Give the screen a name that can be read.", status=400)
-        key, now = sessions.new_key(), self._context.clock()
-
-        def write(connection: Connection) -> None:
-            sessions.begin(connection, key, _origin(request), now, kind=DEVICE, name=name, user=identity.name)
-            audit.record(connection, self._entry(request, "sessions.screen", identity.name, detail={"name": name}))
-
-        await self._context.store.write(write)
-        return await self._sessions_page(request, link=f"{self._base(request)}{WALL}?key={key}")
 
     async def _proof(self, name: str, password: str, token: str, remote: str) -> Proof | None:
         if token:
@@ -175,27 +159,15 @@ class SignInRoutes:
         known = verified and bool(who)
         return Entry(now, who or "somebody", known, what, request.path, detail=detail, remote=remote)
 
-    async def _sessions_page(
-        self, request: web.Request, *, link: str = "", error: str = "", status: int = 200
-    ) -> web.Response:
+    async def _sessions_page(self, request: web.Request) -> web.Response:
         identity, now = request[IDENTITY], self._context.clock()
 
-        def read(connection: Connection) -> tuple[list[sessions.Session], list[sessions.Session]]:
-            own = sessions.listed(connection, now, name=identity.name) if identity.verified else []
-            return own, sessions.listed(connection, now, kind=DEVICE) if administers else []
+        def read(connection: Connection) -> list[sessions.Session]:
+            return sessions.listed(connection, now, identity.name) if identity.verified else []
 
+        own = await self._context.store.read(read)
         administers = Scope.ADMIN in identity.scopes
-        own, screens = await self._context.store.read(read)
-        return self._page(
-            "sessions.html",
-            status=status,
-            identity=identity,
-            own=own,
-            screens=screens,
-            administers=administers,
-            link=link,
-            error=error,
-        )
+        return self._page("sessions.html", identity=identity, own=own, administers=administers)
 
     def _sign_in_page(
         self, wanted: str, *, error: str = "", name: str = "", status: int = 200, again: bool = False
@@ -218,10 +190,6 @@ class SignInRoutes:
     def _see(self, path: str) -> web.Response:
         location = f"{self._context.settings.path_prefix}{path}"
         return web.Response(status=303, headers={"Location": location, "Cache-Control": "no-store"})
-
-    def _base(self, request: web.Request) -> str:
-        url = self._context.settings.external_url.rstrip("/")
-        return url or f"{'https' if self._access.ssl else 'http'}://{request.headers.get('Host', '')}"
 
 
 def _text(form: Mapping[str, Any], name: str) -> str:

@@ -13,18 +13,15 @@ from deploywatch.receiver.store.schema import sessions
 
 LASTS = timedelta(days=30)
 """How long a session lasts, from its sign-in."""
-DEVICE_LASTS = timedelta(days=365)
-"""How long a screen may show the wall by its link."""
 APPROVES_FOR = timedelta(hours=12)
 """How long after signing in somebody may approve without doing so again."""
-DEVICE = "device"
 _CUT = 200
 """Characters that are kept of what a browser says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One sign-in of a person, or one screen that has a link; `id` is a hash that opens nothing."""
+    """One sign-in of a person; `id` is a hash that opens nothing."""
 
     id: str
     kind: str
@@ -73,7 +70,6 @@ def begin(
     credential: str = "",
 ) -> Session:
     """Begin a session for whom holds the key."""
-    lasts = DEVICE_LASTS if kind == DEVICE else LASTS
     begun = Session(
         id=hashed(key),
         kind=kind,
@@ -84,7 +80,7 @@ def begin(
         remote=origin.remote[:100],
         agent=origin.agent[:_CUT].replace("\0", ""),
         began_at=now,
-        ends_at=now + lasts,
+        ends_at=now + LASTS,
     )
     connection.execute(insert(sessions).values(**asdict(begun)))
     return begun
@@ -97,13 +93,10 @@ def find(connection: Connection, key: str, now: datetime) -> Session | None:
     return _session(row) if row else None
 
 
-def listed(connection: Connection, now: datetime, *, name: str | None = None, kind: str | None = None) -> list[Session]:
-    """The sessions that last, the newest first: of one name, of one kind, or all."""
-    query = select(sessions).where(sessions.c.ends_at > now).order_by(sessions.c.began_at.desc(), sessions.c.id)
-    if name is not None:
-        query = query.where(sessions.c.name == name, sessions.c.kind != DEVICE)
-    if kind is not None:
-        query = query.where(sessions.c.kind == kind)
+def listed(connection: Connection, now: datetime, name: str) -> list[Session]:
+    """The sessions of a name that last, the newest first."""
+    query = select(sessions).where(sessions.c.ends_at > now, sessions.c.name == name)
+    query = query.order_by(sessions.c.began_at.desc(), sessions.c.id)
     return [_session(row) for row in connection.execute(query).mappings()]
 
 
@@ -114,10 +107,10 @@ def end(connection: Connection, identifier: str, *, name: str | None = None) -> 
 
 
 def end_all(connection: Connection, *, name: str | None = None) -> int:
-    """End every session of a name, or of everybody, screens included; how many that were."""
+    """End every session of a name, or of everybody; how many that were."""
     query = delete(sessions)
     if name is not None:
-        query = query.where(sessions.c.name == name, sessions.c.kind != DEVICE)
+        query = query.where(sessions.c.name == name)
     return connection.execute(query).rowcount
 
 

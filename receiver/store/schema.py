@@ -344,12 +344,12 @@ audit = table(
     Column("remote", String(100), nullable=False),
 )
 
-# Who has signed in to the console, and screens that may show the wall.
+# Who has signed in to the console.
 sessions = table(
     "sessions",
     # The SHA-256 of what the browser holds: who reads the table can't sign in by it.
     Column("id", String(64), primary_key=True),
-    # Password, token or device.
+    # Password or token.
     Column("kind", String(20), nullable=False),
     Column("name", Text, nullable=False, index=True),
     # What the web config calls them, and a digest of the credential: a session ends when that is changed.

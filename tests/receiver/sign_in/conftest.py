@@ -70,9 +70,7 @@ class Console:
     cookie: str = ""
     metrics: list[str] = field(default_factory=list)
 
-    async def ask(
-        self, method: str, path: str, *, form: dict[str, str] | None = None, data: Any = None, **headers: str
-    ) -> Answer:
+    async def ask(self, method: str, path: str, *, form: Any = None, data: Any = None, **headers: Any) -> Answer:
         """One request; `_` stands for `-` in a header's name. Redirects are not followed."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie and "Cookie" not in named:
@@ -132,7 +130,7 @@ async def start(tmp_path: Path, empty_store: Path) -> AsyncIterator[Start]:
             http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
             store = Store(config.database.get_secret_value())
             context = Context(config, store, Templates(None), {}, http, clock=clock, sleep=asyncio.sleep)
-            receiver = Receiver(tmp_path / "none.yml", config, context)
+            receiver = Receiver(lambda: config, config, context)
             server = receiver.make_server("127.0.0.1:0", access)
             served = TestServer(server.app, scheme="https" if access.ssl else "http")
             await served.start_server(ssl=access.ssl)

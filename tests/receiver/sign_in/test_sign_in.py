@@ -217,23 +217,6 @@ async def test_a_receiver_without_credentials_says_that_nobody_needs_to_sign_in(
     assert "Nobody needs to sign in here" in (await console.page("/sign-in")).text
 
 
-async def test_a_screen_s_link_opens_the_wall_and_nothing_else(console: Console) -> None:
-    await console.sign_in(name="ben", password="babbage")
-    assert (await console.ask("POST", "/sessions/screens", form={"name": "kitchen"})).status == 403
-    console.cookie = ""
-    await console.sign_in(name="ann", password="lovelace")
-    made = await console.ask("POST", "/sessions/screens", form={"name": "kitchen"})
-    key = made.text.partition("/wall?key=")[2][:43]
-    console.cookie = ""
-    assert (await console.page(f"/?key={key}")).status == 303
-    assert (await console.page(f"/api/v1/incidents?key={key}")).status in (303, 401)
-    assert (await console.page("/", Cookie=f"deploywatch={key}")).status == 303
-    assert (await console.page("/wall?key=other")).status == 303
-    assert (await console.page(f"/wall?key={key}")).status in (200, 404)
-    console.clock.advance(timedelta(days=365))
-    assert (await console.page(f"/wall?key={key}")).status == 303
-
-
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -1,4 +1,4 @@
-"""Who has signed in to the console, and screens that may show the wall."""
+"""Who has signed in to the console."""
 
 import sqlalchemy as sa
 from alembic import op
