@@ -127,7 +127,10 @@ async def make_scene(store: Store, clock: MovingClock, templates: Templates) -> 
             sinks = Sinks(config.events)
             stack.push_async_callback(sinks.close)
             handlers[outbox.KIND] = partial(deliver.handle, context, sinks=sinks)
-            return Scene(context, clock, Worker(store, handlers, owner=owner, clock=clock), channels)
+            worker = Worker(store, handlers, owner=owner, clock=clock)
+            # A webhook starts the jobs that it queued: none may outlive the store and the session.
+            stack.push_async_callback(worker.stop, 1)
+            return Scene(context, clock, worker, channels)
 
         yield make
 

@@ -41,6 +41,7 @@ SHARED = {
     "rate_limit",
     "pagerduty_events",
     "pagerduty_requests",
+    "signed_post",
     "signs",
     "slack_answers",
     "slack_blocks",
