@@ -198,7 +198,7 @@ def _text(message: Message) -> str:
 
 
 def _html(message: Message) -> str:
-    body = Markup(_LABEL.sub(r"<b>\1</b>", str(escape(cut(message.body, BODY_LIMIT)))))  # noqa: S704 - escaped before
+    body = Markup(_LABEL.sub(r"<b>\1</b>", str(escape(cut(message.body, BODY_LIMIT)))))  # noqa: S704 # nosec B704 - escaped before
     return _MAIL.render(title=message.title, body=body, links=message.links, color=_color(message.incident))
 
 

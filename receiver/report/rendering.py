@@ -37,12 +37,12 @@ def as_markdown(report: Report) -> str:
 
 def as_html(report: Report) -> str:
     """A whole page, for a browser, a mail or an archive."""
-    return _HTML.get_template("report.html").render(report=report, style=Markup(_STYLE)) + "\n"  # noqa: S704 - our own file
+    return _HTML.get_template("report.html").render(report=report, style=Markup(_STYLE)) + "\n"  # noqa: S704 # nosec B704 - our own file
 
 
 def body(report: Report) -> Markup:
     """What is within the page, for a page that has a frame of its own."""
-    return Markup(_HTML.get_template("report_body.html").render(report=report))  # noqa: S704 - escaped by its template
+    return Markup(_HTML.get_template("report_body.html").render(report=report))  # noqa: S704 # nosec B704 - escaped by its template
 
 
 def percent(share: float | None) -> str:
@@ -77,7 +77,7 @@ def _made(environment: Environment) -> Environment:
 
 _HTML: Final = _made(templates_in(_FOLDER))
 _MARKDOWN: Final = _made(
-    Environment(  # noqa: S701 - what it makes is Markdown, for which `finalize` escapes everything
+    Environment(  # noqa: S701 # nosec B701 - what it makes is Markdown, for which `finalize` escapes everything
         loader=FileSystemLoader(_FOLDER),
         undefined=StrictUndefined,
         finalize=markdown,
