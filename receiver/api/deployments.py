@@ -84,6 +84,7 @@ class Deployments:
                 body=NewDeployment,
                 status=201,
                 answer=answer,
+                may_be_known=True,
             ),
             Route("GET", "/deployments/{id}", Scope.READ, self.deployment, answer=answer),
             Route("PATCH", "/deployments/{id}", Scope.DEPLOY, self.deployment_finished, body=Finish, answer=answer),

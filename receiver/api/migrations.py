@@ -54,7 +54,16 @@ class Migrations:
         listed, answer = list[MigrationAnswer], MigrationAnswer
         return (
             Route("GET", "/migrations", Scope.READ, self.listed, query=narrow, answer=listed),
-            Route("POST", "/migrations", Scope.DEPLOY, self.record, body=NewMigration, status=201, answer=answer),
+            Route(
+                "POST",
+                "/migrations",
+                Scope.DEPLOY,
+                self.record,
+                body=NewMigration,
+                status=201,
+                answer=answer,
+                may_be_known=True,
+            ),
         )
 
     async def listed(self, request: web.Request) -> web.Response:

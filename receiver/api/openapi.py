@@ -128,7 +128,8 @@ def _responses(route: Route, answer: dict[str, Any]) -> dict[str, Any]:
     names = ["401", *(["404"] if "{id}" in route.path else []), "503", "default"]
     if route.body is not None or route.query:
         names.insert(0, "400")
-    return {str(route.status): good, **{name: _refusal(route, name) for name in names}}
+    known = {"200": good} if route.may_be_known else {}
+    return {**known, str(route.status): good, **{name: _refusal(route, name) for name in names}}
 
 
 def _refusal(route: Route, name: str) -> dict[str, Any]:

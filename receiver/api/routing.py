@@ -38,7 +38,7 @@ class Route:
 
     `{id}` in `path` is a number; who asks needs the `scope`; `body` is the model that a request's JSON is read into;
     `query` names the parameters that it knows; `answer` is the type of its JSON answer, `media` what kind of answer it
-    is.
+    is. Where it `may_be_known`, what was recorded before is answered with 200.
     """
 
     method: str
@@ -50,6 +50,7 @@ class Route:
     status: int = 200
     answer: Any = None
     media: str = "application/json"
+    may_be_known: bool = False
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
