@@ -18,7 +18,7 @@ from deploywatch.receiver.actions.rollback.approval import NO, YES, Approval
 from deploywatch.receiver.api.acting import acting, answerer
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import PREFIX, Name, Remark, Route, not_found, number, read_body
-from deploywatch.receiver.api.schemas import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
+from deploywatch.receiver.api.schemas.actions import ActionsAnswer, AllowedAnswer, ApprovalAnswer, AskedAnswer
 from deploywatch.receiver.api.serializers import actions_json, approval_json
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger

@@ -6,7 +6,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from deploywatch.receiver.api.routing import Route, limit, not_found, number
-from deploywatch.receiver.api.schemas import AssessmentAnswer
+from deploywatch.receiver.api.schemas.assessments import AssessmentAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger
 from deploywatch.receiver.deployments.assessments import StoredAssessment

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.receiver.api.routing import Route
-from deploywatch.receiver.api.schemas import DeliveryAnswer
+from deploywatch.receiver.api.schemas.delivery import DeliveryAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import delivery
 from deploywatch.scopes import Scope

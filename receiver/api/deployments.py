@@ -14,7 +14,7 @@ from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
-from deploywatch.receiver.api.schemas import DeploymentAnswer
+from deploywatch.receiver.api.schemas.deployments import DeploymentAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError

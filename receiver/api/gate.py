@@ -14,7 +14,7 @@ from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, number, read_body
-from deploywatch.receiver.api.schemas import GateAnswer, GateApprovalAnswer, GateRecordAnswer
+from deploywatch.receiver.api.schemas.gate import GateAnswer, GateApprovalAnswer, GateRecordAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import approvals, gate_records
 from deploywatch.receiver.deployments.approvals import GateApproval

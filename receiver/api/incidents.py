@@ -15,7 +15,7 @@ from deploywatch.config import Settings
 from deploywatch.quantity import Duration
 from deploywatch.receiver.api.auditing import audited, entry_of
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
-from deploywatch.receiver.api.schemas import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
+from deploywatch.receiver.api.schemas.incidents import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts, recheck, store, timeline

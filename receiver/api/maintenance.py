@@ -15,7 +15,7 @@ from deploywatch.config import Settings
 from deploywatch.quantity import Duration
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, number, read_body
-from deploywatch.receiver.api.schemas import WindowAnswer
+from deploywatch.receiver.api.schemas.maintenance import WindowAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.suppression import holding, maintenance
 from deploywatch.receiver.suppression.windows import Window

@@ -14,7 +14,7 @@ from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, read_body
-from deploywatch.receiver.api.schemas import MigrationAnswer
+from deploywatch.receiver.api.schemas.migrations import MigrationAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import migrations
 from deploywatch.receiver.deployments.migrations import Migration, Outcome

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploywatch.clock import UtcTime
 from deploywatch.receiver.api.routing import Route
-from deploywatch.receiver.api.schemas import DutyAnswer, GapAnswer, OnCallAnswer, TeamRole
+from deploywatch.receiver.api.schemas.on_call import DutyAnswer, GapAnswer, OnCallAnswer, TeamRole
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation.on_call import Duty, Gap, gaps, leads, on_call
 from deploywatch.receiver.settings.on_call import PRIMARY, SECONDARY, Schedule

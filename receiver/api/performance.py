@@ -8,7 +8,7 @@ from aiohttp import web
 
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.api.routing import Route, not_found, number
-from deploywatch.receiver.api.schemas import PerformanceAnswer
+from deploywatch.receiver.api.schemas.performance import PerformanceAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.report import performance_asked

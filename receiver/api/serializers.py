@@ -10,14 +10,8 @@ from deploywatch.clock import Now
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.approval import Approval
 from deploywatch.receiver.api.routing import PREFIX, iso
-from deploywatch.receiver.api.schemas import (
-    ActionsAnswer,
-    ApprovalAnswer,
-    CheckAnswer,
-    HoldAnswer,
-    IncidentAnswer,
-    WholeIncidentAnswer,
-)
+from deploywatch.receiver.api.schemas.actions import ActionsAnswer, ApprovalAnswer
+from deploywatch.receiver.api.schemas.incidents import CheckAnswer, HoldAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.incidents import alerts, store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from deploywatch.config import Settings, nearest
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, number, read_body
-from deploywatch.receiver.api.schemas import StageAnswer, VerdictAnswer
+from deploywatch.receiver.api.schemas.stages import StageAnswer, VerdictAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger, stages, verdicts
 from deploywatch.receiver.deployments.ledger import Status

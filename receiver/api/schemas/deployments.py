@@ -1,0 +1,35 @@
+"""Deployments, as the API answers them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+from deploywatch.receiver.api.schemas.fields import Time
+
+
+class DeploymentAnswer(TypedDict):
+    """One deployment, with the field names of source 003."""
+
+    id: int
+    timestamp: Time
+    service: str
+    version: str
+    previous_version: str | None
+    environment: str
+    strategy: str
+    ports: list[int]
+    deployer: str
+    status: Literal["running", "succeeded", "failed", "rolled_back"]
+    finished_at: Time | None
+    duration_seconds: float | None
+    rollback_of: int | None
+    artifact: str
+    commit_time: Time | None
+    fixes: int | None
+    verdict: Literal["promote", "roll_back", "accepted"] | None
+    judged_at: Time | None
+    success: Literal["validated", "refuted", "unproven"] | None
+    success_at: Time | None
+    success_why: str | None
