@@ -159,14 +159,16 @@ def _alone(connection: Connection, work: Work[T]) -> T:
     except BaseException:
         connection.invalidate()
         raise
-    _send(connection, "COMMIT")
+    ended = _send(connection, "COMMIT")
+    if ended != "COMMIT":  # PostgreSQL answers ROLLBACK, and no error, where a statement had failed
+        raise StoreError(f"the database answered {ended} to COMMIT: nothing of the transaction is stored")
     return result
 
 
-def _send(connection: Connection, statements: str) -> None:
-    """Send statements that return nothing."""
+def _send(connection: Connection, statements: str) -> str:
+    """Send statements that return nothing; the tag of the last one comes back."""
     try:
-        connection.connection.run_async(lambda raw: raw.execute(statements))
+        return str(connection.connection.run_async(lambda raw: raw.execute(statements)))
     except BaseException:
         connection.invalidate()  # nobody knows in which state it is
         raise
@@ -186,7 +188,11 @@ def _read(engine: Engine, work: Work[T]) -> T:
 def _transaction(engine: Engine, work: Work[T]) -> T:
     try:
         with engine.begin() as connection:
-            return work(connection)
+            result = work(connection)
+            # SQLite ends it by itself on a full disk; its driver then takes a commit of nothing for a success.
+            if not getattr(connection.connection.dbapi_connection, "in_transaction", False):
+                raise StoreError("the database ended the transaction by itself: nothing of it is stored")
+            return result
     except (SQLAlchemyError, OSError) as error:
         raise _translated(error) from error
 

@@ -113,13 +113,16 @@ class GroupCommit:
         for work in works:
             connection.exec_driver_sql("SAVEPOINT work")
             try:
-                results.append(unit_of_work.run(connection, work, self._insert_all))
+                result = unit_of_work.run(connection, work, self._insert_all)
+                # Fails where the work has caught a database's error: PostgreSQL then takes nothing more from it.
+                connection.exec_driver_sql("RELEASE SAVEPOINT work")
             except Exception as error:
                 if not _lives(connection):
                     raise
                 connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
-                results.append(_Failed(self._translate(error)))
-            connection.exec_driver_sql("RELEASE SAVEPOINT work")
+                connection.exec_driver_sql("RELEASE SAVEPOINT work")
+                result = _Failed(self._translate(error))
+            results.append(result)
         return results
 
 

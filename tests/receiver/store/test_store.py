@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from msgspec import structs
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import DBAPIError
 
 from deploywatch.demo.servers import Running
 from deploywatch.receiver.incidents import store as incident_store
@@ -89,6 +91,36 @@ async def test_work_that_fails_leaves_nothing_behind(either: Store) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         await either.write(broken)
     assert await _kept(either) == []
+
+
+def _fails_without_a_word(connection: Connection) -> str:
+    """The database refuses a statement, and whoever sent it goes on as if nothing had been."""
+    connection.execute(insert(quarantine), [_row("believed stored")])
+    ended_by_itself = connection.dialect.name == "sqlite"  # as on a full disk
+    with contextlib.suppress(DBAPIError):
+        connection.exec_driver_sql("ROLLBACK" if ended_by_itself else "select 1 / 0")
+    return "stored"
+
+
+async def test_a_commit_that_was_really_a_rollback_is_an_error(either: Store) -> None:
+    with pytest.raises(StoreError, match=r"nothing of (the transaction|it) is stored"):
+        await either.write(_fails_without_a_word)
+    await _keep(either, "still works")
+    assert await _kept(either) == ["still works"]
+
+
+async def test_neither_is_one_among_others_believed_stored(either: Store) -> None:
+    works = [partial(_keep_one, reason=reason) for reason in "ab"]
+    found = await asyncio.gather(
+        *map(either.write, (works[0], _fails_without_a_word, works[1])), return_exceptions=True
+    )
+    assert isinstance(found[1], StoreError)
+    assert await _kept(either) == [one for one in found if isinstance(one, str)]
+
+
+def _keep_one(connection: Connection, reason: str) -> str:
+    connection.execute(insert(quarantine), [_row(reason)])
+    return reason
 
 
 async def test_a_value_that_can_never_be_stored_is_told_apart_from_trouble(either: Store) -> None:
