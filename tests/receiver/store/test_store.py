@@ -110,12 +110,14 @@ async def test_a_commit_that_was_really_a_rollback_is_an_error(either: Store) ->
 
 
 async def test_neither_is_one_among_others_believed_stored(either: Store) -> None:
-    works = [partial(_keep_one, reason=reason) for reason in "ab"]
-    found = await asyncio.gather(
-        *map(either.write, (works[0], _fails_without_a_word, works[1])), return_exceptions=True
+    found: list[Any] = await asyncio.gather(
+        either.write(partial(_keep_one, reason="a")),
+        either.write(_fails_without_a_word),
+        either.write(partial(_keep_one, reason="b")),
+        return_exceptions=True,
     )
     assert isinstance(found[1], StoreError)
-    assert await _kept(either) == [one for one in found if isinstance(one, str)]
+    assert await _kept(either) == [one for one in found if one in ("a", "b")]
 
 
 def _keep_one(connection: Connection, reason: str) -> str:
