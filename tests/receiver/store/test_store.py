@@ -110,7 +110,7 @@ async def test_a_commit_that_was_really_a_rollback_is_an_error(either: Store) ->
 
 
 async def test_neither_is_one_among_others_believed_stored(either: Store) -> None:
-    found: list[Any] = await asyncio.gather(
+    found = await asyncio.gather(
         either.write(partial(_keep_one, reason="a")),
         either.write(_fails_without_a_word),
         either.write(partial(_keep_one, reason="b")),
