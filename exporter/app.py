@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from deploywatch.access.webconfig import Access
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.http.config_route import ConfigRoute
 from deploywatch.exporter.http.health_routes import HealthRoutes
@@ -16,9 +17,8 @@ from deploywatch.exporter.http.metrics import MetricsRoute
 from deploywatch.exporter.http.probe_route import ProbeRoute
 from deploywatch.exporter.http.self_metrics import Own
 from deploywatch.pages.static import STATIC_PATHS, add_static
-from deploywatch.serving import Server
-from deploywatch.web_prefix import NOT_SAID, External
-from deploywatch.webconfig import Access
+from deploywatch.web.prefix import NOT_SAID, External
+from deploywatch.web.serving import Server
 
 
 def make_server(exporter: Exporter, *, listen: str, web_config: Path | None, external: External = NOT_SAID) -> Server:

@@ -13,7 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploywatch import gc_tuning, logs, options
+from deploywatch import logs
+from deploywatch.access.webconfig import Access
 from deploywatch.clock import SystemClock
 from deploywatch.config import nearest
 from deploywatch.conventions import EXPORTER_PORT
@@ -29,8 +30,8 @@ from deploywatch.exporter.targets import WHOLE, Shard, Target, parse_shard
 from deploywatch.exporter.wait import until_ready
 from deploywatch.quantity import parse_duration
 from deploywatch.terminal import say
-from deploywatch.web_prefix import External
-from deploywatch.webconfig import Access
+from deploywatch.web import gc_tuning, options
+from deploywatch.web.prefix import External
 
 
 def _interval(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
-from deploywatch import gc_tuning, logs
+from deploywatch import logs
 from deploywatch.clock import Clock, SystemClock
 from deploywatch.errors import ConfigError
 from deploywatch.exporter import config
@@ -22,6 +22,7 @@ from deploywatch.exporter.schedule import Scheduler
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 from deploywatch.watched_files import WATCHED
+from deploywatch.web import gc_tuning
 
 log = logs.get("exporter")
 

@@ -25,7 +25,9 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import Connection
 
-from deploywatch import config, gc_tuning, logs
+from deploywatch import config, logs
+from deploywatch.access.scopes import Scope, needs
+from deploywatch.access.webconfig import Access
 from deploywatch.clock import utc_now
 from deploywatch.pages.static import STATIC_PATHS
 from deploywatch.receiver import api, retention
@@ -61,10 +63,9 @@ from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever
 from deploywatch.receiver.verification import verdict_alert, watcher
-from deploywatch.scopes import Scope, needs
-from deploywatch.serving import Server
-from deploywatch.web_prefix import NOT_SAID, External
-from deploywatch.webconfig import Access
+from deploywatch.web import gc_tuning
+from deploywatch.web.prefix import NOT_SAID, External
+from deploywatch.web.serving import Server
 
 log = logs.get("receiver")
 

@@ -25,7 +25,7 @@ from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.verification_plan import written
+from deploywatch.verdict.plan import written
 
 Files = Mapping[str, str]
 """Texts by their path below the output folder, with `/`."""

@@ -16,9 +16,13 @@ STANDS_ON: dict[str, set[str]] = {
     "receiver": set(),
     "grafana": {"rules"},
 }
+GROUND = ROOT / "deploywatch"
+GROUND_ROOMS = sorted(
+    path for path in GROUND.iterdir() if path.is_dir() and not path.is_symlink() and any(path.glob("*.py"))
+)
 PYTHON = [
-    *(ROOT / "deploywatch").glob("*.py"),
-    *(file for folder in ("demo", "fakes") for file in (ROOT / "deploywatch" / folder).rglob("*.py")),
+    *GROUND.glob("*.py"),
+    *(file for room in GROUND_ROOMS for file in room.rglob("*.py")),
     *(file for folder in (*STANDS_ON, "tests", "bench", "examples") for file in (ROOT / folder).rglob("*.py")),
 ]
 PLAN = ROOT / "docs" / "house.md"
@@ -58,7 +62,7 @@ def test_a_part_imports_only_what_it_stands_on(part: str) -> None:
 
 
 def test_the_ground_floor_imports_no_part() -> None:
-    ground = [file for file in PYTHON if file.is_relative_to(ROOT / "deploywatch")]
+    ground = [file for file in PYTHON if file.is_relative_to(GROUND)]
     assert ground
     parts = tuple(f"deploywatch.{part}." for part in STANDS_ON)
     assert [(str(file), name) for file in ground for name in imported(file) if f"{name}.".startswith(parts)] == []
@@ -93,6 +97,11 @@ def test_the_plan_names_each_folder_and_no_other(part: str) -> None:
     planned = re.findall(r"^- `(\w+)/`", block, re.MULTILINE)
     there = {path.name for path in (ROOT / part).iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert sorted(planned) == sorted(there)
+
+
+def test_the_plan_names_each_room_of_the_ground_floor() -> None:
+    (paragraphs,) = re.findall(r"^`deploywatch/` itself.*?\n(.*?)(?=^## )", PLAN.read_text(), re.MULTILINE | re.DOTALL)
+    assert sorted(re.findall(r"^- `(\w+)/`", paragraphs, re.MULTILINE)) == [room.name for room in GROUND_ROOMS]
 
 
 def test_the_page_on_contributing_names_each_file_with_heavy_tests() -> None:

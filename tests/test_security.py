@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deploywatch.admission import REQUEST_BYTES, STRANGER_BYTES, STRANGER_SECONDS, TOGETHER_BYTES
-from deploywatch.bodies import SECONDS, TOGETHER
-from deploywatch.connections import HEAD_SECONDS, IDLE_SECONDS, MOST, limit_of
+from deploywatch.web.admission import REQUEST_BYTES, STRANGER_BYTES, STRANGER_SECONDS, TOGETHER_BYTES
+from deploywatch.web.bodies import SECONDS, TOGETHER
+from deploywatch.web.connections import HEAD_SECONDS, IDLE_SECONDS, MOST, limit_of
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "SECURITY.md").read_text()

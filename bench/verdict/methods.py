@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 
 from bench.verdict.traffic import Run, Service
-from deploywatch.evidence import Look, Tally, dispersion, log_e_bad
-from deploywatch.verdict import FALSE_OF_WORSE, LEAST_BAD
+from deploywatch.verdict.evidence import Look, Tally, dispersion, log_e_bad
+from deploywatch.verdict.judge import FALSE_OF_WORSE, LEAST_BAD
 
 Method = Callable[[Service, Run], int | None]
 
@@ -22,7 +22,7 @@ ENOUGH = math.log(LIMITS * STAGES / FALSE_ROLLBACK)
 
 def ours(service: Service, run: Run) -> int | None:
     """deploywatch: two limits (the absolute one, and a rise of 25 % over the control), three stages, 1 % false
-    rollbacks in all of them together. What `deploywatch.verdict.judge` does at each look, summed up look by look."""
+    rollbacks in all of them together. What `judge` does at each look, summed up look by look."""
     scatter, tally, limit = dispersion(run.before), Tally(RISE), service.limit
     n = x = m = y = 0
     before = (False, False)

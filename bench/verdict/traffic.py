@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from deploywatch.evidence import Look
+from deploywatch.verdict.evidence import Look
 
 LOOK, CANARY_SHARE = 30, 0.1
 STAGE_LOOKS, HOUR_LOOKS = 90, 120

@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from deploywatch.scopes import Scope, needs
+from deploywatch.access.scopes import Scope, needs
 
 _FOLDER: Final = Path(__file__).parent / "static"
 _TYPES: Final = {

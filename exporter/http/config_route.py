@@ -9,9 +9,9 @@ from typing import Any
 from aiohttp import web
 from ruamel.yaml import YAML
 
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.config import redacted
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.scopes import Scope, needs
 
 
 class ConfigRoute:

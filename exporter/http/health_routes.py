@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from deploywatch import __version__
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.exporter import health
 from deploywatch.exporter.board.record import Record
 from deploywatch.exporter.config import ServiceKey
@@ -19,7 +20,6 @@ from deploywatch.exporter.schedule import GoneError
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.settings.selection import INTEGRATION
 from deploywatch.quantity import parse_duration
-from deploywatch.scopes import Scope, needs
 
 DEADLINE = 10.0
 """Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.exporter import health
 from deploywatch.exporter.board.history import Entry
 from deploywatch.exporter.config import ServiceKey
@@ -19,7 +20,6 @@ from deploywatch.exporter.results import iso
 from deploywatch.exporter.settings.refusal import told as why
 from deploywatch.pages.answer import page
 from deploywatch.pages.environment import templates_in
-from deploywatch.scopes import Scope, needs
 from deploywatch.watched_files import WATCHED
 
 MOST_ROWS = 500

@@ -9,9 +9,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.exposition import Format, negotiate
-from deploywatch.scopes import Scope, needs
 
 _FAST = 1
 _GZIP = 31  # zlib's word for gzip, with the largest window

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.config import nearest, redacted
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.exporter import Exporter, Refused
@@ -21,7 +22,6 @@ from deploywatch.exporter.probing import Probe, Settling, run
 from deploywatch.exporter.results import Reason, Result, Sample, iso
 from deploywatch.exporter.settings.modules import Module, TargetError
 from deploywatch.exporter.settings.refusal import told as told_refusal
-from deploywatch.scopes import Scope, needs
 from deploywatch.secrets import redact_url
 
 DEFAULT_MODULE = "http_2xx"

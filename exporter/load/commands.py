@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploywatch import options, responses
+from deploywatch import responses
 from deploywatch.clock import SystemClock
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.exporter import config
@@ -23,6 +23,7 @@ from deploywatch.exporter.load.result import Result, as_data, compare, from_data
 from deploywatch.exporter.load.run import Loop, asker
 from deploywatch.quantity import parse_duration
 from deploywatch.terminal import as_json, say
+from deploywatch.web import options
 
 ENOUGH = 100
 """Requests below which a 95th percentile says nothing: with fewer, five would decide."""

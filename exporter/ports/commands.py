@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from deploywatch import options
 from deploywatch.config import nearest
 from deploywatch.exporter.ports import registry as port_registry
 from deploywatch.exporter.ports import report, sources
@@ -17,6 +16,7 @@ from deploywatch.exporter.ports.conflicts import conflicts, suggestion
 from deploywatch.exporter.ports.files import Files
 from deploywatch.exporter.ports.report import FORMATS, Review
 from deploywatch.terminal import say
+from deploywatch.web import options
 
 REGISTRY_NAMES = ("port-registry.json", "port-registry.yml", "port-registry.yaml")
 

@@ -15,6 +15,8 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from deploywatch import logs
+from deploywatch.access.scopes import Scope, needs
+from deploywatch.access.webconfig import USER
 from deploywatch.receiver.announcements import argocd, cdevents, flux, github, signatures
 from deploywatch.receiver.announcements.announced import (
     Announced,
@@ -29,8 +31,6 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.events.outbox import source_of
 from deploywatch.receiver.lifecycle import audit
 from deploywatch.receiver.store import StoreError, UnfitError
-from deploywatch.scopes import Scope, needs
-from deploywatch.webconfig import USER
 
 PATHS: Final = {source: f"/webhook/{source}" for source in Source}
 SIGNED_PATHS: Final = frozenset({PATHS[Source.GITHUB], PATHS[Source.FLUX]})

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 from aiohttp import web
 from pydantic import BaseModel
 
+from deploywatch.access.webconfig import USER
 from deploywatch.receiver.actions.rollback.approvers import Answerer
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.rendering.filters import line
-from deploywatch.webconfig import USER
 
 B = TypeVar("B", bound=BaseModel)
 

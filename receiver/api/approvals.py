@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection, select
 
+from deploywatch.access.scopes import Scope
 from deploywatch.config import Settings
 from deploywatch.pages.answer import page
 from deploywatch.pages.environment import templates_in
@@ -28,7 +29,6 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.store.schema import attachments
-from deploywatch.scopes import Scope
 
 _NAME_LIMIT = 200
 _TEMPLATES = templates_in(Path(__file__).parent / "templates")

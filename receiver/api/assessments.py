@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.receiver.api.routing import Route, limit, not_found, number
 from deploywatch.receiver.api.schemas.assessments import AssessmentAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger
 from deploywatch.receiver.deployments.assessments import StoredAssessment
-from deploywatch.scopes import Scope
 
 
 class Assessments:

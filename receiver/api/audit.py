@@ -6,11 +6,11 @@ import re
 
 from aiohttp import web
 
+from deploywatch.access.scopes import Scope
 from deploywatch.receiver.api.routing import Route, limit
 from deploywatch.receiver.api.schemas.audit import AuditAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.lifecycle import audit
-from deploywatch.scopes import Scope
 
 
 class Audit:

@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from deploywatch.access.webconfig import USER
 from deploywatch.receiver.lifecycle import audit
 from deploywatch.receiver.lifecycle.audit import Entry
-from deploywatch.webconfig import USER
 
 T = TypeVar("T")
 

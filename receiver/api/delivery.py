@@ -8,12 +8,12 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.receiver.api.routing import Route
 from deploywatch.receiver.api.schemas.delivery import DeliveryAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import delivery
-from deploywatch.scopes import Scope
 
 _MOST = timedelta(days=3660)
 _LEAST = timedelta(days=1)

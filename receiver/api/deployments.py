@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.receiver.api.auditing import audited
@@ -19,7 +20,6 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
 from deploywatch.receiver.intake import deployment_record
-from deploywatch.scopes import Scope
 
 _LONGEST_SECONDS = 366 * 86400
 # A pipeline's clock may be wrong by so much; a deployment from further ahead would pass for the newest until then.

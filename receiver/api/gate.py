@@ -10,6 +10,8 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
+from deploywatch.access.webconfig import USER
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.receiver.api.auditing import audited
@@ -21,8 +23,6 @@ from deploywatch.receiver.deployments.approvals import GateApproval
 from deploywatch.receiver.deployments.gate_records import GateRecord
 from deploywatch.receiver.verification import gate, people, refusal
 from deploywatch.receiver.verification.requirements import Asked
-from deploywatch.scopes import Scope
-from deploywatch.webconfig import USER
 
 # A decision is made on what is true now, so that less is allowed than for the record of a deployment.
 _CLOCKS_DIFFER = timedelta(minutes=5)

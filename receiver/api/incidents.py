@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
 from deploywatch.receiver.api.auditing import audited, entry_of
@@ -24,7 +25,6 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
-from deploywatch.scopes import Scope
 
 P = TypeVar("P", bound="Person")
 

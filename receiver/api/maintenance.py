@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import Field, model_validator
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
@@ -19,7 +20,6 @@ from deploywatch.receiver.api.schemas.maintenance import WindowAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.suppression import holding, maintenance
 from deploywatch.receiver.suppression.windows import Window
-from deploywatch.scopes import Scope
 
 # A window that nobody ends must not silence a service for good.
 _LONGEST = timedelta(days=31)

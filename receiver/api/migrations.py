@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
 from deploywatch.receiver.api.auditing import audited
@@ -21,7 +22,6 @@ from deploywatch.receiver.deployments.migrations import Migration, Outcome
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.intake import migration_alert
-from deploywatch.scopes import Scope
 
 _CLOCKS_DIFFER = timedelta(hours=1)
 _MOST_INCIDENTS = 100

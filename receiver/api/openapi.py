@@ -13,8 +13,8 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from deploywatch import __version__
+from deploywatch.access.scopes import Scope
 from deploywatch.receiver.api.routing import PREFIX, Route
-from deploywatch.scopes import Scope
 
 PATH = "/openapi.json"
 

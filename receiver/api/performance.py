@@ -6,13 +6,13 @@ import re
 
 from aiohttp import web
 
+from deploywatch.access.scopes import Scope
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.api.routing import Route, not_found, number
 from deploywatch.receiver.api.schemas.performance import PerformanceAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.report import performance_asked
-from deploywatch.scopes import Scope
 
 USUAL_DAYS = 7
 MOST_DAYS = 90

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from deploywatch.access.scopes import Scope
 from deploywatch.receiver.api.routing import Route, not_found, number
 from deploywatch.receiver.client import OURS
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.report import gather, rendering
 from deploywatch.receiver.report.schema import Report
-from deploywatch.scopes import Scope
 
 FORMATS = ("json", "markdown", "html")
 

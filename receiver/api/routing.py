@@ -11,12 +11,12 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, StringConstraints
 
-from deploywatch.admission import FORM
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.receiver.api.acting import acted_by, name_of
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
 from deploywatch.receiver.store import StoreError, UnfitError
-from deploywatch.scopes import Scope, needs
+from deploywatch.web.admission import FORM
 
 B = TypeVar("B", bound=BaseModel)
 

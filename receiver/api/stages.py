@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import Field
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.config import Settings, nearest
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, number, read_body
@@ -20,9 +21,8 @@ from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.verification import judging, watcher
-from deploywatch.scopes import Scope
-from deploywatch.verdict import Answer
-from deploywatch.verification_plan import Plan
+from deploywatch.verdict.judge import Answer
+from deploywatch.verdict.plan import Plan
 
 
 class NewStage(Settings):

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from sqlalchemy import Connection
 
+from deploywatch.access.scopes import Scope
 from deploywatch.pages.answer import page
 from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.api.acting import acting, name_of
@@ -20,7 +21,6 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, response
 from deploywatch.receiver.notify import taking_link
 from deploywatch.receiver.rendering.filters import line
-from deploywatch.scopes import Scope
 
 _NAME_LIMIT = 200
 _TEMPLATES = templates_in(Path(__file__).parent / "templates")

@@ -36,7 +36,7 @@ from deploywatch.receiver.jobs.queue import Job, Outcome, done, retry
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.verification import counting
-from deploywatch.verification_plan import Plan, Recorded
+from deploywatch.verdict.plan import Plan, Recorded
 
 __all__ = ["KIND", "handle"]
 

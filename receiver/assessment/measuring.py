@@ -22,7 +22,7 @@ from deploywatch.receiver.assessment.measured import POINTS, Measurement, Readin
 from deploywatch.receiver.deployments.assessments import StoredBaseline
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.verification.counting import Source
-from deploywatch.verification_plan import Plan, quoted
+from deploywatch.verdict.plan import Plan, quoted
 
 _STATUSES = {points: status for status, points in POINTS.items()}
 _LONGEST_COUNTED = 3600.0

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from deploywatch import options
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.shared import by, echo
@@ -16,6 +15,7 @@ from deploywatch.receiver.database_migration import plan as plans
 from deploywatch.receiver.database_migration.lint import lint
 from deploywatch.receiver.database_migration.run import EXIT_CODES, Ended, Outcome, Run
 from deploywatch.terminal import as_json, say
+from deploywatch.web import options
 
 _LONGEST = 2000
 _SENTENCES = {

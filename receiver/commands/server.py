@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploywatch import gc_tuning, logs, options
+from deploywatch import logs
 from deploywatch.clock import utc_now
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.receiver.messages import Event
 from deploywatch.terminal import say
-from deploywatch.web_prefix import External
+from deploywatch.web import gc_tuning, options
+from deploywatch.web.prefix import External
 
 if TYPE_CHECKING:
     from deploywatch.receiver.settings.config import ReceiverConfig
@@ -59,11 +60,12 @@ def receiver(
 
 def _check(config_file: Path, settings: ReceiverConfig, listen: str, web_config: Path | None, *, live: bool) -> None:
     """Say whether a receiver would start and do its work: exit 2 for what is wrong, 1 for what this machine lacks."""
-    from deploywatch import serving, webconfig  # noqa: PLC0415 - as above
+    from deploywatch.access import webconfig  # noqa: PLC0415 - as above
     from deploywatch.receiver.actions import programs  # noqa: PLC0415
     from deploywatch.receiver.channels import connect_all  # noqa: PLC0415
     from deploywatch.receiver.commands import live_check, template_check  # noqa: PLC0415
     from deploywatch.receiver.escalation import coverage  # noqa: PLC0415
+    from deploywatch.web import serving  # noqa: PLC0415
 
     template_check.templates(settings, utc_now())
     access = webconfig.Access(web_config)

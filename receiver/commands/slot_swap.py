@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import click
 
-from deploywatch import options
 from deploywatch.clock import utc_now
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.client import Client
@@ -22,6 +21,7 @@ from deploywatch.receiver.executors.plan import Means
 from deploywatch.receiver.slot_swap import plan as plans
 from deploywatch.receiver.slot_swap.flow import CANNOT_TELL, Asked, Flow, StoppedError
 from deploywatch.terminal import say
+from deploywatch.web import options
 
 _MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
 _EVERY_SECONDS = 2.0

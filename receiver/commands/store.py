@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from deploywatch import options
 from deploywatch.receiver.settings import config
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.store import backup as copies
 from deploywatch.terminal import say
+from deploywatch.web import options
 
 CONFIG = click.option(
     "--config.file", "config_file", type=options.FILE, required=True, help="The receiver's configuration."

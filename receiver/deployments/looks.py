@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from deploywatch.evidence import Look
 from deploywatch.receiver.store import insert_new
 from deploywatch.receiver.store.deployment_schema import deployment_looks
+from deploywatch.verdict.evidence import Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from aiohttp import web
 from sqlalchemy import Connection, insert
 
 from deploywatch import logs
-from deploywatch.bodies import Bodies, TooLargeError, TooMuchError
+from deploywatch.access.scopes import IDENTITY, Identity
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import REMEMBERED, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
@@ -23,7 +23,7 @@ from deploywatch.receiver.jobs.leasing import Leasing
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.store import StoreError, UnfitError, insert_all
 from deploywatch.receiver.store.schema import quarantine
-from deploywatch.scopes import IDENTITY, Identity
+from deploywatch.web.bodies import Bodies, TooLargeError, TooMuchError
 
 log = logs.get("webhook")
 

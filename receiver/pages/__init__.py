@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.pages.static import add_static
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.pages.console import Console
@@ -15,7 +16,6 @@ from deploywatch.receiver.pages.incident import IncidentPage
 from deploywatch.receiver.pages.lists import Lists
 from deploywatch.receiver.pages.now import NowPage
 from deploywatch.receiver.pages.rollback import DecisionPages
-from deploywatch.scopes import Scope, needs
 
 
 class Pages:

@@ -10,6 +10,8 @@ from aiohttp import web
 from markupsafe import Markup
 from sqlalchemy import Connection, func, select
 
+from deploywatch.access.scopes import ALL_SCOPES, IDENTITY
+from deploywatch.access.webconfig import USER
 from deploywatch.pages import answer
 from deploywatch.pages.environment import finalized, templates_in
 from deploywatch.receiver.actions.rollback import approval
@@ -18,8 +20,6 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.rendering.filters import apart, measured, web_link
 from deploywatch.receiver.store import StoreError, UnfitError
 from deploywatch.receiver.store.schema import incidents
-from deploywatch.scopes import ALL_SCOPES, IDENTITY
-from deploywatch.webconfig import USER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

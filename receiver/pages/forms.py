@@ -8,14 +8,14 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from deploywatch.admission import takes_forms
+from deploywatch.access.scopes import needs
+from deploywatch.access.webconfig import USER
 from deploywatch.receiver import api
 from deploywatch.receiver.api.acting import NAME_COOKIE
 from deploywatch.receiver.api.routing import Route
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.store import StoreError
-from deploywatch.scopes import needs
-from deploywatch.webconfig import USER
+from deploywatch.web.admission import takes_forms
 
 _INCIDENT = "/incidents/{id}"
 _YEAR_SECONDS = 366 * 86400

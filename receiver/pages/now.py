@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from deploywatch.access.webconfig import USER
 from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.approval import Approval
@@ -22,7 +23,6 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.on_call import Schedule
-from deploywatch.webconfig import USER
 
 MOST = 200
 """Cards on one page."""

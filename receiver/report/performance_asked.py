@@ -18,7 +18,7 @@ from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.report.performance import Change, Sample, Span, Times, compare, times
 from deploywatch.receiver.store.schema import deployments, incidents
 from deploywatch.receiver.verification import counting
-from deploywatch.verification_plan import Plan
+from deploywatch.verdict.plan import Plan
 
 _POINTS: Final = 5000
 _STEP: Final = 60.0

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from deploywatch import config, web_prefix
+from deploywatch import config
 from deploywatch.config import RelativePath, Settings
 from deploywatch.conventions import AlertLabel
 from deploywatch.errors import DeploywatchError
@@ -25,6 +25,7 @@ from deploywatch.receiver.settings.people import PeopleSettings
 from deploywatch.receiver.settings.strategy import Severity, StrategyTable, Targets, label_names
 from deploywatch.receiver.settings.upstream import Upstream
 from deploywatch.secrets import SecretUrl
+from deploywatch.web import prefix as web_prefix
 
 _NAME_LIMIT = 100
 TARGET_LABELS: tuple[str, ...] = (AlertLabel.SERVICE, AlertLabel.ENVIRONMENT)

@@ -10,12 +10,12 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from deploywatch import verification_plan
 from deploywatch.config import RelativePath, Settings
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.maintenance import RecurringWindow
-from deploywatch.verification_plan import Plan
+from deploywatch.verdict import plan as verification_plan
+from deploywatch.verdict.plan import Plan
 
 
 class Verification(Settings):

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from deploywatch.guesses import Refusal
+from deploywatch.access.guesses import Refusal
+from deploywatch.access.scopes import Identity, Scope
+from deploywatch.access.webconfig import Access
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.sign_in import sessions
 from deploywatch.receiver.sign_in.local_path import page_of, sign_in_path
 from deploywatch.receiver.sign_in.sessions import LASTS, Session
 from deploywatch.receiver.store import StoreError
-from deploywatch.scopes import Identity, Scope
-from deploywatch.webconfig import Access
 
 _NAME = "deploywatch"
 

@@ -9,8 +9,9 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from deploywatch.admission import takes_forms
-from deploywatch.guesses import BusyError
+from deploywatch.access.guesses import BusyError
+from deploywatch.access.scopes import IDENTITY, Identity, Scope, needs
+from deploywatch.access.webconfig import Access, Proof
 from deploywatch.pages import answer
 from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.api.routing import guarded
@@ -23,8 +24,7 @@ from deploywatch.receiver.sign_in.local_path import SIGN_IN, SIGN_OUT, local_pat
 from deploywatch.receiver.sign_in.people import People
 from deploywatch.receiver.sign_in.refusals import Refusals
 from deploywatch.receiver.sign_in.sessions import Origin
-from deploywatch.scopes import IDENTITY, Identity, Scope, needs
-from deploywatch.webconfig import Access, Proof
+from deploywatch.web.admission import takes_forms
 
 SESSIONS = "/sessions"
 END = f"{SESSIONS}/end"

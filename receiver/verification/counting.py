@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
-from deploywatch.evidence import Look
 from deploywatch.prometheus import Prometheus
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import Before, RunningStage
 from deploywatch.receiver.verification import time_of_day
 from deploywatch.receiver.verification.time_of_day import Usual
-from deploywatch.verification_plan import Counts, Limit, Operator, StagePlan, Watch
+from deploywatch.verdict.evidence import Look
+from deploywatch.verdict.plan import Counts, Limit, Operator, StagePlan, Watch
 
 log = logs.get("verification")
 

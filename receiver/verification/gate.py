@@ -15,7 +15,7 @@ from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.verification import requirements
 from deploywatch.receiver.verification.requirements import Asked, Facts, Finding, Question, Standing
-from deploywatch.verification_plan import Plan, Requirement
+from deploywatch.verdict.plan import Plan, Requirement
 
 
 class GateState(StrEnum):

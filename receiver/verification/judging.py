@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from deploywatch.evidence import Look
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.verification.time_of_day import Usual, allowed, said
-from deploywatch.verdict import Decision, Measured, Stage, Watched, judge
-from deploywatch.verification_plan import Limit, StagePlan
+from deploywatch.verdict.evidence import Look
+from deploywatch.verdict.judge import Decision, Measured, Stage, Watched, judge
+from deploywatch.verdict.plan import Limit, StagePlan
 
 
 def decide(stage: RunningStage, taken: Sequence[StoredLook], now: datetime, problems: Sequence[str] = ()) -> Decision:

@@ -26,7 +26,7 @@ from deploywatch.receiver.settings.on_call import PRIMARY
 from deploywatch.receiver.settings.verification import Verification
 from deploywatch.receiver.suppression.windows import occurrence
 from deploywatch.receiver.verification import counting, people
-from deploywatch.verification_plan import Counts, Plan, Requirement, filled
+from deploywatch.verdict.plan import Counts, Plan, Requirement, filled
 
 BACKUP = "backup"
 STAGING, STAGING_WITHIN = "staging", timedelta(days=7)

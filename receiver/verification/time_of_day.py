@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploywatch.evidence import MOST_TIMES
-from deploywatch.verification_plan import Limit
+from deploywatch.verdict.evidence import MOST_TIMES
+from deploywatch.verdict.plan import Limit
 
 DAYS: Final = 14
 ENOUGH_DAYS: Final = 5

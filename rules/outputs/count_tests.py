@@ -13,7 +13,7 @@ from deploywatch.rules.policy import Policy
 from deploywatch.rules.series import Control, Durations, Requests
 from deploywatch.rules.signals import counting
 from deploywatch.rules.signals.counting import Role
-from deploywatch.verification_plan import Counts, Limit, Plan, filled
+from deploywatch.verdict.plan import Counts, Limit, Plan, filled
 
 Values = Sequence[int | None]
 """What was scraped, sample by sample; None where nothing was."""

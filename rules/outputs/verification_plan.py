@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploywatch.rules.judgement import assessment, verification
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.signals.signal import seconds
-from deploywatch.verification_plan import SCHEMA, Plan
+from deploywatch.verdict.plan import SCHEMA, Plan
 
 
 def plan(resolved: ResolvedPolicy) -> Plan | None:

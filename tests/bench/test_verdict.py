@@ -7,7 +7,7 @@ from random import Random
 from bench.verdict.__main__ import FAULTS, measure, table
 from bench.verdict.methods import LIMITS, METHODS, RISE, STAGES, mann_whitney_high, ours
 from bench.verdict.traffic import CANARY_SHARE, Service, simulate
-from deploywatch.verdict import Answer, Measured, Stage, judge
+from deploywatch.verdict.judge import Answer, Measured, Stage, judge
 
 SERVICE = Service(rate=200, ratio=0.01, clump=1)
 

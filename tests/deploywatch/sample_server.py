@@ -13,12 +13,13 @@ import click
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
-from deploywatch import logs, options
+from deploywatch import logs
+from deploywatch.access.scopes import Scope, needs
+from deploywatch.access.webconfig import Access
 from deploywatch.errors import DeploywatchError
-from deploywatch.scopes import Scope, needs
-from deploywatch.serving import Server
-from deploywatch.web_prefix import External, under
-from deploywatch.webconfig import Access
+from deploywatch.web import options
+from deploywatch.web.prefix import External, under
+from deploywatch.web.serving import Server
 
 
 def server(listen: str, access: Access, folder: Path, external: External, *, acts: bool) -> Server:

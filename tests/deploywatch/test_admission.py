@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 import trustme
 
-from deploywatch.admission import REQUEST_BYTES
-from deploywatch.connections import limit_of
+from deploywatch.web.admission import REQUEST_BYTES
+from deploywatch.web.connections import limit_of
 from tests.deploywatch.conftest import PROGRAM, Sample, Start
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"

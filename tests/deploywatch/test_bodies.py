@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploywatch.bodies import Bodies, TooLargeError, TooMuchError
+from deploywatch.web.bodies import Bodies, TooLargeError, TooMuchError
 
 LIMIT = 1000
 Client = TestClient[web.Request, web.Application]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploywatch.evidence import (
+from deploywatch.verdict.evidence import (
     UNKNOWN_DISPERSION,
     Counts,
     Look,

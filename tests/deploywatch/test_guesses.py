@@ -10,8 +10,8 @@ import bcrypt
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploywatch import guesses
-from deploywatch.guesses import PENDING, PENDING_OF_ONE, BusyError, Guesses, Refusal
+from deploywatch.access import guesses
+from deploywatch.access.guesses import PENDING, PENDING_OF_ONE, BusyError, Guesses, Refusal
 from tests.deploywatch.conftest import Start
 from tests.deploywatch.test_webconfig import basic
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploywatch import sd_notify
+from deploywatch.access.webconfig import Access
 from deploywatch.errors import DeploywatchError
-from deploywatch.serving import Server
-from deploywatch.webconfig import Access
+from deploywatch.web import sd_notify
+from deploywatch.web.serving import Server
 
 
 @pytest.fixture(params=["/{folder}/notify", "@deploywatch-test-{folder}"], ids=["path", "abstract"])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploywatch.evidence import Look
-from deploywatch.verdict import Answer, Confidence, Measured, Reason, Stage, Watched, judge
+from deploywatch.verdict.evidence import Look
+from deploywatch.verdict.judge import Answer, Confidence, Measured, Reason, Stage, Watched, judge
 
 STAGE = Stage(lasts=900, stages=3, share=0.1)
 NO_CONTROL = Stage(lasts=900, stages=3, control=False)

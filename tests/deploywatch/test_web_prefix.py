@@ -18,8 +18,8 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.exporter import config as exporter_config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.serving import Server
-from deploywatch.web_prefix import External
+from deploywatch.web.prefix import External
+from deploywatch.web.serving import Server
 from tests.deploywatch.conftest import Sample, Start
 from tests.support.routes import receiver_server
 

@@ -14,9 +14,9 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from deploywatch.access.guard import guard
+from deploywatch.access.webconfig import USER, Access
 from deploywatch.errors import ConfigError
-from deploywatch.guard import guard
-from deploywatch.webconfig import USER, Access
 from tests.deploywatch.conftest import Start
 
 ADA = bcrypt.hashpw(b"lovelace", bcrypt.gensalt(4)).decode()

@@ -25,7 +25,7 @@ from deploywatch.demo.servers import Running
 from deploywatch.rules.loading import load
 from deploywatch.rules.outputs.verification_plan import plan as planned
 from deploywatch.rules.resolve import resolve
-from deploywatch.verification_plan import written
+from deploywatch.verdict.plan import written
 from tests.receiver.process import Inbox, RealReceiver, eventually, healthy_service, start_inbox
 from tests.support.versions import Version, served
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploywatch import config, document
+from deploywatch.access.settings import WebConfig
 from deploywatch.clock import SystemClock
 from deploywatch.errors import ConfigError
 from deploywatch.exporter import config as exporter_config
@@ -24,7 +25,6 @@ from deploywatch.receiver.intake import payload
 from deploywatch.receiver.intake.payload import RejectedError
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.rules.loading import checked
-from deploywatch.web_settings import WebConfig
 from tests.receiver.scene import alert, alert_json, body, ended
 
 TOP = Path(__file__).parents[2]

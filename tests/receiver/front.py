@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.typedefs import Handler
 
+from deploywatch.access.webconfig import USER
 from deploywatch.receiver.api import add_to
-from deploywatch.webconfig import USER
 from tests.receiver.scene import Scene
 
 

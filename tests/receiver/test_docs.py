@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
 from deploywatch import config
+from deploywatch.access.webconfig import Access
 from deploywatch.cli import cli
 from deploywatch.conventions import DeploymentMetric, IncidentMetric, ReceiverMetric
 from deploywatch.receiver.metrics import Counters, snapshot
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.webconfig import Access
 from tests.receiver.scene import Scene, alert
 
 PAGE = (Path(__file__).parents[2] / "docs" / "receiver.md").read_text()

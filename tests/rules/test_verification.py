@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from deploywatch import verification_plan
 from deploywatch.errors import ConfigError
 from deploywatch.rules.outputs.verification_plan import plan as planned
 from deploywatch.rules.resolve import resolve
-from deploywatch.verification_plan import Plan
+from deploywatch.verdict import plan as verification_plan
+from deploywatch.verdict.plan import Plan
 from tests.rules.tools import SHIPPED, good, shipped
 
 NAMES = [path.stem for path in SHIPPED]
@@ -27,7 +27,7 @@ def plan_of(name: str) -> Plan:
 
 def test_the_committed_schema_is_what_is_built() -> None:
     assert verification_plan.SCHEMA_FILE.read_text() == verification_plan.schema_text(), (
-        "run: python -m deploywatch.verification_plan"
+        "run: python -m deploywatch.verdict.plan"
     )
 
 

@@ -54,8 +54,8 @@ DECIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "receiver/notify/uncertain_delivery.py": ("tests/receiver/notify/test_uncertain_delivery.py",),
     "receiver/suppression/silences.py": ("tests/receiver/upstream/test_silences.py", *ON_SQLITE),
     # Its simulations take long, and what they notice the examples notice too.
-    "deploywatch/evidence.py": ("tests/deploywatch/test_evidence.py", "-k", "not no_more_often"),
-    "deploywatch/verdict.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
+    "deploywatch/verdict/evidence.py": ("tests/deploywatch/test_evidence.py", "-k", "not no_more_often"),
+    "deploywatch/verdict/judge.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
 }
 """Each module that decides without doing, with the tests that are to notice when it decides otherwise."""
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import aiohttp
 from aiohttp import web
 
+from deploywatch.access.webconfig import Access
 from deploywatch.clock import utc_now
 from deploywatch.exporter import config as exporter_config
 from deploywatch.exporter.app import make_server
@@ -18,9 +19,8 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
-from deploywatch.serving import Server
-from deploywatch.web_prefix import NOT_SAID, External
-from deploywatch.webconfig import Access
+from deploywatch.web.prefix import NOT_SAID, External
+from deploywatch.web.serving import Server
 
 LISTEN = "127.0.0.1:0"
 

@@ -9,11 +9,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from deploywatch.access.guard import guard
+from deploywatch.access.scopes import IDENTITY, Scope, needed
+from deploywatch.access.webconfig import Access
 from deploywatch.errors import ConfigError
-from deploywatch.guard import guard
-from deploywatch.scopes import IDENTITY, Scope, needed
-from deploywatch.serving import HEALTHY, READY, Server
-from deploywatch.webconfig import Access
+from deploywatch.web.serving import HEALTHY, READY, Server
 from tests.deploywatch.test_webconfig import ADA, basic
 from tests.support.routes import exporter_server, receiver_server, routes
 

@@ -19,7 +19,7 @@ from deploywatch.receiver.deployments import assessments, ledger
 from deploywatch.receiver.deployments.assessments import StoredAssessment
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.verification_plan import written
+from deploywatch.verdict.plan import written
 from tests.receiver.assessment.made import ENTERPRISE, HEALTH
 from tests.receiver.scene import MovingClock, Scene, settings
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deploywatch import verification_plan
 from deploywatch.receiver.assessment.measured import Reading, Status
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
-from deploywatch.verification_plan import Plan, StagePlan
+from deploywatch.verdict import plan as verification_plan
+from deploywatch.verdict.plan import Plan, StagePlan
 from tests.receiver.scene import NOON
 
 PLAN_FILE = Path(__file__).parents[3] / "rules" / "generated" / "enterprise" / "plans" / "enterprise.json"

@@ -20,7 +20,7 @@ from deploywatch.demo.processes import Processes
 from deploywatch.rules.loading import load
 from deploywatch.rules.outputs.verification_plan import plan as planned
 from deploywatch.rules.resolve import resolve
-from deploywatch.verification_plan import written
+from deploywatch.verdict.plan import written
 from tests.receiver.commands.test_pipelines import parsed, snippet
 from tests.receiver.process import RealReceiver, eventually
 from tests.support.versions import Version, served

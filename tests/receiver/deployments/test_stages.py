@@ -6,14 +6,14 @@ import pytest
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
-from deploywatch.evidence import Look
 from deploywatch.receiver.deployments import approvals, gate_records, ledger, looks, stages, verdicts
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.store.deployment_schema import deployment_stages
-from deploywatch.verdict import Answer, Measured, Reason, Stage, judge
-from deploywatch.verification_plan import Counts, Limit, StagePlan
+from deploywatch.verdict.evidence import Look
+from deploywatch.verdict.judge import Answer, Measured, Reason, Stage, judge
+from deploywatch.verdict.plan import Counts, Limit, StagePlan
 from tests.receiver.deployments.test_ledger import good, start
 from tests.receiver.scene import HOUR, MINUTE, NOON
 

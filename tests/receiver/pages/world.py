@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, async_playwright
 from sqlalchemy import Connection, select
 
-from deploywatch.evidence import Look
+from deploywatch.access.webconfig import Access
 from deploywatch.receiver.app import Receiver
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import looks, stages, verdicts
@@ -27,8 +27,8 @@ from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.schema import approvals, audit, incidents
 from deploywatch.receiver.verification import judging
-from deploywatch.verification_plan import StagePlan
-from deploywatch.webconfig import Access
+from deploywatch.verdict.evidence import Look
+from deploywatch.verdict.plan import StagePlan
 from tests.receiver.scene import NOON, RecordedChannel, alert, body, settings
 from tests.support.browser import ARGUMENTS
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from deploywatch.evidence import Look
 from deploywatch.receiver.assessment.assess import Known, assess
 from deploywatch.receiver.assessment.learned import Usual
 from deploywatch.receiver.assessment.measured import Counted, Measurement, Reading, Status
@@ -18,8 +17,9 @@ from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.verification import judging
-from deploywatch.verdict import Answer
-from deploywatch.verification_plan import Counts, Limit, StagePlan, Watch
+from deploywatch.verdict.evidence import Look
+from deploywatch.verdict.judge import Answer
+from deploywatch.verdict.plan import Counts, Limit, StagePlan, Watch
 from tests.receiver.assessment.made import HEALTH
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene
 

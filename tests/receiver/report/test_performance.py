@@ -17,7 +17,7 @@ from deploywatch.demo.servers import Running
 from deploywatch.receiver.commands.deployments import deployments as command
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.report.performance import Sample, Told, compare, times
-from deploywatch.verification_plan import HealthSignal, written
+from deploywatch.verdict.plan import HealthSignal, written
 from tests.receiver.assessment.made import ENTERPRISE, HEALTH
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Answered, Front, front_of

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from deploywatch.evidence import Look
 from deploywatch.receiver.deployments import ledger, stages
 from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.report import gather, rendering
 from deploywatch.receiver.report.schema import Report
+from deploywatch.verdict.evidence import Look
 from tests.receiver.channels.stories import same_as_golden
 from tests.receiver.report.story import BAD, WELL, assessed, began, judged, measured, plan
 from tests.receiver.scene import HOUR, MINUTE, Scene

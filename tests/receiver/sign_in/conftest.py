@@ -20,12 +20,12 @@ import bcrypt
 import pytest
 from aiohttp.test_utils import TestServer
 
+from deploywatch.access.webconfig import Access
 from deploywatch.receiver.app import Receiver
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
-from deploywatch.webconfig import Access
 from tests.receiver.scene import MovingClock, alert, body
 
 ANN = bcrypt.hashpw(b"lovelace", bcrypt.gensalt(4)).decode()

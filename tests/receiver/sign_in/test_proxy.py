@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from deploywatch.access.webconfig import Access
 from deploywatch.errors import ConfigError
-from deploywatch.webconfig import Access
 from tests.receiver.sign_in.conftest import Console, Start
 
 pytestmark = pytest.mark.sqlite_only

@@ -33,7 +33,7 @@ from deploywatch.receiver.slot_swap.flow import Asked, Flow, StoppedError
 from deploywatch.rules.loading import load
 from deploywatch.rules.outputs.verification_plan import plan as planned
 from deploywatch.rules.resolve import resolve
-from deploywatch.verification_plan import written
+from deploywatch.verdict.plan import written
 from tests.demo.conftest import alive
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import Scene, alert, settings

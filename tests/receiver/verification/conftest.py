@@ -24,7 +24,7 @@ from deploywatch.receiver.verification import watcher
 from deploywatch.rules.loading import load
 from deploywatch.rules.outputs.verification_plan import plan as planned
 from deploywatch.rules.resolve import resolve
-from deploywatch.verification_plan import Plan, written
+from deploywatch.verdict.plan import Plan, written
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MovingClock, Scene, settings
 from tests.receiver.verification import history

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from yarl import URL
 
+from deploywatch.access.scopes import Scope, needs
 from deploywatch.errors import DeploywatchError
-from deploywatch.scopes import Scope, needs
 
 LINKS: web.AppKey[Callable[[], str]] = web.AppKey("links")
 """In an application: gives the path before every link of its pages, without a slash at its end."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from deploywatch.evidence import (
+from deploywatch.verdict.evidence import (
     Counts,
     Look,
     dispersion,

@@ -7,9 +7,9 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from deploywatch.access.proxy_settings import ProxyIdentity
+from deploywatch.access.scopes import Scope
 from deploywatch.config import RelativePath, Settings
-from deploywatch.proxy_settings import ProxyIdentity
-from deploywatch.scopes import Scope
 from deploywatch.secrets import Secret
 
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRoute
 
-from deploywatch.bodies import Bodies, TooLargeError, TooMuchError
+from deploywatch.web.bodies import Bodies, TooLargeError, TooMuchError
 
 STRANGER_BYTES = 64 * 1024
 """Bytes of a body that is read for one who has shown no credential."""

@@ -13,15 +13,16 @@ from datetime import UTC, datetime
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from deploywatch import conventions, logs, sd_notify
-from deploywatch.admission import Foreign, admission, no_urls
-from deploywatch.connections import HEAD_SECONDS, Connections, Site
+from deploywatch import conventions, logs
+from deploywatch.access.files import Loaded
+from deploywatch.access.guard import SignIn, guard
+from deploywatch.access.scopes import Scope, needs
+from deploywatch.access.webconfig import Access
 from deploywatch.errors import DeploywatchError
-from deploywatch.guard import SignIn, guard
-from deploywatch.scopes import Scope, needs
-from deploywatch.web_files import Loaded
-from deploywatch.web_prefix import LINKS, NOT_SAID, External, redirect_root, strip_from
-from deploywatch.webconfig import Access
+from deploywatch.web import sd_notify
+from deploywatch.web.admission import Foreign, admission, no_urls
+from deploywatch.web.connections import HEAD_SECONDS, Connections, Site
+from deploywatch.web.prefix import LINKS, NOT_SAID, External, redirect_root, strip_from
 
 log = logs.get("serving")
 

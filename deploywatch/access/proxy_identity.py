@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import jwt
 from aiohttp import web
 
-from deploywatch.proxy_settings import ProxyIdentity, SignedHeader
-from deploywatch.scopes import Identity
-from deploywatch.signing_keys import Keys, RemoteKeys
+from deploywatch.access.proxy_settings import ProxyIdentity, SignedHeader
+from deploywatch.access.scopes import Identity
+from deploywatch.access.signing_keys import Keys, RemoteKeys
 
 KIND = "proxy"
 _ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA")

@@ -7,9 +7,9 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from deploywatch.guesses import BusyError, Refusal
-from deploywatch.scopes import IDENTITY, Identity, needed
-from deploywatch.webconfig import USER, Access
+from deploywatch.access.guesses import BusyError, Refusal
+from deploywatch.access.scopes import IDENTITY, Identity, needed
+from deploywatch.access.webconfig import USER, Access
 
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
 # A script of our own page must not make the browser ask for a password.

@@ -14,13 +14,14 @@ from typing import Any
 import bcrypt
 from aiohttp import web
 
-from deploywatch import logs, web_files
-from deploywatch.guesses import BusyError, Guesses, Refusal
-from deploywatch.proxy_identity import KIND as BY_PROXY
-from deploywatch.proxy_identity import Proxy, UntrustedError
-from deploywatch.scopes import ALL_SCOPES, Identity, Scope
-from deploywatch.web_files import Loaded, identities
-from deploywatch.web_settings import WebConfig
+from deploywatch import logs
+from deploywatch.access import files as web_files
+from deploywatch.access.files import Loaded, identities
+from deploywatch.access.guesses import BusyError, Guesses, Refusal
+from deploywatch.access.proxy_identity import KIND as BY_PROXY
+from deploywatch.access.proxy_identity import Proxy, UntrustedError
+from deploywatch.access.scopes import ALL_SCOPES, Identity, Scope
+from deploywatch.access.settings import WebConfig
 
 log = logs.get("web")
 

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from deploywatch.access.scopes import Scope
 from deploywatch.config import RelativePath, Settings
-from deploywatch.scopes import Scope
 
 AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]

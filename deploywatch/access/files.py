@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploywatch import config, signing_keys
+from deploywatch import config
+from deploywatch.access import signing_keys
+from deploywatch.access.scopes import Identity
+from deploywatch.access.settings import Credential, TlsServer, WebConfig
+from deploywatch.access.signing_keys import Keys, KeysError
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError
-from deploywatch.scopes import Identity
-from deploywatch.signing_keys import Keys, KeysError
-from deploywatch.web_settings import Credential, TlsServer, WebConfig
 
 _TLS_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {

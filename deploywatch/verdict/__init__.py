@@ -1,0 +1,1 @@
+"""The verdict on a deployment: what it is judged by, the evidence from counts, and the answer."""
