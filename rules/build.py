@@ -10,18 +10,18 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.rules.links import runbook_name
 from deploywatch.rules.outputs import (
     alerting,
-    boundary_tests,
     bucket_alerts,
-    count_tests,
     recording,
     routing,
     runbooks,
     self_alerts,
-    self_tests,
-    signal_tests,
     verification_plan,
 )
 from deploywatch.rules.outputs.emit import yaml
+from deploywatch.rules.outputs.unit_tests import boundary as boundary_tests
+from deploywatch.rules.outputs.unit_tests import count as count_tests
+from deploywatch.rules.outputs.unit_tests import own as self_tests
+from deploywatch.rules.outputs.unit_tests import signal as signal_tests
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedPolicy

@@ -21,7 +21,7 @@ from deploywatch.config import Settings
 SCHEMA: Literal["deploywatch.verification-plan/1"] = "deploywatch.verification-plan/1"
 PLACEHOLDERS = ("$service", "$environment", "$version", "$previous_version")
 
-SCHEMA_FILE = Path(__file__).parents[1] / "docs" / "verification-plan.schema.json"
+SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "verification-plan.schema.json"
 """Where the schema is, in a checkout."""
 
 Seconds = Annotated[float, Field(gt=0)]

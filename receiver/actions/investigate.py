@@ -26,7 +26,7 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.settings import placeholders
-from deploywatch.receiver.settings.investigate import Log
+from deploywatch.receiver.settings.actions.investigate import Log
 
 KIND = "investigate"
 _DEPLOYMENTS = 10

@@ -21,9 +21,9 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, backoff, done, enqueue, failed, retry
 from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.rendering.filters import clean, lasting, line, web_link
+from deploywatch.receiver.settings.actions.posting import Post
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.placeholders import filled
-from deploywatch.receiver.settings.posting import Post
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.schema import jobs, threads
 

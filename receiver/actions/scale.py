@@ -18,7 +18,7 @@ from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome
-from deploywatch.receiver.settings.scale import Scale, ScaleTarget
+from deploywatch.receiver.settings.actions.scale import Scale, ScaleTarget
 from deploywatch.receiver.suppression import gate, holding
 
 KIND = "scale"

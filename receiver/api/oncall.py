@@ -13,7 +13,7 @@ from deploywatch.receiver.api.routing import Route
 from deploywatch.receiver.api.schemas.on_call import DutyAnswer, GapAnswer, OnCallAnswer, TeamRole
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation.on_call import Duty, Gap, gaps, leads, on_call
-from deploywatch.receiver.settings.on_call import PRIMARY, SECONDARY, Schedule
+from deploywatch.receiver.settings.people.on_call import PRIMARY, SECONDARY, Schedule
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
 _YEARS = range(1971, 9000)

@@ -17,8 +17,8 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist
 from deploywatch.receiver.lifecycle.checklist import Check
 from deploywatch.receiver.lifecycle.probable_cause import ANSWERS
-from deploywatch.receiver.settings.causes import Cause
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.people.causes import Cause
 from deploywatch.receiver.store.schema import action_runs, attachments, rollbacks
 from deploywatch.receiver.suppression import gate
 from deploywatch.receiver.suppression.windows import Hold

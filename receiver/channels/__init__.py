@@ -9,12 +9,12 @@ from typing import Any, Final, get_args
 from deploywatch.config import Settings
 from deploywatch.receiver.channels.apprise import AppriseChannel
 from deploywatch.receiver.channels.discord import DiscordChannel
-from deploywatch.receiver.channels.email import EmailChannel
+from deploywatch.receiver.channels.email.channel import EmailChannel
 from deploywatch.receiver.channels.ntfy import NtfyChannel
 from deploywatch.receiver.channels.opsgenie import OpsgenieChannel
-from deploywatch.receiver.channels.pagerduty import PagerDutyChannel
-from deploywatch.receiver.channels.slack import SlackChannel
-from deploywatch.receiver.channels.slack_webhook import SlackWebhookChannel
+from deploywatch.receiver.channels.pagerduty.channel import PagerDutyChannel
+from deploywatch.receiver.channels.slack.channel import SlackChannel
+from deploywatch.receiver.channels.slack.webhook import SlackWebhookChannel
 from deploywatch.receiver.channels.teams import TeamsChannel
 from deploywatch.receiver.channels.telegram import TelegramChannel
 from deploywatch.receiver.channels.webhook import WebhookChannel

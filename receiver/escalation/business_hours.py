@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from deploywatch.receiver.settings.on_call import WEEKDAYS, Hours, Rotation
+from deploywatch.receiver.settings.people.on_call import WEEKDAYS, Hours, Rotation
 
 _DAY = timedelta(days=1)
 _NEAR = (-_DAY, timedelta(), _DAY)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from deploywatch.receiver.escalation.business_hours import Span
 from deploywatch.receiver.escalation.on_call import Duty, Gap, duty_of
-from deploywatch.receiver.settings.on_call import PRIMARY, SECONDARY, TEAM_LEAD, Schedule
+from deploywatch.receiver.settings.people.on_call import PRIMARY, SECONDARY, TEAM_LEAD, Schedule
 
 _WEEK = timedelta(days=7)
 

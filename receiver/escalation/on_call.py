@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from deploywatch.receiver.escalation import business_hours
 from deploywatch.receiver.escalation.business_hours import Span
-from deploywatch.receiver.settings.on_call import (
+from deploywatch.receiver.settings.people.on_call import (
     MANAGEMENT,
     PRIMARY,
     ROLES,

@@ -20,7 +20,7 @@ from deploywatch.receiver.jobs.queue import Job, Outcome, State, done, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.notify.reason import with_context
-from deploywatch.receiver.settings.on_call import PRIMARY, TEAM_LEAD
+from deploywatch.receiver.settings.people.on_call import PRIMARY, TEAM_LEAD
 from deploywatch.receiver.suppression import gate
 
 _HEAD_START = timedelta(minutes=5)

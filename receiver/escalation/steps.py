@@ -19,7 +19,7 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome, State, done
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.response import cannot_wait
+from deploywatch.receiver.settings.people.response import cannot_wait
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import gate
 

@@ -41,7 +41,7 @@ from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.response import cannot_wait
+from deploywatch.receiver.settings.people.response import cannot_wait
 from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type
 from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store import insert_all

@@ -10,7 +10,7 @@ from aiohttp import web
 from sqlalchemy import Connection, select
 
 from deploywatch import logs
-from deploywatch.receiver.channels.pagerduty_requests import (
+from deploywatch.receiver.channels.pagerduty.requests import (
     Did,
     PagerDutyRequestError,
     PersonDid,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from deploywatch import logs
 from deploywatch.receiver.actions.rollback import approval, approvers
 from deploywatch.receiver.actions.rollback.approvers import Answerer
-from deploywatch.receiver.channels.slack_requests import (
+from deploywatch.receiver.channels.slack.requests import (
     Action,
     Interaction,
     SlackRequestError,

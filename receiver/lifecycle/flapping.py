@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deploywatch.quantity import format_duration
-from deploywatch.receiver.settings.flapping import Damping
+from deploywatch.receiver.settings.people.flapping import Damping
 
 
 @dataclass(frozen=True, slots=True)

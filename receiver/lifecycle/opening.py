@@ -22,8 +22,8 @@ from deploywatch.receiver.jobs.queue import Job, Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause
 from deploywatch.receiver.lifecycle.probable_cause import Hint
 from deploywatch.receiver.messages import AlertView, Event
-from deploywatch.receiver.settings.causes import TELL_OWNER
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.people.causes import TELL_OWNER
 from deploywatch.receiver.suppression import gate
 
 

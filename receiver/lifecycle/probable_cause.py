@@ -10,7 +10,7 @@ from deploywatch.conventions import SEVERITIES, AlertLabel
 from deploywatch.quantity import Duration, format_duration, parse_duration
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.messages import AlertView
-from deploywatch.receiver.settings.causes import TELL_OWNER, Answer, Cause, Causes
+from deploywatch.receiver.settings.people.causes import TELL_OWNER, Answer, Cause, Causes
 
 # Source 003, P5: resource → scale, code → roll back, external → notify the dependency's owner.
 ANSWERS: dict[Cause, tuple[Answer, ...]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.settings.causes import Cause
+from deploywatch.receiver.settings.people.causes import Cause
 
 
 def with_context(incident: Incident, why: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from deploywatch.receiver.messages import Event, Message
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.on_call import Schedule
+from deploywatch.receiver.settings.people.on_call import Schedule
 
 PAGE: Final = "/api/v1/taken"
 """Where the links lead; the page asks, because mail scanners open links."""

@@ -22,7 +22,7 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.on_call import Schedule
+from deploywatch.receiver.settings.people.on_call import Schedule
 
 MOST = 200
 """Cards on one page."""

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from deploywatch.config import RelativePath, Settings
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.quantity import Duration, parse_duration
-from deploywatch.receiver.settings.maintenance import RecurringWindow
+from deploywatch.receiver.settings.people.maintenance import RecurringWindow
 from deploywatch.verdict import plan as verification_plan
 from deploywatch.verdict.plan import Plan
 

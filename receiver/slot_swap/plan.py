@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from deploywatch import config
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.settings.actions.rollback import Verification
 from deploywatch.receiver.settings.executors.choice import RollbackChoice
 from deploywatch.receiver.settings.placeholders import PLACEHOLDERS, check_template
-from deploywatch.receiver.settings.rollback import Verification
 
 UNKNOWN = "unknown"
 """What stands for `{from_version}` where the ledger knows of none."""

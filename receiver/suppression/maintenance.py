@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
-from deploywatch.receiver.settings.maintenance import RecurringWindow
+from deploywatch.receiver.settings.people.maintenance import RecurringWindow
 from deploywatch.receiver.store import insert_id, unit_of_work
 from deploywatch.receiver.store.schema import maintenance
 from deploywatch.receiver.suppression import windows

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from deploywatch.receiver.settings.maintenance import RecurringWindow
-from deploywatch.receiver.settings.on_call import WEEKDAYS
+from deploywatch.receiver.settings.people.maintenance import RecurringWindow
+from deploywatch.receiver.settings.people.on_call import WEEKDAYS
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.settings.on_call import PRIMARY
+from deploywatch.receiver.settings.people.on_call import PRIMARY
 from deploywatch.receiver.settings.verification import Verification
 from deploywatch.receiver.suppression.windows import occurrence
 from deploywatch.receiver.verification import counting, people

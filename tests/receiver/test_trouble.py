@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from deploywatch.fakes.inbox import Answer, Inbox, Reply, serving
-from deploywatch.receiver.channels.email import EmailChannel
-from deploywatch.receiver.channels.slack import SlackChannel
+from deploywatch.receiver.channels.email.channel import EmailChannel
+from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.messages import DeliveryError, Event
 from deploywatch.receiver.settings.channels.email import EmailSettings

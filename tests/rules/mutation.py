@@ -21,8 +21,11 @@ from typing import Any
 from deploywatch.rules import promql
 from deploywatch.rules.comparison import OPERATIONS
 from deploywatch.rules.conditions import deployments
-from deploywatch.rules.outputs import alerting, boundary_tests, judgement_tests, window_tests
+from deploywatch.rules.outputs import alerting
 from deploywatch.rules.outputs.emit import Remarked, yaml
+from deploywatch.rules.outputs.unit_tests import boundary as boundary_tests
+from deploywatch.rules.outputs.unit_tests import judgement as judgement_tests
+from deploywatch.rules.outputs.unit_tests import window as window_tests
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedHealth, ResolvedPolicy

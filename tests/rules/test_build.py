@@ -16,7 +16,7 @@ from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.rules.build import WRITTEN, build, write
 from deploywatch.rules.builtin_policies import GENERATED
-from deploywatch.rules.outputs.test_cases import cases as cases_of
+from deploywatch.rules.outputs.unit_tests.test_cases import cases as cases_of
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resources import Complaints, DiskTimes, Pool, Satisfaction

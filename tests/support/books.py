@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from deploywatch.conventions import SEVERITIES
-from deploywatch.receiver.channels.pagerduty import ACTIONS
-from deploywatch.receiver.channels.slack import UPDATES_ONLY
+from deploywatch.receiver.channels.pagerduty.channel import ACTIONS
+from deploywatch.receiver.channels.slack.channel import UPDATES_ONLY
 from deploywatch.receiver.escalation.timers import REMINDERS
 from deploywatch.receiver.messages import Event, IncidentView, identity
 from deploywatch.receiver.rendering.templates import dedup_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploywatch.receiver.deployments.ledger import Deployment
-from deploywatch.receiver.settings.rollback import Approval
+from deploywatch.receiver.settings.actions.rollback import Approval
 
 
 @dataclass(frozen=True, slots=True)

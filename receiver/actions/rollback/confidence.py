@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from deploywatch.receiver.settings.rollback import Decide
+from deploywatch.receiver.settings.actions.rollback import Decide
 
 # Source 004: `Math.min(issueCount * 0.3, 1.0)`.
 _CONFIDENCE_OF_ONE = 0.3

@@ -15,7 +15,7 @@ from deploywatch.receiver.actions.rollback.rollback import values
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.settings.rollback import RollbackTarget
+from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 
 
 @dataclass(frozen=True, slots=True)

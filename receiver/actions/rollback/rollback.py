@@ -25,8 +25,8 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, Urgency, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 from deploywatch.receiver.settings.executors.plan import Plan
-from deploywatch.receiver.settings.rollback import RollbackTarget
 from deploywatch.receiver.settings.strategy import asked
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.schema import rollbacks

@@ -24,7 +24,7 @@ from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
-from deploywatch.receiver.settings.rollback import Verification
+from deploywatch.receiver.settings.actions.rollback import Verification
 from deploywatch.receiver.store.schema import rollbacks
 
 WATCH = "watch_rollback"

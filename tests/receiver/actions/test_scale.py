@@ -15,7 +15,7 @@ from deploywatch.receiver.actions import scale, target_lock
 from deploywatch.receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
 from deploywatch.receiver.jobs.queue import claim
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.settings.scale import Scale
+from deploywatch.receiver.settings.actions.scale import Scale
 from deploywatch.receiver.store.schema import action_runs
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of

@@ -9,7 +9,8 @@ from typing import Any
 from deploywatch.fakes import slack
 from deploywatch.fakes.pagerduty import LIMIT
 from deploywatch.fakes.store import Inbox
-from deploywatch.receiver.channels import email, slack_blocks
+from deploywatch.receiver.channels.email import channel as email
+from deploywatch.receiver.channels.slack import blocks as slack_blocks
 
 MENTIONS = ("<!", "<@", "<#")
 

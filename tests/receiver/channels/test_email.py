@@ -13,8 +13,8 @@ import aiosmtplib
 import pytest
 
 from deploywatch.fakes.inbox import Inbox, MailRules, Reply, Serving, serving
-from deploywatch.receiver.channels import email
-from deploywatch.receiver.channels.email import EmailChannel
+from deploywatch.receiver.channels.email import channel as email
+from deploywatch.receiver.channels.email.channel import EmailChannel
 from deploywatch.receiver.messages import DeliveryError, Event, PartlyDeliveredError
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from tests.receiver.channels.conftest import SMTP_PASSWORD

@@ -9,8 +9,8 @@ import pytest
 from aiosmtplib import SMTP, SMTPException
 
 from deploywatch.fakes.inbox import Inbox, Reply, Serving
-from deploywatch.receiver.channels import email_connections
-from deploywatch.receiver.channels.email_connections import Connections
+from deploywatch.receiver.channels.email import connections as email_connections
+from deploywatch.receiver.channels.email.connections import Connections
 
 
 class _Counted:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
-from deploywatch.receiver.channels import connect, slack_search
-from deploywatch.receiver.channels.slack import SlackChannel
+from deploywatch.receiver.channels import connect
+from deploywatch.receiver.channels.slack import search as slack_search
+from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings

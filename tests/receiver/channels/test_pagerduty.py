@@ -13,8 +13,8 @@ import pytest
 
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.fakes.pagerduty import LIMIT as PAGERDUTY_LIMIT
-from deploywatch.receiver.channels import pagerduty_events
-from deploywatch.receiver.channels.pagerduty import ACTIONS, PagerDutyChannel
+from deploywatch.receiver.channels.pagerduty import events as pagerduty_events
+from deploywatch.receiver.channels.pagerduty.channel import ACTIONS, PagerDutyChannel
 from deploywatch.receiver.messages import ChangeChannel, DeliveryError, DeploymentView, Event
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from tests.receiver.channels.conftest import ROUTING_KEY

@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.fakes.slack import channel_id
-from deploywatch.receiver.channels import signs, slack_answers
-from deploywatch.receiver.channels.slack import SlackChannel
+from deploywatch.receiver.channels import signs
+from deploywatch.receiver.channels.slack import answers as slack_answers
+from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.messages import DeliveryError, Event
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN

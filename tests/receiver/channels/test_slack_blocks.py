@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploywatch.receiver.channels import slack_blocks
-from deploywatch.receiver.channels.slack_blocks import Block
+from deploywatch.receiver.channels.slack import blocks as slack_blocks
+from deploywatch.receiver.channels.slack.blocks import Block
 from deploywatch.receiver.messages import Event, Message
 from deploywatch.receiver.rendering.templates import CHANGES_STATE
 from tests.receiver.channels.limits import check_slack

@@ -12,9 +12,9 @@ import pytest
 from deploywatch.fakes import slack
 from deploywatch.fakes.inbox import Inbox, Serving
 from deploywatch.fakes.slack import Request
-from deploywatch.receiver.channels import slack_requests
-from deploywatch.receiver.channels.slack import SlackChannel
-from deploywatch.receiver.channels.slack_requests import Action, Interaction, SlackRequestError, parse, verify
+from deploywatch.receiver.channels.slack import requests as slack_requests
+from deploywatch.receiver.channels.slack.channel import SlackChannel
+from deploywatch.receiver.channels.slack.requests import Action, Interaction, SlackRequestError, parse, verify
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.secrets import Masked

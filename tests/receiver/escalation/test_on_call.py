@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from deploywatch import config
 from deploywatch.receiver.escalation.on_call import Turn, on_call, reach, turn
-from deploywatch.receiver.settings.on_call import Schedule
+from deploywatch.receiver.settings.people.on_call import Schedule
 from tests.receiver.scene import HOUR, MINUTE, SECOND
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -9,7 +9,7 @@ from deploywatch.fakes.inbox import Inbox, Serving, serving
 from deploywatch.fakes.store import Received
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.channels import connect
-from deploywatch.receiver.channels.slack import SlackChannel
+from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.lifecycle.resolution import postmortem

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploywatch.receiver.channels.pagerduty_requests import sign
+from deploywatch.receiver.channels.pagerduty.requests import sign
 from deploywatch.receiver.intake.pagerduty_webhook import OUTCOMES, PATH, PagerDutyWebhook
 from deploywatch.receiver.store.schema import threads
 from deploywatch.secrets import Masked

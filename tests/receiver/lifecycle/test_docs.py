@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from deploywatch import config
 from deploywatch.cli import cli
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.response import DEADLINES
+from deploywatch.receiver.settings.people.response import DEADLINES
 from tests.receiver.scene import MINUTE
 
 DOCS = Path(__file__).parents[3] / "docs"

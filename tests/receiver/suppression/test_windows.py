@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from deploywatch.receiver.settings.maintenance import RecurringWindow
+from deploywatch.receiver.settings.people.maintenance import RecurringWindow
 from deploywatch.receiver.suppression.windows import Hold, Window, hold, occurrence
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND
 

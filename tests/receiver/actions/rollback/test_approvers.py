@@ -11,7 +11,7 @@ from sqlalchemy import select
 from deploywatch.receiver.actions.rollback import approvers
 from deploywatch.receiver.actions.rollback.approvers import Answerer
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.settings.rollback import Approval
+from deploywatch.receiver.settings.actions.rollback import Approval
 from deploywatch.receiver.store.schema import audit
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.actions.rollback.test_slack_approval import SLACK, _press, _value

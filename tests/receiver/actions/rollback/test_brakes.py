@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deploywatch.receiver.actions.rollback import brakes as rules
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, ApprovalState, Go, Refusal, Refused, Situation, decide
 from deploywatch.receiver.deployments.ledger import Deployment, Status
-from deploywatch.receiver.settings.rollback import Rollback
+from deploywatch.receiver.settings.actions.rollback import Rollback
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
 TARGET = {"service": "shop", "command": ["deploy", "{to_version}"], "verify": {"url": "http://exporter/health"}}

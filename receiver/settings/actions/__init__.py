@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from deploywatch.config import Settings
-from deploywatch.receiver.settings.investigate import Investigate
-from deploywatch.receiver.settings.posting import StatusPage, Ticket
+from deploywatch.receiver.settings.actions.investigate import Investigate
+from deploywatch.receiver.settings.actions.posting import StatusPage, Ticket
+from deploywatch.receiver.settings.actions.rollback import Rollback
+from deploywatch.receiver.settings.actions.run import Run
+from deploywatch.receiver.settings.actions.scale import Scale
 from deploywatch.receiver.settings.prometheus import Metrics
-from deploywatch.receiver.settings.rollback import Rollback
-from deploywatch.receiver.settings.run import Run
-from deploywatch.receiver.settings.scale import Scale
 from deploywatch.receiver.settings.verification import Verification
 
 

@@ -15,10 +15,12 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from deploywatch import logs
-from deploywatch.receiver.channels import errors, slack_blocks, slack_search
+from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.rate_limit import Pace
-from deploywatch.receiver.channels.slack_answers import LostThreadError, RefusedBlocksError, failure
+from deploywatch.receiver.channels.slack import blocks as slack_blocks
+from deploywatch.receiver.channels.slack import search as slack_search
+from deploywatch.receiver.channels.slack.answers import LostThreadError, RefusedBlocksError, failure
 from deploywatch.receiver.messages import DeliveryError, Event, Message, Standing
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.settings.fields import is_loopback

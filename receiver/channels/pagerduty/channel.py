@@ -13,8 +13,8 @@ import pagerduty
 from pagerduty import EventsApiV2Client
 
 from deploywatch.receiver.channels import errors as errors_module
-from deploywatch.receiver.channels import pagerduty_events
 from deploywatch.receiver.channels.lifetime import Lifetime
+from deploywatch.receiver.channels.pagerduty import events as pagerduty_events
 from deploywatch.receiver.messages import DeliveryError, DeploymentView, Event, Message
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from deploywatch.receiver.settings.fields import is_loopback

@@ -11,7 +11,7 @@ from deploywatch.rules import promql
 from deploywatch.rules.comparison import Term
 from deploywatch.rules.outputs import alerting
 from deploywatch.rules.outputs.emit import Remarked
-from deploywatch.rules.outputs.test_cases import SAMPLE, Case, Setting, cases, example, expected
+from deploywatch.rules.outputs.unit_tests.test_cases import SAMPLE, Case, Setting, cases, example, expected
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 

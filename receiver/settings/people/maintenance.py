@@ -8,7 +8,7 @@ from pydantic import field_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration
-from deploywatch.receiver.settings.on_call import LocalTime, Weekday, ZoneName
+from deploywatch.receiver.settings.people.on_call import LocalTime, Weekday, ZoneName
 
 _LONGEST = timedelta(days=7)
 

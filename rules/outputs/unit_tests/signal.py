@@ -11,8 +11,11 @@ from deploywatch.rules import promql
 from deploywatch.rules.comparison import Term
 from deploywatch.rules.judgement import delivery
 from deploywatch.rules.language.expression import alternatives
-from deploywatch.rules.outputs import bucket_alerts, delivery_tests, judgement_tests, recording, window_tests
-from deploywatch.rules.outputs.test_packing import Scene, packed
+from deploywatch.rules.outputs import bucket_alerts, recording
+from deploywatch.rules.outputs.unit_tests import delivery as delivery_tests
+from deploywatch.rules.outputs.unit_tests import judgement as judgement_tests
+from deploywatch.rules.outputs.unit_tests import window as window_tests
+from deploywatch.rules.outputs.unit_tests.test_packing import Scene, packed
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 from deploywatch.rules.signals.signal import Example, InputSeries, Signal

@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 
 from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.channels import errors
-from deploywatch.receiver.channels.email_connections import Connections
+from deploywatch.receiver.channels.email.connections import Connections
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message, PartlyDeliveredError
 from deploywatch.receiver.rendering.filters import cut, line

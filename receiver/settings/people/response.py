@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from deploywatch.config import Settings, nearest
 from deploywatch.quantity import Duration, parse_duration
-from deploywatch.receiver.settings.on_call import MANAGEMENT, PRIMARY, ROLES, TEAM_LEAD, Schedule
+from deploywatch.receiver.settings.people.on_call import MANAGEMENT, PRIMARY, ROLES, TEAM_LEAD, Schedule
 from deploywatch.receiver.settings.strategy import Severity
 
 Standard = Literal["sev", "priority", "levels"]

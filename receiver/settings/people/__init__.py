@@ -7,11 +7,11 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from deploywatch.config import Settings, nearest
-from deploywatch.receiver.settings.causes import Causes
-from deploywatch.receiver.settings.flapping import Damping
-from deploywatch.receiver.settings.maintenance import RecurringWindow
-from deploywatch.receiver.settings.on_call import Schedule
-from deploywatch.receiver.settings.response import Escalation, Response
+from deploywatch.receiver.settings.people.causes import Causes
+from deploywatch.receiver.settings.people.flapping import Damping
+from deploywatch.receiver.settings.people.maintenance import RecurringWindow
+from deploywatch.receiver.settings.people.on_call import Schedule
+from deploywatch.receiver.settings.people.response import Escalation, Response
 
 
 class PeopleSettings(Settings):

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from deploywatch.receiver.channels.signs import sign
-from deploywatch.receiver.channels.slack_requests import Action, value
+from deploywatch.receiver.channels.slack.requests import Action, value
 from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, Standing
 from deploywatch.receiver.rendering.filters import line, time_of_day, where
 

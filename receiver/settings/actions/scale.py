@@ -8,8 +8,8 @@ from pydantic import Field
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.settings.actions.rollback import Caps
 from deploywatch.receiver.settings.executors.choice import ScaleChoice
-from deploywatch.receiver.settings.rollback import Caps
 
 
 class ScaleTarget(ScaleChoice):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from deploywatch.receiver.channels import errors, slack_blocks
+from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
+from deploywatch.receiver.channels.slack import blocks as slack_blocks
 from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.settings.channels.slack_webhook import SlackWebhookSettings
 

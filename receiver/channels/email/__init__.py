@@ -1,0 +1,1 @@
+"""Email over SMTP, with connections that are kept."""

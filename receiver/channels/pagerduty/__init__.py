@@ -1,0 +1,1 @@
+"""PagerDuty: events sent, and what its Events API answers."""

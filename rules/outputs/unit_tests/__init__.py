@@ -1,0 +1,1 @@
+"""Unit tests for promtool, one module for each thing that they try."""
