@@ -53,6 +53,7 @@ class Dropped(StrEnum):
     NULL_VALUE = "null_value"
     IMPLAUSIBLE_VALUE = "implausible_value"
     CHECK_LIMIT = "check_limit"
+    UNREAD_CHECK = "unread_check"
     REPEATED_SERIES = "repeated_series"
     WITHHELD = "withheld"
 

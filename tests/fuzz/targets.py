@@ -16,8 +16,8 @@ from deploywatch.access.settings import WebConfig
 from deploywatch.clock import SystemClock
 from deploywatch.errors import ConfigError
 from deploywatch.exporter import config as exporter_config
-from deploywatch.exporter.net import health_body
-from deploywatch.exporter.net.health_body import HealthUnits
+from deploywatch.exporter.net.health import body as health_body
+from deploywatch.exporter.net.health.resources import HealthUnits
 from deploywatch.exporter.net.http.response_parser import read_response
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Failed

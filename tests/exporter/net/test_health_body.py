@@ -60,6 +60,23 @@ SOURCE_000 = {
     "Redis": "Unhealthy",
     "ExternalDependencies": "Healthy",
 }
+SOURCE_000_OF_DEPLOYMENTS = {
+    "deploymentId": "7",
+    "overallHealth": True,
+    "databaseHealth": {"isHealthy": False, "message": "no connection"},
+    "redisHealth": {"isHealthy": True, "message": "Redis health check passed"},
+}
+SPRING_1 = {"status": "UP", "db": {"status": "DOWN", "database": "H2"}, "diskSpace": {"status": "UP", "total": 1}}
+SPRING_2_0 = {"status": "UP", "details": {"db": {"status": "UP", "details": {"replica": {"status": "DOWN"}}}}}
+MICROPROFILE_1 = {"outcome": "UP", "checks": [{"name": "db", "state": "UP"}, {"name": "mail", "state": "DOWN"}]}
+HEALTH_GO = {"status": "Partially Available", "failures": {"db": "timeout"}, "system": {"version": "go1.22"}}
+BY_OTHER_NAMES = {
+    "status": "ok",
+    "checks": [{"id": "a", "ok": True}, {"component": "b", "state": "down"}, {"connected": False}],
+}
+DEEP: dict[str, Any] = {"status": "DOWN"}
+for level in "edcba":
+    DEEP = {"components": {level: DEEP}}
 
 
 @pytest.mark.parametrize(
@@ -71,8 +88,18 @@ SOURCE_000 = {
         (MICROPROFILE, {"db": 1, "mail": 0}),
         (TERMINUS, {"db": 1, "disk": 0}),
         (SOURCE_000, {"database": 1, "redis": 0, "externaldependencies": 1}),
+        (SOURCE_000_OF_DEPLOYMENTS, {"databasehealth": 0, "redishealth": 1}),
+        (SPRING_1, {"db": 0, "diskspace": 1}),
+        (SPRING_2_0, {"db": 1, "db/replica": 0}),
+        (MICROPROFILE_1, {"db": 1, "mail": 0}),
+        (HEALTH_GO, {"db": 0}),
+        (BY_OTHER_NAMES, {"a": 1, "b": 0, "2": 0}),
+        ({"status": "UP"} | DEEP, {"a/b/c/d/e": 0}),
     ],
-    ids=["ietf", "spring", "asp.net", "microprofile", "terminus", "000"],
+    ids=[
+        *("ietf", "spring", "asp.net", "microprofile", "terminus", "000", "000-deployment", "spring 1", "spring 2.0"),
+        *("microprofile 1", "health-go", "other names", "deep"),
+    ],
 )
 async def test_each_check_of_each_form_is_read(web: Web, body: Any, expected: dict[str, float]) -> None:
     result = await told(web, body)
@@ -114,7 +141,13 @@ async def test_source_004s_units_are_told_by_setting(web: Web) -> None:
         {"status": 1},
         {"status": False},
         {"checks": {"db": [{"status": "pass"}]}},
+        {"status": "ok", "Status": "down"},
+        {"status": "healthy", "allHealthy": False},
+        {"healthy": False},
+        {"status": {"code": "DOWN"}},
         "Unhealthy",
+        '"Unhealthy"',
+        "false",
     ],
     ids=str,
 )
@@ -125,7 +158,12 @@ async def test_a_body_that_does_not_say_that_it_is_well_is_not_well(web: Web, bo
 
 
 @pytest.mark.parametrize(
-    "body", ["Healthy", "Degraded", {"status": "UP"}, {"status": True}, {"Status": "Ready"}], ids=str
+    "body",
+    [
+        *("Healthy", "Degraded", '"Healthy"', {"status": "UP"}, {"status": True}, {"Status": "Ready"}),
+        *({"healthy": True}, {"outcome": "UP"}, {"status": {"code": "UP"}}),
+    ],
+    ids=str,
 )
 async def test_a_body_that_says_so_is_well(web: Web, body: Any) -> None:
     assert (await told(web, body)).success
@@ -150,9 +188,16 @@ async def test_degraded_is_a_state_of_its_own_and_still_serves(web: Web, word: s
     [
         ({"status": "ok", "checks": {"a": {"status": "DOWN"}}}, State.DEGRADED, "ok, but not well: a"),
         ({"status": "Healthy", "database": "Unhealthy"}, State.DEGRADED, "Healthy, but not well: database"),
-        (IETF, State.DEGRADED, "pass, but not well: cache:responseTime"),
+        (IETF, State.DEGRADED, "pass, but not well: cache:responseTime; degraded: cpu:utilization"),
         ({"status": "ok", "checks": {"a": {"status": "sleepy"}}}, State.DEGRADED, "ok, but not well: a"),
-        ({"status": "ok", "checks": {"a": {"status": "warn"}}}, State.HEALTHY, "ok"),
+        ({"status": "ok", "checks": {"a": {"status": "warn"}}}, State.DEGRADED, "ok, but degraded: a"),
+        ({"status": "warn", "checks": {"a": {"status": "fail"}}}, State.DEGRADED, "warn (a)"),
+        ({"status": "UP", "db": {"status": "DOWN"}}, State.DEGRADED, "UP, but not well: db"),
+        ({"status": "OK", "failures": {"db": "boom"}}, State.DEGRADED, "OK, but not well: db"),
+        ({"status": "ok", "services": {"db": "down"}}, State.DEGRADED, "ok, but not well: db"),
+        ({"status": "ok", "upstreams": [{"id": "a", "up": False}]}, State.DEGRADED, "ok, but not well: upstreams/a"),
+        ({"status": "ok", "details": {"a": {"status": "sleepy"}}}, State.DEGRADED, "ok, but not well: a"),
+        ({"status": "ok", "details": {"region": "eu", "free": 1}}, State.HEALTHY, "ok"),
         ({"status": "ok", "checks": {"a": {"status": "up"}}}, State.HEALTHY, "ok"),
     ],
 )
@@ -186,6 +231,61 @@ async def test_what_cannot_be_is_left_out_and_counted(web: Web) -> None:
     assert result.dropped == {Dropped.IMPLAUSIBLE_VALUE: 3}
 
 
+@pytest.mark.parametrize(
+    ("body", "dropped"),
+    [
+        ({"checks": ["db is ok"]}, {Dropped.UNREAD_CHECK: 1}),
+        ({"checks": "all good"}, {Dropped.UNREAD_CHECK: 1}),
+        ({"db": {"status": "sleepy"}}, {Dropped.UNREAD_CHECK: 1}),
+        ({"uptime": -5}, {Dropped.IMPLAUSIBLE_VALUE: 1}),
+        ({"uptime": "three days"}, {Dropped.IMPLAUSIBLE_VALUE: 1}),
+        ({"checks": {"uptime": [{"observedValue": 1, "observedUnit": "moons"}]}}, {Dropped.IMPLAUSIBLE_VALUE: 1}),
+        (
+            {"checks": {"memory:utilization": [{"observedValue": 1, "observedUnit": "?"}]}},
+            {Dropped.IMPLAUSIBLE_VALUE: 1},
+        ),
+    ],
+)
+async def test_what_cannot_be_read_is_counted(web: Web, body: Any, dropped: Any) -> None:
+    result = await told(web, {"status": "ok"} | body)
+    assert result.success
+    assert result.dropped == dropped
+
+
+async def test_checks_nested_deeper_than_is_read_are_counted(web: Web) -> None:
+    body: dict[str, Any] = {"status": "DOWN"}
+    for _ in range(20):
+        body = {"components": {"a": body}}
+    assert (await told(web, {"status": "ok"} | body)).dropped == {Dropped.UNREAD_CHECK: 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "metric", "value"),
+    [
+        ({"uptime": "1.02:03:04.5"}, "uptime_seconds", 93_784.5),
+        ({"uptime": "90"}, "uptime_seconds", 90),
+        (
+            {"checks": {"memory:utilization": [{"observedValue": 85, "observedUnit": "percent"}]}},
+            "memory_ratio",
+            0.85,
+        ),
+        ({"cpuUsage": {"user": 1_000_000, "system": 2_000_000}}, "cpu_seconds_total", 3),
+        (
+            {"checks": {"db:responseTime": [{"status": "pass", "observedValue": 250, "observedUnit": "ms"}]}},
+            "check_duration_seconds{check=db:responseTime}",
+            0.25,
+        ),
+        ({"entries": {"a": {"status": "ok", "duration": "1.00:00:01"}}}, "check_duration_seconds{check=a}", 86_401),
+    ],
+)
+async def test_what_is_measured_is_read_as_its_form_writes_it(
+    web: Web, body: Any, metric: str, value: float
+) -> None:
+    result = await told(web, {"status": "ok"} | body, cpu="us")
+    assert measured(result)[f"probe_application_{metric}"] == value
+    assert result.dropped == {}
+
+
 async def test_what_checks_say_of_their_time_and_trouble_is_told(web: Web) -> None:
     body = {
         "status": "unhealthy",
@@ -197,7 +297,7 @@ async def test_what_checks_say_of_their_time_and_trouble_is_told(web: Web) -> No
         "checks": {"cache": [{"status": "fail", "output": "timeout"}]},
     }
     result = await told(web, body)
-    assert result.detail == ("it says of itself: unhealthy (database: no connection, disk: full, cache: timeout)")
+    assert result.detail == "it says of itself: unhealthy (cache: timeout, database: no connection, disk: full)"
     values = measured(result)
     begin = "probe_application_check_duration_seconds"
     assert {name: value for name, value in values.items() if name.startswith(begin)} == {

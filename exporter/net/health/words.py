@@ -1,0 +1,64 @@
+"""The words that services have for their health, and which of a document's keys holds one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deploywatch.exporter.results import State
+
+WORDS: Mapping[str, State] = {
+    **dict.fromkeys(
+        ("healthy", "ok", "up", "pass", "passing", "passed", "good", "alive", "ready", "running", "success", "true"),
+        State.HEALTHY,
+    ),
+    **dict.fromkeys(("green", "online", "operational", "connected", "available", "serving"), State.HEALTHY),
+    **dict.fromkeys(("degraded", "warn", "warning", "yellow", "partially available"), State.DEGRADED),
+    **dict.fromkeys(
+        ("unhealthy", "fail", "failing", "failed", "down", "error", "critical", "out_of_service", "false"),
+        State.UNHEALTHY,
+    ),
+    **dict.fromkeys(
+        ("red", "offline", "disconnected", "unavailable", "service unavailable", "not ready", "not_serving", "timeout"),
+        State.UNHEALTHY,
+    ),
+    "unknown": State.UNHEALTHY,
+}
+"""What a service may say; another word means that it is not well."""
+
+UNKNOWN = "unknown"
+"""The word of a check that says none."""
+
+_TRUTHS = frozenset(
+    {"healthy", "ishealthy", "overallhealth", "allhealthy", "ok", "success", "up", "connected", "available", "passing"}
+)
+_IN_PLACE_OF_STATUS = ("state", "outcome", "health")
+
+
+def state_of(word: Any) -> State:
+    """The state that a word, or true or false, stands for."""
+    return WORDS.get(str(word).strip().lower(), State.UNHEALTHY) if isinstance(word, (str, bool)) else State.UNHEALTHY
+
+
+def badness(word: Any) -> int:
+    """How bad what a word stands for is; the more, the worse."""
+    return list(State).index(state_of(word))
+
+
+def said(document: Mapping[Any, Any]) -> Any:
+    """What a document says of itself; the worst, where it says several things. None where it says nothing."""
+    return max(_said(document), key=badness, default=None)
+
+
+def _said(document: Mapping[Any, Any]) -> Iterator[Any]:
+    named = [(str(key).lower(), value) for key, value in document.items()]
+    of_status = [_plain(value) for key, value in named if key == "status" and value is not None]
+    yield from of_status
+    yield from (value for key, value in named if key in _TRUTHS and isinstance(value, bool))
+    if not of_status:
+        yield from (value for key, value in named if key in _IN_PLACE_OF_STATUS and isinstance(value, (str, bool)))
+
+
+def _plain(status: Any) -> Any:
+    """The word of Spring's Status where it is written as an object: `{"code": "UP", "description": ""}`."""
+    return status.get("code", status) if isinstance(status, Mapping) else status
