@@ -21,14 +21,18 @@ _CHECKS = ("checks", "components", "dependencies", "entries", "services", "subsy
 _PERHAPS = ("details", "results", "info", "error", "errors")
 # health-go's: by name what is wrong.
 _FAILURES = "failures"
-_NO_CHECK = frozenset({
-    *("status", "environment", "version", "releaseid", "service", "name", "timestamp", "time", "mode", "stage", "output"),
-    *("state", "outcome", "health", "message", "description", "metrics", "data", "links", *_CHECKS, *_PERHAPS, _FAILURES),
-})  # fmt: skip
+_NO_CHECK = frozenset(
+    {
+        *("status", "environment", "version", "releaseid", "service", "name", "timestamp", "time", "mode", "stage"),
+        *("state", "outcome", "health", "message", "description", "output", "metrics", "data", "links"),
+        *(*_CHECKS, *_PERHAPS, _FAILURES),
+    }
+)
 _NAMES = ("name", "id", "key", "check", "component", "service")
 _ERRORS = ("error", "output", "message", "description", "exception")
 _SPAN = re.compile(r"(?:(\d+)\.)?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _RESPONSE_TIME = ":responsetime"
+_LONGEST = 1e15
 _UNITS: Mapping[str, float] = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1}
 
 
@@ -185,14 +189,15 @@ def _worst_of(entry: Any) -> Mapping[Any, Any]:
 
 def _took(name: str, entry: Mapping[Any, Any]) -> float | None:
     """How long a check took, in seconds: milliseconds of source 004, a time span of ASP.NET, or IETF's responseTime."""
-    milliseconds, value = entry.get("responseTime"), entry.get("observedValue")
-    if _is_time(milliseconds):
-        return float(milliseconds) / 1000
-    factor = _UNITS.get(str(entry.get("observedUnit")).lower())
-    if name.lower().endswith(_RESPONSE_TIME) and factor and _is_time(value):
-        return float(value) * factor
+    milliseconds = _time(entry.get("responseTime"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    observed, factor = _time(entry.get("observedValue")), _UNITS.get(str(entry.get("observedUnit")).lower())
+    if name.lower().endswith(_RESPONSE_TIME) and factor and observed is not None:
+        return observed * factor
     return span(str(entry.get("duration", "")))
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15
+def _time(value: Any) -> float | None:
+    plausible = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _LONGEST
+    return float(value) if plausible else None

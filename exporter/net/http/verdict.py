@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import Gauge, GaugeName, LabelName
-from deploywatch.exporter.net.health.body import HealthUnits, note_health, read
+from deploywatch.exporter.net.health.body import note_health, read
+from deploywatch.exporter.net.health.resources import HealthUnits
 from deploywatch.exporter.net.http import body
 from deploywatch.exporter.net.http.assertions import AssertionField
 from deploywatch.exporter.net.http.header_fields import HeaderName

@@ -278,9 +278,7 @@ async def test_checks_nested_deeper_than_is_read_are_counted(web: Web) -> None:
         ({"entries": {"a": {"status": "ok", "duration": "1.00:00:01"}}}, "check_duration_seconds{check=a}", 86_401),
     ],
 )
-async def test_what_is_measured_is_read_as_its_form_writes_it(
-    web: Web, body: Any, metric: str, value: float
-) -> None:
+async def test_what_is_measured_is_read_as_its_form_writes_it(web: Web, body: Any, metric: str, value: float) -> None:
     result = await told(web, {"status": "ok"} | body, cpu="us")
     assert measured(result)[f"probe_application_{metric}"] == value
     assert result.dropped == {}
