@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from deploywatch import responses
+from deploywatch import json_text, responses
 from deploywatch.errors import UnreachableError
 from deploywatch.secrets import redact_url
 
@@ -122,7 +122,7 @@ class Prometheus:
         try:
             address = f"{self.url.rstrip('/')}{path}"
             async with self.session.request(method, address, allow_redirects=False, **given) as response:
-                answer = responses.parsed(await responses.read_direct(response, _ANSWER_LIMIT))
+                answer = json_text.parse(await responses.read_direct(response, _ANSWER_LIMIT))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             # An invalid URL repeats itself in its error, with its credentials.
             reason = "" if isinstance(error, aiohttp.InvalidURL) else str(error)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
 
 import aiohttp
 
@@ -46,11 +44,3 @@ async def read_direct(response: aiohttp.ClientResponse, limit: int) -> bytes:
         where = redact_url(response.headers.get("Location", "nowhere"))
         raise ValueError(f"it redirects ({response.status}) to {where} and is not followed: write the address itself")
     return await read(response, limit)
-
-
-def parsed(content: bytes | str) -> Any:
-    """The value of a JSON text. Raises ValueError for what is none, too deep nesting included."""
-    try:
-        return json.loads(content)
-    except RecursionError as error:
-        raise ValueError("the JSON is nested too deeply") from error

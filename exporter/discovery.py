@@ -6,14 +6,13 @@ counted, and the others are probed. A file that is gone takes its targets along.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from deploywatch import conventions, logs
+from deploywatch import conventions, json_text, logs
 from deploywatch.config import nearest, read_file
 from deploywatch.errors import ConfigError, DeploywatchError
 from deploywatch.exporter.config import ExporterSettings
@@ -200,7 +199,7 @@ def _stamp(path: Path) -> Stamp:
 def _groups(path: Path) -> list[Any]:
     try:
         if path.suffix == ".json":
-            data = json.loads(path.read_bytes())
+            data = json_text.parse(path.read_bytes())
         else:
             document = read_file(path)
             if document.problems:
@@ -208,8 +207,6 @@ def _groups(path: Path) -> list[Any]:
             data = document.data
     except ValueError as error:
         raise TargetFileError(f"{path}: is not JSON: {error}") from error
-    except RecursionError as error:
-        raise TargetFileError(f"{path}: is nested too deeply to be read") from error
     if not isinstance(data, list):
         raise TargetFileError(f"{path}: must be a list of groups, such as [{{targets: [a:80], labels: {{…}}}}]")
     return data

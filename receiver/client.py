@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from deploywatch import responses
+from deploywatch import json_text, responses
 from deploywatch.errors import DeploywatchError, UnreachableError
 
 _SECONDS = 30.0
@@ -85,7 +85,7 @@ class Client:
 def _answer(status: int, media: str, content: bytes) -> Any:
     """The JSON or the text; ValueError for what a server before the receiver has said."""
     if media == "application/json":
-        return responses.parsed(content)
+        return json_text.parse(content)
     if media != _TEXT and (status < 400 or media == "text/html"):
         raise ValueError(f"HTTP {status} with {media} is no answer of a receiver's, but of something before it")
     return content.decode("utf-8", "replace")

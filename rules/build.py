@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules.links import runbook_name
 from deploywatch.rules.outputs import (
@@ -156,8 +157,8 @@ def _is_foreign(folder: Path, name: str, text: str) -> bool:
 def _earlier(folder: Path) -> set[str]:
     """What the last build left; nothing, where its note is missing or is not ours."""
     try:
-        names = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        names = json_text.parse((folder / WRITTEN).read_bytes())
+    except (OSError, ValueError):
         return set()
     known = names if isinstance(names, list) else []
     return {

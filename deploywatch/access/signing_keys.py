@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import jwt
 
-from deploywatch import logs
+from deploywatch import json_text, logs, responses
 
 ASK_AGAIN_SECONDS = 60.0
 """How often a URL is asked at most, however many unknown keys callers name."""
@@ -29,7 +29,7 @@ class KeysError(Exception):
 def parse(text: bytes) -> dict[str, jwt.PyJWK]:
     """The keys of a JWKS by their ids; KeysError where it is none, or has no key with an id."""
     try:
-        keys = jwt.PyJWKSet.from_json(text.decode()).keys
+        keys = jwt.PyJWKSet.from_dict(json_text.parse(text)).keys
     except (jwt.PyJWTError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise KeysError(f"is not a JWKS with public keys: {error}") from error
     # A key that both sides know would let whoever can read the file sign as anybody.
@@ -76,7 +76,7 @@ class RemoteKeys:
                 session.get(self._url, allow_redirects=False) as answer,
             ):
                 self._keys = await _answered(answer)
-        except (KeysError, aiohttp.ClientError, TimeoutError) as error:
+        except (KeysError, aiohttp.ClientError, TimeoutError, ValueError) as error:
             reason = str(error) or type(error).__name__
             log.error("the proxy's signing keys cannot be read; nobody it names comes in", url=self._url, reason=reason)
 
@@ -84,9 +84,4 @@ class RemoteKeys:
 async def _answered(answer: aiohttp.ClientResponse) -> Keys:
     if answer.status != 200:
         raise KeysError(f"answered {answer.status}")
-    body = b""
-    async for piece in answer.content.iter_any():
-        body += piece
-        if len(body) > _LIMIT:
-            raise KeysError(f"answered more than {_LIMIT} bytes")
-    return parse(body)
+    return parse(await responses.read(answer, _LIMIT))

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploywatch import responses
+from deploywatch import json_text
 from deploywatch.clock import SystemClock
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.exporter import config
@@ -165,7 +165,7 @@ def _baseline(path: Path | None) -> Result | None:
     if path is None:
         return None
     try:
-        return from_data(responses.parsed(path.read_text(encoding="utf-8")))
+        return from_data(json_text.parse(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
     except (ValueError, TypeError) as error:

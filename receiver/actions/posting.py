@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 from sqlalchemy import Connection, select
 
-from deploywatch import responses
+from deploywatch import json_text, responses
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.executors.http import at
@@ -183,7 +183,7 @@ async def _send(context: Context, settings: Post, request: _Request) -> Any:
     except (aiohttp.ClientError, OSError) as error:
         raise errors.unconnected(error, settings.secrets) from error
     try:
-        return responses.parsed(content)
+        return json_text.parse(content)
     except ValueError:
         return None
 

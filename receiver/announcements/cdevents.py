@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 from pydantic import Field
 
+from deploywatch import json_text
 from deploywatch.clock import UtcTime
 from deploywatch.receiver.announcements.announced import Announced, Ignored, MalformedError, Payload, Text
 from deploywatch.receiver.deployments.ledger import Status
@@ -58,8 +59,8 @@ def bodies_of(content_type: str, body: bytes) -> list[bytes]:
     if content_type not in (STRUCTURED, BATCH):
         return [body]
     try:
-        sent = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        sent = json_text.parse(body)
+    except ValueError as error:
         raise MalformedError(f"$: the body is no JSON: {error}") from error
     events = sent if content_type == BATCH else [sent]
     if not isinstance(events, list) or len(events) > _MOST or not all(isinstance(one, dict) for one in events):

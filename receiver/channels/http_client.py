@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from deploywatch import responses
+from deploywatch import json_text, responses
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError
@@ -38,8 +38,8 @@ class Answer:
     def fields(self) -> Mapping[str, Any]:
         """The text as a JSON object; empty when it is none."""
         try:
-            parsed = json.loads(self.text)
-        except (ValueError, RecursionError):
+            parsed = json_text.parse(self.text)
+        except ValueError:
             return {}
         return parsed if isinstance(parsed, dict) else {}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from deploywatch import responses
+from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands import gate, telling
@@ -285,7 +285,7 @@ def import_records(client: Client, file: Any) -> None:
         if not line.strip():
             continue
         try:
-            record = responses.parsed(line)
+            record = json_text.parse(line)
         except ValueError as error:
             faults.append(f"{file.name}:{number}: not JSON: {error}")
             continue

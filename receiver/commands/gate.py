@@ -14,7 +14,7 @@ from deploywatch.errors import UnreachableError
 from deploywatch.quantity import parse_duration
 from deploywatch.receiver.client import Client, RefusedError
 from deploywatch.receiver.commands import telling
-from deploywatch.receiver.commands.shared import FORMAT, by, echo, note, pass_client, user_name
+from deploywatch.receiver.commands.shared import FORMAT, by, echo, minute, note, pass_client, user_name
 from deploywatch.terminal import say
 
 EXIT: Final = {"open": 0, "closed": 1, "waiting": 3, "unknown": 4}
@@ -117,7 +117,7 @@ def approve(client: Client, /, **fields: str) -> None:
     """Approve a version and artifact for an environment, in a role."""
     approval = client.post("/gate/approvals", fields)
     who = f"{approval['by']} as {approval['role']}"
-    echo(f"approval {approval['id']}: {who} approves {approval['version']}, until {approval['expires_at']}")
+    echo(f"approval {approval['id']}: {who} approves {approval['version']}, until {minute(approval['expires_at'])}")
 
 
 @click.command()
@@ -141,7 +141,7 @@ def withdraw(client: Client, approval: int, *, by: str) -> None:
 def record(client: Client, /, *, at: datetime | None, **fields: str) -> None:
     """Record something that the gate asks for, such as a backup, with its time."""
     made = client.post("/gate/records", {**fields, **({"at": telling.timestamp(at)} if at else {})})
-    echo(f"{made['kind']} of {made['service']} in {made['environment']} at {made['at']} is recorded")
+    echo(f"{made['kind']} of {made['service']} in {made['environment']} at {minute(made['at'])} is recorded")
 
 
 COMMANDS: Final = (gate, approve, withdraw, record)

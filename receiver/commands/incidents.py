@@ -15,6 +15,7 @@ from deploywatch.receiver.commands.shared import (
     by,
     echo,
     given,
+    minute,
     note,
     pass_client,
     printed,
@@ -63,7 +64,7 @@ def show(client: Client, number: int, form: str) -> None:
         if incident[name]:
             echo(f"  {name}: {incident[name]}")
     if incident["maintenance"]:
-        echo(f"  maintenance until {incident['maintenance']['until']}: {incident['maintenance']['reason']}")
+        echo(f"  maintenance until {minute(incident['maintenance']['until'])}: {incident['maintenance']['reason']}")
     for phase, items in incident["checklist"].items():
         for item in items:
             done = f"  ({item['done_by']})" if item["done_at"] else ""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, echo, given, pass_client, show_rows, url
+from deploywatch.receiver.commands.shared import FORMAT, NUMBER, by, echo, given, minute, pass_client, show_rows, url
 from deploywatch.terminal import say
 
 
@@ -26,7 +26,7 @@ def oncall(url: str, token: str | None, at: str | None, form: str) -> None:
     nobody = "" if duties["gaps"] else ": the receiver has no teams with rotations"
     show_rows(duties["on_call"], columns, form, empty=f"nobody is on call{nobody}")
     for gap in duties["gaps"]:
-        echo(f"nobody is {gap['role']} of {gap['team']} until {gap['until']}")
+        echo(f"nobody is {gap['role']} of {gap['team']} until {minute(gap['until'])}")
     if duties["management"]:
         echo(f"management: {', '.join(duties['management'])}")
     for name, about in duties["contacts"].items():
@@ -86,4 +86,4 @@ def start(client: Client, /, tell: bool, **fields: Any) -> None:
 def end(client: Client, number: int, by: str) -> None:
     """End a window before its time; what it held is done where it is still needed."""
     window = client.post(f"/maintenance/{number}/end", {"by": by})
-    echo(f"maintenance {number} of {window['service']} in {window['environment']} ended at {window['ends_at']}")
+    echo(f"maintenance {number} of {window['service']} in {window['environment']} ended at {minute(window['ends_at'])}")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from deploywatch.conventions import RECEIVER_PORT
+from deploywatch.pages import moments
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.rendering.filters import clean, line
 from deploywatch.terminal import say
@@ -71,6 +72,14 @@ def printed(text: object) -> str:
 def echo(text: object, *, err: bool = False) -> None:
     """Print what may bear text of others: one line, whatever they wrote."""
     say(" ".join(printed(text).split("\n")), err=err)
+
+
+def minute(time: object) -> str:
+    """A time of the API's as people read it, in UTC; what is no time, as it came."""
+    try:
+        return f"{moments.moment(str(time)):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return str(time)
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: str, *, empty: str) -> None:

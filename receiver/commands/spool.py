@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
-from deploywatch import responses
+from deploywatch import json_text
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
 
@@ -80,7 +80,7 @@ class Spool:
         entries = []
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
             try:
-                entry = Entry(**responses.parsed(path.read_text(encoding="utf-8")))
+                entry = Entry(**json_text.parse(path.read_text(encoding="utf-8")))
             except (ValueError, TypeError, OSError):
                 self._put_aside(path)
                 continue

@@ -5,7 +5,6 @@ Its warnings stop nothing. Rules that ask for what the plan does itself (time li
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from deploywatch import json_text
 from deploywatch.receiver.database_migration.plan import Plan
 from deploywatch.receiver.database_migration.statements import Statement
 
@@ -42,7 +42,7 @@ def _part(program: str, statements: Sequence[Statement], *more: str) -> Iterator
     command = [program, "--reporter=Json", f"--exclude={_DONE_BY_THE_PLAN}", "--stdin-filepath=plan.sql", *more]
     try:
         ran = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
-        found = json.loads(ran.stdout)
+        found = json_text.parse(ran.stdout)
         yield from [_line(fault, places) for fault in found]
     except (OSError, ValueError, TypeError, KeyError, IndexError, subprocess.TimeoutExpired) as error:
         yield f"lint: squawk gave no answer that can be read ({type(error).__name__}), so nobody has looked at the SQL"

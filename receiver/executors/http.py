@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from deploywatch import responses
+from deploywatch import json_text, responses
 from deploywatch.receiver.channels.errors import scrub, told
 from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.rendering.filters import line
@@ -100,7 +100,7 @@ class _Run:
         ) as response:
             content = await responses.read(response, _ANSWER_LIMIT)
             try:
-                return response.status, responses.parsed(content) if content else None
+                return response.status, json_text.parse(content) if content else None
             except ValueError:
                 return response.status, content.decode("utf-8", "replace")
 

@@ -239,7 +239,17 @@ class Worker:
             self._all_ended.set()
         if self._finishing is None:
             self._finishing = asyncio.create_task(self._finish_all(), name="finish-jobs")
-        return await ended.ours
+        ours = await ended.ours
+        if ours:
+            self._say_finished(job, outcome)
+        return ours
+
+    def _say_finished(self, job: Job, outcome: Outcome) -> None:
+        try:
+            self.finished(job, outcome)
+        except Exception:
+            # What is stored is stored: neither this job nor those that ended with it are run again for it.
+            log.exception("what listens for jobs broke", kind=job.kind, key=job.key)
 
     async def _finish_all(self) -> None:
         try:
@@ -277,8 +287,6 @@ class Worker:
         for ended in batch:
             if not ended.ours.done():
                 ended.ours.set_result(ended.job.id in ours)
-            if ended.job.id in ours:
-                self.finished(ended.job, ended.outcome)
 
     def _pause(self) -> float:
         if len(self._running) >= self._concurrency or self._due is None:

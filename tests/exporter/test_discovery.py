@@ -215,7 +215,7 @@ async def test_a_running_exporter_takes_over_what_changes(web: Web, write: Write
             "".join(f"- &a{level} [{', '.join([f'*a{level - 1}'] * 9) if level else 'x'}]\n" for level in range(13)),
             "aliases repeat more than",
         ),
-        ("one.json", "[" * 200_000, "nested too deeply"),
+        ("one.json", "[" * 200_000, "nested more than 100 deep"),
     ],
 )
 def test_a_file_of_targets_that_is_a_bomb_is_refused_and_what_was_known_stays(

@@ -7,10 +7,10 @@ as its UI client writes it), MicroProfile Health's, NestJS Terminus's, health-go
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from deploywatch import json_text
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.health.checks import Check, read_checks, trouble_of
 from deploywatch.exporter.net.health.resources import HealthUnits, resources, uptime
@@ -24,8 +24,8 @@ _LONGEST_WORD = 64
 def read(body: bytes) -> Any:
     """The document of a body in JSON, or of one that is a single word as ASP.NET's; Failed(json) for anything else."""
     try:
-        document = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        document = json_text.parse(body)
+    except ValueError as error:
         word = body[:_LONGEST_WORD].decode("utf-8", "replace").strip()
         if len(body) < _LONGEST_WORD and word.lower() in WORDS:
             return {"status": word}
@@ -95,7 +95,3 @@ def _explanation(own: Any, body: Mapping[str, Any], checks: Mapping[str, Check])
         return f"the body has no status, so it does not say that the service is well{named}"
     trouble = trouble_of(body)
     return f"it says of itself: {own}{named}" + (f": {trouble}" if trouble else "")
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from deploywatch import json_text
 from deploywatch.exporter.net.pattern import compiled
 from deploywatch.exporter.results import Failed, Reason
 
@@ -76,8 +77,8 @@ def parse_assertion(text: object) -> Assertion:
             raise ValueError(f"{value!r} is not a regular expression as RE2 has them") from error
         return Assertion(match["path"], "=~", value)
     # What is not JSON is a bare word: a text.
-    with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(value)
+    with contextlib.suppress(ValueError):
+        value = json_text.parse(value)
     if match["operator"] in _ORDER and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise ValueError(f"{value!r} is not a number, which {match['operator']} compares with")
     return Assertion(match["path"], match["operator"], value)

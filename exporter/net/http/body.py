@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from deploywatch import json_text
 from deploywatch.exporter.net.http.assertions import find
 from deploywatch.exporter.results import Failed, Reason
 
@@ -18,8 +18,8 @@ _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 def parse(body: bytes) -> Any:
     """The JSON document of a body; Failed when it is none."""
     try:
-        return json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return json_text.parse(body)
+    except ValueError as error:
         raise Failed(Reason.JSON, f"the body is not JSON: {error}") from error
 
 
@@ -66,7 +66,3 @@ def _number(value: Any) -> float | None:
             return None
         return number if math.isfinite(number) else None
     return None
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from dataclasses import replace
 from functools import partial
@@ -12,6 +11,7 @@ from urllib.parse import quote_plus, urlencode
 
 from pydantic import Field, field_validator, model_validator
 
+from deploywatch import json_text
 from deploywatch.clock import Clock
 from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.net.http.client import Ask, http_url
@@ -121,8 +121,8 @@ class Tokens:
         if response.status // 100 != 2:
             raise self._failed(f"answered {response.status}{_said(response)}")
         try:
-            document = json.loads(response.body)
-        except (ValueError, RecursionError) as error:
+            document = json_text.parse(response.body)
+        except ValueError as error:
             raise self._failed("answered with something that is not JSON") from error
         if not isinstance(document, dict) or not isinstance(document.get("access_token"), str):
             raise self._failed("answered without an access_token")
@@ -166,8 +166,8 @@ def _lifetime(given: object) -> float:
 
 def _said(response: Response) -> str:
     try:
-        document = json.loads(response.body)
-    except (ValueError, RecursionError):
+        document = json_text.parse(response.body)
+    except ValueError:
         return ""
     words = [document.get(key) for key in ("error", "error_description")] if isinstance(document, dict) else []
     text = ": ".join(word for word in words if isinstance(word, str))

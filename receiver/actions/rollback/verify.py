@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from sqlalchemy import Connection, RowMapping, select, update
 
-from deploywatch import responses
+from deploywatch import json_text, responses
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import signal_check
 from deploywatch.receiver.actions.rollback.signal_check import Reading, Streak
@@ -133,7 +133,7 @@ async def look(http: aiohttp.ClientSession, url: str, service: str, environment:
     try:
         limit = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
         async with http.get(address, timeout=limit, allow_redirects=False) as response:
-            answer = responses.parsed(await responses.read_direct(response, _ANSWER_LIMIT))
+            answer = json_text.parse(await responses.read_direct(response, _ANSWER_LIMIT))
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
         return Health(
             good=False, detail=f"the exporter gave no answer: {error or type(error).__name__}", answered=False

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import pagerduty
 from pagerduty import EventsApiV2Client
 
+from deploywatch import json_text
 from deploywatch.receiver.channels import errors as errors_module
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.pagerduty import events as pagerduty_events
@@ -148,8 +149,8 @@ class _OneAttempt(EventsApiV2Client):
 def _reasons(response: Any) -> str:
     """What the API says against the event: its `errors`, else its `message`, else the text."""
     try:
-        body = response.json()
-    except (ValueError, RecursionError):
+        body = json_text.parse(response.text)
+    except ValueError:
         return str(response.text)
     if not isinstance(body, dict):
         return str(body)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.rendering.filters import line
 from deploywatch.secrets import Masked
@@ -99,8 +99,8 @@ def parse(body: bytes) -> PersonDid | Unused:
 
 def _event(body: bytes) -> Mapping[str, Any]:
     try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        payload = json_text.parse(body)
+    except ValueError as error:
         raise PagerDutyRequestError("malformed", "the body is not JSON") from error
     event = payload.get("event") if isinstance(payload, dict) else None
     if not isinstance(event, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
+from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.rendering.filters import line
 from deploywatch.secrets import Masked
@@ -130,8 +130,8 @@ def _payload(body: bytes) -> dict[str, Any]:
         raise SlackRequestError("malformed", f"the request is larger than {BODY_LIMIT} bytes")
     try:
         fields = parse_qs(body.decode(), strict_parsing=True, max_num_fields=100)
-        payload = json.loads(fields["payload"][0])
-    except (ValueError, KeyError, RecursionError) as error:
+        payload = json_text.parse(fields["payload"][0])
+    except (ValueError, KeyError) as error:
         raise SlackRequestError("malformed", "the request is no form with a JSON payload") from error
     if not isinstance(payload, dict):
         raise SlackRequestError("malformed", "the payload is no JSON object")

@@ -65,6 +65,22 @@ async def test_a_handler_that_raises_is_retried_after_a_while(workshop: Workshop
     assert [one.note for one in workshop.finished] == ["internal error: RuntimeError('a bug')", ""]
 
 
+async def test_what_listens_for_jobs_and_breaks_keeps_none_waiting(workshop: Workshop) -> None:
+    async def together(_: Job) -> Outcome:
+        await asyncio.sleep(0)
+        return done()
+
+    def broken(_: Job, __: Outcome) -> None:
+        raise RuntimeError("a bug")
+
+    worker = workshop.worker(together)
+    worker.finished = broken
+    await queue(workshop.store, *(job(name) for name in "abc"))
+    await worker.drain()
+    assert workshop.ran == ["a", "b", "c"]
+    assert await states(workshop.store) == dict.fromkeys("abc", State.DONE)
+
+
 async def test_a_job_of_an_unknown_kind_is_kept_for_a_release_that_knows_it(workshop: Workshop) -> None:
     await queue(workshop.store, job("a", kind="of tomorrow"))
     await workshop.worker().drain()

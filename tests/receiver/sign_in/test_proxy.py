@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -46,6 +47,10 @@ def _jwks(*keys: ec.EllipticCurvePrivateKey) -> str:
 
 def _signed(key: Any = KEY, algorithm: str = "ES256", kid: str = "key 0", **changes: Any) -> str:
     return jwt.encode(_claims(**changes), key, algorithm=algorithm, headers={"kid": kid})
+
+
+def _unsigned(head: bytes) -> str:
+    return f"{base64.urlsafe_b64encode(head).decode().rstrip('=')}.e30.e30"
 
 
 async def test_whom_the_proxy_names_may_do_what_their_entry_says(start: Start) -> None:
@@ -94,6 +99,9 @@ async def test_what_the_proxy_has_signed_names_who_asks(start: Start, tmp_path: 
         "nobody": _signed(email=None),
         "no text": _signed(email=["ann@example.com"]),
         "not a token": "ann@example.com",
+        "nested without an end": _unsigned(b"[" * 3000),
+        "no object": _unsigned(b"[1]"),
+        "an id that is none": _unsigned(b'{"alg": "ES256", "kid": [1]}'),
     }
     for what, token in wrong.items():
         assert (await console.page("/", X_Assertion=token)).status == 303, what
@@ -128,6 +136,19 @@ async def test_keys_of_a_url_are_asked_anew_for_a_key_that_is_new(start: Start) 
         remote._asked = None  # a minute later
         assert (await console.page("/", X_Assertion=_signed(KEY, kid="key 1"))).status == 200
         assert len(asked) == 2
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000, b"[]", b'{"keys": 7}', b"\xff", b" " * 300_000])
+async def test_keys_that_are_none_let_nobody_in(start: Start, answer: bytes) -> None:
+    async def keys(_: web.Request) -> web.Response:
+        return web.Response(body=answer, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/keys", keys)
+    async with TestServer(app) as proxy:
+        console: Console = await start(SIGNED.replace("keys_file: keys.json", f"keys_url: '{proxy.make_url('/keys')}'"))
+        assert (await console.page("/", X_Assertion=_signed())).status == 303
+        assert await console.refused("proxy") == 1
 
 
 @pytest.mark.parametrize(
