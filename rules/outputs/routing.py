@@ -98,32 +98,28 @@ def _inhibitions(policy: Policy) -> Iterator[dict[str, Any]]:
     hours, would leave nobody told. Hence no target is critical, asks for a rollback, or is the source of another rule;
     and no source mutes what is worse than itself.
     """
-    failed = DEPENDENCY_FAILURE
-    yield {
-        "source_matchers": [_is(policy), f'{AlertLabel.SEVERITY}="critical"'],
-        "target_matchers": [
-            _is(policy),
-            f'{AlertLabel.SEVERITY}=~"medium|low"',
-            f'{AlertLabel.INCIDENT_TYPE}!="{failed}"',
-            _NO_ROLLBACK,
-        ],
-        "equal": _SAME,
-    }
-    present = {alert.severity for alert in policy.alerts if alert.incident_type == failed}
+    failed = f'{AlertLabel.INCIDENT_TYPE}="{DEPENDENCY_FAILURE}"'
+    yield from _mutes(policy, "critical", ("medium", "low"))
+    present = {alert.severity for alert in policy.alerts if alert.incident_type == DEPENDENCY_FAILURE}
     for severity in _PATIENCE:
-        if severity not in present or severity in _held(policy):
-            continue
-        # The source bears the victim's name: Prometheus has joined it with what the victim depends on.
+        if severity in present and severity not in _held(policy):
+            # The source bears the victim's name: Prometheus has joined it with what the victim depends on.
+            yield from _mutes(policy, severity, _no_worse(severity), failed)
+
+
+def _mutes(policy: Policy, severity: str, targets: Sequence[str], *source: str) -> Iterator[dict[str, Any]]:
+    """A rule for each severity of the targets.
+
+    One that names them all by a regular expression would do the same, but amlint, which looks for rules that mute one
+    another, compares equalities only.
+    """
+    for target in targets:
         yield {
-            "source_matchers": [
-                _is(policy),
-                f'{AlertLabel.INCIDENT_TYPE}="{failed}"',
-                f'{AlertLabel.SEVERITY}="{severity}"',
-            ],
+            "source_matchers": [_is(policy), *source, f'{AlertLabel.SEVERITY}="{severity}"'],
             "target_matchers": [
                 _is(policy),
-                f'{AlertLabel.INCIDENT_TYPE}!="{failed}"',
-                f'{AlertLabel.SEVERITY}=~"{"|".join(_no_worse(severity))}"',
+                f'{AlertLabel.SEVERITY}="{target}"',
+                f'{AlertLabel.INCIDENT_TYPE}!="{DEPENDENCY_FAILURE}"',
                 _NO_ROLLBACK,
             ],
             "equal": _SAME,

@@ -1,18 +1,14 @@
-"""Of alerts that fire together the worst is sent: what mutes is never muted, and nothing mutes a critical alert."""
+"""Of alerts that fire together the worst is sent: what mutes is never muted, and nothing mutes a critical alert.
+
+Here every set of up to three alerts is tried on a model of Alertmanager, and amlint reads the configuration; a real
+Alertmanager confirms the model in `test_inhibition_sent.py`.
+"""
 
 from __future__ import annotations
 
-import http.server
 import json
-import shutil
-import socket
 import subprocess
-import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -21,8 +17,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from deploywatch.rules.outputs import alerting, routing
+from deploywatch.rules.build import build, rule_files, write
+from deploywatch.rules.outputs import routing
 from deploywatch.rules.policy import OfficeHours, Policy
+from deploywatch.rules.resolve import resolve
 from tests.rules.test_routing import _matches
 from tests.rules.tools import SHIPPED, shipped
 
@@ -30,11 +28,20 @@ SEVERITIES = ("critical", "high", "medium", "low")
 NAMES = [path.stem for path in SHIPPED]
 
 
-def _labels(policy: Policy) -> list[dict[str, str]]:
-    return [{"alertname": alert.alert} | alerting.own_labels(policy, alert) for alert in policy.alerts]
+def own_labels(policy: Policy) -> list[dict[str, str]]:
+    """What each alert bears by itself, as it stands in the rules that are built."""
+    groups = [
+        group for path, text in rule_files(resolve(policy)) if path.endswith(".alerts.yml") for group in _groups(text)
+    ]
+    return [{"alertname": rule["alert"]} | rule["labels"] for group in groups for rule in group["rules"]]
 
 
-def _sent(policy: Policy, firing: list[dict[str, str]]) -> list[dict[str, str]]:
+def _groups(text: str) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = YAML(typ="safe").load(text)["groups"]
+    return groups
+
+
+def sent(policy: Policy, firing: list[dict[str, str]]) -> list[dict[str, str]]:
     """What Alertmanager sends of alerts of one service: a source mutes even when it is muted itself."""
     rules = routing.config([policy])["inhibit_rules"]
 
@@ -60,14 +67,14 @@ def _worst(alerts: list[dict[str, str]]) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_of_up_to_three_alerts_of_a_policy_that_fire_together_the_worst_is_sent(name: str) -> None:
     policy = shipped(name)
-    every = _labels(policy)
+    every = own_labels(policy)
     for count in (1, 2, 3):
         for together in combinations(every, count):
-            sent = _sent(policy, list(together))
-            assert _worst(sent) == _worst(list(together)), [labels["alertname"] for labels in together]
+            heard = sent(policy, list(together))
+            assert _worst(heard) == _worst(list(together)), [labels["alertname"] for labels in together]
             for labels in together:
                 if labels["severity"] == "critical" or labels["action"] == "rollback":
-                    assert labels in sent, [other["alertname"] for other in together]
+                    assert labels in heard, [other["alertname"] for other in together]
 
 
 def _with_dependency(severity: str, **receiver: Any) -> Policy:
@@ -89,7 +96,7 @@ def test_what_mutes_is_never_muted_whatever_a_failed_dependency_is_to_the_policy
 ) -> None:
     policy = _with_dependency(severity, office_hours=OfficeHours(holds=holds))
     rules = routing.config([policy])["inhibit_rules"]
-    for labels in _labels(policy):
+    for labels in own_labels(policy):
         source = any(_matches(rule["source_matchers"], labels) for rule in rules)
         target = any(_matches(rule["target_matchers"], labels) for rule in rules)
         assert not (source and target), labels["alertname"]
@@ -105,92 +112,40 @@ def test_a_failed_dependency_mutes_what_is_no_worse_than_itself() -> None:
 
 def _muted_by_dependency(severity: str) -> list[str]:
     policy = _with_dependency(severity)
-    every = _labels(policy)
+    every = own_labels(policy)
     dependency = next(labels for labels in every if labels["alertname"] == "DependencyDown")
     others = [labels for labels in every if labels is not dependency]
-    return [labels["alertname"] for labels in others if labels not in _sent(policy, [dependency, labels])]
+    return [labels["alertname"] for labels in others if labels not in sent(policy, [dependency, labels])]
 
 
-@contextmanager
-def _webhook() -> Iterator[tuple[str, list[str]]]:
-    """A receiver of webhooks, and the names of the alerts that it was sent."""
-    names: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            names.extend(alert["labels"]["alertname"] for alert in body["alerts"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", names
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def _amlint(folder: Path) -> list[str]:
+    """The codes of amlint's errors and warnings."""
+    program = Path(sys.executable).parent / "amlint"
+    rules = ["--rules", str(folder / "rules" / "*.yml")] if (folder / "rules").exists() else []
+    arguments = [program, "check", folder / "alertmanager.yml", *rules, "--format", "json", "--strict"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    codes = [f"{one['code']}: {one['message']}" for one in found if one["level"] != "info"]
+    assert bool(codes) == bool(done.returncode), done.stdout + done.stderr
+    return codes
 
 
-@contextmanager
-def _alertmanager(config: Path, folder: Path) -> Iterator[str]:
-    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-    assert program is not None, "Alertmanager is not installed; scripts/test installs it"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = [
-        program,
-        f"--config.file={config}",
-        f"--storage.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",
-    ]
-    with (folder / "log").open("w") as log, subprocess.Popen(arguments, stdout=log, stderr=log) as process:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _until(lambda: _answers(f"{url}/-/ready"))
-            yield url
-        finally:
-            process.terminate()
+def test_amlint_has_nothing_against_the_policies_together(tmp_path: Path) -> None:
+    write(build([shipped(name) for name in NAMES]), tmp_path)
+    assert _amlint(tmp_path) == []
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own Alertmanager
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_amlint_finds_no_circle_whatever_a_failed_dependency_is_to_the_policy(severity: str, tmp_path: Path) -> None:
+    write(build([_with_dependency(severity)]), tmp_path)
+    assert _amlint(tmp_path) == []
 
 
-def _until(fulfilled: Callable[[], bool], patience: float = 60) -> None:
-    deadline = time.monotonic() + patience
-    while not fulfilled():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)
-
-
-def test_a_real_alertmanager_sends_a_critical_alert_beside_a_failed_dependency(tmp_path: Path) -> None:
-    policy = shipped("enterprise")
-    names = {"DependencyDown", "BusinessImpact", "CriticalSignal"}
-    same = {"service": "order-service", "environment": "production"}
-    firing = [{"labels": labels | same} for labels in _labels(policy) if labels["alertname"] in names]
-    with _webhook() as (url, sent):
-        changed = {"url": url, "token_file": None}
-        assert policy.receiver is not None
-        policy = policy.model_copy(update={"receiver": policy.receiver.model_copy(update=changed)})
-        YAML(typ="safe").dump(routing.config([policy]), tmp_path / "alertmanager.yml")
-        with _alertmanager(tmp_path / "alertmanager.yml", tmp_path) as alertmanager:
-            request = urllib.request.Request(  # noqa: S310 - our own Alertmanager
-                f"{alertmanager}/api/v2/alerts",
-                json.dumps(firing).encode(),
-                {"Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own Alertmanager
-                assert answer.status == 200
-            _until(lambda: names <= set(sent))
+def test_amlint_finds_a_circle_where_there_is_one(tmp_path: Path) -> None:
+    config = routing.config([shipped("enterprise")])
+    first = config["inhibit_rules"][0]
+    turned = {"source_matchers": first["target_matchers"], "target_matchers": first["source_matchers"]}
+    config["inhibit_rules"].append(first | turned)
+    YAML(typ="safe").dump(config, tmp_path / "alertmanager.yml")
+    (found,) = _amlint(tmp_path)
+    assert "circular-inhibition" in found
