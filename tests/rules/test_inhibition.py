@@ -122,7 +122,7 @@ def _amlint(folder: Path) -> list[str]:
     """The codes of amlint's errors and warnings."""
     program = Path(sys.executable).parent / "amlint"
     rules = ["--rules", str(folder / "rules" / "*.yml")] if (folder / "rules").exists() else []
-    arguments = [program, "check", folder / "alertmanager.yml", *rules, "--format", "json", "--strict"]
+    arguments = [str(program), "check", str(folder / "alertmanager.yml"), *rules, "--format", "json", "--strict"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout)
     codes = [f"{one['code']}: {one['message']}" for one in found if one["level"] != "info"]
