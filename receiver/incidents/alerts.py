@@ -112,6 +112,11 @@ def views_and_leading(connection: Connection, incident_id: int) -> tuple[tuple[A
     return tuple(view(alert, severity) for alert, severity in known), worst[1] if worst else None
 
 
+def firing_with_severity(connection: Connection, incident_id: int) -> list[tuple[Alert, str]]:
+    """The incident's alerts that fire with their severities, in the order in which they began."""
+    return [(alert, severity) for alert, severity in _of(connection, incident_id) if alert.firing]
+
+
 def _of(connection: Connection, incident_id: int) -> list[tuple[Alert, str]]:
     """The incident's alerts with their severities, in the order in which they began."""
 

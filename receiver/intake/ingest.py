@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.receiver.actions.queueing import Case, queue_all
+from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.alert import Alert, source, within
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.events import facts
@@ -299,6 +300,8 @@ class Ingest:
                 incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on"
             )
         reopened = bool(incident.quiet_since)
+        if reopened and self.settings.rollback.targets:
+            reconsider.look_now(self.connection, incident.service, incident.environment, self.now)
         new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)
         if new or incident.quiet_since:
             incident = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
@@ -312,7 +315,12 @@ class Ingest:
             return incident.id
         # What the severity asks for is under way; whether to roll back is decided for each alert that asks.
         under_way = self.settings.strategy.of(incident.severity).immediate
-        wanted = [action for action in strategy.asked(alert) if action == "rollback" or action not in under_way]
+        wanted = [
+            action
+            for action in self.settings.strategy.immediate(severity, alert)
+            if (action == "rollback" and self.settings.rollback.targets)
+            or (action in strategy.asked(alert) and action not in under_way)
+        ]
         self._act(incident, alert, key, Event.OPENED, wanted)
         if new and "notify" in self.settings.strategy.of(severity).immediate:
             self.queued = True

@@ -43,7 +43,6 @@ class Refusal(StrEnum):
 
 FINAL = frozenset(
     {
-        Refusal.INCIDENT_OVER,
         Refusal.NO_TARGET,
         Refusal.ALREADY_ROLLED_BACK,
         Refusal.UNDER_WAY,
@@ -57,7 +56,7 @@ FINAL = frozenset(
 """Refusals that no new fact about the same deployment changes; every other is decided anew while the incident lasts."""
 
 ADVICE: Mapping[Refusal, str] = {
-    Refusal.INCIDENT_OVER: "nothing needs to be done",
+    Refusal.INCIDENT_OVER: "it is decided again if an alert of the incident fires anew",
     Refusal.NO_TARGET: "add one to rollback.targets, and roll back by hand until then",
     Refusal.NO_DEPLOYMENT: "have the pipeline tell of them (deploywatch deployments start), and roll back by hand",
     Refusal.ALREADY_ROLLED_BACK: "if that does not help, look for another cause",
@@ -97,7 +96,7 @@ class ApprovalState(StrEnum):
 class Situation:
     """What the decision is made from.
 
-    `to_version` is the last different version that was well, `asked_since` when the alert that asks began. `tried`
+    `to_version` is the last different version that was well, `asked_since` when the last alert that asks began. `tried`
     says how a rollback of this very deployment stands ("" for none), `last_rollback` when one of this
     service and environment last began, `failed_in_a_row` how many of its last ones failed since a person allowed it,
     `of_target` and `in_all` how many began within the last hour, `held_by` who has the target's lock ("" for nobody).

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import cast
 
 from sqlalchemy import Connection, func, insert, select
 
 from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
 from deploywatch.receiver.actions.target_lock import held_by
+from deploywatch.receiver.alert import VERDICT, Alert, source_of
 from deploywatch.receiver.deployments import ledger, verdicts
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.settings.strategy import Severity
 from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbacks
 
 ROLLBACK = "rollback"
@@ -21,10 +25,20 @@ _FAILED = ("failed", "not_verified")
 _LOOK_BACK = 100
 
 
-def situation(connection: Connection, incident: Incident, now: datetime, *, fingerprint: str = "") -> Situation:
+def asks(settings: ReceiverConfig, alert: Alert, severity: str) -> bool:
+    """Whether an alert asks for a rollback, by its own label or by what its severity calls for."""
+    asker = "verdict" if source_of(alert.fingerprint) == VERDICT else "alerts"
+    wanted = settings.strategy.immediate(cast("Severity", severity), alert)
+    return asker in settings.rollback.on and ROLLBACK in wanted
+
+
+def situation(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, fingerprint: str = ""
+) -> Situation:
     """Everything that the brakes look at, as it is now; `fingerprint` is the alert's that asks, empty for a person.
 
-    A deployment is compared with the start of the alert that asks: a smaller alert that lingers says nothing of it.
+    A deployment is compared with the start of the last alert that asks: one that lingers since before it, however bad,
+    says nothing of it.
     """
     service, environment = incident.service, incident.environment
     of_target = (rollbacks.c.service == service, rollbacks.c.environment == environment)
@@ -45,7 +59,7 @@ def situation(connection: Connection, incident: Incident, now: datetime, *, fing
         tried=connection.execute(tried).scalar() or "",
         last_rollback=connection.execute(last).scalar(),
         to_version=_back_to(connection, deployment),
-        asked_since=_asked_since(connection, incident, fingerprint),
+        asked_since=_asked_since(connection, settings, incident, fingerprint),
         failed_in_a_row=failed_in_a_row(connection, service, environment),
         of_target=connection.execute(lately.where(*of_target)).scalar_one(),
         in_all=connection.execute(lately).scalar_one(),
@@ -60,13 +74,19 @@ def _back_to(connection: Connection, deployment: Deployment | None) -> str | Non
     return ledger.well_before(connection, deployment) if deployment else None
 
 
-def _asked_since(connection: Connection, incident: Incident, fingerprint: str) -> datetime | None:
-    """When the alert that asks began; for a person the worst one that fires."""
+def _asked_since(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, fingerprint: str
+) -> datetime | None:
+    """When the last of the alerts began that ask, also where several came with one webhook or one after another.
+
+    A person may ask because of any alert that fires.
+    """
+    firing = alerts.firing_with_severity(connection, incident.id)
+    began = [alert.starts_at for alert, severity in firing if not fingerprint or asks(settings, alert, severity)]
     episode, _ = alerts.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
     if episode is not None:
-        return episode.starts_at
-    worst = alerts.leading(connection, incident.id)
-    return worst.starts_at if worst else None
+        began.append(episode.starts_at)
+    return max(began, default=None)
 
 
 def failed_in_a_row(connection: Connection, service: str, environment: str) -> int:

@@ -39,7 +39,7 @@ class Outlook:
 def outlook(connection: Connection, context: Context, incident: Incident) -> Outlook:
     """What a rollback that a person asked for would meet now; nothing is decided by looking."""
     settings = context.settings.rollback
-    at = situation(connection, incident, context.clock())
+    at = situation(connection, context.settings, incident, context.clock())
     decision = brakes.decide(at, settings)
     target = settings.target(at.service, at.environment)
     to_version, command, fault = at.to_version or "", "", ""

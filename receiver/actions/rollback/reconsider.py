@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from deploywatch.receiver.actions.rollback import brakes
-from deploywatch.receiver.actions.rollback.brakes import Refused
+from deploywatch.receiver.actions.rollback.brakes import FINAL, Refused
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
@@ -52,15 +52,20 @@ async def handle(context: Context, job: Job) -> Outcome:
         ruling = gate.decide(
             incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=settings.quiet_time
         )
-        at = situation(connection, incident, now, fingerprint=asked.get("fingerprint", ""))
+        at = situation(connection, settings, incident, now, fingerprint=asked.get("fingerprint", ""))
         decision = brakes.decide(at, settings.rollback)
-        return incident, ruling, decision.reason if isinstance(decision, Refused) else ""
+        if isinstance(decision, Refused):
+            return incident, ruling, decision.reason
+        # An alert that joined has had it queued already: that decision is this one.
+        return incident, ruling, refusal if _is_queued(connection, incident.id) else ""
 
     incident, ruling, reason = await context.store.read(look)
     if not ruling.opens:
         return ruling.outcome()
     if reason == refusal:
         return retry(refusal, _LOOK)
+    if reason in FINAL:
+        return done(f"another decision: {reason}")
     text = f"{refusal} does not hold any more: whether to roll back is decided again"
     decision = NewJob(
         kind=ROLLBACK,
@@ -77,6 +82,12 @@ async def handle(context: Context, job: Job) -> Outcome:
         enqueue(connection, now, decision)
 
     return done(text, record)
+
+
+def _is_queued(connection: Connection, incident_id: int) -> bool:
+    """Whether a decision of the incident waits, or is being made."""
+    waits = (jobs.c.kind == ROLLBACK, jobs.c.state.in_((State.READY, State.RUNNING)))
+    return connection.execute(select(jobs.c.id).where(jobs.c.incident_id == incident_id, *waits)).first() is not None
 
 
 def _serial_key(service: str, environment: str) -> str:

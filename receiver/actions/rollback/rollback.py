@@ -124,7 +124,7 @@ def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
 def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     """Decide, and write down what follows; what is to run now comes back."""
     incident, now = store.get(connection, job.incident_id), context.clock()
-    at = situation(connection, incident, now, fingerprint=job.payload.get("fingerprint", ""))
+    at = situation(connection, context.settings, incident, now, fingerprint=job.payload.get("fingerprint", ""))
     hold = gate.look(connection, context.settings, incident, now, asker=gate.Asker.ACTS).hold
     if hold and not at.incident_over:
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key(at.service, at.environment))

@@ -56,6 +56,7 @@ async def test_two_alerts_that_were_refused_roll_back_once(ground: Ground) -> No
     scene = await ground.scene()
     await _deploying(scene, alert("A", severity="critical"), alert("B", action="rollback"))
     await scene.take(alert("C", action="rollback"))
+    await scene.drain()
     async with front_of(scene) as front:
         await _end(front)
         await _end(front)
