@@ -46,6 +46,8 @@ class DiscordChannel:
         answer = await self._client.ask("POST", f"{url}?wait=true", payload(message, self._settings.mention))
         if not answer.is_good:
             raise failure(answer)
+        if not answer.fields.get("id"):
+            raise errors.foreign("Discord's")
         return reference
 
     async def find(self, message: Message, reference: str | None) -> str | None:

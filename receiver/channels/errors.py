@@ -45,6 +45,11 @@ def unconnected(error: BaseException, secrets: tuple[Masked | None, ...] = ()) -
     return DeliveryError("connection", told(error, secrets), again=True, unsure=not never_open)
 
 
+def foreign(service: str) -> DeliveryError:
+    """The error for a success that is not said as the service says it: such as a proxy's page."""
+    return DeliveryError("server", f"the answer is not {service}", again=True, unsure=True)
+
+
 def unknowable(detail: str) -> DeliveryError:
     """The error for a channel that cannot say whether a message has arrived."""
     return DeliveryError("unknowable", detail, again=False)

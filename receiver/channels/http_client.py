@@ -35,6 +35,11 @@ class Answer:
         return 200 <= self.status < 300
 
     @property
+    def is_page(self) -> bool:
+        """Whether it is written for a browser, which no service does that is asked as a program."""
+        return self.text.lstrip()[:1] == "<"
+
+    @property
     def fields(self) -> Mapping[str, Any]:
         """The text as a JSON object; empty when it is none."""
         try:

@@ -39,6 +39,8 @@ class NtfyChannel:
         answer = await self._ask("POST", "/", {"topic": topic, **payload(message)})
         if not answer.is_good:
             raise failure(answer)
+        if not answer.fields.get("id"):
+            raise errors.foreign("ntfy's")
         return reference
 
     async def find(self, message: Message, reference: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
+from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.rendering.filters import cut, line, utc
@@ -90,6 +91,8 @@ class OpsgenieChannel:
         answer = await self._client.ask(method, f"{settings.url.rstrip('/')}{path}", body, headers=headers)
         if not answer.is_good:
             raise failure(answer)
+        if not answer.fields.get("requestId"):
+            raise errors.foreign("Opsgenie's")
 
 
 def failure(answer: Answer) -> DeliveryError:

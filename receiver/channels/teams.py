@@ -42,6 +42,8 @@ class TeamsChannel:
         answer = await self._client.ask("POST", self._settings.url.get_secret_value(), payload(message))
         if not answer.is_good:
             raise failure(answer)
+        if answer.is_page:
+            raise errors.foreign("a workflow's")
         # The connectors that workflows took the place of say 200 to what they could not post.
         if "delivery failed" in answer.text.lower():
             status = _LEGACY_STATUS.search(answer.text)

@@ -37,6 +37,9 @@ class SlackWebhookChannel:
             answer = await self._post({"text": slack_blocks.plain(message, self._settings.mention)})
         if not answer.is_good:
             raise failure(answer)
+        # Mattermost says the same word, Rocket.Chat says it in JSON.
+        if answer.text.strip() != "ok" and answer.fields.get("success") is not True:
+            raise errors.foreign("Slack's")
         return reference
 
     async def find(self, message: Message, reference: str | None) -> str | None:

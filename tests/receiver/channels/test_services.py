@@ -166,6 +166,26 @@ async def test_each_answer_has_a_reason_and_says_whether_to_try_again(
     assert not inbox.received
 
 
+PAGE = "<!DOCTYPE html><html>Sign in to the network</html>"
+FOREIGN = [
+    *((kind, PAGE) for kind in SERVICES),
+    # A workflow of Teams' says whatever it was made to say.
+    *((kind, said) for kind in SERVICES if kind != "teams" for said in ("", "[1]", '{"ok": false, "error": "no"}')),
+]
+
+
+@pytest.mark.parametrize(("kind", "said"), FOREIGN)
+async def test_a_success_that_the_service_would_not_say_so_is_none(
+    kind: str, said: str, served: Serving, inbox: Inbox
+) -> None:
+    inbox.script(kind, Answer(200, said))
+    channel = _connected(kind, served)
+    with pytest.raises(DeliveryError) as raised:
+        await channel.send(message(), None)
+    await channel.close()
+    assert (raised.value.reason, raised.value.again, raised.value.unsure) == ("server", True, True)
+
+
 @pytest.mark.parametrize("kind", SERVICES)
 async def test_no_answer_within_the_time_may_have_arrived(kind: str, served: Serving, inbox: Inbox) -> None:
     inbox.script(kind, Answer(wait=True))

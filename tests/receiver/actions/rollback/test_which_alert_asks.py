@@ -24,14 +24,14 @@ async def test_of_two_in_one_webhook_the_later_counts(ground: Ground, order: int
     assert await scene.lines("rollback_refused") == []
 
 
-@pytest.mark.parametrize("labels", [{"severity": "critical"}, {"severity": "low", "action": "rollback"}])
-async def test_one_that_joins_asks_by_its_severity_or_by_its_label(ground: Ground, labels: dict[str, str]) -> None:
+@pytest.mark.parametrize("joins", [ERRORS, alert("HighErrorRate", severity="low", action="rollback")])
+async def test_one_that_joins_asks_by_its_severity_or_by_its_label(ground: Ground, joins: Alert) -> None:
     scene = await ground.scene()
     await scene.take(LINGERS)
     await scene.drain()
     (line,) = await scene.lines("rollback_refused")
     assert line.startswith(NEWER)
-    await scene.take(alert("HighErrorRate", **labels))
+    await scene.take(joins)
     await scene.drain()
     assert ground.ran == ["1.2.2 shop"]
     await scene.after(5 * MINUTE)
