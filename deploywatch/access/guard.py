@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from deploywatch.access.guesses import BusyError, Refusal
-from deploywatch.access.scopes import IDENTITY, Identity, needed
+from deploywatch.access.scopes import IDENTITY, STILL, Identity, needed
 from deploywatch.access.webconfig import USER, Access
 
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
@@ -55,6 +56,7 @@ def guard(access: Access, open_paths: frozenset[str], sign_in: SignIn | None = N
         refused = _unknown(people, request) if identity is None else None
         if identity is not None:
             request[IDENTITY] = identity
+            request[STILL] = partial(_still, access, people, request)
             if identity.verified:
                 request[USER] = identity.name
             refused = None if is_open else _forbidden(people, identity, request)
@@ -83,6 +85,16 @@ async def _who(access: Access, people: SignIn, request: web.Request) -> Identity
     if known is None:
         access.guesses.note(Refusal.MISSING, remote)
     return known
+
+
+async def _still(access: Access, people: SignIn, request: web.Request) -> Identity | None:
+    """Who asks, if what was shown then would be let in now."""
+    try:
+        identity = await _who(access, people, request) if access.required else access.certified(request)
+    except (BusyError, web.HTTPServiceUnavailable):
+        return request[IDENTITY]  # nobody can tell now; it is asked again
+    scope = needed(request.match_info.route)
+    return identity if identity is not None and (scope is None or scope in identity.scopes) else None
 
 
 def _unknown(people: SignIn, request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -52,6 +52,10 @@ class Identity:
 
 IDENTITY = web.RequestKey("identity", Identity)
 """In every request that was let in: who asks."""
+
+Asking = Callable[[], Awaitable[Identity | None]]
+STILL = web.RequestKey("still", Asking)
+"""In every request that was let in: asks again, for an answer that lasts; None once it would not be let in now."""
 
 _NEEDED: WeakKeyDictionary[AbstractResource, dict[str, Scope]] = WeakKeyDictionary()
 

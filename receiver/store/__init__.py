@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from deploywatch.receiver.store import deployment_schema, event_schema, locking, revisions
+from deploywatch.receiver.store import console_schema, deployment_schema, event_schema, locking, revisions
 from deploywatch.receiver.store.backends import Backend, Postgres, Sqlite, T, Work, told
 from deploywatch.receiver.store.errors import StoreError, UnfitError
 from deploywatch.receiver.store.group_read import GroupRead
@@ -21,6 +21,7 @@ __all__ = [
     "Store",
     "StoreError",
     "UnfitError",
+    "console_schema",
     "deployment_schema",
     "event_schema",
     "insert_all",
@@ -54,6 +55,7 @@ class Store:
             await self.migrate()
         else:
             await self.read(revisions.check)
+        self._backend.opened()
 
     async def migrate(self) -> str:
         """Bring the schema to what this version needs; the revision comes back."""
@@ -78,6 +80,10 @@ class Store:
     async def read_together(self, work: Work[T]) -> T:
         """Run `work` as `read` does, with others that ask at the same time: what several read is read once."""
         return await self._together.read(work)
+
+    async def changes(self) -> str:
+        """A text that differs once a change of what pages show can be read, whichever replica has written it."""
+        return await self._backend.changes()
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a consistent view; to write, use `write`."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +45,9 @@ _SERVER_SETTINGS = {
     "lock_timeout": "20s",
     "statement_timeout": "60s",
 }
+# Counted with the commit, in the same trip.
+_COUNT = "UPDATE changes SET number = number + 1"
+_CHANGES = "SELECT number FROM changes"
 _ONE_MAKES_IT = threading.Lock()
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -66,6 +70,14 @@ class Backend(Protocol):
         """Run the function on a consistent view."""
         ...
 
+    def opened(self) -> None:
+        """The schema is the one of this version."""
+        ...
+
+    async def changes(self) -> str:
+        """A text that differs once what pages show has changed, by any replica."""
+        ...
+
     async def close(self) -> None:
         """Give up every connection."""
         ...
@@ -81,6 +93,7 @@ class Sqlite:
         self._writing = ThreadPoolExecutor(1, "store-write")
         self._reading = ThreadPoolExecutor(_READERS, "store-read")
         self._together = GroupCommit(self._commit, told)
+        self._run, self._changes = uuid.uuid4().hex[:8], 0
 
     async def write(self, work: Work[T]) -> T:
         """Run the function in a transaction, with those that wait at the same time; in their order."""
@@ -90,8 +103,30 @@ class Sqlite:
         """Run the function beside the writer."""
         return await asyncio.get_running_loop().run_in_executor(self._reading, _read, self._reader, work)
 
+    def opened(self) -> None:
+        """What changes is counted anyway."""
+
+    async def changes(self) -> str:
+        """Counted in memory: the file belongs to this process alone, which has a number of its own."""
+        return f"{self._run}-{self._changes}"
+
     async def _commit(self, work: Work[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writing, _transaction, self._writer, work)
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self._counted, work)
+
+    def _counted(self, work: Work[T]) -> T:
+        """Run the work in a transaction; once it is committed, count it where it may change a page."""
+        changed = False
+
+        def noted(connection: Connection) -> T:
+            nonlocal changed
+            unit_of_work.take_changed(connection)
+            result = work(connection)
+            changed = unit_of_work.take_changed(connection)
+            return result
+
+        result = _transaction(self._writer, noted)
+        self._changes += changed
+        return result
 
     async def close(self) -> None:
         """Finish what is running, and close."""
@@ -119,8 +154,11 @@ class Postgres:
         )
         unit_of_work.watch(self._engine.sync_engine)
         self._together = GroupCommit(
-            lambda work: self._run(lambda connection: _alone(connection, work)), told, combining.insert_all
+            lambda work: self._run(lambda connection: _alone(connection, work, counts=self._counts)),
+            told,
+            combining.insert_all,
         )
+        self._counts = False
 
     async def write(self, work: Work[T]) -> T:
         """Run the function in a transaction; those of all replicas wait for each other, as SQLite's do.
@@ -132,6 +170,14 @@ class Postgres:
     async def read(self, work: Work[T]) -> T:
         """Run the function beside the writers."""
         return await self._run(lambda connection: unit_of_work.run(connection, work))
+
+    def opened(self) -> None:
+        """The schema is the one of this version: what changes is counted from now on."""
+        self._counts = True
+
+    async def changes(self) -> str:
+        """The row that each replica counts up."""
+        return str(await self.read(lambda connection: connection.exec_driver_sql(_CHANGES).scalar_one()))
 
     async def _run(self, work: Work[T]) -> T:
         try:
@@ -148,8 +194,9 @@ class Postgres:
         await self._engine.dispose()
 
 
-def _alone(connection: Connection, work: Work[T]) -> T:
+def _alone(connection: Connection, work: Work[T], *, counts: bool) -> T:
     """Run the work in a transaction that waits for all others; its beginning is one trip to the database."""
+    unit_of_work.take_changed(connection)
     _send(connection, f"BEGIN; SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
     try:
         result = work(connection)
@@ -159,7 +206,8 @@ def _alone(connection: Connection, work: Work[T]) -> T:
     except BaseException:
         connection.invalidate()
         raise
-    ended = _send(connection, "COMMIT")
+    changed = unit_of_work.take_changed(connection)
+    ended = _send(connection, f"{_COUNT}; COMMIT" if changed and counts else "COMMIT")
     if ended != "COMMIT":  # PostgreSQL answers ROLLBACK, and no error, where a statement had failed
         raise StoreError(f"the database answered {ended} to COMMIT: nothing of the transaction is stored")
     return result

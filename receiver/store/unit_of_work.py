@@ -6,9 +6,11 @@ Whoever reads or changes a table sees what waits for it: it is inserted before t
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, event
@@ -22,6 +24,24 @@ InsertAll = Callable[[Connection, Sequence[Sequence[Kind]]], None]
 """Inserts the kinds of rows that wait for each of several tables."""
 _KEY: Final = "unit_of_work"
 _READS: Final = ("SELECT", "WITH")
+_CHANGED: Final = "changes_pages"
+_WRITTEN: Final = re.compile(r'\b(?:INSERT INTO|DELETE FROM|UPDATE(?! SET\b))\s+"?(\w+)')
+UNSEEN: Final = frozenset(
+    {
+        "alembic_version",
+        "changes",
+        "deliveries",
+        "deployment_looks",
+        "events",
+        "jobs",
+        "quarantine",
+        "sessions",
+        "tallies",
+        "target_locks",
+        "threads",
+    }
+)
+"""Tables whose rows no page shows by themselves; another that is written may change one."""
 MOST: Final = 1000
 """Rows of a table that wait at the same time."""
 
@@ -78,6 +98,19 @@ def watch(engine: Engine) -> None:
     def before(connection: Connection, _: Any, statement: str, *__: Any) -> None:
         if unit := _of(connection):
             unit.before(connection, statement)
+            if changes_pages(statement):
+                connection.info[_CHANGED] = True
+
+
+@lru_cache(maxsize=2048)
+def changes_pages(statement: str) -> bool:
+    """Whether a statement writes into a table that a page shows."""
+    return not statement.startswith("SELECT") and not UNSEEN.issuperset(_WRITTEN.findall(statement))
+
+
+def take_changed(connection: Connection) -> bool:
+    """Whether what was written on this connection since the last call may change a page."""
+    return bool(connection.info.pop(_CHANGED, False))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,205 @@
+"""Pages renew themselves: one look at what has changed for all streams, told to each by server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from deploywatch import logs
+from deploywatch.errors import DeploywatchError
+from deploywatch.pages.answer import HEADERS
+from deploywatch.access.scopes import STILL
+
+log = logs.get("live")
+
+BEAT_SECONDS: Final = 10.0
+"""How often a stream says that it lives; a page that hears nothing for 35 s says that it is not live."""
+LOOK_SECONDS: Final = 0.5
+"""How often it is looked whether something has changed, while anybody listens."""
+STILL_SECONDS: Final = 5.0
+"""How often a stream asks whether whoever listens may still do so."""
+MOST: Final = 200
+"""Streams that are open at the same time."""
+_PATIENCE_SECONDS = 20.0  # for a look, and for what is sent to one that does not read
+_RETRY = "5"
+
+Look = Callable[[], Awaitable[str]]
+Still = Callable[[], Awaitable[bool]]
+
+
+class Refused(StrEnum):
+    """Why a stream was not opened."""
+
+    FULL = "full"
+    STOPPING = "stopping"
+
+
+class Ended(StrEnum):
+    """Why a stream ended."""
+
+    GONE = "gone"
+    REVOKED = "revoked"
+    SLOW = "slow"
+    STOPPING = "stopping"
+
+
+_SAID = {
+    Refused.FULL: f"{MOST} pages are renewed by themselves already; this one is not until another is closed\n",
+    Refused.STOPPING: "this server is shutting down\n",
+}
+
+
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """One that listens: what it is to hear next, which a newer message takes the place of."""
+
+    request: web.Request
+    message: bytes | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody is there any more."""
+        transport = self.request.transport
+        return transport is None or transport.is_closing()
+
+
+class Live:
+    """The streams of one server; `look` gives a text that differs whenever a page would."""
+
+    def __init__(self, look: Look, registry: CollectorRegistry) -> None:
+        self._look = look
+        self._streams: set[_Stream] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._newest: bytes | None = None
+        self._open = Gauge("deploywatch_live_streams", "Pages that are renewed by themselves.", registry=registry)
+        self._open.set_function(lambda: len(self._streams))
+        about = "Pages that could not be renewed by themselves, by reason."
+        self._refused = Counter("deploywatch_live_refused", about, ["reason"], registry=registry)
+        about = "Streams that ended, by reason."
+        self._ended = Counter("deploywatch_live_ended", about, ["reason"], registry=registry)
+        about = "Messages that a slow stream never got, because a newer one took their place."
+        self._skipped = Counter("deploywatch_live_skipped", about, registry=registry)
+        for refused in Refused:
+            self._refused.labels(refused)
+        for ended in Ended:
+            self._ended.labels(ended)
+
+    async def stop(self, _: web.Application | None = None) -> None:
+        """End every stream at once, and open no other."""
+        self._stopping = True
+        for stream in self._streams:
+            stream.wake.set()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Tell one page what has changed for as long as it listens, and may."""
+        still = request.get(STILL)
+
+        async def allowed() -> bool:
+            return still is None or await still() is not None
+
+        return await self.listen(request, allowed)
+
+    async def listen(self, request: web.Request, allowed: Still) -> web.StreamResponse:
+        """Tell it while `allowed` says so; 503 with the reason where there is no room."""
+        why = Refused.STOPPING if self._stopping else Refused.FULL if self._is_full() else None
+        if why is not None:
+            self._refused.labels(why).inc()
+            return web.Response(status=503, text=_SAID[why], headers={"Retry-After": _RETRY})
+        headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        response = web.StreamResponse(headers=headers)
+        stream = _Stream(request, self._newest)
+        if stream.message:
+            stream.wake.set()
+        await response.prepare(request)
+        if request.method == "HEAD":
+            return response
+        self._streams.add(stream)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="live")
+        ended = Ended.GONE
+        try:
+            ended = await self._tell(stream, response, allowed)
+        finally:
+            self._streams.discard(stream)
+            self._ended.labels(ended).inc()
+        response.force_close()
+        return response
+
+    def _is_full(self) -> bool:
+        return len(self._streams) >= MOST and sum(not stream.is_gone for stream in self._streams) >= MOST
+
+    async def _tell(self, stream: _Stream, response: web.StreamResponse, allowed: Still) -> Ended:
+        """Send what comes until it ends; why it ended."""
+        asked = time.monotonic()
+        while True:
+            await stream.wake.wait()
+            stream.wake.clear()
+            if self._stopping:
+                return Ended.STOPPING
+            now = time.monotonic()
+            if now - asked >= STILL_SECONDS:
+                asked = now
+                if not await allowed():
+                    return Ended.REVOKED
+            message, stream.message = stream.message, None
+            if message is None:
+                continue
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await response.write(message)
+            except TimeoutError:
+                return Ended.SLOW
+            except ConnectionError:
+                return Ended.GONE
+
+    async def _watch(self) -> None:
+        """Look while anybody listens; a store that does not answer has no beat, and says why."""
+        known, beaten, asked = "", 0.0, time.monotonic()
+        try:
+            while self._streams:
+                now = time.monotonic()
+                seen, trouble = await self._looked()
+                if now - beaten >= BEAT_SECONDS or (seen != known and not trouble):
+                    known, beaten = (known if trouble else seen), now
+                    self._publish({"trouble": trouble} if trouble else {"change": seen})
+                if now - asked >= STILL_SECONDS:
+                    asked = now
+                    for stream in self._streams:
+                        stream.wake.set()  # so that it asks whether it may still listen
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            self._watching = self._newest = None
+
+    async def _looked(self) -> tuple[str, str]:
+        """What the look gave, or why it gave nothing."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await self._look(), ""
+        except TimeoutError:
+            return "", f"nothing could be read within {_PATIENCE_SECONDS:g} s"
+        except DeploywatchError as error:
+            return "", str(error)
+        except Exception:
+            log.exception("it cannot be said whether pages have changed")
+            return "", "a fault of deploywatch's own; its log has it"
+
+    def _publish(self, news: dict[str, str]) -> None:
+        message = f"data: {json.dumps(news)}\n\n".encode()
+        self._newest = message
+        for stream in self._streams:
+            if stream.message is not None:
+                self._skipped.inc()
+            stream.message = message
+            stream.wake.set()
