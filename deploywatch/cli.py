@@ -37,6 +37,7 @@ COMMANDS = {
     "oncall": ("deploywatch.receiver.commands.people", "Say who is on call."),
     "maintenance": ("deploywatch.receiver.commands.people", "Hold actions and messages back for a while."),
     "audit": ("deploywatch.receiver.commands.people", "List who changed what."),
+    "screens": ("deploywatch.receiver.commands.people", "Give screens a link to the wall, and take it away."),
     "deployments": (
         "deploywatch.receiver.commands.deployments",
         "Tell the receiver that a deployment started or finished; list them.",

@@ -28,6 +28,7 @@ The rooms, from the top; each needs only some of those below it:
     settings            one module a section of the config; imports nothing that runs
     rendering           a story in words
     jobs                the durable queue, and the worker
+    screens             screens that show the wall by a link of their own
     client              the API, as the commands ask it
     alert, messages     an alert and a message, as values
     store               SQLite or PostgreSQL, group commit, migrations

@@ -29,12 +29,14 @@ from deploywatch import config, logs
 from deploywatch.access.scopes import Scope, needs
 from deploywatch.access.webconfig import Access
 from deploywatch.clock import utc_now
+from deploywatch.pages.live import Live
 from deploywatch.pages.static import STATIC_PATHS
 from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import registry
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.announcements.announced import Became, Source
 from deploywatch.receiver.announcements.webhooks import SIGNED_PATHS, Announcements
+from deploywatch.receiver.api.screens import SCREEN
 from deploywatch.receiver.assessment import assessor
 from deploywatch.receiver.channels import connect_all
 from deploywatch.receiver.context import Context
@@ -54,6 +56,7 @@ from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.metrics import Counters, snapshot
 from deploywatch.receiver.notify import notify, taking_link
 from deploywatch.receiver.pages import Pages
+from deploywatch.receiver.pages.wall import SCREEN_LIVE
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.sign_in.local_path import SIGN_IN, SIGN_OUT
@@ -85,7 +88,10 @@ HANDLERS = {
 WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")
 # Kubernetes kills 30 s after it asks for an end, by default.
 _STOP_SECONDS = 30.0
-_OWN_PROOF = frozenset({approval.PAGE, taking_link.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}) | SIGNED_PATHS
+_OWN_PROOF = (
+    frozenset({SCREEN, SCREEN_LIVE, approval.PAGE, taking_link.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH})
+    | SIGNED_PATHS
+)
 
 
 class Receiver:
@@ -125,6 +131,7 @@ class Receiver:
         by_kind[recheck.STILL_FIRING] = partial(
             rechecked.still_firing, context, accept=self.intake.accept, lost=self.intake.alert_cache.lose
         )
+        self.live = Live(context.store.changes, self.registry)
         self._max_body = settings.max_body
         self._ready = "starting"
 
@@ -153,18 +160,18 @@ class Receiver:
             own_urls=lambda: (self._context.settings.external_url,),
             sign_in=people,
         )
-        self._add_routes(server.app)
+        self._add_routes(server.app, access)
         SignInRoutes(self._context, access, people).add_to(server.app)
         server.app.cleanup_ctx.append(self._working)
         return server
 
-    def _add_routes(self, app: web.Application) -> None:
+    def _add_routes(self, app: web.Application, access: Access) -> None:
         endpoint = webhook.Endpoint(self._context, self.intake, self._counters)
         for path in WEBHOOKS:
             needs(Scope.WEBHOOK, app.router.add_post(path, endpoint.__call__))
         needs(Scope.READ, app.router.add_get("/metrics", self._metrics))
         needs(Scope.ADMIN, app.router.add_get("/config", self._config))
-        Pages(self._context, queued=self.worker.wake).add_to(app)
+        Pages(self._context, access, self.live, queued=self.worker.wake).add_to(app)
         needs(
             Scope.RESPOND,
             app.router.add_post(slack_buttons.PATH, SlackButtons(self._context, queued=self.worker.wake).__call__),

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from deploywatch.access.guesses import BusyError, Refusal
-from deploywatch.access.scopes import IDENTITY, STILL, Identity, needed
+from deploywatch.access.scopes import IDENTITY, STILL, Identity, Standing, needed
 from deploywatch.access.webconfig import USER, Access
 
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
@@ -56,7 +56,7 @@ def guard(access: Access, open_paths: frozenset[str], sign_in: SignIn | None = N
         refused = _unknown(people, request) if identity is None else None
         if identity is not None:
             request[IDENTITY] = identity
-            request[STILL] = partial(_still, access, people, request)
+            request[STILL] = Standing(partial(_still, access, people, request))
             if identity.verified:
                 request[USER] = identity.name
             refused = None if is_open else _forbidden(people, identity, request)

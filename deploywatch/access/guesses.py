@@ -43,6 +43,7 @@ class Refusal(StrEnum):
     GUESSING = "guessing"
     PROXY = "proxy"
     SESSION = "session"
+    SCREEN = "screen"
 
 
 class BusyError(Exception):

@@ -53,9 +53,16 @@ class Identity:
 IDENTITY = web.RequestKey("identity", Identity)
 """In every request that was let in: who asks."""
 
-Asking = Callable[[], Awaitable[Identity | None]]
-STILL = web.RequestKey("still", Asking)
-"""In every request that was let in: asks again, for an answer that lasts; None once it would not be let in now."""
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Asks again who it is that was let in, for an answer that lasts: None once they would not be let in now."""
+
+    ask: Callable[[], Awaitable[Identity | None]]
+
+
+STILL = web.RequestKey("still", Standing)
+"""In every request that was let in."""
 
 _NEEDED: WeakKeyDictionary[AbstractResource, dict[str, Scope]] = WeakKeyDictionary()
 

@@ -14,12 +14,14 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deploywatch import logs
+from deploywatch.access.scopes import STILL
 from deploywatch.errors import DeploywatchError
 from deploywatch.pages.answer import HEADERS
-from deploywatch.access.scopes import STILL
 
 log = logs.get("live")
 
+PATH: Final = "/live"
+"""Where pages listen."""
 BEAT_SECONDS: Final = 10.0
 """How often a stream says that it lives; a page that hears nothing for 35 s says that it is not live."""
 LOOK_SECONDS: Final = 0.5
@@ -107,7 +109,7 @@ class Live:
         still = request.get(STILL)
 
         async def allowed() -> bool:
-            return still is None or await still() is not None
+            return still is None or await still.ask() is not None
 
         return await self.listen(request, allowed)
 

@@ -21,6 +21,7 @@ from deploywatch.receiver.api.openapi import Documented, text
 from deploywatch.receiver.api.performance import PerformanceRoutes
 from deploywatch.receiver.api.reports import Reports
 from deploywatch.receiver.api.routing import Route, add_routes
+from deploywatch.receiver.api.screens import Screens
 from deploywatch.receiver.api.stages import Stages
 from deploywatch.receiver.api.taking import Taking
 from deploywatch.receiver.context import Context
@@ -43,6 +44,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
         *Maintenance(context, queued=queued).routes(),
         *OnCall(context).routes(),
         *Audit(context).routes(),
+        *Screens(context).routes(),
     )
     return Documented(parts).routes
 

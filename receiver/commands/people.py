@@ -1,4 +1,4 @@
-"""Who is on call, who changed what, and maintenance windows, from the command line."""
+"""Who is on call, who changed what, maintenance windows, and screens with a link, from the command line."""
 
 from __future__ import annotations
 
@@ -87,3 +87,40 @@ def end(client: Client, number: int, by: str) -> None:
     """End a window before its time; what it held is done where it is still needed."""
     window = client.post(f"/maintenance/{number}/end", {"by": by})
     echo(f"maintenance {number} of {window['service']} in {window['environment']} ended at {minute(window['ends_at'])}")
+
+
+@click.group()
+@url
+@click.pass_context
+def screens(context: click.Context, url: str, token: str | None) -> None:
+    """Give screens a link to the wall, which shows what waits and nothing else; list them, revoke one."""
+    context.obj = Client(url, token)
+
+
+@screens.command("list")
+@FORMAT
+@pass_client
+def list_screens(client: Client, form: str) -> None:
+    """List the screens that have a link."""
+    show_rows(client.get("/screens"), ("id", "name", "made_by", "made_at"), form, empty="no screen has a link")
+
+
+@screens.command()
+@click.argument("name")
+@by()
+@pass_client
+def make(client: Client, name: str, by: str) -> None:
+    """Make a link for the screen NAME; prints it, this once."""
+    made = client.post("/screens", {"by": by, "name": name})
+    echo(f"screen {made['id']}; this link is shown this once:")
+    say(made["url"])
+
+
+@screens.command()
+@NUMBER
+@by()
+@pass_client
+def revoke(client: Client, number: int, by: str) -> None:
+    """Take a screen's link away."""
+    gone = client.post(f"/screens/{number}/revoke", {"by": by})
+    echo(f"the link of screen {number}, {gone['name']}, leads nowhere any more")

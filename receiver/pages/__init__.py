@@ -7,6 +7,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from deploywatch.access.scopes import Scope, needs
+from deploywatch.access.webconfig import Access
+from deploywatch.pages.live import PATH as LIVE
+from deploywatch.pages.live import Live
 from deploywatch.pages.static import add_static
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.pages.console import Console
@@ -16,21 +19,29 @@ from deploywatch.receiver.pages.incident import IncidentPage
 from deploywatch.receiver.pages.lists import Lists
 from deploywatch.receiver.pages.now import NowPage
 from deploywatch.receiver.pages.rollback import DecisionPages
+from deploywatch.receiver.pages.screens import ScreensPage, add_making
+from deploywatch.receiver.pages.wall import ScreenPage, WallPage
 
 
 class Pages:
     """The routes that a browser asks for; `queued` is called when a change may have queued a job."""
 
-    def __init__(self, context: Context, *, queued: Callable[[], None]) -> None:
+    def __init__(self, context: Context, access: Access, live: Live, *, queued: Callable[[], None]) -> None:
         self._context = context
+        self._access = access
+        self._live = live
         self._queued = queued
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes, and what pages load."""
         console = Console(self._context)
         parts = NowPage(console), IncidentPage(console), DecisionPages(console), DeploymentPages(console)
-        for part in (*parts, Lists(console)):
+        screens = ScreenPage(console, self._access, self._live)
+        for part in (*parts, Lists(console), WallPage(console), ScreensPage(console), screens):
             for path, handler in part.routes():
                 needs(Scope.READ, app.router.add_get(path, console.guarded(handler)))
+        needs(Scope.READ, app.router.add_get(LIVE, self._live.stream))
+        app.on_shutdown.append(self._live.stop)
+        add_making(app, console)
         add_forms(app, console, queued=self._queued)
         add_static(app)

@@ -21,6 +21,8 @@ from deploywatch.receiver.rendering.filters import apart, measured, web_link
 from deploywatch.receiver.store import StoreError, UnfitError
 from deploywatch.receiver.store.schema import incidents
 
+_CHANGE = web.RequestKey("change", str)
+"""In a request for a page: what had changed before anything of it was read."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LONGEST = 5_000
@@ -68,6 +70,7 @@ class Console:
             count=count,
             icon="open" if count else "calm",
             here=request.path,
+            change=request.get(_CHANGE, ""),
             **values,
         )
 
@@ -87,6 +90,7 @@ class Console:
 
         async def answered(request: web.Request) -> web.StreamResponse:
             try:
+                request[_CHANGE] = await self.context.store.changes()
                 return await handler(request)
             except StoreError as error:
                 return self.trouble(error)

@@ -35,6 +35,7 @@ FORMS: Final = {
     "/gate/approvals/{id}/withdraw": "/gate",
     "/maintenance": "/maintenance",
     "/maintenance/{id}/end": "/maintenance",
+    "/screens/{id}/revoke": "/screens",
 }
 """By path of the API, below its prefix, which is the form's path too: the page that comes after it."""
 

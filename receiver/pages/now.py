@@ -97,9 +97,9 @@ def _read(connection: Connection, settings: ReceiverConfig, chosen: _Chosen, me:
     today = [one for one in ledger.recent(connection, limit=_DEPLOYMENTS) if one.started_at > now - _DAY]
     return {
         "cut": len(incidents) == MOST,
-        "incidents": sorted(listed, key=lambda one: -one.id if over else _urgency(one, steps, now)),
+        "incidents": sorted(listed, key=lambda one: -one.id if over else urgency(one, steps, now)),
         "steps": steps,
-        "questions": [_question(connection, asked) for asked in questions],
+        "questions": [question(connection, asked) for asked in questions],
         "deployments": today,
         "services": sorted({incident.service for incident in incidents}),
         "environments": sorted({incident.environment for incident in incidents}),
@@ -140,13 +140,14 @@ def _teams(schedule: Schedule, person: str) -> set[str]:
     }
 
 
-def _urgency(incident: Incident, steps: dict[int, NextStep], now: datetime) -> tuple[bool, int, float, int]:
-    """What waits for somebody first; of these the worst, then what escalates next, then the newest."""
+def urgency(incident: Incident, steps: dict[int, NextStep], now: datetime) -> tuple[bool, int, float, int]:
+    """The order: what waits for somebody first; of these the worst, then what escalates next, then the newest."""
     step = steps.get(incident.id)
     until = (step.at - now).total_seconds() if step else float("inf")
     return not incident.waits_for_somebody, SEVERITIES.index(incident.severity), until, -incident.id
 
 
-def _question(connection: Connection, asked: Approval) -> tuple[Approval, Incident, Deployment | None]:
+def question(connection: Connection, asked: Approval) -> tuple[Approval, Incident, Deployment | None]:
+    """A question that waits for an answer, with its incident and the deployment that it is about."""
     incident = store.get(connection, asked.incident_id)
     return asked, incident, ledger.find(connection, asked.deployment_id)

@@ -108,6 +108,7 @@ class Sqlite:
 
     async def changes(self) -> str:
         """Counted in memory: the file belongs to this process alone, which has a number of its own."""
+        await self.read(lambda connection: connection.exec_driver_sql(_CHANGES).scalar_one())  # it can be read
         return f"{self._run}-{self._changes}"
 
     async def _commit(self, work: Work[T]) -> T:

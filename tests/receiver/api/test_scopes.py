@@ -27,6 +27,7 @@ PROVEN = {
     "GitHub's signature",
     "Flux's signature",
     "its signature",
+    "its key",
 }
 
 

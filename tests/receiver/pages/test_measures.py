@@ -35,6 +35,8 @@ PATHS = (
     "/maintenance",
     "/audit",
     "/about",
+    "/wall",
+    "/screens",
     "/incidents/77",
 )
 WIDTHS = (320, 360, 390, 1280, 1920)

@@ -18,6 +18,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from sqlalchemy import Connection, select
 
 from deploywatch.access.webconfig import Access
+from deploywatch.pages.live import Live
 from deploywatch.receiver.app import Receiver
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import looks, stages, verdicts
@@ -65,6 +66,7 @@ class World:
     context: Context
     browser: Browser
     ran: Path
+    live: Live
 
     async def page(self, width: int = 390, height: int = 640, **more: Any) -> Page:
         """An empty page of a phone, or of another width; a browser's context of its own."""
@@ -143,7 +145,7 @@ async def running(empty_store: Path, folder: Path, **more: Any) -> AsyncIterator
         driver = await stack.enter_async_context(async_playwright())
         browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         stack.push_async_callback(browser.close)
-        world = World(str(served.make_url("/")).rstrip("/"), context, browser, ran)
+        world = World(str(served.make_url("/")).rstrip("/"), context, browser, ran, receiver.live)
         await _fill(world)
         yield world
 

@@ -15,7 +15,7 @@ from deploywatch.receiver.store.schema import incidents, jobs, metadata
 from deploywatch.receiver.store.unit_of_work import UNSEEN, changes_pages
 from tests.receiver.scene import NOON
 
-ROW = {"service": "shop", "environment": "production", "severity": "high", "type": "errors", "title": "", "channels": []}
+ROW = {"service": "shop", "environment": "production", "severity": "high", "type": "x", "title": "", "channels": []}
 JOB = {"kind": "x", "serial_key": "x", "queue": "x", "payload": {}, "state": "ready", "run_at": NOON, "attempts": 0}
 
 

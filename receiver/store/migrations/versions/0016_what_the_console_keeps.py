@@ -22,7 +22,7 @@ def upgrade() -> None:
     op.bulk_insert(changes, [{"only": 1, "number": 0}])
     op.create_table(
         "screens",
-        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("id", _ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("made_at", _MOMENT, nullable=False),
@@ -33,7 +33,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "postmortems",
-        sa.Column("incident_id", sa.BigInteger(), nullable=False),
+        sa.Column("incident_id", _ID, nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("at", _MOMENT, nullable=False),

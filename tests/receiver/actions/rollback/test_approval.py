@@ -10,7 +10,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
 
+from deploywatch.access.webconfig import Access
+from deploywatch.pages.live import Live
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.messages import Event, Message
@@ -31,7 +34,9 @@ async def serve() -> AsyncIterator[Serve]:
     async def served(scene: Scene) -> TestClient[web.Request, web.Application]:
         app = web.Application()
         add_to(app, scene.context, queued=lambda: None)
-        Pages(scene.context, queued=lambda: None).add_to(app)
+        Pages(
+            scene.context, Access(None), Live(scene.context.store.changes, CollectorRegistry()), queued=lambda: None
+        ).add_to(app)
         client = TestClient(TestServer(app))
         await client.start_server()
         clients.append(client)
