@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from tests.support.browser import new_page
+
+# The tests start hundreds of commands; where no bytecode may be kept, each compiles all that it imports: half its time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A run that was started in the background is deaf to Ctrl-C, and so would be whatever it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

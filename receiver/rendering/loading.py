@@ -42,11 +42,14 @@ def environment(folder: Path | None, *, finalize: Callable[[Any], Any] | None = 
 
 
 def check(
-    env: ImmutableSandboxedEnvironment, name: str, *, variables: Iterable[str], blocks: Iterable[str]
+    env: ImmutableSandboxedEnvironment, name: str, *, variables: Iterable[str], blocks: Iterable[str], seen: set[str]
 ) -> list[Problem]:
-    """Compile a template and all that it includes; every fault that can be known before it renders."""
+    """Compile a template and all that it includes; every fault that can be known before it renders.
+
+    What it includes and is in `seen` has been checked, with the same variables, for another; what is checked is added.
+    """
     problems: list[Problem] = []
-    waiting, seen = [name], set()
+    waiting = [name]
     while waiting:
         current = waiting.pop()
         seen.add(current)

@@ -91,9 +91,10 @@ class Templates:
         escaped = loading.environment(folder, finalize=markdown)
         names = {event: f"{event}{loading.SUFFIX}" for event in Event}
         problems = loading.unknown_files(folder, [*names.values(), POSTMORTEM]) if folder else []
+        seen: set[str] = set()
         for name in names.values():
-            problems += loading.check(plain, name, variables=MESSAGE_VARIABLES, blocks=("title", "body"))
-        problems += loading.check(escaped, POSTMORTEM, variables=POSTMORTEM_VARIABLES, blocks=())
+            problems += loading.check(plain, name, variables=MESSAGE_VARIABLES, blocks=("title", "body"), seen=seen)
+        problems += loading.check(escaped, POSTMORTEM, variables=POSTMORTEM_VARIABLES, blocks=(), seen=set())
         if problems:
             raise ConfigError(sorted(set(problems)))
         self._events = {event: plain.get_template(name) for event, name in names.items()}

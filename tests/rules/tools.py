@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ alerts:
     summary: "{service} fails"
     source: {slo: Errors}
 """
+FRUGAL = {"GOGC": "400"}
+"""Go collects its garbage at five times what is alive, not at twice: a fifth of promtool's time."""
 SHIPPED = sorted(POLICIES.glob("*.yml"))
 
 
@@ -70,7 +73,9 @@ def run(program: str, *arguments: str | Path, folder: Path | None = None) -> sub
     found = shutil.which(program)
     if found is None:
         pytest.fail(f"{program} is not on the PATH; scripts/test installs it")
-    return subprocess.run([found, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [found, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False, env=os.environ | FRUGAL
+    )
 
 
 def promtool_test(tests: Sequence[Path]) -> subprocess.CompletedProcess[str]:
