@@ -19,6 +19,7 @@ from deploywatch.receiver.api.migrations import Migrations
 from deploywatch.receiver.api.oncall import OnCall
 from deploywatch.receiver.api.openapi import Documented, text
 from deploywatch.receiver.api.performance import PerformanceRoutes
+from deploywatch.receiver.api.postmortems import Postmortems
 from deploywatch.receiver.api.reports import Reports
 from deploywatch.receiver.api.routing import Route, add_routes
 from deploywatch.receiver.api.screens import Screens
@@ -31,6 +32,7 @@ def routes(context: Context, *, queued: Callable[[], None]) -> tuple[Route, ...]
     """Every route; `queued` is called when a change may have queued a job."""
     parts = (
         *Incidents(context, queued=queued).routes(),
+        *Postmortems(context).routes(),
         *Approvals(context, queued=queued).routes(),
         *Taking(context, queued=queued).routes(),
         *Deployments(context, queued=queued).routes(),

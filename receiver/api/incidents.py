@@ -101,7 +101,6 @@ class Incidents:
         return (
             Route("GET", "/incidents", Scope.READ, self.incidents, query=narrow, answer=list[IncidentAnswer]),
             Route("GET", "/incidents/{id}", Scope.READ, self.incident, answer=WholeIncidentAnswer),
-            Route("GET", "/incidents/{id}/postmortem", Scope.READ, self.postmortem, media="text/markdown"),
             Route(
                 "POST",
                 "/incidents/acknowledge",
@@ -147,17 +146,6 @@ class Incidents:
         wanted, context = number(request), self._context
         whole = await context.store.read(lambda c: whole_json(c, context.settings, wanted, context.clock))
         return web.json_response(whole) if whole else not_found("incident", wanted)
-
-    async def postmortem(self, request: web.Request) -> web.Response:
-        """The draft of the review, as Markdown."""
-        wanted = number(request)
-
-        def draft(connection: Connection) -> str | None:
-            incident = store.find(connection, wanted)
-            return resolution.postmortem(connection, self._context, wanted) if incident else None
-
-        text = await self._context.store.read(draft)
-        return web.Response(text=text, content_type="text/markdown") if text else not_found("incident", wanted)
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Note that a person has the incident in hand; escalation for want of one stops."""

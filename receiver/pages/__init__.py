@@ -18,6 +18,7 @@ from deploywatch.receiver.pages.forms import add_forms
 from deploywatch.receiver.pages.incident import IncidentPage
 from deploywatch.receiver.pages.lists import Lists
 from deploywatch.receiver.pages.now import NowPage
+from deploywatch.receiver.pages.postmortem import PostmortemPage
 from deploywatch.receiver.pages.rollback import DecisionPages
 from deploywatch.receiver.pages.screens import ScreensPage, add_making
 from deploywatch.receiver.pages.wall import ScreenPage, WallPage
@@ -36,12 +37,14 @@ class Pages:
         """Add the routes, and what pages load."""
         console = Console(self._context)
         parts = NowPage(console), IncidentPage(console), DecisionPages(console), DeploymentPages(console)
+        postmortem = PostmortemPage(console)
         screens = ScreenPage(console, self._access, self._live)
-        for part in (*parts, Lists(console), WallPage(console), ScreensPage(console), screens):
+        for part in (*parts, Lists(console), WallPage(console), ScreensPage(console), screens, postmortem):
             for path, handler in part.routes():
                 needs(Scope.READ, app.router.add_get(path, console.guarded(handler)))
         needs(Scope.READ, app.router.add_get(LIVE, self._live.stream))
         app.on_shutdown.append(self._live.stop)
+        postmortem.add_editing(app)
         add_making(app, console)
         add_forms(app, console, queued=self._queued)
         add_static(app)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from sqlalchemy import Connection, func, select
 
 from deploywatch.access.scopes import ALL_SCOPES, IDENTITY
@@ -38,7 +38,20 @@ def _brief(value: Any) -> Any:
 
 
 TEMPLATES = templates_in(Path(__file__).parent / "templates").overlay(finalize=_brief)
+
+
+def _whole(text: str) -> Markup:
+    """Text that is put out as long as it is, because somebody edits it."""
+    return escape(finalized(text))
+
+
+def _capitalized(text: str) -> str:
+    """The sentence with a capital at its beginning, and no other changed."""
+    return text[:1].upper() + text[1:]
+
+
 TEMPLATES.filters.update(web_link=web_link, apart=apart, measured=measured)
+TEMPLATES.filters.update(whole=_whole, capitalize_first=_capitalized)
 
 
 class Console:

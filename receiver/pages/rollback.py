@@ -1,9 +1,8 @@
-"""The pages on which people decide: a rollback with all that it would do, the end of an incident, its review."""
+"""The pages on which people decide: a rollback with all that it would do, and the end of an incident."""
 
 from __future__ import annotations
 
 from aiohttp import web
-from markupsafe import escape
 
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.brakes import ApprovalState
@@ -11,14 +10,13 @@ from deploywatch.receiver.actions.rollback.outlook import outlook
 from deploywatch.receiver.api.routing import number
 from deploywatch.receiver.deployments import ledger, verdicts
 from deploywatch.receiver.incidents import alerts, store
-from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.pages.incident import PATH
-from deploywatch.receiver.rendering.filters import clean, worst_first
+from deploywatch.receiver.rendering.filters import worst_first
 
 
 class DecisionPages:
-    """`/incidents/7/rollback`, `/incidents/7/resolve` and `/incidents/7/postmortem`."""
+    """`/incidents/7/rollback` and `/incidents/7/resolve`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -28,7 +26,6 @@ class DecisionPages:
         return (
             (f"{PATH}/rollback", self._rollback),
             (f"{PATH}/resolve", self._resolve),
-            (f"{PATH}/postmortem", self._postmortem),
         )
 
     async def _rollback(self, request: web.Request) -> web.Response:
@@ -69,14 +66,3 @@ class DecisionPages:
         views = await context.store.read(lambda c: alerts.views(c, wanted))
         firing = worst_first(view for view in views if view.firing)
         return await self._console.page(request, "resolve.html", incident=incident, firing=firing, view=incident.view())
-
-    async def _postmortem(self, request: web.Request) -> web.Response:
-        wanted, context = number(request), self._console.context
-        incident = await context.store.read(lambda c: store.find(c, wanted))
-        if incident is None:
-            return await self._console.missing(request, f"incident {wanted}")
-        text = await context.store.read(lambda c: resolution.postmortem(c, context, wanted))
-        required = incident.severity in context.settings.response.review.severities
-        return await self._console.page(
-            request, "postmortem.html", incident=incident, text=escape(clean(text)), review_required=required
-        )

@@ -105,3 +105,11 @@ class WholeIncidentAnswer(IncidentAnswer):
     checklist: ChecklistAnswer
     maintenance: HoldAnswer | None
     timeline: list[LineAnswer]
+
+
+class EditionAnswer(TypedDict):
+    """An edition of a post-mortem, as it was saved."""
+
+    version: int
+    at: Time
+    by: str

@@ -84,6 +84,8 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/maintenance/1/end", ANN, 200),
     ("POST", "/screens", {**ANN, "name": "operations room"}, 201),
     ("GET", "/screens", None, 200),
+    ("POST", "/incidents/1/postmortem", {**ANN, "text": "# Why", "version": 0}, 200),
+    ("POST", "/incidents/1/postmortem", {**ANN, "text": "# Other", "version": 0}, 409),
     ("POST", "/screens/1/revoke", ANN, 200),
     ("GET", "/oncall?at=2026-05-01T12:00:00Z", None, 200),
     ("GET", "/oncall?at=tomorrow", None, 400),

@@ -82,7 +82,7 @@ async def test_an_update_a_tick_a_comment_and_the_end_need_no_script(world: Worl
     await page.get_by_role("button", name="Resolve although they fire").click()
     assert "Ended just now" in await page.locator("#who").inner_text()
     await page.get_by_role("link", name="Post-mortem").first.click()
-    assert "whole-life" in await page.locator("#draft").inner_text()
+    assert "whole-life" in await page.locator("#draft").input_value()
     await page.get_by_role("button", name="The review is done").click()
     assert (await world.read(lambda c: store.get(c, number))).reviewed_by == "ann"
 
@@ -218,3 +218,27 @@ async def test_what_comes_from_outside_is_text_and_never_markup(world: World, pa
     assert await page.locator("h1").inner_text() == EVIL
     assert await page.locator("img").count() == 0
     assert await page.get_by_role("link", name="Runbook").count() == 0
+
+
+async def test_a_postmortem_is_edited_in_place_and_of_two_editors_nobodys_words_are_lost(world: World) -> None:
+    number = await opened(world, "reviewed-by-two")
+    pages = [await world.page(java_script_enabled=False) for _ in range(2)]
+    for page in pages:
+        await page.goto(f"{world.url}/incidents/{number}/postmortem")
+        assert "nobody has edited it" in await page.locator("#edition").inner_text()
+    for page, words in zip(pages, ("# First\n\n<b>by one</b>", "# Second"), strict=True):
+        await page.locator("#draft").fill(words)
+        await page.get_by_role("button", name="Save as version 1").click()
+    first, second = pages
+    assert await first.locator("#draft").input_value() == "# First\n\n<b>by one</b>"
+    assert "Version 1, saved just now" in await first.locator("#edition").inner_text()
+    assert "ann saved version 1 after you had begun from the draft" in await second.locator("#refused").inner_text()
+    assert await second.locator("#draft").input_value() == "# Second"
+    assert "<b>by one</b>" in str(await second.locator("#refused pre").text_content())
+    await second.get_by_role("button", name="Save as version 2").click()
+    answer = await second.request.get(f"{world.url}/api/v1/incidents/{number}/postmortem")
+    assert (await answer.text(), answer.headers["etag"]) == ("# Second", '"2"')
+    (row, *_) = await world.read(lambda c: audit.entries(c, limit=1, incident_id=number))
+    assert (row["what"], row["detail"]["text"]) == ("incidents.postmortem", "8 characters")
+    for page in pages:
+        await page.context.close()
