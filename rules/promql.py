@@ -72,19 +72,35 @@ def raw(
     return selector((metric or source.metric) + suffix, [*held, *source.chosen, *matchers])
 
 
+def added(policy: Policy, series: str, over: timedelta, *, newest: timedelta, before: str, rest: str) -> str:
+    """What each counter added within `over`: the only way in which deploywatch counts, for signals and for verdicts.
+
+    The last value, not older than `newest`, less the one `before`: of a series that has vanished, too. `rate` needs two
+    samples, and so does not see what a counter is born with: a first error. A counter that is new is counted from 0 where
+    its target was up at the start; where it was not, nobody knows how old the counter is. So neither a new target, nor
+    a scrape gap, nor new labels of a target make a lifetime of errors. `rest` is what is made of all others: of a value that
+    fell, and of what nobody knew at the start.
+    """
+    now = f"last_over_time({series}[{duration(newest)}])"
+    up, earlier = policy.series.targets.metric, f"offset {duration(over)}"
+    # A target that bears other labels than at the start has other series, however old these are.
+    known = f"({up} {earlier} == 1 unless on (job, instance) ({up} unless {up} {earlier}))"
+    grown = f"({now} - {before} >= 0)"
+    born = f"({now} unless {before} and on (job, instance) {known})"
+    return f"{grown}\nor\n{born}\nor\n{rest}"
+
+
 def per_second(policy: Policy, series: str) -> str:
     """How fast each counter grows a second over the policy's window, births included.
 
-    `rate` needs two samples, and so does not see what a counter is born with: a first error. A counter that is new is
-    counted from 0 where its target was up at the window's start as well as now; where it was not, nobody knows how
-    old the counter is. So neither a new target, nor a scrape gap, nor new labels of a target make a lifetime of errors.
+    A counter that was reset within the window, and one of a target that was not known at its start, grow by `rate`.
     """
-    window, up = duration(policy.window), policy.series.targets.metric
+    window = duration(policy.window)
     seconds = number(Decimal(policy.window // timedelta(milliseconds=1)) / 1000)
-    targets = f"({up} == 1 and {up} offset {window} == 1)"
-    # What is not new is left out before anything is calculated: of thousands of series few are.
-    born = f"(\n{series}\nunless\n{series} offset {window}\nand on (job, instance)\n{targets}\n)\n/ {seconds}"
-    return f"{born}\nor\nrate({series}[{window}])"
+    rest = f"increase({series}[{window}])"
+    before = f"{series} offset {window}"
+    counted = added(policy, series, policy.window, newest=policy.window, before=before, rest=rest)
+    return f"(\n{counted}\n)\n/ {seconds}"
 
 
 def grouped(aggregate: str, source: Measured, vector: str, keep: Mapping[str, str] | None = None) -> str:

@@ -74,10 +74,9 @@ def _added(policy: Policy, counters: Measured, look: timedelta, matchers: Sequen
     suffix = "_bucket" if isinstance(counters, Durations) else ""
     target = [(counters.labels.service, "=", f"${SERVICE}"), (counters.labels.environment, "=", f"${ENVIRONMENT}")]
     series = promql.raw(policy, counters, suffix=suffix, matchers=[*target, *matchers], without=(SERVICE, ENVIRONMENT))
-    length = promql.duration(look)
     now = f"last_over_time({series}[{promql.duration(NEWEST)}])"
-    before = f"last_over_time({series}[{promql.duration(KNOWN)}] offset {length})"
-    grown, reset = f"({now} - {before}) >= 0", f"({now} and {before})"
-    born = f"({now} and on (job, instance) (up offset {length} == 1))"
-    # What is there, and nobody knows more of, adds nothing; that is not the same as no series.
-    return f"sum({grown} or {reset} or {born} or {now} * 0)"
+    before = f"last_over_time({series}[{promql.duration(KNOWN)}] offset {promql.duration(look)})"
+    # A value that fell counts from 0. What is there, and nobody knows more of, adds nothing; that is not the same as no
+    # series. Neither is estimated, as `rate` does: counts stay whole numbers, and looks that follow each other tile.
+    rest = f"({now} and {before}) or {now} * 0"
+    return f"sum({promql.added(policy, series, look, newest=NEWEST, before=before, rest=rest)})"

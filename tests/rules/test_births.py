@@ -11,6 +11,7 @@ from tests.rules.tools import good
 
 TARGET = 'job="app",instance="10.0.0.1:8080"'
 ERRORS = "service_environment:http_request_errors:rate5m"
+REQUESTS = "service_environment:http_requests:rate5m"
 RATIO = "service_environment:http_request_errors_per_http_requests:ratio_rate5m"
 SLOW = "service_environment:http_request_duration_seconds_above_1s:ratio_rate5m"
 COMPLAINTS = "service_environment:user_complaints:rate_per_hour5m"
@@ -93,6 +94,18 @@ CASES = {
     ),
     "a process restarts, and its counters begin at 0": Case(
         WELL | {_requests("500"): "50x30 2x50"}, ERRORS, {16: 2 / 300}
+    ),
+    "a pod is born, fails twice and is gone: what it failed counts as long as the window holds it": Case(
+        WELL | {_requests("500", ',pod="b"'): "_x30 2x3 stale"}, ERRORS, {16: 2 / 300, 19: 2 / 300, 22: 0.0}
+    ),
+    "a pod has vanished: what it counted before that is counted exactly": Case(
+        {_up(): "1x80", _requests("200"): "0+10x30 stale"}, REQUESTS, {17: 60 / 300}
+    ),
+    "seven requests in a window are seven, not what they would be in a longer one": Case(
+        {_up(): "1x80", _requests("200"): "40x24 47x60"}, REQUESTS, {14: 7 / 300}
+    ),
+    "a process restarts within the window: what it counted before is not lost": Case(
+        {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {17: 90 / 300}
     ),
     "nobody knows of targets": Case(
         {_requests("200"): "0+10x80", _requests("500"): "_x30 700x50"}, ERRORS, {16: 0.0, 19: 0.0}
