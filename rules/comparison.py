@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from deploywatch.rules import conditions, promql
 from deploywatch.rules.conditions.deployments import ON
 from deploywatch.rules.language.expression import Comparison, Condition, Every
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.signals.signal import Domain, Reading, Signal
 
 OPERATIONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
@@ -65,9 +65,9 @@ class Term:
         return next(value for value in self.examples() if self.holds(value) is holds)
 
 
-def term(policy: Policy, comparison: Comparison) -> Term:
+def term(policy: Policy, comparison: Comparison, alert: Alert | None = None) -> Term:
     """Join one comparison with its signal."""
-    signal = conditions.signal(policy, comparison)
+    signal = conditions.signal(policy, comparison, alert)
     return Term(comparison, signal, signal.reading(policy, comparison.quantity))
 
 

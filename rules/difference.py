@@ -14,7 +14,9 @@ from typing import Any
 from deploywatch.document import Path, path_text
 from deploywatch.quantity import parse_duration
 from deploywatch.rules.conditions import signal
+from deploywatch.rules.conditions.view import said_of
 from deploywatch.rules.language.expression import Comparison, Condition, comparisons, parse
+from deploywatch.rules.language.parts import Part
 from deploywatch.rules.policy import Alert, Policy
 
 _NAMES = {"alerts": "alert", "stages": "stage", "tighter": "within", "examples": "name", "signals": "critical"}
@@ -200,6 +202,11 @@ def _within(old: Alert, new: Alert) -> str:
     return f"holds {new.within or 'at any time'} instead of {old.within or 'at any time'}"
 
 
+def _about_part(old: Alert, new: Alert) -> str:
+    was, now = said_of(old) or "of all series", said_of(new) or "of all series"
+    return f"looks at its signals {now} instead of {was}"
+
+
 _OF_ALERT: Mapping[str, Callable[[Alert, Alert], str]] = {
     "when": _when,
     "for": _wait,
@@ -209,6 +216,7 @@ _OF_ALERT: Mapping[str, Callable[[Alert, Alert], str]] = {
     "keep_firing_for": lambda old, new: (
         f"goes on for {_text(new, 'keep_firing_for')} instead of {_text(old, 'keep_firing_for')} once it is over"
     ),
+    **dict.fromkeys(Part.model_fields, _about_part),
     "severity": lambda old, new: f"is {new.severity} instead of {old.severity}",
     "action": lambda old, new: f"{_DONE[new.action]} instead of what it did: it {_DONE[old.action]}",
     "incident_type": lambda old, new: f"opens incidents of type {new.incident_type} instead of {old.incident_type}",
@@ -243,7 +251,7 @@ def _reading(old: Policy, new: Policy, section: str, key: str) -> list[str]:
 
 
 def _series_of(policy: Policy, alert: Alert) -> set[str]:
-    used = [signal(policy, one) for one in comparisons(parse(alert.when))]
+    used = [signal(policy, one, alert) for one in comparisons(parse(alert.when))]
     return {policy.series.key(kind) for one in used for kind in one.needs}
 
 

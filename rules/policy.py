@@ -28,6 +28,7 @@ from deploywatch.rules.language.fields import (
     Wait,
 )
 from deploywatch.rules.language.judgement import Delivery, Health
+from deploywatch.rules.language.parts import Part
 from deploywatch.rules.language.selectors import SelectorField
 from deploywatch.rules.language.verification import Requirement, Verdict
 from deploywatch.rules.presets import PRESETS
@@ -146,7 +147,7 @@ class Tighter(Settings):
     limit: str
 
 
-class Alert(Settings):
+class Alert(Part):
     """One alert: when it fires, how bad that is, what is done, who is told, and who said so."""
 
     alert: AlertName

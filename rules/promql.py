@@ -72,38 +72,32 @@ def raw(
     return selector((metric or source.metric) + suffix, [*held, *source.chosen, *matchers])
 
 
-def added(policy: Policy, over: timedelta, *, now: str, last: str, before: str, rest: str) -> str:
+def added(policy: Policy, over: timedelta, *, last: str, before: str, rest: str) -> str:
     """What each counter added within `over`: the only way in which deploywatch counts, for signals and for verdicts.
 
-    Its value `now` less the one `before`. `rate` needs two samples, and so does not see what a counter is born with: a
-    first error. The `last` value of a counter that is new counts from 0 where its target was up at the start; where it was
-    not, nobody knows how old the counter is. So neither a new target, nor a scrape gap, nor new labels of a target make
-    a lifetime of errors. `rest` is what is made of all others: of a value that fell, of what nobody knew at the start.
+    `rate` needs two samples, and so does not see what a counter is born with: a first error. The `last` value of a
+    counter that had none `before` counts from 0 where its target was up at the start; where it was not, nobody knows
+    how old the counter is. So neither a new target, nor a scrape gap, nor new labels of a target make a lifetime of
+    errors.
+    `rest` is what all other counters added.
     """
     up, earlier = policy.series.targets.metric, f"offset {duration(over)}"
     # A target that bears other labels than at the start has other series, however old these are.
     known = f"({up} {earlier} == 1 unless on (job, instance) ({up} unless {up} {earlier}))"
-    born = f"({last} unless {before} and on (job, instance) {known})"
-    return f"({now} - {before} >= 0)\nor\n{born}\nor\n{rest}"
+    # What is not new is left out before anything is calculated: of thousands of series few are.
+    return f"({last} unless {before} and on (job, instance) {known})\nor\n{rest}"
 
 
 def per_second(policy: Policy, series: str) -> str:
     """How fast each counter grows a second over the policy's window, births included.
 
-    What was reset or has vanished within the window, and counters of a target that was not known at its start, grow by
-    `increase`, which is right within a scrape interval's worth. To look through the window twice more for these few
-    would cost half as much again.
+    What is not new grows by `increase`, which knows resets, and what has vanished. The last value less the one before
+    would be no estimate, but to match each series with itself costs as much again as all else.
     """
     window = duration(policy.window)
     seconds = number(Decimal(policy.window // timedelta(milliseconds=1)) / 1000)
-    counted = added(
-        policy,
-        policy.window,
-        now=series,
-        last=f"last_over_time({series}[{window}])",
-        before=f"{series} offset {window}",
-        rest=f"increase({series}[{window}])",
-    )
+    last, before = f"last_over_time({series}[{window}])", f"{series} offset {window}"
+    counted = added(policy, policy.window, last=last, before=before, rest=f"increase({series}[{window}])")
     return f"(\n{counted}\n)\n/ {seconds}"
 
 

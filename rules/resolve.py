@@ -42,7 +42,7 @@ def _alert(policy: Policy, alert: Alert) -> ResolvedAlert:
     limits = thresholds.limits(policy, alert, condition)
     parts = tuple(comparisons(condition))
     compared = dict.fromkeys((*parts, *(limit.comparison for limit in limits)))
-    joined = {comparison: term(policy, comparison) for comparison in compared}
+    joined = {comparison: term(policy, comparison, alert) for comparison in compared}
     terms = tuple(joined[limit.comparison] for limit in limits) or tuple(joined[comparison] for comparison in parts)
     threshold = thresholds.record(policy, alert, limits) if limits else None
     return ResolvedAlert(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, PrivateAttr, WithJsonSchema, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, DeploymentMetric, ProbeMetric
@@ -114,10 +114,35 @@ class Measured(Settings):
         borne = {label: "sample" for label, pattern in self.excluded.items() if re.fullmatch(pattern, "")}
         return borne | {label: values[0] for label, values in self.counted.items()}
 
+    _called: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What part of the metric's series these are, in words of recorded names; nothing where they are all."""
+        return self._called
+
+    def call(self, *parts: str | tuple[str, ...]) -> None:
+        """Say what part of the metric's series these are, once, when they are made."""
+        words = [(part,) if isinstance(part, str) else part for part in parts]
+        self._called = tuple(word for part in words for word in part if word)
+
     @property
     def base(self) -> str:
         """The metric's name without `_total`, as recorded names have it."""
-        return self.metric.removesuffix("_total")
+        return self.recorded_as(self.metric).removesuffix("_total")
+
+    @property
+    def recorded(self) -> str:
+        """The metric's name as recorded names have it."""
+        return self.recorded_as(self.metric)
+
+    def recorded_as(self, metric: str) -> str:
+        """A metric's name as recorded names have it: without what only UTF-8 names have, and with the part of it."""
+        plain = re.sub(r"[^a-zA-Z0-9_:]", "_", metric)
+        if not self._called:
+            return plain
+        stem = plain.removesuffix("_total")
+        return "_".join((stem, *self._called)) + plain[len(stem) :]
 
 
 class Control(Settings):

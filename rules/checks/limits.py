@@ -68,6 +68,8 @@ def _operand_fault(draft: Draft, comparison: Comparison) -> tuple[str, int] | No
     for key in (draft.series.key(kind) for kind in signal.needs if draft.series.find(kind) is None):
         missing = f"{signal.name} needs series.{key}; add it"
         return None if key in draft.declared else (missing, comparison.signal_offset)
+    if (unfit := signal.unfit(draft.series)) is not None:
+        return unfit, comparison.signal_offset
     if comparison.function == "burn_rate" and not draft.has_objective:
         return "burn_rate needs the policy's objective; add one, such as `objective: 99.9%`", comparison.signal_offset
     return None

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from deploywatch.config import nearest
 from deploywatch.quantity import parse_duration
-from deploywatch.rules.conditions import before, burn_rate, correlation, patterns, presence, seasonal, zscore
+from deploywatch.rules.conditions import before, burn_rate, correlation, patterns, presence, seasonal, view, zscore
 from deploywatch.rules.language.expression import Argument, Comparison, ExpressionError
-from deploywatch.rules.policy import Policy
+from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.signals import known
 from deploywatch.rules.signals.signal import Signal
 
@@ -42,6 +42,8 @@ FUNCTIONS: dict[str, Function] = {
     "zscore": Function(zscore.ZScore, "standard deviations from the mean of 24 hours"),
     "seasonal_rise": Function(seasonal.rise, "how much more than usual at this hour of the week, as a share"),
     "seasonal_drop": Function(seasonal.drop, "how much less than usual at this hour of the week, as a share"),
+    "canary": Function(view.canary, "the same, of the series of the new version"),
+    "stable": Function(view.stable, "the same, of the series of the old version, at the same moments"),
     "correlation": Function(
         correlation.Correlation, "how far two signals go together over an hour, from -1 to 1", signals=2, unlabeled=True
     ),
@@ -55,9 +57,12 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
-def signal(policy: Policy, comparison: Comparison) -> Signal:
-    """The signal of a comparison in a policy that has been loaded."""
-    return resolve(known(policy.signals), comparison)
+def signal(policy: Policy, comparison: Comparison, alert: Alert | None = None) -> Signal:
+    """The signal of a comparison in a policy that has been loaded, as an alert sees it."""
+    signals: Mapping[str, Signal] = known(policy.signals)
+    if alert is not None:
+        signals = {name: view.of_alert(one, alert, alert.alert) for name, one in signals.items()}
+    return resolve(signals, comparison)
 
 
 def resolve(signals: Mapping[str, Signal], comparison: Comparison) -> Signal:
@@ -79,8 +84,8 @@ def resolve(signals: Mapping[str, Signal], comparison: Comparison) -> Signal:
 
 def _part(signals: Mapping[str, Signal], name: str, function: Function, given: Argument) -> Signal:
     part = _signal(signals, given)
-    if function.only and part.name not in function.only:
-        raise ExpressionError(f"{name} takes {' or '.join(function.only)}, not {part.name}", given.offset)
+    if function.only and given.text not in function.only:
+        raise ExpressionError(f"{name} takes {' or '.join(function.only)}, not {given.text}", given.offset)
     if function.unlabeled and part.labels:
         labels = ", ".join(part.labels)
         raise ExpressionError(

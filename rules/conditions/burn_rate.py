@@ -15,6 +15,7 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.quantity import Quantity, Unit, format_duration
 from deploywatch.rules import promql
 from deploywatch.rules.conditions.derived import HOUR, Derived
+from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.signals.service import availability, error_ratio, health
 from deploywatch.rules.signals.signal import AMOUNT, Example, Group, InputSeries, Record, Signal
@@ -61,7 +62,7 @@ class BurnRate(Derived):
 
     @property
     def _probed(self) -> bool:
-        return self.of.name == availability.SIGNAL.name
+        return plain(self.of).name == availability.SIGNAL.name
 
     def _over(self, policy: Policy, window: timedelta) -> Record:
         budget, span = promql.number(1 - objective(policy).value), promql.duration(window)
@@ -74,12 +75,14 @@ class BurnRate(Derived):
         """The share that failed; of requests, weighted by how many there were."""
         if self._probed:
             return f"(1 - avg_over_time({self.now(policy)}[{span}]))"
-        errors, every = error_ratio.error_rate(policy), error_ratio.request_rate(policy)
+        seen = self.seen(policy)
+        errors, every = error_ratio.error_rate(seen), error_ratio.request_rate(seen)
         failed = f"avg_over_time({promql.recorded(policy, errors)}[{span}])"
         return f"({failed} / (avg_over_time({promql.recorded(policy, every)}[{span}]) > 0))"
 
     def _failing(self, policy: Policy, bad: int, good: int) -> tuple[InputSeries, ...]:
         """Raw series of which 2 in 100 requests, or one of two probes, fail for so many samples, then none."""
+        policy = self.seen(policy)
         if self._probed:
             up, down = (health.probe(policy, name, Decimal(1)).series for name in ("a", "b"))
             later = f" 1x{good}" if good else ""

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
+from deploywatch.rules.inventory import Series
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.signals.signal import ANY, Domain, Example, Group, InputSeries, Query, Reading, Record, Signal
 
@@ -44,6 +45,12 @@ class Derived(Signal):
 
     def value(self, policy: Policy) -> str:
         return f"{self.of.value(policy)}_{self.suffix}"
+
+    def unfit(self, series: Series) -> str | None:
+        return next((said for part in self.parts if (said := part.unfit(series))), None)
+
+    def seen(self, policy: Policy) -> Policy:
+        return self.of.seen(policy)
 
     def now(self, policy: Policy) -> str:
         """The signal as it is."""

@@ -51,8 +51,8 @@ def record(policy: Policy, alert: Alert, every: Sequence[Limit]) -> Record:
     """The threshold series of an alert with limits that step, in its signal's unit."""
     about = "; ".join(map(str, every))
     labels = {AlertLabel.SEVERITY: alert.severity, ALERT: alert.alert}
-    expression = "\nor\n".join(_step(policy, limit) for limit in every)
-    return Record(_name(policy, every[0].comparison), expression, about, Group.COMPARISONS, labels)
+    expression = "\nor\n".join(_step(policy, alert, limit) for limit in every)
+    return Record(_name(policy, alert, every[0].comparison), expression, about, Group.COMPARISONS, labels)
 
 
 def series(policy: Policy, alert: Alert, threshold: Record, *matchers: promql.Matcher) -> str:
@@ -65,14 +65,14 @@ def number(limit: Limit) -> Decimal:
     return limit.comparison.quantity.value
 
 
-def _step(policy: Policy, limit: Limit) -> str:
+def _step(policy: Policy, alert: Alert, limit: Limit) -> str:
     constant = promql.constant(number(limit))
     if limit.window is not None:
         return f"({limit.window.holds(policy)}) * 0 + {constant}"
-    value = promql.recorded(policy, signal(policy, limit.comparison).value(policy))
+    value = promql.recorded(policy, signal(policy, limit.comparison, alert).value(policy))
     return f"group by ({SERVICE}, {ENVIRONMENT}, {AlertLabel.POLICY}) ({value}) * 0 + {constant}"
 
 
-def _name(policy: Policy, comparison: Comparison) -> str:
-    words = re.sub(r"\W+", "_", signal(policy, comparison).name).strip("_")
+def _name(policy: Policy, alert: Alert, comparison: Comparison) -> str:
+    words = re.sub(r"\W+", "_", signal(policy, comparison, alert).name).strip("_")
     return f"{promql.level()}:policy_threshold:{words}"

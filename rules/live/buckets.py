@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from deploywatch.prometheus import Prometheus
 from deploywatch.rules import promql
+from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.series import Durations
@@ -21,8 +22,9 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
     limits: dict[type[Durations], dict[Decimal, list[str]]] = {}
     for alert in policy.alerts:
         for term in alert.terms:
-            if isinstance(term.signal, LatencyQuantile):
-                at = limits.setdefault(term.signal.kind, {}).setdefault(term.comparison.quantity.value, [])
+            signal = plain(term.signal)
+            if isinstance(signal, LatencyQuantile):
+                at = limits.setdefault(signal.kind, {}).setdefault(term.comparison.quantity.value, [])
                 at.append(alert.given.alert)
     for kind, wanted in limits.items():
         durations = policy.given.series.of(kind)

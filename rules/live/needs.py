@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.resources import Quotient, Stock
 from deploywatch.rules.series import Durations, Measured
@@ -36,7 +37,7 @@ def needs(policy: ResolvedPolicy) -> Iterator[Need]:
         for term in alert.terms:
             for kind in term.signal.needs:
                 readers[kind][alert.given.alert] = None
-    means = any(isinstance(used.signal, LatencyMean) for used in policy.signals.values())
+    means = any(isinstance(plain(used.signal), LatencyMean) for used in policy.signals.values())
     for kind, alerts in readers.items():
         source = policy.given.series.of(kind)
         for metric in _metrics(source, means=means):

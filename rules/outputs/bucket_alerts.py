@@ -7,7 +7,7 @@ that bucket away; then nothing is slower than the limit, ever. Each policy with 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.rules import links, promql
+from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.outputs.emit import Remarked
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedPolicy
@@ -38,6 +39,8 @@ _SOURCE = "deploywatch: a limit whose bucket is gone cannot be passed"
 class Needed:
     """A bucket that alerts count by."""
 
+    policy: Policy
+    """The policy as the alerts see it: their part of the series, their window."""
     durations: Durations
     bound: Decimal
     alerts: tuple[str, ...]
@@ -51,13 +54,17 @@ def needed(policy: ResolvedPolicy) -> tuple[Needed, ...]:
     buckets: dict[tuple[str, Decimal], Needed] = {}
     for alert in policy.alerts:
         for term in alert.terms:
-            if not isinstance(term.signal, LatencyQuantile):
+            signal = plain(term.signal)
+            if not isinstance(signal, LatencyQuantile):
                 continue
-            durations, bound = policy.given.series.of(term.signal.kind), term.comparison.quantity.value
+            seen, bound = term.signal.seen(policy.given), term.comparison.quantity.value
+            durations = seen.series.of(signal.kind)
             if bound not in durations.bounds:
                 continue
-            before = buckets.get((durations.metric, bound), Needed(durations, bound, (), ()))
-            buckets[durations.metric, bound] = Needed(
+            key = (durations.recorded, bound)
+            before = buckets.get(key, Needed(seen, durations, bound, (), ()))
+            buckets[key] = Needed(
+                seen,
                 durations,
                 bound,
                 tuple(dict.fromkeys((*before.alerts, alert.given.alert))),
@@ -69,7 +76,7 @@ def needed(policy: ResolvedPolicy) -> tuple[Needed, ...]:
 def rules(policy: ResolvedPolicy) -> list[Any]:
     """The alerting rules, one a bucket, as data."""
     said = f"a histogram without the bucket at a limit for {format_duration(WAIT)}"
-    return [Remarked((said, f"source: {_SOURCE}"), _rule(policy.given, one)) for one in needed(policy)]
+    return [Remarked((said, f"source: {_SOURCE}"), _rule(one.policy, one)) for one in needed(policy)]
 
 
 def _rule(policy: Policy, bucket: Needed) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def _rule(policy: Policy, bucket: Needed) -> dict[str, Any]:
             AlertLabel.INCIDENT_TYPE: _TYPE,
             AlertLabel.ACTION: _ACTION,
             AlertLabel.POLICY: policy.policy,
-            BUCKET: f"{bucket.durations.metric} {histogram.shown(bucket.bound)}",
+            BUCKET: _said(bucket),
         },
         "annotations": _annotations(policy, bucket),
     }
@@ -104,6 +111,11 @@ def _annotations(policy: Policy, bucket: Needed) -> dict[str, str]:
         AlertAnnotation.DASHBOARD_URL: links.dashboard_url(policy),
     }
     return {name: text for name, text in given.items() if text}
+
+
+def _said(bucket: Needed) -> str:
+    """The bound, of which histogram, of which part of it."""
+    return " ".join((bucket.durations.metric, *bucket.durations.called, histogram.shown(bucket.bound)))
 
 
 def page(policy: ResolvedPolicy) -> str | None:
@@ -152,14 +164,15 @@ Which buckets there are:
 
 def tests(policy: ResolvedPolicy) -> Iterator[dict[str, Any]]:
     """From raw buckets: the alert fires when one is missing, and is silent while all are there."""
-    given, buckets = policy.given, needed(policy)
-    for durations in {one.durations.metric: one.durations for one in buckets}.values():
-        bounds = [one.bound for one in buckets if one.durations.metric == durations.metric]
+    buckets = needed(policy)
+    for first in {one.durations.recorded: one for one in buckets}.values():
+        durations, given = first.durations, first.policy
+        bounds = [one.bound for one in buckets if one.durations.recorded == durations.recorded]
         for missing in (None, *bounds):
             there = {bound: histogram.EACH for bound in durations.bounds if bound != missing}
             said = "all buckets are there" if missing is None else f"no bucket at {histogram.shown(missing)}"
             series = histogram.raw_buckets(given, durations, there)
-            fired = [f"{durations.metric} {histogram.shown(missing)}"] if missing is not None else []
+            fired = [] if missing is None else [_said(replace(first, bound=missing))]
             yield _entry(given, f"{ALERT}: {durations.metric}, {said}", series, fired)
 
 

@@ -88,7 +88,7 @@ def _diagnosis(policy: Policy, alert: ResolvedAlert) -> Iterator[str]:
     asked: dict[str, Query] = {}
     for term in alert.terms:
         asked |= {query.expression: query for query in term.signal.diagnosis(only)}
-    for query in (*asked.values(), *_breakdown(only, alert)):
+    for query in (*asked.values(), *_breakdown(alert.terms[0].signal.seen(only), alert)):
         yield _query(Query(query.about, _of_one(policy, query.expression, where)))
     started = deployments.held(only, DeploymentMetric.STARTED)
     yield _query(Query("What was deployed, and how many seconds ago", f"time() - {started}"))

@@ -32,7 +32,7 @@ def bucket_rate(policy: Policy, durations: Durations) -> str:
 
 def buckets(policy: Policy, durations: Durations) -> Record:
     """Requests a second up to each bound, by service."""
-    name = f"{promql.level('le')}:{durations.metric}_bucket:rate{promql.duration(policy.window)}"
+    name = f"{promql.level('le')}:{durations.recorded}_bucket:rate{promql.duration(policy.window)}"
     together = promql.grouped(
         "sum",
         durations,
@@ -58,7 +58,7 @@ def slower(policy: Policy, durations: Durations, bound: Decimal) -> Record:
     quick = promql.recorded(policy, every, [_le(bound * durations.per_second)])
     total = promql.recorded(policy, every, [("le", "=", "+Inf")])
     return Record(
-        f"{promql.level()}:{durations.metric}_above_{promql.bound_name(bound)}:ratio_rate{window}",
+        f"{promql.level()}:{durations.recorded}_above_{promql.bound_name(bound)}:ratio_rate{window}",
         f"1\n-\nsum without (le) ({quick})\n/\n(sum without (le) ({total}) > 0)",
         f"requests that take longer than {shown(bound)}, as a share of all; counted by the bucket at that bound",
     )

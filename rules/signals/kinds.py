@@ -75,7 +75,7 @@ class Level(Described):
         return (Record(self.value(policy), together, self.title),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level()}:{self.source(policy).metric}:{self.aggregate}"
+        return f"{promql.level()}:{self.source(policy).recorded}:{self.aggregate}"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return (self._instance(policy, "a", value),)
@@ -115,7 +115,7 @@ class Used(Described):
         return (Record(self.value(policy), fullest, f"{self.title}, of the fullest"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level()}:{self.stock(policy).metric}:used_ratio"
+        return f"{promql.level()}:{self.stock(policy).recorded}:used_ratio"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return self._instance(policy, "a", value)
@@ -170,13 +170,13 @@ class Ratio(Described):
         )
 
     def there(self, policy: Policy) -> tuple[str, tuple[promql.Matcher, ...]]:
-        per = self.quotient(policy).per.removesuffix("_total")
+        per = self.quotient(policy).recorded_as(self.quotient(policy).per).removesuffix("_total")
         return f"{promql.level()}:{per}:rate{promql.duration(policy.window)}", ()
 
     def value(self, policy: Policy) -> str:
-        quotient = self.quotient(policy)
-        window = promql.duration(policy.window)
-        return f"{promql.level()}:{quotient.base}_per_{quotient.per.removesuffix('_total')}:ratio_rate{window}"
+        quotient, window = self.quotient(policy), promql.duration(policy.window)
+        per = quotient.recorded_as(quotient.per).removesuffix("_total")
+        return f"{promql.level()}:{quotient.base}_per_{per}:ratio_rate{window}"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return self._counters(policy, value * 10_000, Decimal(10_000))

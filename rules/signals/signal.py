@@ -128,6 +128,14 @@ class Signal(ABC):
         """Why these series cannot tell whether the signal is beyond `bound`; None when they can."""
         return None
 
+    def seen(self, policy: Policy) -> Policy:
+        """The policy whose series and window the signal is made of; a view has its own."""
+        return policy
+
+    def unfit(self, series: Series) -> str | None:
+        """Why nothing can be made of these series; None when it can."""
+        return None
+
     @abstractmethod
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         """What is to be recorded, in order of dependency, for alerts at these bounds, in the signal's base unit."""
@@ -167,7 +175,12 @@ class Signal(ABC):
 def steps(policy: Policy) -> int:
     """How many samples after the first fill a window, the longest wait, and a window again."""
     longest = max(alert.for_ for alert in policy.alerts)
-    return -(-(2 * policy.window + longest) // policy.interval)
+    return -(-(2 * longest_window(policy) + longest) // policy.interval)
+
+
+def longest_window(policy: Policy) -> timedelta:
+    """The longest window of the policy and its alerts."""
+    return max(policy.window, *(alert.window or policy.window for alert in policy.alerts))
 
 
 def steady(policy: Policy, series: str, value: Decimal) -> InputSeries:

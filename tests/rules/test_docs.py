@@ -12,7 +12,7 @@ from deploywatch.cli import main
 from deploywatch.rules.conditions import FUNCTIONS
 from deploywatch.rules.language.judgement import Health
 from deploywatch.rules.policy import ACTIONS, Alert, OfficeHours, Policy, Tighter
-from tests.rules.tools import GOOD, good, policy_from, run
+from tests.rules.tools import GOOD, policy_from, run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules" / "policy.md").read_text()
 POLICY = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
@@ -64,7 +64,9 @@ def test_the_page_on_conditions_shows_every_function_in_a_limit_that_holds_toget
         "missing",
         "gone",
     }
-    assert good(tmp_path, when=" or ".join(limits)).alerts
+    roles = "control: {label: deployment, new: canary, old: stable}"
+    text = GOOD.replace("metric: http_requests_total", f"metric: http_requests_total, {roles}")
+    assert policy_from(text.replace("error_ratio > 1%", f'"{" or ".join(limits)}"'), tmp_path).alerts
 
 
 def test_the_sections_that_the_page_shows_are_a_policy(tmp_path: Path) -> None:

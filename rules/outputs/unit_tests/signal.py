@@ -18,7 +18,7 @@ from deploywatch.rules.outputs.unit_tests import window as window_tests
 from deploywatch.rules.outputs.unit_tests.test_packing import Scene, packed
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
-from deploywatch.rules.signals.signal import Example, InputSeries, Signal
+from deploywatch.rules.signals.signal import Example, InputSeries, Signal, longest_window
 
 
 def tests(policy: ResolvedPolicy, rule_files: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -136,7 +136,7 @@ def _merged(every: Iterable[InputSeries]) -> list[InputSeries]:
 
 def _after(policy: Policy, wait: timedelta) -> timedelta:
     """When, in whole intervals, windows have filled and `wait` is over."""
-    return -(-(policy.window + wait) // policy.interval) * policy.interval + 2 * policy.interval
+    return -(-(longest_window(policy) + wait) // policy.interval) * policy.interval + 2 * policy.interval
 
 
 def _entry(

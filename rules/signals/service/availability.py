@@ -31,7 +31,7 @@ class Availability(Signal):
         return (Record(self.value(policy), f"{good}\n/\n{every}", "successful probe results as a share of all"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level()}:{policy.series.of(Probes).metric}:ratio_{promql.duration(policy.window)}"
+        return f"{promql.level()}:{policy.series.of(Probes).recorded}:ratio_{promql.duration(policy.window)}"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return (health.probe(policy, "a", value),)

@@ -51,7 +51,7 @@ class DependencyProbed(Signal):
         return (*up.records(policy, ()), Record(self.value(policy), expression, about))
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level(DEPENDS_ON)}:{policy.series.of(Dependencies).metric}_probed:group"
+        return f"{promql.level(DEPENDS_ON)}:{policy.series.of(Dependencies).recorded}_probed:group"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return ()

@@ -59,7 +59,7 @@ class DependencyUp(Signal):
         return promql.grouped("group", edges, promql.raw(policy, edges), {DEPENDS_ON: edges.depends_on})
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level(DEPENDS_ON)}:{policy.series.of(Dependencies).metric}_up:max"
+        return f"{promql.level(DEPENDS_ON)}:{policy.series.of(Dependencies).recorded}_up:max"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return (edge(policy), probe(policy, "a", value))

@@ -42,7 +42,7 @@ class DeploymentOk(Signal):
         return (Record(self.value(policy), together, "0 when the newest deployment failed"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level()}:{policy.series.of(Deployments).metric}_ok:min"
+        return f"{promql.level()}:{policy.series.of(Deployments).recorded}_ok:min"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return (*_deployment(policy, "v2", 1 - value), _newest(policy, "v2"))

@@ -30,7 +30,7 @@ class Health(Signal):
         return (Record(self.value(policy), worst, "1 while the probe succeeds, wherever it runs from"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level(PROBE)}:{policy.series.of(Probes).metric}:min"
+        return f"{promql.level(PROBE)}:{policy.series.of(Probes).recorded}:min"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return (probe(policy, "a", value),)

@@ -71,7 +71,7 @@ class LatencyQuantile(Signal):
 
     def value(self, policy: Policy) -> str:
         word = self.name.removeprefix("db_").removeprefix("latency_")
-        return f"{promql.level()}:{policy.series.of(self.kind).metric}:{word}_rate{promql.duration(policy.window)}"
+        return f"{promql.level()}:{policy.series.of(self.kind).recorded}:{word}_rate{promql.duration(policy.window)}"
 
     def reading(self, policy: Policy, limit: Quantity) -> Reading:
         durations, bound = policy.series.of(self.kind), limit.value

@@ -32,7 +32,7 @@ class LatencyMean(Signal):
         return (Record(self.value(policy), expression, "seconds a request; no value without traffic"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level()}:{policy.series.of(Durations).metric}:mean_rate{promql.duration(policy.window)}"
+        return f"{promql.level()}:{policy.series.of(Durations).recorded}:mean_rate{promql.duration(policy.window)}"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return _counters(policy, value * 1000, Decimal(1000))

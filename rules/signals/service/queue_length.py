@@ -31,7 +31,7 @@ class QueueLength(Signal):
         return (Record(self.value(policy), longest, "how many wait, as the highest of those who count sees it"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level(QUEUE_ID)}:{policy.series.of(Queues).metric}:max"
+        return f"{promql.level(QUEUE_ID)}:{policy.series.of(Queues).recorded}:max"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return (_queue(policy, "a", value),)

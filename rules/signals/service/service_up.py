@@ -28,7 +28,7 @@ class ServiceUp(Signal):
         return (Record(self.value(policy), promql.grouped("max", targets, every), "1 while any target answers"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level()}:{policy.series.of(Targets).metric}:max"
+        return f"{promql.level()}:{policy.series.of(Targets).recorded}:max"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         return (target(policy, "a", value),)

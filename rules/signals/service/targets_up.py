@@ -30,7 +30,7 @@ class TargetsUp(Signal):
         return (Record(self.value(policy), share, "targets that answer, as a share of those that are discovered"),)
 
     def value(self, policy: Policy) -> str:
-        return f"{promql.level()}:{policy.series.of(Targets).metric}:avg"
+        return f"{promql.level()}:{policy.series.of(Targets).recorded}:avg"
 
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         whole = {Decimal(0): (0,), Decimal(1): (1,), Decimal("0.5"): (1, 0)}.get(value)

@@ -1,0 +1,41 @@
+"""Checks of what part of the series an alert is about: a role that its series know, labels that leave something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from deploywatch.document import Path
+from deploywatch.quantity import format_duration
+from deploywatch.rules.checks.draft import Draft, Fault, readable
+from deploywatch.rules.conditions import resolve
+from deploywatch.rules.conditions.view import of_alert
+from deploywatch.rules.language.expression import ExpressionError, comparisons
+from deploywatch.rules.language.parts import Part
+
+
+def parts_are_there(draft: Draft) -> Iterator[Fault]:
+    """`role`, `only`, `excluding` and `window` of every alert."""
+    for position, alert in enumerate(draft.alerts):
+        given = {key: alert[key] for key in Part.model_fields if key in alert}
+        try:
+            part = Part.model_validate(given)
+        except ValidationError:
+            continue
+        path: Path = ("alerts", position)
+        if part.window is not None and part.window < 2 * draft.interval:
+            window, interval = format_duration(part.window), format_duration(draft.interval)
+            message = f"{window} must be at least twice the interval, {interval}, or rates have no value"
+            yield Fault((*path, "window"), message)
+        condition = readable(alert.get("when"))
+        if not given or condition is None:
+            continue
+        signals = {name: of_alert(one, part, str(alert.get("alert"))) for name, one in draft.signals.items()}
+        for comparison in comparisons(condition):
+            try:
+                message = resolve(signals, comparison).unfit(draft.series) or ""
+            except ExpressionError:
+                continue
+            if message:
+                yield Fault((*path, next(iter(given))), message)
