@@ -25,6 +25,16 @@ LARGEST: Final = 1_048_576
 
 TOO_LARGE: Final = "too_large"
 
+_OF_A_CONNECTION: Final = {
+    "client_id",
+    "request_timeout_ms",
+    "security_protocol",
+    "ssl_context",
+    "sasl_mechanism",
+    "sasl_plain_username",
+    "sasl_plain_password",
+}
+
 log = logs.get("events.kafka")
 
 
@@ -98,7 +108,7 @@ class KafkaSink:
         except TimeoutError as error:
             raise errors.timed_out(2 * seconds) from error
         except Exception as error:
-            raise _told(error, self._secrets) from error
+            raise _told(await _cause(error, self._settings), self._secrets) from error
         else:
             kept = True
         finally:
@@ -136,6 +146,23 @@ def options(settings: KafkaSettings) -> dict[str, Any]:
         found["sasl_plain_username"] = settings.sasl.username
         found["sasl_plain_password"] = settings.sasl.password.get_secret_value()
     return found
+
+
+async def _cause(error: Exception, settings: KafkaSettings) -> Exception:
+    """Why no broker could be reached: aiokafka 0.14 only logs that, so one connection is made to hear it."""
+    from aiokafka import conn  # noqa: PLC0415 - an extra
+    from aiokafka.errors import KafkaConnectionError  # noqa: PLC0415
+
+    if not isinstance(error, KafkaConnectionError):
+        return error
+    made = {key: value for key, value in options(settings).items() if key in _OF_A_CONNECTION}
+    for broker in settings.brokers:
+        host, _, port = broker.rpartition(":")
+        try:
+            (await conn.create_conn(host.strip("[]"), int(port), **made)).close()
+        except Exception as heard:  # noqa: BLE001 - whatever it is, it says more than that nobody was reached
+            return heard
+    return error
 
 
 def _told(error: BaseException, secrets: tuple[Any, ...]) -> DeliveryError:

@@ -25,6 +25,7 @@ from tests.receiver.events.published import publishing, written
 from tests.receiver.events.test_sinks import began
 from tests.receiver.scene import NOON, until
 from tests.support import kafka
+from tests.support.kafka_login import login
 
 TOPIC = "deployment-events"
 
@@ -139,9 +140,10 @@ async def test_the_brokers_certificate_is_checked_and_ours_is_shown(processes: P
     async with kafka.wire(kafka.broker(processes, advertised=brokers), port, theirs):
         await asyncio.to_thread(kafka.make_topic, brokers, TOPIC, **secure)
         await sent(topic(brokers, idempotent=False, tls={"ca_file": files["ours"], **shown}), event(1))
-        for tls in ({"ca_file": files["another"], **shown}, {"ca_file": files["ours"]}):
-            with pytest.raises(DeliveryError):
-                await sent(topic(brokers, idempotent=False, tls=tls), event(2))
+        with pytest.raises(DeliveryError, match="certificate verify failed"):
+            await sent(topic(brokers, idempotent=False, tls={"ca_file": files["another"], **shown}), event(2))
+        with pytest.raises(DeliveryError):
+            await sent(topic(brokers, idempotent=False, tls={"ca_file": files["ours"]}), event(2))
         found = await asyncio.to_thread(kafka.read, brokers, TOPIC, 1, **secure)
     assert [message.headers["ce_id"] for message in found] == [event(1).event_id]
 
@@ -154,6 +156,27 @@ async def test_who_is_not_let_in_is_told_so_and_not_by_the_password(processes: P
         await sent(topic(server, idempotent=False, sasl=sasl), event(1))
     assert (caught.value.reason, caught.value.again) == ("credentials", False)
     assert "not-the-password" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+async def test_who_logs_in_is_let_in_and_writes(mechanism: str, processes: Processes, tmp_path: Path) -> None:
+    authority, name, port = trustme.CA(), f"login-{mechanism}", processes.free_port()
+    encrypted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(encrypted)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    user = "deploy=watch,ops"  # SCRAM writes both signs another way
+    wanted = {"topic": name, "tls": {"ca_file": tmp_path / "ca.pem"}}
+    known = {"mechanism": mechanism, "username": user, "password": "a word, = a secret"}
+    with kafka.mock_brokers(1) as (server,):
+        async with login(server, port, {user: "a word, = a secret"}, encrypted) as way:
+            with pytest.raises(DeliveryError) as caught:
+                await sent(topic(f"127.0.0.1:{port}", sasl=known | {"password": "another"}, **wanted), event(0))
+            assert (caught.value.reason, caught.value.again) == ("credentials", False)
+            assert way.let_in == []
+            await sent(topic(f"127.0.0.1:{port}", sasl=known, **wanted), event(1), event(2))
+            assert set(way.let_in) == {(mechanism, user)}
+        found = await asyncio.to_thread(kafka.read, server, name, 2)
+    assert [message.headers["ce_id"] for message in found] == [event(1).event_id, event(2).event_id]
 
 
 def _answers(address: str) -> bool:
