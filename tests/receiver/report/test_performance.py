@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import Connection
 
+from deploywatch.cli import cli
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from deploywatch.receiver.commands.deployments import deployments as command
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.report.performance import Sample, Told, compare, times
 from deploywatch.verdict.plan import HealthSignal, written
@@ -168,6 +172,22 @@ async def test_what_cannot_be_asked_says_why(shop: Scene, make_scene: MakeScene)
         assert (await asked(front, "")).status == 503
 
 
-def test_the_command_has_the_option() -> None:
-    (report,) = [one for name, one in command.commands.items() if name == "report"]
-    assert {"performance", "days"} <= {parameter.name for parameter in report.params}
+async def test_the_command_prints_it_as_the_page_has_it(shop: Scene) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "assessment.md").read_text()
+    commands = re.findall(r"^deploywatch (deployments report 12 --performance[^#\n]*)", page, re.MULTILINE)
+    assert len(commands) == 2
+    async with front_of(shop) as front:
+        environment = {"DEPLOYWATCH_URL": str(front.http.make_url("/"))}
+
+        async def ran(command: str) -> Result:
+            words = command.replace("12", "2").split()
+            return await asyncio.to_thread(CliRunner().invoke, cli, words, env=environment)
+
+        table, formatted = [await ran(command) for command in commands]
+        page_like = await ran("deployments report 2 --performance --format html")
+    assert table.exit_code == formatted.exit_code == 0
+    assert "| 800 ms (p95 800 ms) | +100% |" in table.output
+    told = {signal["signal"]: signal["told"] for signal in json.loads(formatted.output)["signals"]}
+    assert (told["latency_p99"], told["error_ratio"]) == ("worse", "about the same")
+    assert page_like.exit_code == 2
+    assert "markdown or json" in page_like.output
