@@ -25,6 +25,9 @@ LARGEST: Final = 1_048_576
 
 TOO_LARGE: Final = "too_large"
 
+_STOPPING: Final = 1.0
+"""Seconds for a producer to end by itself; all of its sends have ended by then."""
+
 _OF_A_CONNECTION: Final = {
     "client_id",
     "request_timeout_ms",
@@ -48,8 +51,7 @@ class _Producer:
 
     async def stop_when_idle(self) -> None:
         if self.broken and not self.under_way:
-            with contextlib.suppress(Exception):
-                await self.kafka.stop()
+            await _stopped(self.kafka)
 
 
 class KafkaSink:
@@ -66,9 +68,14 @@ class KafkaSink:
         producer = await self._started()
         producer.under_way += 1
         try:
-            await producer.kafka.send_and_wait(
-                self._settings.topic, value=value, key=event.key.encode(), headers=headers
-            )
+            # An idempotent producer of aiokafka waits for its brokers without an end.
+            async with asyncio.timeout(self._longest):
+                await producer.kafka.send_and_wait(
+                    self._settings.topic, value=value, key=event.key.encode(), headers=headers
+                )
+        except TimeoutError as error:
+            self._give_up(producer)
+            raise errors.timed_out(self._longest) from error
         except Exception as error:
             self._give_up(producer)
             raise _told(error, self._secrets) from error
@@ -82,6 +89,11 @@ class KafkaSink:
             producer, self._producer = self._producer, None
             producer.broken = True
             await producer.stop_when_idle()
+
+    @property
+    def _longest(self) -> float:
+        """Seconds that a start or a send may take: two requests."""
+        return 2 * self._settings.timeout.total_seconds()
 
     def _give_up(self, producer: _Producer) -> None:
         producer.broken = True
@@ -97,16 +109,16 @@ class KafkaSink:
     async def _start(self) -> AIOKafkaProducer:
         from aiokafka import AIOKafkaProducer  # noqa: PLC0415 - an extra
 
-        seconds, kept = self._settings.timeout.total_seconds(), False
+        kept = False
         try:
             kafka = AIOKafkaProducer(**options(self._settings))
         except OSError as error:
             raise DeliveryError("credentials", f"tls: {error}", again=True) from error
         try:
-            async with asyncio.timeout(2 * seconds):
+            async with asyncio.timeout(self._longest):
                 await kafka.start()
         except TimeoutError as error:
-            raise errors.timed_out(2 * seconds) from error
+            raise errors.timed_out(self._longest) from error
         except Exception as error:
             raise _told(await _cause(error, self._settings), self._secrets) from error
         else:
@@ -160,7 +172,7 @@ async def _cause(error: Exception, settings: KafkaSettings) -> Exception:
         host, _, port = broker.rpartition(":")
         try:
             (await conn.create_conn(host.strip("[]"), int(port), **made)).close()
-        except Exception as heard:  # noqa: BLE001 - whatever it is, it says more than that nobody was reached
+        except Exception as heard:
             return heard
     return error
 
@@ -195,5 +207,12 @@ def _told(error: BaseException, secrets: tuple[Any, ...]) -> DeliveryError:
 
 
 async def _stopped(kafka: AIOKafkaProducer) -> None:
+    """Stop it; what it still holds is given up, as it would wait for its brokers: who asked sends it again."""
     with contextlib.suppress(Exception):
-        await kafka.stop()
+        async with asyncio.timeout(_STOPPING):
+            await kafka.stop()
+            return
+    with contextlib.suppress(Exception):
+        await kafka._sender.close()
+    with contextlib.suppress(Exception):
+        await kafka.client.close()

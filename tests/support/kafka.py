@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -98,11 +99,15 @@ def _pairs(headers: Any) -> list[tuple[str, bytes]]:
 
 @dataclass(slots=True)
 class Wire:
-    """A way to a server, by TLS if wanted: when it is cut, connections break, and none is made until it is mended."""
+    """A way to a server, by TLS if wanted: when it is cut, connections break, and none is made until it is mended.
+
+    Mock brokers can't be told which address to give to clients: `renames` puts ours in their answers.
+    """
 
     port: int
     server: str
     tls: ssl.SSLContext | None = None
+    renames: bool = False
     _listener: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -121,12 +126,13 @@ class Wire:
         host, _, port = self.server.rpartition(":")
         there, back = await asyncio.open_connection(host, int(port))
         self._open |= {writer, back}
+        answers = renamed(there, writer, self.server, self.port) if self.renames else copy(there, writer)
         with contextlib.suppress(asyncio.CancelledError):  # the loop ends
-            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+            await asyncio.gather(copy(reader, back), answers)
         self._open -= {writer, back}
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while some := await reader.read(65536):
             writer.write(some)
@@ -134,10 +140,35 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
+async def renamed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: str, port: int) -> None:
+    """Hand a broker's answers on; where it names its own address `server`, it names `port` of the same host."""
+    host, _, its = server.rpartition(":")
+    name = struct.pack(">h", len(host)) + host.encode()
+    theirs, ours = name + struct.pack(">i", int(its)), name + struct.pack(">i", port)
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        while True:
+            write(writer, (await frame(reader)).replace(theirs, ours))
+            await writer.drain()
+    writer.close()
+
+
+async def frame(reader: asyncio.StreamReader) -> bytes:
+    """One request or answer of Kafka's protocol, without its length."""
+    (length,) = struct.unpack(">i", await reader.readexactly(4))
+    return await reader.readexactly(length)
+
+
+def write(writer: asyncio.StreamWriter, message: bytes) -> None:
+    """Write one request or answer, with its length."""
+    writer.write(struct.pack(">i", len(message)) + message)
+
+
 @contextlib.asynccontextmanager
-async def wire(server: str, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
+async def wire(
+    server: str, port: int, tls: ssl.SSLContext | None = None, *, renames: bool = False
+) -> AsyncIterator[Wire]:
     """A way to a server, whole at first."""
-    made = Wire(port, server, tls)
+    made = Wire(port, server, tls, renames)
     await made.mend()
     yield made
     await made.cut()

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.support.kafka import _copy
+from tests.support.kafka import copy, frame, renamed, write
 
 _API_VERSIONS, _HANDSHAKE, _AUTHENTICATE = 18, 17, 36
 _REFUSED, _UNSUPPORTED = 58, 33
@@ -42,7 +42,7 @@ class Login:
         there, back = await asyncio.open_connection(host, int(port))
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             if await self._logs_in(reader, writer, there, back):
-                await asyncio.gather(_copy(reader, back), self._answers(there, writer))
+                await asyncio.gather(copy(reader, back), renamed(there, writer, self.server, self.port))
         writer.close()
         back.close()
 
@@ -55,40 +55,32 @@ class Login:
     ) -> bool:
         mechanism, exchange = "", None
         while True:
-            request = await _frame(reader)
+            request = await frame(reader)
             key, _, correlation = struct.unpack_from(">hhi", request)
             rest = request[10 + max(0, struct.unpack_from(">h", request, 8)[0]) :]
             if key == _API_VERSIONS:
-                _write(back, request)
-                _write(writer, _with_logins(await _frame(there)))
+                write(back, request)
+                write(writer, _with_logins(await frame(there)))
             elif key == _HANDSHAKE:
                 mechanism = rest[2:].decode()
                 known = mechanism in self.mechanisms
                 names = b"".join(struct.pack(">h", len(name)) + name.encode() for name in self.mechanisms)
                 answer = struct.pack(">ihi", correlation, 0 if known else _UNSUPPORTED, len(self.mechanisms)) + names
-                _write(writer, answer)
+                write(writer, answer)
                 exchange = self._plain() if mechanism == "PLAIN" else self._scram(mechanism)
                 next(exchange)
             elif key == _AUTHENTICATE and exchange is not None:
                 try:
                     said = exchange.send(rest[4:])
                 except StopIteration as ended:
-                    _write(writer, struct.pack(">ihhi", correlation, 0, -1, len(ended.value)) + ended.value)
+                    write(writer, struct.pack(">ihhi", correlation, 0, -1, len(ended.value)) + ended.value)
                     return True
                 except PermissionError:
-                    _write(writer, struct.pack(">ihhi", correlation, _REFUSED, -1, 0))
+                    write(writer, struct.pack(">ihhi", correlation, _REFUSED, -1, 0))
                     return False
-                _write(writer, struct.pack(">ihhi", correlation, 0, -1, len(said)) + said)
+                write(writer, struct.pack(">ihhi", correlation, 0, -1, len(said)) + said)
             else:
                 return False
-
-    async def _answers(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hand the broker's answers on; where it names its own address, it names this one."""
-        host, _, port = self.server.rpartition(":")
-        name = struct.pack(">h", len(host)) + host.encode()
-        its, ours = name + struct.pack(">i", int(port)), name + struct.pack(">i", self.port)
-        while True:
-            _write(writer, (await _frame(there)).replace(its, ours))
 
     def _plain(self) -> Exchange:
         _, user, password = (yield b"").decode().split("\0")
@@ -115,15 +107,6 @@ class Login:
             raise PermissionError(user)
         self.let_in.append((mechanism, user))
         return b"v=" + base64.b64encode(hmac.digest(hmac.digest(salted, b"Server Key", name), transcript, name))
-
-
-async def _frame(reader: asyncio.StreamReader) -> bytes:
-    (length,) = struct.unpack(">i", await reader.readexactly(4))
-    return await reader.readexactly(length)
-
-
-def _write(writer: asyncio.StreamWriter, frame: bytes) -> None:
-    writer.write(struct.pack(">i", len(frame)) + frame)
 
 
 def _with_logins(answer: bytes) -> bytes:

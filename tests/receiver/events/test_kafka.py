@@ -92,24 +92,39 @@ async def test_while_kafka_is_away_nothing_is_lost_and_nothing_reordered(
     processes: Processes, make_scene: MakeScene
 ) -> None:
     port = processes.free_port()
-    brokers = f"127.0.0.1:{port}"
-    server = kafka.broker(processes, advertised=brokers)
-    sink = {"kind": "kafka", "brokers": [brokers], "timeout": "1s", "idempotent": False}
-    scene = make_scene(publishing(events={"sinks": {"stream": sink}}))
+    server = kafka.broker(processes, advertised=f"127.0.0.1:{port}")
     async with kafka.wire(server, port) as way:
-        await asyncio.to_thread(kafka.make_topic, brokers, TOPIC)
-        for number in range(12):
-            if number == 3:
-                await way.cut()
-            if number == 9:  # a minute by the receiver's clock
-                await way.mend()
-            for service in ("shop", "cart", "mail"):
-                await began(scene, str(number), service=service)
-            await scene.after(timedelta(seconds=10))
-        for _ in range(3):
-            await scene.after(timedelta(minutes=5))
-        events = await written(scene)
-        found = await asyncio.to_thread(kafka.read, brokers, TOPIC, len(events))
+        await asyncio.to_thread(kafka.make_topic, f"127.0.0.1:{port}", TOPIC)
+        # This broker keeps no producer ids.
+        await _away_for_a_minute(way, make_scene, idempotent=False)
+
+
+async def test_an_idempotent_producer_loses_and_reorders_nothing_either(
+    processes: Processes, make_scene: MakeScene
+) -> None:
+    port = processes.free_port()
+    with kafka.mock_brokers(1) as (server,):
+        async with kafka.wire(server, port, renames=True) as way:
+            await _away_for_a_minute(way, make_scene, idempotent=True)
+
+
+async def _away_for_a_minute(way: kafka.Wire, make_scene: MakeScene, *, idempotent: bool) -> None:
+    """What is written while the way is cut is in the topic afterwards, each key's in its order."""
+    brokers = f"127.0.0.1:{way.port}"
+    sink = {"kind": "kafka", "brokers": [brokers], "timeout": "1s", "idempotent": idempotent}
+    scene = make_scene(publishing(events={"sinks": {"stream": sink}}))
+    for number in range(12):
+        if number == 3:
+            await way.cut()
+        if number == 9:  # a minute by the receiver's clock
+            await way.mend()
+        for service in ("shop", "cart", "mail"):
+            await began(scene, str(number), service=service)
+        await scene.after(timedelta(seconds=10))
+    for _ in range(3):
+        await scene.after(timedelta(minutes=5))
+    events = await written(scene)
+    found = await asyncio.to_thread(kafka.read, brokers, TOPIC, len(events))
     for key in {one.key for one in events}:
         arrived = [message.headers["ce_id"] for message in found if message.key == key]
         # What comes twice is dropped by its id: the first of each counts.
