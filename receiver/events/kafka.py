@@ -173,7 +173,8 @@ async def _cause(error: Exception, settings: KafkaSettings) -> Exception:
         try:
             (await conn.create_conn(host.strip("[]"), int(port), **made)).close()
         except Exception as heard:
-            return heard
+            cause: Exception = heard
+            return cause
     return error
 
 
