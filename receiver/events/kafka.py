@@ -165,17 +165,17 @@ async def _cause(error: Exception, settings: KafkaSettings) -> Exception:
     from aiokafka import conn  # noqa: PLC0415 - an extra
     from aiokafka.errors import KafkaConnectionError  # noqa: PLC0415
 
+    unheard = error
     if not isinstance(error, KafkaConnectionError):
-        return error
+        return unheard
     made = {key: value for key, value in options(settings).items() if key in _OF_A_CONNECTION}
     for broker in settings.brokers:
         host, _, port = broker.rpartition(":")
         try:
             (await conn.create_conn(host.strip("[]"), int(port), **made)).close()
         except Exception as heard:
-            cause: Exception = heard
-            return cause
-    return error
+            return heard
+    return unheard
 
 
 def _told(error: BaseException, secrets: tuple[Any, ...]) -> DeliveryError:
