@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +14,19 @@ from deploywatch.errors import DeploywatchError, UnreachableError
 
 _SECONDS = 30.0
 _TEXT = "text/markdown"
+_NO_SUCH_PLACE, _NO_SUCH_NUMBER = (404, 405), "there is no "
 _ANSWER_LIMIT = 256 * 1024**2
 OURS = "X-Deploywatch"
 """The header by which a page of the receiver is told from a page of a proxy before it."""
 
 
 class RefusedError(DeploywatchError):
-    """The receiver understood the request and says no; the message is its own, `status` the answer's."""
+    """The receiver understood the request and says no, with this `status`, and `said` in its own words."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, said: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,27 @@ class Client:
         """PATCH with a JSON body."""
         return asyncio.run(self._call("PATCH", path, body=body))
 
-    def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
-        """The same by any method."""
-        return asyncio.run(self._call(method, path, body=body))
+    def record(self, method: str, path: str, body: dict[str, Any], *, needs: Iterable[str] = ("id",)) -> dict[str, Any]:
+        """Have something written down; what the receiver has then, with what it `needs` to say.
+
+        UnreachableError where something else answers, such as another program at a wrong URL.
+        """
+        try:
+            answer = asyncio.run(self._call(method, path, body=body))
+        except RefusedError as error:
+            if error.status in _NO_SUCH_PLACE and not error.said.startswith(_NO_SUCH_NUMBER):
+                raise self._foreign(f"HTTP {error.status}") from error
+            raise
+        if not isinstance(answer, dict) or (lacks := [name for name in needs if name not in answer]):
+            raise self._foreign(f"its answer lacks {', '.join(lacks) if isinstance(answer, dict) else 'every field'}")
+        return answer
 
     def deliver(self, body: dict[str, Any]) -> Any:
         """Deliver alerts as Alertmanager does."""
         return asyncio.run(self._call("POST", "/webhook/alertmanager", body=body, root=""))
+
+    def _foreign(self, why: str) -> UnreachableError:
+        return UnreachableError(f"what answers at {self.url} is no receiver: {why}; is --url right?")
 
     async def _call(
         self,
@@ -78,14 +95,15 @@ class Client:
         if status >= 500:
             raise UnreachableError(f"the receiver at {self.url} cannot answer now ({status}): {answer}")
         if status >= 400:
-            raise RefusedError(f"refused ({status}): {str(answer).strip()}", status)
+            raise RefusedError(f"refused ({status}): {str(answer).strip()}", status, str(answer).strip())
         return answer
 
 
 def _answer(status: int, media: str, content: bytes) -> Any:
     """The JSON or the text; ValueError for what a server before the receiver has said."""
-    if media == "application/json":
+    if media == "application/json" and status < 400:
         return json_text.parse(content)
-    if media != _TEXT and (status < 400 or media == "text/html"):
+    # A receiver says no in plain text.
+    if media != _TEXT and (status < 400 or media in ("text/html", "application/json")):
         raise ValueError(f"HTTP {status} with {media} is no answer of a receiver's, but of something before it")
     return content.decode("utf-8", "replace")

@@ -71,6 +71,7 @@ class Stage:
             "RECEIVER_URL": self.url("receiver"),
             "PROMETHEUS_URL": self.url("prometheus"),
             "ALERTMANAGER": self.address("alertmanager"),
+            "ALERTMANAGER_URL": self.url("alertmanager"),
             "INBOX_URL": self.url("inbox"),
             "INBOX_SMTP": self.address("smtp"),
         }

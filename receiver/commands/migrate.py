@@ -77,7 +77,7 @@ def _record(client: Client | None, plan: plans.Plan, ended: Ended, by: str) -> N
         "finished_at": ended.ended.isoformat() if ended.ended else None,
     }
     try:
-        number = client.post("/migrations", body)["id"]
+        number = client.record("POST", "/migrations", body)["id"]
     except DeploywatchError as error:
         echo(f"NOT RECORDED, and nobody is told: {error}", err=True)
     else:

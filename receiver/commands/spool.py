@@ -7,8 +7,9 @@ import fcntl
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -20,7 +21,10 @@ from deploywatch.receiver.client import Client, RefusedError
 PASSING: Final = frozenset({401, 403, 408, 425, 429})
 """Refusals that a person mends without the record being changed: they wait."""
 REFUSED: Final = "refused"
+ANSWERED: Final = ("id", "service", "version", "status")
+"""What a receiver says of a deployment, and nobody else."""
 _SUFFIX: Final = ".json"
+_FORM: Final = {"url": str, "method": str, "path": str, "body": dict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,36 @@ class Entry:
     method: str
     path: str
     body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is kept, each with its file, and a sentence for each file that could not be read."""
+
+    entries: list[tuple[Path, Entry]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    def of(self, url: str) -> list[tuple[Path, Entry]]:
+        """What is kept for the receiver at this URL."""
+        return [(path, entry) for path, entry in self.entries if _plain(entry.url) == _plain(url)]
+
+    def others(self, url: str) -> dict[str, int]:
+        """How much is kept for receivers at other URLs."""
+        return Counter(entry.url for _, entry in self.entries if _plain(entry.url) != _plain(url))
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/")
+
+
+def _read(path: Path) -> Entry:
+    """The entry of a file; ValueError where it is none."""
+    kept = json_text.parse(path.read_text(encoding="utf-8"))
+    if not isinstance(kept, dict) or set(kept) != set(_FORM):
+        raise ValueError("it is no record of a deployment")
+    if not all(isinstance(kept[name], kind) for name, kind in _FORM.items()):
+        raise ValueError("it is no record of a deployment")
+    return Entry(**kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +100,46 @@ class Spool:
         """Write the entry down as the last. Raises OSError."""
         path = self.folder / f"{time.time_ns():020d}-{token_hex(4)}{_SUFFIX}"
         part = path.with_suffix(".part")
+        try:
+            self._write(part, entry)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        part.rename(path)
+        return path
+
+    def _write(self, part: Path, entry: Entry) -> None:
         # What is kept may name what is deployed where: it is its user's alone.
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(entry), file)
             file.flush()
             os.fsync(file.fileno())
-        part.rename(path)
-        return path
 
-    def waiting(self, url: str) -> list[tuple[Path, Entry]]:
-        """What is kept for this receiver, the oldest first; a file that cannot be read is put aside."""
-        entries = []
+    def waiting(self) -> Waiting:
+        """What is kept, the oldest first; a file that cannot be read is put aside."""
+        # The lock is ours: whoever began to write these is dead, and has perhaps written all of it.
+        for part in self.folder.glob("*.part"):
+            part.rename(part.with_suffix(_SUFFIX))
+        waiting = Waiting()
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
             try:
-                entry = Entry(**json_text.parse(path.read_text(encoding="utf-8")))
-            except (ValueError, TypeError, OSError):
+                entry = _read(path)
+            except (ValueError, OSError) as error:
                 self._put_aside(path)
+                waiting.unreadable.append(f"{path.name} cannot be read ({error})")
                 continue
-            if entry.url == url:
-                entries.append((path, entry))
-        return entries
+            waiting.entries.append((path, entry))
+        return waiting
 
     def flush(self, client: Client) -> Flushed:
         """Send what is kept, in order, until the receiver cannot be reached; what it never takes is put aside."""
         taken = 0
-        refused: list[str] = []
-        for path, entry in self.waiting(client.url):
+        waiting = self.waiting()
+        refused = waiting.unreadable
+        for path, entry in waiting.of(client.url):
             try:
-                client.send(entry.method, entry.path, entry.body)
+                client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
             except UnreachableError as error:
                 return Flushed(taken, tuple(refused), str(error))
             except RefusedError as error:

@@ -12,10 +12,11 @@ from urllib.parse import quote, unquote
 from deploywatch.clock import in_utc, utc_now
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
-from deploywatch.receiver.commands.spool import PASSING, Entry, Spool
+from deploywatch.receiver.commands.spool import ANSWERED, PASSING, Entry, Spool
 from deploywatch.terminal import say
 
 PATH: Final = "/deployments"
+_ASIDE: Final = "the receiver does not take what was kept, and it is put aside: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def tell(client: Client, folder: Path, method: str, path: str, body: dict[str, A
     With `strict`, what goes wrong is raised, and nothing is kept.
     """
     if strict:
-        return client.send(method, path, body)
+        return client.record(method, path, body, needs=ANSWERED)
     spool = Spool(folder)
     try:
         with spool.locked():
@@ -77,9 +78,10 @@ def send_kept(client: Client, folder: Path) -> tuple[int, int]:
     spool = Spool(folder)
     with spool.locked():
         flushed = spool.flush(client)
-        left = len(spool.waiting(client.url))
-    warn([*flushed.refused, *([flushed.stopped] if flushed.stopped else [])])
-    return flushed.taken, left
+        waiting = spool.waiting()
+    warn([*map(_ASIDE.format, flushed.refused), *([flushed.stopped] if flushed.stopped else [])])
+    warn(f"{count} kept for {url}, and not sent: give that --url" for url, count in waiting.others(client.url).items())
+    return flushed.taken, len(waiting.of(client.url))
 
 
 def warn(sentences: Iterable[str]) -> None:
@@ -95,11 +97,11 @@ def timestamp(given: datetime | None, now: Callable[[], datetime] = utc_now) -> 
 
 def _in_turn(client: Client, spool: Spool, entry: Entry) -> Any:
     flushed = spool.flush(client)
-    warn(f"the receiver does not take what was kept, and it is put aside: {refusal}" for refusal in flushed.refused)
+    warn(map(_ASIDE.format, flushed.refused))
     reason = flushed.stopped
     if not reason:
         try:
-            return client.send(entry.method, entry.path, entry.body)
+            return client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
         except UnreachableError as error:
             reason = str(error)
         except RefusedError as error:
@@ -114,7 +116,7 @@ def _in_turn(client: Client, spool: Spool, entry: Entry) -> Any:
 
 def _now_or_never(client: Client, method: str, path: str, body: dict[str, Any]) -> Any:
     try:
-        return client.send(method, path, body)
+        return client.record(method, path, body, needs=ANSWERED)
     except DeploywatchError as error:
         warn([f"the receiver does not know of it, and the deployment goes on: {error}"])
     return None

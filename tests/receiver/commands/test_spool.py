@@ -7,12 +7,17 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from deploywatch.demo.processes import Processes
+from deploywatch.receiver.client import Client
+from deploywatch.receiver.commands import telling
 from tests.receiver.process import RealReceiver
 
 SHOP = ("--service", "shop", "--environment", "production")
@@ -124,7 +129,110 @@ def test_what_is_kept_for_another_receiver_stays(receiver: RealReceiver, pipelin
     pipeline.run("--url", "http://127.0.0.1:9", "start", *SHOP, "--version", "1")
     receiver.start()
     assert pipeline.run("send") == "0 sent, 0 left"
+    assert "1 kept for http://127.0.0.1:9, and not sent: give that --url" in pipeline.said
     assert len(pipeline.kept()) == 1
+
+
+FOREIGN = {
+    "an object": (200, "application/json", b'{"id": 1, "uid": "grafana"}'),
+    "a list": (200, "application/json", b"[1]"),
+    "nothing": (204, "application/json", b""),
+    "a text": (200, "text/markdown", b"hello"),
+    "a page": (200, "text/html", b"<html>Sign in</html>"),
+    "elsewhere": (302, "application/json", b"{}"),
+    "not found, in JSON": (404, "application/json", b'{"message": "Not found"}'),
+    "not found, in words": (404, "text/plain", b"404 page not found"),
+    "not allowed": (405, "text/plain", b"Method Not Allowed"),
+}
+
+
+@pytest.fixture(scope="module")
+def something_else() -> Iterator[ThreadingHTTPServer]:
+    """A program at the receiver's URL that is none; it says what `answer` is."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, media, content = self.server.answer  # type: ignore[attr-defined]
+            self.send_response(status)
+            self.send_header("Content-Type", media)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_PATCH = do_POST  # noqa: N815 - the name that it has there
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it has there
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _tell(server: ThreadingHTTPServer, folder: Path, answer: tuple[int, str, bytes], method: str = "POST") -> object:
+    server.answer = answer  # type: ignore[attr-defined]
+    client = Client(f"http://127.0.0.1:{server.server_port}")
+    path = telling.PATH if method == "POST" else f"{telling.PATH}/7"
+    return telling.tell(client, folder, method, path, {"version": "1"}, strict=False)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize("answer", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_no_receiver_fails_nothing_and_takes_nothing(
+    something_else: ThreadingHTTPServer, tmp_path: Path, answer: tuple[int, str, bytes], method: str
+) -> None:
+    assert _tell(something_else, tmp_path, answer, method) is None
+    assert len(list(tmp_path.glob("*.json"))) == 1
+    assert _tell(something_else, tmp_path, answer, method) is None
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+TAKEN = (201, "application/json", b'{"id": 3, "service": "shop", "version": "1", "status": "running"}')
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{broken", "[]", '{"url": "x"}', '{"url": "URL", "method": 5, "path": 6, "body": "x"}', "\udcff", ""],
+)
+def test_a_file_that_cannot_be_read_is_put_aside_and_said(
+    something_else: ThreadingHTTPServer, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"http://127.0.0.1:{something_else.server_port}"
+    (tmp_path / "1-a.json").write_bytes(content.replace("URL", url).encode("utf-8", "surrogateescape"))
+    assert _tell(something_else, tmp_path, TAKEN) is not None
+    assert "it is put aside: 1-a.json cannot be read" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "refused").iterdir()] == ["1-a.json"]
+
+
+def test_what_was_being_kept_when_the_pipeline_died_is_sent_where_it_is_whole(
+    something_else: ThreadingHTTPServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _tell(something_else, tmp_path, FOREIGN["a page"])
+    (kept,) = tmp_path.glob("*.json")
+    kept.rename(kept.with_suffix(".part"))
+    (tmp_path / "0-a.part").write_text('{"url": "http')
+    assert _tell(something_else, tmp_path, TAKEN) is not None
+    assert "0-a.json cannot be read" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "refused"]
+
+
+def test_a_slash_at_the_end_names_the_same_receiver(something_else: ThreadingHTTPServer, tmp_path: Path) -> None:
+    _tell(something_else, tmp_path, FOREIGN["a page"])
+    something_else.answer = TAKEN  # type: ignore[attr-defined]
+    assert telling.send_kept(Client(f"http://127.0.0.1:{something_else.server_port}/"), tmp_path) == (1, 0)
+
+
+def test_many_at_once_keep_each_their_own(something_else: ThreadingHTTPServer, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(lambda _: _tell(something_else, tmp_path, FOREIGN["a page"]), range(16)))
+    assert len(list(tmp_path.glob("*.json"))) == 16
+    something_else.answer = TAKEN  # type: ignore[attr-defined]
+    assert telling.send_kept(Client(f"http://127.0.0.1:{something_else.server_port}"), tmp_path) == (16, 0)
 
 
 def test_while_something_is_left_sending_ends_with_1(pipeline: Pipeline) -> None:
