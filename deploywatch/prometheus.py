@@ -102,6 +102,11 @@ class Prometheus:
         answer = await self._get("/api/v1/metadata", {"metric": metric} if metric else {})
         return {name: {str(entry.get("type", "unknown")) for entry in entries} for name, entries in answer.items()}
 
+    async def version(self) -> str:
+        """Its version, such as `2.42.0`; nothing where it does not tell, as what only speaks its language may not."""
+        told = await self._get("/api/v1/status/buildinfo", {})
+        return str(told.get("version", "")) if isinstance(told, dict) else ""
+
     async def alerts(self) -> list[dict[str, Any]]:
         """The pending and firing alerts, as the API gives them."""
         alerts: list[dict[str, Any]] = (await self._get("/api/v1/alerts", {}))["alerts"]

@@ -32,7 +32,7 @@ from deploywatch.rules.language.parts import Part
 from deploywatch.rules.language.selectors import SelectorField
 from deploywatch.rules.language.verification import Requirement, Verdict
 from deploywatch.rules.presets import PRESETS
-from deploywatch.rules.series import LabelName, NotEmpty
+from deploywatch.rules.series import LabelName, NotEmpty, OwnLabel
 
 __all__ = ["ACTIONS", "LONGEST_NAME", "Alert", "CustomSignal", "Links", "OfficeHours", "Policy", "Receiver", "Source"]
 
@@ -100,7 +100,7 @@ class CustomSignal(Settings):
     about: Annotated[str, NotEmpty]
     unit: Unit
     query: Annotated[str, NotEmpty]
-    labels: tuple[LabelName, ...] = ()
+    labels: tuple[OwnLabel, ...] = ()
     at_least: QuantityField | None = None
     at_most: QuantityField | None = None
     whole: bool = False
@@ -163,8 +163,8 @@ class Alert(Part):
     escalate_after: Wait | None = None
     summary: Annotated[str, NotEmpty]
     description: str | None = None
-    labels: dict[LabelName, str] = Field(default_factory=dict)
-    annotations: dict[LabelName, str] = Field(default_factory=dict)
+    labels: dict[OwnLabel, str] = Field(default_factory=dict)
+    annotations: dict[OwnLabel, str] = Field(default_factory=dict)
     impact: str = ""
     mitigation: tuple[str, ...] = ()
     source: Annotated[dict[str, str], NotEmpty]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from decimal import Context, Decimal
@@ -48,8 +49,15 @@ def bound_name(seconds: Decimal) -> str:
 
 def selector(metric: str, matchers: Iterable[Matcher]) -> str:
     """`metric{label="value",…}`."""
-    inside = ",".join(f"{label}{operator}{quoted(value)}" for label, operator, value in matchers)
-    return f"{metric}{{{inside}}}" if inside else metric
+    parts = [f"{name(label)}{operator}{quoted(value)}" for label, operator, value in matchers]
+    if metric and name(metric) != metric:
+        return f"{{{','.join((quoted(metric), *parts))}}}"
+    return f"{metric}{{{','.join(parts)}}}" if parts else metric
+
+
+def name(text: str) -> str:
+    """A metric's or a label's name as PromQL reads it: in quotes, from Prometheus 3.0 on, where it has points."""
+    return text if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", text) else quoted(text)
 
 
 def raw(

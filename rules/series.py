@@ -19,15 +19,27 @@ T = TypeVar("T", bound=Sized)
 
 
 def _metric_name(value: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", value):
+    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", value) and not _is_utf8_name(value):
         raise ValueError(f"{value!r} is no metric name")
     return value
 
 
 def _label_name(value: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value) or value.startswith("__"):
+    plain = re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value) or _is_utf8_name(value)
+    if not plain or value.startswith("__"):
         raise ValueError(f"{value!r} is no label name")
     return value
+
+
+def _own_label(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value) or value.startswith("__"):
+        raise ValueError(f"{value!r} is no name for a label of alerts; use letters, digits and _")
+    return value
+
+
+def _is_utf8_name(value: str) -> bool:
+    """Whether it is a name as OpenTelemetry writes them, with points; what else Prometheus 3 takes is refused."""
+    return "." in value and re.fullmatch(r"[^\W\d][\w./:-]*", value) is not None
 
 
 def _pattern(value: str) -> str:
@@ -49,6 +61,7 @@ NotEmpty = AfterValidator(_something)
 
 MetricName = Annotated[str, AfterValidator(_metric_name)]
 LabelName = Annotated[str, AfterValidator(_label_name)]
+OwnLabel = Annotated[str, AfterValidator(_own_label)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 

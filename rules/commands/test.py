@@ -15,6 +15,7 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.rules.build import ROUTES, Files, write
 from deploywatch.rules.build import build as build_files
 from deploywatch.rules.loading import load_all
+from deploywatch.rules.requirements import demand
 from deploywatch.terminal import say
 
 POLICY = click.Path(dir_okay=False, path_type=Path)
@@ -37,6 +38,8 @@ def test(policies: tuple[Path, ...]) -> None:
     """
     tools = {name: _tool(name) for name in ("promtool", "amtool")}
     loaded = load_all(policies)
+    told = subprocess.run([tools["promtool"], "--version"], capture_output=True, text=True, check=False)
+    demand(loaded, told.stdout + told.stderr, tools["promtool"])
     files = build_files(loaded)
     failed = False
     with tempfile.TemporaryDirectory() as folder:

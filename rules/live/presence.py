@@ -13,6 +13,7 @@ from deploywatch.rules.language.selectors import Selector
 from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.live.needs import Need, label_of, needs
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.requirements import quoted_names, unmet
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.resources import Conversions, Cpu, DiskTimes, Network
 from deploywatch.rules.series import Dependencies, Durations, Measured, Probes, Queues, Requests
@@ -24,8 +25,11 @@ _MOST = 12
 
 async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
     """Everything that is missing, metric by metric."""
+    if (said := unmet(policy.given, await prometheus.version() if quoted_names(policy.given) else "")) is not None:
+        yield Finding(Grade.FAULT, ("series",), said)
+        return
     for need in needs(policy):
-        there = await _counted(prometheus, f"count({need.metric})")
+        there = await _counted(prometheus, f"count({promql.selector(need.metric, [])})")
         if not there:
             yield Finding(Grade.FAULT, ("series", need.key), await _missing(prometheus, need))
             continue
@@ -37,7 +41,10 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
 
 async def by_label(prometheus: Prometheus, label: str, vector: str) -> dict[str, float]:
     """How many series each value of a label has; the value "" stands for series without it."""
-    return {one.labels.get(label, ""): one.value for one in await prometheus.query(f"count by ({label}) ({vector})")}
+    return {
+        one.labels.get(label, ""): one.value
+        for one in await prometheus.query(f"count by ({promql.name(label)}) ({vector})")
+    }
 
 
 async def _counted(prometheus: Prometheus, expression: str) -> float:
@@ -45,10 +52,12 @@ async def _counted(prometheus: Prometheus, expression: str) -> float:
 
 
 async def _missing(prometheus: Prometheus, need: Need) -> str:
-    if await _counted(prometheus, f"count(last_over_time({need.metric}[1w]))"):
+    if await _counted(prometheus, f"count(last_over_time({promql.selector(need.metric, [])}[1w]))"):
         return f"nothing exposes {need.metric} any more, though there were samples within the last week{need.concerns}"
     base = need.source.metric
-    if need.metric == f"{base}_bucket" and await _counted(prometheus, f"count({base}) or count({base}_count)"):
+    if need.metric == f"{base}_bucket" and await _counted(
+        prometheus, " or ".join(f"count({promql.selector(one, [])})" for one in (base, f"{base}_count"))
+    ):
         return f"{base} has no buckets: it is a summary, or a native histogram{need.concerns}"
     names = await prometheus.label_values("__name__")
     return f"there is no {need.metric}{nearest(need.metric, names) if names else ''}".partition("; known")[0] + (
@@ -78,7 +87,7 @@ async def _labels(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
     for fault in faults:
         yield fault
     for label in _own_labels(need.source):
-        if set(await by_label(prometheus, label, need.metric)) == {""}:
+        if set(await by_label(prometheus, label, promql.selector(need.metric, []))) == {""}:
             yield Finding(Grade.FAULT, ("series", need.key), f"{need.metric} has no label {label!r}")
     if isinstance(need.source, Requests):
         async for finding in _outcomes(prometheus, policy, need, need.source):
@@ -92,7 +101,7 @@ async def _chosen(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
     """The labels that tell services apart and that the policy selects by."""
     for ours in dict.fromkeys((SERVICE, ENVIRONMENT, *policy.selectors)):
         label = label_of(need, ours)
-        values = await by_label(prometheus, label, need.metric)
+        values = await by_label(prometheus, label, promql.selector(need.metric, []))
         if set(values) == {""}:
             yield Finding(Grade.FAULT, ("series", need.key), await _label_missing(prometheus, need, ours, label))
         elif "" in values:
@@ -105,7 +114,7 @@ async def _chosen(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
 
 
 async def _label_missing(prometheus: Prometheus, need: Need, ours: str, label: str) -> str:
-    found = await prometheus.query(f"topk(1, {need.metric})")
+    found = await prometheus.query(f"topk(1, {promql.selector(need.metric, [])})")
     known = sorted(name for one in found for name in one.labels if name != "__name__")
     hint = f"; write `labels: {{{ours}: …}}` with one of {', '.join(known)}" if known else ""
     return f"{need.metric} has no label {label!r}, which tells {ours}s apart{hint}"
@@ -138,7 +147,9 @@ async def _named(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIte
     labels = [label_of(need, ours) for ours in chosen]
     there = {
         tuple(one.labels.get(label, "") for label in labels)
-        for one in await prometheus.query(f"count by ({', '.join(labels)}) ({need.metric})")
+        for one in await prometheus.query(
+            f"count by ({', '.join(map(promql.name, labels))}) ({promql.selector(need.metric, [])})"
+        )
     }
     gone = [" in ".join(one) for one in product(*chosen.values()) if one not in there]
     if gone:

@@ -114,12 +114,13 @@ def _breakdown(policy: Policy, alert: ResolvedAlert) -> tuple[Query, ...]:
         return ()
     failed = promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
     every, window = promql.raw(policy, requests), promql.duration(policy.window)
+    by = {"instance": "instance", "version": requests.version, "endpoint": requests.endpoint}
     return tuple(
         Query(
             f"Failing requests as a share, by {name}",
             f"sum by ({label}) (rate({failed}[{window}]))\n/\nsum by ({label}) (rate({every}[{window}]))",
         )
-        for name, label in (("instance", "instance"), ("version", requests.version), ("endpoint", requests.endpoint))
+        for name, label in ((name, promql.name(label)) for name, label in by.items())
     )
 
 

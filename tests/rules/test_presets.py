@@ -142,7 +142,7 @@ def test_a_preset_that_is_none_is_refused_with_the_nearest(tmp_path: Path) -> No
 
 
 def test_the_page_names_each_preset_and_its_example_loads(tmp_path: Path) -> None:
-    assert set(re.findall(r"^\| `([a-z-]+)` \|", PAGE, re.MULTILINE)) == set(PRESETS)
+    assert set(re.findall(r"^\| `([a-z0-9-]+)` \|", PAGE, re.MULTILINE)) == set(PRESETS)
     (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     path = tmp_path / "shop.yml"
     path.write_text(example)

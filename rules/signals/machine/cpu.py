@@ -97,7 +97,7 @@ def _each(policy: Policy) -> str:
     """How busy each machine is, as the mean of its cores, or each container, over all cores together."""
     cpu = policy.series.of(Cpu)
     rate = f"rate({promql.raw(policy, cpu)}[{promql.duration(policy.window)}])"
-    parts = ", ".join(dict.fromkeys(("cpu", *cpu.counted)))
+    parts = ", ".join(map(promql.name, dict.fromkeys(("cpu", *cpu.counted))))
     return f"1 - avg without ({parts}) ({rate})" if cpu.counts == "idle" else f"sum without ({parts}) ({rate})"
 
 

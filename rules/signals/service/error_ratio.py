@@ -85,7 +85,7 @@ class ErrorRatio(Signal):
         rate = f"rate({promql.raw(policy, requests)}[{window}])"
         failed = promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
         return (
-            Query("Requests a second by status", f"sum by ({requests.status}) ({rate})"),
+            Query("Requests a second by status", f"sum by ({promql.name(requests.status)}) ({rate})"),
             Query("Which instances fail", f"sum by (instance) (rate({failed}[{window}]))"),
         )
 

@@ -130,7 +130,7 @@ def test_explain_gives_each_comparison_with_its_query_and_todays_values(
 ) -> None:
     code, out, err = _run(capsys, "explain", _policy(tmp_path), "ManyErrors", "--prometheus", live.url)
     assert (code, err) == (0, "")
-    assert "rate(http_requests_total{" in out
+    assert "increase(http_requests_total{" in out
     assert "wix-api in production: 0.02%: not true" in out
     assert "neither pending nor firing" in out
 
