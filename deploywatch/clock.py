@@ -7,10 +7,13 @@ import heapq
 import itertools
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, AwareDatetime
+
+from deploywatch.utc import in_utc as in_utc  # noqa: PLC0414 - given on to who needs the clock as well
+from deploywatch.utc import utc_now as utc_now  # noqa: PLC0414
 
 # Tasks that wake each other need some turns of the loop until none of them has anything to do.
 _TURNS = 50
@@ -22,21 +25,8 @@ Sleep = Callable[[float], Awaitable[None]]
 """Returns after so many seconds."""
 
 
-def in_utc(value: datetime) -> datetime:
-    """The same moment in UTC; ValueError when that has no year from 1 to 9999."""
-    try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("is no time in UTC: the year must be from 1 to 9999 there") from error
-
-
 UtcTime = Annotated[AwareDatetime, AfterValidator(in_utc)]
 """A field for a time with its zone, taken over as UTC."""
-
-
-def utc_now() -> datetime:
-    """The real time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Clock(Protocol):

@@ -1,21 +1,29 @@
-"""A client of the receiver's HTTP API, for the command line."""
+"""A client of the receiver's HTTP API, for the command line.
+
+Python's own: each call of a pipeline waits for what is imported, and aiohttp takes longer than the request.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+import base64
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import aiohttp
-
-from deploywatch import json_text, responses
+from deploywatch import json_text
 from deploywatch.errors import DeploywatchError, UnreachableError
 
 _SECONDS = 30.0
 _TEXT = "text/markdown"
 _NO_SUCH_PLACE, _NO_SUCH_NUMBER = (404, 405), "there is no "
 _ANSWER_LIMIT = 256 * 1024**2
+_CHUNK = 64 * 1024
 OURS = "X-Deploywatch"
 """The header by which a page of the receiver is told from a page of a proxy before it."""
 
@@ -38,15 +46,15 @@ class Client:
 
     def get(self, path: str, **query: str) -> Any:
         """GET, giving the JSON or the text of the answer."""
-        return asyncio.run(self._call("GET", path, query=query))
+        return self._call("GET", path, query=query)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """POST a JSON body."""
-        return asyncio.run(self._call("POST", path, body=body))
+        return self._call("POST", path, body=body)
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """PATCH with a JSON body."""
-        return asyncio.run(self._call("PATCH", path, body=body))
+        return self._call("PATCH", path, body=body)
 
     def record(self, method: str, path: str, body: dict[str, Any], *, needs: Iterable[str] = ("id",)) -> dict[str, Any]:
         """Have something written down; what the receiver has then, with what it `needs` to say.
@@ -54,7 +62,7 @@ class Client:
         UnreachableError where something else answers, such as another program at a wrong URL.
         """
         try:
-            answer = asyncio.run(self._call(method, path, body=body))
+            answer = self._call(method, path, body=body)
         except RefusedError as error:
             if error.status in _NO_SUCH_PLACE and not error.said.startswith(_NO_SUCH_NUMBER):
                 raise self._foreign(f"HTTP {error.status}") from error
@@ -65,12 +73,12 @@ class Client:
 
     def deliver(self, body: dict[str, Any]) -> Any:
         """Deliver alerts as Alertmanager does."""
-        return asyncio.run(self._call("POST", "/webhook/alertmanager", body=body, root=""))
+        return self._call("POST", "/webhook/alertmanager", body=body, root="")
 
     def _foreign(self, why: str) -> UnreachableError:
         return UnreachableError(f"what answers at {self.url} is no receiver: {why}; is --url right?")
 
-    async def _call(
+    def _call(
         self,
         method: str,
         path: str,
@@ -79,24 +87,92 @@ class Client:
         query: dict[str, str] | None = None,
         root: str = "/api/v1",
     ) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        address = f"{self.url.rstrip('/')}{root}{path}"
         try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), headers=headers) as session,
-                session.request(method, address, json=body, params=query, allow_redirects=False) as response,
-            ):
-                content = await responses.read_direct(response, _ANSWER_LIMIT)
-                media = _TEXT if OURS in response.headers else response.content_type
-                status, answer = response.status, _answer(response.status, media, content)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            reason = str(error) or type(error).__name__
+            response, content = self._exchange(method, root + path + (f"?{urlencode(query)}" if query else ""), body)
+            media = _TEXT if OURS in response.headers else response.headers.get_content_type()
+            status, answer = response.status, _answer(response.status, media, content)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = str(error).strip() or type(error).__name__
             raise UnreachableError(f"the receiver at {self.url} gave no answer: {reason}; is --url right?") from error
         if status >= 500:
             raise UnreachableError(f"the receiver at {self.url} cannot answer now ({status}): {answer}")
         if status >= 400:
             raise RefusedError(f"refused ({status}): {str(answer).strip()}", status, str(answer).strip())
         return answer
+
+    def _exchange(
+        self, method: str, target: str, body: dict[str, Any] | None
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """One request and its whole answer; OSError, HTTPException or ValueError where there is none."""
+        server = urlsplit(self.url)
+        if server.scheme not in ("http", "https") or not server.hostname:
+            raise ValueError("it is no URL of a server, such as http://127.0.0.1:9872")
+        kind = http.client.HTTPSConnection if server.scheme == "https" else http.client.HTTPConnection
+        connection = kind(server.hostname, server.port, timeout=_SECONDS)
+        headers = {"Accept": "*/*", **self._authorization()}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        path = quote(server.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
+        try:
+            connection.connect()
+            with _at_most(_SECONDS, connection.sock):
+                connection.request(method, path + target, None if body is None else json.dumps(body), headers)
+                response = connection.getresponse()
+                return response, _read_direct(response)
+        finally:
+            connection.close()
+
+    def _authorization(self) -> dict[str, str]:
+        if self.token:
+            return {"Authorization": f"Bearer {self.token}"}
+        server = urlsplit(self.url)
+        if server.username is None:
+            return {}
+        pair = f"{unquote(server.username)}:{unquote(server.password or '')}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+@contextmanager
+def _at_most(seconds: float, sock: socket.socket) -> Iterator[None]:
+    """End what waits for the socket after so many seconds, however little comes at a time; TimeoutError then."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        # The plain socket's own: TLS would wait for the other side to say goodbye.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not late.is_set():
+            raise
+    finally:
+        timer.cancel()
+    # What was cut off may look like an answer that ends where the connection does.
+    if late.is_set():
+        raise TimeoutError(f"not within {seconds:g} s")
+
+
+def _read_direct(response: http.client.HTTPResponse) -> bytes:
+    """The whole body. Raises ValueError for a redirect, which is not followed, and for what is too large or cut off."""
+    if 300 <= response.status < 400:
+        from deploywatch.secrets import redact_url  # noqa: PLC0415 - its types are pydantic's, which take long to import
+
+        where = redact_url(response.headers.get("Location", "nowhere"))
+        raise ValueError(f"it redirects ({response.status}) to {where} and is not followed: write the address itself")
+    content = bytearray()
+    while chunk := response.read(_CHUNK):
+        content += chunk
+        if len(content) > _ANSWER_LIMIT:
+            raise ValueError(f"the answer is larger than {_ANSWER_LIMIT} bytes")
+    # `read` with a size says nothing of a body that is shorter than the headers say.
+    if response.length:
+        raise ValueError(f"the answer was cut off, {response.length} bytes before its end")
+    return bytes(content)
 
 
 def _answer(status: int, media: str, content: bytes) -> Any:

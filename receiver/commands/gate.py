@@ -11,7 +11,6 @@ from typing import Any, Final
 import click
 
 from deploywatch.errors import UnreachableError
-from deploywatch.quantity import parse_duration
 from deploywatch.receiver.client import Client, RefusedError
 from deploywatch.receiver.commands import telling
 from deploywatch.receiver.commands.shared import FORMAT, by, echo, minute, note, pass_client, user_name
@@ -78,6 +77,8 @@ def _wait(client: Client, query: dict[str, str], seconds: float) -> Any:
 
 def seconds(wait: str | None) -> float:
     """The seconds of `--wait`; UsageError for what is no duration."""
+    from deploywatch.quantity import parse_duration  # noqa: PLC0415 - quantities are pydantic's types too
+
     try:
         return parse_duration(wait).total_seconds() if wait else 0.0
     except ValueError as error:

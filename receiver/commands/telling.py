@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from deploywatch.clock import in_utc, utc_now
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
 from deploywatch.receiver.commands.spool import ANSWERED, PASSING, Entry, Spool
 from deploywatch.terminal import say
+from deploywatch.utc import in_utc, utc_now
 
 PATH: Final = "/deployments"
 _ASIDE: Final = "the receiver does not take what was kept, and it is put aside: {}"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Protocol
 
 import aiohttp
 import pytest
@@ -80,6 +81,12 @@ async def test_a_redirect_is_an_error_that_says_where_it_leads(
 
 
 Serve = Callable[[list[bytes]], Awaitable[str]]
+
+
+class Raw(Protocol):
+    """Starts a server; gives its address."""
+
+    def __call__(self, answer: bytes, *, stay: bool = False) -> Awaitable[str]: ...
 
 
 @pytest.fixture
@@ -158,3 +165,94 @@ async def test_a_page_of_a_proxy_is_no_answer_of_the_receiver(status: int) -> No
             await of_the_command_line(f"http://127.0.0.1:{runner.addresses[0][1]}")
     finally:
         await runner.cleanup()
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[Raw]:
+    """Starts a server that writes these bytes to whoever connects; then it hangs up, or stays."""
+    servers: list[asyncio.Server] = []
+    over = asyncio.Event()
+
+    async def started(answer: bytes, *, stay: bool = False) -> str:
+        async def write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            if stay:
+                await over.wait()
+            writer.close()
+
+        servers.append(await asyncio.start_server(write, "127.0.0.1", 0))
+        return f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}"
+
+    yield started
+    over.set()
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+
+
+async def asked_by_the_command_line(url: str) -> object:
+    return await asyncio.to_thread(Client(url).get, "/deployments")
+
+
+async def test_the_command_line_reads_an_answer_that_comes_in_pieces(serve: Serve) -> None:
+    url = await serve([b'[{"id": 12', b"34}]"])
+    assert await asked_by_the_command_line(url) == [{"id": 1234}]
+
+
+async def test_the_command_line_takes_no_answer_that_is_cut_off(raw: Raw) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    with pytest.raises(UnreachableError, match="cut off, 97 bytes before its end"):
+        await asked_by_the_command_line(await raw(head + b"[1]"))
+
+
+async def test_the_command_line_takes_no_answer_without_an_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploywatch.receiver.client._ANSWER_LIMIT", 1_000_000)
+    url = await serve([b" " * 64 * 1024] * 100)
+    with pytest.raises(UnreachableError, match="larger than 1000000 bytes"):
+        await asked_by_the_command_line(url)
+
+
+async def test_the_command_line_waits_for_no_answer_that_comes_too_slowly(
+    raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploywatch.receiver.client._SECONDS", 0.2)
+    with pytest.raises(UnreachableError, match=r"not within 0.2 s"):
+        await asked_by_the_command_line(await raw(b"HTTP/1.1 200 OK\r\n" + b"X-Slow: yes\r\n", stay=True))
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"], ids=repr
+)
+async def test_what_is_no_http_is_said_to_be_no_answer(raw: Raw, answer: bytes) -> None:
+    with pytest.raises(UnreachableError, match=r"gave no answer: .+; is --url right"):
+        await asked_by_the_command_line(await raw(answer))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:9872", "ftp://host", "http://", "http://host:port", "http://[::1", "http://a\nb"],
+)
+def test_what_is_no_url_is_said_to_be_none(url: str) -> None:
+    with pytest.raises(UnreachableError, match="is --url right"):
+        Client(url).get("/deployments")
+
+
+async def test_the_command_line_sends_what_the_url_says() -> None:
+    seen: list[web.Request] = []
+
+    async def answer(asked: web.Request) -> web.Response:
+        seen.append(asked)
+        return web.json_response([])
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://ann:love%40lace@127.0.0.1:{runner.addresses[0][1]}/watch/"
+    await asyncio.to_thread(Client(url).get, "/deployments", service="a&b ü", limit="5")
+    await runner.cleanup()
+    assert seen[0].path == "/watch/api/v1/deployments"
+    assert dict(seen[0].query) == {"service": "a&b ü", "limit": "5"}
+    assert seen[0].headers["Authorization"] == aiohttp.encode_basic_auth("ann", "love@lace")
