@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from typing import TypeVar
+from typing import Final, TypeVar
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -17,6 +18,24 @@ from deploywatch.receiver.rendering.filters import line
 B = TypeVar("B", bound=BaseModel)
 
 _NAME_LIMIT = 200
+_LIKE_VERIFIED: Final = re.compile(r" for |\((?:slack|pagerduty|signed)\b", re.IGNORECASE)
+"""As `ann for bob`, `ann (Slack U123)`, `Ann Lee (PagerDuty PABC123)` and `ann (signed link)` are written by us."""
+# Letters of other alphabets, and digits, that read like those of our name; from Unicode's confusables.txt (UTS 39).
+_ALIKE: Final = str.maketrans(
+    {
+        **dict.fromkeys("ԁժ", "d"),
+        **dict.fromkeys("еєҽ3", "e"),
+        **dict.fromkeys("рρ", "p"),
+        **dict.fromkeys("ӏ|1і", "l"),
+        **dict.fromkeys("оοօ0", "o"),
+        **dict.fromkeys("уүγ", "y"),
+        **dict.fromkeys("ԝѡω", "w"),
+        **dict.fromkeys("аα", "a"),
+        **dict.fromkeys("тτ", "t"),
+        **dict.fromkeys("сϲ", "c"),
+        **dict.fromkeys("һհ", "h"),
+    }
+)
 NAME_COOKIE = "deploywatch-name"
 """Keeps the name that somebody wrote into a form, so that they write it once a browser."""
 
@@ -24,17 +43,25 @@ NAME_COOKIE = "deploywatch-name"
 def acting(request: web.Request, claimed: str) -> str:
     """The name to write down: `ann`, or `ann for bob` when Ann's credential came with Bob's name.
 
-    400 for a name that has nothing to read, or is ours: what deploywatch did by itself must be told apart.
+    400 for a name that has nothing to read, that is ours, or that looks like one that we have verified: what
+    deploywatch did by itself, and what it knows by itself, must be told apart.
     """
     name = line(claimed, _NAME_LIMIT)
     if not name:
         raise web.HTTPBadRequest(text="$.by: write a name that can be read\n")
-    if _folded(name) == SYSTEM:
-        raise web.HTTPBadRequest(text=f"$.by: {SYSTEM} is what it does by itself; write who you are\n")
+    refuse_ours(name, "by")
     verified = request.get(USER, "")
-    if not verified or verified == name:
+    if verified == name:
         return name
-    return f"{verified} for {name}"
+    if _LIKE_VERIFIED.search(unicodedata.normalize("NFKC", name)):
+        raise web.HTTPBadRequest(text="$.by: it is written like a name that was verified; write who you are\n")
+    return f"{verified} for {name}" if verified else name
+
+
+def refuse_ours(name: str, field: str) -> None:
+    """400 for our own name, in letters that read like it."""
+    if _folded(name) == SYSTEM:
+        raise web.HTTPBadRequest(text=f"$.{field}: {SYSTEM} is what it does by itself; write who you are\n")
 
 
 def name_of(request: web.Request) -> str:
@@ -55,6 +82,6 @@ def answerer(request: web.Request) -> Answerer:
 
 
 def _folded(name: str) -> str:
-    """The name as it reads, whatever letters look alike by width or case, and without what is not seen."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(letter for letter in folded if unicodedata.category(letter)[0] != "C").strip()
+    """The name as it reads, whatever letters look alike, without what stands between and around them, or is not seen."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold()).translate(_ALIKE)
+    return "".join(letter for letter in folded if letter.isalnum())

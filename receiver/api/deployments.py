@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from deploywatch.access.scopes import Scope
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings
+from deploywatch.receiver.api.acting import refuse_ours
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas.deployments import DeploymentAnswer
@@ -108,6 +109,7 @@ class Deployments:
         """Note that a deployment begins, or record one that is over; 201 with its number, 200 where it was known."""
         new, now = await read_body(request, NewDeployment), self._context.clock()
         _refuse_the_future(new.timestamp, now)
+        refuse_ours(new.deployer, "deployer")
         record = _record(new, now)
 
         def write(connection: Connection) -> Taken:

@@ -20,6 +20,14 @@ from tests.receiver.scene import Scene
 
 BOB = {"by": "bob"}
 OURS = ["deploywatch", "DeployWatch", " deploywatch\n", "deploy\u200bwatch", "ｄｅｐｌｏｙｗａｔｃｈ", "\u202e", " "]
+LOOKALIKES = ["dерloywatch", "Deploy-Watch", "[deploywatch]", "d\u00e9ploywatch.", "dep1oywatch", "ԁеρӏοуԝαтсհ"]
+LIKE_VERIFIED = [
+    "boss (Slack U0000BOSS)",
+    "Ann Lee (PagerDuty P1)",
+    "ann (signed link)",
+    "ann for bob",
+    "b (ｓlack U1)",
+]
 
 
 async def asking(ground: Ground, **approval: Any) -> Scene:
@@ -78,13 +86,22 @@ async def test_the_verified_name_wins_and_the_claimed_one_is_said(ground: Ground
     assert [row[:2] for row in await rows(scene)] == [("ann", True), ("ann", True)]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, *LOOKALIKES, *LIKE_VERIFIED])
 async def test_what_it_does_by_itself_nobody_does_in_its_name(ground: Ground, name: str) -> None:
     scene = await asking(ground)
     async with front_of(scene) as front:
         for path in ("/incidents/1/acknowledge", "/incidents/1/approve", "/incidents/1/rollback"):
             assert (await front("POST", path, {"by": name})).status == 400
     assert await rows(scene) == []
+
+
+async def test_what_it_deploys_by_itself_nobody_deploys_in_its_name(ground: Ground) -> None:
+    scene = await asking(ground)
+    new = {"service": "shop", "environment": "production", "version": "9"}
+    async with front_of(scene) as front:
+        for name in ("deploywatch", *LOOKALIKES):
+            assert (await front("POST", "/deployments", {**new, "deployer": name})).status == 400, name
+        assert (await front("POST", "/deployments", {**new, "deployer": "deploywatcher"})).status == 201
 
 
 async def test_a_line_end_in_a_name_forges_no_line(ground: Ground) -> None:
