@@ -82,6 +82,6 @@ def answerer(request: web.Request) -> Answerer:
 
 
 def _folded(name: str) -> str:
-    """The name as it reads, whatever letters look alike, without what stands between and around them, or is not seen."""
+    """The name as it reads, whatever letters look alike; without signs, spaces and what is not seen."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold()).translate(_ALIKE)
     return "".join(letter for letter in folded if letter.isalnum())

@@ -104,7 +104,7 @@ async def test_a_body_beyond_its_bound_is_refused_on_every_route(served: list[tu
                 async with session.request(
                     one.method, url + one.concrete, data=body, headers={**TOKEN, **length}, allow_redirects=False
                 ) as answer:
-                    assert answer.status == 413, one
+                    assert answer.status == (400 if one.path in server.large_paths else 413), one
 
 
 async def test_a_page_of_another_origin_is_refused_on_every_route(served: list[tuple[Server, str]]) -> None:
