@@ -18,7 +18,7 @@ from deploywatch.receiver.rendering.filters import line
 B = TypeVar("B", bound=BaseModel)
 
 _NAME_LIMIT = 200
-_LIKE_VERIFIED: Final = re.compile(r" for |\((?:slack|pagerduty|signed)\b", re.IGNORECASE)
+_LIKE_VERIFIED: Final = re.compile(r" for |\((?:slack|pagerduty|signed link)\b", re.IGNORECASE)
 """As `ann for bob`, `ann (Slack U123)`, `Ann Lee (PagerDuty PABC123)` and `ann (signed link)` are written by us."""
 # Letters of other alphabets, and digits, that read like those of our name; from Unicode's confusables.txt (UTS 39).
 _ALIKE: Final = str.maketrans(

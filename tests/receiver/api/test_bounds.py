@@ -92,7 +92,7 @@ def test_the_page_says_each_bound(servers: list[Server]) -> None:
 
 
 async def test_a_body_beyond_its_bound_is_refused_on_every_route(served: list[tuple[Server, str]]) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         for server, url in served:
             for one in routes(server):
                 if one.method == "GET":
@@ -119,7 +119,7 @@ async def test_a_page_of_another_origin_is_refused_on_every_route(served: list[t
         {"Origin": evil, "Host": "evil.example"},
         {"Origin": evil, "Host": "evil.example", "Sec-Fetch-Site": "same-origin"},
     )
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         for server, url in served:
             for one in routes(server):
                 if one.method == "GET":
@@ -140,7 +140,7 @@ async def test_a_page_of_another_origin_is_refused_on_every_route(served: list[t
 
 async def test_what_asks_changes_nothing(served: list[tuple[Server, str]]) -> None:
     """No route is reached by GET or HEAD that is there for POST or PATCH alone, however the method is overridden."""
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         for server, url in served:
             asked = {one.path for one in routes(server) if one.method == "GET"}
             for one in routes(server):

@@ -26,7 +26,7 @@ LIKE_VERIFIED = [
     "Ann Lee (PagerDuty P1)",
     "ann (signed link)",
     "ann for bob",
-    "b (ｓlack U1)",
+    "b (\uff53lack)",
 ]
 
 
