@@ -12,10 +12,11 @@ from deploywatch.access.webconfig import Access
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.http.config_route import ConfigRoute
 from deploywatch.exporter.http.health_routes import HealthRoutes
-from deploywatch.exporter.http.landing import Landing
+from deploywatch.exporter.http.landing import Landing, changed
 from deploywatch.exporter.http.metrics import MetricsRoute
 from deploywatch.exporter.http.probe_route import ProbeRoute
 from deploywatch.exporter.http.self_metrics import Own
+from deploywatch.pages.live import Live
 from deploywatch.pages.static import STATIC_PATHS, add_static
 from deploywatch.web.prefix import NOT_SAID, External
 from deploywatch.web.serving import Server
@@ -45,11 +46,15 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None, ext
         yield
         await exporter.stop()
 
+    async def look() -> str:
+        return changed(exporter)
+
     server.app.cleanup_ctx.append(probing)
-    HealthRoutes(exporter).add_to(server.app)
+    health_routes = HealthRoutes(exporter)
+    health_routes.add_to(server.app)
     MetricsRoute(exporter, registry).add_to(server.app)
     ProbeRoute(exporter).add_to(server.app)
     ConfigRoute(exporter).add_to(server.app)
-    Landing(exporter, external.links).add_to(server.app)
+    Landing(exporter, health_routes, Live(look, registry), external.links).add_to(server.app)
     add_static(server.app)
     return server

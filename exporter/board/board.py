@@ -29,6 +29,8 @@ class Board:
         self.dependencies: dict[ServiceKey, tuple[str, ...]] = {}
         self.dependents: dict[ServiceKey, tuple[str, ...]] = {}
         self.dropped: Counter[Dropped] = Counter()
+        self.changes = 0
+        """How often a probe has become well, or failed for another reason; or there were other probes."""
 
     def set_up(
         self,
@@ -50,6 +52,7 @@ class Board:
             self._exposition.remove(gone)
             self.history.forget(gone)
         self._set_dependencies(dependencies)
+        self.changes += 1
 
     def note(self, target: Target, result: Result) -> None:
         """Put up a result; one of a target that has been removed or changed meanwhile is dropped."""
@@ -59,6 +62,7 @@ class Board:
         before = record.last
         record.note(result)
         self.dropped.update(result.dropped)
+        self.changes += before is None or before.reason != result.reason
         _log(record, before, result, self.dependents.get(target.key.owner, ()))
         self.history.note(target.key, target.kind, result)
         self._put(record)

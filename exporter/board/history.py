@@ -62,6 +62,11 @@ class History:
         """The last failures, newest first."""
         return list(reversed(self._failures))
 
+    def numbers(self, name: tuple[str, ...]) -> dict[float, int]:
+        """Of a target's results that are kept whole: their numbers, by when they began."""
+        kept = itertools.chain(self._all, self._failures, self._last_failures.values())
+        return {entry.result.started: entry.number for entry in kept if entry.name == name}
+
     def find(self, number: int) -> Entry | None:
         """The result of this number, while it is kept."""
         kept = itertools.chain(self._all, self._failures, self._last_failures.values())

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from deploywatch import conventions
 from deploywatch.conventions import ProbeMetric
+from deploywatch.exporter.board.strip import Strip
 from deploywatch.exporter.exposition import BASE, Page
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probing import OWN
@@ -36,6 +37,7 @@ class Record:
     failures: Counter[Reason] = field(default_factory=Counter)
     sum: float = 0.0
     counts: list[int] = field(init=False)
+    strip: Strip = field(default_factory=Strip)
     _failures_text: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +58,7 @@ class Record:
         """Take over a run's result."""
         self.last, self.stale = result, False
         self.runs += 1
+        self.strip.note(result)
         if result.reason is not None:
             self.failures[result.reason] += 1
             self._failures_text = self._render_failures()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -48,6 +49,23 @@ class HealthRoutes:
         needs(Scope.READ, app.router.add_get("/health/database", self._kind("postgres", _tenants)))
         needs(Scope.READ, app.router.add_get("/health/redis", self._kind("redis", _ping_time)))
         needs(Scope.READ, app.router.add_get("/health/integrations", self._integrations))
+
+    async def answers(self, request: web.Request) -> list[tuple[str, int, str]]:
+        """What the paths that load balancers ask answer now: each path, its HTTP status, and the word or why not."""
+        asked = {
+            "/health": self._whole,
+            "/health/ready": self._ready,
+            "/health/live": self._live,
+            "/health/database": self._kind("postgres", _tenants),
+            "/health/redis": self._kind("redis", _ping_time),
+            "/health/integrations": self._integrations,
+        }
+        found = []
+        for path, handler in asked.items():
+            answer = await handler(request)
+            body = json.loads(answer.text or "{}")
+            found.append((path, answer.status, str(body.get("status") or body.get("error", ""))))
+        return found
 
     async def _whole(self, request: web.Request) -> web.Response:
         environment = request.query.get("environment")

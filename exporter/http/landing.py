@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
 from deploywatch.access.scopes import Scope, needs
 from deploywatch.exporter import health
 from deploywatch.exporter.board.history import Entry
+from deploywatch.exporter.board.record import Record
+from deploywatch.exporter.board.strip import Small
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.exporter.health import ProbeHealth, Status
+from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status
+from deploywatch.exporter.http import pictures
+from deploywatch.exporter.http.health_routes import HealthRoutes
 from deploywatch.exporter.http.probe_route import told
 from deploywatch.exporter.results import iso
 from deploywatch.exporter.settings.refusal import told as why
+from deploywatch.exporter.targets import Key
 from deploywatch.pages.answer import page
 from deploywatch.pages.environment import templates_in
+from deploywatch.pages.live import PATH as LIVE
+from deploywatch.pages.live import Live
 from deploywatch.watched_files import WATCHED
 
 MOST_ROWS = 500
@@ -28,10 +37,11 @@ MOST_ROWS = 500
 MOST_PROBLEMS = 20
 
 _LINKS = {
+    "/": "Probes",
+    "/services": "Services",
+    "/wall": "Wall",
     "/metrics": "Metrics",
     "/health": "Health",
-    "/health/live": "Live",
-    "/health/ready": "Ready",
     "/config": "Config",
 }
 _WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
@@ -41,34 +51,60 @@ _TEMPLATES = templates_in(Path(__file__).parent / "templates")
 class Landing:
     """Shows the board and the history in a browser."""
 
-    def __init__(self, exporter: Exporter, prefix: str = "") -> None:
+    def __init__(self, exporter: Exporter, health_routes: HealthRoutes, live: Live, prefix: str = "") -> None:
         """`prefix` stands before every path that a page links to."""
         self._exporter = exporter
+        self._health = health_routes
+        self._live = live
         self._prefix = prefix
         self._board = exporter.board
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
-        needs(Scope.READ, app.router.add_get("/", self._all))
+        router = app.router
+        needs(Scope.READ, router.add_get("/", self._all))
+        needs(Scope.READ, router.add_get("/wall", self._wall))
+        needs(Scope.READ, router.add_get("/services", self._services))
+        needs(Scope.READ, router.add_get("/probes/{service}/{environment}/{probe:[^/]+}", self._probe_page))
+        needs(Scope.READ, router.add_get(LIVE, self._live.stream))
+        app.on_shutdown.append(self._live.stop)
         needs(Scope.READ, app.router.add_get(r"/results/{number:\d{1,18}}", self._one))
 
-    async def _all(self, request: web.Request) -> web.Response:
-        probes = [
-            health.of_record(record, self._board.current(record), started=self._exporter.started)
-            for record in self._board.records.values()
-        ]
-        service, status = request.query.get("service", ""), request.query.get("status", "")
-        chosen = [probe for probe in probes if service in {"", probe.key.service} and status in {"", probe.status}]
-        chosen.sort(key=self._urgency)
+    def _page(self, request: web.Request, template: str, /, *, status: int = 200, **values: Any) -> web.Response:
+        """A page with what all of them show."""
+        now = datetime.fromtimestamp(self._exporter.clock.now(), UTC)
+        probes = self._known()
         worst = _worst(probes)
         return page(
             _TEMPLATES,
-            "landing.html",
+            template,
+            status=status,
             prefix=self._prefix,
+            now=now,
+            here=request.path,
+            change=changed(self._exporter),
             icon="calm" if worst == Status.HEALTHY else "open",
             links=_LINKS.items(),
-            summary=_summary(probes, chosen),
             worst=worst,
+            failing=sum(probe.status is Status.UNHEALTHY for probe in probes),
+            **values,
+        )
+
+    def _known(self) -> list[ProbeHealth]:
+        return [self._of(record) for record in self._board.records.values()]
+
+    def _of(self, record: Record) -> ProbeHealth:
+        return health.of_record(record, self._board.current(record), started=self._exporter.started)
+
+    async def _all(self, request: web.Request) -> web.Response:
+        probes = self._known()
+        service, status = request.query.get("service", ""), request.query.get("status", "")
+        chosen = [probe for probe in probes if service in {"", probe.key.service} and status in {"", probe.status}]
+        chosen.sort(key=self._urgency)
+        return self._page(
+            request,
+            "landing.html",
+            summary=_summary(probes, chosen),
             stale=[f"{file.path} cannot be used since {iso(file.since)}: {file.problem}" for file in WATCHED.stale()],
             not_probed=self._not_probed(),
             most_problems=MOST_PROBLEMS,
@@ -79,6 +115,45 @@ class Landing:
             probes=[self._probe(probe) for probe in chosen[:MOST_ROWS]],
             failures=_results(self._board.history.failures()),
             recent=_results(self._board.history.recent()),
+        )
+
+    async def _wall(self, request: web.Request) -> web.Response:
+        """What is not well, large, for a screen that nobody touches."""
+        probes = self._known()
+        bad = sorted((probe for probe in probes if probe.status is not Status.HEALTHY), key=self._urgency)
+        shown = [self._probe(probe) for probe in bad[:MOST_ROWS]]
+        return self._page(request, "wall.html", summary=_summary(probes, bad), probes=shown)
+
+    async def _services(self, request: web.Request) -> web.Response:
+        """Each service with what it depends on and says of itself; and what the health endpoints answer."""
+        found = health.services(self._known(), self._board.dependencies).values()
+        return self._page(
+            request,
+            "services.html",
+            found=[_service(one) for one in sorted(found, key=lambda one: (_WORST_FIRST.index(one.status), one.key))],
+            answers=await self._health.answers(request),
+            environment=self._exporter.settings.environment,
+        )
+
+    async def _probe_page(self, request: web.Request) -> web.Response:
+        """One probe: its strip, latency, results, and the debug output of its last run."""
+        names = request.match_info
+        key = Key(names["service"], names["environment"], names["probe"])
+        record = self._board.records.get(key)
+        if record is None:
+            title, number = "No such probe", "/".join(key)
+            return self._page(request, "result.html", title=title, entry=None, number=number, status=404)
+        results, numbers = list(record.strip), self._board.history.numbers(key)
+        took = [result.duration for result in results]
+        return self._page(
+            request,
+            "probe.html",
+            probe=self._probe(self._of(record)),
+            latency=pictures.latency(results, 600, 80),
+            slowest=_took(max(took)) if took else "",
+            fastest=_took(min(took)) if took else "",
+            results=[_small(result, numbers) for result in reversed(results)],
+            told=told(record.last) if record.last else "",
         )
 
     def _not_probed(self) -> list[str]:
@@ -93,15 +168,12 @@ class Landing:
         entry = self._board.history.find(number)
         if entry is None:
             title = "No such result"
-            return page(
-                _TEMPLATES, "result.html", prefix=self._prefix, title=title, entry=None, number=number, status=404
-            )
+            return self._page(request, "result.html", title=title, entry=None, number=f"Result {number}", status=404)
         result, name = entry.result, "/".join(entry.name)
         verdict = "succeeded" if result.success else "failed"
-        return page(
-            _TEMPLATES,
+        return self._page(
+            request,
             "result.html",
-            prefix=self._prefix,
             entry=entry,
             title=f"{name}: {verdict}",
             name=name,
@@ -118,8 +190,7 @@ class Landing:
         key = next((key for key in self._board.records if key == entry.name), None)
         if key is None:
             return None
-        record = self._board.records[key]
-        return self._probe(health.of_record(record, self._board.current(record), started=self._exporter.started))
+        return self._probe(self._of(self._board.records[key]))
 
     def _urgency(self, probe: ProbeHealth) -> tuple[int, int, float]:
         """The worst first; of these what most others need, then what has failed longest."""
@@ -131,8 +202,17 @@ class Landing:
 
     def _probe(self, probe: ProbeHealth) -> dict[str, Any]:
         result, failure = probe.result, self._board.history.last_failure(probe.key)
+        record = self._board.records.get(probe.key)
+        kept = list(record.strip) if record else []
+        reason = result.reason if result else None
         now = self._exporter.clock.now()
         return {
+            "id": _identifier("probe", probe.key),
+            "path": "/probes/" + "/".join(quote(part, safe="") for part in probe.key),
+            "runs": pictures.runs(kept),
+            "sentence": pictures.sentence(kept),
+            "words": pictures.WORDS[reason] if reason else "",
+            "detail": result.detail if result and reason else _says(probe),
             "status": probe.status,
             "service": probe.key.service,
             "name": probe.key.probe,
@@ -202,3 +282,43 @@ def _results(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 
 def _status(entry: Entry) -> Status:
     return Status.HEALTHY if entry.result.success else Status.UNHEALTHY
+
+
+def changed(exporter: Exporter) -> str:
+    """A text that differs once a probe is as it was not before."""
+    return f"{id(exporter.board):x}-{exporter.board.changes}"
+
+
+def _identifier(kind: str, key: tuple[str, ...]) -> str:
+    """An element's id, whatever stands in the names."""
+    return f"{kind}-{hashlib.sha256(repr(tuple(key)).encode()).hexdigest()[:16]}"
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def _small(result: Small, numbers: dict[float, int]) -> dict[str, Any]:
+    return {
+        "began": _moment(result.started),
+        "took": _took(result.duration),
+        "words": pictures.WORDS[result.reason] if result.reason else "",
+        "number": numbers.get(result.started),
+    }
+
+
+def _service(one: ServiceHealth) -> dict[str, Any]:
+    body = one.body()
+    return {
+        "id": _identifier("service", one.key),
+        "service": one.key.service,
+        "environment": one.key.environment,
+        "status": one.status,
+        "version": body["version"],
+        "uptime": body["uptime_seconds"],
+        "well": sum(probe.status in {Status.HEALTHY, Status.DEGRADED} for probe in one.probes),
+        "probes": len(one.probes),
+        "dependencies": body["dependencies"],
+        "dependents": list(one.dependents),
+        "resources": one.resources,
+    }

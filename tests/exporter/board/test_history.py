@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from deploywatch.exporter.board.history import History
+from deploywatch.exporter.board.strip import KEPT, Small, Strip
 from deploywatch.exporter.results import Reason, Result
 
 GOOD = Result(1.0, 0.01)
@@ -45,3 +48,15 @@ def test_what_callers_ask_for_is_not_kept_for_ever() -> None:
         history.note((str(number),), "http", BAD, keep=False)
     assert len(history.failures()) == 2
     assert history.last_failure(("0",)) is None
+
+
+def test_of_each_target_the_last_sixty_results_are_kept_in_a_kilobyte() -> None:
+    strip = Strip()
+    for number in range(KEPT + 5):
+        strip.note(Result(1000.0 + number, 0.25, Reason.DNS if number % 2 else None, "a long detail " * 100))
+    kept = list(strip)
+    assert len(kept) == len(strip) == KEPT
+    assert kept[0] == Small(1005.0, 0.25, Reason.DNS)
+    assert kept[-1] == Small(1064.0, 0.25, None)
+    parts = [getattr(strip, name) for name in Strip.__slots__]
+    assert sum(sys.getsizeof(part) for part in (strip, *parts)) < 1400

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.board.history import LIMIT
+from deploywatch.exporter.board.strip import KEPT
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.http.landing import MOST_ROWS
 from tests.exporter.support import Web, eventually
@@ -48,14 +49,25 @@ services:
         yield running, str(server.make_url("/")).rstrip("/")
 
 
+async def cards(page: Page) -> list[list[str]]:
+    """Of each card: the status, the probe, where it is, and what is wrong."""
+    texts = []
+    for card in await page.locator("#probes > li").all():
+        named = (".severity", ".row a", ".row a + span")
+        parts = [await card.locator(name).first.inner_text() for name in named]
+        texts.append([*(part.strip() for part in parts), *await card.locator(".says").all_inner_texts()])
+    return texts
+
+
 async def test_every_probe_is_shown_what_fails_first_and_why(page: Page, exporter: tuple[Exporter, str]) -> None:
     await page.goto(exporter[1])
     assert await page.locator("#summary").inner_text() == "3 probes: 2 unhealthy, 1 healthy."
-    rows = await cells(page, "probes")
-    assert [row[0] for row in rows] == ["unhealthy", "unhealthy", "healthy"]
-    assert rows[-1][1].split("\n") == ["shop / health", "demo, http"]
-    assert ["unhealthy", "shop / api\ndemo, http", "status: status 404, not 2xx"] in [row[:3] for row in rows]
-    color = await page.locator("#probes .unhealthy").first.evaluate("row => getComputedStyle(row).color")
+    shown = await cards(page)
+    assert [card[0] for card in shown] == ["unhealthy", "unhealthy", "healthy"]
+    assert shown[-1][1:3] == ["shop / health", "demo · http"]
+    why = "It answers with another status than expected: status 404, not 2xx"
+    assert ["unhealthy", "shop / api", "demo · http", why] in [card[:4] for card in shown]
+    color = await page.locator("#probes .severity").first.evaluate("row => getComputedStyle(row).color")
     assert color == "rgb(163, 20, 11)"
 
 
@@ -79,9 +91,9 @@ async def test_the_last_failure_stays_when_the_probe_works_again(
     for _ in range(LIMIT + 1):
         await running.scheduler.fresh(key)
     await page.goto(url)
-    row = page.locator("#probes tr", has_text="api")
-    assert (await row.locator("td").all_inner_texts())[0] == "healthy"
-    await row.get_by_role("link").click()
+    card = page.locator("#probes > li", has_text="/ api")
+    assert "healthy" in await card.inner_text()
+    await card.get_by_role("link", name="Last failure").click()
     assert "status 404" in await page.locator("pre").inner_text()
 
 
@@ -90,13 +102,13 @@ async def test_probes_are_filtered_without_a_script(page: Page, exporter: tuple[
     await page.get_by_label("Service").select_option("shop")
     await page.get_by_label("Status").select_option("unhealthy")
     await page.get_by_role("button", name="Filter").click()
-    assert [row[1] for row in await cells(page, "probes")] == ["shop / api\ndemo, http"]
+    assert [card[1:3] for card in await cards(page)] == [["shop / api", "demo · http"]]
     assert await page.get_by_label("Service").input_value() == "shop"
 
 
 async def test_names_and_answers_are_text_and_never_markup(page: Page, exporter: tuple[Exporter, str]) -> None:
     await page.goto(exporter[1])
-    assert f"{EVIL} / {EVIL}\ndemo, http" in [row[1] for row in await cells(page, "probes")]
+    assert f"{EVIL} / {EVIL}" in [card[1] for card in await cards(page)]
     assert await page.locator("img").count() == 0
     await page.goto(f"{exporter[1]}/?service=%22%3E%3Cimg%20src=x%3E&status=%3Cimg%20src=x%3E")
     assert await page.locator("img").count() == 0
@@ -121,7 +133,7 @@ async def test_a_result_that_is_not_kept_is_404(page: Page, exporter: tuple[Expo
     response = await page.goto(f"{exporter[1]}/results/999999")
     assert response
     assert response.status == 404
-    assert "not kept any more" in await page.locator("p").first.inner_text()
+    assert "not kept any more" in await page.locator("main").inner_text()
 
 
 async def test_the_page_loads_nothing_from_elsewhere_and_runs_no_script_but_ours(
@@ -144,7 +156,7 @@ async def test_thousands_of_probes_are_cut_to_what_a_browser_takes(page: Page, t
     async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
         await page.goto(str(server.make_url("/")))
         assert f"The first {MOST_ROWS} of {MOST_ROWS + 7} are shown." in await page.locator("#summary").inner_text()
-        assert await page.locator("#probes tbody tr").count() == MOST_ROWS
+        assert await page.locator("#probes > li").count() == MOST_ROWS
 
 
 async def test_the_facts_at_3_in_the_morning_are_on_the_page(page: Page, web: Web, tmp_path: Path) -> None:
@@ -160,13 +172,15 @@ services:
         await eventually(lambda: running.not_ready() is None)
         await page.goto(str(server.make_url("/")))
         assert await page.locator("#summary").inner_text() == "2 probes: 1 unhealthy, 1 degraded, 0 healthy."
-        bad, degraded = await cells(page, "probes")
+        bad, degraded = page.locator("#probes > li").first, page.locator("#probes > li").last
         target = f"http://ann:***@{web.url.removeprefix('http://')}/no"
-        assert re.fullmatch(r"(\d+ min )?\d+ s, since [\d-]+ [\d:]+Z", bad[3])
-        assert bad[4:6] == ["front", target]
-        assert [degraded[0], degraded[2]] == ["degraded", "it says: degraded"]
+        assert re.fullmatch(r"(\d+ min )?\d+ s, since [\d-]+ [\d:]+Z", await bad.locator(".since").inner_text())
+        assert await bad.locator(".needed").inner_text() == "front"
+        assert await bad.locator(".target").inner_text() == target
+        assert (await cards(page))[1][:4] == ["degraded", "front / health", "default · http", "it says: degraded"]
+        assert "healthy" not in await degraded.locator(".severity").inner_text()
         assert "hush" not in await page.content()
-        await page.get_by_role("link", name="status: status 404").first.click()
+        await bad.get_by_role("link", name="Debug output").click()
         assert "probe failed: status: status 404, not 2xx" in await page.locator("pre").inner_text()
         assert await page.locator("p.unhealthy").inner_text() == "status: status 404, not 2xx"
         facts = dict(await cells(page, "facts"))
@@ -191,7 +205,7 @@ services:
         await eventually(lambda: running.not_ready() is None)
         await page.set_viewport_size({"width": width, "height": 900})
         await page.goto(str(server.make_url("/")))
-        assert [row[1].split(" / ")[0] for row in await cells(page, "probes")] == ["database", "a-front"]
+        assert [card[1].split(" / ")[0] for card in await cards(page)] == ["database", "a-front"]
         too_wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert not await page.evaluate(too_wide)
         await page.locator("#failures").get_by_role("link").first.click()
@@ -209,3 +223,69 @@ async def test_what_is_not_probed_is_said(page: Page, tmp_path: Path) -> None:
     async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
         await page.goto(str(server.make_url("/")))
         assert "ftp://x: not a target of http" in await page.locator("#not-probed").inner_text()
+
+
+async def test_each_probe_has_a_strip_of_its_last_sixty_results_a_page_and_a_wall(
+    page: Page, exporter: tuple[Exporter, str], web: Web
+) -> None:
+    running, url = exporter
+    key = next(key for key in running.board.records if key.probe == "api")
+    for _ in range(3):
+        await running.scheduler.fresh(key)
+    web.say("/nothing", "there it is")
+    for _ in range(KEPT):
+        await running.scheduler.fresh(key)
+    web.say("/nothing", status=404)
+    for _ in range(2):
+        await running.scheduler.fresh(key)
+    await page.goto(url)
+    card = page.locator("#probes > li", has_text="/ api")
+    assert await card.get_by_role("img").get_attribute("aria-label") == f"2 of the last {KEPT} runs failed"
+    # In grey too: what failed is higher.
+    widths = await card.locator(".strip path").evaluate_all("all => all.map(one => one.getAttribute('stroke-width'))")
+    assert widths == ["6", "14"]
+    await card.get_by_role("link", name="shop / api").click()
+    assert await page.locator("#results tbody tr").count() == KEPT
+    assert await page.locator("#results .bad").count() == 2
+    assert "probe failed: status: status 404" in await page.locator("#debug").inner_text()
+    await page.goto(f"{url}/wall")
+    assert await page.locator("#probes > li").count() == 2
+    assert await page.locator("form, a[href]:not(.skip)").count() == 0
+
+
+async def test_services_stand_with_what_they_need_and_what_load_balancers_hear(
+    page: Page, web: Web, tmp_path: Path
+) -> None:
+    path = tmp_path / "exporter.yml"
+    web.say("/health", '{"status": "healthy", "version": "1.2.3", "uptime": 90}')
+    path.write_text(f"""
+services:
+  front: {{depends_on: [shop], probes: {{health: {{kind: http, url: "{web.url}/health", expect: {{format: health}}}}}}}}
+  shop: {{probes: {{api: {{kind: http, url: "{web.url}/no"}}}}}}
+""")
+    running = Exporter(path, config.load(path))
+    async with TestServer(make_server(running, listen=":0", web_config=None).app) as server:
+        await eventually(lambda: running.not_ready() is None)
+        await page.goto(str(server.make_url("/services")))
+        shop, front = [await one.inner_text() for one in await page.locator("#services > li").all()]
+        assert "unhealthy" in shop
+        assert "0 of 1 probes are well · needed by front" in shop
+        assert "version 1.2.3 · up 1 min 30 s" in front
+        assert "status: status 404, not 2xx" in front
+        heard = {row[0]: row[1:] for row in await cells(page, "health")}
+        assert heard["/health"] == ["503", "unhealthy"]
+        assert heard["/health/live"] == ["200", "healthy"]
+        assert heard["/health/redis"][0] == "404"
+
+
+async def test_a_probe_that_fails_is_seen_without_a_reload(
+    page: Page, exporter: tuple[Exporter, str], web: Web
+) -> None:
+    running, url = exporter
+    web.say("/nothing", "there it is")
+    key = next(key for key in running.board.records if key.probe == "api")
+    await page.goto(url)
+    await page.get_by_label("Status").select_option("unhealthy")
+    await running.scheduler.fresh(key)
+    await expect(page.locator("#summary")).to_have_text("3 probes: 1 unhealthy, 2 healthy.", timeout=120_000)
+    assert await page.get_by_label("Status").input_value() == "unhealthy"
