@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -19,6 +21,7 @@ LABELS_TAKEN = frozenset(
 LABEL_LIMIT = 128
 """Characters of a label's value that are kept."""
 
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
 _TAKEN = ("probe_", "deploywatch_", "process_", "python_", "service_dependency")
 
 
@@ -66,6 +69,29 @@ def is_label(name: str) -> bool:
 
 LabelName = Annotated[str, AfterValidator(_label)]
 """A label that a config gives to a gauge."""
+
+
+def number(value: str | float | Decimal) -> float | None:
+    """The number that a value is; None for text that is none, for NaN, and for what is beyond a sample's range.
+
+    NaN is above no limit and below none, so that no alert would ever see it.
+    """
+    if isinstance(value, str):
+        value = value.strip()
+        if not _NUMBER.fullmatch(value):
+            return None
+    try:
+        result = float(value)
+    except OverflowError:
+        return None
+    if math.isinf(result):
+        said = value.lower().lstrip("+-").startswith("inf") if isinstance(value, str) else _is_infinite(value)
+        return result if said else None
+    return None if math.isnan(result) else result
+
+
+def _is_infinite(value: float | Decimal) -> bool:
+    return value.is_infinite() if isinstance(value, Decimal) else math.isinf(value)
 
 
 class Gauge(Settings):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import secrets
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, Field, model_validator
 from redis import exceptions
@@ -18,6 +19,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from deploywatch.config import nearest
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import GaugeName
 from deploywatch.exporter.net import certificates
@@ -46,15 +48,43 @@ _REFUSED = (
 _HINT = "not a Redis URL; write redis://host:6379/0, rediss://… for TLS, or unix:///path"
 
 
+_DATABASE = re.compile(r"/?\d*/?", re.ASCII)
+_PARAMETERS = frozenset({"db", "username", "password", "client_name"})
+_NEEDLESS = frozenset(
+    {"socket_timeout", "socket_connect_timeout", "timeout", "retry_on_timeout", "max_connections"}
+    | {"health_check_interval", "socket_keepalive"}
+)
+
+
 def _redis_url(url: SecretUrl) -> SecretUrl:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(_HINT)
+    _nothing_unread(url.get_secret_value())
     try:
         _connection(url)
     except (TypeError, ValueError) as error:
         # Its message could show a part of the password, taken for a port.
         raise ValueError(_HINT) from error
     return url
+
+
+def _nothing_unread(url: str) -> None:
+    """ValueError names what the library would read otherwise than it is written, or not at all."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(_HINT) from error
+    if parts.fragment:
+        raise ValueError("has a #, after which nothing is read; write it as %23")
+    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        raise ValueError("the database must be a number, as in redis://host:6379/0; write none for 0")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name in _NEEDLESS:
+            raise ValueError(f"{name}: the probe's timeout bounds a run, which has one connection; remove it")
+        if name not in _PARAMETERS and not name.startswith("ssl_"):
+            raise ValueError(f"{name}: no parameter of a Redis URL that is read here{nearest(name, _PARAMETERS)}")
+        if name == "db" and not (value.isascii() and value.isdigit()):
+            raise ValueError("db must be a number")
 
 
 SILENT = "connect: the server took the connection and says nothing"
@@ -207,7 +237,8 @@ class RedisProbe:
                 raise Failed(Reason.VALUE, "PING was not answered with PONG")
             await self._ask(talk, measurement)
         except exceptions.RedisError as error:
-            failed = explain(error, measurement.stage)
+            # It has said something, or broken off.
+            failed = explain(error, "connect" if measurement.stage == SILENT else measurement.stage)
             if failed.reason is Reason.RESET and not answered:
                 # A server that turns us away says why and hangs up, which may be lost when we spoke meanwhile.
                 failed = await self._first_line(measurement) or failed

@@ -25,6 +25,15 @@ _ATTRIBUTES: dict[str, tuple[str | None, ...]] = {
     "prefer-standby": ("standby", "any"),
     **{name: (name,) for name in ("read-write", "read-only", "primary", "standby")},
 }
+# What some of them may be; the library would tell only when it connects.
+_VALUES: dict[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "gsslib": ("gssapi", "sspi"),
+    **dict.fromkeys(
+        ("ssl_min_protocol_version", "ssl_max_protocol_version"), ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+    ),
+}
 _OURS = frozenset({"connect_timeout", "options", "application_name", "fallback_application_name", "client_encoding"})
 # Settings of a session that PostgreSQL takes at its start.
 _SESSION = frozenset({"search_path", "timezone", "datestyle", "intervalstyle", "statement_timeout", "lock_timeout"})
@@ -41,6 +50,8 @@ _REFUSED = {
     "require_auth": "the library cannot restrict this; remove it",
     "gssencmode": "the library has no GSS encryption; remove it",
     "requiressl": "write sslmode=require",
+    "sslsni": "the name is always sent; remove it",
+    "sslcertmode": "a certificate is sent where sslcert names one; remove it",
     "sslcompression": "TLS compression is never used; remove it",
     "replication": "a probe asks in SQL; remove it",
 }
@@ -78,12 +89,14 @@ def parse_dsn(text: str) -> Dsn:
     except ValueError as error:
         # Its message could show a part of the password, taken for a port.
         raise ValueError(HINT) from error
+    if parts.fragment:
+        raise ValueError("has a #, after which nothing is read; write it as %23")
     given = {name.lower(): value for name, value in pairs}
     hosts = _hosts(parts.netloc.rpartition("@")[2], given.get("host"), given.get("port"))
     if parts.scheme not in {"postgresql", "postgres"} or not hosts:
         raise ValueError(HINT)
-    for name in given:
-        _refuse(name)
+    for name, value in given.items():
+        _refuse(name, value)
     if given.get("sslrootcert") == "system":
         raise ValueError("sslrootcert=system: the library does not know it; write tls: {} beside the dsn instead")
     kept = {name: value for name, value in given.items() if name in _LIBRARY - {"target_session_attrs"}}
@@ -102,7 +115,7 @@ def parse_dsn(text: str) -> Dsn:
     return Dsn(url, _seconds(given.get("connect_timeout")), hosts, _ATTRIBUTES[wanted], files)
 
 
-def _refuse(name: str) -> None:
+def _refuse(name: str, value: str) -> None:
     if name in _REFUSED:
         raise ValueError(f"{name}: {_REFUSED[name]}")
     if name not in _LIBRARY | _OURS | _SESSION:
@@ -110,6 +123,8 @@ def _refuse(name: str) -> None:
             f"{name}: no parameter of a PostgreSQL URL that is read here{nearest(name, _LIBRARY | _OURS | _SESSION)};"
             f" a setting of the session is written as options=-c%20{name}%3D…"
         )
+    if name in _VALUES and value not in _VALUES[name]:
+        raise ValueError(f"{name}: {value!r} is none of {', '.join(_VALUES[name])}")
 
 
 def _seconds(text: str | None) -> float | None:

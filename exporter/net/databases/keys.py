@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.measure.gauges import Gauge, LabelName
+from deploywatch.exporter.measure.gauges import Gauge, LabelName, number
 from deploywatch.exporter.net.databases.conversation import Conversation, Word
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Dropped, Failed, Family, Reason
@@ -69,9 +69,9 @@ async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, measurement:
     """Add the samples of a gauge; a key that is not there has no value, the length 0, and as a counter the value 0."""
     family = gauge.family(name)
     if "*" not in gauge.key:
-        for number in await _numbers(talk, [gauge.key.encode()], gauge):
-            if number is not None:
-                measurement.add(family, number)
+        for held in await _numbers(talk, [gauge.key.encode()], gauge):
+            if held is not None:
+                measurement.add(family, held)
             elif gauge.type == "counter":
                 measurement.add(family, 0)
             else:
@@ -84,8 +84,8 @@ async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, measurement:
     before, _, after = gauge.key.encode().partition(b"*")
     label = gauge.label or ""
     samples: dict[str, float] = {}
-    for key, number in zip(keys, await _numbers(talk, keys, gauge), strict=True):
-        if number is None:
+    for key, held in zip(keys, await _numbers(talk, keys, gauge), strict=True):
+        if held is None:
             # It has expired since it was seen.
             measurement.dropped[Dropped.NULL_VALUE] += 1
             continue
@@ -94,9 +94,9 @@ async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, measurement:
             raise Failed(
                 Reason.VALUE, f'gauge {name} has more than one key for {{{label}="{text}"}}; tell them apart in that'
             )
-        samples[text] = number
-    for text, number in samples.items():
-        measurement.add(family, number, **{label: text})
+        samples[text] = held
+    for text, held in samples.items():
+        measurement.add(family, held, **{label: text})
 
 
 async def note_info(talk: Conversation, wanted: Iterable[Statistics], measurement: Measurement) -> None:
@@ -107,8 +107,12 @@ async def note_info(talk: Conversation, wanted: Iterable[Statistics], measuremen
         if not fields.keys() & (_INFO[section].keys() | {"role"}):
             raise Failed(Reason.VALUE, f"INFO {section} says nothing here; leave {section} out of collect")
         for key, family in _INFO[section].items():
-            if key in fields:
-                measurement.add(family, float(fields[key]))
+            if key not in fields:
+                continue
+            told = number(fields[key])
+            if told is None:
+                raise Failed(Reason.VALUE, f"INFO {section}: {key} is not a number")
+            measurement.add(family, told)
         if section == "replication":
             replica = fields.get("role") == "slave"
             measurement.add(families.REDIS_REPLICA, replica)
@@ -141,26 +145,25 @@ async def _scan(talk: Conversation, name: str, gauge: KeyGauge) -> list[bytes]:
 
 async def _numbers(talk: Conversation, keys: Sequence[bytes], gauge: KeyGauge) -> list[float | None]:
     if gauge.read == "value":
-        return [_number(value, gauge) for value in await talk.ask_all([("GET", key) for key in keys])]
+        values = await talk.ask_all([("GET", key) for key in keys])
+        return [_number(key, value, gauge) for key, value in zip(keys, values, strict=True)]
     types = await talk.ask_all([("TYPE", key) for key in keys])
     commands: list[tuple[Word, ...]] = []
     for key, kind in zip(keys, types, strict=True):
         if kind != b"none" and kind not in _LENGTH:
-            raise Failed(
-                Reason.VALUE, f"{gauge.key}: a key of the type {kind.decode('utf-8', 'replace')} has no length"
-            )
+            shown = key.decode("utf-8", "replace")
+            raise Failed(Reason.VALUE, f"{shown}: a key of the type {kind.decode('utf-8', 'replace')} has no length")
         # A key that is gone is an empty list as well as anything else.
         commands.append((_LENGTH.get(kind, "LLEN"), key))
     return [float(length) for length in await talk.ask_all(commands)]
 
 
-def _number(value: bytes | None, gauge: KeyGauge) -> float | None:
+def _number(key: bytes, value: bytes | None, gauge: KeyGauge) -> float | None:
     if value is None:
         return None
-    try:
-        number = float(value)
-    except ValueError as error:
-        raise Failed(Reason.VALUE, f"{gauge.key} holds a value that is not a number") from error
-    if gauge.type == "counter" and not 0 <= number < math.inf:
-        raise Failed(Reason.VALUE, f"{gauge.key} holds {number:g}, and a counter is a number from 0 up")
-    return number
+    name, held = key.decode("utf-8", "replace"), number(value.decode("utf-8", "replace"))
+    if held is None:
+        raise Failed(Reason.VALUE, f"{name} holds a value that is not a number")
+    if gauge.type == "counter" and not 0 <= held < math.inf:
+        raise Failed(Reason.VALUE, f"{name} holds {held:g}, and a counter is a number from 0 up")
+    return held

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from pydantic import Field
 
-from deploywatch.exporter.measure.gauges import Gauge, is_label
+from deploywatch.exporter.measure.gauges import Gauge, is_label, number
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Dropped, Failed, Family, Reason
 
@@ -19,6 +21,8 @@ _MOMENTS = frozenset({"timestamp", "timestamptz", "date", "time", "timetz", "int
 _PLAIN = frozenset({"text", "varchar", "name", "int2", "int4", "int8", "oid", "uuid", "bool", "void"})
 """Types that Python writes as PostgreSQL does, so that the query can go out as it is written."""
 
+# What may stand after a statement: semicolons, and a comment that they end before.
+_END = re.compile(r";(?:\s|;|--[^\n]*(?:\n|$))*$")
 _BY_FORMAT = frozenset({"inet"})
 
 
@@ -46,7 +50,10 @@ def _joined(name: str, column: str) -> str:
 
 
 async def rows_of(connection: Any, name: str, query: Query, gauges: Mapping[str, Family]) -> list[dict[str, Any]]:
-    """The rows of a query, the columns that are labels as text; Failed(too_large) with how many there are."""
+    """The rows of a query, the columns that are labels as text; Failed(too_large) with how many there are.
+
+    Of a query without labels that gives no row, it is one of NULLs: nothing was found where one number was asked for.
+    """
     statement = await connection.prepare(query.sql, name="")
     columns = [(attribute.name, attribute.type.name) for attribute in statement.get_attributes()]
     numbers = _number_columns(name, [column for column, _ in columns], gauges)
@@ -61,7 +68,10 @@ async def rows_of(connection: Any, name: str, query: Query, gauges: Mapping[str,
         raise Failed(
             Reason.TOO_LARGE, f"query {name} gives {len(rows) + more} rows, more than max_rows, {query.max_rows}"
         )
-    return [dict(zip((column for column, _ in columns), row.values(), strict=True)) for row in rows]
+    names = [column for column, _ in columns]
+    if not rows and not set(names) - numbers:
+        return [dict.fromkeys(names)]
+    return [dict(zip(names, row.values(), strict=True)) for row in rows]
 
 
 def _number_columns(name: str, columns: Sequence[str], gauges: Mapping[str, Family]) -> frozenset[str]:
@@ -80,12 +90,12 @@ def _number_columns(name: str, columns: Sequence[str], gauges: Mapping[str, Fami
 
 def _as_text(sql: str, columns: Sequence[tuple[str, str]], numbers: frozenset[str]) -> str | None:
     """The query with its labels as text and its moments as numbers; None where nothing has to be changed."""
-    shown = [_expression(f"c{number}", kind, column in numbers) for number, (column, kind) in enumerate(columns)]
-    names = ", ".join(f"c{number}" for number in range(len(columns)))
+    shown = [_expression(f"c{place}", kind, column in numbers) for place, (column, kind) in enumerate(columns)]
+    names = ", ".join(f"c{place}" for place in range(len(columns)))
     if ", ".join(shown) == names:
         return None
     # The end of line is for a comment at the end of the query.
-    return f"SELECT {', '.join(shown)} FROM ({sql.rstrip().removesuffix(';')}\n) AS asked ({names})"  # noqa: S608
+    return f"SELECT {', '.join(shown)} FROM ({_END.sub('', sql)}\n) AS asked ({names})"  # noqa: S608
 
 
 def _expression(column: str, kind: str, number: bool) -> str:
@@ -141,10 +151,10 @@ def _number(cell: Any, name: str, family: Family, measurement: Measurement) -> f
             return 0.0
         measurement.dropped[Dropped.NULL_VALUE] += 1
         return None
-    try:
-        number = float(cell)
-    except (TypeError, ValueError) as error:
-        raise Failed(Reason.VALUE, f"query {name} gives {type(cell).__name__}, not a number") from error
-    if family.type == "counter" and not 0 <= number < math.inf:
-        raise Failed(Reason.VALUE, f"query {name} gives {number:g}, and a counter is a number from 0 up")
-    return number
+    given = number(cell) if isinstance(cell, (int, float, Decimal, str)) else None
+    if given is None:
+        shown = cell if isinstance(cell, (float, Decimal)) else type(cell).__name__
+        raise Failed(Reason.VALUE, f"query {name} gives {shown}, not a number")
+    if family.type == "counter" and not 0 <= given < math.inf:
+        raise Failed(Reason.VALUE, f"query {name} gives {given:g}, and a counter is a number from 0 up")
+    return given

@@ -14,7 +14,6 @@ _UNAVAILABLE = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.exceptions.TargetServerAttributeNotMatched,
 )
 # PgBouncer says everything as a violation of the protocol (08P01); its words tell what it is.
 _POOLER_AUTH = re.compile(
@@ -36,6 +35,8 @@ def explain(error: asyncpg.PostgresError | asyncpg.InternalClientError | asyncpg
             return Failed(Reason.QUERY_TIMEOUT, f"cancelled by statement_timeout at: {stage}")
         case _ if isinstance(error, _AUTH):
             return Failed(Reason.AUTH, f"access was denied: {error}")
+        case asyncpg.exceptions.TargetServerAttributeNotMatched():
+            return Failed(Reason.UNAVAILABLE, "no host is as target_session_attrs asks")
         case _ if isinstance(error, _UNAVAILABLE):
             return Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {error}")
         case asyncpg.PostgresConnectionError():

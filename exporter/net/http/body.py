@@ -42,7 +42,10 @@ def pick(document: Any, path: str, most: int = 100) -> Iterator[tuple[str, float
     if len(numbers) > most:
         raise Failed(Reason.TOO_LARGE, f"the body has {len(numbers)} values at {path}, more than max_series, {most}")
     for key, value in numbers:
-        yield str(key), _number_at({"*": value}, f"*{after}")
+        try:
+            yield str(key), _number_at({"*": value}, f"*{after}")
+        except Failed as failed:
+            raise Failed(failed.reason, failed.detail.replace(f"*{after}", f"{before}{key}{after}")) from failed
 
 
 def _number_at(document: Any, path: str) -> float:

@@ -129,6 +129,27 @@ async def test_several_counters_of_one_query_keep_the_ending(postgres_server: Ru
     assert (values["shop_orders_total"], values["shop_euros_total"]) == (1, 2)
 
 
+@pytest.mark.parametrize("sql", ["SELECT 1 WHERE false", "SELECT 1 AS value WHERE false", "SELECT NULL"])
+async def test_no_row_where_one_number_is_asked_for_is_as_null(postgres_server: Running, sql: str) -> None:
+    result = await asked(postgres_server, sql)
+    assert (result.success, result.dropped) == (True, {Dropped.NULL_VALUE: 1})
+    assert measured(await asked(postgres_server, sql, "seen_total", type="counter"))["seen_total"] == 0
+
+
+@pytest.mark.parametrize("value", ["'NaN'::float8", "'NaN'::numeric", "'1_000'", "1e400::numeric"])
+async def test_what_no_alert_would_see_is_no_number(postgres_server: Running, value: str) -> None:
+    result = await asked(postgres_server, f"SELECT {value}")
+    assert (result.reason, "not a number" in result.detail) == (Reason.VALUE, True)
+
+
+@pytest.mark.parametrize("end", [";", "; -- a comment", " ;\n;-- one\n-- two", " -- a comment"])
+async def test_what_stands_after_a_query_does_no_harm_to_one_whose_labels_are_cast(
+    postgres_server: Running, end: str
+) -> None:
+    result = await asked(postgres_server, "SELECT 'r'::\"char\" AS q, 1 AS value" + end)
+    assert measured(result)["rows_seen{q=r}"] == 1
+
+
 async def test_a_value_that_is_null_is_counted_as_left_out(postgres_server: Running) -> None:
     result = await asked(postgres_server, "SELECT max(1) WHERE false")
     assert (result.success, result.dropped) == (True, {Dropped.NULL_VALUE: 1})

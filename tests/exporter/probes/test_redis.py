@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from deploywatch.exporter.probes.redis import SILENT
+from deploywatch.exporter.probes.redis import RedisSettings
 from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, measured, probe, silent
 
@@ -107,11 +108,30 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(
         server.child.stop()
 
 
-async def test_the_deadline_alone_ends_a_run_whatever_timeout_the_url_asks_for(
-    tcp: Callable[[Talk], Awaitable[int]],
-) -> None:
-    result = await probe(0.5, kind="redis", url=f"redis://127.0.0.1:{await tcp(silent)}/0?socket_timeout=0.01")
-    assert (result.reason, result.detail) == (Reason.DEADLINE, f"not done within 0.5 s; it was at: {SILENT}")
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://h/0?socket_timeout=5", "socket_timeout: the probe's timeout bounds a run"),
+        ("redis://h/0?decode_responses=True", "decode_responses: no parameter of a Redis URL"),
+        ("redis://h/0?clientname=a", "did you mean 'client_name'?"),
+        ("redis://h/cache", "the database must be a number"),
+        ("redis://h/0?db=cache", "db must be a number"),
+        ("redis://h/0#a", "has a #, after which nothing is read"),
+    ],
+)
+def test_what_a_url_says_that_is_not_honoured_is_refused_by_name(url: str, told: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        RedisSettings.model_validate({"kind": "redis", "url": url})
+
+
+@pytest.mark.parametrize("url", ["redis://h", "redis://h/", "rediss://h/1?ssl_cert_reqs=none", "unix:///run/r?db=2"])
+def test_what_a_url_says_that_is_honoured_is_taken(url: str) -> None:
+    assert RedisSettings.model_validate({"kind": "redis", "url": url})
+
+
+async def test_a_database_that_is_not_there_is_told_in_the_servers_words(redis_server: Running) -> None:
+    result = await probe(kind="redis", url=redis_server.url.replace("/0", "/99"))
+    assert (result.reason, result.detail) == (Reason.QUERY, "connect: DB index is out of range")
 
 
 async def test_a_server_that_is_no_redis_is_the_reason(tcp: Callable[[Talk], Awaitable[int]]) -> None:

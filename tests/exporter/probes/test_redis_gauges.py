@@ -85,6 +85,15 @@ async def test_a_value_that_is_no_number_is_the_reason_and_is_not_shown(any_redi
     assert (result.reason, result.detail) == (Reason.VALUE, "connections holds a value that is not a number")
 
 
+@pytest.mark.parametrize("text", ["nan", "1_000", "9" * 400, "0x10", "١"])
+async def test_what_python_alone_takes_for_a_number_is_none(redis_server: Running, text: str) -> None:
+    client = redis.asyncio.from_url(own(redis_server))
+    await client.set("odd:a", text)
+    result = await gauged(redis_server, key="odd:*", label="q", read="value")
+    await client.aclose()
+    assert (result.reason, result.detail) == (Reason.VALUE, "odd:a holds a value that is not a number")
+
+
 async def test_a_value_of_another_type_is_the_reason(any_redis: Running, client: Any) -> None:
     await client.rpush("connections", "1")
     assert (await gauged(any_redis, key="connections", read="value")).reason is Reason.QUERY

@@ -41,6 +41,10 @@ def test_hosts_are_read_as_libpq_reads_them(text: str, hosts: tuple[Any, ...]) -
         ("work_mem=64MB", "options=-c%20work_mem"),
         ("client_encoding=latin1", "client_encoding: answers are always read as UTF-8"),
         ("target_session_attrs=any-one", "target_session_attrs"),
+        ("sslmode=on", "sslmode: 'on' is none of disable, allow"),
+        ("ssl_min_protocol_version=1.2", "ssl_min_protocol_version: '1.2' is none of TLSv1, "),
+        ("sslsni=0", "sslsni: the name is always sent"),
+        ("application_name=a#b", "has a #, after which nothing is read; write it as %23"),
         ("options=work_mem", "options: 'work_mem' is not understood"),
     ],
 )
@@ -73,7 +77,8 @@ async def test_the_next_host_is_tried_when_one_is_dead_or_says_nothing(
         result = await probe(4, kind="postgres", dsn=dsn)
         assert result.success, result.detail
     standby = f"{postgres_server.url}?target_session_attrs=standby"
-    assert (await probe(kind="postgres", dsn=standby)).reason is Reason.UNAVAILABLE
+    result = await probe(kind="postgres", dsn=standby)
+    assert (result.reason, result.detail) == (Reason.UNAVAILABLE, "no host is as target_session_attrs asks")
     assert (await probe(kind="postgres", dsn=standby.replace("=standby", "=prefer-standby"))).success
 
 
