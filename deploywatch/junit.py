@@ -28,12 +28,13 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test case; `seconds` is None where nothing was measured."""
+    """One test case; `seconds` is None where nothing was measured, `output` what there is to say of a success."""
 
     name: str
     place: str
     seconds: float | None = None
     troubles: tuple[Trouble, ...] = ()
+    output: str = ""
 
     def is_a(self, kind: Kind) -> bool:
         """Whether it has such a trouble."""
@@ -70,6 +71,8 @@ def _add(suite: Element, case: Case) -> None:
         told = SubElement(element, trouble.kind, {**kind, "message": in_xml(trouble.message)})
         if trouble.text:
             told.text = in_xml(trouble.text)
+    if case.output:
+        SubElement(element, "system-out").text = in_xml(case.output)
 
 
 def _counts(cases: Iterable[Case]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from deploywatch.conventions import ProbeMetric
 from deploywatch.exporter.board.record import APPLICATION, Record
 from deploywatch.exporter.config import ServiceKey, dependents
 from deploywatch.exporter.probing import OWN
-from deploywatch.exporter.results import Application, Result, State, StepResult, iso
+from deploywatch.exporter.results import Application, Result, StepResult, iso
 from deploywatch.exporter.targets import Key
 
 
@@ -53,8 +53,12 @@ class ProbeHealth:
             return Status.UNKNOWN
         if not self.result.success:
             return Status.UNHEALTHY
-        application = self.result.application
-        return Status.DEGRADED if application and application.state is State.DEGRADED else Status.HEALTHY
+        return Status.DEGRADED if self.says else Status.HEALTHY
+
+    @property
+    def says(self) -> str | None:
+        """What a service that is degraded says of itself."""
+        return self.result.says if self.result else None
 
     @property
     def ping(self) -> float | None:
@@ -98,9 +102,8 @@ class ProbeHealth:
 
     def _details(self, result: Result) -> dict[str, Any]:
         """What only some probes have; left out where there is none."""
-        application = result.application
         details = {
-            "says": application.status if application and application.state is State.DEGRADED else None,
+            "says": result.says,
             "ping_time_seconds": self.ping,
             "figures": self.figures,
             "steps": [_step(step) for step in result.steps],

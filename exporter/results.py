@@ -132,6 +132,12 @@ class Result:
         """Whether everything was as it must be."""
         return self.reason is None
 
+    @property
+    def says(self) -> str | None:
+        """What a service says that is degraded and serves all the same; None of any other."""
+        degraded = self.success and self.application is not None and self.application.state is State.DEGRADED
+        return (self.application.status if self.application else None) if degraded else None
+
 
 class Failed(Exception):  # noqa: N818 - a verdict on what was probed, not an error of ours
     """A probe's verdict that something is not well: a bounded reason, and a detail for people."""

@@ -105,8 +105,12 @@ class Board:
 def _log(record: Record, before: Result | None, now: Result, needed_by: tuple[str, ...]) -> None:
     """Tell when a probe begins to fail, fails for another reason, or works again; the rest is for debugging."""
     place = {**record.target.key._asdict(), "target": record.target.shown}
+    if now.says:
+        tell = log.debug if before is not None and before.says else log.warning
+        tell("probe succeeded, and the service says that it is degraded", **place, says=now.says, duration=now.duration)
+        return
     if now.reason is None:
-        tell = log.info if before is not None and not before.success else log.debug
+        tell = log.info if before is not None and (not before.success or before.says) else log.debug
         tell("probe succeeded", **place, duration=now.duration)
         return
     tell = log.debug if before is not None and before.reason == now.reason else log.warning

@@ -16,7 +16,7 @@ from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body,
 from deploywatch.exporter.net.http.verdict import Expect, judge
 from deploywatch.exporter.probes.http import OVERDUE
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error, server_of
-from deploywatch.exporter.results import Failed, Reason, StepResult, let_go
+from deploywatch.exporter.results import Application, Failed, Reason, State, StepResult, let_go
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Secret, SecretUrl, redact_url
 
@@ -134,6 +134,7 @@ class FlowProbe:
                         break
         finally:
             self._note_those_not_reached(measurement)
+            _note_state(measurement.application, measurement)
         if failures:
             (name, first), *others = failures
             also = f"; also failed: {', '.join(other for other, _ in others)}" if others else ""
@@ -195,8 +196,11 @@ class FlowProbe:
             tokens.forget()
         # What the judge measures would be without the step's name.
         seen = Measurement(measurement.clock, measurement.deadline)
-        await judge(response, measurement.clock.monotonic() - begin, step.expect, {}, seen)
-        measurement.application = measurement.application or seen.application
+        try:
+            await judge(response, measurement.clock.monotonic() - begin, step.expect, {}, seen)
+        finally:
+            measurement.application = _worse(measurement.application, seen.application)
+            measurement.dropped.update(seen.dropped)
         values.update({name: await save.read(response) for name, save in step.save.items()})
 
     def _request(self, step: Step, values: dict[str, str]) -> Request:
@@ -206,6 +210,20 @@ class FlowProbe:
             return step.request(self.settings.place(url), headers, fill_body(step.body, values))
         except ValueError as error:
             raise Failed(Reason.VALUE, f"with its values the URL is none: {error}") from error
+
+
+def _worse(one: Application | None, other: Application | None) -> Application | None:
+    """Of what two steps were told of a service, the worse; with its words, so that they are told."""
+    if one is None or other is None:
+        return one or other
+    states = list(State)
+    return other if states.index(other.state or State.HEALTHY) > states.index(one.state or State.HEALTHY) else one
+
+
+def _note_state(application: Application | None, measurement: Measurement) -> None:
+    if application and application.state:
+        for candidate in State:
+            measurement.add(families.APPLICATION_STATUS, candidate is application.state, status=str(candidate))
 
 
 def _note(step: Step, failed: Failed | None, trail: Trail, took: float, measurement: Measurement) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from deploywatch import junit
 from deploywatch.exporter.check import Checked
@@ -21,24 +21,29 @@ def _suite(service: ServiceHealth) -> Suite:
     started = [probe.result.started for probe in service.probes if probe.result]
     return Suite(
         f"{service.key.service} ({service.key.environment})",
-        [case for probe in service.probes for case in _cases(place, probe)],
+        [case for probe in service.probes for case in _cases(place, probe, service.dependents)],
         timestamp=iso(min(started)).removesuffix("Z") if started else "",
     )
 
 
-def _cases(place: str, probe: ProbeHealth) -> Iterator[Case]:
+def _cases(place: str, probe: ProbeHealth, needed_by: Sequence[str]) -> Iterator[Case]:
     """The cases of a probe: its steps, or itself as one."""
     result = probe.result
+    output = f"degraded: it says: {probe.says}" if probe.says else ""
     if result is None:
         # What has no result although it was asked is a fault of ours.
         text = probe.error or "it has no result"
         yield Case(probe.key.probe, place, 0.0, (Trouble("failure", text, str(Reason.INTERNAL)),))
     elif not result.steps:
-        troubles = (Trouble("failure", _facts(probe), str(result.reason)),) if probe.error else ()
-        yield Case(probe.key.probe, place, result.duration, troubles)
+        troubles = (_failure(probe, needed_by),) if probe.error else ()
+        yield Case(probe.key.probe, place, result.duration, troubles, output)
     else:
+        if probe.error and all(step.reason in {None, Reason.SKIPPED} for step in result.steps):
+            # No step tells why the whole has failed.
+            yield Case(probe.key.probe, place, result.duration, (_failure(probe, needed_by),))
         for step in result.steps:
-            yield Case(step.name, f"{place}.{probe.key.probe}", step.duration, _step(step))
+            said = output if step is result.steps[-1] else ""
+            yield Case(step.name, f"{place}.{probe.key.probe}", step.duration, _step(step), said)
 
 
 def _step(step: StepResult) -> tuple[Trouble, ...]:
@@ -49,5 +54,10 @@ def _step(step: StepResult) -> tuple[Trouble, ...]:
     return (Trouble("failure", f"{step.reason}: {step.detail}", str(step.reason)),)
 
 
-def _facts(probe: ProbeHealth) -> str:
-    return f"{probe.error} (target: {probe.target})" if probe.target else probe.error or ""
+def _failure(probe: ProbeHealth, needed_by: Sequence[str]) -> Trouble:
+    """The failure of a probe, with its target, since when it fails, and which services need its own."""
+    facts = [f"target: {probe.target}"] if probe.target else []
+    facts += [f"failing since: {iso(probe.failing_since)}"] if probe.failing_since is not None else []
+    facts += [f"needed by: {', '.join(needed_by)}"] if needed_by else []
+    told = f" ({'; '.join(facts)})" if facts else ""
+    return Trouble("failure", f"{probe.error}{told}", str(probe.result.reason if probe.result else ""))

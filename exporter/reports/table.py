@@ -25,6 +25,10 @@ def show(checked: Checked, console: Console) -> None:
     for probe in checked.probes:
         table.add_row(*(Text(clean(cell)) for cell in _cells(probe)), style=_STYLES.get(probe.status, "red"))
     console.print(table)
+    for service in checked.services():
+        if service.dependents and any(probe.error for probe in service.probes):
+            needed = f"{service.key.service} is needed by {', '.join(service.dependents)}"
+            console.print(Text(clean(needed)), style="red", soft_wrap=True)
     good = sum(probe.status in _STYLES for probe in checked.probes)
     console.print(f"{good} of {len(checked.probes)} probes succeeded", highlight=False)
 
@@ -32,5 +36,6 @@ def show(checked: Checked, console: Console) -> None:
 def _cells(probe: ProbeHealth) -> list[str]:
     took = f"{probe.result.duration * 1000:.1f} ms" if probe.result else ""
     since = iso(probe.failing_since) if probe.failing_since is not None else ""
+    says = f"it says: {probe.says}" if probe.says else ""
     target = probe.target if probe.error else ""
-    return [*probe.key, probe.kind, str(probe.status), took, probe.error or "", target, since]
+    return [*probe.key, probe.kind, str(probe.status), took, probe.error or says, target, since]

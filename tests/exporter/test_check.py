@@ -25,9 +25,10 @@ from deploywatch.clock import SystemClock
 from deploywatch.exporter import config
 from deploywatch.exporter.check import AT_ONE_SERVER, Checked, Wanted, all_targets, check
 from deploywatch.exporter.commands import changes
+from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.health import ProbeHealth
 from deploywatch.exporter.reports import junit, plain, table
-from deploywatch.exporter.results import Reason, Result, StepResult
+from deploywatch.exporter.results import Application, Reason, Result, State, StepResult
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
 from deploywatch.exporter.targets import Key
 from tests.exporter.support import Talk, Web, eventually, silent
@@ -104,6 +105,41 @@ def test_the_table_says_why() -> None:
     text = console.file.getvalue()
     assert "dns: the name does not resolve" in text
     assert "1 of 2 probes succeeded" in text
+
+
+DEGRADED = Result(1.0, 0.01, application=Application(state=State.DEGRADED, status="ok, but not well: db"))
+
+
+def test_what_a_degraded_service_says_is_in_every_report() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    table.show(found(DEGRADED), console)
+    assert isinstance(console.file, io.StringIO)
+    assert "it says: ok, but not well: db" in console.file.getvalue()
+    assert json.loads(plain.text(found(DEGRADED)))["services"][0]["probes"]["p0"]["says"] == "ok, but not well: db"
+    for result in (DEGRADED, replace(DEGRADED, steps=(StepResult("a", 0.1), StepResult("b", 0.1)))):
+        root = parsed(junit.text(found(result)))
+        assert root.get("failures") == "0"
+        assert [out.text for out in root.iter("system-out")] == ["degraded: it says: ok, but not well: db"]
+
+
+def test_target_since_when_and_who_needs_it_are_told_with_a_failure() -> None:
+    failing = ProbeHealth(Key("mail", "test", "smtp"), "tcp", BAD, "mail.example:25", 1_700_000_000.0)
+    checked = Checked((failing,), {ServiceKey("shop", "test"): ("mail",)})
+    console = Console(file=io.StringIO(), width=200)
+    table.show(checked, console)
+    assert isinstance(console.file, io.StringIO)
+    assert all(fact in console.file.getvalue() for fact in ("mail.example:25", "22:13:20", "mail is needed by shop"))
+    (told,) = (failure.get("message") for failure in parsed(junit.text(checked)).iter("failure"))
+    assert told == (
+        "dns: the name does not resolve (target: mail.example:25; failing since: 2023-11-14T22:13:20.000Z;"
+        " needed by: shop)"
+    )
+    assert json.loads(plain.text(checked))["services"][0]["dependents"] == ["shop"]
+
+
+def test_a_flow_that_fails_without_a_step_that_did_is_a_failure_in_junit() -> None:
+    broken = Result(1.0, 1.0, Reason.VALUE, "there is more than one value", steps=(StepResult("a", 0.1),))
+    assert parsed(junit.text(found(broken))).get("failures") == "1"
 
 
 def test_json_has_the_form_of_the_health_answers() -> None:

@@ -13,7 +13,7 @@ from deploywatch.exporter.board.board import Board
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probes.redis import RedisSettings
-from deploywatch.exporter.results import Dropped, Reason, Result, Sample, iso
+from deploywatch.exporter.results import Application, Dropped, Reason, Result, Sample, State, iso
 from deploywatch.exporter.targets import Key, Target
 
 BUCKETS = (0.1, 1.0)
@@ -184,6 +184,17 @@ def test_the_log_says_what_fails_since_when_and_who_needs_it(board: Board, clock
     assert since <= first
     assert {line["failing_since"] for line in lines} == {iso(since)}
     assert lines[0]["needed_by"] == ["front", "web"]
+
+
+def test_the_log_tells_once_that_a_service_says_it_is_degraded_and_once_that_it_is_well_again(
+    board: Board, clock: ManualClock
+) -> None:
+    degraded = Application(state=State.DEGRADED, status="ok, but not well: db")
+    with capture_logs() as lines:
+        for result in (good(clock), *[dataclasses.replace(good(clock), application=degraded)] * 2, good(clock)):
+            board.note(target(), result)
+    told = [(line["log_level"], line.get("says")) for line in lines]
+    assert told == [("debug", None), ("warning", degraded.status), ("debug", degraded.status), ("info", None)]
 
 
 def test_since_when_a_target_fails_is_forgotten_when_it_works_again(board: Board, clock: ManualClock) -> None:

@@ -20,7 +20,7 @@ from deploywatch.exporter import config
 from deploywatch.exporter.net.http.templating import fill, fill_body, fill_url, masked, names
 from deploywatch.exporter.probes.flow import FlowSettings
 from deploywatch.exporter.probing import run
-from deploywatch.exporter.results import Reason, Result
+from deploywatch.exporter.results import Dropped, Reason, Result
 from tests.exporter.probes.stages import PAGES, serve_smoke
 from tests.exporter.support import Talk, Web, measured, probe, silent
 
@@ -313,3 +313,14 @@ async def test_a_cookie_of_one_step_is_sent_by_the_next(web: Web) -> None:
         result = await probe(kind="flow", base_url=web.url, steps=steps)
         assert result.success, result.detail
     assert [request.headers.get("Cookie") for request in web.requests] == [None, "session=abc"] * 2
+
+
+@pytest.mark.parametrize("order", [("/well", "/ill"), ("/ill", "/well")])
+async def test_the_worst_that_a_step_is_told_of_the_services_health_is_shown(web: Web, order: tuple[str, str]) -> None:
+    web.say("/well", '{"status": "ok", "uptime": -1}')
+    web.say("/ill", '{"status": "warn"}')
+    steps = [{"name": path[1:], "url": path, "expect": {"format": "health"}} for path in order]
+    result = await flow(web, *steps)
+    assert (result.success, result.says) == (True, "warn")
+    assert measured(result)["probe_application_status{status=degraded}"] == 1
+    assert result.dropped == {Dropped.IMPLAUSIBLE_VALUE: 1}
