@@ -32,6 +32,7 @@ from deploywatch.exporter.results import Application, Reason, Result, State, Ste
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
 from deploywatch.exporter.targets import Key
 from tests.exporter.support import Talk, Web, eventually, silent
+from tests.support import forked
 
 Write = Callable[[str], Path]
 
@@ -239,8 +240,7 @@ def test_a_watch_tells_what_has_changed() -> None:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deploywatch", "check", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return forked.run("check", *arguments)
 
 
 @pytest.mark.parametrize(

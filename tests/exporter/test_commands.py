@@ -16,14 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running, python_part
 from tests.exporter.support import Web, eventually
+from tests.support import forked
 
 Write = Callable[[str], Path]
 
 
 async def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run `deploywatch` to its end."""
-    command = [sys.executable, "-m", "deploywatch", *map(str, arguments)]
-    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    return await asyncio.to_thread(forked.run, *arguments)
 
 
 async def test_the_exporter_runs_scrapes_reloads_and_ends(

@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from deploywatch.demo.processes import Processes
+from tests.support import forked
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMPOSE = """\
@@ -41,11 +42,8 @@ def examples(page: str, command: str) -> list[list[str]]:
 
 async def deploywatch(folder: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, as a pipeline does."""
-    command = [sys.executable, "-m", "deploywatch", *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"}
-    return await asyncio.to_thread(
-        subprocess.run, command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    return await asyncio.to_thread(forked.run, *arguments, cwd=folder, env=environment)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from deploywatch.rules.builtin_policies import POLICIES
 from deploywatch.rules.loading import load
@@ -47,6 +48,15 @@ alerts:
 FRUGAL = {"GOGC": "400"}
 """Go collects its garbage at five times what is alive, not at twice: a fifth of promtool's time."""
 SHIPPED = sorted(POLICIES.glob("*.yml"))
+
+
+LARGEST = "insurance-lead-gen"
+"""The policy with the most alerts, whose kinds the others have too: half of the time of what is played."""
+
+
+def heavy_where_it_is_largest(names: Sequence[str]) -> list[ParameterSet]:
+    """Parameters of a test that the gate runs for every policy but the largest."""
+    return [pytest.param(name, marks=[pytest.mark.heavy] if name == LARGEST else []) for name in names]
 
 
 def policy_from(text: str, folder: Path) -> Policy:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ from deploywatch.demo.processes import Processes
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands import telling
 from tests.receiver.process import RealReceiver
+from tests.support import forked
 
 SHOP = ("--service", "shop", "--environment", "production")
 
@@ -42,8 +41,7 @@ class Pipeline:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run `deploywatch deployments …`; what it printed."""
-        command = [sys.executable, "-m", "deploywatch", "deployments", *arguments]
-        ran = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        ran = forked.run("deployments", *arguments, env=self.environment)
         assert ran.returncode == code, ran.stderr
         assert "Traceback" not in ran.stderr
         self.said = ran.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import asyncpg
 import pytest
 
 from deploywatch.demo.servers import Running
+from tests.support import forked
 
 PEOPLE = """
 CREATE TABLE people (id int PRIMARY KEY, name text);
@@ -113,8 +112,7 @@ def migrate(tmp_path: Path) -> Migrate:
     async def ran(text: str, *arguments: str, form: str = "json") -> Ran:
         path = tmp_path / "plan.yml"
         path.write_text(text)
-        command = [sys.executable, "-m", "deploywatch", "migrate", str(path), "--format", form, *arguments]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        done = await asyncio.to_thread(forked.run, "migrate", path, "--format", form, *arguments)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return ran

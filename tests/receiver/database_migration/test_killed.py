@@ -13,7 +13,6 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from tests.receiver.database_migration.conftest import Migrate, made, plan_text, until
 
-MOMENTS = 20
 # A deferred trigger makes COMMIT itself last, so that some of the moments lie within it.
 SLOW_COMMIT = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END$$;
@@ -32,13 +31,14 @@ DONE = (
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("moments", [5, pytest.param(20, marks=pytest.mark.heavy)])
 async def test_a_killed_server_leaves_all_or_nothing_and_the_outcome_is_true(
-    processes: Processes, workshop: Path, migrate: Migrate
+    processes: Processes, workshop: Path, migrate: Migrate, moments: int
 ) -> None:
-    folder, seed = workshop / "killed", random.Random(18)  # noqa: S311 - moments, not secrets
+    folder, seed = workshop / f"killed-{moments}", random.Random(18)  # noqa: S311 - moments, not secrets
     server = servers.postgres(processes, folder)
     seen: set[str] = set()
-    for moment in range(MOMENTS):
+    for moment in range(moments):
         database = await made(server.url)
         await database.execute(SLOW_COMMIT)
         validate = [{"name": "one more", "sql": "SELECT count(*) FROM people", "expect": "= 201"}]

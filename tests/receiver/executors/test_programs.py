@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from deploywatch.receiver.actions.programs import missing
 from tests.receiver.scene import settings
+from tests.support import forked
 
 VERIFY = {"url": "http://exporter/health"}
 CONFIG = {
@@ -39,7 +38,6 @@ def test_programs_that_are_there_are_not_mentioned() -> None:
 def test_the_check_says_what_is_missing_and_ends_with_1(tmp_path: Path) -> None:
     file = tmp_path / "receiver.yml"
     file.write_text("run: [{name: x, command: [no-such-program]}]\n")
-    command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", str(file), "--config.check"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = forked.run("receiver", "--config.file", file, "--config.check")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith(f"{file}: run[0]: there is no program no-such-program on this machine")

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import ssl
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import trustme
 from deploywatch.demo.processes import Processes, wait_until
 from tests.receiver.process import RealReceiver
 from tests.receiver.scene import alert, body
+from tests.support import forked
 
 Listen = Callable[[str], RealReceiver]
 
@@ -167,10 +167,10 @@ async def test_a_certificate_may_do_what_its_name_may_and_one_that_is_not_named_
 def test_the_check_says_what_each_credential_may_do(tmp_path: Path) -> None:
     (tmp_path / "receiver.yml").write_text("database: sqlite:///store.db\n")
     (tmp_path / "web.yml").write_text(NARROW + "bearer_tokens: [s3cret]\n")
-    command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", "receiver.yml", "--config.check"]
-    ended = subprocess.run(
-        [*command, "--web.config.file", "web.yml"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ended = forked.run(
+        *("receiver", "--config.file", "receiver.yml", "--config.check", "--web.config.file", "web.yml"), cwd=tmp_path
     )
+    assert ended.returncode == 0, ended.stderr
     assert "web.yml: alertmanager may webhook; its alerts get environment=staging\n" in ended.stdout
     assert "web.yml: a token without a name may read\n" in ended.stdout
     assert "web.yml: bearer_tokens may do everything; narrow it with an entry in credentials\n" in ended.stdout

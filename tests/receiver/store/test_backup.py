@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from deploywatch.receiver.store.backup import backup, restore
 from deploywatch.receiver.store.schema import deliveries, incidents
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import Scene, alert, settings
+from tests.support import forked
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -129,8 +129,7 @@ async def test_a_damaged_store_is_not_taken_for_a_backup(scene: Scene, tmp_path:
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deploywatch", "store", *arguments, "--config.file=receiver.yml"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return forked.run("store", *arguments, "--config.file=receiver.yml", cwd=folder)
 
 
 async def test_by_command(scene: Scene, tmp_path: Path) -> None:

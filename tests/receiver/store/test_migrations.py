@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import count
@@ -26,6 +25,7 @@ from deploywatch.receiver.store import SchemaError, Store
 from deploywatch.receiver.store.revisions import current
 from deploywatch.receiver.store.schema import incidents
 from tests.receiver.scene import HOUR, MINUTE, NOON
+from tests.support import forked
 
 _NUMBERS = count(1)
 FOLDER = Path(store_room.__file__).parent / "migrations"
@@ -145,11 +145,9 @@ async def test_a_schema_of_a_newer_version_is_refused_and_left_alone(store: Stor
 async def test_a_receiver_says_what_to_run_and_the_command_does_it(postgres_server: Running, tmp_path: Path) -> None:
     url = await _new(postgres_server)
     (tmp_path / "receiver.yml").write_text(f"database: {url}\n")
-    deploywatch = [sys.executable, "-m", "deploywatch"]
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command_line = [*deploywatch, *arguments, "--config.file=receiver.yml"]
-        return subprocess.run(command_line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        return forked.run(*arguments, "--config.file=receiver.yml", cwd=tmp_path)
 
     refused = run("receiver", "--web.listen-address=127.0.0.1:0")
     assert refused.returncode == 1

@@ -12,7 +12,7 @@ import re
 import pytest
 
 from deploywatch.rules.resolve import resolve
-from tests.rules.tools import SHIPPED, shipped
+from tests.rules.tools import SHIPPED, heavy_where_it_is_largest, shipped
 from tests.support.world.film import Track
 from tests.support.world.play import Look, Run, play
 from tests.support.world.systems import System, system
@@ -55,7 +55,7 @@ def test_nobody_is_paged_in_a_healthy_fortnight(name: str) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", heavy_where_it_is_largest(NAMES))
 def test_a_deployment_a_gap_and_a_restart_fire_nothing(name: str) -> None:
     interval = int(shipped(name).interval.total_seconds())
     scale = interval / 30

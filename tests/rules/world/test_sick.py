@@ -11,7 +11,7 @@ import pytest
 
 from deploywatch.rules.policy import Alert
 from deploywatch.rules.resolve import resolve
-from tests.rules.tools import SHIPPED, shipped
+from tests.rules.tools import SHIPPED, heavy_where_it_is_largest, shipped
 from tests.rules.world.sick import SICK, Fault
 from tests.support.world.play import Look, Run, play
 from tests.support.world.systems import system
@@ -25,7 +25,7 @@ def test_the_sick_list_has_a_fault_for_each_alert(name: str) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", heavy_where_it_is_largest(NAMES))
 def test_each_alert_fires_when_the_system_is_sick(name: str) -> None:
     _all_fire(name, slow=False)
 
