@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.incidents.timeline import SYSTEM
+from deploywatch.receiver.rendering.lookalikes import reads_as
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 """A name or a version, as the ledger stores it."""
@@ -84,3 +86,8 @@ class Payload(BaseModel):
     """A part of another's payload: what is not named here is not read."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def told(name: str) -> str:
+    """Who is said to deploy; what reads like our own name is told apart from what we do by ourselves."""
+    return f"{name[:180]} (announced)" if reads_as(name, SYSTEM) else name[:200]

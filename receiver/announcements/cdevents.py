@@ -11,7 +11,7 @@ from pydantic import Field
 
 from deploywatch import json_text
 from deploywatch.clock import UtcTime
-from deploywatch.receiver.announcements.announced import Announced, Ignored, MalformedError, Payload, Text
+from deploywatch.receiver.announcements.announced import Announced, Ignored, MalformedError, Payload, Text, told
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
@@ -94,7 +94,7 @@ def parse(body: bytes, names: Announcements, *, ours: str) -> Announced | Ignore
         status=Status.SUCCEEDED,
         at=event.context.timestamp,
         artifact=content.artifact,
-        deployer=event.context.source[:200],
+        deployer=told(event.context.source),
         back=event.context.type.startswith(_BACK),
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from deploywatch.clock import UtcTime
-from deploywatch.receiver.announcements.announced import Announced, Ignored, MalformedError, Payload, Text
+from deploywatch.receiver.announcements.announced import Announced, Ignored, MalformedError, Payload, Text, told
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
@@ -79,7 +79,7 @@ def parse(kind: str, body: bytes, names: Announcements, github: GitHub) -> Annou
         status=_STATES[status.state],
         at=_not_before(status.created_at, deployment.created_at),
         started_at=deployment.created_at,
-        deployer=deployment.creator.login[:200] if deployment.creator else "",
+        deployer=told(deployment.creator.login) if deployment.creator else "",
     )
 
 

@@ -14,28 +14,13 @@ from deploywatch.access.webconfig import USER
 from deploywatch.receiver.actions.rollback.approvers import Answerer
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.lookalikes import reads_as
 
 B = TypeVar("B", bound=BaseModel)
 
 _NAME_LIMIT = 200
 _LIKE_VERIFIED: Final = re.compile(r" for |\((?:slack|pagerduty|signed link)\b", re.IGNORECASE)
 """As `ann for bob`, `ann (Slack U123)`, `Ann Lee (PagerDuty PABC123)` and `ann (signed link)` are written by us."""
-# Letters of other alphabets, and digits, that read like those of our name; from Unicode's confusables.txt (UTS 39).
-_ALIKE: Final = str.maketrans(
-    {
-        **dict.fromkeys("ԁժ", "d"),
-        **dict.fromkeys("еєҽ3", "e"),
-        **dict.fromkeys("рρ", "p"),
-        **dict.fromkeys("ӏ|1і", "l"),
-        **dict.fromkeys("оοօ0", "o"),
-        **dict.fromkeys("уүγ", "y"),
-        **dict.fromkeys("ԝѡω", "w"),
-        **dict.fromkeys("аα", "a"),
-        **dict.fromkeys("тτ", "t"),
-        **dict.fromkeys("сϲ", "c"),
-        **dict.fromkeys("һհ", "h"),
-    }
-)
 NAME_COOKIE = "deploywatch-name"
 """Keeps the name that somebody wrote into a form, so that they write it once a browser."""
 
@@ -60,7 +45,7 @@ def acting(request: web.Request, claimed: str) -> str:
 
 def refuse_ours(name: str, field: str) -> None:
     """400 for our own name, in letters that read like it."""
-    if _folded(name) == SYSTEM:
+    if reads_as(name, SYSTEM):
         raise web.HTTPBadRequest(text=f"$.{field}: {SYSTEM} is what it does by itself; write who you are\n")
 
 
@@ -79,9 +64,3 @@ def answerer(request: web.Request) -> Answerer:
     """Who answers, as far as the server has verified it."""
     verified = request.get(USER, "")
     return Answerer(frozenset({verified} if verified else ()))
-
-
-def _folded(name: str) -> str:
-    """The name as it reads, whatever letters look alike; without signs, spaces and what is not seen."""
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold()).translate(_ALIKE)
-    return "".join(letter for letter in folded if letter.isalnum())

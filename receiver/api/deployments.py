@@ -20,7 +20,9 @@ from deploywatch.receiver.api.schemas.deployments import DeploymentAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
+from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.intake import deployment_record
+from deploywatch.receiver.rendering.lookalikes import reads_as
 
 _LONGEST_SECONDS = 366 * 86400
 # A pipeline's clock may be wrong by so much; a deployment from further ahead would pass for the newest until then.
@@ -109,14 +111,15 @@ class Deployments:
         """Note that a deployment begins, or record one that is over; 201 with its number, 200 where it was known."""
         new, now = await read_body(request, NewDeployment), self._context.clock()
         _refuse_the_future(new.timestamp, now)
-        refuse_ours(new.deployer, "deployer")
+        if new.status is None:
+            refuse_ours(new.deployer, "deployer")
         record = _record(new, now)
 
         def write(connection: Connection) -> Taken:
             return deployment_record.take(connection, self._context, record, now)
 
         written = audited(
-            request, now, write, by=new.deployer, sent=new, changed=lambda taken: taken.began or taken.ended
+            request, now, write, by=record.deployer, sent=new, changed=lambda taken: taken.began or taken.ended
         )
         try:
             taken = await self._context.store.write(written)
@@ -151,7 +154,8 @@ def _record(new: NewDeployment, now: datetime) -> Record:
         previous_version=new.previous_version,
         rollback_of=new.rollback_of,
         strategy=new.strategy,
-        deployer=new.deployer,
+        # A ledger that is taken in elsewhere may have rollbacks of ours.
+        deployer=f"{new.deployer} (recorded)" if reads_as(new.deployer, SYSTEM) else new.deployer,
         ports=new.ports,
         artifact=new.artifact,
         committed_at=new.commit_time,

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from deploywatch.receiver.actions.rollback import approvers
 from deploywatch.receiver.actions.rollback.approvers import Answerer
+from deploywatch.receiver.announcements.announced import told
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.settings.actions.rollback import Approval
 from deploywatch.receiver.store.schema import audit
@@ -102,6 +103,11 @@ async def test_what_it_deploys_by_itself_nobody_deploys_in_its_name(ground: Grou
         for name in ("deploywatch", *LOOKALIKES):
             assert (await front("POST", "/deployments", {**new, "deployer": name})).status == 400, name
         assert (await front("POST", "/deployments", {**new, "deployer": "deploywatcher"})).status == 201
+        # What is taken in from another ledger has its rollbacks.
+        over = {**new, "timestamp": "2026-04-01T12:00:00Z", "status": "success", "deployer": "deploywatch"}
+        assert (await front("POST", "/deployments", over)).data["deployer"] == "deploywatch (recorded)"
+    assert {told(name) for name in ("octocat", "Deploy-Watch")} == {"octocat", "Deploy-Watch (announced)"}
+    assert "deploywatch" not in {row[0] for row in await rows(scene)}
 
 
 async def test_a_line_end_in_a_name_forges_no_line(ground: Ground) -> None:
