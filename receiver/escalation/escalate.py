@@ -49,15 +49,20 @@ def at_once(
     tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=channels_)
 
 
-def later(connection: Connection, incident: Incident, now: datetime, after: timedelta) -> None:
-    """Escalate after a time, unless somebody has acknowledged by then; of several times the earliest counts."""
+def later(connection: Connection, incident: Incident, now: datetime, after: timedelta, again: str = "") -> None:
+    """Escalate after a time, unless somebody has acknowledged by then; of several times the earliest counts.
+
+    `again` tells apart the times at which the incident came to be as bad as it had been before.
+    """
+    trouble = f"{incident.severity}{again}"
     job = NewJob(
         kind=KIND,
-        key=f"escalate:{incident.id}:{incident.severity}",
+        key=f"escalate:{incident.id}:{trouble}",
         serial_key=f"escalate:{incident.id}",
         run_at=now + after,
         incident_id=incident.id,
         urgency=urgency.of(incident.severity),
+        payload={"trouble": trouble},
     )
     enqueue(connection, now, job)
     bring_forward(connection, job)
@@ -79,7 +84,9 @@ async def handle(context: Context, job: Job) -> Outcome:
         incident = store.get(connection, job.incident_id)
         if incident.waits_for_somebody:
             why = f"nobody acknowledged it since {incident.opened_at:%H:%M:%S} UTC"
-            at_once(connection, context.settings, incident, context.clock(), why=why, once="unacknowledged", due=due)
+            # Another trouble than the one that was escalated before is told anew.
+            once = f"unacknowledged:{job.payload.get('trouble', '')}"
+            at_once(connection, context.settings, incident, context.clock(), why=why, once=once, due=due)
 
     return done(record=record)
 

@@ -30,7 +30,7 @@ def watch(case: Case) -> None:
         run_at=incident.opened_at + longest,
         incident_id=incident.id,
         urgency=urgency.of(incident.severity),
-        payload={"longest": longest.total_seconds()},
+        payload={"longest": longest.total_seconds(), "severity": incident.severity},
     )
     enqueue(case.connection, case.now, job)
 
@@ -46,6 +46,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     def record(connection: Connection) -> None:
         fresh = store.get(connection, job.incident_id)
         if not fresh.resolved_at:
-            escalate.at_once(connection, context.settings, fresh, context.clock(), why=why, once=KIND, due=due)
+            once = f"{KIND}:{job.payload.get('severity', '')}"
+            escalate.at_once(connection, context.settings, fresh, context.clock(), why=why, once=once, due=due)
 
     return done(why, record)

@@ -410,12 +410,12 @@ class Ingest:
             store.save(self.connection, self.joined.pop(key))
         queue_all(Case(self.connection, self.settings, incident, alert, event, self.now, again), wanted)
         if timed:
-            self._escalate_later(incident, alert, after)
+            self._escalate_later(incident, alert, after, again)
         self.open[key] = store.get(self.connection, incident.id)
 
-    def _escalate_later(self, incident: Incident, alert: Alert, after: str) -> None:
+    def _escalate_later(self, incident: Incident, alert: Alert, after: str, again: str) -> None:
         try:
-            escalate.later(self.connection, incident, self.now, parse_duration(after))
+            escalate.later(self.connection, incident, self.now, parse_duration(after), again)
         except ValueError as error:
             self.lines.write(incident.id, Kind.ACTION_REFUSED, f"escalate_after of {alert.name}: {error}")
 

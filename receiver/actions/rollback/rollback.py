@@ -221,7 +221,9 @@ def _refuse(connection: Connection, context: Context, incident: Incident, job: J
         reason=refused.reason,
         detail=refused.sentence,
     )
-    tell(connection, context.settings, incident, Event.ROLLBACK_REFUSED, now, once=refused.reason, rollback=view)
+    # Of the next deployment it is news again.
+    once = f"{refused.reason}:{latest.id if latest else ''}"
+    tell(connection, context.settings, incident, Event.ROLLBACK_REFUSED, now, once=once, rollback=view)
 
 
 def _succeeded(connection: Connection, context: Context, job: Job, begun: Begun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import Connection
 
 from deploywatch.receiver.incidents import store
@@ -156,3 +157,32 @@ async def test_a_milder_one_that_cannot_wait_is_a_new_trouble_as_well(scene: Sce
     await scene.take(alert("SlowSearch", severity="high", starts=HOUR))
     incident = await scene.incident()
     assert (incident.severity, incident.acknowledged_at) == ("critical", None)
+
+
+@pytest.mark.parametrize("severities", [("medium", "high"), ("high", "critical")])
+async def test_what_nobody_acknowledged_is_escalated_anew_once_it_is_worse(
+    make_scene: MakeScene, severities: tuple[str, str]
+) -> None:
+    scene = make_scene(settings(strategy={"severities": {"critical": {"immediate": ["notify"]}}}))
+    timed = {"escalate_after": "5m"}
+    for number, severity in enumerate(severities, start=1):
+        await scene.take(alert(f"Alert{number}", severity=severity, annotations=timed, starts=number * HOUR))
+        await scene.after(6 * MINUTE)
+        assert scene.channels["team"].events.count(Event.ESCALATED) == number
+    assert len(await scene.lines("escalated")) == 2
+
+
+async def test_a_new_trouble_of_the_same_severity_waits_anew_for_an_acknowledgement(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(strategy={"severities": {"critical": {"immediate": ["notify"]}}}))
+    timed = {"escalate_after": "5m"}
+    await scene.take(DISK)
+    first = alert("CheckoutDown", severity="critical", annotations=timed)
+    await scene.take(first)
+    await scene.drain()
+    await acknowledge(scene)
+    await scene.take(ended(first))
+    await scene.after(HOUR)
+    assert scene.channels["team"].events.count(Event.ESCALATED) == 0
+    await scene.take(alert("PaymentDown", severity="critical", annotations=timed, starts=HOUR))
+    await scene.after(6 * MINUTE)
+    assert scene.channels["team"].events.count(Event.ESCALATED) == 1

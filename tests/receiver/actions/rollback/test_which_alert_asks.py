@@ -6,6 +6,7 @@ import pytest
 
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.messages import Event
 from tests.receiver.actions.ground import Ground
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
 
@@ -43,6 +44,20 @@ async def test_one_that_does_not_ask_leaves_the_remedy_in_place(ground: Ground) 
     await scene.take(LINGERS, alert("SlowSearch", severity="high"))
     await scene.after(HOUR)
     assert ground.ran == []
+
+
+async def test_of_the_next_deployment_people_hear_anew_that_it_may_be_the_remedy(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.take(LINGERS)
+    await scene.drain()
+    await scene.after(MINUTE)
+    await scene.deployed("1.2.4", ago=MINUTE / 2)
+    for _ in range(2):
+        await scene.after(SECOND)
+        await _asked_for(scene)
+    # Each answers a person, and people hear once of each deployment.
+    assert [line.startswith("rollback refused (newer") for line in await scene.lines("rollback_refused")] == [True] * 3
+    assert scene.channels["team"].events.count(Event.ROLLBACK_REFUSED) == 2
 
 
 async def test_a_person_may_ask_because_of_any_alert_that_fires(ground: Ground) -> None:
