@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from deploywatch.config import nearest
+from deploywatch.errors import ConfigError
 from deploywatch.exporter.ports import registry as port_registry
 from deploywatch.exporter.ports import report, sources
 from deploywatch.exporter.ports.claims import Claim
@@ -110,11 +111,19 @@ def _registry(given: Path | None) -> Path | None:
     return next((path for path in map(Path, REGISTRY_NAMES) if path.exists()), None)
 
 
+def _registered(path: Path | None, read: Files) -> list[Claim]:
+    try:
+        return port_registry.load(path) if path else []
+    except ConfigError as error:
+        read.add(error.problems)
+        return []
+
+
 def _read(
     path: Path | None, environment: str | None, files: tuple[str, ...], env_files: tuple[Path, ...], read: Files
 ) -> tuple[list[Claim], list[Claim]]:
     """The registry's entries and the files' claims, of the environment that is asked for."""
-    entries = port_registry.load(path) if path else []
+    entries = _registered(path, read)
     known = list(dict.fromkeys(entry.environment for entry in entries))
     if environment and known and environment not in known:
         hint = nearest(environment, known)
@@ -127,7 +136,9 @@ def _read(
         listed = ()
         hint = f"Write {known[0]}={env_file}, or give --environment"
         read.note(f"{env_file} was not looked at: for which environment is it? {hint}")
-    wanted = [sources.parse(text, environment, known) for text in listed]
+    # Of a registry that is bad nobody knows the environments: the files' own faults are told beside its.
+    given = environment or ("unknown" if read.bad else None)
+    wanted = [sources.parse(text, given, known) for text in listed]
     wanted = [source for source in wanted if environment in {None, source.environment}]
     claims = sources.claims(wanted, read, sources.Variables(os.environ, env_files))
     read.raise_problems()

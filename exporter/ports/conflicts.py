@@ -115,7 +115,8 @@ def _missing(wanted: Range, given: Iterable[Range]) -> Iterator[Range]:
 def suggestion(conflict: Conflict, everything: Iterable[Claim]) -> Range | None:
     """The nearest free ports that the claim could have instead, above it first; None if there are none.
 
-    What the registry already gives to the service comes first. A nodePort stays in the cluster's range.
+    What the registry already gives to the service comes first, unless it is the registry itself that is to be changed.
+    A nodePort stays in the cluster's range.
     """
     claim, everything = conflict.claim, list(everything)
     length = max(len(conflict.ports), claim.count if conflict.trouble is Trouble.TOO_FEW else 1)
@@ -123,8 +124,13 @@ def suggestion(conflict: Conflict, everything: Iterable[Claim]) -> Range | None:
         entry.ports
         for entry in everything
         if entry.kind == "registry" and entry.service in claim.names and entry.environment == claim.environment
+        if claim.kind != "registry"
     ]
-    taken = [other for other in everything if other.kind != "registry" or other.service not in claim.names]
+    taken = [
+        other
+        for other in everything
+        if other.kind != "registry" or claim.kind == "registry" or other.service not in claim.names
+    ]
     node = claim.kind == "kubernetes" and NODE_PORTS.holds(claim.ports)
     whole = NODE_PORTS if node else Range(1024, HIGHEST)
     above = Range(min(max(conflict.ports.end + 1, whole.start), whole.end), whole.end)

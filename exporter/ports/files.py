@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from deploywatch import document
@@ -44,6 +45,15 @@ class Files:
     def report(self, path: Path, line: int, message: str) -> None:
         """Note a problem at a line, 0 for the whole file."""
         self._problems.append(Problem(str(path), line, 1 if line else 0, "", message))
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Keep the problems that somebody else found."""
+        self._problems.extend(problems)
+
+    @property
+    def bad(self) -> bool:
+        """Whether a problem is known by now."""
+        return bool(self._problems)
 
     def note(self, text: str) -> None:
         """Say what a review cannot see, once."""

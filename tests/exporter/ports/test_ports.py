@@ -346,6 +346,24 @@ def test_free_ports_are_suggested(run: Run, ports: list[str], free: str) -> None
     assert f"; free: {free}" in result.stdout
 
 
+def test_what_is_suggested_to_the_registry_is_not_what_the_service_has_there_already(run: Run) -> None:
+    registry = (
+        '{"shop": {"production": {"start": 8080}},'
+        ' "web": {"production": [{"start": 8080}, {"start": 8081, "host": "127.0.0.1"}]}}'
+    )
+    result = run({"port-registry.json": registry}, "check", "--suggest")
+    assert "8080/tcp is registered twice in production" in result.stdout
+    assert "; free: 8082" in result.stdout
+
+
+def test_faults_of_the_registry_and_of_the_files_are_told_at_once(run: Run) -> None:
+    files = {"port-registry.json": '{"shop": {"production": {"start": 70000}}}', "compose.yml": compose(web=["a:b"])}
+    result = run(files, "check", "compose.yml", "missing.yml")
+    assert result.exit_code == 2
+    for place in ("compose.yml:", "missing.yml: cannot be read", "port-registry.json:1:"):
+        assert place in result.stderr
+
+
 def test_a_suggested_node_port_stays_in_the_clusters_range(run: Run) -> None:
     files = {
         "k.yml": (
