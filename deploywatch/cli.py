@@ -96,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DeploywatchError as error:
         say(f"deploywatch: {error}" if "\n" not in str(error) else str(error), err=True)
         code = error.exit_code
+    except OSError as error:
+        # A file that an option names: whoever reads or writes it earlier says more.
+        if error.filename is None:
+            raise
+        say(f"deploywatch: {error.filename}: {error.strerror}", err=True)
+        code = 2
     except (click.Abort, KeyboardInterrupt):
         say("interrupted", err=True)
         code = 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -110,7 +111,7 @@ def load(  # noqa: PLR0917 - click passes the options by name
     """Send requests in a closed loop, and say how long answers take and which fail.
 
     Exit code 0: measured; 1: too slow, too many errors or worse than the baseline, with --strict; 2: usage; 3: too few
-    requests to say anything; 130: interrupted, with what was measured so far.
+    requests to say anything; 4: not one request was answered; 130: interrupted, with what was measured so far.
     """
     if (url is None) == (request_file is None):
         raise click.UsageError("give a URL, or --requests FILE")
@@ -120,6 +121,7 @@ def load(  # noqa: PLR0917 - click passes the options by name
     if not yes:
         wanted.refuse_strangers(requests, config.load(config_file) if config_file else None)
     before = _baseline(baseline)
+    _can_be_saved(save)
     loop = Loop(Mix(requests), users, duration.total_seconds(), warm_up.total_seconds(), SystemClock())
     whole = asyncio.run(_run(loop, timeout.total_seconds()))
     result = measured(loop.answers, users, min(max(loop.passed, 0.0), loop.duration))
@@ -132,16 +134,34 @@ def load(  # noqa: PLR0917 - click passes the options by name
     if not whole:
         say("interrupted: these are the figures so far, and nothing was saved", err=True)
         return 130
-    if save:
-        save.write_text(as_json(as_data(result)) + "\n")
+    if not any(answer.came for answer in loop.answers):
+        say("not one request was answered: nothing was measured, and nothing saved", err=True)
+        return 4
     if result.requests < ENOUGH:
-        say(f"too few requests to say anything: {result.requests} of {ENOUGH}; give more users or time", err=True)
+        few = f"too few requests to say anything: {result.requests} of {ENOUGH}; give more users or time"
+        say(f"{few}; nothing was saved" if save else few, err=True)
         return 3
     worse = [each for each in differences if not each.within_noise and _worse(each.name, each.before, each.now)]
     faults = _faults(result, slow, errors) + [f"{each.name} got worse than the baseline" for each in worse]
     for fault in faults:
         say(f"{'failed' if strict else 'warning'}: {fault}", err=True)
+    if save:
+        _save(save, result, faults)
     return 1 if strict and faults else 0
+
+
+def _can_be_saved(path: Path | None) -> None:
+    """click.UsageError before a minute of load, and not after it."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise click.UsageError(f"--save {path}: cannot be written; name a file in a folder that is there")
+
+
+def _save(path: Path, result: Result, faults: list[str]) -> None:
+    """Keep the result; one that is bad does not replace a baseline, or the next run would be held against it."""
+    if faults and path.exists():
+        say(f"not saved: {path} is kept, as this run is bad; remove it to begin anew", err=True)
+        return
+    path.write_text(as_json(as_data(result)) + "\n", encoding="utf-8")
 
 
 def _worse(name: str, before: float, now: float) -> bool:

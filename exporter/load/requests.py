@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from random import Random
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import click
@@ -15,12 +16,29 @@ from deploywatch.config import Settings
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.targets import targets
 
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""The name of a header. Source: RFC 9110, 5.6.2."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{text!r} is no URL to load; write http://host/path or https://host/path")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"{text!r} has no good port: {error}") from error
     return text
+
+
+def _header(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header; write letters, digits and -")
+        if _CONTROL.search(value):
+            raise ValueError(f"{name}: a header's value has no line ends and no control characters")
+    return headers
 
 
 class Request(Settings):
@@ -28,7 +46,7 @@ class Request(Settings):
 
     url: Annotated[str, AfterValidator(_url)]
     method: str = Field(default="GET", pattern="^[A-Z]+$")
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], AfterValidator(_header)] = Field(default_factory=dict)
     body: str | None = None
     weight: float = Field(default=1.0, gt=0)
 

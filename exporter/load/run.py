@@ -14,6 +14,9 @@ from deploywatch.exporter.load.requests import Mix, Request
 LARGEST = 64 * 1024 * 1024
 """Bytes of a body that are read; a longer one is an error."""
 
+STATUS = "status "
+"""How the error of an answer of status 400 or more begins."""
+
 Ask = Callable[[Request], Awaitable[str | None]]
 """Sends a request and waits for the whole answer; why it failed, or None."""
 
@@ -25,6 +28,11 @@ class Answer:
     sent: float
     took: float
     error: str | None = None
+
+    @property
+    def came(self) -> bool:
+        """Whether the server answered at all, with whatever status."""
+        return self.error is None or self.error.startswith(STATUS)
 
 
 @dataclass(slots=True)
@@ -76,14 +84,14 @@ def asker(session: aiohttp.ClientSession, timeout: float) -> Ask:
                     size += len(chunk)
                     if size > LARGEST:
                         return f"body over {LARGEST // 1024**2} MiB"
-                return f"status {response.status}" if response.status >= 400 else None
+                return f"{STATUS}{response.status}" if response.status >= 400 else None
         except TimeoutError:
             return f"no answer within {timeout:g} s"
         except aiohttp.ClientConnectorDNSError:
             return "the name does not resolve"
         except aiohttp.ClientConnectorError as error:
             return f"cannot connect: {error.os_error.strerror or type(error.os_error).__name__}"
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             return type(error).__name__
 
     return ask

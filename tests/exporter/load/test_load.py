@@ -182,6 +182,18 @@ async def test_nobody_listening_is_an_error_by_name() -> None:
     ended = await run("load", "http://127.0.0.1:1/", *QUICK, "--yes", "--format", "json")
     (reason,) = json.loads(ended.stdout)["errors"]
     assert reason.startswith("cannot connect: ")
+    assert ended.returncode == 4
+    assert "not one request was answered" in ended.stderr
+
+
+async def test_a_bad_run_does_not_replace_a_baseline(server: Server, tmp_path: Path) -> None:
+    saved = tmp_path / "base.json"
+    first = await run("load", f"{server.url}/bad", *QUICK, "--yes", "--save", saved)
+    assert (first.returncode, "not saved" in first.stderr) == (0, False)
+    good = saved.read_text()
+    second = await run("load", f"{server.url}/bad", *QUICK, "--yes", "--save", saved, "--baseline", saved)
+    assert f"not saved: {saved} is kept" in second.stderr
+    assert saved.read_text() == good
 
 
 async def test_strangers_are_not_loaded(server: Server, write: Write) -> None:
@@ -232,6 +244,10 @@ async def test_ctrl_c_shows_what_was_measured_and_saves_nothing(server: Server, 
         (("http://h/", "--header", "nonsense"), "is no header"),
         (("http://h/", "--users", "5000"), "1000"),
         (("http://h/", "--yes", "--baseline", "missing.json"), "missing.json: cannot be read"),
+        (("http://h/", "--yes", "--save", "/not/there/base.json"), "/not/there/base.json: cannot be written"),
+        (("http://h:99999/", "--yes"), "'http://h:99999/' has no good port"),
+        (("http://h/", "--yes", "--header", "X: a\nHost: b"), "X: a header's value has no line ends"),
+        (("http://h/", "--yes", "--header", "X Y: a"), "'X Y' is no name of a header"),
     ],
 )
 async def test_bad_usage_is_told(arguments: tuple[str, ...], words: str) -> None:
