@@ -24,7 +24,9 @@ RATE = "$__rate_interval"
 class Query:
     """One question of a panel, over the shown time; with `now` as of its end, with `table` so too, a row a series.
 
-    `dashed` draws its lines in this color, dashed, for what the others are compared with.
+    `dashed` draws its lines in this color, dashed, for what the others are compared with. `scraped` is the time between
+    two scrapes of what it asks for, as Prometheus writes durations, where that may be longer than the data source says:
+    Grafana makes `$__rate_interval` four of it, and a window with one scrape in it has no rate.
     """
 
     expression: str
@@ -32,6 +34,7 @@ class Query:
     now: bool = False
     table: bool = False
     dashed: str = ""
+    scraped: str = ""
 
     def target(self, letter: str) -> dict[str, Any]:
         """The query as Grafana's JSON model has it."""
@@ -44,7 +47,7 @@ class Query:
             "format": "table" if self.table else "time_series",
             "instant": once,
             "range": not once,
-        }
+        } | ({"interval": self.scraped} if self.scraped else {})
 
 
 def datasource() -> dict[str, str]:

@@ -44,6 +44,7 @@ def _breakdown(policy: ResolvedPolicy) -> tuple[Panel, ...]:
     if requests is None:
         return ()
     failed = (requests.status, "=~", requests.errors)
+    scraped = promql.duration(max(policy.given.interval, timedelta(seconds=15)))
 
     def rate(label: str, *matchers: promql.Matcher) -> str:
         own = ((requests.labels.service, "=~", "$service"), (requests.labels.environment, "=~", "$environment"))
@@ -61,7 +62,7 @@ def _breakdown(policy: ResolvedPolicy) -> tuple[Panel, ...]:
         Panel(
             "Requests by status",
             "Requests a second, by their outcome.",
-            (Query(rate(requests.status), legend_by(requests.status)),),
+            (Query(rate(requests.status), legend_by(requests.status), scraped=scraped),),
             Lines(PER_SECOND, stacked=True),
             width=8,
         ),
@@ -69,7 +70,7 @@ def _breakdown(policy: ResolvedPolicy) -> tuple[Panel, ...]:
             Panel(
                 f"Failing by {name}",
                 f"The share of requests that fail, of the ten worst, by the label `{label}`.",
-                (Query(share(label), legend_by(label)),),
+                (Query(share(label), legend_by(label), scraped=scraped),),
                 Lines(UNITS[Unit.RATIO]),
                 width=8,
             )

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BUILT_IN = {"__rate_interval": "1m", "__interval": "15s"}
-"""Grafana's own variables, for a data source whose scrape interval is left at 15 s."""
+BUILT_IN = {"__interval": "15s"}
+"""Grafana's own variable, for a data source whose scrape interval is left at 15 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,21 @@ class Question:
     where: str
     expression: str
     over_time: bool
+    scraped: str = "15s"
+    """The query's own "min step", or else what the data source says."""
 
     def filled_in(self, values: Mapping[str, str]) -> str:
         """The query with values in place of variables; one that nobody knows is left, and does not parse."""
-        return re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda found: values.get(found[1] or found[2], found[0]), self.expression)
+        known = {"__rate_interval": f"{4 * _seconds(self.scraped):g}s", **values}
+        return re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda found: known.get(found[1] or found[2], found[0]), self.expression)
 
 
 def questions(model: Mapping[str, Any]) -> Iterator[Question]:
     """Every query of the dashboard: of its panels, its variables and its marks."""
     for panel in model["panels"]:
         for target in panel.get("targets", ()):
-            yield Question(f"{panel['title']} {target['refId']}", target["expr"], target["range"])
+            where, scraped = f"{panel['title']} {target['refId']}", target.get("interval", "15s")
+            yield Question(where, target["expr"], target["range"], scraped)
     for variable in model["templating"]["list"]:
         asked = re.fullmatch(r"label_values\((.+), \w+\)|query_result\((.+)\)", variable["query"])
         if asked is not None:
