@@ -41,13 +41,25 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Nothing:
+    """At `at` seconds a query has no answer."""
+
+    at: int
+    query: str
+
+    def test(self, _: str) -> dict[str, object]:
+        """As promtool reads it."""
+        return {"expr": self.query, "eval_time": f"{self.at}s", "exp_samples": []}
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One play: its series, how many seconds their samples lie apart, and when one looks."""
 
     name: str
     tracks: Sequence[Track]
     step: int
-    looks: Sequence[Look]
+    looks: Sequence[Look | Nothing]
 
 
 def play(policy: ResolvedPolicy, runs: Iterable[Run], *, every: int) -> str:
