@@ -10,6 +10,7 @@ from deploywatch import config
 from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.rules import checks
+from deploywatch.rules.conditions.objectives import expanded
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.presets import PRESETS, filled_in
 
@@ -55,7 +56,7 @@ def checked(document: Document, base: Path) -> Policy:
             document.report(fault.path, fault.message, offset=fault.offset)
     if document.problems or policy is None:
         raise ConfigError(document.problems)
-    return policy
+    return expanded(policy)
 
 
 def _fill_in(document: Document) -> None:

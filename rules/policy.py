@@ -28,6 +28,7 @@ from deploywatch.rules.language.fields import (
     Wait,
 )
 from deploywatch.rules.language.judgement import Delivery, Health
+from deploywatch.rules.language.objectives import Objective
 from deploywatch.rules.language.parts import Part
 from deploywatch.rules.language.selectors import SelectorField
 from deploywatch.rules.language.verification import Requirement, Verdict
@@ -204,6 +205,7 @@ class Policy(Settings):
     interval: Period = timedelta(seconds=30)
     window: Period = timedelta(minutes=5)
     objective: QuantityField | None = None
+    objectives: dict[SignalName, Objective] = Field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
     gate: tuple[Requirement, ...] = ()
     verdict: Verdict | None = None

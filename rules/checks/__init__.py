@@ -12,6 +12,7 @@ from deploywatch.rules.checks.forms import (
 )
 from deploywatch.rules.checks.judgements import impact_is_measured, kinds_have_weights, limits_are_of_one_signal
 from deploywatch.rules.checks.limits import conditions_mean_something, observed_signals_are_known
+from deploywatch.rules.checks.objectives import objectives_can_be_counted
 from deploywatch.rules.checks.parts import parts_are_there
 from deploywatch.rules.checks.queries import queries_tell_services_apart
 from deploywatch.rules.checks.times import limits_step_in_known_windows
@@ -34,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     conditions_mean_something,
     observed_signals_are_known,
     parts_are_there,
+    objectives_can_be_counted,
     limits_step_in_known_windows,
     limits_are_of_one_signal,
     kinds_have_weights,

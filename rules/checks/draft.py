@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from deploywatch.document import Path
 from deploywatch.quantity import parse_duration
 from deploywatch.rules.conditions.deployments import Window, stage_windows
+from deploywatch.rules.conditions.objectives import signals as objective_signals
 from deploywatch.rules.inventory import Series
 from deploywatch.rules.language.expression import Condition, ExpressionError, parse
 from deploywatch.rules.language.judgement import Health
+from deploywatch.rules.language.objectives import Objective
 from deploywatch.rules.language.verification import Requirement
 from deploywatch.rules.policy import CustomSignal, Policy, Stage
 from deploywatch.rules.signals import known
@@ -45,6 +47,7 @@ class Draft:
     custom: frozenset[str]
     """The names under `signals`, whether they could be read or not."""
     signals: Mapping[str, Signal]
+    objectives: Mapping[str, Objective]
     stages: Mapping[str, Window]
     has_objective: bool
     alerts: tuple[Mapping[str, Any], ...]
@@ -64,6 +67,8 @@ def draft(data: Any) -> Draft:
     sources, alerts, stages = given.get("sources"), given.get("alerts"), given.get("stages")
     readable = {name: _model(CustomSignal, one) for name, one in custom.items()}
     stages = [_model(Stage, one) for one in stages] if isinstance(stages, list) else []
+    read = {name: _model(Objective, one) for name, one in _mapping(given.get("objectives")).items()}
+    aims = {name: one for name, one in read.items() if one is not None}
     asked = given.get("gate")
     gate = [_model(Requirement, one) for one in asked] if isinstance(asked, list) else []
     return Draft(
@@ -73,7 +78,8 @@ def draft(data: Any) -> Draft:
         declared=frozenset(series),
         sources=frozenset(sources) if isinstance(sources, dict) else None,
         custom=frozenset(readable),
-        signals=known({name: one for name, one in readable.items() if one is not None}),
+        signals=known({name: one for name, one in readable.items() if one is not None}) | objective_signals(aims),
+        objectives=aims,
         stages=stage_windows([one for one in stages if one is not None]),
         has_objective="objective" in given,
         alerts=tuple(alert if isinstance(alert, dict) else {} for alert in alerts) if isinstance(alerts, list) else (),

@@ -8,7 +8,17 @@ from datetime import timedelta
 
 from deploywatch.config import nearest
 from deploywatch.quantity import parse_duration
-from deploywatch.rules.conditions import before, burn_rate, correlation, patterns, presence, seasonal, view, zscore
+from deploywatch.rules.conditions import (
+    before,
+    burn_rate,
+    correlation,
+    objectives,
+    patterns,
+    presence,
+    seasonal,
+    view,
+    zscore,
+)
 from deploywatch.rules.language.expression import Argument, Comparison, ExpressionError
 from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.signals import known
@@ -50,7 +60,10 @@ FUNCTIONS: dict[str, Function] = {
     "trend": Function(patterns.Trend, "how steadily it goes one way over half an hour, from -1 to 1"),
     "oscillation": Function(patterns.Oscillation, "how often it turned within half an hour"),
     "burn_rate": Function(
-        burn_rate.BurnRate, "how fast the objective's error budget is spent", durations=1, only=burn_rate.OF
+        burn_rate.BurnRate, "how fast the objective's error budget is spent", durations=1, only=objectives.OF
+    ),
+    "budget_left": Function(
+        objectives.BudgetLeft, "the share of the objective's error budget that is left", only=objectives.OF
     ),
     "remains": Function(presence.Remains, "1 while it has a value, 0 for a day after; `gone(x)` is `remains(x) == 0`"),
     "present": Function(presence.Present, "1 while it has a value, else 0; `missing(x)` is `present(x) == 0`"),
@@ -59,7 +72,7 @@ FUNCTIONS: dict[str, Function] = {
 
 def signal(policy: Policy, comparison: Comparison, alert: Alert | None = None) -> Signal:
     """The signal of a comparison in a policy that has been loaded, as an alert sees it."""
-    signals: Mapping[str, Signal] = known(policy.signals)
+    signals: Mapping[str, Signal] = known(policy.signals) | objectives.signals(policy.objectives)
     if alert is not None:
         signals = {name: view.of_alert(one, alert, alert.alert) for name, one in signals.items()}
     return resolve(signals, comparison)
@@ -84,7 +97,7 @@ def resolve(signals: Mapping[str, Signal], comparison: Comparison) -> Signal:
 
 def _part(signals: Mapping[str, Signal], name: str, function: Function, given: Argument) -> Signal:
     part = _signal(signals, given)
-    if function.only and given.text not in function.only:
+    if function.only and given.text not in function.only and not isinstance(part, objectives.Bad):
         raise ExpressionError(f"{name} takes {' or '.join(function.only)}, not {given.text}", given.offset)
     if function.unlabeled and part.labels:
         labels = ", ".join(part.labels)

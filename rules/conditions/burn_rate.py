@@ -11,17 +11,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from deploywatch.errors import DeploywatchError
-from deploywatch.quantity import Quantity, Unit, format_duration
+from deploywatch.quantity import Unit, format_duration
 from deploywatch.rules import promql
 from deploywatch.rules.conditions.derived import HOUR, Derived
-from deploywatch.rules.conditions.view import plain
+from deploywatch.rules.conditions.objectives import Bad
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.signals.service import availability, error_ratio, health
-from deploywatch.rules.signals.signal import AMOUNT, Example, Group, InputSeries, Record, Signal
-
-OF = ("error_ratio", "availability")
-"""Signals of which a share is good and the rest is not."""
+from deploywatch.rules.signals.signal import AMOUNT, Example, Group, Record, Signal
 
 _SHORT = 12
 
@@ -31,6 +26,7 @@ class BurnRate(Derived):
 
     def __init__(self, written: str, parts: Sequence[Signal], windows: Sequence[timedelta]) -> None:
         (self.long,) = windows
+        self.bad = parts[0] if isinstance(parts[0], Bad) else Bad(parts[0])
         self.short = self.long / _SHORT
         said = f"{format_duration(self.long)} and {format_duration(self.short)}"
         about = f"How fast the error budget of the objective is spent, the lower of {said}; 1 spends it exactly."
@@ -47,12 +43,20 @@ class BurnRate(Derived):
     def examples(self, policy: Policy, bounds: Sequence[object]) -> tuple[Example, ...]:
         value, on, calm = self.value(policy), 2 * HOUR, 2 * self.short + policy.window
         # Rates need some samples in a window; for results of probes one will do.
-        every = policy.window if self._probed else policy.window / 4 // promql.SECOND * promql.SECOND
-        share = Decimal("0.5") if self._probed else Decimal("0.02")
-        rate = promql.number((share / (1 - objective(policy).value)).quantize(Decimal("0.000001")))
+        every = policy.window if self.bad.is_probed else policy.window / 4 // promql.SECOND * promql.SECOND
+        share = Decimal("0.5") if self.bad.is_probed else Decimal("0.02")
+        rate = promql.number((share / (1 - self.bad.target(policy).value)).quantize(Decimal("0.000001")))
         bad, rest = on // every, calm // every + 9
         return tuple(
-            self.example(policy, name, [], {value: wanted}, at=at, every=every, more=self._failing(policy, *phases))
+            self.example(
+                policy,
+                name,
+                [],
+                {value: wanted},
+                at=at,
+                every=every,
+                more=self.bad.failing(policy, *phases, int(share * 100)),
+            )
             for name, wanted, at, phases in (
                 (f"{promql.number(share * 100)} % fail", rate, on, (bad + 9, 0)),
                 ("what failed has ended", "0", on + calm, (bad, rest)),
@@ -60,42 +64,15 @@ class BurnRate(Derived):
             )
         )
 
-    @property
-    def _probed(self) -> bool:
-        return plain(self.of).name == availability.SIGNAL.name
+    def now(self, policy: Policy) -> str:
+        return promql.recorded(policy, self.bad.of.value(policy))
 
     def _over(self, policy: Policy, window: timedelta) -> Record:
-        budget, span = promql.number(1 - objective(policy).value), promql.duration(window)
-        about = f"how many times the budget of {objective(policy)} was spent over {span}"
+        target, span = self.bad.target(policy), promql.duration(window)
+        budget = promql.number(1 - target.value)
         return Record(
-            f"{self.of.value(policy)}_burned{span}", f"{self._bad(policy, span)}\n/\n{budget}", about, Group.BASELINES
+            f"{self.of.value(policy)}_burned{span}",
+            f"{self.bad.share(policy, span)}\n/\n{budget}",
+            f"how many times the budget of {target} was spent over {span}",
+            Group.BASELINES,
         )
-
-    def _bad(self, policy: Policy, span: str) -> str:
-        """The share that failed; of requests, weighted by how many there were."""
-        if self._probed:
-            return f"(1 - avg_over_time({self.now(policy)}[{span}]))"
-        seen = self.seen(policy)
-        errors, every = error_ratio.error_rate(seen), error_ratio.request_rate(seen)
-        failed = f"avg_over_time({promql.recorded(policy, errors)}[{span}])"
-        return f"({failed} / (avg_over_time({promql.recorded(policy, every)}[{span}]) > 0))"
-
-    def _failing(self, policy: Policy, bad: int, good: int) -> tuple[InputSeries, ...]:
-        """Raw series of which 2 in 100 requests, or one of two probes, fail for so many samples, then none."""
-        policy = self.seen(policy)
-        if self._probed:
-            up, down = (health.probe(policy, name, Decimal(1)).series for name in ("a", "b"))
-            later = f" 1x{good}" if good else ""
-            return (InputSeries(up, f"1x{bad + good}"), InputSeries(down, f"0x{bad}{later}")) if bad else ()
-        failing, passing = (error_ratio.counter(policy, failing=one, each=Decimal(1)).series for one in (True, False))
-        return (
-            InputSeries(failing, f"0+2x{bad} {2 * bad}x{good}"),
-            InputSeries(passing, f"0+{98 if bad else 0}x{bad} {98 * bad}+{100 if good else 0}x{good}"),
-        )
-
-
-def objective(policy: Policy) -> Quantity:
-    """The policy's objective, which loading it demands where there is a burn rate."""
-    if policy.objective is None:
-        raise DeploywatchError("a burn rate needs the policy's objective")
-    return policy.objective

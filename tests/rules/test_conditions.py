@@ -15,6 +15,10 @@ from deploywatch.rules.resolve import resolve
 from deploywatch.rules.signals.signal import Group
 from tests.rules.tools import GOOD, good, policy_from, promtool_test, run
 
+ROLES = GOOD.replace(
+    "metric: http_requests_total",
+    "metric: http_requests_total, control: {label: deployment, new: canary, old: stable}",
+)
 USES = {
     "rise": "rise(latency_p95) > 50%",
     "drop": "drop(throughput) > 30%",
@@ -26,6 +30,9 @@ USES = {
     "trend": "trend(memory) > 0.9",
     "oscillation": "oscillation(throughput) > 10",
     "burn_rate": "burn_rate(error_ratio, 1h) > 14.4",
+    "budget_left": "budget_left(error_ratio) < 20%",
+    "canary": "canary(error_ratio) > 1%",
+    "stable": "stable(error_ratio) > 1%",
     "present": "missing(throughput)",
     "remains": "gone(conversion_ratio)",
 }
@@ -44,12 +51,12 @@ def test_every_function_is_used_here() -> None:
 def test_every_function_gives_what_its_examples_say_and_passes_its_boundaries(
     tmp_path: Path, selectors: str, uses: list[str]
 ) -> None:
-    alerts = GOOD[GOOD.index("  - alert: ") :]
+    alerts = ROLES[GOOD.index("  - alert: ") :]
     every = [
         alerts.replace("Sample", f"Sample{number}").replace("error_ratio > 1%", when)
         for number, when in enumerate(uses)
     ]
-    text = GOOD.replace(alerts, "".join(every)).replace("alerts:\n", f"{selectors}alerts:\n")
+    text = ROLES.replace(alerts, "".join(every)).replace("alerts:\n", f"{selectors}alerts:\n")
     write(build([policy_from(text, tmp_path)]), tmp_path)
     done = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *(tmp_path / "rules").glob("*.yml"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -110,15 +117,15 @@ def test_a_misuse_is_pointed_at(tmp_path: Path, when: str, column: int, message:
         good(tmp_path, when=when)
     (fault,) = caught.value.problems
     assert fault.message.startswith(message)
-    line = next(line for line in GOOD.splitlines() if "when: " in line)
+    line = next(line for line in ROLES.splitlines() if "when: " in line)
     assert fault.column == line.index("when: ") + len('when: "') + column + 1
 
 
 def test_a_burn_rate_needs_an_objective(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="burn_rate needs the policy's objective; add one"):
         policy_from(
-            GOOD.replace("objective: 99.9%\n", "").replace("error_ratio > 1%", "burn_rate(error_ratio, 1h) > 14"),
+            ROLES.replace("objective: 99.9%\n", "").replace("error_ratio > 1%", "burn_rate(error_ratio, 1h) > 14"),
             tmp_path,
         )
     with pytest.raises(ConfigError, match="100% is no objective; write a share below 100%"):
-        policy_from(GOOD.replace("99.9%", "100%"), tmp_path)
+        policy_from(ROLES.replace("99.9%", "100%"), tmp_path)
