@@ -30,6 +30,8 @@ PAGER = "pager"
 
 _MOOT = REMINDERS | {"joined", "outlived"}
 """Kinds of jobs that find nothing to do once the incident is resolved."""
+_AGAIN_AND_AGAIN = {"assess_deployment"}
+"""Kinds of jobs that come back every few minutes for as long as there is something to watch."""
 _SOON = timedelta(minutes=1)
 """What is to be done later, such as a reminder that a review is due, is no part of a storm."""
 
@@ -56,7 +58,12 @@ class Books:
             job["key"]
             for job in self.jobs
             if job["state"] == "running"
-            or (job["state"] == "ready" and job["run_at"] <= soon and job["key"] not in moot)
+            or (
+                job["state"] == "ready"
+                and job["run_at"] <= soon
+                and job["key"] not in moot
+                and job["kind"] not in _AGAIN_AND_AGAIN
+            )
         ]
 
     @property

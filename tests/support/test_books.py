@@ -126,3 +126,9 @@ def test_a_reminder_of_what_is_over_is_not_waited_for_and_one_of_what_goes_on_is
 def test_what_is_due_in_days_is_no_part_of_a_storm() -> None:
     review = _job("review", kind="review_due", state="ready", run_at=LATER + timedelta(days=2))
     assert faults(replace(GOOD, jobs=[*JOBS, review]), [SENT]) == []
+
+
+def test_what_comes_back_for_as_long_as_there_is_something_to_watch_is_not_waited_for() -> None:
+    watches = _job("", kind="assess_deployment", key="assess_deployment:1", state="ready")
+    assert replace(GOOD, jobs=[*JOBS, watches]).waiting == []
+    assert replace(GOOD, jobs=[*JOBS, watches | {"state": "running"}]).waiting == ["assess_deployment:1"]
