@@ -282,9 +282,16 @@ def test_each_channel_gets_text(told: Told, kind: str) -> None:
 # --- pages
 
 
+OTHERS = ("/deployments", "/gate", "/oncall", "/maintenance", "/audit", "/about")
+OF_INCIDENTS = ("/resolve", "/postmortem")
+
+
 def _paths(told: Told) -> list[str]:
     numbers = told.incidents.values()
-    return ["/", "/?status=all", *(f"/incidents/{number}" for number in numbers), "/incidents/999"]
+    of_incidents = [f"/incidents/{number}{page}" for number in numbers for page in ("", *OF_INCIDENTS)]
+    deployments = [deployment["id"] for deployment in told.receiver.json("/api/v1/deployments")]
+    of_deployments = [f"/deployments/{number}{page}" for number in deployments for page in ("", "/report")]
+    return ["/", "/?status=all", *OTHERS, *of_incidents, *of_deployments, "/incidents/999"]
 
 
 def test_each_page_is_our_markup_alone(told: Told) -> None:
@@ -340,7 +347,9 @@ def run(
     return call
 
 
-COMMANDS = ("incidents list", "deployments list", "maintenance list", "audit", "oncall")
+COMMANDS = (
+    *("incidents list", "deployments list", "deployments delivery --over 90d", "maintenance list", "audit", "oncall"),
+)
 OF_ONE = ("incidents show", "incidents actions", "incidents postmortem")
 
 
@@ -357,6 +366,17 @@ def test_each_list_is_text(run: Callable[..., str], command: str, form: str) -> 
 def test_each_command_about_one_is_text(told: Told, run: Callable[..., str], command: str) -> None:
     for number in told.incidents.values():
         assert_text(run(*command.split(), str(number)))
+
+
+@pytest.mark.parametrize("form", ["markdown", "json", "html"])
+def test_each_report_is_text(told: Told, run: Callable[..., str], form: str) -> None:
+    deployments = told.receiver.json("/api/v1/deployments")
+    assert deployments
+    for deployment in deployments:
+        shown = run("deployments", "report", str(deployment["id"]), "--format", form)
+        (assert_page if form == "html" else assert_text)(shown)
+        if form == "json":
+            json.loads(shown)
 
 
 @pytest.mark.parametrize("name", TEXTS)
