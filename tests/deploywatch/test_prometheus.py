@@ -56,7 +56,7 @@ def prometheus(server: Running, session: aiohttp.ClientSession) -> Prometheus:
 
 async def soon(ask: Callable[[], Awaitable[list[dict[str, Any]]]]) -> dict[str, Any]:
     """The one answer, as soon as there is one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         found = await ask()
         while not found:
             await asyncio.sleep(0.1)

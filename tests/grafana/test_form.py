@@ -19,16 +19,14 @@ import jsonschema
 import promql_parser
 import pytest
 
-from tests.grafana.asking import BUILT_IN, Question, choices, questions
+from tests.grafana.asking import BUILT_IN, choices, questions
 from tests.grafana.models import MODELS, panels
 
 SCHEMA = json.loads((Path(__file__).parent / "dashboard.schema.json").read_text())
 NAMES = sorted(MODELS)
-ALL = [(name, question) for name in NAMES for question in questions(MODELS[name])]
 SAMPLE = {**BUILT_IN, "__range": "3600s", "deployment": "1763679306.123"}
 
 each_dashboard = pytest.mark.parametrize("name", NAMES)
-each_query = pytest.mark.parametrize(("name", "question"), ALL, ids=[f"{name}: {one.where}" for name, one in ALL])
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -72,29 +70,32 @@ def test_the_schema_refuses_what_grafana_would_misread(spoil: Callable[[dict[str
         jsonschema.validate(found, SCHEMA, jsonschema.Draft202012Validator)
 
 
-@each_query
-def test_every_query_is_promql(name: str, question: Question) -> None:
+@each_dashboard
+def test_every_query_is_promql(name: str) -> None:
     """target-promql-rule, and no variable that the dashboard lacks."""
-    filled = question.filled_in(choices(MODELS[name]) | SAMPLE)
-    assert not re.search(r"\$\D", filled)  # `$1` is label_replace's own
-    promql_parser.parse(filled)
+    for question in questions(MODELS[name]):
+        filled = question.filled_in(choices(MODELS[name]) | SAMPLE)
+        assert not re.search(r"\$\D", filled), question.where  # `$1` is label_replace's own
+        promql_parser.parse(filled)
 
 
-@each_query
-def test_a_rate_is_taken_over_grafanas_own_window_or_one_that_is_chosen(name: str, question: Question) -> None:
+@each_dashboard
+def test_a_rate_is_taken_over_grafanas_own_window_or_one_that_is_chosen(name: str) -> None:
     """target-rate-interval-rule: never a fixed window, which a longer scrape interval would leave empty."""
-    for window in re.findall(r"rate\([^\[]*\[([^\]]*)\]", question.expression):
-        assert window == "$__rate_interval"
-    for window in re.findall(r"increase\([^\[]*\[([^\]]*)\]", question.expression):
-        assert window in {"$__rate_interval", "$span"}
+    for question in questions(MODELS[name]):
+        for window in re.findall(r"rate\([^\[]*\[([^\]]*)\]", question.expression):
+            assert window == "$__rate_interval", question.where
+        for window in re.findall(r"increase\([^\[]*\[([^\]]*)\]", question.expression):
+            assert window in {"$__rate_interval", "$span"}, question.where
 
 
-@each_query
-def test_counters_are_rated_before_they_are_summed(name: str, question: Question) -> None:
+@each_dashboard
+def test_counters_are_rated_before_they_are_summed(name: str) -> None:
     """target-counter-agg-rule; what counts since the store began, and not since a process did, is shown as it is."""
-    for found in re.finditer(r"(\w+\()?(\w+_total)\b", question.expression):
-        if found[2] != "deploywatch_incidents_total" and "{__name__" not in question.expression:
-            assert found[1] in {"rate(", "increase("}
+    for question in questions(MODELS[name]):
+        for found in re.finditer(r"(\w+\()?(\w+_total)\b", question.expression):
+            if found[2] != "deploywatch_incidents_total" and "{__name__" not in question.expression:
+                assert found[1] in {"rate(", "increase("}, question.where
 
 
 @each_dashboard

@@ -61,7 +61,7 @@ def make_topic(brokers: str, topic: str, **more: Any) -> None:
     admin, deadline = AdminClient({"bootstrap.servers": brokers, "log_level": 0, **more}), time.monotonic() + _SECONDS
     while True:
         try:
-            admin.create_topics([NewTopic(topic, 3, 1)], request_timeout=5)[topic].result()
+            admin.create_topics([NewTopic(topic, 3, 1)], request_timeout=60)[topic].result()
         except confluent_kafka.KafkaException as error:
             if error.args[0].code() == confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:
                 return

@@ -77,7 +77,7 @@ async def test_a_connection_that_nobody_uses_is_left(counted: _Counted, monkeypa
     monkeypatch.setattr(email_connections, "IDLE_SECONDS", 0.01)
     connections = Connections(counted)
     await connections.send(_mail())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while counted.made[0].is_connected:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
     await connections.close()

@@ -39,8 +39,8 @@ from tests.receiver.scene import MINUTE, MovingClock, Scene, settings
 from tests.support.alerting import WATCHDOG, Name, World
 from tests.support.judging import Judge
 
-STEPS = int(os.environ.get("MODEL_STEPS", "800"))
-_OF_ONE = 50
+STEPS = int(os.environ.get("MODEL_STEPS", "2000"))
+_OF_ONE = 100
 _PHASES = (Phase.generate,) if "MODEL_FAST" in os.environ else tuple(Phase)
 _EVERY = 5
 _HEALED_WITHIN = 4 * _EVERY
