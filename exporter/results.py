@@ -54,6 +54,7 @@ class Dropped(StrEnum):
     IMPLAUSIBLE_VALUE = "implausible_value"
     CHECK_LIMIT = "check_limit"
     UNREAD_CHECK = "unread_check"
+    TRUNCATED_ANSWER = "truncated_answer"
     REPEATED_SERIES = "repeated_series"
     WITHHELD = "withheld"
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdataclass
@@ -25,7 +26,7 @@ from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.net.resolve import Address, note_address
 from deploywatch.exporter.net.tls import TlsClient, context_for
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
-from deploywatch.exporter.results import Failed, Reason
+from deploywatch.exporter.results import Dropped, Failed, Reason
 
 _MOST_NAMED = 3
 
@@ -234,6 +235,10 @@ class DnsProbe:
                 for rdata in rrset:
                     if isinstance(rdata, dns.rdtypes.ANY.SOA.SOA):
                         measurement.add(families.DNS_SERIAL, rdata.serial)
+        if answer.flags & dns.flags.TC:
+            # As blackbox_exporter, what came is judged; that it is not all must be seen.
+            measurement.dropped[Dropped.TRUNCATED_ANSWER] += 1
+            measurement.remarks.append("the answer is cut off; transport_protocol: tcp gives all of it")
         code = dns.rcode.to_text(answer.rcode())
         if code not in settings.valid_rcodes:
             raise Failed(Reason.STATUS, f"the server answered {code}, not {' or '.join(settings.valid_rcodes)}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 from pydantic import ValidationError
 
-from deploywatch.exporter.results import Reason, Result
+from deploywatch.exporter.results import Dropped, Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.dns_server import DnsServer, dns_server
 from tests.exporter.support import measured, probe
@@ -169,3 +170,18 @@ async def test_it_asks_from_the_address_that_it_is_told() -> None:
             result = await ask(server, transport_protocol=transport, source_ip_address="::1")
             assert result.reason is Reason.DNS
             assert "no IPv6 address" in result.detail
+
+
+async def test_an_answer_that_is_cut_off_is_judged_and_what_is_missing_counted() -> None:
+    def cut(reply: dns.message.Message) -> None:
+        reply.flags |= dns.flags.TC
+        reply.answer.clear()
+
+    async with dns_server() as server:
+        server.change = cut
+        good = await ask(server)
+        bad = await ask(server, validate_answer_rrs={"fail_if_none_matches_regexp": ["192"]})
+    assert (good.success, good.dropped) == (True, {Dropped.TRUNCATED_ANSWER: 1})
+    assert bad.detail == (
+        "there is no record in the answer section; the answer is cut off; transport_protocol: tcp gives all of it"
+    )
