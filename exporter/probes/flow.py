@@ -158,12 +158,17 @@ class FlowProbe:
             return failed
         trail, begin = Trail(Phases(), cookies=cookies), measurement.clock.monotonic()
         # Until it is done, it has failed: by the deadline, should that come first.
-        outcome: Failed | None = Failed(Reason.DEADLINE, "not done in its time")
+        unfinished = Failed(Reason.DEADLINE, "not done in its time")
+        outcome: Failed | None = unfinished
         try:
             outcome = await self._judged(step, values, trail, measurement)
         finally:
             measurement.stage = f"step {step.name}: {trail.phases.at}"
             trail.tell_withheld(measurement)
+            if outcome is unfinished:
+                # As the http probe says it: whether somebody took the connection.
+                measurement.overdue = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
+                outcome = Failed(measurement.overdue, f"{unfinished.detail}; it was at: {trail.phases.at}")
             _note(step, outcome, trail, measurement.clock.monotonic() - begin, measurement)
         return outcome
 

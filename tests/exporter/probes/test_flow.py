@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -324,3 +325,15 @@ async def test_the_worst_that_a_step_is_told_of_the_services_health_is_shown(web
     assert (result.success, result.says) == (True, "warn")
     assert measured(result)["probe_application_status{status=degraded}"] == 1
     assert result.dropped == {Dropped.IMPLAUSIBLE_VALUE: 1}
+
+
+async def test_a_server_that_takes_no_connection_is_told_apart_from_one_that_is_silent() -> None:
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        result = await probe(0.5, kind="flow", base_url=url, steps=[{"name": "a", "url": "/"}])
+    assert (result.reason, result.steps[0].reason) == (Reason.CONNECT_TIMEOUT, Reason.CONNECT_TIMEOUT)
