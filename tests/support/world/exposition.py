@@ -57,6 +57,8 @@ class Place:
     queues: tuple[str, ...] = ()
     business: bool = False
     database: bool = True
+    roles: str = ""
+    """The label that tells the canary's instance from the stable ones, where there is a canary at times."""
 
 
 @dataclass(slots=True)
@@ -104,10 +106,14 @@ def tracks(place: Place, *, length: float, step: float) -> list[Track]:
     scene = _Scene(place, length, step)
     for number, client in enumerate(place.clients):
         instance = {**place.where, "instance": f"10.0.0.{number + 1}:8080", "pod": f"pod-{number + 1}"}
+        if place.roles:
+            instance[place.roles] = "stable"
         _target(scene, number, instance)
         _requests(scene, client, number, instance)
         if place.database:
             _histogram(scene, client, client.queries, client.query_buckets, number, instance, _query_shares)
+    if place.roles:
+        _canary(scene)
     _machines(scene)
     _probes(scene)
     _ledger(scene)
@@ -139,11 +145,35 @@ def _requests(scene: _Scene, client: Client, number: int, instance: Mapping[str,
         def speed(state: State, outcome: str = outcome) -> float | None:
             if not _alive(state, number, count):
                 return None
-            return state.requests * state.season / count * (state.failing if outcome == "bad" else 1 - state.failing)
+            stable = 1 - state.canary_share if state.canary_failing is not None else 1
+            return (
+                state.requests
+                * stable
+                * state.season
+                / count
+                * (state.failing if outcome == "bad" else 1 - state.failing)
+            )
 
         labels = {**instance, "method": "GET", "endpoint": "/", client.status: label}
         scene.counter(client.requests, labels, speed, born=outcome == "bad")
     _histogram(scene, client, client.durations, client.buckets, number, instance, _request_shares)
+
+
+def _canary(scene: _Scene) -> None:
+    """One instance of the new version, which takes its share of the requests while there is a canary."""
+    place, client = scene.place, scene.place.clients[0]
+    instance = {**place.where, "instance": "10.0.0.99:8080", "pod": "pod-canary", place.roles: "canary"}
+    scene.gauge("up", {**instance, "job": "app"}, lambda state: None if state.canary_failing is None else 1.0)
+    for outcome, label in (("good", "200"), ("bad", "500")):
+
+        def speed(state: State, outcome: str = outcome) -> float | None:
+            if state.canary_failing is None:
+                return None
+            share = state.canary_failing if outcome == "bad" else 1 - state.canary_failing
+            return state.requests * state.canary_share * state.season * share
+
+        labels = {**instance, "method": "GET", "endpoint": "/", client.status: label}
+        scene.counter(client.requests, labels, speed, born=True)
 
 
 def _request_shares(state: State) -> Shares:
