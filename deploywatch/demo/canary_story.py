@@ -57,7 +57,7 @@ class CanaryStory:
             return f"exit code {code}" if said.code == code else None
 
         logs = ("receiver", "prometheus")
-        await self.narrator.wait(f"the gate for {version} is {state}", look, within=60, logs=logs)
+        await self.narrator.wait(f"the gate for {version} is {state}", look, within=120, logs=logs)
         if said:
             self.narrator.quote(said.text)
 
@@ -67,15 +67,15 @@ class CanaryStory:
         await self._stage(number, _BAD, *_STAGES[0])
         told.say(f"{_BAD} fails 3 % of its requests")
         ended = await self._watch(number, _STAGES[0][0], _ROLL_BACK)
-        await told.wait("no alert has noticed", self._unnoticed, within=30, logs=("prometheus",))
+        await told.wait("no alert has noticed", self._unnoticed, within=120, logs=("prometheus",))
         told.done(f"the verdict has: {ended}")
         await self.pipeline.finish(number, "failure")
-        await told.wait("the incident is open", told.incident(_INCIDENT), within=30, logs=("receiver",))
+        await told.wait("the incident is open", told.incident(_INCIDENT), within=120, logs=("receiver",))
         for what, kind in (("started", "rollback_started"), ("been verified", "rollback_verified")):
             step = f"the rollback has {what}"
-            await told.wait(step, told.line(kind, _INCIDENT), within=60, logs=("receiver", "shop"))
-        await told.wait("the incident is resolved", told.line("resolved", _INCIDENT), within=60, logs=("receiver",))
-        await told.wait("everyone was told how it ended", told.told(_INCIDENT), within=30, logs=("receiver", "inbox"))
+            await told.wait(step, told.line(kind, _INCIDENT), within=120, logs=("receiver", "shop"))
+        await told.wait("the incident is resolved", told.line("resolved", _INCIDENT), within=120, logs=("receiver",))
+        await told.wait("everyone was told how it ended", told.told(_INCIDENT), within=120, logs=("receiver", "inbox"))
         await self._report(number)
 
     async def _report(self, number: str) -> None:

@@ -15,7 +15,7 @@ from deploywatch.demo.processes import Processes
 from deploywatch.demo.stage import Stage
 from tests.support.processes import fetch, poll
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 DELAY_SECONDS = 8
 

@@ -23,7 +23,7 @@ from tests.receiver.scene import alert, body
 from tests.support.browser import new_page
 from tests.support.routes import exporter_server, receiver_server, routes
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PERSON = {"by": "mallory", "note": "x"}
 DEPLOYMENT = {"service": "shop", "environment": "production", "version": "evil", "deployer": "mallory"}

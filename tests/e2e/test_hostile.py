@@ -16,7 +16,7 @@ from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, ask
 from tests.receiver.scene import alert, alert_json, body
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PATH = "/webhook/alertmanager"
 MEGABYTE = 1024**2

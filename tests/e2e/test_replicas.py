@@ -22,7 +22,7 @@ from tests.receiver.process import RealReceiver, eventually
 from tests.support import books
 from tests.support.ground import Ground, ground
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 KILLS = 8
 RESTARTS = 4

@@ -9,7 +9,7 @@ import pytest
 from deploywatch.demo.processes import Processes
 from tests.support.soak import soak
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 KILLS = 20
 SEED = 20_260_501

@@ -29,7 +29,7 @@ from deploywatch.verdict.plan import written
 from tests.receiver.process import Inbox, RealReceiver, eventually, healthy_service, start_inbox
 from tests.support.versions import Version, served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 POLICY = """
 policy: shop

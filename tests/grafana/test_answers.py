@@ -18,7 +18,7 @@ from tests.grafana.asking import Question, Shown, choices, questions
 from tests.grafana.models import MODELS, POLICIES
 from tests.grafana.synthetic import check
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 REAL = [name for name in sorted(MODELS) if name.split(".")[0] in {"all", "demo"}]
 ASKED = [(name, question) for name in REAL for question in questions(MODELS[name])]

@@ -20,7 +20,7 @@ from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, ask
 from tests.support.processes import poll
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 EVERY = {"every": "1s", "settle": "2s"}
 SERVICE, ALERT = "shop", "HighErrorRate"

@@ -20,7 +20,7 @@ from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver
 from tests.support.processes import fetch, poll
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 LABELS = {"alertname": "HighErrorRate", "service": "shop", "severity": "high"}
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)

@@ -19,7 +19,7 @@ from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver
 from tests.support.processes import poll
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 LABELS = {"alertname": "HighErrorRate", "service": "shop", "environment": "production", "severity": "critical"}
 ROUTE = {"receiver": "deploywatch", "group_wait": "0s", "group_interval": "1s", "repeat_interval": "24h"}
