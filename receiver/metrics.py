@@ -32,7 +32,7 @@ from deploywatch.receiver.notify import notify
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.upstream.reconcile import Lost
-from deploywatch.verdict.judge import POSSIBLE
+from deploywatch.verdict.values import POSSIBLE
 
 # Each version is a series; the newest are what a dashboard shows.
 _VERSIONS_SHOWN = 10

@@ -15,7 +15,7 @@ from deploywatch.document import Path, path_text
 from deploywatch.quantity import parse_duration
 from deploywatch.rules.conditions import signal
 from deploywatch.rules.conditions.view import said_of
-from deploywatch.rules.language.expression import Comparison, Condition, comparisons, parse
+from deploywatch.rules.language.expression import Comparison, Condition, comparisons
 from deploywatch.rules.language.parts import Part
 from deploywatch.rules.policy import Alert, Policy
 
@@ -151,7 +151,7 @@ def _verb(alert: Alert) -> str:
 
 
 def _when(old: Alert, new: Alert) -> str:
-    was, now = parse(old.when), parse(new.when)
+    was, now = old.condition, new.condition
     pairs = list(zip(comparisons(was), comparisons(now), strict=False))
     if _shape(was) != _shape(now):
         return f"{_verb(new)} when {new.when} instead of when {old.when}"
@@ -251,7 +251,7 @@ def _reading(old: Policy, new: Policy, section: str, key: str) -> list[str]:
 
 
 def _series_of(policy: Policy, alert: Alert) -> set[str]:
-    used = [signal(policy, one, alert) for one in comparisons(parse(alert.when))]
+    used = [signal(policy, one, alert) for one in comparisons(alert.condition)]
     return {policy.series.key(kind) for one in used for kind in one.needs}
 
 

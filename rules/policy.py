@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Literal
 
 import promql_parser
@@ -12,6 +13,7 @@ from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import Quantity, QuantityField, Unit
 from deploywatch.rules.inventory import Series
+from deploywatch.rules.language.expression import Condition, parse
 from deploywatch.rules.language.fields import (
     ACTIONS,
     LONGEST_NAME,
@@ -169,6 +171,11 @@ class Alert(Part):
     impact: str = ""
     mitigation: tuple[str, ...] = ()
     source: Annotated[dict[str, str], NotEmpty]
+
+    @cached_property
+    def condition(self) -> Condition:
+        """What `when` says, parsed once; ExpressionError where it says nothing, which a loaded policy's never does."""
+        return parse(self.when)
 
     @field_validator("labels")
     @classmethod

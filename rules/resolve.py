@@ -11,7 +11,7 @@ from deploywatch.rules.conditions import deployments, thresholds
 from deploywatch.rules.conditions.deployments import ON
 from deploywatch.rules.conditions.derived import Derived
 from deploywatch.rules.judgement import delivery, health
-from deploywatch.rules.language.expression import comparisons, operand, parse
+from deploywatch.rules.language.expression import comparisons, operand
 from deploywatch.rules.language.judgement import Anomaly, Health, Status, single
 from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.resolved import (
@@ -38,7 +38,7 @@ def resolve(policy: Policy) -> ResolvedPolicy:
 
 
 def _alert(policy: Policy, alert: Alert) -> ResolvedAlert:
-    condition = parse(alert.when)
+    condition = alert.condition
     limits = thresholds.limits(policy, alert, condition)
     parts = tuple(comparisons(condition))
     compared = dict.fromkeys((*parts, *(limit.comparison for limit in limits)))

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from deploywatch.verdict.evidence import (
-    Counts,
     Look,
     dispersion,
     log_e_bad,
@@ -20,8 +17,20 @@ from deploywatch.verdict.evidence import (
     requests_needed,
     total,
 )
+from deploywatch.verdict.values import (
+    MOST_STAGES,
+    Answer,
+    Confidence,
+    Decision,
+    Finding,
+    Measured,
+    Reason,
+    Stage,
+    Watched,
+    percent,
+)
 
-MOST_MISSING, LEAST_COVERAGE, LEAST_BAD, WATCH_LOOKS, MOST_STAGES = 0.2, 0.6, 5, 3, 3
+MOST_MISSING, LEAST_COVERAGE, LEAST_BAD, WATCH_LOOKS = 0.2, 0.6, 5, 3
 FALSE_OF_WORSE = 0.1
 """How often a version that is worse than the control, but within a relative limit, may be rolled back all the same."""
 LIKELY_WORSE = 3.0
@@ -30,172 +39,6 @@ LATE_LOOKS = 2
 """Looks may come this much later than their time, since each waits for a scrape, and is not missing yet."""
 BEFORE_AND_AFTER_CONFIDENCE = 0.6
 LEAST_REQUESTS_OF_A_SHARE, MOST_SHARE_ODDS = 100, 2.0
-
-
-class Answer(StrEnum):
-    """The four answers, in the order in which they are looked for."""
-
-    ERROR = "error"
-    ROLL_BACK = "roll_back"
-    PROMOTE = "promote"
-    HOLD = "hold"
-
-
-class Reason(StrEnum):
-    """Why an answer was given; from `LOW_TRAFFIC` on, why it is hold."""
-
-    SOURCE = "source"
-    INVALID_COUNTS = "invalid_counts"
-    MISSING_LOOKS = "missing_looks"
-    NO_LIMITS = "no_limits"
-    PROVEN_BAD = "proven_bad"
-    PROVEN_GOOD = "proven_good"
-    LOW_TRAFFIC = "low_traffic"
-    UNDECIDED = "undecided"
-    CONTROL_BAD_TOO = "control_bad_too"
-    SHARE_MISMATCH = "share_mismatch"
-    WATCH = "watch"
-    GAP = "gap"
-    NEEDS_PERSON = "needs_person"
-
-
-_ERRORS = (Reason.SOURCE, Reason.INVALID_COUNTS, Reason.MISSING_LOOKS, Reason.NO_LIMITS)
-POSSIBLE: tuple[tuple[Answer, Reason], ...] = (
-    *((Answer.ERROR, reason) for reason in _ERRORS),
-    (Answer.ROLL_BACK, Reason.PROVEN_BAD),
-    (Answer.PROMOTE, Reason.PROVEN_GOOD),
-    *((Answer.HOLD, reason) for reason in list(Reason)[list(Reason).index(Reason.LOW_TRAFFIC) :]),
-)
-"""Every answer with every reason that it can have, so that each is counted from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A limit with what was counted: a ratio of all requests, or (`relative`) times the control's ratio.
-
-    `looks` are all that are due until now, oldest first; None where one is missing. `before` are the control's looks of
-    the hour before the deployment (as `requests` and `bad`), which say how much bad requests scatter. `note` is what
-    people should know of the limit, and is told with it.
-    """
-
-    name: str
-    limit: float
-    looks: Sequence[Look | None]
-    before: Sequence[Look] = ()
-    relative: bool = False
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A condition on what is not counted (CPU, `up`): whether it was bad at each look; None where not measured."""
-
-    name: str
-    bad: Sequence[bool | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What a stage is judged by. Durations in seconds, probabilities and shares from 0 to 1.
-
-    After `at_most` without an answer a person is asked: three times the stage's time, when not given.
-    """
-
-    lasts: float
-    stages: int = 1
-    share: float | None = None
-    control: bool = True
-    false_rollback: float = 0.01
-    false_promotion: float = 0.05
-    look: float = 30.0
-    at_most: float | None = None
-
-    @property
-    def most(self) -> float:
-        """Seconds after which a person is asked."""
-        return self.at_most if self.at_most is not None else MOST_STAGES * self.lasts
-
-    @property
-    def other(self) -> str:
-        """What the version is compared with, in a word."""
-        return "stable" if self.control else "before"
-
-    def __post_init__(self) -> None:
-        for name, chance in (("false_rollback", self.false_rollback), ("false_promotion", self.false_promotion)):
-            if not 0 < chance < 1:
-                raise ValueError(f"{name} lies between 0 and 1, not {chance:g}")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one limit's looks say. `needed`: more requests until it is proven kept, None if they would not prove it."""
-
-    name: str
-    limit: float
-    relative: bool
-    counts: Counts
-    coverage: float
-    dispersion: float
-    log_e_bad: float
-    log_e_good: float | None
-    bad: bool
-    good: bool
-    control_bad: bool
-    needed: int | None = None
-    minutes: float | None = None
-    note: str = ""
-
-    @property
-    def sufficiency(self) -> float:
-        """The share of the requests needed that has been counted, 0 to 1."""
-        if self.bad or self.good:
-            return 1.0
-        if self.needed is None:
-            return 0.0
-        return self.counts.requests / max(1, self.counts.requests + self.needed)
-
-    @property
-    def agrees(self) -> Answer:
-        """The answer that this limit alone speaks for."""
-        return Answer.ROLL_BACK if self.bad else Answer.PROMOTE if self.good else Answer.HOLD
-
-
-@dataclass(frozen=True, slots=True)
-class Confidence:
-    """How much a verdict rests on, piece by piece; the product, at most `most`."""
-
-    coverage: float
-    agreement: float
-    sufficiency: float
-    most: float = 1.0
-
-    @property
-    def value(self) -> float:
-        """From 0 to 1."""
-        return min(self.most, self.coverage * self.agreement * self.sufficiency)
-
-    @property
-    def why_not_higher(self) -> list[str]:
-        """What would raise it."""
-        pieces = [
-            (self.coverage, "of the looks have counts"),
-            (self.agreement, "of the limits agree"),
-            (self.sufficiency, "of the requests needed were counted"),
-        ]
-        reasons = [f"{_percent(share)} {text}" for share, text in pieces if share < 1]
-        return reasons + ([f"at most {_percent(self.most)}: time of day not excluded"] if self.most < 1 else [])
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The verdict: the answer, the most serious reason, further ones (`also`), and a sentence for each."""
-
-    answer: Answer
-    reason: Reason
-    sentences: tuple[str, ...]
-    findings: tuple[Finding, ...] = ()
-    also: tuple[Reason, ...] = ()
-    confidence: Confidence = Confidence(0.0, 0.0, 0.0)
 
 
 def judge(
@@ -260,7 +103,7 @@ def _error(stage: Stage, due: int, limits: Sequence[Measured], problems: Sequenc
         looks = max(due, len(measured.looks))
         missing = looks - sum(look is not None for look in measured.looks)
         if missing > MOST_MISSING * looks:
-            text = f"{measured.name}: {missing} of {looks} looks are missing, more than {_percent(MOST_MISSING)}"
+            text = f"{measured.name}: {missing} of {looks} looks are missing, more than {percent(MOST_MISSING)}"
             reasons.append((Reason.MISSING_LOOKS, text))
     return _decide(stage, Answer.ERROR, reasons, ()) if reasons else None
 
@@ -333,7 +176,7 @@ def _holds(
             yield Reason.NEEDS_PERSON, f"{sentence(stage, finding)}; time of day not excluded, so a person decides"
     for finding in findings:
         if finding.coverage < LEAST_COVERAGE:
-            covered, least = _percent(finding.coverage), _percent(LEAST_COVERAGE)
+            covered, least = percent(finding.coverage), percent(LEAST_COVERAGE)
             yield Reason.GAP, f"{finding.name}: {covered} of the looks have traffic, less than {least}"
     yield from _watches(watched)
     for finding in findings:
@@ -386,7 +229,7 @@ def _mismatch(stage: Stage, finding: Finding) -> str | None:
     planned = stage.share / (1 - stage.share)
     if planned / MOST_SHARE_ODDS <= counts.requests / max(1, counts.control_requests) <= planned * MOST_SHARE_ODDS:
         return None
-    of_all, plan = _percent(counts.share or 0.0), _percent(stage.share)
+    of_all, plan = percent(counts.share or 0.0), percent(stage.share)
     return f"{finding.name}: the canary has {of_all} of the requests, planned is {plan}"
 
 
@@ -414,7 +257,3 @@ def _agrees(finding: Finding, answer: Answer) -> bool:
 
 def _sufficiency(finding: Finding) -> float:
     return 1.0 if finding.relative else finding.sufficiency
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -21,8 +21,8 @@ from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.verification import judging, watcher
-from deploywatch.verdict.judge import Answer
 from deploywatch.verdict.plan import Plan
+from deploywatch.verdict.values import Answer
 
 
 class NewStage(Settings):

@@ -15,7 +15,7 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.assessments import WATCHED_FOR
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
-from deploywatch.verdict.judge import Answer
+from deploywatch.verdict.values import Answer
 
 
 class Phase(StrEnum):

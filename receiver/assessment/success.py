@@ -17,7 +17,7 @@ from deploywatch.receiver.assessment.phase import FIRST_HOUR
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.rendering.filters import lasting
-from deploywatch.verdict.judge import Answer
+from deploywatch.verdict.values import Answer
 
 LEAST_KNOWN = 0.6
 """The share of assessments whose status must be known."""

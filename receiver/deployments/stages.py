@@ -17,8 +17,8 @@ from sqlalchemy import Connection, RowMapping, Select, select, update
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.deployment_schema import deployment_stages
 from deploywatch.receiver.store.schema import deployments
-from deploywatch.verdict.judge import Answer
 from deploywatch.verdict.plan import StagePlan
+from deploywatch.verdict.values import Answer
 
 
 class StageState(StrEnum):

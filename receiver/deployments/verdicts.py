@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.deployment_schema import deployment_verdicts
-from deploywatch.verdict.judge import Answer, Decision, Finding, Reason
+from deploywatch.verdict.values import Answer, Decision, Finding, Reason
 
 
 @dataclass(frozen=True, slots=True)

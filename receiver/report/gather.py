@@ -24,7 +24,7 @@ from deploywatch.receiver.report.schema import (
     ReportVerdict,
 )
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.verdict.judge import Answer
+from deploywatch.verdict.values import Answer
 
 TREND = 5
 """Assessments whose trend is shown: the enterprise document's figure."""

@@ -11,8 +11,9 @@ from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.verification.time_of_day import Usual, allowed, said
 from deploywatch.verdict.evidence import Look
-from deploywatch.verdict.judge import Decision, Measured, Stage, Watched, judge
+from deploywatch.verdict.judge import judge
 from deploywatch.verdict.plan import Limit, StagePlan
+from deploywatch.verdict.values import Decision, Measured, Stage, Watched
 
 
 def decide(stage: RunningStage, taken: Sequence[StoredLook], now: datetime, problems: Sequence[str] = ()) -> Decision:

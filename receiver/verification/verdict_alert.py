@@ -25,7 +25,7 @@ from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, job_key, retry
 from deploywatch.receiver.store.schema import jobs
-from deploywatch.verdict.judge import Answer, Reason
+from deploywatch.verdict.values import Answer, Reason
 
 KIND: Final = "verdict_alert"
 BAD_NAME, HELD_NAME = "DeploymentJudgedBad", "DeploymentNeedsPerson"

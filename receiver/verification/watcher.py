@@ -28,7 +28,7 @@ from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.verification import counting, judging, time_of_day, verdict_alert
-from deploywatch.verdict.judge import Answer, Decision, Reason
+from deploywatch.verdict.values import Answer, Decision, Reason
 
 KIND = "watch_stage"
 AT_ONCE = 20

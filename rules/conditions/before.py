@@ -23,7 +23,7 @@ from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.conditions import deployments, seasonal
 from deploywatch.rules.conditions.derived import DAY, HOUR, Derived, recorded_name
-from deploywatch.rules.language.expression import comparisons, parse
+from deploywatch.rules.language.expression import comparisons
 from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.signals.signal import ANY, Domain, Example, Group, InputSeries, Record, Signal, seconds
 
@@ -206,8 +206,8 @@ class Change(Derived):
     def _compares(self, alert: Alert) -> bool:
         """Whether an alert compares this signal with before."""
         return any(
-            one.function in _COMPARING and one.arguments[0].text == self.of.name
-            for one in comparisons(parse(alert.when))
+            comparison.function in _COMPARING and comparison.arguments[0].text == self.of.name
+            for comparison in comparisons(alert.condition)
         )
 
     def _seasoned(self, policy: Policy) -> tuple[Record, ...]:

@@ -7,7 +7,8 @@ from random import Random
 from bench.verdict.__main__ import FAULTS, measure, table
 from bench.verdict.methods import LIMITS, METHODS, RISE, STAGES, mann_whitney_high, ours
 from bench.verdict.traffic import CANARY_SHARE, Service, simulate
-from deploywatch.verdict.judge import Answer, Measured, Stage, judge
+from deploywatch.verdict.judge import judge
+from deploywatch.verdict.values import Answer, Measured, Stage
 
 SERVICE = Service(rate=200, ratio=0.01, clump=1)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploywatch.verdict.evidence import Look
-from deploywatch.verdict.judge import Answer, Confidence, Measured, Reason, Stage, Watched, judge
+from deploywatch.verdict.judge import judge
+from deploywatch.verdict.values import Answer, Confidence, Measured, Reason, Stage, Watched
 
 STAGE = Stage(lasts=900, stages=3, share=0.1)
 NO_CONTROL = Stage(lasts=900, stages=3, control=False)

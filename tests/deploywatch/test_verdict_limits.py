@@ -7,7 +7,8 @@ import math
 import pytest
 
 from deploywatch.verdict.evidence import Counts, Look, log_e_worse
-from deploywatch.verdict.judge import Answer, Confidence, Decision, Finding, Measured, Reason, Stage, Watched, judge
+from deploywatch.verdict.judge import judge
+from deploywatch.verdict.values import Answer, Confidence, Decision, Finding, Measured, Reason, Stage, Watched
 
 STAGE = Stage(lasts=900, stages=3, share=0.1)
 WELL, BAD, QUIET, NOTHING = Look(600, 0, 5400, 2), Look(600, 30, 5400, 2), Look(1, 0, 9, 0), Look(0, 0, 0, 0)

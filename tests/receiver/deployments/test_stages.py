@@ -12,8 +12,9 @@ from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.store.deployment_schema import deployment_stages
 from deploywatch.verdict.evidence import Look
-from deploywatch.verdict.judge import Answer, Measured, Reason, Stage, judge
+from deploywatch.verdict.judge import judge
 from deploywatch.verdict.plan import Counts, Limit, StagePlan
+from deploywatch.verdict.values import Answer, Measured, Reason, Stage
 from tests.receiver.deployments.test_ledger import good, start
 from tests.receiver.scene import HOUR, MINUTE, NOON
 

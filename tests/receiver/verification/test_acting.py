@@ -13,7 +13,7 @@ from deploywatch.receiver.deployments import ledger, stages
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.messages import Event
-from deploywatch.verdict.judge import Answer
+from deploywatch.verdict.values import Answer
 from tests.receiver.conftest import MakeScene
 from tests.receiver.verification.conftest import Past, Watch, begin, configured
 

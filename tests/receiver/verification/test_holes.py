@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.verification import counting, judging
-from deploywatch.verdict.judge import Answer, Reason
+from deploywatch.verdict.values import Answer, Reason
 from tests.receiver.conftest import MakeScene
 from tests.receiver.verification.conftest import BEGINS, Past, Watch, begin, configured
 
