@@ -10,14 +10,8 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from deploywatch.conventions import AlertAnnotation, AlertLabel
-from deploywatch.quantity import format_duration, parse_duration
-from deploywatch.receiver.actions.queueing import Case, queue_all
-from deploywatch.receiver.actions.rollback import reconsider
+from deploywatch.conventions import AlertLabel
 from deploywatch.receiver.alert import Alert, source, within
-from deploywatch.receiver.escalation import escalate
-from deploywatch.receiver.events import facts
-from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import grouping, liveness, recheck, store
 from deploywatch.receiver.incidents.anomalies import Anomalies
@@ -33,25 +27,18 @@ from deploywatch.receiver.incidents.decide import (
 )
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.incidents.gathered_lines import GatheredLines
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.lifecycle import durations
+from deploywatch.receiver.intake.open_incidents import OpenIncidents, title_of
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
-from deploywatch.receiver.messages import Event
-from deploywatch.receiver.notify.notify import heard, tell
-from deploywatch.receiver.settings import strategy
+from deploywatch.receiver.notify.notify import heard
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.people.response import cannot_wait
-from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type
+from deploywatch.receiver.settings.strategy import Severity, incident_type
 from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store import insert_all
 from deploywatch.receiver.store.schema import deliveries
 
-_TITLE_LIMIT = 300
-_NAMED = 5
 _NAMED_LIMIT = 60
-_NAME_SHOWN = 100
 _HELD = 5_000  # alerts to be written that are held in memory
 _UNKNOWN = (None, None)
 _HEARD = Decision(Effect.RECORD, Reason.WATCHDOG_HEARD)
@@ -79,22 +66,12 @@ class Ingest:
     now: datetime
     alert_cache: AlertCache
     known: Known
-    open: dict[str, Incident]
+    incidents: OpenIncidents
     anomalies: Anomalies
     changed: dict[tuple[str, datetime], tuple[Alert, str, int | None]] = field(default_factory=dict)
-    joined: dict[str, Incident] = field(default_factory=dict)
     overtaken: set[str] = field(default_factory=set)
     resolved: set[int] = field(default_factory=set)
-    asked: set[tuple[int, str, str]] = field(default_factory=set)
-    lines: GatheredLines = field(init=False)
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
-    heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
-    recent: dict[int, str] = field(default_factory=dict)
-    """The worst severity of each incident's alerts that fire or ended within the quiet time."""
-    queued: bool = False
-
-    def __post_init__(self) -> None:
-        self.lines = GatheredLines(self.connection, self.now)
 
     def take_all(self, delivery: Delivery, watchdog: str | None) -> None:
         """Take the alerts of a delivery, unless it is one that changed nothing and would change nothing again."""
@@ -119,7 +96,7 @@ class Ingest:
             return self._pass_over(alert, known, incident_id, repeated)
         key = grouping.key_of(alert, self.settings)
         severity = self.settings.strategy.severity(alert)
-        incident = self.open.get(key)
+        incident = self.incidents.by_key.get(key)
         cause = self._cause(alert, severity) if self.settings.dependencies and not incident else None
         decision = repeated or decide(
             alert,
@@ -131,14 +108,14 @@ class Ingest:
         )
         match decision.effect:
             case Effect.OPEN:
-                incident_id = self._open(alert, severity, key)
+                incident_id = self.incidents.begin(alert, severity, key)
             case Effect.JOIN | Effect.WORSEN if incident is not None:
-                incident_id = self._join(alert, severity, key, incident, decision)
+                incident_id = self.incidents.join(alert, severity, key, incident, decision)
             case Effect.ATTACH if cause is not None:
                 incident_id = cause.id
-                self.lines.gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
+                self.incidents.lines.gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
             case Effect.RESOLVE if incident_id is not None:
-                self.lines.gather(incident_id, Kind.ALERT_RESOLVED, alert.name)
+                self.incidents.lines.gather(incident_id, Kind.ALERT_RESOLVED, alert.name)
                 self.resolved.add(incident_id)
             case Effect.REFRESH:
                 self.anomalies.add(incident_id, decision.reason, alert.name)
@@ -160,7 +137,9 @@ class Ingest:
         if own.fingerprint not in self.known:
             self.known.update(incident_alerts.episodes(self.connection, [own.fingerprint]))
         keys = grouping.keys_of([own], self.settings)
-        self.open.update(store.open_by_key(self.connection, [key for key in keys if key not in self.open]))
+        self.incidents.by_key.update(
+            store.open_by_key(self.connection, [key for key in keys if key not in self.incidents.by_key])
+        )
         decision = self.take(own)
         self.reasons[Decision(Effect.RECORD, Reason.FINGERPRINT_SHARED)] += 1
         _, incident_id = self.known.get(own.fingerprint, _UNKNOWN)
@@ -178,7 +157,7 @@ class Ingest:
         """Change nothing; what may be true all the same is looked at again."""
         self.anomalies.add(incident_id, decision.reason, alert.name)
         if decision.effect is Effect.DEFER:
-            self.queued = True
+            self.incidents.queued = True
             recheck.queue(self.connection, alert, known, incident_id, self.now)
         return decision
 
@@ -225,7 +204,11 @@ class Ingest:
 
         It swallows nothing that is worse than itself, and nothing while nobody was told of it.
         """
-        near = (self.open[key] for key in grouping.cause_keys(alert, self.settings) if key in self.open)
+        near = (
+            self.incidents.by_key[key]
+            for key in grouping.cause_keys(alert, self.settings)
+            if key in self.incidents.by_key
+        )
         return next(
             (
                 cause
@@ -237,9 +220,9 @@ class Ingest:
 
     def settle(self) -> None:
         """Write what was gathered, and begin the quiet time of incidents whose last alert has resolved."""
-        self.lines.flush()
+        self.incidents.lines.flush()
         self.anomalies.write(self.connection, self.now)
-        for incident in self.joined.values():
+        for incident in self.incidents.joined.values():
             store.save(self.connection, incident)
         self._save_alerts()
         for incident_id in self.resolved:
@@ -249,12 +232,12 @@ class Ingest:
             if worst := incident_alerts.leading(self.connection, incident_id):
                 self._rename(incident, worst)
             else:
-                self.queued = True
+                self.incidents.queued = True
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
 
     def _rename(self, incident: Incident, worst: Alert) -> None:
         """Call the incident after the worst alert that fires now."""
-        title, kind = _title(worst), incident_type(worst)
+        title, kind = title_of(worst), incident_type(worst)
         if (incident.title, incident.type) != (title, kind):
             store.save(self.connection, replace(incident, title=title, type=kind))
 
@@ -262,173 +245,6 @@ class Ingest:
         incident_alerts.save(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
         self.changed.clear()
         self.overtaken.clear()
-
-    def _open(self, alert: Alert, severity: Severity, key: str) -> int:
-        service, environment = self.settings.target(alert)
-        incident = store.add(
-            self.connection,
-            Incident(
-                id=0,
-                service=service,
-                environment=environment,
-                severity=severity,
-                type=incident_type(alert),
-                title=_title(alert),
-                channels=self._channels(alert, severity),
-                opened_at=self.now,
-                correlation=correlation(alert, self.settings.further_labels),
-            ),
-        )
-        durations.opened(self.connection, incident)
-        emit(self.connection, self.settings, facts.incident_opened(incident), self.now)
-        self.recent[incident.id] = severity
-        known = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
-        self.lines.write(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(known)}")
-        if unknown := strategy.unknown_channels(alert, self.settings.channels):
-            names = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_NAMED])
-            more = f" and {len(unknown) - _NAMED} others" if len(unknown) > _NAMED else ""
-            self.lines.write(
-                incident.id, Kind.NOT_TOLD, f"{alert.name} names channels that this receiver lacks: {names}{more}"
-            )
-        self._act(incident, alert, key, Event.OPENED, self.settings.strategy.immediate(severity, alert))
-        return incident.id
-
-    def _join(self, alert: Alert, severity: Severity, key: str, incident: Incident, decision: Decision) -> int:
-        self.lines.gather(incident.id, Kind.JOINED, f"{alert.name} ({severity})")
-        if incident.quiet_since:
-            self.lines.write(
-                incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on"
-            )
-        reopened = bool(incident.quiet_since)
-        if reopened and self.settings.rollback.targets:
-            reconsider.look_now(self.connection, incident.service, incident.environment, self.now)
-        new = tuple(name for name in self._channels(alert, severity) if name not in incident.channels)
-        if new or incident.quiet_since:
-            incident = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
-            self.open[key] = self.joined[key] = incident
-        if decision.effect is Effect.WORSEN:
-            self.recent[incident.id] = severity
-            self._worsen(alert, severity, key, incident)
-            return incident.id
-        if not reopened and self._is_bad_again(incident, severity):
-            self._worsen_again(alert, severity, key, incident)
-            return incident.id
-        # What the severity asks for is under way; whether to roll back is decided for each alert that asks.
-        under_way = self.settings.strategy.of(incident.severity).immediate
-        wanted = [
-            action
-            for action in self.settings.strategy.immediate(severity, alert)
-            if (action == "rollback" and self.settings.rollback.targets)
-            or (action in strategy.asked(alert) and action not in under_way)
-        ]
-        self._act(incident, alert, key, Event.OPENED, wanted)
-        if new and "notify" in self.settings.strategy.of(severity).immediate:
-            self.queued = True
-            summary = alert.annotations.get(AlertAnnotation.SUMMARY, "")
-            tell(
-                self.connection,
-                self.settings,
-                incident,
-                Event.OPENED,
-                self.now,
-                once=severity,
-                note=summary,
-                channels=new,
-            )
-        return incident.id
-
-    def _worsen(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:
-        text = f"severity raised from {incident.severity} to {severity} by {alert.name}"
-        if incident.acknowledged_at:
-            text += f"; {incident.acknowledged_by} acknowledged the smaller trouble, so nobody has this one yet"
-        self.lines.write(incident.id, Kind.WORSENED, text)
-        before = incident.severity
-        # What people were told of, or took in hand, was the smaller trouble: they hear of this one anew.
-        under_way = set(self.settings.strategy.of(incident.severity).immediate) - {"notify", "rollback", "escalate"}
-        incident = replace(
-            incident,
-            severity=severity,
-            title=_title(alert),
-            type=incident_type(alert),
-            acknowledged_at=None,
-            acknowledged_by=None,
-        )
-        self.open[key] = self.joined[key] = incident
-        emit(self.connection, self.settings, facts.incident_worsened(incident, self.now, before), self.now)
-        wanted = self.settings.strategy.immediate(severity, alert)
-        self._act(incident, alert, key, Event.WORSENED, [action for action in wanted if action not in under_way])
-
-    def _is_bad_again(self, incident: Incident, severity: Severity) -> bool:
-        """Whether only lesser alerts have fired for the quiet time: what was as bad was over, though they lingered.
-
-        What cannot wait is then a trouble of its own, whoever took the one before in hand.
-        """
-        if not cannot_wait(severity):
-            return False
-        if incident.id not in self.recent:
-            since = self.now - self.settings.quiet_time
-            self.recent[incident.id] = incident_alerts.worst_since(self.connection, incident.id, since) or severity
-        before = self.recent[incident.id]
-        if not worse(severity, before):
-            return False
-        self.recent[incident.id] = severity
-        return True
-
-    def _worsen_again(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:
-        text = (
-            f"{alert.name} is {severity}, and nothing as bad has fired for {format_duration(self.settings.quiet_time)}"
-        )
-        if incident.acknowledged_at:
-            text += f"; {incident.acknowledged_by} acknowledged what was before, so nobody has this yet"
-        self.lines.write(incident.id, Kind.WORSENED, text)
-        incident = replace(
-            incident, title=_title(alert), type=incident_type(alert), acknowledged_at=None, acknowledged_by=None
-        )
-        self.open[key] = self.joined[key] = incident
-        emit(self.connection, self.settings, facts.incident_worsened(incident, self.now, incident.severity), self.now)
-        wanted = [
-            action
-            for action in self.settings.strategy.immediate(severity, alert)
-            if action in ("notify", "rollback", "escalate")
-        ]
-        self._act(incident, alert, key, Event.WORSENED, wanted, again=f"@{self.now.isoformat()}")
-
-    def _act(
-        self, incident: Incident, alert: Alert, key: str, event: Event, actions: Sequence[str], *, again: str = ""
-    ) -> None:
-        """Queue the actions, each once for an event of the incident in this transaction, however many ask for it."""
-        wanted = [action for action in actions if (incident.id, event, action) not in self.asked]
-        after = alert.annotations.get(AlertAnnotation.ESCALATE_AFTER, "")
-        timed = bool(after) and (incident.id, "after", after) not in self.asked
-        if not wanted and not timed:
-            return
-        self.queued = True
-        self.asked.update((incident.id, event, action) for action in wanted)
-        self.asked.add((incident.id, "after", after))
-        self.lines.flush()
-        if key in self.joined:
-            store.save(self.connection, self.joined.pop(key))
-        queue_all(Case(self.connection, self.settings, incident, alert, event, self.now, again), wanted)
-        if timed:
-            self._escalate_later(incident, alert, after, again)
-        self.open[key] = store.get(self.connection, incident.id)
-
-    def _escalate_later(self, incident: Incident, alert: Alert, after: str, again: str) -> None:
-        try:
-            escalate.later(self.connection, incident, self.now, parse_duration(after), again)
-        except ValueError as error:
-            self.lines.write(incident.id, Kind.ACTION_REFUSED, f"escalate_after of {alert.name}: {error}")
-
-    def _channels(self, alert: Alert, severity: Severity) -> tuple[str, ...]:
-        key = (alert.annotations.get(AlertAnnotation.CHANNELS, ""), severity)
-        if key not in self.heard:
-            by_severity, known = self.settings.notify.by_severity, self.settings.channels
-            self.heard[key] = strategy.channels(alert, by_severity, severity, known)
-        return self.heard[key]
-
-
-def _title(alert: Alert) -> str:
-    return (incident_alerts.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]
 
 
 def _is_new(alert: Alert, known: Known) -> bool:
@@ -473,7 +289,12 @@ def ingest(
         alert_cache,
         known=known,
         # Only a new episode asks whether an incident is open.
-        open=store.open_by_key(connection, grouping.keys_of((a for a in alerts if _is_new(a, known)), settings)),
+        incidents=OpenIncidents(
+            connection,
+            settings,
+            now,
+            store.open_by_key(connection, grouping.keys_of((a for a in alerts if _is_new(a, known)), settings)),
+        ),
         anomalies=Anomalies(alert_cache.said),
     )
     for delivery in batch:
@@ -483,4 +304,4 @@ def ingest(
         alert_cache.tell(connection)
     for delivery in batch:
         delivery.also(connection)
-    return Taken(state.reasons, state.queued)
+    return Taken(state.reasons, state.incidents.queued)
