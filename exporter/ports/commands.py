@@ -102,7 +102,7 @@ def show(
         return
     report.show([*entries, *claims])
     for note in read.notes:
-        say(note, err=True)
+        say(" ".join(note.splitlines()), err=True)
 
 
 def _registry(given: Path | None) -> Path | None:

@@ -38,23 +38,28 @@ def table(review: Review) -> None:
     """Print each conflict with its place and the free ports, then the notes and how many there are."""
     console = Console(highlight=False, soft_wrap=True)
     for conflict in review.conflicts:
-        console.print(Text(clean(str(conflict)), style="red"))
+        console.print(Text(_line(conflict), style="red"))
     for note in review.notes:
-        console.print(Text(clean(note), style="yellow"))
-    console.print(Text(clean(review.summary)))
+        console.print(Text(_line(note), style="yellow"))
+    console.print(Text(_line(review.summary)))
 
 
 def ci(review: Review, *, annotate: bool = False) -> None:
     """Print a line a conflict, `file:line:column: message`; with `annotate`, as GitHub's workflow commands too."""
     for conflict in review.conflicts:
-        say(str(conflict).replace("\n", " "))
+        say(_line(conflict))
         if annotate:
             origin = conflict.claim.origin
             place = f"file={_escaped(origin.file)},line={origin.line},col={origin.column}"
-            say(f"::error {place},title=port conflict::{_escaped(str(conflict))}")
+            say(f"::error {place},title=port conflict::{_escaped(_line(conflict))}")
     for note in review.notes:
-        say(f"note: {note}")
+        say(f"note: {_line(note)}")
     say(review.summary)
+
+
+def _line(said: object) -> str:
+    """One line, whatever the files say: a second one could be a command to the runner that reads this."""
+    return " ".join(clean(str(said)).split("\n"))
 
 
 def _escaped(text: str) -> str:
@@ -101,15 +106,15 @@ def junit(review: Review) -> None:
     suites = []
     for environment in dict.fromkeys(claim.environment for claim in review.claims):
         claims = [claim for claim in review.claims if claim.environment == environment]
-        suites.append(Suite(environment, [_case(claim, review.conflicts) for claim in claims]))
+        suites.append(Suite(_line(environment), [_case(claim, review.conflicts) for claim in claims]))
     say(document("deploywatch ports", suites))
 
 
 def _case(claim: Claim, conflicts: Sequence[Conflict]) -> Case:
     troubles = (
-        Trouble("failure", str(conflict), str(conflict.trouble)) for conflict in conflicts if conflict.claim is claim
+        Trouble("failure", _line(conflict), str(conflict.trouble)) for conflict in conflicts if conflict.claim is claim
     )
-    return Case(str(claim), f"{claim.environment}.{claim.kind}", troubles=tuple(troubles))
+    return Case(_line(claim), _line(f"{claim.environment}.{claim.kind}"), troubles=tuple(troubles))
 
 
 FORMATS: dict[str, Callable[[Review], None]] = {"table": table, "json": json, "junit": junit}
@@ -123,5 +128,5 @@ def show(claims: Sequence[Claim]) -> None:
     for claim in sorted(claims, key=lambda claim: (claim.environment, claim.ports, claim.protocol)):
         host = claim.address or claim.machine or "*"
         cells = (claim.environment, str(claim.ports), claim.protocol, host, claim.service, claim.description)
-        columns.add_row(*(Text(clean(cell)) for cell in (*cells, str(claim.origin))))
+        columns.add_row(*(Text(_line(cell)) for cell in (*cells, str(claim.origin))))
     Console(highlight=False).print(columns)
