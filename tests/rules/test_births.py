@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.rules.recorded import Case, tried
-from tests.rules.tools import good
+from tests.rules.tools import good, run
 
+
+def _seen() -> int:
+    """Seconds from the first to the last sample that `rate` sees in five minutes, a sample each 30 s.
+
+    Prometheus 3 leaves out the sample at a window's very start, and scales what the others say up to the whole of it.
+    """
+    return 300 if "version 2." in run("promtool", "--version").stdout else 270
+
+
+SEEN = _seen()
 TARGET = 'job="app",instance="10.0.0.1:8080"'
 ERRORS = "service_environment:http_request_errors:rate5m"
 REQUESTS = "service_environment:http_requests:rate5m"
@@ -93,7 +103,7 @@ CASES = {
         {16: 0.0, 19: 0.0, 21: 0.0},
     ),
     "a process restarts, and its counters begin at 0": Case(
-        WELL | {_requests("500"): "50x30 2x50"}, ERRORS, {16: 2 / 300}
+        WELL | {_requests("500"): "50x30 2x50"}, ERRORS, {16: 2 / SEEN}
     ),
     "a pod is born, fails twice and is gone: what it failed counts as long as the window holds it": Case(
         WELL | {_requests("500", ',pod="b"'): "_x30 2x3 stale"}, ERRORS, {16: 2 / 300, 19: 2 / 300, 22: 0.0}
@@ -102,10 +112,10 @@ CASES = {
         {_up(): "1x80", _requests("200"): "0+10x30 stale"}, REQUESTS, {17: 65 / 300}
     ),
     "seven requests in a window are seven, not what they would be in a longer one": Case(
-        {_up(): "1x80", _requests("200"): "40x24 47x60"}, REQUESTS, {14: 7 / 300}
+        {_up(): "1x80", _requests("200"): "40x24 47x60"}, REQUESTS, {14: 7 / SEEN}
     ),
     "a process restarts within the window: what it counted before is not lost": Case(
-        {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {17: 90 / 300}
+        {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {17: 10 * (SEEN / 30 - 1) / SEEN}
     ),
     "nobody knows of targets": Case(
         {_requests("200"): "0+10x80", _requests("500"): "_x30 700x50"}, ERRORS, {16: 0.0, 19: 0.0}
