@@ -124,7 +124,11 @@ class Live:
         stream = _Stream(request, self._newest)
         if stream.message:
             stream.wake.set()
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:  # it is gone already
+            self._ended.labels(Ended.GONE).inc()
+            return web.Response(status=503)
         if request.method == "HEAD":
             return response
         self._streams.add(stream)

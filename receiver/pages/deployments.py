@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -130,6 +131,8 @@ class DeploymentPages:
             ],
             "target": context.settings.rollback.target(service, environment),
             "team": context.settings.oncall.team_of(service),
+            "needs": _standing(connection, context.settings.dependencies.get(service, ()), environment),
+            "needed_by": _standing(connection, _dependents(context.settings.dependencies, service), environment),
         }
 
 
@@ -153,3 +156,17 @@ def _roles(found: gate.Gate) -> list[str]:
     """The roles whose approval the gate still lacks."""
     lacking = [check for check in found.checks if check.require.startswith("approval") and check.standing != "open"]
     return [role for check in lacking for role in check.require.removeprefix("approval").strip().split(", ") if role]
+
+
+def _dependents(dependencies: Mapping[str, Sequence[str]], service: str) -> list[str]:
+    """The services that need this one."""
+    return [name for name, needed in dependencies.items() if service in needed]
+
+
+def _standing(connection: Connection, services: Sequence[str], environment: str) -> list[tuple[str, Any]]:
+    """Each service with its newest open incident, or None."""
+    found = []
+    for name in services:
+        rows = store.recent(connection, only_open=True, limit=1, service=name, environment=environment)
+        found.append((name, rows[0] if rows else None))
+    return found

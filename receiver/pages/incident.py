@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from deploywatch.conventions import SERVICE
+from deploywatch.pages.moments import lasting, moment
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.brakes import ApprovalState
 from deploywatch.receiver.api.routing import number
@@ -17,7 +19,11 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation.upcoming import next_steps
 from deploywatch.receiver.incidents import alerts, store
+from deploywatch.receiver.incidents.dependencies import causes
+from deploywatch.receiver.incidents.kinds import Kind
+from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.incidents.timeline import SYSTEM
+from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.notify.notify import heard
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.rendering.filters import web_link, worst_first
@@ -67,6 +73,8 @@ def read(connection: Connection, context: Context, wanted: int, now: datetime) -
         "deployment": ledger.find(connection, waiting.deployment_id) if waiting else None,
         "step": next_steps(connection, context.settings, [incident]).get(wanted),
         "heard": heard(connection, incident),
+        "victims": _victims(views, incident.service, context),
+        "took": list(_took(incident, whole["timeline"])),
         "firing": sum(view.firing for view in views),
         "timeline": list(_folded(whole["timeline"])),
         "can_roll_back": bool(context.settings.rollback.target(incident.service, incident.environment)),
@@ -101,3 +109,21 @@ def _folded(entries: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
         yield entry["actor"], [entry]
     if run:
         yield SYSTEM, run
+
+
+def _victims(views: Sequence[AlertView], service: str, context: Context) -> list[str]:
+    """The services whose alerts fire in this incident because they depend on its own."""
+    named = {view.labels.get(SERVICE, "") for view in views if view.firing} - {"", service}
+    return sorted(name for name in named if service in causes(name, context.settings.dependencies))
+
+
+def _took(incident: Incident, entries: Sequence[Any]) -> Iterator[str]:
+    """How long each part of the response took, as source 001 (B11) counts them, from the opening on."""
+    said = next((one["at"] for one in entries if one["kind"] == Kind.UPDATE), None)
+    for word, at in (
+        ("in hand", incident.acknowledged_at),
+        ("first update", moment(said) if said else None),
+        ("over", incident.resolved_at),
+    ):
+        if at is not None:
+            yield f"{word} after {lasting(at - incident.opened_at)}"

@@ -44,7 +44,7 @@ class Lists:
         return await self._console.page(
             request,
             "oncall.html",
-            at_time=at,
+            at_time=at if request.query.get("at") else None,
             duties=on_call(schedule, at),
             gaps=gaps(schedule, at),
             leads=leads(schedule, at),

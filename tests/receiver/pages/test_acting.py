@@ -242,3 +242,16 @@ async def test_a_postmortem_is_edited_in_place_and_of_two_editors_nobodys_words_
     assert (row["what"], row["detail"]["text"]) == ("incidents.postmortem", "8 characters")
     for page in pages:
         await page.context.close()
+
+
+async def test_what_a_failing_service_drags_down_stands_with_it_and_has_no_incident(world: World, page: Page) -> None:
+    number = await opened(world, "payments")
+    victim = alert("Slow", starts=datetime.now(UTC) - NOON, service="checkout", severity="medium")
+    await world.fire(victim)
+    await page.goto(f"{world.url}/incidents/{number}")
+    assert "It drags down: checkout" in await page.locator("#victims").inner_text()
+    assert await world.read(lambda c: [one for one in store.unresolved(c) if one.service == "checkout"]) == []
+    await page.get_by_role("button", name="I have it").click()
+    assert "in hand after" in await page.locator("#took").inner_text()
+    await page.goto(f"{world.url}/services/payments/production")
+    assert "no incident checkout" in await page.locator("#is-needed-by").inner_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Page, Request
+from sqlalchemy import update
 
+from deploywatch.receiver.store.schema import deployments
 from tests.receiver.pages.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -39,6 +42,8 @@ PATHS = (
     "/screens",
     "/incidents/77",
 )
+BUSY = 10
+"""How many times slower than usual the machine may be."""
 WIDTHS = (320, 360, 390, 1280, 1920)
 
 
@@ -145,3 +150,46 @@ async def test_in_grey_each_severity_differs_by_shape_and_word(world: World, pag
     words, shapes = {word for word, _ in seen}, {shape for _, shape in seen}
     assert words == {"critical", "high", "medium", "low"}
     assert len(shapes) == len(words)
+
+
+async def test_by_a_slow_phone_an_incident_is_there_and_can_be_taken_in_seconds(world: World) -> None:
+    fresh = await world.page(java_script_enabled=False)
+    session = await fresh.context.new_cdp_session(fresh)
+    slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
+    await session.send("Network.enable")
+    await session.send("Network.emulateNetworkConditions", slow)
+    began = time.monotonic()
+    await fresh.goto(f"{world.url}/incidents/1", wait_until="domcontentloaded")
+    assert await fresh.get_by_role("button", name="I have it").is_visible()
+    # 3 s on a machine that has time; the rest is for one that has none.
+    assert time.monotonic() - began < 3 * BUSY
+    await fresh.context.close()
+
+
+_STATES = """(list) => [...document.querySelectorAll(`${list} > li`)].map((e) => e.innerText.replace(/\\s+/g, " "))"""
+
+
+async def test_in_grey_each_state_of_a_deployment_differs_by_its_word_and_sign(world: World, page: Page) -> None:
+    for status in ("succeeded", "failed", "rolled_back", "running"):
+        new = {"service": f"grey-{status}", "environment": "production", "version": "1", "deployer": "ann"}
+        made = await world.post("/api/v1/deployments", new)
+        changed = update(deployments).where(deployments.c.id == made["id"]).values(status=status)
+        await world.context.store.write(lambda c, changed=changed: c.execute(changed))  # type: ignore[misc]
+    await page.goto(f"{world.url}/deployments")
+    shown = [text for text in await page.evaluate(_STATES, "#deployments") if text.startswith("grey-")]
+    signs = {sign for text in shown for sign in "✓✗↩…" if f"{sign} " in text}
+    assert signs == set("✓✗↩…")
+    words = {word for text in shown for word in ("succeeded", "failed", "rolled back", "running") if word in text}
+    assert len(words) == 4
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("path", PATHS)
+async def test_axe_finds_nothing_at_any_width_in_any_colours(world: World, page: Page, path: str) -> None:
+    await page.goto(world.url + path)
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 900})
+        for scheme, forced in (("light", "none"), ("dark", "none"), ("dark", "active")):
+            await page.emulate_media(color_scheme=scheme, forced_colors=forced)  # type: ignore[arg-type]
+            assert await violations(page) == [], (width, scheme, forced)
+    await page.emulate_media(color_scheme="light", forced_colors="none")

@@ -161,7 +161,15 @@ def configured(command: Path, database: str, **more: Any) -> ReceiverConfig:
         "teams": {"shopping": {"services": ["*"], "primary": "first", "secondary": "second"}},
     }
     rollback = {"mode": "approve", "targets": [target], "approval": {"within": "15m"}}
-    return settings("team", "chat", database=database, rollback=rollback, oncall=oncall, **more)
+    more = {"dependencies": {"checkout": ["payments"]}, **more}
+    return settings(
+        "team",
+        "chat",
+        database=database,
+        rollback=rollback,
+        oncall=oncall,
+        **more,
+    )
 
 
 async def _fill(world: World) -> None:
