@@ -212,16 +212,19 @@ _UNITS_IN_NAMES = {
 
 
 class Durations(Measured):
-    """A histogram of durations; `metric` without `_bucket`, `buckets` its finite bounds, `unit` that of its `le`."""
+    """A histogram of durations; `metric` without `_bucket`, `buckets` its finite bounds, `unit` that of its `le`.
 
-    buckets: Annotated[tuple[Duration, ...], NotEmpty]
+    Without `buckets` it is a summary, or a histogram of which only `_sum` and `_count` are asked for: these have a mean.
+    """
+
+    buckets: Annotated[tuple[Duration, ...], NotEmpty] | None = None
     unit: Literal["s", "ms", "us", "ns"] = "s"
     control: Control | None = None
 
     @field_validator("buckets")
     @classmethod
-    def _ascending(cls, buckets: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
-        for left, right in pairwise(buckets):
+    def _ascending(cls, buckets: tuple[timedelta, ...] | None) -> tuple[timedelta, ...] | None:
+        for left, right in pairwise(buckets or ()):
             if left >= right:
                 raise ValueError(f"must ascend, but {format_duration(right)} follows {format_duration(left)}")
         return buckets
@@ -238,7 +241,7 @@ class Durations(Measured):
     @property
     def bounds(self) -> tuple[Decimal, ...]:
         """The finite bucket bounds in seconds, ascending."""
-        return tuple(Decimal(bucket // timedelta(microseconds=1)) / 1_000_000 for bucket in self.buckets)
+        return tuple(Decimal(bucket // timedelta(microseconds=1)) / 1_000_000 for bucket in self.buckets or ())
 
     @property
     def per_second(self) -> int:

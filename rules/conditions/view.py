@@ -58,7 +58,7 @@ class View(Derived):
                 chosen(source, self.part, self.called)
             except DeploywatchError as error:
                 return f"series.{series.key(kind)} {error}"
-        return None
+        return self.of.unfit(series)
 
     def refuse(self, series: Series, bound: Decimal) -> str | None:
         return self.unfit(series) or self.of.refuse(series, bound)

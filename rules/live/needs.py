@@ -53,7 +53,7 @@ def _metrics(source: Measured, *, means: bool) -> tuple[str, ...]:
     match source:
         case Durations():
             more = (f"{source.metric}_sum", f"{source.metric}_count") if means else ()
-            return (f"{source.metric}_bucket", *more)
+            return (*((f"{source.metric}_bucket",) if source.bounds else ()), *more)
         case Stock():
             return source.metric, source.total
         case Quotient():

@@ -67,7 +67,7 @@ async def _missing(prometheus: Prometheus, need: Need) -> str:
 
 async def _types(prometheus: Prometheus, need: Need) -> AsyncIterator[Finding]:
     base = need.source.metric
-    wanted = "histogram" if isinstance(need.source, Durations) else None
+    wanted = "histogram" if isinstance(need.source, Durations) and need.source.bounds else None
     wanted = "counter" if isinstance(need.source, _COUNTERS) else wanted
     if wanted is None:
         return

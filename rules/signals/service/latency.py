@@ -39,6 +39,12 @@ class LatencyQuantile(Signal):
         """The share that may be slower than the bound."""
         return 1 - self.quantile
 
+    def unfit(self, series: Series) -> str | None:
+        durations = series.find(self.kind)
+        if durations is None or durations.bounds:
+            return None
+        return f"{durations.metric} has no buckets, of which {self.name} is made; add them, or ask for latency_mean"
+
     def refuse(self, series: Series, bound: Decimal) -> str | None:
         durations = series.of(self.kind)
         highest = durations.bounds[-1]
