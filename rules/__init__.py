@@ -16,6 +16,7 @@ The rooms, from the top; each needs only some of those below it:
     comparison          a comparison joined with its signal
     conditions          what can be asked of a signal: a threshold, a rise, a burn rate …
     signals             one module a signal: its unit and its PromQL
+    requirements        which version of Prometheus a policy's names need
     promql, links       pieces of queries, and of the addresses in annotations
     policy              the model of a policy file
     presets             the series of well-known exporters and proxies

@@ -214,7 +214,7 @@ _UNITS_IN_NAMES = {
 class Durations(Measured):
     """A histogram of durations; `metric` without `_bucket`, `buckets` its finite bounds, `unit` that of its `le`.
 
-    Without `buckets` it is a summary, or a histogram of which only `_sum` and `_count` are asked for: these have a mean.
+    Without `buckets` it is a summary, or a histogram whose `_sum` and `_count` alone are asked for: these have a mean.
     """
 
     buckets: Annotated[tuple[Duration, ...], NotEmpty] | None = None
