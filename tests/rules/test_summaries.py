@@ -32,5 +32,5 @@ def test_the_mean_of_a_summary_is_judged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["latency_p95 > 1s", "rise(latency_p99) > 50%", "latency_max > 1s"])
 def test_a_quantile_without_buckets_is_refused(tmp_path: Path, when: str) -> None:
-    with pytest.raises(ConfigError, match="has no buckets, of which .* is made; add them, or ask for latency_mean"):
+    with pytest.raises(ConfigError, match=r"has no buckets, of which .* is made; add them, or ask for latency_mean"):
         _policy(tmp_path, when)
