@@ -168,7 +168,7 @@ def test_a_fault_says_what_to_do(write: Write, text: str, message: str) -> None:
         ("kind: postgres, dsn: 'postgres://x:port'", "dsn: not a PostgreSQL URL"),
         ("kind: redis, url: 'http://x'", "url: not a Redis URL"),
         ("kind: redis, url: 'redis://x:port'", "url: not a Redis URL"),
-        ("kind: redis, url: 'redis://x?nonsense=1'", "url: not a Redis URL"),
+        ("kind: redis, url: 'redis://x?nonsense=1'", "url: nonsense: no parameter of a Redis URL"),
         ("kind: redis, url: 'redis://x', password: p, password_file: f", "password and password_file are both given"),
         ("kind: postgres, dsn: 'postgres://x', queries: {'a-b': {sql: s, help: h}}", "not a metric name"),
         ("kind: postgres, dsn: 'postgres://x', queries: {probe_a: {sql: s, help: h}}", "are deploywatch's own"),

@@ -229,7 +229,7 @@ async def flow(house: House) -> AsyncIterator[Stage]:
                 **{f"probe_step_success{{probe=smoke,step={step}}}": 1 for step in SMOKE_STEPS},
                 "probe_step_http_status_code{probe=smoke,step=clients}": 404,
             },
-            untold=frozenset({"probe_step_failure_info"}),
+            untold=frozenset({"probe_step_failure_info", "probe_application_status"}),
         )
 
 
