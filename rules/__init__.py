@@ -8,7 +8,6 @@ The rooms, from the top; each needs only some of those below it:
     difference          what changes for people from one policy to another
     loading, checks     a policy read, and every fault in it pointed at
     build               from policies to files for Prometheus and Alertmanager
-    requirements        which Prometheus a policy's rules need
     outputs             one module a kind of file or of test
     resolve             a policy resolved once, for all outputs
     judgement           how a service's health is judged as a whole
