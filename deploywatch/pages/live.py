@@ -31,6 +31,7 @@ STILL_SECONDS: Final = 5.0
 MOST: Final = 200
 """Streams that are open at the same time."""
 _PATIENCE_SECONDS = 20.0  # for a look, and for what is sent to one that does not read
+_AT_ONCE, _PAUSE_SECONDS = 5, 0.01
 _RETRY = "5"
 
 Look = Callable[[], Awaitable[str]]
@@ -179,7 +180,7 @@ class Live:
                 seen, trouble = await self._looked()
                 if now - beaten >= BEAT_SECONDS or (seen != known and not trouble):
                     known, beaten = (known if trouble else seen), now
-                    self._publish({"trouble": trouble} if trouble else {"change": seen})
+                    await self._publish({"trouble": trouble} if trouble else {"change": seen})
                 if now - asked >= STILL_SECONDS:
                     asked = now
                     for stream in self._streams:
@@ -201,11 +202,13 @@ class Live:
             log.exception("it cannot be said whether pages have changed")
             return "", "a fault of deploywatch's own; its log has it"
 
-    def _publish(self, news: dict[str, str]) -> None:
+    async def _publish(self, news: dict[str, str]) -> None:
         message = f"data: {json.dumps(news)}\n\n".encode()
         self._newest = message
-        for stream in self._streams:
+        for position, stream in enumerate(list(self._streams), start=1):
             if stream.message is not None:
                 self._skipped.inc()
             stream.message = message
             stream.wake.set()
+            if position % _AT_ONCE == 0:
+                await asyncio.sleep(_PAUSE_SECONDS)  # webhooks have their turn between a few streams and the next
