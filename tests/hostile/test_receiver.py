@@ -383,9 +383,10 @@ def test_each_report_is_text(told: Told, run: Callable[..., str], form: str) -> 
 def test_what_people_write_is_printed_as_text(told: Told, run: Callable[..., str], name: str) -> None:
     number, text = str(next(iter(told.incidents.values()))), TEXTS[name].replace("\0", "")[:190]
     text = text.encode("utf-8", "replace").decode()
+    by = text.replace(" for ", " of ")  # ann for bob is how a verified name is written: refused
     for command in (
-        ("incidents", "comment", number, text, "--by", text),
-        ("maintenance", "start", "--service", text, "--for", "1h", "--reason", text, "--by", text),
+        ("incidents", "comment", number, text, "--by", by),
+        ("maintenance", "start", "--service", text, "--for", "1h", "--reason", text, "--by", by),
         ("deployments", "start", "--service", text, "--environment", text, "--version", text, "--deployer", text),
     ):
         assert_text(run(*command))
