@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from deploywatch import __version__
+from deploywatch import __version__, json_text
 from deploywatch.access.scopes import Scope, needs
 from deploywatch.exporter import health
 from deploywatch.exporter.board.record import Record
@@ -63,7 +62,7 @@ class HealthRoutes:
         found = []
         for path, handler in asked.items():
             answer = await handler(request)
-            body = json.loads(answer.text or "{}")
+            body = json_text.parse(answer.text or "{}")
             found.append((path, answer.status, str(body.get("status") or body.get("error", ""))))
         return found
 

@@ -68,7 +68,7 @@ async def test_an_old_incident_goes_with_all_that_belongs_to_it(scene: Scene) ->
     await scene.after(2 * DAY)
     assert await retention.prune(scene.context) == Pruned(0, 1)
     left = {table.name for table in metadata.sorted_tables if await _count(scene, table)}
-    assert left == {"tallies"}
+    assert left == {"changes", "tallies"}  # both only count
 
 
 async def test_counters_do_not_go_back(scene: Scene) -> None:
