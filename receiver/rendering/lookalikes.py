@@ -23,7 +23,12 @@ _ALIKE: Final = str.maketrans(
 )
 
 
+def folded(name: str) -> str:
+    """The name as it is compared with other people's: `Ann` is `ann`, in whatever width her letters are written."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
 def reads_as(name: str, other: str) -> bool:
     """Whether a person who sees the name would take it for the other, which is written in small Latin letters."""
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold()).translate(_ALIKE)
-    return "".join(letter for letter in folded if letter.isalnum()) == other
+    plain = unicodedata.normalize("NFKD", folded(name)).translate(_ALIKE)
+    return "".join(letter for letter in plain if letter.isalnum()) == other

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from deploywatch.receiver.deployments.approvals import GateApproval
+from deploywatch.receiver.rendering.lookalikes import folded
 from deploywatch.receiver.settings.verification import Verification
 
 FOR = " for "
@@ -13,8 +14,8 @@ FOR = " for "
 
 
 def names(by: str) -> frozenset[str]:
-    """The names that somebody goes by: `ann for bob` is Ann's credential with Bob's name."""
-    return frozenset(by.split(FOR))
+    """The names that somebody goes by, folded: `ann for bob` is Ann's credential with Bob's name."""
+    return frozenset(map(folded, by.split(FOR)))
 
 
 def refused(
@@ -33,7 +34,7 @@ def refused(
         return f"that was for {approval.artifact or 'no artifact'}, not for {artifact or 'one without an artifact'}"
     if now >= min(approval.expires_at, approval.at + within):
         return f"expired at {min(approval.expires_at, approval.at + within):%Y-%m-%d %H:%M} UTC"
-    if deployer and deployer in names(approval.by):
+    if deployer and folded(deployer) in names(approval.by):
         return "who deploys may not approve it"
     return not_theirs(settings, approval.role, approval.by, verified=approval.verified)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.rendering.lookalikes import folded
 from deploywatch.receiver.settings.actions.rollback import Approval
 
 
@@ -27,6 +28,6 @@ def refused(settings: Approval, who: Answerer, deployment: Deployment | None) ->
         return "who deployed it may not approve its rollback (not_deployer), and nobody verified that this is another"
     if deployment is None or not deployment.deployer:
         return "who deployed it may not approve its rollback (not_deployer), and the ledger does not say who that was"
-    if deployment.deployer in who.verified | who.known_as:
+    if folded(deployment.deployer) in map(folded, who.verified | who.known_as):
         return f"{deployment.deployer} deployed it, and may not approve its rollback (not_deployer)"
     return ""

@@ -149,12 +149,22 @@ async def test_where_only_approvals_lack_it_waits(ready: Scene) -> None:
     ("lead", "manager", "said"),
     [
         ({"by": "ann"}, {"by": "ann"}, "product-manager has not approved it"),
+        ({"by": "Ann"}, {"by": "ann"}, "product-manager has not approved it"),
         ({"by": "carl"}, {"by": "bob"}, "who deploys may not approve it"),
+        ({"by": "CARL"}, {"by": "bob"}, "who deploys may not approve it"),
         ({"by": "ann for carl"}, {"by": "bob"}, "who deploys may not approve it"),
         ({"by": "ann", "expires_at": None}, {"by": "bob"}, "expired at"),
         ({"by": "ann", "artifact": ""}, {"by": "bob"}, "not for shop@sha256:1"),
     ],
-    ids=["one person twice", "the deployer", "the deployer by another's credential", "expired", "another artifact"],
+    ids=[
+        "one person twice",
+        "one person in two spellings",
+        "the deployer",
+        "the deployer in capitals",
+        "the deployer by another's credential",
+        "expired",
+        "another artifact",
+    ],
 )
 async def test_whose_approval_counts(ready: Scene, lead: dict[str, Any], manager: dict[str, Any], said: str) -> None:
     for role, given in (("tech-lead", lead), ("product-manager", manager)):

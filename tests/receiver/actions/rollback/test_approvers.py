@@ -124,6 +124,7 @@ async def test_who_deployed_does_not_approve(ground: Ground) -> None:
     by_ann = Approval.model_validate({"not_deployer": True})
     for who, deployer, good in (
         (Answerer(frozenset({"ann"})), "ann", False),
+        (Answerer(frozenset({"ann"})), "Ann", False),
         (Answerer(frozenset({"U1"}), frozenset({"ann"})), "ann", False),
         (Answerer(), "bob", False),
         (Answerer(frozenset({"ann"})), "", False),
