@@ -276,7 +276,7 @@ def list_deployments(client: Client, service: str | None, environment: str | Non
 
 
 @deployments.command("import")
-@click.argument("file", type=click.File("r"))
+@click.argument("file", type=click.File("rb"))
 @pass_client
 def import_records(client: Client, file: Any) -> None:
     """Take in deployment records, one JSON object a line (- for standard input); a second time changes nothing."""

@@ -108,12 +108,13 @@ def test_records_are_taken_in_a_line_each(run: Run, tmp_path: Path) -> None:
 
 def test_a_file_with_a_broken_line_is_not_taken_in_at_all(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "records"
-    file.write_text('{"service": "half", "environment": "e", "version": "1"}\nnonsense\n{also\n')
+    file.write_bytes(b'{"service": "half", "environment": "e", "version": "1"}\nnonsense\n{also\n"\xff"\n')
     ran = run("deployments", "import", str(file))
     assert ran.code == 2
     assert f"{file}:1: has no timestamp" in ran.err
     assert f"{file}:2: not JSON" in ran.err
     assert f"{file}:3: not JSON" in ran.err
+    assert f"{file}:4: not JSON: 'utf-8' codec" in ran.err
     assert "nothing was taken in" in ran.err
     assert run("deployments", "list", "--service", "half").out == "no deployments\n"
 
