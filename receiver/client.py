@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from deploywatch import json_text
 from deploywatch.errors import DeploywatchError, UnreachableError
@@ -43,6 +43,11 @@ class Client:
 
     url: str
     token: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The URL as it may be printed and kept."""
+        return shown(self.url)
 
     def get(self, path: str, **query: str) -> Any:
         """GET, giving the JSON or the text of the answer."""
@@ -76,7 +81,7 @@ class Client:
         return self._call("POST", "/webhook/alertmanager", body=body, root="")
 
     def _foreign(self, why: str) -> UnreachableError:
-        return UnreachableError(f"what answers at {self.url} is no receiver: {why}; is --url right?")
+        return UnreachableError(f"what answers at {self.shown} is no receiver: {why}; is --url right?")
 
     def _call(
         self,
@@ -93,9 +98,9 @@ class Client:
             status, answer = response.status, _answer(response.status, media, content)
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = str(error).strip() or type(error).__name__
-            raise UnreachableError(f"the receiver at {self.url} gave no answer: {reason}; is --url right?") from error
+            raise UnreachableError(f"the receiver at {self.shown} gave no answer: {reason}; is --url right?") from error
         if status >= 500:
-            raise UnreachableError(f"the receiver at {self.url} cannot answer now ({status}): {answer}")
+            raise UnreachableError(f"the receiver at {self.shown} cannot answer now ({status}): {answer}")
         if status >= 400:
             raise RefusedError(f"refused ({status}): {str(answer).strip()}", status, str(answer).strip())
         return answer
@@ -104,11 +109,9 @@ class Client:
         self, method: str, target: str, body: dict[str, Any] | None
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """One request and its whole answer; OSError, HTTPException or ValueError where there is none."""
-        server = urlsplit(self.url)
-        if server.scheme not in ("http", "https") or not server.hostname:
-            raise ValueError("it is no URL of a server, such as http://127.0.0.1:9872")
+        server = _server(self.url)
         kind = http.client.HTTPSConnection if server.scheme == "https" else http.client.HTTPConnection
-        connection = kind(server.hostname, server.port, timeout=_SECONDS)
+        connection = kind(server.hostname or "", server.port, timeout=_SECONDS)
         headers = {"Accept": "*/*", **self._authorization()}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -130,6 +133,23 @@ class Client:
             return {}
         pair = f"{unquote(server.username)}:{unquote(server.password or '')}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def shown(url: str) -> str:
+    """A URL without the name and password in it, and in one line."""
+    scheme, sign, rest = url.partition("//")
+    return repr(scheme + sign + rest.rpartition("@")[2])[1:-1]
+
+
+def _server(url: str) -> SplitResult:
+    """The URL's parts. Raises ValueError, which repeats nothing of it: there may be a password."""
+    try:
+        server = urlsplit(url)
+        if server.scheme in {"http", "https"} and server.hostname and server.port != 0:
+            return server
+    except ValueError:
+        pass
+    raise ValueError("it is no URL of a server, such as http://127.0.0.1:9872")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from deploywatch import json_text
 from deploywatch.errors import UnreachableError
-from deploywatch.receiver.client import Client, RefusedError
+from deploywatch.receiver.client import Client, RefusedError, shown
 
 PASSING: Final = frozenset({401, 403, 408, 425, 429})
 """Refusals that a person mends without the record being changed: they wait."""
@@ -50,11 +50,11 @@ class Waiting:
 
     def others(self, url: str) -> dict[str, int]:
         """How much is kept for receivers at other URLs."""
-        return Counter(entry.url for _, entry in self.entries if _plain(entry.url) != _plain(url))
+        return Counter(shown(entry.url) for _, entry in self.entries if _plain(entry.url) != _plain(url))
 
 
 def _plain(url: str) -> str:
-    return url.rstrip("/")
+    return shown(url).rstrip("/")
 
 
 def _read(path: Path) -> Entry:

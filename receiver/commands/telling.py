@@ -67,7 +67,7 @@ def tell(client: Client, folder: Path, method: str, path: str, body: dict[str, A
     spool = Spool(folder)
     try:
         with spool.locked():
-            return _in_turn(client, spool, Entry(client.url, method, path, body))
+            return _in_turn(client, spool, Entry(client.shown, method, path, body))
     except OSError as error:
         warn([f"what cannot be told cannot be kept in {folder}: {error.strerror or error}; give another --spool"])
     return _now_or_never(client, method, path, body)

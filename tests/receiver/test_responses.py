@@ -256,3 +256,12 @@ async def test_the_command_line_sends_what_the_url_says() -> None:
     assert seen[0].path == "/watch/api/v1/deployments"
     assert dict(seen[0].query) == {"service": "a&b ü", "limit": "5"}
     assert seen[0].headers["Authorization"] == aiohttp.encode_basic_auth("ann", "love@lace")
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:1", "127.0.0.1:99999", "127.0.0.1:port", "[::1"])
+@pytest.mark.parametrize("password", ["hunter2", "hunter2/w", "hunter2@w"])
+def test_a_password_in_the_url_is_not_said(place: str, password: str) -> None:
+    with pytest.raises(UnreachableError) as caught:
+        Client(f"http://ada:{password}@{place}/").get("/incidents")
+    assert "hunter2" not in str(caught.value)
+    assert "http://" in str(caught.value)

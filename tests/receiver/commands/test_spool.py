@@ -256,3 +256,16 @@ def test_a_name_with_any_letters_comes_back_from_its_reference(receiver: RealRec
     assert pipeline.rows("service", "environment", "version", "status") == [
         ["a/b@c é", "x y", "sha256:1/2@3", "succeeded"]
     ]
+
+
+def test_a_password_in_the_url_is_neither_kept_nor_said(receiver: RealReceiver, tmp_path: Path) -> None:
+    address = receiver.url.removeprefix("http://")
+    before, after = (Pipeline(f"http://ci:{password}@{address}", tmp_path) for password in ("hunter2", "changed"))
+    before.run("start", *SHOP, "--version", "1")
+    assert "hunter2" not in before.said + "".join(file.read_text() for file in before.kept())
+    elsewhere = Pipeline("http://ci:hunter2@127.0.0.1:1", tmp_path)
+    elsewhere.run("send", code=0)
+    assert "1 kept for http://127.0.0.1:" in elsewhere.said
+    receiver.start()
+    after.run("send")
+    assert after.kept() == []
