@@ -20,7 +20,7 @@ from deploywatch.exporter import config
 from deploywatch.exporter.load import report
 from deploywatch.exporter.load import requests as wanted
 from deploywatch.exporter.load.requests import Mix, Request
-from deploywatch.exporter.load.result import Result, as_data, compare, from_data, measured
+from deploywatch.exporter.load.result import Difference, Result, as_data, compare, from_data, measured
 from deploywatch.exporter.load.run import Loop, asker
 from deploywatch.quantity import parse_duration
 from deploywatch.terminal import as_json, say
@@ -126,11 +126,7 @@ def load(  # noqa: PLR0917 - click passes the options by name
     whole = asyncio.run(_run(loop, timeout.total_seconds()))
     result = measured(loop.answers, users, min(max(loop.passed, 0.0), loop.duration))
     differences = compare(before, result) if before else []
-    if form == "json":
-        compared = {each.name: {"before": each.before, "now": each.now, "noise": each.noise} for each in differences}
-        say(as_json({**as_data(result), "interrupted": not whole, "compared": compared}))
-    else:
-        say(report.text(result, loop.answers, differences))
+    say(_printed(result, loop, differences, form, whole=whole))
     if not whole:
         say("interrupted: these are the figures so far, and nothing was saved", err=True)
         return 130
@@ -141,13 +137,19 @@ def load(  # noqa: PLR0917 - click passes the options by name
         few = f"too few requests to say anything: {result.requests} of {ENOUGH}; give more users or time"
         say(f"{few}; nothing was saved" if save else few, err=True)
         return 3
-    worse = [each for each in differences if not each.within_noise and _worse(each.name, each.before, each.now)]
-    faults = _faults(result, slow, errors) + [f"{each.name} got worse than the baseline" for each in worse]
+    faults = _faults(result, slow, errors) + _worsened(differences)
     for fault in faults:
         say(f"{'failed' if strict else 'warning'}: {fault}", err=True)
     if save:
         _save(save, result, faults)
     return 1 if strict and faults else 0
+
+
+def _printed(result: Result, loop: Loop, differences: list[Difference], form: str, *, whole: bool) -> str:
+    if form != "json":
+        return report.text(result, loop.answers, differences)
+    compared = {each.name: {"before": each.before, "now": each.now, "noise": each.noise} for each in differences}
+    return as_json({**as_data(result), "interrupted": not whole, "compared": compared})
 
 
 def _can_be_saved(path: Path | None) -> None:
@@ -164,8 +166,13 @@ def _save(path: Path, result: Result, faults: list[str]) -> None:
     path.write_text(as_json(as_data(result)) + "\n", encoding="utf-8")
 
 
-def _worse(name: str, before: float, now: float) -> bool:
-    return now < before if name == "requests/s" else now > before
+def _worsened(differences: list[Difference]) -> list[str]:
+    """What is worse than in the baseline, beyond noise: fewer requests a second, more of anything else."""
+    beyond = [each for each in differences if not each.within_noise]
+    worse = [
+        each for each in beyond if (each.now < each.before if each.name == "requests/s" else each.now > each.before)
+    ]
+    return [f"{each.name} got worse than the baseline" for each in worse]
 
 
 def _single(url: str, method: str, headers: dict[str, str], body: str | None) -> Request:
