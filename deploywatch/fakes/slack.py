@@ -21,6 +21,7 @@ BLOCKS_LIMIT: Final = 13_000
 BLOCKS: Final = 50
 TEXTS: Final = {"header": 150, "section": 3000, "context": 3000, "button": 75}
 ELEMENTS: Final = {"context": 10, "actions": 25}
+STYLES: Final = {"bold", "italic", "strike", "code"}
 BUTTON_FIELDS: Final = {"action_id": 255, "value": 2000, "url": 3000}
 
 Fields = dict[str, Any]
@@ -159,8 +160,10 @@ def _bad_metadata(body: Fields) -> str | None:
 
 
 def _good_block(block: Any) -> bool:
-    if not isinstance(block, dict) or block.get("type") not in {*TEXTS, *ELEMENTS, "divider"}:
+    if not isinstance(block, dict) or block.get("type") not in {*TEXTS, *ELEMENTS, "divider", "rich_text"}:
         return False
+    if block["type"] == "rich_text":
+        return _good_rich_text(block.get("elements"))
     kind, elements = block["type"], block.get("elements")
     texts = [block.get("text")] if kind in ("header", "section") else []
     if kind in ELEMENTS:
@@ -170,6 +173,20 @@ def _good_block(block: Any) -> bool:
     if kind == "header" and not (isinstance(texts[0], dict) and texts[0].get("type") == "plain_text"):
         return False
     return all(_good_text(text, TEXTS[kind]) for text in texts) and (kind != "actions" or _good_buttons(elements))
+
+
+def _good_rich_text(sections: Any) -> bool:
+    """Sections of runs, none of them empty; a run's look is a property of its own."""
+    return isinstance(sections, list) and all(
+        isinstance(section, dict)
+        and section.get("type") == "rich_text_section"
+        and bool(section.get("elements"))
+        and all(
+            run.get("type") == "text" and run.get("text") and set(run.get("style", ())) <= STYLES
+            for run in section["elements"]
+        )
+        for section in sections or [None]
+    )
 
 
 def _good_buttons(elements: Any) -> bool:
@@ -210,7 +227,9 @@ def _texts(blocks: list[Any]) -> Iterator[str]:
         if isinstance(block.get("text"), dict):
             yield str(block["text"]["text"])
         elements = block.get("elements") or []
-        if block["type"] == "context":
+        if block["type"] == "rich_text":
+            yield "".join(run["text"] for section in elements for run in section["elements"])
+        elif block["type"] == "context":
             yield " ".join(str(element["text"]) for element in elements)
         elif elements:
             yield " ".join(f"[{element['text']['text']}]" for element in elements)

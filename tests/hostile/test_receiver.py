@@ -187,8 +187,13 @@ def _no_mentions(texts: list[str], own: str = "") -> None:
 
 
 def _slack(raw: dict[str, Any]) -> None:
-    _no_mentions([text for text in strings(raw) if not text.startswith("{")])
+    read = {**raw, "blocks": [block for block in raw["blocks"] if block["type"] != "rich_text"]}
+    _no_mentions([text for text in strings(read) if not text.startswith("{")])
     assert not [text for text in strings(raw.get("blocks", [])) if text == "image"]
+    assert {block["type"] for block in raw["blocks"]} <= {"header", "section", "rich_text", "context", "actions"}
+    read_as_markup = [inside["text"] for inside in _dicts(raw["blocks"]) if inside.get("type") == "mrkdwn"]
+    assert not [text for text in read_as_markup if re.sub(r"<https?://[^<>|]*\|[\w ]+>| · ", "", text)]
+    assert raw["mrkdwn"] is False  # what is shown where blocks are not
 
 
 def _discord(raw: dict[str, Any]) -> None:

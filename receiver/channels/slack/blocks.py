@@ -1,4 +1,8 @@
-"""A message as Slack's Block Kit, within its limits; markup in its data is inert."""
+"""A message as Slack's Block Kit, within its limits; its data stands where Slack reads no markup.
+
+Block Kit has no escape for `*`, `_`, `~` and a backtick in `mrkdwn`, but two kinds of text that know none of them:
+`plain_text`, and the runs of `rich_text`, whose bold is a property of the run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from urllib.parse import quote
 from deploywatch.receiver.channels.signs import sign
 from deploywatch.receiver.channels.slack.requests import Action, value
 from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, Standing
-from deploywatch.receiver.rendering.filters import line, time_of_day, where
+from deploywatch.receiver.rendering.filters import cut, line, time_of_day, where
 
 TEXT_LIMIT: Final = 1000
 """Characters of the plain text beside the blocks, which notifications and screen readers use."""
@@ -21,11 +25,16 @@ TOTAL_LIMIT: Final = 9000
 HEADER_LIMIT: Final = 150
 SECTION_LIMIT: Final = 3000
 LABEL_LIMIT: Final = 75
+CONTEXT_LIMIT: Final = 400
 LINKS_LIMIT: Final = 2500
 """Characters of all links together."""
 BUTTONS: Final = 12
-SECTIONS_FRAME: Final = 100
-"""Characters that sections have beside their text."""
+SECTIONS_FRAME: Final = 200
+"""Characters that the body's blocks have beside their text and their labels."""
+LABELS: Final = 60
+"""Labels of the body that are shown in bold; no message of ours has so many."""
+RUN: Final = len("text") * 2
+"""Characters that a label in bold takes beside its own."""
 
 SAFE_IN_URL: Final = "%/:=&?~#+!$,;@()*[]"
 ENTITY: Final = 4
@@ -37,16 +46,24 @@ Block = dict[str, Any]
 
 
 def text(message: Message, mention: str | None = None) -> str:
-    """The message as plain mrkdwn, short: its title and as much of its body as fits."""
+    """The message in short, for notifications: its title and as much of its body as fits.
+
+    It is sent with `mrkdwn: false`, and shown where blocks are not.
+    """
     head = f"{_called(message, mention)}{sign(message)} {escape(message.title, TEXT_LIMIT // 2)}"
     return f"{head}\n{escape(message.body, TEXT_LIMIT - len(head) - 1)}".rstrip()
 
 
-def plain(message: Message, mention: str | None = None) -> str:
-    """The whole message as plain mrkdwn, links included: for when Slack refuses its blocks."""
-    head = f"{_called(message, mention)}{sign(message)} {escape(message.title, TEXT_LIMIT // 2)}"
-    links = "\n".join(f"{escape(name, 40)}: {url.replace('&', '&amp;')}" for name, url in _shown_links(message))
-    return f"{head}\n{escape(message.body, SECTION_LIMIT)}\n{links}".rstrip()
+def plain(message: Message, mention: str | None = None) -> list[Block]:
+    """The whole message, links included, as sections of plain text: for when Slack refuses its blocks."""
+    links = "\n".join(f"{name}: {url}" for name, url in _shown_links(message))
+    whole = f"{sign(message)} {line(message.title, TEXT_LIMIT // 2)}\n{cut(message.body, SECTION_LIMIT)}\n{links}"
+    room = TOTAL_LIMIT - len(text(message, mention)) - SECTIONS_FRAME
+    words = [
+        {"type": "section", "text": {"type": "plain_text", "text": part, "emoji": False}}
+        for part in _parts(escape(whole.rstrip(), room), SECTION_LIMIT)
+    ]
+    return [*_calling(message, mention), *words]
 
 
 def blocks(message: Message, *, interactive: bool, mention: str | None = None) -> list[Block]:
@@ -56,11 +73,10 @@ def blocks(message: Message, *, interactive: bool, mention: str | None = None) -
     says to `mention` is called where somebody must act.
     """
     header = {"type": "header", "text": _plain(f"{sign(message)} {line(message.title)}", HEADER_LIMIT)}
-    called = _called(message, mention)
-    head = [header, *([{"type": "section", "text": _marked(called.strip())}] if called else [])]
+    head = [header, *_calling(message, mention)]
     tail = [_context(message), *(_actions(message) if interactive else _links(message))]
     room = TOTAL_LIMIT - len(text(message, mention)) - characters([*head, *tail])
-    return [*head, *_sections(message.body, room), *tail]
+    return [*head, *_body(message.body, room), *tail]
 
 
 def now_reads(message: Message, standing: Standing) -> Message:
@@ -105,36 +121,49 @@ def _called(message: Message, mention: str | None) -> str:
     return f"<!subteam^{mention}> " if mention.startswith("S") else f"<@{mention}> "
 
 
-def _sections(body: str, room: int) -> Iterator[Block]:
-    room -= SECTIONS_FRAME
-    marks = 2 * len(_LABEL.findall(escape(body, room)))
-    shown = _LABEL.sub(r"*\1*", escape(body, room - marks))
-    for part in _parts(shown):
-        yield {"type": "section", "text": _marked(part)}
+def _calling(message: Message, mention: str | None) -> list[Block]:
+    """The section that calls whom the config names; nothing where nobody must act."""
+    called = _called(message, mention)
+    return [{"type": "section", "text": _marked(called.strip())}] if called else []
 
 
-def _parts(escaped: str) -> Iterator[str]:
-    """The text in pieces of a section's size, cut between lines where there are some."""
-    while len(escaped) > SECTION_LIMIT:
-        at = escaped.rfind("\n", SECTION_LIMIT // 2, SECTION_LIMIT)
-        at = at if at > 0 else _whole_escapes(escaped, SECTION_LIMIT)
-        yield escaped[:at]
-        escaped = escaped[at:].lstrip("\n")
-    if escaped.strip():
-        yield escaped
+def _body(body: str, room: int) -> Iterator[Block]:
+    """The body as rich text, whose runs are shown as they are: Slack looks for no markup in them, and for no names."""
+    shown = cut(body, max(room - SECTIONS_FRAME - RUN * min(len(_LABEL.findall(body, 0, room)), LABELS), 0))
+    labels = LABELS
+    for part in _parts(shown, SECTION_LIMIT):
+        runs = _LABEL.split(part, maxsplit=labels) if labels else [part]
+        labels -= len(runs) // 2
+        elements = [_run(text, bold=bool(number % 2)) for number, text in enumerate(runs) if text]
+        yield {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
+
+
+def _run(shown: str, *, bold: bool = False) -> Block:
+    return {"type": "text", "text": shown, **({"style": {"bold": True}} if bold else {})}
+
+
+def _parts(whole: str, limit: int) -> Iterator[str]:
+    """The text in pieces of at most `limit` characters, cut between lines where there are some."""
+    while len(whole) > limit:
+        at = whole.rfind("\n", limit // 2, limit)
+        at = at if at > 0 else _whole_escapes(whole, limit)
+        yield whole[:at]
+        whole = whole[at:].lstrip("\n")
+    if whole.strip():
+        yield whole
 
 
 def _context(message: Message) -> Block:
     incident = message.incident
     facts = [
-        f"*{escape(line(incident.severity, 20).upper(), 40)}*" if incident.severity else "",
-        escape(where(incident), 200),
+        line(incident.severity, 20).upper(),
+        line(where(incident), 200),
         f"incident {incident.id}",
         f"opened {time_of_day(incident.opened_at)} UTC",
-        f"acknowledged by {escape(line(incident.acknowledged_by, 60), 100)}" if incident.acknowledged_by else "",
+        f"acknowledged by {line(incident.acknowledged_by, 60)}" if incident.acknowledged_by else "",
         f"resolved {time_of_day(incident.resolved_at)} UTC" if incident.resolved_at else "",
     ]
-    return {"type": "context", "elements": [_marked(" · ".join(fact for fact in facts if fact))]}
+    return {"type": "context", "elements": [_plain(" · ".join(fact for fact in facts if fact), CONTEXT_LIMIT)]}
 
 
 def _actions(message: Message) -> Iterator[Block]:
@@ -182,7 +211,7 @@ def _shown_links(message: Message) -> Iterable[tuple[str, str]]:
 
 def _plain(data: str, limit: int) -> Block:
     # Slack's pages ask to escape in every text object, plain ones too.
-    return {"type": "plain_text", "text": escape(line(data) or "-", limit), "emoji": False}
+    return {"type": "plain_text", "text": escape(line(data, limit) or "-", limit), "emoji": False}
 
 
 def _marked(mrkdwn: str) -> Block:

@@ -180,6 +180,7 @@ class SlackChannel:
             reply_broadcast=True if thread and message.event in BROADCAST else None,
             unfurl_links=False,
             unfurl_media=False,
+            mrkdwn=False,
             metadata=slack_search.metadata(message),
         )
         return str(thread or posted)
@@ -201,7 +202,7 @@ class SlackChannel:
             answer = await self._ask(call, threaded=thread is not None, **content, **fields)
         except RefusedBlocksError as error:
             _log.error("blocks refused, sent as plain text", channel=self.name, error=str(error))
-            words = {"text": slack_blocks.plain(message, settings.mention), "blocks": []}
+            words = {"text": content["text"], "blocks": slack_blocks.plain(message, settings.mention)}
             answer = await self._ask(call, threaded=thread is not None, **words, **fields)
         channel, ts = answer.get("channel"), answer.get("ts")
         if not (isinstance(channel, str) and channel and isinstance(ts, str) and ts):

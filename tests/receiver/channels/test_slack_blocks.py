@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -92,12 +93,35 @@ def test_without_buttons_links_stand_as_text_and_decide_by_the_web() -> None:
     assert "&amp;from=now-1h|Dashboard>" in links
 
 
-def test_markup_in_alerts_is_inert() -> None:
-    shown = _written(TEMPLATES.render(AWKWARD["hostile text everywhere"]))
-    assert "&lt;!channel&gt;" in shown
-    assert "@everyone" in shown
-    assert shown.count("<") == shown.count(">") == 0
-    assert '"verbatim": false' not in shown
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("interactive", [True, False])
+def test_nothing_of_an_alert_stands_where_slack_reads_markup(event: Event, *, interactive: bool) -> None:
+    hostile = AWKWARD["hostile text everywhere"]
+    alert = replace(hostile.alerts[0], runbook_url="https://r.example/*a*_b_~c~`d`|x")
+    told = TEMPLATES.render(replace(hostile, event=event, alerts=(alert,)))
+    blocks = slack_blocks.blocks(told, interactive=interactive, mention="S0123456789")
+    for block in [*blocks, *slack_blocks.plain(told, "S0123456789")]:
+        for read in _read_as_markup(block):
+            bare = re.sub(r"<(https?://[^<>|]*)\|[A-Za-z0-9 ]+>", "", read).replace("<!subteam^S0123456789>", "")
+            assert set(bare) <= set(" ·"), read
+
+
+def _read_as_markup(value: object) -> Iterator[str]:
+    """Every text within that Slack reads as mrkdwn."""
+    if isinstance(value, dict):
+        if value.get("type") == "mrkdwn":
+            yield value["text"]
+        assert value.get("type") != "markdown"
+    for inside in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _read_as_markup(inside)
+
+
+def test_what_an_alert_says_is_shown_letter_by_letter() -> None:
+    told = replace(message(), body="What: *b* _i_ ~s~ `c` :boom: &lt; <!channel>\nWhere: a *b*")
+    (rich,) = [block for block in slack_blocks.blocks(told, interactive=True) if block["type"] == "rich_text"]
+    runs = rich["elements"][0]["elements"]
+    assert "".join(run["text"] for run in runs) == told.body
+    assert [run["text"] for run in runs if run.get("style") == {"bold": True}] == ["What:", "Where:"]
 
 
 def test_links_are_escaped_even_when_a_message_bears_bad_ones() -> None:
@@ -115,13 +139,20 @@ def test_a_cut_never_splits_an_escape(data: str, limit: int, text: str) -> None:
     assert slack_blocks.escape(data, limit) == text
 
 
-@pytest.mark.parametrize("body", ["&" * 2000, "x" + "<" * 2000, "line &\n" * 500])
-def test_sections_are_cut_between_lines_and_never_within_an_escape(body: str) -> None:
-    sections = [
-        block["text"]["text"]
+@pytest.mark.parametrize("body", ["&" * 4000, "x" + "<" * 4000, "line &\n" * 600])
+def test_the_body_is_cut_between_lines(body: str) -> None:
+    parts = [
+        block["elements"][0]["elements"][0]["text"]
         for block in slack_blocks.blocks(replace(message(), body=body, links=()), interactive=True)
-        if block["type"] == "section"
+        if block["type"] == "rich_text"
     ]
+    assert len(parts) > 1
+    assert body.count("\n") < 2 or all(part.splitlines()[-1] == "line &" for part in parts)
+
+
+@pytest.mark.parametrize("body", ["&" * 2000, "x" + "<" * 2000, "line &\n" * 500])
+def test_plain_sections_are_cut_between_lines_and_never_within_an_escape(body: str) -> None:
+    sections = [block["text"]["text"] for block in slack_blocks.plain(replace(message(), body=body, links=()))]
     assert len(sections) > 1
     assert [re.findall(r"&(?!amp;|lt;)", part) for part in sections] == [[] for _ in sections]
-    assert body.count("\n") < 2 or all(part.splitlines()[-1] == "line &amp;" for part in sections)
+    assert body.count("\n") < 2 or all(part.splitlines()[-1].endswith("line &amp;") for part in sections[:-1])
