@@ -10,6 +10,7 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.rendering.filters import uncalled
 from deploywatch.receiver.settings.channels.apprise import AppriseSettings
 
 KINDS: Final = {"critical": "failure", "high": "failure", "medium": "warning"}
@@ -35,12 +36,14 @@ class AppriseChannel:
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Send the message. Raises DeliveryError, always `again`."""
         seconds = self._settings.timeout.total_seconds()
+        # Its services look for names in all text: for some of them it even tells the service whom to call.
+        title, body = uncalled(message.title), uncalled(message.body)
         links = "".join(f"\n{name}: {url}" for name, url in message.links)
         kind = "success" if signs.is_over(message) else KINDS.get(message.incident.severity, "info")
         try:
             async with self._lifetime.message(), asyncio.timeout(seconds):
                 good = await self._service.async_notify(
-                    title=message.title, body=f"{message.body}\n{links}", notify_type=kind, body_format="text"
+                    title=title, body=f"{body}\n{links}", notify_type=kind, body_format="text"
                 )
         except TimeoutError as error:
             # Its thread goes on: the message may arrive after all.

@@ -15,7 +15,7 @@ from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import as_text
 from deploywatch.receiver.channels.rate_limit import Pace
 from deploywatch.receiver.messages import DeliveryError, Event, Message
-from deploywatch.receiver.rendering.filters import cut, line
+from deploywatch.receiver.rendering.filters import cut, line, uncalled
 from deploywatch.receiver.settings.channels.telegram import TelegramSettings
 
 LIMIT: Final = 4096
@@ -103,9 +103,9 @@ def failure(answer: Answer) -> DeliveryError:
 
 def payload(message: Message, reference: str | None) -> dict[str, Any]:
     """The message as text without markup: a title in bold by its place, and buttons for the links."""
-    title = f"{signs.sign(message)} {inert(line(message.title, 200))}"
+    title = f"{signs.sign(message)} {uncalled(line(message.title, 200))}"
     more = as_text(message, after=BUTTONS)
-    text = fitted(f"{title}\n\n{inert(message.body)}", f"\n{more}" if more else "")
+    text = fitted(f"{title}\n\n{uncalled(message.body)}", f"\n{more}" if more else "")
     links = [[{"text": line(name, 60), "url": url}] for name, url in message.links[:BUTTONS]]
     sent: dict[str, Any] = {
         "text": text,
@@ -119,11 +119,6 @@ def payload(message: Message, reference: str | None) -> dict[str, Any]:
     if reference and re.fullmatch(r"[0-9]{1,18}", reference):
         sent["reply_parameters"] = {"message_id": int(reference), "allow_sending_without_reply": True}
     return sent
-
-
-def inert(text: str) -> str:
-    """The text with a word joiner after each @, /, # and $ that Telegram would make a mention, command or tag of."""
-    return re.sub(r"(?<!\w)@(?=\w)|(?<![\w/<>:.])/(?=\w)|(?<!\w)[#$](?=\w)", "\\g<0>\u2060", text)
 
 
 def units(text: str) -> int:

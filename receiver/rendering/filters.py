@@ -29,6 +29,8 @@ _PLACES: Final = frozenset({"service", "environment"} | {"env", "app", "namespac
 _TELLING: Final = ("instance", "host", "node", "pod", "container", "device", "mountpoint", "endpoint")
 """What people look for first."""
 
+_CALLS = re.compile(r"(?<!\w)@(?=[\w&])|(?<=<)!(?=\w)|(?<![\w/<>:.])/(?=\w)|(?<!\w)[#$](?=\w)")
+"""Where chat services find whom to call, a command, or a tag."""
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$#])")
 
 
@@ -40,6 +42,11 @@ def clean(text: str) -> str:
 def cut(text: str, limit: int) -> str:
     """At most `limit` characters, the last of them … where something was left out."""
     return text if len(text) <= limit else text[: max(limit - 1, 0)].rstrip() + "…"
+
+
+def uncalled(text: str) -> str:
+    """The text with a word joiner after each @, !, /, # and $ that a chat would make a call, command or tag of."""
+    return _CALLS.sub("\\g<0>\u2060", text)
 
 
 def line(text: object, limit: int = 300) -> str:

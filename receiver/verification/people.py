@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from deploywatch.receiver.deployments.approvals import GateApproval
 from deploywatch.receiver.rendering.lookalikes import folded
 from deploywatch.receiver.settings.verification import Verification
 
+UNNAMED: Final = "nobody says who deploys, and who deploys may not approve it"
 FOR = " for "
 """Between the name that the server verified and the one that was claimed."""
 
@@ -34,7 +36,9 @@ def refused(
         return f"that was for {approval.artifact or 'no artifact'}, not for {artifact or 'one without an artifact'}"
     if now >= min(approval.expires_at, approval.at + within):
         return f"expired at {min(approval.expires_at, approval.at + within):%Y-%m-%d %H:%M} UTC"
-    if deployer and folded(deployer) in names(approval.by):
+    if not folded(deployer):
+        return UNNAMED
+    if folded(deployer) in names(approval.by):
         return "who deploys may not approve it"
     return not_theirs(settings, approval.role, approval.by, verified=approval.verified)
 

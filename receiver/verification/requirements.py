@@ -159,6 +159,8 @@ async def approval(question: Question) -> Finding:
     detail = "; ".join([f"{', '.join(lacking)} has not approved it", *present, *refused])
     who = "; ".join(_who(settings, role) for role in lacking)
     advice = f"deploywatch deployments approve {question.asked.options} --role {lacking[0]} ({who})"
+    if any(why.endswith(people.UNNAMED) for why in refused):
+        advice = "ask again with the name of who deploys: --deployer, or `deployer` in the request"
     return Finding(Standing.WAITING, detail, advice)
 
 

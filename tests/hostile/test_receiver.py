@@ -244,6 +244,12 @@ def _decoded_twice(subject: str) -> str:
     return str(message_from_string(f"Subject: {subject}\n\n", policy=policy.default)["Subject"])
 
 
+def _apprise(raw: dict[str, Any]) -> None:
+    """Its services look for names in all text."""
+    for text in (raw["title"], raw["message"]):
+        assert not re.search(r"(?<!\w)@\w|<[@!]\w", text)
+
+
 def _plain(raw: dict[str, Any]) -> None:
     """Nothing more than what holds for all."""
 
@@ -259,7 +265,7 @@ JUDGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "email": _email,
     "ntfy": _ntfy,
     "webhook": _plain,
-    "apprise": _plain,
+    "apprise": _apprise,
 }
 
 

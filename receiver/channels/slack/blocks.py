@@ -15,7 +15,7 @@ from urllib.parse import quote
 from deploywatch.receiver.channels.signs import sign
 from deploywatch.receiver.channels.slack.requests import Action, value
 from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, Standing
-from deploywatch.receiver.rendering.filters import cut, line, time_of_day, where
+from deploywatch.receiver.rendering.filters import cut, line, time_of_day, uncalled, where
 
 TEXT_LIMIT: Final = 1000
 """Characters of the plain text beside the blocks, which notifications and screen readers use."""
@@ -48,10 +48,10 @@ Block = dict[str, Any]
 def text(message: Message, mention: str | None = None) -> str:
     """The message in short, for notifications: its title and as much of its body as fits.
 
-    It is sent with `mrkdwn: false`, and shown where blocks are not.
+    It is sent with `mrkdwn: false`, and shown where blocks are not, as by Mattermost, which looks for names in it.
     """
-    head = f"{_called(message, mention)}{sign(message)} {escape(message.title, TEXT_LIMIT // 2)}"
-    return f"{head}\n{escape(message.body, TEXT_LIMIT - len(head) - 1)}".rstrip()
+    head = f"{_called(message, mention)}{sign(message)} {escape(uncalled(message.title), TEXT_LIMIT // 2)}"
+    return f"{head}\n{escape(uncalled(message.body), TEXT_LIMIT - len(head) - 1)}".rstrip()
 
 
 def plain(message: Message, mention: str | None = None) -> list[Block]:

@@ -9,6 +9,7 @@ import logging
 import pkgutil
 import re
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -254,6 +255,29 @@ async def test_apprise_hands_on_and_takes_every_failure_for_one_that_may_pass() 
             await channel.send(message(), None)
         await channel.close()
     assert (raised.value.reason, raised.value.again) == ("server", True)
+
+
+async def test_what_an_alert_says_calls_nobody_through_apprise() -> None:
+    bodies: list[bytes] = []
+
+    async def take(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(text="ok")
+
+    app = web.Application()
+    app.router.add_post("/{tail:.*}", take)
+    said = "@everyone @here <@123> <@&456> <!channel> #all /start, ann@example.com, https://r.example/@a"
+    async with TestServer(app) as server:
+        url = f"mmost://127.0.0.1:{server.port}/{'a' * 26}"  # Mattermost calls whom a webhook's text names
+        channel = connect("elsewhere", AppriseSettings.model_validate({"kind": "apprise", "url": url}))
+        await channel.send(replace(message(), title=said, body=f"What: {said}", links=()), None)
+        await channel.close()
+    (sent,) = [json.loads(body)["text"] for body in bodies]
+    assert not re.findall(
+        r"(?<!\w)@[\w&](?!xample)|<!\w|(?<![\w/])/[a-z]|#\w", sent.replace("https://r.example/@a", "")
+    )
+    assert sent.count("ann@example.com") == 2
+    assert sent.replace("\u2060", "").count(said) == 2
 
 
 def test_a_url_that_apprise_does_not_know_is_told_without_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -176,6 +177,18 @@ async def test_whose_approval_counts(ready: Scene, lead: dict[str, Any], manager
     (approval,) = [check for check in found.checks if check.require.startswith("approval")]
     assert approval.standing is Standing.WAITING
     assert said in approval.detail
+
+
+@pytest.mark.parametrize("nobody", ["", "  ", "\u3000"])
+async def test_where_nobody_says_who_deploys_no_approval_counts_and_the_gate_says_what_to_do(
+    ready: Scene, nobody: str
+) -> None:
+    await opened(ready)
+    found = await gate.look(ready.context, replace(ASKED, deployer=nobody))
+    (approval,) = [check for check in found.checks if check.require.startswith("approval")]
+    assert approval.standing is Standing.WAITING
+    assert "ann as tech-lead: nobody says who deploys, and who deploys may not approve it" in approval.detail
+    assert approval.advice == "ask again with the name of who deploys: --deployer, or `deployer` in the request"
 
 
 async def test_two_people_who_each_have_both_roles_are_two(ready: Scene) -> None:
