@@ -63,11 +63,11 @@ def _has_surrogates(content: bytes | str) -> bool:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise ValueError(f"an object says {twice[:80]!r} twice")
-    return found
+    return fields
 
 
 def _number(text: str) -> float:

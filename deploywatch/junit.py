@@ -68,9 +68,9 @@ def _add(suite: Element, case: Case) -> None:
     element = SubElement(suite, "testcase", {"classname": in_xml(case.place), "name": in_xml(case.name), **time})
     for trouble in case.troubles:
         kind = {"type": in_xml(trouble.type)} if trouble.type else {}
-        told = SubElement(element, trouble.kind, {**kind, "message": in_xml(trouble.message)})
+        outcome = SubElement(element, trouble.kind, {**kind, "message": in_xml(trouble.message)})
         if trouble.text:
-            told.text = in_xml(trouble.text)
+            outcome.text = in_xml(trouble.text)
     if case.output:
         SubElement(element, "system-out").text = in_xml(case.output)
 

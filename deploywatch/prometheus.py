@@ -104,8 +104,8 @@ class Prometheus:
 
     async def version(self) -> str:
         """Its version, such as `2.42.0`; nothing where it does not tell, as what only speaks its language may not."""
-        told = await self._get("/api/v1/status/buildinfo", {})
-        return str(told.get("version", "")) if isinstance(told, dict) else ""
+        build = await self._get("/api/v1/status/buildinfo", {})
+        return str(build.get("version", "")) if isinstance(build, dict) else ""
 
     async def alerts(self) -> list[dict[str, Any]]:
         """The pending and firing alerts, as the API gives them."""

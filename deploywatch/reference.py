@@ -56,8 +56,10 @@ def _option(option: click.Option, context: click.Context) -> str:
     metavar = "" if option.is_flag else f" {option.make_metavar(context)}"
     names = ", ".join((*option.opts, *option.secondary_opts))
     default = option.default
-    said = default if isinstance(default, (str, int, float)) and not isinstance(default, bool) and default != "" else ""
-    needed = "required" if option.required else (f"`{said}`" if said != "" else "")
+    shown = (
+        default if isinstance(default, (str, int, float)) and not isinstance(default, bool) and default != "" else ""
+    )
+    needed = "required" if option.required else (f"`{shown}`" if shown != "" else "")
     return f"| `{names}{_cell(metavar)}` | {_cell(needed)} | {_cell(_inert(option.help or ''))} |"
 
 

@@ -31,10 +31,10 @@ OURS = "X-Deploywatch"
 class RefusedError(DeploywatchError):
     """The receiver understood the request and says no, with this `status`, and `said` in its own words."""
 
-    def __init__(self, message: str, status: int = 400, said: str = "") -> None:
+    def __init__(self, message: str, status: int = 400, answer: str = "") -> None:
         super().__init__(message)
         self.status = status
-        self.said = said
+        self.said = answer
 
 
 @dataclass(frozen=True, slots=True)

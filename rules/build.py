@@ -130,9 +130,9 @@ def _alerts(policy: ResolvedPolicy) -> str:
 
 
 def _header(policy: ResolvedPolicy) -> tuple[str, ...]:
-    said = f"{MARK} from {policy.given.policy}; change the policy instead."
+    notice = f"{MARK} from {policy.given.policy}; change the policy instead."
     names = quoted_names(policy.given)
-    return (said, f"Needs Prometheus 3.0 or newer, for names such as {names[0]}.") if names else (said,)
+    return (notice, f"Needs Prometheus 3.0 or newer, for names such as {names[0]}.") if names else (notice,)
 
 
 def _replace(path: Path, text: str) -> bool:

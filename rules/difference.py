@@ -48,17 +48,17 @@ class Change:
 
 def changes(old: Policy, new: Policy) -> tuple[Change, ...]:
     """Every change, those of alerts first, alert by alert."""
-    found = list(_differences(_plain(old), _plain(new), ()))
+    differences = list(_differences(_plain(old), _plain(new), ()))
     moved = _renamed(old, new)
-    said = [
+    told = [
         *(Change(("alerts", now, "alert"), was, now, _rename(was, now)) for was, now in moved.items()),
         *(
             Change(path, was, now, _words(old, new, path, was, now))
-            for path, was, now in found
+            for path, was, now in differences
             if not (path[0] == "alerts" and len(path) == 2 and path[1] in {*moved, *moved.values()})
         ),
     ]
-    return tuple(sorted(said, key=lambda one: one.path[0] != "alerts"))
+    return tuple(sorted(told, key=lambda change: change.path[0] != "alerts"))
 
 
 def _plain(policy: Policy) -> dict[str, Any]:
@@ -69,12 +69,12 @@ def _plain(policy: Policy) -> dict[str, Any]:
 
 def _by_name(value: Any, key: str) -> Any:
     if isinstance(value, dict):
-        return {name: _by_name(one, name) for name, one in value.items()}
+        return {name: _by_name(item, name) for name, item in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):
         own = _NAMES.get(key)
-        if own is not None and all(own in one for one in value):
-            return {one[own]: _by_name(one, "") for one in value}
-        return {str(number): _by_name(one, "") for number, one in enumerate(value)}
+        if own is not None and all(own in item for item in value):
+            return {item[own]: _by_name(item, "") for item in value}
+        return {str(number): _by_name(item, "") for number, item in enumerate(value)}
     return value
 
 
@@ -88,8 +88,8 @@ def _differences(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, Any, An
 
 def _renamed(old: Policy, new: Policy) -> dict[str, str]:
     """Alerts that differ in nothing but their name."""
-    gone = [one for one in old.alerts if one.alert not in {other.alert for other in new.alerts}]
-    come = [one for one in new.alerts if one.alert not in {other.alert for other in old.alerts}]
+    gone = [alert for alert in old.alerts if alert.alert not in {other.alert for other in new.alerts}]
+    come = [alert for alert in new.alerts if alert.alert not in {other.alert for other in old.alerts}]
     return {was.alert: now.alert for was in gone for now in come if was.model_copy(update={"alert": now.alert}) == now}
 
 
@@ -110,7 +110,7 @@ def _words(old: Policy, new: Policy, path: Path, was: Any, now: Any) -> str:
         case ("interval",):
             return f"rules are evaluated every {now} instead of every {was}"
         case ("objective",):
-            burned = [one.alert for one in new.alerts if "burn_rate" in one.when]
+            burned = [alert.alert for alert in new.alerts if "burn_rate" in alert.when]
             return f"the objective is {now or 'none'} instead of {was or 'none'}{_concerns(burned)}"
         case ("receiver", "url"):
             return f"alerts are sent to {now or 'nobody'} instead of {was or 'nobody'}"
@@ -129,15 +129,14 @@ def _of_alert(old: Alert, new: Alert, path: Path, was: Any, now: Any) -> str:
 
 
 def _alert(policy: Policy, name: str) -> Alert:
-    return next(one for one in policy.alerts if one.alert == name)
+    return next(alert for alert in policy.alerts if alert.alert == name)
 
 
 def _come(alert: Alert) -> str:
-    told = f", tells {_listed(alert.channels)}" if alert.channels else ""
+    channels = f", tells {_listed(alert.channels)}" if alert.channels else ""
     wait = f" for {_text(alert, 'for_')}" if alert.for_ else ""
-    return (
-        f"{alert.alert} is new: {alert.severity}, {_verb(alert)} when {alert.when}{wait}; {_DONE[alert.action]}{told}"
-    )
+    done = _DONE[alert.action]
+    return f"{alert.alert} is new: {alert.severity}, {_verb(alert)} when {alert.when}{wait}; {done}{channels}"
 
 
 def _gone(alert: Alert) -> str:
@@ -155,12 +154,14 @@ def _when(old: Alert, new: Alert) -> str:
     pairs = list(zip(comparisons(was), comparisons(now), strict=False))
     if _shape(was) != _shape(now):
         return f"{_verb(new)} when {new.when} instead of when {old.when}"
-    moved = [(one, other) for one, other in pairs if one.quantity != other.quantity]
+    moved = [(before, other) for before, other in pairs if before.quantity != other.quantity]
     if not moved:
         return f"writes its condition {new.when!r} instead of {old.when!r}, which is the same"
     if isinstance(now, Comparison):
         return f"{_verb(new)} at {now.written} instead of {pairs[0][0].written} ({now.signal}, {_tendency(*pairs[0])})"
-    parts = (f"{other} instead of {one.operator} {one.written} ({_tendency(one, other)})" for one, other in moved)
+    parts = (
+        f"{other} instead of {before.operator} {before.written} ({_tendency(before, other)})" for before, other in moved
+    )
     return f"{_verb(new)} at {'; '.join(parts)}"
 
 
@@ -184,8 +185,8 @@ def _wait(old: Alert, new: Alert) -> str:
 
 
 def _channels(old: Alert, new: Alert) -> str:
-    come = [one for one in new.channels if one not in old.channels]
-    gone = [one for one in old.channels if one not in new.channels]
+    come = [channel for channel in new.channels if channel not in old.channels]
+    gone = [channel for channel in old.channels if channel not in new.channels]
     parts = [f"tells {_listed(come)} too"] if come else []
     parts += [f"no longer tells {_listed(gone)}"] if gone else []
     if not new.channels:
@@ -194,7 +195,7 @@ def _channels(old: Alert, new: Alert) -> str:
 
 
 def _escalation(old: Alert, new: Alert) -> str:
-    was, now = (None if one.escalate_after is None else _text(one, "escalate_after") for one in (old, new))
+    was, now = (None if alert.escalate_after is None else _text(alert, "escalate_after") for alert in (old, new))
     return f"escalates {f'after {now}' if now else 'never'} instead of {f'after {was}' if was else 'never'}"
 
 
@@ -228,8 +229,8 @@ def _selected(old: Policy, new: Policy, label: str) -> str:
     was, now = old.selectors.get(label), new.selectors.get(label)
     if was is None or now is None or not was.values or not now.values:
         return f"holds for {label} {_pattern(now)} instead of {_pattern(was)}"
-    come = [one for one in now.values if one not in was.values]
-    gone = [one for one in was.values if one not in now.values]
+    come = [value for value in now.values if value not in was.values]
+    gone = [value for value in was.values if value not in now.values]
     parts = [f"holds for {label} {_listed(come)} too"] if come else []
     parts += [f"no longer holds for {label} {_listed(gone)}, for which all alerts are silent now"] if gone else []
     return "the policy " + (" and ".join(parts) or f"names the values of {label} in another order")
@@ -241,18 +242,18 @@ def _pattern(selector: Any) -> str:
 
 def _reading(old: Policy, new: Policy, section: str, key: str) -> list[str]:
     """The alerts that read a series, or a signal of the policy's own."""
-    found = {
+    readings = {
         alert.alert: None
         for policy in (old, new)
         for alert in policy.alerts
         if key in (_series_of(policy, alert) if section == "series" else alert.when)
     }
-    return list(found)
+    return list(readings)
 
 
 def _series_of(policy: Policy, alert: Alert) -> set[str]:
-    used = [signal(policy, one, alert) for one in comparisons(alert.condition)]
-    return {policy.series.key(kind) for one in used for kind in one.needs}
+    used = [signal(policy, comparison, alert) for comparison in comparisons(alert.condition)]
+    return {policy.series.key(kind) for needing in used for kind in needing.needs}
 
 
 def _generic(path: Path, was: Any, now: Any) -> str:
@@ -266,7 +267,7 @@ def _generic(path: Path, was: Any, now: Any) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_shown(one)}" for key, one in value.items() if one not in (None, [], {}, ""))
+        return ", ".join(f"{key}: {_shown(item)}" for key, item in value.items() if item not in (None, [], {}, ""))
     return _listed(value) if isinstance(value, list) else str(value)
 
 

@@ -42,13 +42,13 @@ def text() -> str:
 def _accept_numbers(part: Any) -> None:
     """A quantity without a unit may be written as a number: `per: 1000`."""
     if isinstance(part, list):
-        for one in part:
-            _accept_numbers(one)
+        for item in part:
+            _accept_numbers(item)
     elif isinstance(part, dict):
         if part.get("type") == "string" and "1000" in part.get("examples", ()):
             part["type"] = ["string", "number"]
-        for one in part.values():
-            _accept_numbers(one)
+        for item in part.values():
+            _accept_numbers(item)
 
 
 if __name__ == "__main__":

@@ -33,26 +33,26 @@ def unmet(policy: Policy, version: str) -> str | None:
 
     A version that cannot be read is taken for one that can: its own words then say what it does not understand.
     """
-    names, found = quoted_names(policy), re.search(r"(\d+)\.(\d+)", version)
-    if not names or found is None or (int(found[1]), int(found[2])) >= UTF8:
+    names, match = quoted_names(policy), re.search(r"(\d+)\.(\d+)", version)
+    if not names or match is None or (int(match[1]), int(match[2])) >= UTF8:
         return None
     wanted = ".".join(map(str, UTF8))
-    return f"{', '.join(names[:3])}: such names need Prometheus {wanted} or newer, and this is {found[0]}"
+    return f"{', '.join(names[:3])}: such names need Prometheus {wanted} or newer, and this is {match[0]}"
 
 
 def demand(policies: tuple[Policy, ...], version: str, program: str) -> None:
     """Raise DeploywatchError where a program of this version cannot read what the policies build to."""
     for policy in policies:
-        if (said := unmet(policy, version)) is not None:
-            raise DeploywatchError(f"policy {policy.policy}: {said} ({program})")
+        if (fault := unmet(policy, version)) is not None:
+            raise DeploywatchError(f"policy {policy.policy}: {fault} ({program})")
 
 
 def _names(value: Any, key: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
-        for name, one in value.items():
+        for name, item in value.items():
             if key in {"only", "excluding"}:
                 yield name
             elif name not in _VALUES:
-                yield from _names(one, name)
+                yield from _names(item, name)
     elif isinstance(value, str):
         yield value

@@ -94,7 +94,7 @@ def _watched(policy: Policy) -> Iterator[str]:
     """What the verdict watches, and the gate asks of capacity: read from recorded series."""
     if policy.verdict is not None:
         yield from policy.verdict.watch
-    yield from (one.that for one in policy.gate if one.that is not None)
+    yield from (requirement.that for requirement in policy.gate if requirement.that is not None)
 
 
 def _signals(policy: Policy, terms: Sequence[Term]) -> dict[str, UsedSignal]:

@@ -31,10 +31,10 @@ class CanaryStory:
 
     async def tell(self) -> None:
         """From a gate that is closed to a version that was promoted; StepError when a step doesn't come."""
-        told = self.narrator
-        told.act("Second act: one request in ten goes to a bad version, which is too few for any alert")
-        told.stage.start_more_load()
-        told.say("more people come: 300 requests a second")
+        narrator = self.narrator
+        narrator.act("Second act: one request in ten goes to a bad version, which is too few for any alert")
+        narrator.stage.start_more_load()
+        narrator.say("more people come: 300 requests a second")
         await self._gate(_BAD, asks_first=True)
         await self._bad_canary()
         await self._gate(_GOOD, asks_first=False)
@@ -62,20 +62,24 @@ class CanaryStory:
             self.narrator.quote(said.text)
 
     async def _bad_canary(self) -> None:
-        told = self.narrator
+        narrator = self.narrator
         number = await self.pipeline.start(_BAD)
         await self._stage(number, _BAD, *_STAGES[0])
-        told.say(f"{_BAD} fails 3 % of its requests")
+        narrator.say(f"{_BAD} fails 3 % of its requests")
         ended = await self._watch(number, _STAGES[0][0], _ROLL_BACK)
-        await told.wait("no alert has noticed", self._unnoticed, within=120, logs=("prometheus",))
-        told.done(f"the verdict has: {ended}")
+        await narrator.wait("no alert has noticed", self._unnoticed, within=120, logs=("prometheus",))
+        narrator.done(f"the verdict has: {ended}")
         await self.pipeline.finish(number, "failure")
-        await told.wait("the incident is open", told.incident(_INCIDENT), within=120, logs=("receiver",))
+        await narrator.wait("the incident is open", narrator.incident(_INCIDENT), within=120, logs=("receiver",))
         for what, kind in (("started", "rollback_started"), ("been verified", "rollback_verified")):
             step = f"the rollback has {what}"
-            await told.wait(step, told.line(kind, _INCIDENT), within=120, logs=("receiver", "shop"))
-        await told.wait("the incident is resolved", told.line("resolved", _INCIDENT), within=120, logs=("receiver",))
-        await told.wait("everyone was told how it ended", told.told(_INCIDENT), within=120, logs=("receiver", "inbox"))
+            await narrator.wait(step, narrator.line(kind, _INCIDENT), within=120, logs=("receiver", "shop"))
+        await narrator.wait(
+            "the incident is resolved", narrator.line("resolved", _INCIDENT), within=120, logs=("receiver",)
+        )
+        await narrator.wait(
+            "everyone was told how it ended", narrator.told(_INCIDENT), within=120, logs=("receiver", "inbox")
+        )
         await self._report(number)
 
     async def _report(self, number: str) -> None:
@@ -90,12 +94,12 @@ class CanaryStory:
         self.narrator.quote("\n".join(line for line in lines if line))
 
     async def _good_canary(self) -> None:
-        told = self.narrator
+        narrator = self.narrator
         number = await self.pipeline.start(_GOOD)
         for name, share in _STAGES:
             await self._stage(number, _GOOD, name, share)
-            told.done(await self._watch(number, name, _PROMOTE))
-        told.done(await self.pipeline.finish(number, "success"))
+            narrator.done(await self._watch(number, name, _PROMOTE))
+        narrator.done(await self.pipeline.finish(number, "success"))
         await self._report(number)
 
     async def _stage(self, number: str, version: str, name: str, share: str) -> None:
@@ -109,12 +113,12 @@ class CanaryStory:
         with self.narrator.console.status(f"{name}: watched") as status:
             try:
                 async with asyncio.timeout(_STAGE_SECONDS):
-                    said = await self.pipeline.watch(number, lambda line: status.update(escaped(line)))
+                    answer = await self.pipeline.watch(number, lambda line: status.update(escaped(line)))
             except TimeoutError as error:
                 raise self._failure(name, "no verdict") from error
-        if said.code != code:
-            raise self._failure(name, f"it ended with {said.code}:\n{said.text}")
-        return said.decided
+        if answer.code != code:
+            raise self._failure(name, f"it ended with {answer.code}:\n{answer.text}")
+        return answer.decided
 
     def _failure(self, name: str, trouble: str) -> Exception:
         return self.narrator.failure(f"the verdict on {name}", _STAGE_SECONDS, trouble, ("receiver", "prometheus"))

@@ -76,9 +76,9 @@ class Narrator:
         """Looks whether an incident is open, and gives its title."""
 
         async def look() -> str | None:
-            for one in await self.get("receiver", "/api/v1/incidents"):
-                if one["id"] == number:
-                    return f"#{number}, {one['severity']}: {one['title']}"
+            for incident in await self.get("receiver", "/api/v1/incidents"):
+                if incident["id"] == number:
+                    return f"#{number}, {incident['severity']}: {incident['title']}"
             return None
 
         return look

@@ -63,10 +63,10 @@ class Pipeline:
         return await self._do("report", number)
 
     async def _do(self, *words: str) -> str:
-        said = await self._run(*words)
-        if said.code:
-            raise StartError(f"deploywatch deployments {' '.join(words)}:\n{said.text.strip()}")
-        return said.text.strip()
+        answer = await self._run(*words)
+        if answer.code:
+            raise StartError(f"deploywatch deployments {' '.join(words)}:\n{answer.text.strip()}")
+        return answer.text.strip()
 
     async def _run(self, *words: str, show: Callable[[str], None] | None = None) -> Said:
         process = await asyncio.create_subprocess_exec(

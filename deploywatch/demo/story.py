@@ -18,46 +18,52 @@ class Story:
 
     async def tell(self) -> None:
         """From nothing to a written post-mortem; StepError when a step doesn't come."""
-        told = self.narrator
+        narrator = self.narrator
         await self._set_up()
-        told.act("First act: everybody gets a bad version, and an alert finds it")
+        narrator.act("First act: everybody gets a bad version, and an alert finds it")
         await self._deploy(_GOOD)
-        await told.wait(f"the shop is healthy with {_GOOD}", self._healthy, within=120, logs=("exporter", "shop"))
-        await told.wait("Prometheus sees its traffic", self._traffic, within=120, logs=("prometheus",))
+        await narrator.wait(f"the shop is healthy with {_GOOD}", self._healthy, within=120, logs=("exporter", "shop"))
+        await narrator.wait("Prometheus sees its traffic", self._traffic, within=120, logs=("prometheus",))
         await self._deploy(_BAD)
-        told.say(f"{_BAD} fails 5 % of the requests; nobody has told deploywatch")
-        await told.wait("HighErrorRate is pending", self._alert("pending"), within=120, logs=("prometheus", "load"))
-        await told.wait("HighErrorRate fires", self._alert("firing"), within=120, logs=("prometheus",))
-        await told.wait("Alertmanager has it", self._alertmanager, within=120, logs=("prometheus", "alertmanager"))
-        await told.wait("the incident is open", told.incident(), within=120, logs=("alertmanager", "receiver"))
-        await told.wait("the rollback has started", told.line("rollback_started"), within=120, logs=("receiver",))
-        await told.wait(
-            "the rollback is verified", told.line("rollback_verified"), within=120, logs=("receiver", "shop")
+        narrator.say(f"{_BAD} fails 5 % of the requests; nobody has told deploywatch")
+        await narrator.wait("HighErrorRate is pending", self._alert("pending"), within=120, logs=("prometheus", "load"))
+        await narrator.wait("HighErrorRate fires", self._alert("firing"), within=120, logs=("prometheus",))
+        await narrator.wait("Alertmanager has it", self._alertmanager, within=120, logs=("prometheus", "alertmanager"))
+        await narrator.wait("the incident is open", narrator.incident(), within=120, logs=("alertmanager", "receiver"))
+        await narrator.wait(
+            "the rollback has started", narrator.line("rollback_started"), within=120, logs=("receiver",)
         )
-        await told.wait("the alert has resolved", told.line("alert_resolved"), within=120, logs=("alertmanager",))
-        await told.wait("the incident is resolved", told.line("resolved"), within=120, logs=("receiver",))
-        await told.wait("the post-mortem is drafted", told.line("postmortem"), within=120, logs=("receiver",))
-        await told.wait("everyone was told how it ended", told.told(), within=120, logs=("receiver", "inbox"))
+        await narrator.wait(
+            "the rollback is verified", narrator.line("rollback_verified"), within=120, logs=("receiver", "shop")
+        )
+        await narrator.wait(
+            "the alert has resolved", narrator.line("alert_resolved"), within=120, logs=("alertmanager",)
+        )
+        await narrator.wait("the incident is resolved", narrator.line("resolved"), within=120, logs=("receiver",))
+        await narrator.wait("the post-mortem is drafted", narrator.line("postmortem"), within=120, logs=("receiver",))
+        await narrator.wait("everyone was told how it ended", narrator.told(), within=120, logs=("receiver", "inbox"))
 
     async def show_results(self) -> None:
         """The first incident's timeline, and what people received."""
-        told = self.narrator
-        incident = await told.get("receiver", "/api/v1/incidents/1")
-        told.act("The first incident's timeline")
+        narrator = self.narrator
+        incident = await narrator.get("receiver", "/api/v1/incidents/1")
+        narrator.act("The first incident's timeline")
         for entry in incident["timeline"]:
-            told.console.print(f"  {entry['at'][11:19]}  {escaped(entry['kind']):<20} {escaped(entry['text'])}")
-        told.console.print("\n[bold]What people received[/bold] (the inbox stands in for Slack, PagerDuty and mail)")
-        for message in await told.get("inbox", "/inbox"):
-            told.console.print(f"  {message['at'][11:19]}  {message['channel']:<10} {escaped(message['title'])}")
+            narrator.console.print(f"  {entry['at'][11:19]}  {escaped(entry['kind']):<20} {escaped(entry['text'])}")
+        narrator.console.print(
+            "\n[bold]What people received[/bold] (the inbox stands in for Slack, PagerDuty and mail)"
+        )
+        for message in await narrator.get("inbox", "/inbox"):
+            narrator.console.print(f"  {message['at'][11:19]}  {message['channel']:<10} {escaped(message['title'])}")
 
     def show_places(self, *, running: bool) -> None:
         """The URLs, while it runs, and the files to look at."""
-        stage, told = self.narrator.stage, self.narrator
+        stage, narrator = self.narrator.stage, self.narrator
         if running:
-            told.act("Running")
+            narrator.act("Running")
             for name in ("shop", "exporter", "receiver", "prometheus", "alertmanager", "inbox"):
-                told.console.print(f"  {name:<14} {stage.url(name)}")
-        told.console.print(f"\n[bold]To look at[/bold], in {escaped(str(stage.folder))}")
+                narrator.console.print(f"  {name:<14} {stage.url(name)}")
+        narrator.console.print(f"\n[bold]To look at[/bold], in {escaped(str(stage.folder))}")
         for path, about in (
             ("postmortems/incident-1.md", "the draft of the review; incident-2.md is of the canary"),
             ("reports/", "the reports on the canaries"),
@@ -65,11 +71,11 @@ class Story:
             ("inbox/inbox.jsonl", "every message, as it was sent"),
             ("logs/", "a log for each process"),
         ):
-            told.console.print(f"  {path:<28} {about}")
+            narrator.console.print(f"  {path:<28} {about}")
 
     async def _set_up(self) -> None:
-        stage, told = self.narrator.stage, self.narrator
-        told.say(f"everything is in {stage.folder}, a log for each process in {stage.processes.logs}")
+        stage, narrator = self.narrator.stage, self.narrator
+        narrator.say(f"everything is in {stage.folder}, a log for each process in {stage.processes.logs}")
         for text, start in (
             ("PostgreSQL and Redis", stage.start_databases),
             ("the shop's front, with no version yet", stage.start_shop),
@@ -80,9 +86,9 @@ class Story:
             ("Alertmanager", stage.start_alertmanager),
             ("Prometheus", stage.start_prometheus),
         ):
-            with told.console.status(text):
+            with narrator.console.status(text):
                 start()
-            told.done(text)
+            narrator.done(text)
             await asyncio.sleep(0)  # Ctrl-C is noticed here
 
     async def _deploy(self, version: str) -> None:

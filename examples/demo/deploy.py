@@ -38,9 +38,9 @@ def ask(front: Path, version: str, share: float, within: float) -> None:
         raise DeployError(f"the front at {front} does not answer: {error}; is front.py running?") from error
     if not line:
         raise DeployError("the front stopped before the version was in place")
-    said: dict[str, Any] = json.loads(line)
-    if not said["ok"]:
-        raise DeployError(said["error"])
+    answer: dict[str, Any] = json.loads(line)
+    if not answer["ok"]:
+        raise DeployError(answer["error"])
 
 
 def confirm(port: int, version: str, within: float) -> None:
@@ -48,14 +48,14 @@ def confirm(port: int, version: str, within: float) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=within)
     try:
         connection.request("GET", "/health")
-        found = str(json.loads(connection.getresponse().read())["version"])
+        running = str(json.loads(connection.getresponse().read())["version"])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DeployError(f"the shop on port {port} does not answer /health: {reason}") from error
     finally:
         connection.close()
-    if found != version:
-        raise DeployError(f"the shop on port {port} answers as {found}")
+    if running != version:
+        raise DeployError(f"the shop on port {port} answers as {running}")
 
 
 def note(file: Path, options: argparse.Namespace, status: str, begun: float) -> None:

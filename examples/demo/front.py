@@ -120,7 +120,7 @@ class Front:
                 raise DeployError(f"no version runs beside which {name} could be a canary")
             if share < 1 and old is not None and old.name == name:
                 raise DeployError(f"{name} has the requests already; it can't be its own canary")
-            new = next((one for one in (old, canary) if one and one.running and one.name == name), None)
+            new = next((shop for shop in (old, canary) if shop and shop.running and shop.name == name), None)
             if new is None:
                 new = await self.start(name)
                 try:
@@ -167,7 +167,7 @@ class Front:
     async def wait_until_well(self, version: Version) -> None:
         """Poll its /health until it is healthy and says the version that is wanted."""
         deadline = time.monotonic() + self.patience
-        said = "nothing yet"
+        answered = "nothing yet"
         while time.monotonic() < deadline:
             if not version.running:
                 tail = "\n".join(version.log.read_text(errors="replace").splitlines()[-3:])
@@ -178,11 +178,11 @@ class Front:
                     body: dict[str, Any] = await answer.json()
                     if answer.status == 200 and body["version"] == version.name:
                         return
-                    said = f"{answer.status} {body}"
+                    answered = f"{answer.status} {body}"
             except (aiohttp.ClientError, TimeoutError) as error:
-                said = f"{type(error).__name__}: {error}"
+                answered = f"{type(error).__name__}: {error}"
             await asyncio.sleep(POLL_SECONDS)
-        raise DeployError(f"{version.name} is not healthy after {self.patience:g} s; its /health said: {said}")
+        raise DeployError(f"{version.name} is not healthy after {self.patience:g} s; its /health said: {answered}")
 
     def next(self) -> Version | None:
         """The version that answers the next request: exactly the canary's share of them is its own."""
@@ -248,13 +248,13 @@ class Front:
             asked = json.loads(await reader.readline())
             name, share = str(asked["deploy"]), float(asked.get("share", 1))
             await self.deploy(name, share)
-            said = {"ok": True, "version": name}
+            reply = {"ok": True, "version": name}
         except (ValueError, KeyError, TypeError, AttributeError):
-            said = {"ok": False, "error": 'expected one line: {"deploy": "1.2.3", "share": 0.1}'}
+            reply = {"ok": False, "error": 'expected one line: {"deploy": "1.2.3", "share": 0.1}'}
         except (DeployError, OSError) as error:
             log.error("not deployed: %s", error)
-            said = {"ok": False, "error": str(error)}
-        writer.write(json.dumps(said).encode() + b"\n")
+            reply = {"ok": False, "error": str(error)}
+        writer.write(json.dumps(reply).encode() + b"\n")
         writer.close()
 
 

@@ -144,8 +144,8 @@ class Storage:
     async def queues(self) -> list[dict[str, Any]]:
         """The queues, without counting as a request's read."""
         cached = await self.redis.get("cache:/api/queues")
-        found: list[dict[str, Any]] = json.loads(cached) if cached else await self.fill("/api/queues")
-        return found
+        queues: list[dict[str, Any]] = json.loads(cached) if cached else await self.fill("/api/queues")
+        return queues
 
     async def admit_for_ever(self) -> None:
         """Let people in from the front of every active queue; what goes wrong is logged and tried again."""

@@ -59,12 +59,12 @@ class HealthRoutes:
             "/health/redis": self._kind("redis", _ping_time),
             "/health/integrations": self._integrations,
         }
-        found = []
+        answers = []
         for path, handler in asked.items():
             answer = await handler(request)
             body = json_text.parse(answer.text or "{}")
-            found.append((path, answer.status, str(body.get("status") or body.get("error", ""))))
-        return found
+            answers.append((path, answer.status, str(body.get("status") or body.get("error", ""))))
+        return answers
 
     async def _whole(self, request: web.Request) -> web.Response:
         environment = request.query.get("environment")

@@ -126,11 +126,14 @@ class Landing:
 
     async def _services(self, request: web.Request) -> web.Response:
         """Each service with what it depends on and says of itself; and what the health endpoints answer."""
-        found = health.services(self._known(), self._board.dependencies).values()
+        services = health.services(self._known(), self._board.dependencies).values()
         return self._page(
             request,
             "services.html",
-            found=[_service(one) for one in sorted(found, key=lambda one: (_WORST_FIRST.index(one.status), one.key))],
+            found=[
+                _service(service)
+                for service in sorted(services, key=lambda service: (_WORST_FIRST.index(service.status), service.key))
+            ],
             answers=await self._health.answers(request),
             environment=self._exporter.settings.environment,
         )
@@ -307,18 +310,18 @@ def _small(result: Small, numbers: dict[float, int]) -> dict[str, Any]:
     }
 
 
-def _service(one: ServiceHealth) -> dict[str, Any]:
-    body = one.body()
+def _service(service: ServiceHealth) -> dict[str, Any]:
+    body = service.body()
     return {
-        "id": _identifier("service", one.key),
-        "service": one.key.service,
-        "environment": one.key.environment,
-        "status": one.status,
+        "id": _identifier("service", service.key),
+        "service": service.key.service,
+        "environment": service.key.environment,
+        "status": service.status,
         "version": body["version"],
         "uptime": body["uptime_seconds"],
-        "well": sum(probe.status in {Status.HEALTHY, Status.DEGRADED} for probe in one.probes),
-        "probes": len(one.probes),
+        "well": sum(probe.status in {Status.HEALTHY, Status.DEGRADED} for probe in service.probes),
+        "probes": len(service.probes),
         "dependencies": body["dependencies"],
-        "dependents": list(one.dependents),
-        "resources": one.resources,
+        "dependents": list(service.dependents),
+        "resources": service.resources,
     }

@@ -85,8 +85,8 @@ def number(value: str | float | Decimal) -> float | None:
     except OverflowError:
         return None
     if math.isinf(result):
-        said = value.lower().lstrip("+-").startswith("inf") if isinstance(value, str) else _is_infinite(value)
-        return result if said else None
+        infinite = value.lower().lstrip("+-").startswith("inf") if isinstance(value, str) else _is_infinite(value)
+        return result if infinite else None
     return None if math.isnan(result) else result
 
 

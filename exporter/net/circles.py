@@ -11,9 +11,9 @@ from typing import Any
 
 def dissolve(*served: object) -> None:
     """Empty objects of a library that refer to themselves; they must not be used any more."""
-    for one in served:
+    for item in served:
         with contextlib.suppress(TypeError):  # without a dictionary there is nothing to empty
-            vars(one).clear()
+            vars(item).clear()
 
 
 def release(transport: Any) -> None:

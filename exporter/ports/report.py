@@ -57,9 +57,9 @@ def ci(review: Review, *, annotate: bool = False) -> None:
     say(review.summary)
 
 
-def _line(said: object) -> str:
+def _line(text: object) -> str:
     """One line, whatever the files say: a second one could be a command to the runner that reads this."""
-    return " ".join(clean(str(said)).split("\n"))
+    return " ".join(clean(str(text)).split("\n"))
 
 
 def _escaped(text: str) -> str:

@@ -102,8 +102,8 @@ class RecordRules(Settings):
                 if await search(pattern, line.encode()) is None:
                     raise Failed(Reason.BODY, f"{section}: {line!r} does not match {pattern!r}")
         wanted = self.fail_if_none_matches_regexp
-        found = [True for line in lines for pattern in wanted if await search(pattern, line.encode()) is not None]
-        if wanted and not found:
+        matches = [True for line in lines for pattern in wanted if await search(pattern, line.encode()) is not None]
+        if wanted and not matches:
             raise Failed(Reason.BODY, f"{section}: no record matches {' or '.join(map(repr, wanted[:_MOST_NAMED]))}")
 
 

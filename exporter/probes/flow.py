@@ -217,12 +217,12 @@ class FlowProbe:
             raise Failed(Reason.VALUE, f"with its values the URL is none: {error}") from error
 
 
-def _worse(one: Application | None, other: Application | None) -> Application | None:
+def _worse(first: Application | None, other: Application | None) -> Application | None:
     """Of what two steps were told of a service, the worse; with its words, so that they are told."""
-    if one is None or other is None:
-        return one or other
+    if first is None or other is None:
+        return first or other
     states = list(State)
-    return other if states.index(other.state or State.HEALTHY) > states.index(one.state or State.HEALTHY) else one
+    return other if states.index(other.state or State.HEALTHY) > states.index(first.state or State.HEALTHY) else first
 
 
 def _note_state(application: Application | None, measurement: Measurement) -> None:

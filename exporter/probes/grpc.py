@@ -154,8 +154,8 @@ class GrpcProbe:
 
 def _judge(health: Health) -> None:
     if health.code:
-        said = f": {health.message}" if health.message else ""
+        message = f": {health.message}" if health.message else ""
         reason = _REASONS.get(health.code, Reason.STATUS)
-        raise Failed(reason, f"the call failed with {code_name(health.code)} ({health.code}){said}")
+        raise Failed(reason, f"the call failed with {code_name(health.code)} ({health.code}){message}")
     if health.serving != "SERVING":
         raise Failed(Reason.UNHEALTHY, f"the server says {health.serving}")

@@ -42,8 +42,8 @@ def _cases(place: str, probe: ProbeHealth, needed_by: Sequence[str]) -> Iterator
             # No step tells why the whole has failed.
             yield Case(probe.key.probe, place, result.duration, (_failure(probe, needed_by),))
         for step in result.steps:
-            said = output if step is result.steps[-1] else ""
-            yield Case(step.name, f"{place}.{probe.key.probe}", step.duration, _step(step), said)
+            log = output if step is result.steps[-1] else ""
+            yield Case(step.name, f"{place}.{probe.key.probe}", step.duration, _step(step), log)
 
 
 def _step(step: StepResult) -> tuple[Trouble, ...]:
@@ -59,5 +59,5 @@ def _failure(probe: ProbeHealth, needed_by: Sequence[str]) -> Trouble:
     facts = [f"target: {probe.target}"] if probe.target else []
     facts += [f"failing since: {iso(probe.failing_since)}"] if probe.failing_since is not None else []
     facts += [f"needed by: {', '.join(needed_by)}"] if needed_by else []
-    told = f" ({'; '.join(facts)})" if facts else ""
-    return Trouble("failure", f"{probe.error}{told}", str(probe.result.reason if probe.result else ""))
+    details = f" ({'; '.join(facts)})" if facts else ""
+    return Trouble("failure", f"{probe.error}{details}", str(probe.result.reason if probe.result else ""))

@@ -63,7 +63,7 @@ def bodies_of(content_type: str, body: bytes) -> list[bytes]:
     except ValueError as error:
         raise MalformedError(f"$: the body is no JSON: {error}") from error
     events = sent if content_type == BATCH else [sent]
-    if not isinstance(events, list) or len(events) > _MOST or not all(isinstance(one, dict) for one in events):
+    if not isinstance(events, list) or len(events) > _MOST or not all(isinstance(event, dict) for event in events):
         raise MalformedError(f"$: write an event, or in a batch a list of at most {_MOST}")
     for number, event in enumerate(events):
         if event.get("specversion") != "1.0" or "data" not in event:

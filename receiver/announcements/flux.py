@@ -74,8 +74,8 @@ def parse(body: bytes, names: Announcements, flux: Flux) -> Announced | Ignored:
 
 def _revision(metadata: Mapping[str, str]) -> str:
     """`main@sha1:731f…` and `main/731f…` are a commit, `1.2.3@sha256:…` is a tag, and a chart has its version."""
-    found = next((value for key, value in metadata.items() if key == "revision" or key.endswith("/revision")), "")
-    name, _, digest = found.partition("@")
+    revision = next((value for key, value in metadata.items() if key == "revision" or key.endswith("/revision")), "")
+    name, _, digest = revision.partition("@")
     algorithm, _, value = digest.partition(":")
     if algorithm == "sha1":
         return value[:200]

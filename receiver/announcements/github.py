@@ -70,12 +70,12 @@ def parse(kind: str, body: bytes, names: Announcements, github: GitHub) -> Annou
         return Ignored(f"a deployment that is {status.state} has not begun, or is over")
     if status.state not in _STATES:
         raise MalformedError(f"$.deployment_status.state: {status.state[:40]!r} is no state that is known")
-    said = deployment.payload if isinstance(deployment.payload, dict) else {}
+    payload = deployment.payload if isinstance(deployment.payload, dict) else {}
     ref = deployment.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
     return Announced(
-        service=names.service(_text(said, "service") or event.repository.full_name),
+        service=names.service(_text(payload, "service") or event.repository.full_name),
         environment=names.environment(deployment.environment),
-        version=_text(said, "version") or (deployment.sha if github.version == "sha" else ref),
+        version=_text(payload, "version") or (deployment.sha if github.version == "sha" else ref),
         status=_STATES[status.state],
         at=_not_before(status.created_at, deployment.created_at),
         started_at=deployment.created_at,
@@ -83,8 +83,8 @@ def parse(kind: str, body: bytes, names: Announcements, github: GitHub) -> Annou
     )
 
 
-def _text(said: dict[str, Any], key: str) -> str:
-    value = said.get(key)
+def _text(payload: dict[str, Any], key: str) -> str:
+    value = payload.get(key)
     return value[:200] if isinstance(value, str) else ""
 
 

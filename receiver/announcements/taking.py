@@ -50,8 +50,8 @@ def _known(connection: Connection, announced: Announced) -> Deployment | None:
         return next((d for d in of_version if _covers(d, announced) or d.status is Status.RUNNING), None)
     repeated = next((deployment for deployment in of_version if deployment.finished_at == announced.at), None)
     running = (d for d in of_version if d.status is Status.RUNNING and d.started_at <= announced.at)
-    if found := repeated or next(running, None):
-        return found
+    if known := repeated or next(running, None):
+        return known
     # The same again, of what runs already: nothing was deployed.
     newest = recent[0] if recent else None
     same = newest and newest.version == announced.version and newest.status is announced.status

@@ -65,7 +65,7 @@ class Announcements:
         """200 with what became of it; 401 for what is forged, 400 for what is malformed, 503 without the store."""
         try:
             announced = self._read[source](request, await request.read())
-            took = [await self._taken(source, one, request) for one in announced]
+            took = [await self._taken(source, announcement, request) for announcement in announced]
         except ForgedError as error:
             return self._refused(source, Became.FORGED, error, request, 401)
         except (MalformedError, UnfitError) as error:
@@ -82,13 +82,13 @@ class Announcements:
         log.warning("an announcement was refused", source=source, reason=became, remote=request.remote, why=str(error))
         return web.Response(status=status, text=f"{error}\n")
 
-    async def _taken(self, source: Source, one: Announced | Ignored, request: web.Request) -> dict[str, Any]:
-        if isinstance(one, Ignored):
+    async def _taken(self, source: Source, announcement: Announced | Ignored, request: web.Request) -> dict[str, Any]:
+        if isinstance(announcement, Ignored):
             self._count(source, Became.IGNORED)
-            log.info("an event that announces nothing", source=source, why=one.why)
-            return {"became": Became.IGNORED, "why": one.why}
+            log.info("an event that announces nothing", source=source, why=announcement.why)
+            return {"became": Became.IGNORED, "why": announcement.why}
         now = self._context.clock()
-        took = await self._context.store.write(lambda c: self._write(c, source, one, request, now=now))
+        took = await self._context.store.write(lambda c: self._write(c, source, announcement, request, now=now))
         self._count(source, took.became)
         say = log.warning if took.became is Became.CONTRADICTS else log.info
         say("a deployment was announced", source=source, became=took.became, deployment=took.deployment.id)
@@ -96,14 +96,14 @@ class Announcements:
         return {**answer, **({"why": took.why} if took.why else {})}
 
     def _write(
-        self, connection: Connection, source: Source, one: Announced, request: web.Request, *, now: datetime
+        self, connection: Connection, source: Source, announcement: Announced, request: web.Request, *, now: datetime
     ) -> Took:
-        took = take(connection, self._context, one, now)
+        took = take(connection, self._context, announcement, now)
         if took.became in (Became.BEGAN, Became.ENDED):
             user = request.get(USER, "")
             entry = audit.Entry(
                 at=now,
-                who=user or one.deployer or source,
+                who=user or announcement.deployer or source,
                 verified=bool(user),
                 what=f"{source}.{took.became}",
                 path=request.path,

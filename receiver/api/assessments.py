@@ -32,7 +32,7 @@ class Assessments:
             known = ledger.find(connection, wanted)
             return assessments.recent(connection, wanted, limit=most) if known else None
 
-        found = await self._context.store.read(read)
-        if found is None:
+        stored = await self._context.store.read(read)
+        if stored is None:
             return not_found("deployment", wanted)
-        return web.json_response([assessment.to_json() for assessment in found])
+        return web.json_response([assessment.to_json() for assessment in stored])

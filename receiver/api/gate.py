@@ -107,21 +107,21 @@ class GateRoutes:
 
     async def gate(self, request: web.Request) -> web.Response:
         """How the gate stands for a deployment: everything that lacks, at once, each with what to do."""
-        found = await gate.look(self._context, Asked(**dict(asked_of(request.query))))
-        return web.json_response(found.to_json())
+        state = await gate.look(self._context, Asked(**dict(asked_of(request.query))))
+        return web.json_response(state.to_json())
 
     async def ask(self, request: web.Request) -> web.Response:
         """How the gate stands, asked by a pipeline; a refusal is published, once while the same things lack."""
         sent, now = await read_body(request, GateQuestion), self._context.clock()
-        found = await gate.look(self._context, Asked(**dict(sent)))
-        if found.state is not gate.GateState.OPEN:
+        state = await gate.look(self._context, Asked(**dict(sent)))
+        if state.state is not gate.GateState.OPEN:
 
             def write(connection: Connection) -> bool:
-                return refusal.publish(connection, self._context.settings, found, now)
+                return refusal.publish(connection, self._context.settings, state, now)
 
             published = audited(request, now, write, by=sent.deployer, sent=sent, changed=bool)
             await self._context.store.write(published)
-        return web.json_response(found.to_json())
+        return web.json_response(state.to_json())
 
     async def approve(self, request: web.Request) -> web.Response:
         """Approve a version and artifact in a role; 403 for a role that is not theirs."""

@@ -141,7 +141,7 @@ def _refusal(route: Route, name: str) -> dict[str, Any]:
 
 
 def _error(what: str, *media: str) -> dict[str, Any]:
-    return {"description": what, "content": {one: {"schema": _WORD} for one in media or ("text/plain",)}}
+    return {"description": what, "content": {kind: {"schema": _WORD} for kind in media or ("text/plain",)}}
 
 
 def _operation_id(route: Route) -> str:

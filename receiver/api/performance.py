@@ -45,12 +45,12 @@ class PerformanceRoutes:
             text = f"{what} this service and environment, so nobody knows which series it has\n"
             raise web.HTTPConflict(text=text)
         try:
-            found = await performance_asked.performance(context, deployment, plans[0], days)
+            report = await performance_asked.performance(context, deployment, plans[0], days)
         except UnreachableError as error:
             raise web.HTTPServiceUnavailable(text=f"{context.conceal(str(error))}\n") from error
         if form == "markdown":
-            return web.Response(text=performance_asked.markdown(found), content_type="text/markdown")
-        return web.json_response(found.to_json())
+            return web.Response(text=performance_asked.markdown(report), content_type="text/markdown")
+        return web.json_response(report.to_json())
 
 
 def _days(request: web.Request) -> int:

@@ -66,10 +66,10 @@ class Postmortems:
                 return edition.text, edition.version
             return resolution.postmortem(connection, self._context, wanted), 0
 
-        found = await self._context.store.read(read)
-        if found is None:
+        draft = await self._context.store.read(read)
+        if draft is None:
             return not_found("incident", wanted)
-        text, version = found
+        text, version = draft
         return web.Response(text=text, content_type="text/markdown", headers={"ETag": f'"{version}"'})
 
     async def edit(self, request: web.Request) -> web.Response:

@@ -30,12 +30,12 @@ class Reports:
         wanted, form, context = number(request), request.query.get("format", "json"), self._context
         if form not in FORMATS:
             raise web.HTTPBadRequest(text=f"format={form[:40]}: write one of {', '.join(FORMATS)}\n")
-        found = await context.store.read(lambda c: gather.report(c, context.settings, wanted, context.clock()))
-        if found is None:
+        report = await context.store.read(lambda c: gather.report(c, context.settings, wanted, context.clock()))
+        if report is None:
             return not_found("deployment", wanted)
         if form == "markdown":
-            return web.Response(text=rendering.as_markdown(found), content_type="text/markdown")
+            return web.Response(text=rendering.as_markdown(report), content_type="text/markdown")
         if form == "html":
             headers = {**rendering.HEADERS, OURS: "report"}
-            return web.Response(text=rendering.as_html(found), content_type="text/html", headers=headers)
-        return web.json_response(found)
+            return web.Response(text=rendering.as_html(report), content_type="text/html", headers=headers)
+        return web.json_response(report)

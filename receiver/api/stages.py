@@ -65,8 +65,8 @@ class Stages:
         wanted = number(request)
         if await self._context.store.read(lambda c: ledger.find(c, wanted)) is None:
             return not_found("deployment", wanted)
-        found = await self._context.store.read(lambda c: stages.of_deployment(c, wanted))
-        return web.json_response([stage.to_json() for stage in found])
+        running = await self._context.store.read(lambda c: stages.of_deployment(c, wanted))
+        return web.json_response([stage.to_json() for stage in running])
 
     async def begin(self, request: web.Request) -> web.Response:
         """Begin a stage of the deployment's plan; it is watched from now on, and the one before it ends."""

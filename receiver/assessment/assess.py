@@ -60,7 +60,7 @@ class Assessment:
             "signals": [_signal(reading) for reading in self.readings],
             "confidence": self.confidence.to_json(),
             "anomalies": [anomaly.to_json() for anomaly in self.anomalies],
-            "recommendations": [one.to_json() for one in self.recommendations],
+            "recommendations": [recommendation.to_json() for recommendation in self.recommendations],
             "unmeasured": list(self.unmeasured),
         }
 

@@ -66,9 +66,9 @@ async def handle(context: Context, job: Job) -> Outcome:
     plans = context.settings.verification.plans_of(deployment.service, deployment.environment)
     plan = plans[0] if len(plans) == 1 else None
     if over := _over(context, state, now):
-        found = _validation(state, plan, over.until)
-        note = f"{over.note}: {found.success}, {found.why}"
-        return done(note, lambda c: ledger.validated(c, deployment.id, found.success, found.why, now))
+        validated = _validation(state, plan, over.until)
+        note = f"{over.note}: {validated.success}, {validated.why}"
+        return done(note, lambda c: ledger.validated(c, deployment.id, validated.success, validated.why, now))
     measured, usual = await _measured(context, state, plan, now, len(plans))
     known = Known(
         phase=phase(deployment, state.stages, now, staged=plan is not None),
@@ -193,13 +193,13 @@ def _counted_as(made: Assessment, *, weighed: bool) -> tuple[str, str]:
 
 def _counted(verdict: StoredVerdict | None) -> list[Counted]:
     """What the newest verdict's limits have counted, of what they need."""
-    found = []
+    counted = []
     for finding in verdict.findings if verdict else ():
         requests, more = int(finding["counts"]["requests"]), finding["needed"]
         if finding["bad"] or finding["good"]:
             more = 0
-        found.append(Counted(finding["name"], requests, None if more is None else requests + more))
-    return found
+        counted.append(Counted(finding["name"], requests, None if more is None else requests + more))
+    return counted
 
 
 def _baselines(stored: dict[str, StoredBaseline]) -> Baselines:

@@ -103,13 +103,13 @@ def learn(samples: Iterable[tuple[float, float]], left_out: Sequence[LeftOut], u
         hour = hour_of_week(moment)
         values[hour].append(value)
         weeks[hour].add(int(at // _WEEK_SECONDS))
-    return {hour: _usual(found, len(weeks[hour])) for hour, found in values.items()}
+    return {hour: _usual(seen, len(weeks[hour])) for hour, seen in values.items()}
 
 
 def merged(left_out: Sequence[LeftOut]) -> list[LeftOut]:
     """The same times as spans that do not touch, in their order; each says what happened, or how much more did."""
     spans: list[tuple[list[str], datetime, datetime]] = []
-    for period in sorted(left_out, key=lambda one: (one.since, one.until)):
+    for period in sorted(left_out, key=lambda span: (span.since, span.until)):
         if spans and period.since <= spans[-1][2]:
             whats, since, until = spans[-1]
             spans[-1] = ([*whats, period.what], since, max(until, period.until))
@@ -123,8 +123,8 @@ def compare(usual: Mapping[int, Usual], at: datetime, value: float | None, bound
     known = usual.get(hour_of_week(at))
     if known is None or value is None or not isfinite(value) or not known.enough:
         return None
-    one = known.deviation(bound)
-    return Deviation(known, value, abs(value - known.median) / one) if one > 0 else None
+    deviation = known.deviation(bound)
+    return Deviation(known, value, abs(value - known.median) / deviation) if deviation > 0 else None
 
 
 def _all_of(whats: Sequence[str]) -> str:

@@ -115,12 +115,12 @@ def follow(watch: Watch, form: str) -> Exit:
         with Live(console=console, refresh_per_second=4) as live:
             ended, last, trouble = watch.follow(lambda answer, wrong: live.update(table(answer, wrong, console.width)))
     else:
-        said: list[str] = []
+        lines: list[str] = []
 
         def show(answer: dict[str, Any] | None, wrong: str) -> None:
             text = wrong or sentence(answer)
-            if form == "table" and text not in said[-1:]:
-                said.append(text)
+            if form == "table" and text not in lines[-1:]:
+                lines.append(text)
                 say(line(text, 400))
 
         ended, last, trouble = watch.follow(show)
@@ -155,7 +155,9 @@ def junit(answer: dict[str, Any] | None, ended: Exit, trouble: str) -> str:
     text = trouble or "\n".join(verdict.get("sentences", ())) or "nothing is known"
     cases = [_case(str(stage.get("stage", "stage")), text, _KINDS[ended])]
     for finding in verdict.get("findings", ()):
-        text_of_limit = next((said for said in verdict["sentences"] if said.startswith(finding["name"])), "")
+        text_of_limit = next(
+            (sentence for sentence in verdict["sentences"] if sentence.startswith(finding["name"])), ""
+        )
         cases.append(_case(finding["name"], text_of_limit, _AGREES.get(finding["agrees"], "skipped")))
     name = clean(f"deployment {stage.get('deployment', '')}".strip())
     return document("deploywatch deployments watch", [Suite(name, cases)])

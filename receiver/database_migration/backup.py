@@ -118,8 +118,8 @@ async def _run(argv: Sequence[str], seconds: float, variables: dict[str, str] | 
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode != 0:
-        said = errors.decode("utf-8", "replace").strip()[-_SHOWN:]
-        raise BackupError(f"{argv[0]} failed ({process.returncode}): {said}")
+        reason = errors.decode("utf-8", "replace").strip()[-_SHOWN:]
+        raise BackupError(f"{argv[0]} failed ({process.returncode}): {reason}")
 
 
 def without_password(database: Database) -> tuple[str, str]:

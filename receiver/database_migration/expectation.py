@@ -60,9 +60,9 @@ def number(rows: list[tuple[Any, ...]]) -> Decimal:
     if value is None:
         raise ValueError("the query gave NULL, which is no number")
     try:
-        found = Decimal(int(value)) if isinstance(value, bool) else Decimal(str(value))
+        amount = Decimal(int(value)) if isinstance(value, bool) else Decimal(str(value))
     except InvalidOperation as error:
         raise ValueError(f"the query gave {value!r}, which is no number") from error
-    if not found.is_finite():
-        raise ValueError(f"the query gave {found}, which is no number to compare")
-    return found
+    if not amount.is_finite():
+        raise ValueError(f"the query gave {amount}, which is no number to compare")
+    return amount

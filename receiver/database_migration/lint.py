@@ -42,8 +42,8 @@ def _part(program: str, statements: Sequence[Statement], *more: str) -> Iterator
     command = [program, "--reporter=Json", f"--exclude={_DONE_BY_THE_PLAN}", "--stdin-filepath=plan.sql", *more]
     try:
         ran = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
-        found = json_text.parse(ran.stdout)
-        yield from [_line(fault, places) for fault in found]
+        remarks = json_text.parse(ran.stdout)
+        yield from [_line(fault, places) for fault in remarks]
     except (OSError, ValueError, TypeError, KeyError, IndexError, subprocess.TimeoutExpired) as error:
         yield f"lint: squawk gave no answer that can be read ({type(error).__name__}), so nobody has looked at the SQL"
 

@@ -95,8 +95,8 @@ def add(connection: Connection, assessment: StoredAssessment) -> bool:
 
 def newest(connection: Connection, deployment_id: int) -> StoredAssessment | None:
     """The newest assessment of a deployment; None before the first."""
-    found = recent(connection, deployment_id, limit=1)
-    return found[0] if found else None
+    stored = recent(connection, deployment_id, limit=1)
+    return stored[0] if stored else None
 
 
 def recent(connection: Connection, deployment_id: int, *, limit: int) -> list[StoredAssessment]:

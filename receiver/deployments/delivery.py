@@ -100,13 +100,13 @@ class Delivery:
             "rollbacks": self.rollbacks,
             "failed": [
                 {
-                    "deployment": one.deployment.id,
-                    "version": one.deployment.version,
-                    "why": one.why,
-                    "since": one.since.isoformat(),
-                    "recovered": one.recovered.isoformat() if one.recovered else None,
+                    "deployment": failure.deployment.id,
+                    "version": failure.deployment.version,
+                    "why": failure.why,
+                    "since": failure.since.isoformat(),
+                    "recovered": failure.recovered.isoformat() if failure.recovered else None,
                 }
-                for one in self.failed
+                for failure in self.failed
             ],
             "notes": list(self.notes),
         }
@@ -134,16 +134,18 @@ def read(
 def measure(target: Target, since: datetime, until: datetime) -> Delivery:
     """Measure a target's deployments that began from `since` to `until`, and its incidents that opened then."""
     attributed = attribute(target.deployments, target.incidents)
-    rows = [one for one in target.deployments if since <= one.started_at <= until]
-    changes = [one for one in rows if one.rollback_of is None and one.status is not Status.RUNNING]
-    back = [one for one in rows if one.rollback_of is not None]
+    rows = [deployment for deployment in target.deployments if since <= deployment.started_at <= until]
+    changes = [row for row in rows if row.rollback_of is None and row.status is not Status.RUNNING]
+    back = [row for row in rows if row.rollback_of is not None]
     course = _Course.of(target.deployments)
-    failed = [failure for one in changes if (failure := _failure(one, course, attributed.get(one.id, ())))]
-    there = [one for one in changes if one.status is not Status.FAILED]
-    leads = [lead for one in there if (lead := _lead(one)) is not None]
-    fixing = [one for one in changes if one.fixes is not None]
-    healed = [_seconds(one.opened_at, one.resolved_at) for one in target.incidents if one.resolved_at]
-    recoveries = [_seconds(one.since, one.recovered) for one in failed if one.recovered]
+    failed = [failure for change in changes if (failure := _failure(change, course, attributed.get(change.id, ())))]
+    there = [change for change in changes if change.status is not Status.FAILED]
+    leads = [lead for change in there if (lead := _lead(change)) is not None]
+    fixing = [change for change in changes if change.fixes is not None]
+    healed = [
+        _seconds(incident.opened_at, incident.resolved_at) for incident in target.incidents if incident.resolved_at
+    ]
+    recoveries = [_seconds(each.since, each.recovered) for each in failed if each.recovered]
     days = max(1.0, _seconds(max(since, target.known_since), until) / _DAY)
     fine = len(changes) - len(failed)
     return Delivery(
@@ -151,7 +153,7 @@ def measure(target: Target, since: datetime, until: datetime) -> Delivery:
         environment=target.environment,
         days=round(days, 1),
         deployments=len(changes),
-        running=sum(one.status is Status.RUNNING for one in rows),
+        running=sum(row.status is Status.RUNNING for row in rows),
         change_lead_time=_middle(leads, "deployments with a commit time"),
         deployment_frequency=Measure(len(there) / days if len(there) >= ENOUGH else None, len(there), "deployments"),
         failed_deployment_recovery_time=_middle(recoveries, "failed deployments that are over"),
@@ -170,16 +172,19 @@ def attribute(deployments: Sequence[Deployment], opened: Iterable[Incident]) -> 
 
     An incident belongs to the newest deployment that had begun when it opened; a rollback is none.
     """
-    found: dict[int, list[Incident]] = {}
-    changes = sorted((one for one in deployments if one.rollback_of is None), key=lambda one: (one.started_at, one.id))
-    began = [one.started_at for one in changes]
+    caused: dict[int, list[Incident]] = {}
+    changes = sorted(
+        (deployment for deployment in deployments if deployment.rollback_of is None),
+        key=lambda deployment: (deployment.started_at, deployment.id),
+    )
+    began = [change.started_at for change in changes]
     for incident in opened:
         if incident.severity not in _SERIOUS or incident.cause in _OTHER_CAUSES:
             continue
         before = bisect_right(began, incident.opened_at)
         if before and incident.opened_at - began[before - 1] <= ATTRIBUTED_WITHIN:
-            found.setdefault(changes[before - 1].id, []).append(incident)
-    return found
+            caused.setdefault(changes[before - 1].id, []).append(incident)
+    return caused
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +198,7 @@ class _Course:
     @classmethod
     def of(cls, deployments: Sequence[Deployment]) -> _Course:
         """From all records of a target."""
-        rows = sorted(deployments, key=lambda one: (one.started_at, one.id))
+        rows = sorted(deployments, key=lambda deployment: (deployment.started_at, deployment.id))
         first: list[datetime | None] = [None]
         for row in reversed(rows):
             ends = [end for end in (first[-1], row.finished_at if _is_well(row) else None) if end is not None]
@@ -206,42 +211,46 @@ class _Course:
         return self.well_from[bisect_right(self.began, moment)]
 
 
-def _is_well(one: Deployment) -> bool:
-    return one.status is Status.SUCCEEDED and one.verdict != ledger.BAD and one.success != ledger.REFUTED
+def _is_well(deployment: Deployment) -> bool:
+    return (
+        deployment.status is Status.SUCCEEDED
+        and deployment.verdict != ledger.BAD
+        and deployment.success != ledger.REFUTED
+    )
 
 
-def _failure(one: Deployment, course: _Course, caused: Sequence[Incident]) -> Failed | None:
+def _failure(change: Deployment, course: _Course, caused: Sequence[Incident]) -> Failed | None:
     """Whether a deployment failed: its pipeline says so, it was judged bad, was undone, or caused an incident."""
     reasons: list[tuple[datetime, str]] = [(incident.opened_at, f"incident {incident.id}") for incident in caused]
-    if one.verdict == ledger.BAD and one.judged_at:
-        reasons.append((one.judged_at, "judged bad"))
-    if one.status is Status.FAILED and one.finished_at:
-        reasons.append((one.finished_at, "its pipeline failed"))
-    if one.success == ledger.REFUTED and not reasons and one.status is not Status.ROLLED_BACK:
-        reasons.append((one.finished_at or one.started_at, "its health refuted it"))
-    undone = course.undone.get(one.id)
-    if one.status is Status.ROLLED_BACK and not reasons:
-        reasons.append((undone.started_at if undone else one.finished_at or one.started_at, "rolled back"))
+    if change.verdict == ledger.BAD and change.judged_at:
+        reasons.append((change.judged_at, "judged bad"))
+    if change.status is Status.FAILED and change.finished_at:
+        reasons.append((change.finished_at, "its pipeline failed"))
+    if change.success == ledger.REFUTED and not reasons and change.status is not Status.ROLLED_BACK:
+        reasons.append((change.finished_at or change.started_at, "its health refuted it"))
+    undone = course.undone.get(change.id)
+    if change.status is Status.ROLLED_BACK and not reasons:
+        reasons.append((undone.started_at if undone else change.finished_at or change.started_at, "rolled back"))
     if not reasons:
         return None
     since, why = min(reasons)
-    return Failed(one, why, since, _recovered(one, course, caused, since))
+    return Failed(change, why, since, _recovered(change, course, caused, since))
 
 
-def _recovered(one: Deployment, course: _Course, caused: Sequence[Incident], since: datetime) -> datetime | None:
+def _recovered(change: Deployment, course: _Course, caused: Sequence[Incident], since: datetime) -> datetime | None:
     """When a failed deployment was over: its incidents are resolved, and something that is well runs in its place."""
     ends: list[datetime | None] = [incident.resolved_at for incident in caused]
-    if not _is_well(one):
-        ends.append(course.well_after(one.started_at))
+    if not _is_well(change):
+        ends.append(course.well_after(change.started_at))
     known = [end for end in ends if end is not None]
     return max(since, *known) if known and len(known) == len(ends) else None
 
 
-def _lead(one: Deployment) -> float | None:
+def _lead(change: Deployment) -> float | None:
     """From the newest commit to its being deployed; None where that is not known, or a clock is wrong."""
-    if one.committed_at is None or one.finished_at is None or one.finished_at < one.committed_at:
+    if change.committed_at is None or change.finished_at is None or change.finished_at < change.committed_at:
         return None
-    return _seconds(one.committed_at, one.finished_at)
+    return _seconds(change.committed_at, change.finished_at)
 
 
 def _notes(
@@ -253,12 +262,12 @@ def _notes(
 ) -> Iterable[str]:
     if len(leads) < len(there):
         yield f"{len(there) - len(leads)} of {len(there)} deployments have no usable commit time (--commit-time)"
-    if lasting := [one for one in failed if one.recovered is None]:
+    if lasting := [failure for failure in failed if failure.recovered is None]:
         yield f"{len(lasting)} of {len(failed)} failed deployments are not over"
     others = len(opened) - sum(map(len, attributed.values()))
     if others:
         yield f"{others} of {len(opened)} incidents are not attributed to a deployment"
-    if unresolved := sum(one.resolved_at is None for one in opened):
+    if unresolved := sum(incident.resolved_at is None for incident in opened):
         yield f"{unresolved} of {len(opened)} incidents are not resolved"
 
 

@@ -264,9 +264,9 @@ def latest(connection: Connection, service: str, environment: str) -> Deployment
 def before(connection: Connection, service: str, environment: str, moment: datetime) -> Deployment | None:
     """The target's last deployment that had begun by then and is no rollback: what may be at fault."""
     newest = recent(connection, limit=LATEST, service=service, environment=environment)
-    there = (one for one in newest if one.started_at <= moment and one.rollback_of is None)
-    if (found := next(there, None)) or len(newest) < LATEST:
-        return found
+    there = (deployment for deployment in newest if deployment.started_at <= moment and deployment.rollback_of is None)
+    if (known := next(there, None)) or len(newest) < LATEST:
+        return known
     target = {"of_service": service, "of_environment": environment, "moment": moment}
     row = connection.execute(_BEFORE, target).mappings().first()
     return _deployment(row) if row else None

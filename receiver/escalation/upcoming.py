@@ -31,15 +31,15 @@ def next_steps(connection: Connection, settings: ReceiverConfig, incidents: Iter
     query = select(jobs.c.incident_id, jobs.c.kind, jobs.c.run_at, jobs.c.payload).where(
         jobs.c.kind.in_((timers.STEP, escalate.KIND)), jobs.c.state == State.READY
     )
-    found: dict[int, NextStep] = {}
+    steps: dict[int, NextStep] = {}
     for chunk in chunks(waiting):
         rows = connection.execute(query.where(jobs.c.incident_id.in_(chunk)).order_by(jobs.c.run_at))
         for number, kind, run_at, payload in rows:
             incident = waiting[number]
             # A step of a severity that it has no more comes to nothing.
-            if number in found or (kind == timers.STEP and payload["severity"] != incident.severity):
+            if number in steps or (kind == timers.STEP and payload["severity"] != incident.severity):
                 continue
             reached = reach(settings.oncall, payload.get("who", ()), incident.service, run_at)
             channels = (*reached.channels, *payload.get("channels", ())) or escalate.wanted(settings)
-            found[number] = NextStep(run_at, reached.names or tuple(dict.fromkeys(channels)))
-    return found
+            steps[number] = NextStep(run_at, reached.names or tuple(dict.fromkeys(channels)))
+    return steps

@@ -139,7 +139,7 @@ def options(settings: KafkaSettings) -> dict[str, Any]:
     milliseconds = int(settings.timeout.total_seconds() * 1000)
     encrypted, named = settings.tls is not None, settings.sasl is not None
     protocol = {(False, False): "PLAINTEXT", (True, False): "SSL", (False, True): "SASL_PLAINTEXT"}
-    found: dict[str, Any] = {
+    given: dict[str, Any] = {
         "bootstrap_servers": list(settings.brokers),
         "client_id": "deploywatch",
         "acks": "all",
@@ -152,12 +152,12 @@ def options(settings: KafkaSettings) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=str(settings.tls.ca_file) if settings.tls.ca_file else None)
         if settings.tls.certificate_file and settings.tls.key_file:
             context.load_cert_chain(str(settings.tls.certificate_file), str(settings.tls.key_file))
-        found["ssl_context"] = context
+        given["ssl_context"] = context
     if settings.sasl is not None:
-        found["sasl_mechanism"] = settings.sasl.mechanism
-        found["sasl_plain_username"] = settings.sasl.username
-        found["sasl_plain_password"] = settings.sasl.password.get_secret_value()
-    return found
+        given["sasl_mechanism"] = settings.sasl.mechanism
+        given["sasl_plain_username"] = settings.sasl.username
+        given["sasl_plain_password"] = settings.sasl.password.get_secret_value()
+    return given
 
 
 async def _cause(error: Exception, settings: KafkaSettings) -> Exception:

@@ -103,11 +103,11 @@ def trouble(connection: Connection, now: datetime) -> list[str]:
         .group_by(jobs.c.queue)
         .order_by(jobs.c.queue)
     )
-    said = [
+    troubles = [
         f"{count} event{'s' if count > 1 else ''} for {sink_of(queue)} given up within a day, last at {at:%H:%M} UTC"
         for queue, count, at in connection.execute(lost)
     ]
-    return said + [
+    return troubles + [
         f"{count} event{'s' if count > 1 else ''} for {sink} waiting, the oldest for {format_duration(now - since)}"
         for sink, count, since in waiting(connection)
         if now - since >= LATE

@@ -239,5 +239,5 @@ def worst_since(connection: Connection, incident_id: int, since: datetime) -> st
     """The worst severity of an incident's alerts that fire, or ended later than `since`; None where there is none."""
     recent = or_(alerts.c.status == "firing", alerts.c.updated_at > since)
     query = select(alerts.c.severity).where(alerts.c.incident_id == incident_id, alerts.c.current, recent)
-    found: str | None = connection.execute(query.order_by(_BADNESS).limit(1)).scalar()
-    return found
+    severity: str | None = connection.execute(query.order_by(_BADNESS).limit(1)).scalar()
+    return severity

@@ -59,10 +59,10 @@ def certain_since(
     A source whose watchdog was never heard is taken to have none.
     """
     sources = sorted({source_of(fingerprint) for fingerprint in fingerprints})
-    known = [found for source in sources if (found := heard(connection, name, source))]
-    if any(found.silent(within, now) for found in known):
+    known = [last for source in sources if (last := heard(connection, name, source))]
+    if any(last.silent(within, now) for last in known):
         return None
-    return max((found.since for found in known), default=_ALWAYS)
+    return max((last.since for last in known), default=_ALWAYS)
 
 
 def _key(name: str, source: str) -> str:

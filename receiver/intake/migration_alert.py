@@ -43,10 +43,10 @@ def queue(connection: Connection, migration: Migration, now: datetime) -> None:
 async def handle(context: Context, job: Job, accept: Accept | None = None) -> Done:
     """Take the alert in as firing, look until its reason is gone, then take it in as resolved."""
     now = context.clock()
-    found = await context.store.read(lambda connection: _state(connection, job.payload["migration"]))
-    if found is None:
+    state = await context.store.read(lambda connection: _state(connection, job.payload["migration"]))
+    if state is None:
         return done("there is no such migration any more")
-    migration, fired, over = found
+    migration, fired, over = state
     alert = _alert(migration, now if over else None)
     if over or not fired:
         delivery = Delivery(now, f"{NAME} {migration.id}".encode(), (alert,))

@@ -167,9 +167,9 @@ class Worker:
             return None
         return look(connection, self._clock(), self._owner, room, running=running)
 
-    def _start(self, found: Look, fence: float) -> None:
-        self._due = found.next_due
-        for job in found.claimed:
+    def _start(self, look: Look, fence: float) -> None:
+        self._due = look.next_due
+        for job in look.claimed:
             task = asyncio.create_task(self._run_one(job, fence), name=job.key)
             self._running[job.id] = task
             self._jobs[job.id] = job

@@ -118,11 +118,11 @@ def tick(
 ) -> Check | None:
     """Tick an item of the checklist, or untick it; None when it has no such item. A second time changes nothing."""
     checklist.add(connection, incident.id, settings.strategy.of(incident.severity))
-    found = next((check for check in checklist.checks(connection, incident.id) if check.item == item), None)
-    if found is None or bool(found.done_at) == done:
-        return found
+    known = next((check for check in checklist.checks(connection, incident.id) if check.item == item), None)
+    if known is None or bool(known.done_at) == done:
+        return known
     state = "done" if done else "not done after all"
-    timeline.write(connection, incident.id, now, Kind.CHECKED, f"{found.text}: {state}", actor=by)
+    timeline.write(connection, incident.id, now, Kind.CHECKED, f"{known.text}: {state}", actor=by)
     return checklist.tick(connection, incident.id, item, now if done else None, by if done else None)
 
 

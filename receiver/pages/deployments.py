@@ -82,15 +82,17 @@ class DeploymentPages:
 
     async def _report(self, request: web.Request) -> web.Response:
         wanted, context = number(request), self._console.context
-        found = await context.store.read(lambda c: gather.report(c, context.settings, wanted, context.clock()))
-        if found is None:
+        report = await context.store.read(lambda c: gather.report(c, context.settings, wanted, context.clock()))
+        if report is None:
             return await self._console.missing(request, f"deployment {wanted}")
-        return await self._console.page(request, "report.html", number=wanted, report=found, body=rendering.body(found))
+        return await self._console.page(
+            request, "report.html", number=wanted, report=report, body=rendering.body(report)
+        )
 
     async def _gate(self, request: web.Request) -> web.Response:
         context, query = self._console.context, request.query
         asked = Asked(**dict(asked_of(query))) if query.get("service") else None
-        found = await gate.look(context, asked) if asked else None
+        state = await gate.look(context, asked) if asked else None
         given = await context.store.read(
             lambda c: approvals.of_version(c, asked.service, asked.environment, asked.version) if asked else []
         )
@@ -98,21 +100,21 @@ class DeploymentPages:
             request,
             "gate.html",
             asked=asked,
-            gate=found,
-            approvals=[one for one in given if one.withdrawn_at is None],
-            roles=_roles(found) if found else [],
+            gate=state,
+            approvals=[approval for approval in given if approval.withdrawn_at is None],
+            roles=_roles(state) if state else [],
             open_standing=Standing.OPEN,
         )
 
     async def _service(self, request: web.Request) -> web.Response:
         service, environment = request.match_info["service"], request.match_info["environment"]
         context = self._console.context
-        found = await context.store.read(lambda c: self._of_service(c, service, environment))
-        if not found["deployments"] and not found["incidents"]:
+        view = await context.store.read(lambda c: self._of_service(c, service, environment))
+        if not view["deployments"] and not view["incidents"]:
             return await self._console.missing(
                 request, f"deployment or incident of {service} in {environment}, as far as this receiver knows"
             )
-        return await self._console.page(request, "service.html", service=service, environment=environment, **found)
+        return await self._console.page(request, "service.html", service=service, environment=environment, **view)
 
     def _of_service(self, connection: Connection, service: str, environment: str) -> dict[str, Any]:
         context = self._console.context
@@ -120,7 +122,9 @@ class DeploymentPages:
         deployed = ledger.recent(connection, limit=_OF_SERVICE, service=service, environment=environment)
         return {
             "deployments": deployed,
-            "runs": next((one.version for one in deployed if one.status == ledger.Status.SUCCEEDED), None),
+            "runs": next(
+                (deployment.version for deployment in deployed if deployment.status == ledger.Status.SUCCEEDED), None
+            ),
             "incidents": store.recent(
                 connection, only_open=False, limit=_OF_SERVICE, service=service, environment=environment
             ),
@@ -152,9 +156,9 @@ def _undone(connection: Connection, wanted: int) -> Any:
     return connection.execute(query).mappings().first()
 
 
-def _roles(found: gate.Gate) -> list[str]:
+def _roles(state: gate.Gate) -> list[str]:
     """The roles whose approval the gate still lacks."""
-    lacking = [check for check in found.checks if check.require.startswith("approval") and check.standing != "open"]
+    lacking = [check for check in state.checks if check.require.startswith("approval") and check.standing != "open"]
     return [role for check in lacking for role in check.require.removeprefix("approval").strip().split(", ") if role]
 
 
@@ -165,8 +169,8 @@ def _dependents(dependencies: Mapping[str, Sequence[str]], service: str) -> list
 
 def _standing(connection: Connection, services: Sequence[str], environment: str) -> list[tuple[str, Any]]:
     """Each service with its newest open incident, or None."""
-    found = []
+    standing = []
     for name in services:
         rows = store.recent(connection, only_open=True, limit=1, service=name, environment=environment)
-        found.append((name, rows[0] if rows else None))
-    return found
+        standing.append((name, rows[0] if rows else None))
+    return standing

@@ -45,10 +45,10 @@ class IncidentPage:
 
     async def _incident(self, request: web.Request) -> web.Response:
         wanted, context = number(request), self._console.context
-        found = await context.store.read(lambda c: read(c, context, wanted, context.clock()))
-        if found is None:
+        view = await context.store.read(lambda c: read(c, context, wanted, context.clock()))
+        if view is None:
             return await self._console.missing(request, f"incident {wanted}")
-        return await self._console.page(request, "incident.html", **found)
+        return await self._console.page(request, "incident.html", **view)
 
 
 def read(connection: Connection, context: Context, wanted: int, now: datetime) -> dict[str, Any] | None:
@@ -119,10 +119,10 @@ def _victims(views: Sequence[AlertView], service: str, context: Context) -> list
 
 def _took(incident: Incident, entries: Sequence[Any]) -> Iterator[str]:
     """How long each part of the response took, as source 001 (B11) counts them, from the opening on."""
-    said = next((one["at"] for one in entries if one["kind"] == Kind.UPDATE), None)
+    taken = next((entry["at"] for entry in entries if entry["kind"] == Kind.UPDATE), None)
     for word, at in (
         ("in hand", incident.acknowledged_at),
-        ("first update", moment(said) if said else None),
+        ("first update", moment(taken) if taken else None),
         ("over", incident.resolved_at),
     ):
         if at is not None:

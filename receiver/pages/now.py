@@ -58,7 +58,7 @@ class NowPage:
     async def _now(self, request: web.Request) -> web.Response:
         context, me = self._console.context, request.get(USER, "")
         now, chosen = context.clock(), _chosen(request)
-        found = await context.store.read(lambda c: _read(c, context.settings, chosen, me, now))
+        view = await context.store.read(lambda c: _read(c, context.settings, chosen, me, now))
         schedule = context.settings.oncall
         duties = on_call(schedule, now)
         mine = [duty for duty in duties if duty.turn.person == me]
@@ -72,7 +72,7 @@ class NowPage:
             my_duty=max(mine, key=lambda duty: duty.turn.until) if mine else None,
             gaps=gaps(schedule, now),
             most=MOST,
-            **found,
+            **view,
         )
 
 
@@ -94,10 +94,12 @@ def _read(connection: Connection, settings: ReceiverConfig, chosen: _Chosen, me:
     listed = [incident for incident in incidents if _fits(incident, settings.oncall, chosen, me, now)]
     steps = next_steps(connection, settings, listed)
     questions = [] if over else approval.waiting(connection, now)
-    today = [one for one in ledger.recent(connection, limit=_DEPLOYMENTS) if one.started_at > now - _DAY]
+    today = [
+        deployment for deployment in ledger.recent(connection, limit=_DEPLOYMENTS) if deployment.started_at > now - _DAY
+    ]
     return {
         "cut": len(incidents) == MOST,
-        "incidents": sorted(listed, key=lambda one: -one.id if over else urgency(one, steps, now)),
+        "incidents": sorted(listed, key=lambda incident: -incident.id if over else urgency(incident, steps, now)),
         "steps": steps,
         "questions": [question(connection, asked) for asked in questions],
         "deployments": today,

@@ -45,19 +45,19 @@ class PostmortemPage:
 
     async def _page(self, request: web.Request, refused: Saved | None) -> web.Response:
         wanted = number(request)
-        found = await self._console.context.store.read(lambda c: self._read(c, wanted))
-        if found is None:
+        view = await self._console.context.store.read(lambda c: self._read(c, wanted))
+        if view is None:
             return await self._console.missing(request, f"incident {wanted}")
-        edition = found["edition"]
+        edition = view["edition"]
         return await self._console.page(
             request,
             "postmortem.html",
             status=409 if refused else 200,
             version=edition.version if edition else 0,
-            text=clean(refused.sent.text if refused else edition.text if edition else found["draft"]),
+            text=clean(refused.sent.text if refused else edition.text if edition else view["draft"]),
             longest=LONGEST,
             refused=stale(refused) if refused else "",
-            **found,
+            **view,
         )
 
     def _read(self, connection: Connection, wanted: int) -> dict[str, Any] | None:

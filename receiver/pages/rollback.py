@@ -36,7 +36,7 @@ class DecisionPages:
             return await self._console.missing(request, f"incident {wanted}")
         ahead = await context.store.read(lambda c: outlook(c, context, incident))
         asked = await context.store.read(lambda c: approval.latest(c, wanted))
-        firing = await context.store.read(lambda c: [one for one in alerts.views(c, wanted) if one.firing])
+        firing = await context.store.read(lambda c: [alert for alert in alerts.views(c, wanted) if alert.firing])
         bad, proof = ahead.deployment, ""
         if asked is not None:
             question = asked

@@ -49,7 +49,7 @@ async def wall(console: Console, request: web.Request, *, stream: str) -> web.Re
     """The page, which listens to this stream."""
     context = console.context
     now, schedule = context.clock(), context.settings.oncall
-    found = await context.store.read(lambda c: _read(c, context.settings, now))
+    view = await context.store.read(lambda c: _read(c, context.settings, now))
     return await console.page(
         request,
         "wall.html",
@@ -57,7 +57,7 @@ async def wall(console: Console, request: web.Request, *, stream: str) -> web.Re
         duties=[duty for duty in on_call(schedule, now) if duty.role == "primary"],
         gaps=gaps(schedule, now),
         most=MOST,
-        **found,
+        **view,
     )
 
 
@@ -67,10 +67,10 @@ def _read(connection: Connection, settings: ReceiverConfig, now: datetime) -> di
     recent = ledger.recent(connection, limit=_RUNNING)
     return {
         "cut": len(incidents) == MOST,
-        "incidents": sorted(incidents, key=lambda one: urgency(one, steps, now)),
+        "incidents": sorted(incidents, key=lambda incident: urgency(incident, steps, now)),
         "steps": steps,
         "questions": [question(connection, asked) for asked in approval.waiting(connection, now)],
-        "running": [one for one in recent if one.status == ledger.Status.RUNNING],
+        "running": [deployment for deployment in recent if deployment.status == ledger.Status.RUNNING],
         "trouble": outbox.trouble(connection, now),
     }
 

@@ -19,18 +19,18 @@ MOST_ASSESSMENTS = 2000
 
 def bands(connection: Connection, deployment: Deployment, now: datetime) -> list[ReportBand]:
     """A band for each signal with what is usual for it; values that one chart can show, evenly thinned out."""
-    found = assessments.recent(connection, deployment.id, limit=MOST_ASSESSMENTS)[::-1]
+    stored = assessments.recent(connection, deployment.id, limit=MOST_ASSESSMENTS)[::-1]
     learned = assessments.baselines(connection, deployment.id)
-    if not found or not learned:
+    if not stored or not learned:
         return []
-    until = min(found[-1].at, now)
+    until = min(stored[-1].at, now)
     made = []
-    for signal in found[-1].details["signals"]:
+    for signal in stored[-1].details["signals"]:
         baseline = learned.get(signal.get("learn", ""))
         if baseline is None:
             continue
         usual = _usual(baseline, deployment.started_at, until, signal.get("bound", 0.0))
-        values = _values(found, signal["name"])
+        values = _values(stored, signal["name"])
         if usual and values:
             made.append(_band(signal["name"], signal["unit"], usual, values, baseline))
     return made
@@ -58,10 +58,10 @@ def _usual(baseline: StoredBaseline, since: datetime, until: datetime, bound: fl
     return points
 
 
-def _values(found: list[StoredAssessment], name: str) -> list[BandValue]:
+def _values(stored: list[StoredAssessment], name: str) -> list[BandValue]:
     values: list[BandValue] = []
-    for assessment in found:
-        value = next((one["value"] for one in assessment.details["signals"] if one["name"] == name), None)
+    for assessment in stored:
+        value = next((signal["value"] for signal in assessment.details["signals"] if signal["name"] == name), None)
         if value is not None:
             values.append({"at": assessment.at.isoformat(), "value": value})
     every = -(-len(values) // MOST_VALUES)

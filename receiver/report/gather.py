@@ -51,10 +51,12 @@ def report(connection: Connection, settings: ReceiverConfig, deployment_id: int,
         "verdict": _verdict(decisive(deployment, judged)),
         "stages": [_stage(stage, verdict) for stage, verdict in judged],
         "assessment": newest.to_json() if newest else None,
-        "trend": [_trend(one) for one in assessments.recent(connection, deployment_id, limit=TREND)[::-1]],
+        "trend": [
+            _trend(assessment) for assessment in assessments.recent(connection, deployment_id, limit=TREND)[::-1]
+        ],
         "bands": bands.bands(connection, deployment, now),
         "recommendations": list(_recommendations(deployment, judged, newest)),
-        "before": [_before(one) for one in ledger.those_before(connection, deployment, limit=BEFORE)],
+        "before": [_before(other) for other in ledger.those_before(connection, deployment, limit=BEFORE)],
         "unmeasured": list(
             gaps.unmeasured(judged, taken, newest, assessments.without_source(connection, deployment_id))
         ),
@@ -86,8 +88,8 @@ def sentence(deployment: Deployment, judged: Judged) -> str:
         return f"{what} was judged bad in stage {stage.name}: {numbers}"
     if stage.accepted_by is not None:
         return f"{what} goes on by the word of {stage.accepted_by} ({stage.accepted_why}), although: {numbers}"
-    said = {Answer.PROMOTE: "was promoted", Answer.HOLD: "holds", Answer.ERROR: "cannot be judged"}
-    return f"{what} {said.get(verdict.answer, 'was judged bad')} in stage {stage.name}: {numbers}"
+    endings = {Answer.PROMOTE: "was promoted", Answer.HOLD: "holds", Answer.ERROR: "cannot be judged"}
+    return f"{what} {endings.get(verdict.answer, 'was judged bad')} in stage {stage.name}: {numbers}"
 
 
 def _verdict(stood: tuple[RunningStage, StoredVerdict] | None) -> ReportVerdict | None:
@@ -186,13 +188,13 @@ def _recommendations(
 ) -> Iterator[dict[str, Any]]:
     """What the verdict asks for, then what the assessment recommends."""
     stood = decisive(deployment, judged)
-    told = list(newest.details["recommendations"]) if newest else []
+    recommendations = list(newest.details["recommendations"]) if newest else []
     running = deployment.status is not ledger.Status.ROLLED_BACK
     bad = deployment.verdict == ledger.BAD and running
     if not judged and deployment.rollback_of is None and deployment.status in _COULD_BE_JUDGED:
         text = f"nobody judges it: begin its stages (deploywatch deployments stage {deployment.id} NAME)"
         yield {"signal": "verdict", "text": text, "runbook": ""}
-    if bad and not any(one["signal"] == "verdict" for one in told):
+    if bad and not any(recommendation["signal"] == "verdict" for recommendation in recommendations):
         text = "roll back: the version is proven bad; see whether a brake holds the rollback"
         yield {"signal": "verdict", "text": text, "runbook": ""}
     if stood is not None and running and stood[0].accepted_by is None and stood[1].answer is not Answer.PROMOTE:
@@ -201,4 +203,4 @@ def _recommendations(
             yield {"signal": "verdict", "text": advice.format(id=deployment.id), "runbook": ""}
     # What was to be done about a version that is gone is no advice any more.
     if running:
-        yield from told
+        yield from recommendations

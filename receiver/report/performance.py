@@ -132,11 +132,11 @@ def _told(signal: HealthSignal, way: int) -> Told:
 
 
 def _by_hour(samples: Iterable[Sample], shift: timedelta = timedelta()) -> Mapping[int, list[float]]:
-    found: defaultdict[int, list[float]] = defaultdict(list)
+    hours: defaultdict[int, list[float]] = defaultdict(list)
     for at, value in samples:
         if math.isfinite(value):
-            found[int((at + shift.total_seconds()) // HOUR)].append(value)
-    return found
+            hours[int((at + shift.total_seconds()) // HOUR)].append(value)
+    return hours
 
 
 def _side(samples: Sequence[Sample], hours: int) -> Side:

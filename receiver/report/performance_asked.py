@@ -70,20 +70,20 @@ async def performance(context: Context, deployment: Deployment, plan: Plan, days
     return Performance(deployment, compared, tuple(changes), opened, tuple(notes))
 
 
-def markdown(found: Performance) -> str:
+def markdown(shown: Performance) -> str:
     """The comparison for people."""
-    deployment, after = found.deployment, found.times.after
+    deployment, after = shown.deployment, shown.times.after
     rows = [
         "| signal | before | after | change | higher in | |",
         "| --- | --- | --- | --- | --- | --- |",
-        *(_row(change) for change in found.changes),
+        *(_row(change) for change in shown.changes),
     ]
     head = f"# {_cell(deployment.service)} {_cell(deployment.version)} in {_cell(deployment.environment)}: performance"
     spans = (
-        f"After: {after.since:%Y-%m-%d %H:%M} to {after.until:%Y-%m-%d %H:%M} UTC, {found.incidents[1]} incidents. "
-        f"Before: the same hours {found.times.shift.days} days earlier, {found.incidents[0]} incidents."
+        f"After: {after.since:%Y-%m-%d %H:%M} to {after.until:%Y-%m-%d %H:%M} UTC, {shown.incidents[1]} incidents. "
+        f"Before: the same hours {shown.times.shift.days} days earlier, {shown.incidents[0]} incidents."
     )
-    notes = [f"- {_cell(note)}" for note in found.notes]
+    notes = [f"- {_cell(note)}" for note in shown.notes]
     return "\n".join([head, "", spans, "", *rows, *(["", *notes] if notes else [])]) + "\n"
 
 

@@ -28,15 +28,15 @@ def verdict(connection: Connection, upstream: Upstream, since: datetime, now: da
     if settings is None:
         return None
     known = {source: (called, heard(connection, settings.alert, source)) for source, called in _sources(upstream)}
-    if any(found for _, found in known.values()):
-        known = {source: (called, found) for source, (called, found) in known.items() if found}
+    if any(last for _, last in known.values()):
+        known = {source: (called, last) for source, (called, last) in known.items() if last}
     fire = {alert.fingerprint: alert for alert in alerts.firing(connection) if alert.name == SILENT}
     changes = []
-    for source, (called, found) in known.items():
+    for source, (called, last) in known.items():
         fires = fire.get(_fingerprint(settings, source))
-        if fires is None and now - max(found.at if found else since, since) > settings.within:
-            changes.append(_silent(settings, source, called, found, now))
-        elif fires is not None and found and not found.silent(settings.within, now):
+        if fires is None and now - max(last.at if last else since, since) > settings.within:
+            changes.append(_silent(settings, source, called, last, now))
+        elif fires is not None and last and not last.silent(settings.within, now):
             changes.append(Alert(fires.fingerprint, False, fires.starts_at, now, fires.labels, fires.annotations))
     return Delivery(now, b"the watchdog is silent, or heard again", tuple(changes)) if changes else None
 

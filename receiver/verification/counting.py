@@ -143,12 +143,12 @@ async def usual(asked: Source, stage: RunningStage, but: Sequence[Span] = ()) ->
     plan, start = stage.plan, stage.started_at.timestamp()
     if plan.control:
         return {}
-    found = {}
+    hours = {}
     for limit in plan.limits:
         if not limit.relative:
             continue
-        found[limit.name] = time_of_day.usual([one async for one in _changes(asked, limit.new, plan, start, but)])
-    return found
+        hours[limit.name] = time_of_day.usual([change async for change in _changes(asked, limit.new, plan, start, but)])
+    return hours
 
 
 async def _changes(

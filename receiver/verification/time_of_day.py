@@ -55,26 +55,26 @@ def change(before: Sequence[Pair], after: Sequence[Pair]) -> float | None:
 
 def usual(changes: Sequence[float | None]) -> Usual:
     """What the changes of the days come to."""
-    known = sorted(one for one in changes if one is not None)
+    known = sorted(change for change in changes if change is not None)
     if len(known) < ENOUGH_DAYS:
         return Usual(1.0, len(known))
     return Usual(known[-2], len(known))
 
 
-def allowed(limit: Limit, found: Usual | None) -> float:
+def allowed(limit: Limit, hour: Usual | None) -> float:
     """How many times the ratio before a version's may be: what the policy says, or what the hour does anyway."""
-    if found is None or not found.known:
+    if hour is None or not hour.known:
         return limit.limit
-    return max(limit.limit, min(found.times, _MOST))
+    return max(limit.limit, min(hour.times, _MOST))
 
 
-def said(limit: Limit, found: Usual | None) -> str:
+def said(limit: Limit, hour: Usual | None) -> str:
     """What people should know of it, in words."""
-    if found is None or not found.known:
-        days = found.days if found else 0
+    if hour is None or not hour.known:
+        days = hour.days if hour else 0
         return f"what this hour does anyway is not known: {days} of the last {DAYS} days can be compared"
-    most = f"it rose to {found.times:.3g} times or less on {found.days - 1} of {found.days} days"
-    if found.times > limit.limit:
+    most = f"it rose to {hour.times:.3g} times or less on {hour.days - 1} of {hour.days} days"
+    if hour.times > limit.limit:
         return f"at this hour {most}, so that only more than that counts"
     return f"at this hour {most}"
 

@@ -114,7 +114,7 @@ async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
     if stage.before is None:
         bad, troubled = await context.store.read(lambda connection: _bad_spans(connection, state))
         earlier = await counting.before(asked, stage, bad)
-        hour = {name: asdict(one) for name, one in (await counting.usual(asked, stage, [*bad, *troubled])).items()}
+        hour = {name: asdict(usual) for name, usual in (await counting.usual(asked, stage, [*bad, *troubled])).items()}
         await context.store.write(lambda connection: stages.keep_before(connection, stage.id, earlier, hour))
         stage = await context.store.read(lambda connection: stages.get(connection, stage.id))
     newest = taken[-1].number if taken else 0

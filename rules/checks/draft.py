@@ -65,12 +65,12 @@ def draft(data: Any) -> Draft:
     given = data if isinstance(data, dict) else {}
     series, custom = _mapping(given.get("series")), _mapping(given.get("signals"))
     sources, alerts, stages = given.get("sources"), given.get("alerts"), given.get("stages")
-    readable = {name: _model(CustomSignal, one) for name, one in custom.items()}
-    stages = [_model(Stage, one) for one in stages] if isinstance(stages, list) else []
-    read = {name: _model(Objective, one) for name, one in _mapping(given.get("objectives")).items()}
-    aims = {name: one for name, one in read.items() if one is not None}
+    readable = {name: _model(CustomSignal, signal) for name, signal in custom.items()}
+    stages = [_model(Stage, stage) for stage in stages] if isinstance(stages, list) else []
+    read = {name: _model(Objective, objective) for name, objective in _mapping(given.get("objectives")).items()}
+    aims = {name: objective for name, objective in read.items() if objective is not None}
     asked = given.get("gate")
-    gate = [_model(Requirement, one) for one in asked] if isinstance(asked, list) else []
+    gate = [_model(Requirement, requirement) for requirement in asked] if isinstance(asked, list) else []
     return Draft(
         interval=duration(given.get("interval"), Policy.model_fields["interval"].default),
         window=duration(given.get("window"), Policy.model_fields["window"].default),
@@ -78,14 +78,15 @@ def draft(data: Any) -> Draft:
         declared=frozenset(series),
         sources=frozenset(sources) if isinstance(sources, dict) else None,
         custom=frozenset(readable),
-        signals=known({name: one for name, one in readable.items() if one is not None}) | objective_signals(aims),
+        signals=known({name: signal for name, signal in readable.items() if signal is not None})
+        | objective_signals(aims),
         objectives=aims,
-        stages=stage_windows([one for one in stages if one is not None]),
+        stages=stage_windows([stage for stage in stages if stage is not None]),
         has_objective="objective" in given,
         alerts=tuple(alert if isinstance(alert, dict) else {} for alert in alerts) if isinstance(alerts, list) else (),
         health=_model(Health, given.get("health")),
-        gate={position: one for position, one in enumerate(gate) if one is not None},
-        steps={position: one for position, one in enumerate(stages) if one is not None},
+        gate={position: requirement for position, requirement in enumerate(gate) if requirement is not None},
+        steps={position: stage for position, stage in enumerate(stages) if stage is not None},
         given=given,
     )
 

@@ -31,7 +31,7 @@ def parts_are_there(draft: Draft) -> Iterator[Fault]:
         condition = readable(alert.get("when"))
         if not given or condition is None:
             continue
-        signals = {name: of_alert(one, part, str(alert.get("alert"))) for name, one in draft.signals.items()}
+        signals = {name: of_alert(signal, part, str(alert.get("alert"))) for name, signal in draft.signals.items()}
         for comparison in comparisons(condition):
             try:
                 message = resolve(signals, comparison).unfit(draft.series) or ""

@@ -75,13 +75,13 @@ def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, 
         length = parse_duration(over)
     except ValueError as error:
         raise click.UsageError(f"--over: {error}") from error
-    told = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, length))
+    findings = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, length))
     if form == "json":
-        say(as_json([one.plain() for one in told]))
+        say(as_json([finding.plain() for finding in findings]))
     else:
-        for one in told:
+        for one in findings:
             say(one)
-    grades = {one.finding.grade for one in told}
+    grades = {one.finding.grade for one in findings}
     raise SystemExit(1 if Grade.FAULT in grades else asking.CANNOT_TELL if Grade.UNKNOWN in grades else 0)
 
 
@@ -125,14 +125,14 @@ async def _findings(prometheus: Prometheus, policy: ResolvedPolicy, over: timede
 
 async def _costs(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
     every = await costs(prometheus, policy)
-    seconds, interval = sum(one.seconds for one in every), policy.given.interval
+    seconds, interval = sum(cost.seconds for cost in every), policy.given.interval
     share = seconds / interval.total_seconds()
-    said = (
+    text = (
         f"{len(every)} rules take {seconds * 1000:.0f} ms, {share:.1%} of the interval of {format_duration(interval)}"
     )
-    empty = sum(not one.is_loaded for one in every)
+    empty = sum(not cost.is_loaded for cost in every)
     more = f"; {empty} of them read what is not recorded there yet, and will cost more" if empty else ""
-    yield Finding(Grade.WARNING if share > 1 else Grade.NOTE, ("interval",), said + more)
-    for one in every[:_DEAREST]:
-        samples = f", {one.samples} samples" if one.samples is not None else ""
-        yield Finding(Grade.NOTE, ("interval",), f"{one.name}: {one.seconds * 1000:.1f} ms{samples}")
+    yield Finding(Grade.WARNING if share > 1 else Grade.NOTE, ("interval",), text + more)
+    for cost in every[:_DEAREST]:
+        samples = f", {cost.samples} samples" if cost.samples is not None else ""
+        yield Finding(Grade.NOTE, ("interval",), f"{cost.name}: {cost.seconds * 1000:.1f} ms{samples}")

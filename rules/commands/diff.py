@@ -25,13 +25,13 @@ def diff(old: Path, new: Path, form: str, exit_code: bool) -> None:
 
     To compare with what is committed: git show main:checkout.yml > /tmp/old.yml, then diff /tmp/old.yml checkout.yml.
     """
-    found = changes(load(old), load(new))
+    differences = changes(load(old), load(new))
     if form == "json":
-        say(as_json([asdict(one) | {"path": path_text(one.path)} for one in found]))
+        say(as_json([asdict(change) | {"path": path_text(change.path)} for change in differences]))
     else:
-        for one in found:
-            say(one.said)
-        if not found:
+        for change in differences:
+            say(change.said)
+        if not differences:
             say("nothing changes for anybody")
-    if found and exit_code:
+    if differences and exit_code:
         raise SystemExit(1)

@@ -23,7 +23,7 @@ from deploywatch.terminal import say
 def explain(policy: Path, alert: str, url: str | None, token_file: Path | None) -> None:
     """Say what an alert of a policy asks: each comparison's query and, with --prometheus, its values now."""
     resolved = resolve(load(policy))
-    named = {one.given.alert: one for one in resolved.alerts}
+    named = {alert.given.alert: alert for alert in resolved.alerts}
     if alert not in named:
         raise click.UsageError(f"{policy} has no alert {alert!r}{nearest(alert, named)}")
     asyncio.run(_explain(resolved, named[alert], url, token_file))

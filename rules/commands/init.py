@@ -48,7 +48,7 @@ def init(url: str, token_file: Path | None, name: str | None, out: Path | None, 
 
 async def _drafted(url: str, token_file: Path | None, name: str | None, webhook_url: str) -> str:
     async with asking.connected(url, token_file) as prometheus:
-        found = await survey(prometheus)
-        now = await drafting.today(prometheus, found)
-    own = re.sub(r"[^a-z0-9-]+", "-", (name or found.services[0]).lower()).strip("-")[:LONGEST_NAME]
-    return drafting.draft(found, now, name=own if own[:1].isalpha() else f"p-{own}"[:LONGEST_NAME], url=webhook_url)
+        seen = await survey(prometheus)
+        now = await drafting.today(prometheus, seen)
+    own = re.sub(r"[^a-z0-9-]+", "-", (name or seen.services[0]).lower()).strip("-")[:LONGEST_NAME]
+    return drafting.draft(seen, now, name=own if own[:1].isalpha() else f"p-{own}"[:LONGEST_NAME], url=webhook_url)

@@ -38,8 +38,8 @@ def test(policies: tuple[Path, ...]) -> None:
     """
     tools = {name: _tool(name) for name in ("promtool", "amtool")}
     loaded = load_all(policies)
-    told = subprocess.run([tools["promtool"], "--version"], capture_output=True, text=True, check=False)
-    demand(loaded, told.stdout + told.stderr, tools["promtool"])
+    version = subprocess.run([tools["promtool"], "--version"], capture_output=True, text=True, check=False)
+    demand(loaded, version.stdout + version.stderr, tools["promtool"])
     files = build_files(loaded)
     failed = False
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def _steps(tools: dict[str, str], files: Files) -> Iterator[Step]:
 
 
 def _tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    place = shutil.which(name)
+    if place is None:
         raise DeploywatchError(f"{name} is not on the PATH; install it, it comes with Prometheus or Alertmanager")
-    return found
+    return place

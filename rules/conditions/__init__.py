@@ -74,7 +74,7 @@ def signal(policy: Policy, comparison: Comparison, alert: Alert | None = None) -
     """The signal of a comparison in a policy that has been loaded, as an alert sees it."""
     signals: Mapping[str, Signal] = known(policy.signals) | objectives.signals(policy.objectives)
     if alert is not None:
-        signals = {name: view.of_alert(one, alert, alert.alert) for name, one in signals.items()}
+        signals = {name: view.of_alert(given, alert, alert.alert) for name, given in signals.items()}
     return resolve(signals, comparison)
 
 

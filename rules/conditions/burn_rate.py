@@ -28,16 +28,16 @@ class BurnRate(Derived):
         (self.long,) = windows
         self.bad = parts[0] if isinstance(parts[0], Bad) else Bad(parts[0])
         self.short = self.long / _SHORT
-        said = f"{format_duration(self.long)} and {format_duration(self.short)}"
-        about = f"How fast the error budget of the objective is spent, the lower of {said}; 1 spends it exactly."
+        spans = f"{format_duration(self.long)} and {format_duration(self.short)}"
+        about = f"How fast the error budget of the objective is spent, the lower of {spans}; 1 spends it exactly."
         title = f"burn rate over {format_duration(self.long)}"
         super().__init__(written, parts, title=title, about=about, unit=Unit.COUNT, domain=AMOUNT)
         self.suffix = f"burn_rate{promql.duration(self.long)}"
 
     def own(self, policy: Policy) -> tuple[Record, ...]:
         long, short = self._over(policy, self.long), self._over(policy, self.short)
-        one, other = promql.recorded(policy, long.name), promql.recorded(policy, short.name)
-        lower = f"({one} <= {other})\nor\n({other} < {one})"
+        slow, other = promql.recorded(policy, long.name), promql.recorded(policy, short.name)
+        lower = f"({slow} <= {other})\nor\n({other} < {slow})"
         return (long, short, Record(self.value(policy), lower, "the lower of both, when both are there", self.group))
 
     def examples(self, policy: Policy, bounds: Sequence[object]) -> tuple[Example, ...]:

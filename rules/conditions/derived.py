@@ -47,7 +47,7 @@ class Derived(Signal):
         return f"{self.of.value(policy)}_{self.suffix}"
 
     def unfit(self, series: Series) -> str | None:
-        return next((said for part in self.parts if (said := part.unfit(series))), None)
+        return next((fault for part in self.parts if (fault := part.unfit(series))), None)
 
     def seen(self, policy: Policy) -> Policy:
         return self.of.seen(policy)

@@ -43,10 +43,10 @@ class Bad(Derived):
 
     def target(self, policy: Policy) -> Quantity:
         """The share that must be good."""
-        found = self.objective.target if self.objective else policy.objective
-        if found is None:
+        target = self.objective.target if self.objective else policy.objective
+        if target is None:
             raise DeploywatchError("a burn rate needs the policy's objective")
-        return found
+        return target
 
     @property
     def over(self) -> timedelta:
@@ -78,7 +78,7 @@ class Bad(Derived):
             names = error_ratio.error_rate(seen), error_ratio.request_rate(seen)
             bad, every = (f"avg_over_time({promql.recorded(policy, name)}[{span}])" for name in names)
             return bad, every
-        total, quick = (f"sum without (le) (avg_over_time({one}[{span}]))" for one in self._buckets(policy))
+        total, quick = (f"sum without (le) (avg_over_time({bucket}[{span}]))" for bucket in self._buckets(policy))
         return f"({total} - {quick})", total
 
     def share(self, policy: Policy, span: str) -> str:
@@ -98,10 +98,12 @@ class Bad(Derived):
         if self.bound is not None:
             durations = seen.series.of(Durations)
             le = promql.number(self.bound * durations.per_second)
-            quick, every = (promql.sample_series(seen, durations, suffix="_bucket", le=one) for one in (le, "+Inf"))
+            quick, every = (promql.sample_series(seen, durations, suffix="_bucket", le=bound) for bound in (le, "+Inf"))
             whole = f"0+{100 if bad else 0}x{bad} {100 * bad}+{100 if good else 0}x{good}"
             return InputSeries(quick, passing), InputSeries(every, whole)
-        failed, passed = (error_ratio.counter(seen, failing=one, each=Decimal(1)).series for one in (True, False))
+        failed, passed = (
+            error_ratio.counter(seen, failing=failing, each=Decimal(1)).series for failing in (True, False)
+        )
         return (
             InputSeries(failed, f"0+{of_each}x{bad} {of_each * bad}x{good}"),
             InputSeries(passed, passing),
@@ -143,7 +145,7 @@ class BudgetLeft(Derived):
             Record(f"{name}_bad_avg1h", bad, f"bad ones of {self.bad.title}, the mean of an hour", Group.BASELINES),
             Record(f"{name}_all_avg1h", every, f"all of {self.bad.title}, the mean of an hour", Group.BASELINES),
         )
-        sums = [f"sum_over_time({promql.recorded(policy, one.name)}[{over}:1h])" for one in hourly]
+        sums = [f"sum_over_time({promql.recorded(policy, record.name)}[{over}:1h])" for record in hourly]
         budget = promql.number(1 - target.value)
         left = f"1\n-\n{sums[0]}\n/\n({sums[1]} > 0)\n/\n{budget}"
         return (
@@ -179,14 +181,16 @@ def signals(objectives: Mapping[str, Objective]) -> dict[str, Signal]:
     """What each objective counts as bad, by the objective's name."""
     of = {error_ratio.SIGNAL.name: error_ratio.SIGNAL, availability.SIGNAL.name: availability.SIGNAL}
     return {
-        name: Bad(of_alert(of.get(one.of, latency.P99), one, name.title().replace("_", "")), name, one)
-        for name, one in objectives.items()
+        name: Bad(
+            of_alert(of.get(objective.of, latency.P99), objective, name.title().replace("_", "")), name, objective
+        )
+        for name, objective in objectives.items()
     }
 
 
 def expanded(policy: Policy) -> Policy:
     """The policy with the alerts of its objectives, and what is left of their budgets recorded."""
-    made = [alert for name, one in policy.objectives.items() for alert in _alerts(name, one)]
+    made = [alert for name, objective in policy.objectives.items() for alert in _alerts(name, objective)]
     left = tuple(f"budget_left({name})" for name in policy.objectives)
     return policy.model_copy(update={"alerts": (*policy.alerts, *made), "observe": (*policy.observe, *left)})
 
@@ -215,7 +219,12 @@ def _spends(name: str, how: str) -> str:
     return f"{{service}} in {{environment}} spends the error budget of {name} {how}"
 
 
-def _alert(name: str, objective: Objective, told: Told, usual: Mapping[str, str]) -> Alert:
-    given: dict[str, Any] = {**usual, **told.model_dump(exclude_none=True), "alert": name, "source": objective.source}
+def _alert(name: str, objective: Objective, wording: Told, usual: Mapping[str, str]) -> Alert:
+    given: dict[str, Any] = {
+        **usual,
+        **wording.model_dump(exclude_none=True),
+        "alert": name,
+        "source": objective.source,
+    }
     impact = f"The objective is {objective.target} over {format_duration(objective.over)}."
     return Alert.model_validate({**given, "impact": impact})

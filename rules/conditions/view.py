@@ -27,12 +27,12 @@ class View(Derived):
     """The same signal, of fewer series or over another window; the whole is recorded beside it."""
 
     def __init__(self, of: Signal, part: Part, *, name: str, called: str) -> None:
-        said = said_of(part)
+        words = said_of(part)
         super().__init__(
             name,
             (of,),
-            title=f"{of.title} {said}",
-            about=f"{of.about.rstrip('.')}; {said}.",
+            title=f"{of.title} {words}",
+            about=f"{of.about.rstrip('.')}; {words}.",
             unit=of.unit,
             domain=of.domain,
         )

@@ -28,8 +28,8 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
                 at.append(alert.given.alert)
     for kind, wanted in limits.items():
         durations = policy.given.series.of(kind)
-        found = await prometheus.query(f"group by (le) ({promql.raw(policy.given, durations, suffix='_bucket')})")
-        live = set(_numbers(one.labels.get("le", "") for one in found))
+        buckets = await prometheus.query(f"group by (le) ({promql.raw(policy.given, durations, suffix='_bucket')})")
+        live = set(_numbers(series.labels.get("le", "") for series in buckets))
         if not live:
             continue  # that nothing is there has been said
         path = ("series", policy.given.series.key(kind))
@@ -49,17 +49,17 @@ def compared(
     for unit, scale in _SCALES.items():
         fits = sum(bound * scale in live for bound in own)
         if unit != durations.unit and fits > sum(bound in live for bound in own.values()):
-            said = f"the buckets of {durations.metric} look like {unit}, not {durations.unit}: {have}"
-            yield Grade.FAULT, "unit", said
+            text = f"the buckets of {durations.metric} look like {unit}, not {durations.unit}: {have}"
+            yield Grade.FAULT, "unit", text
             return
     for bound, alerts in wanted.items():
         if bound in own and own[bound] not in live:
-            said = f"{durations.metric} has no bucket at {shown(bound)}; dead: {', '.join(alerts)}; it has: {have}"
-            yield Grade.FAULT, "buckets", said
+            text = f"{durations.metric} has no bucket at {shown(bound)}; dead: {', '.join(alerts)}; it has: {have}"
+            yield Grade.FAULT, "buckets", text
     others = [bound for bound, written in own.items() if written not in live and bound not in wanted]
     if others:
-        said = f"{durations.metric} has no bucket at {', '.join(map(shown, others))}; it has: {have}"
-        yield Grade.WARNING, "buckets", said
+        text = f"{durations.metric} has no bucket at {', '.join(map(shown, others))}; it has: {have}"
+        yield Grade.WARNING, "buckets", text
 
 
 def _numbers(texts: Iterable[str]) -> Iterable[Decimal]:

@@ -27,9 +27,9 @@ async def costs(prometheus: Prometheus, policy: ResolvedPolicy) -> tuple[RuleCos
     recorded = set(await prometheus.label_values("__name__", of=f'{{policy="{policy.given.policy}"}}'))
     rules = [(record.name, record.expression) for record in policy.records]
     rules += [(alert.given.alert, alert.expression) for alert in policy.alerts]
-    found = []
+    expenses = []
     for name, expression in rules:
         reads = {other for other in names if f"{other}{{" in expression}
         cost = await prometheus.cost(expression)
-        found.append(RuleCost(name, cost.seconds, cost.samples, reads <= recorded))
-    return tuple(sorted(found, key=lambda one: -one.seconds))
+        expenses.append(RuleCost(name, cost.seconds, cost.samples, reads <= recorded))
+    return tuple(sorted(expenses, key=lambda expense: -expense.seconds))

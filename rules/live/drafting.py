@@ -25,31 +25,33 @@ class Today:
     """In seconds."""
 
 
-async def today(prometheus: Prometheus, found: Survey) -> Today:
+async def today(prometheus: Prometheus, survey: Survey) -> Today:
     """Ask for the figures that limits are chosen by."""
-    by = ", ".join(label for label in (found.service, found.environment) if label)
+    by = ", ".join(label for label in (survey.service, survey.environment) if label)
     failing = p95 = None
-    if found.requests is not None:
-        metric, status = found.requests.metric, found.requests.status
+    if survey.requests is not None:
+        metric, status = survey.requests.metric, survey.requests.status
         bad = f'sum by ({by}) (rate({metric}{{{status}=~"5.*"}}[1d]))'
         failing = await _most(prometheus, f"max({bad} / sum by ({by}) (rate({metric}[1d])))")
-    if found.durations is not None:
-        rate = f"sum by ({by}, le) (rate({found.durations.metric}_bucket[1d]))"
+    if survey.durations is not None:
+        rate = f"sum by ({by}, le) (rate({survey.durations.metric}_bucket[1d]))"
         p95 = await _most(prometheus, f"max(histogram_quantile(0.95, {rate}) >= 0)")
-        p95 = None if p95 is None else p95 / _PER_SECOND[found.durations.unit]
+        p95 = None if p95 is None else p95 / _PER_SECOND[survey.durations.unit]
     return Today(failing, p95)
 
 
-def draft(found: Survey, now: Today, *, name: str, url: str) -> str:
+def draft(survey: Survey, now: Today, *, name: str, url: str) -> str:
     """The policy's text: it loads and builds as it is."""
-    return "\n".join([*_head(found, name), *_series(found), *_selectors(found), *_rest(url), *_alerts(found, now), ""])
+    return "\n".join(
+        [*_head(survey, name), *_series(survey), *_selectors(survey), *_rest(url), *_alerts(survey, now), ""]
+    )
 
 
-def _head(found: Survey, name: str) -> Iterator[str]:
+def _head(survey: Survey, name: str) -> Iterator[str]:
     yield "# Drafted by `deploywatch rules init` from what Prometheus has: the limits are guesses, which today's values"
     yield "# keep. Read each, put your own in its place, and say in `sources` who agreed on it."
     yield f"policy: {name}"
-    yield f"about: {', '.join(found.services[:3])}{' and others' if len(found.services) > 3 else ''}."
+    yield f"about: {', '.join(survey.services[:3])}{' and others' if len(survey.services) > 3 else ''}."
     yield ""
     yield "sources:"
     yield "  today:"
@@ -57,45 +59,45 @@ def _head(found: Survey, name: str) -> Iterator[str]:
     yield ""
 
 
-def _series(found: Survey) -> Iterator[str]:
+def _series(survey: Survey) -> Iterator[str]:
     yield "series:"
-    if found.requests is not None:
-        classes = found.requests.classes
+    if survey.requests is not None:
+        classes = survey.requests.classes
         yield "  requests:"
-        yield f"    metric: {found.requests.metric}"
-        yield f"    status: {found.requests.status}"
+        yield f"    metric: {survey.requests.metric}"
+        yield f"    status: {survey.requests.status}"
         yield f"    errors: {'5xx' if classes else '5..'}"
         if classes:
             yield "    failing: 5xx"
             yield "    passing: 2xx"
-        yield from _labels(found)
-    if found.durations is not None:
+        yield from _labels(survey)
+    if survey.durations is not None:
         yield "  durations:"
-        yield f"    metric: {found.durations.metric}"
-        yield f"    buckets: [{', '.join(str(one) for one in _bounds(found.durations))}]"
-        yield f"    unit: {found.durations.unit}"
-        yield from _labels(found)
+        yield f"    metric: {survey.durations.metric}"
+        yield f"    buckets: [{', '.join(str(bound) for bound in _bounds(survey.durations))}]"
+        yield f"    unit: {survey.durations.unit}"
+        yield from _labels(survey)
     for metric, key in (
         ("up", "targets"),
         ("node_cpu_seconds_total", "cpu"),
         ("node_memory_MemAvailable_bytes", "memory"),
     ):
-        if metric in found.more:
+        if metric in survey.more:
             yield f"  {key}:"
             yield f"    metric: {metric}"
-            yield from _labels(found)
+            yield from _labels(survey)
     yield ""
 
 
-def _labels(found: Survey) -> Iterator[str]:
-    yield f"    labels: {{service: {found.service}, environment: {found.environment or 'environment'}}}"
+def _labels(survey: Survey) -> Iterator[str]:
+    yield f"    labels: {{service: {survey.service}, environment: {survey.environment or 'environment'}}}"
 
 
-def _selectors(found: Survey) -> Iterator[str]:
+def _selectors(survey: Survey) -> Iterator[str]:
     yield "selectors:"
-    yield f"  service: [{', '.join(_text(one) for one in found.services)}]"
-    if found.environments:
-        yield f"  environment: [{', '.join(_text(one) for one in found.environments)}]"
+    yield f"  service: [{', '.join(_text(service) for service in survey.services)}]"
+    if survey.environments:
+        yield f"  environment: [{', '.join(_text(environment) for environment in survey.environments)}]"
     yield ""
 
 
@@ -109,24 +111,24 @@ def _rest(url: str) -> Iterator[str]:
     yield "alerts:"
 
 
-def _alerts(found: Survey, now: Today) -> Iterator[str]:
+def _alerts(survey: Survey, now: Today) -> Iterator[str]:
     missing = []
-    if found.requests is not None:
+    if survey.requests is not None:
         yield from _errors(now)
         missing.append("missing(throughput)")
-    if found.durations is not None:
-        yield from _slow(found.durations, now)
-    if "up" in found.more:
+    if survey.durations is not None:
+        yield from _slow(survey.durations, now)
+    if "up" in survey.more:
         summary = "{service} in {environment} does not answer Prometheus"
         yield from _alert("ServiceDown", "service_up == 0", "1m", "critical", "service_down", summary)
-    if "probe_success" in found.more:
+    if "probe_success" in survey.more:
         summary = "Probe {probe} of {service} in {environment} fails"
         yield from _alert("ProbeFails", "health == 0", "2m", "high", "health_check_failure", summary)
         missing.append("missing(availability)")
-    if "node_cpu_seconds_total" in found.more:
+    if "node_cpu_seconds_total" in survey.more:
         summary = "The processors of {service} in {environment} are {value} busy"
         yield from _alert("HighCpu", "cpu > 90%", "10m", "medium", "resource_utilization", summary)
-    if "node_memory_MemAvailable_bytes" in found.more:
+    if "node_memory_MemAvailable_bytes" in survey.more:
         summary = "{service} in {environment} has taken {value} of its memory"
         yield from _alert("HighMemory", "memory > 90%", "10m", "medium", "resource_utilization", summary)
     if missing:
@@ -136,7 +138,7 @@ def _alerts(found: Survey, now: Today) -> Iterator[str]:
 
 def _errors(now: Today) -> Iterator[str]:
     worst = Decimal(str(now.failing or 0)) * _ROOM
-    limit = next((one for one in _LIMITS if one >= worst), None)
+    limit = next((candidate for candidate in _LIMITS if candidate >= worst), None)
     if limit is None:
         yield f"  # At least one service fails {(now.failing or 0):.1%} of its requests: no limit has room above that."
         limit = _LIMITS[-1]
@@ -149,7 +151,7 @@ def _errors(now: Today) -> Iterator[str]:
 def _slow(durations: Timed, now: Today) -> Iterator[str]:
     bounds = _bounds(durations)
     wanted = Decimal(str(now.p95 or 0)) * _ROOM
-    limit = next((one for one in bounds if one.value >= wanted and one.value), None)
+    limit = next((bound for bound in bounds if bound.value >= wanted and bound.value), None)
     if limit is None:
         yield f"  # p95 is {now.p95:g} s today, and no bucket lies far enough above it to have room: add buckets."
         limit = bounds[-1]
@@ -175,7 +177,7 @@ def _alert(  # noqa: PLR0917 - the lines of an alert, in their order
 def _bounds(durations: Timed) -> list[Quantity]:
     """The bounds in seconds; those that a policy cannot write, finer than a microsecond, are left out."""
     seconds = [bound / _PER_SECOND[durations.unit] for bound in durations.bounds]
-    return [Quantity(one, Unit.SECONDS) for one in seconds if one * 1_000_000 == int(one * 1_000_000)]
+    return [Quantity(bound, Unit.SECONDS) for bound in seconds if bound * 1_000_000 == int(bound * 1_000_000)]
 
 
 def _text(value: str) -> str:
@@ -183,5 +185,5 @@ def _text(value: str) -> str:
 
 
 async def _most(prometheus: Prometheus, expression: str) -> float | None:
-    found = await prometheus.query(expression)
-    return next((one.value for one in found if one.value == one.value), None)
+    series = await prometheus.query(expression)
+    return next((sample.value for sample in series if sample.value == sample.value), None)

@@ -49,22 +49,22 @@ def _quoted(query: str) -> str:
 
 
 def _distinct(alert: ResolvedAlert) -> Iterator[Term]:
-    yield from {(one.reading.record, one.comparison): one for one in alert.terms}.values()
+    yield from {(term.reading.record, term.comparison): term for term in alert.terms}.values()
 
 
-def _values(term: Term, found: list[Series]) -> Iterator[str]:
-    if not found:
+def _values(term: Term, series: list[Series]) -> Iterator[str]:
+    if not series:
         yield "no value for any service: there is no traffic, or its series are not there (rules check --prometheus)"
         return
     form, limit = wording.form_of(term.reading), term.reading.threshold
-    near = sorted(found, key=lambda one: abs(one.value - float(limit)))
-    for one in near[:_MOST]:
-        labels = {name: text for name, text in one.labels.items() if name not in {SERVICE, ENVIRONMENT, "__name__"}}
+    near = sorted(series, key=lambda sample: abs(sample.value - float(limit)))
+    for sample in near[:_MOST]:
+        labels = {name: text for name, text in sample.labels.items() if name not in {SERVICE, ENVIRONMENT, "__name__"}}
         more = "".join(f", {name} {text}" for name, text in labels.items())
-        who = f"{one.labels.get(SERVICE, '?')} in {one.labels.get(ENVIRONMENT, '?')}{more}"
-        is_true = one.value == one.value and term.holds(Decimal(one.value))
-        told = term.reading.phrase.format(form.render(one.value) + form.after)
-        yield f"{who}: {told}: {'true' if is_true else 'not true'}"
+        who = f"{sample.labels.get(SERVICE, '?')} in {sample.labels.get(ENVIRONMENT, '?')}{more}"
+        is_true = sample.value == sample.value and term.holds(Decimal(sample.value))
+        reading = term.reading.phrase.format(form.render(sample.value) + form.after)
+        yield f"{who}: {reading}: {'true' if is_true else 'not true'}"
     if len(near) > _MOST:
         yield f"and {len(near) - _MOST} more, further from the limit"
 
@@ -72,12 +72,12 @@ def _values(term: Term, found: list[Series]) -> Iterator[str]:
 async def _state(prometheus: Prometheus, policy: ResolvedPolicy, alert: ResolvedAlert) -> AsyncIterator[str]:
     name, own = alert.given.alert, policy.given.policy
     states = [
-        one
-        for one in await prometheus.alerts()
-        if one["labels"].get("alertname") == name and one["labels"].get("policy") == own
+        state
+        for state in await prometheus.alerts()
+        if state["labels"].get("alertname") == name and state["labels"].get("policy") == own
     ]
-    for one in states:
-        who = f"{one['labels'].get(SERVICE, '?')} in {one['labels'].get(ENVIRONMENT, '?')}"
-        yield f"{one['state']} for {who} since {one['activeAt']}"
+    for state in states:
+        who = f"{state['labels'].get(SERVICE, '?')} in {state['labels'].get(ENVIRONMENT, '?')}"
+        yield f"{state['state']} for {who} since {state['activeAt']}"
     if not states:
         yield "neither pending nor firing in this Prometheus, or its rules are not loaded there"

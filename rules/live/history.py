@@ -37,17 +37,17 @@ class Past:
 
     def is_noisy(self, over: timedelta) -> bool:
         """Whether nobody could live with it: more than once a day, or for more than a tenth of the time."""
-        whole = sum(one.end - one.start for one in self.firings)
+        whole = sum(firing.end - firing.start for firing in self.firings)
         return len(self.firings) > max(1, over / timedelta(days=1)) or whole > over.total_seconds() / 10
 
     def told(self, over: timedelta) -> str:
         """In words, with the services that it would have fired for."""
         if not self.firings:
             return f"would not have fired in the last {format_duration(over)}"
-        count, whole = len(self.firings), sum(one.end - one.start for one in self.firings)
+        count, whole = len(self.firings), sum(firing.end - firing.start for firing in self.firings)
         by: dict[str, int] = {}
-        for one in self.firings:
-            who = f"{one.labels.get(SERVICE, 'no service')} in {one.labels.get(ENVIRONMENT, 'no environment')}"
+        for firing in self.firings:
+            who = f"{firing.labels.get(SERVICE, 'no service')} in {firing.labels.get(ENVIRONMENT, 'no environment')}"
             by[who] = by.get(who, 0) + 1
         times = "once" if count == 1 else f"{count} times"
         length = format_duration(timedelta(seconds=max(round(whole), int(self.step.total_seconds()))))

@@ -65,35 +65,37 @@ class Inliner:
         for match in re.finditer(rf"(?<![\w:])({names})(?=\{{)", text):
             if match.start() < position:
                 continue
-            found = _selected(text, match.end())
-            before, series = text[position : match.start()], self._series(match[1], found)
+            selected = _selected(text, match.end())
+            before, series = text[position : match.start()], self._series(match[1], selected)
             if _ABSENT.search(before):
                 series = f"{series})"
-                for label, sign, value in found.matchers:
+                for label, sign, value in selected.matchers:
                     # What is not recorded bears no policy, or one service would be two.
                     if sign == "=" and label != AlertLabel.POLICY:
                         series = f'label_replace({series}, "{label}", {promql.quoted(value)}, "", "")'
                 before, series = _before_absent(before, series)
-                found = _Selected((), "", "", "", found.end + 1)
+                selected = _Selected((), "", "", "", selected.end + 1)
             out += before + series
-            position = found.end
+            position = selected.end
         return out + text[position:]
 
-    def _series(self, name: str, found: _Selected) -> str:
+    def _series(self, name: str, selected: _Selected) -> str:
         ways = []
         if name in self._open:
             # It reads what it said before, which nobody has recorded yet: nothing, and the answer is an estimate.
             self.is_estimate = True
         else:
             self._open.add(name)
-            ways = [way for record in self._named[name] if (way := self._way(record, found.matchers)) is not None]
+            ways = [way for record in self._named[name] if (way := self._way(record, selected.matchers)) is not None]
             self._open.remove(name)
         text = "\nor\n".join(ways) if ways else "vector(0) > 1"
-        if found.over:
-            return f"({text})[{found.over}:{found.every or self._resolution(found.over)}]{_offset(found.back)}"
-        if found.back:
+        if selected.over:
+            return (
+                f"({text})[{selected.over}:{selected.every or self._resolution(selected.over)}]{_offset(selected.back)}"
+            )
+        if selected.back:
             every = promql.duration(self.interval)
-            return f"last_over_time(({text})[{every}:{every}]{_offset(found.back)})"
+            return f"last_over_time(({text})[{every}:{every}]{_offset(selected.back)})"
         return f"({text})"
 
     def _way(self, record: Record, matchers: Sequence[promql.Matcher]) -> str | None:
@@ -137,7 +139,7 @@ def _selected(text: str, position: int) -> _Selected:
     matchers: list[promql.Matcher] = []
     position += 1
     while (match := _MATCHER.match(text, position)) is not None:
-        value = re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], match["value"][1:-1])
+        value = re.sub(r"\\(.)", lambda escape: "\n" if escape[1] == "n" else escape[1], match["value"][1:-1])
         matchers.append((match["label"], match["sign"], value))
         position = match.end()
     position = text.index("}", position) + 1

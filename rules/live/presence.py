@@ -25,8 +25,8 @@ _MOST = 12
 
 async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
     """Everything that is missing, metric by metric."""
-    if (said := unmet(policy.given, await prometheus.version() if quoted_names(policy.given) else "")) is not None:
-        yield Finding(Grade.FAULT, ("series",), said)
+    if (fault := unmet(policy.given, await prometheus.version() if quoted_names(policy.given) else "")) is not None:
+        yield Finding(Grade.FAULT, ("series",), fault)
         return
     for need in needs(policy):
         there = await _counted(prometheus, f"count({promql.selector(need.metric, [])})")
@@ -42,13 +42,13 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
 async def by_label(prometheus: Prometheus, label: str, vector: str) -> dict[str, float]:
     """How many series each value of a label has; the value "" stands for series without it."""
     return {
-        one.labels.get(label, ""): one.value
-        for one in await prometheus.query(f"count by ({promql.name(label)}) ({vector})")
+        series.labels.get(label, ""): series.value
+        for series in await prometheus.query(f"count by ({promql.name(label)}) ({vector})")
     }
 
 
 async def _counted(prometheus: Prometheus, expression: str) -> float:
-    return sum(one.value for one in await prometheus.query(expression))
+    return sum(series.value for series in await prometheus.query(expression))
 
 
 async def _missing(prometheus: Prometheus, need: Need) -> str:
@@ -56,7 +56,7 @@ async def _missing(prometheus: Prometheus, need: Need) -> str:
         return f"nothing exposes {need.metric} any more, though there were samples within the last week{need.concerns}"
     base = need.source.metric
     if need.metric == f"{base}_bucket" and await _counted(
-        prometheus, " or ".join(f"count({promql.selector(one, [])})" for one in (base, f"{base}_count"))
+        prometheus, " or ".join(f"count({promql.selector(metric, [])})" for metric in (base, f"{base}_count"))
     ):
         return f"{base} has no buckets: it is a summary, or a native histogram{need.concerns}"
     names = await prometheus.label_values("__name__")
@@ -78,8 +78,8 @@ async def _types(prometheus: Prometheus, need: Need) -> AsyncIterator[Finding]:
         declared = await prometheus.metadata(need.metric.removesuffix("_total"))
         types = {kind for kinds in declared.values() for kind in kinds} - {"unknown", "untyped"}
     if types and wanted not in types and not (wanted == "counter" and need.metric.endswith("_count")):
-        said = f"{need.metric} is declared to be a {' and a '.join(sorted(types))}; a {wanted} is needed"
-        yield Finding(Grade.FAULT, ("series", need.key, "metric"), said)
+        text = f"{need.metric} is declared to be a {' and a '.join(sorted(types))}; a {wanted} is needed"
+        yield Finding(Grade.FAULT, ("series", need.key, "metric"), text)
 
 
 async def _labels(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIterator[Finding]:
@@ -105,8 +105,8 @@ async def _chosen(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
         if set(values) == {""}:
             yield Finding(Grade.FAULT, ("series", need.key), await _label_missing(prometheus, need, ours, label))
         elif "" in values:
-            said = f"{values['']:.0f} of the series {need.metric} lack the label {label!r}"
-            yield Finding(Grade.WARNING, ("series", need.key), said)
+            text = f"{values['']:.0f} of the series {need.metric} lack the label {label!r}"
+            yield Finding(Grade.WARNING, ("series", need.key), text)
         selector = policy.selectors.get(ours)
         if selector is not None and not await _counted(prometheus, f"count({_selected(need.metric, label, selector)})"):
             there = f"no series {need.metric} has {label} {selector.pattern!r}; there are: {_some(values)}"
@@ -114,8 +114,8 @@ async def _chosen(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
 
 
 async def _label_missing(prometheus: Prometheus, need: Need, ours: str, label: str) -> str:
-    found = await prometheus.query(f"topk(1, {promql.selector(need.metric, [])})")
-    known = sorted(name for one in found for name in one.labels if name != "__name__")
+    sample = await prometheus.query(f"topk(1, {promql.selector(need.metric, [])})")
+    known = sorted(name for series in sample for name in series.labels if name != "__name__")
     hint = f"; write `labels: {{{ours}: …}}` with one of {', '.join(known)}" if known else ""
     return f"{need.metric} has no label {label!r}, which tells {ours}s apart{hint}"
 
@@ -129,14 +129,14 @@ async def _outcomes(prometheus: Prometheus, policy: Policy, need: Need, requests
         prometheus, requests.status, promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
     )
     if failing.keys() == values.keys():
-        said = f"every value of {requests.status} counts as an error: {_some(values)}"
-        yield Finding(Grade.FAULT, ("series", need.key, "errors"), said)
+        text = f"every value of {requests.status} counts as an error: {_some(values)}"
+        yield Finding(Grade.FAULT, ("series", need.key, "errors"), text)
     elif not failing and not any(len(value) == len(requests.failing) for value in values):
-        said = f"no value of {requests.status} looks like {requests.failing!r}; there are: {_some(values)}"
-        yield Finding(Grade.FAULT, ("series", need.key, "errors"), said)
+        text = f"no value of {requests.status} looks like {requests.failing!r}; there are: {_some(values)}"
+        yield Finding(Grade.FAULT, ("series", need.key, "errors"), text)
     elif not failing:
-        said = f"no series of errors yet ({requests.status}=~{requests.errors!r}); seen: {_some(values)}"
-        yield Finding(Grade.NOTE, ("series", need.key, "errors"), said)
+        text = f"no series of errors yet ({requests.status}=~{requests.errors!r}); seen: {_some(values)}"
+        yield Finding(Grade.NOTE, ("series", need.key, "errors"), text)
 
 
 async def _named(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIterator[Finding]:
@@ -146,15 +146,15 @@ async def _named(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIte
         return
     labels = [label_of(need, ours) for ours in chosen]
     there = {
-        tuple(one.labels.get(label, "") for label in labels)
-        for one in await prometheus.query(
+        tuple(series.labels.get(label, "") for label in labels)
+        for series in await prometheus.query(
             f"count by ({', '.join(map(promql.name, labels))}) ({promql.selector(need.metric, [])})"
         )
     }
-    gone = [" in ".join(one) for one in product(*chosen.values()) if one not in there]
+    gone = [" in ".join(combination) for combination in product(*chosen.values()) if combination not in there]
     if gone:
-        said = f"no {need.metric} of {', '.join(gone)}; silent for them: {', '.join(need.alerts) or 'nothing'}"
-        yield Finding(Grade.WARNING, ("series", need.key), said)
+        text = f"no {need.metric} of {', '.join(gone)}; silent for them: {', '.join(need.alerts) or 'nothing'}"
+        yield Finding(Grade.WARNING, ("series", need.key), text)
 
 
 def _own_labels(source: Measured) -> tuple[str, ...]:

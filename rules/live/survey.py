@@ -96,9 +96,9 @@ async def _requests(prometheus: Prometheus, names: Sequence[str]) -> Counted | N
     others = [name for name in names if name.endswith("_total") and re.search("request|http|rpc", name)]
     for metric in [*(name for name in KNOWN_REQUESTS if name in names), *others]:
         for label in STATUS:
-            values = [one for one in await by_label(prometheus, label, metric) if one]
-            if values and all(_CODE.fullmatch(one) for one in values):
-                return Counted(metric, label, all(one.endswith("xx") for one in values))
+            values = [value for value in await by_label(prometheus, label, metric) if value]
+            if values and all(_CODE.fullmatch(value) for value in values):
+                return Counted(metric, label, all(value.endswith("xx") for value in values))
     return None
 
 
@@ -128,20 +128,20 @@ async def _label(prometheus: Prometheus, metric: str, known: Iterable[str]) -> s
 
 async def _values(prometheus: Prometheus, label: str, metric: str) -> tuple[str, ...]:
     """The label's values, those with most series first."""
-    found = await by_label(prometheus, label, metric)
-    values = sorted((one for one in found if one), key=lambda one: (-found[one], one))
+    counts = await by_label(prometheus, label, metric)
+    values = sorted((value for value in counts if value), key=lambda value: (-counts[value], value))
     return tuple(sorted(values[:_MOST_SERVICES]))
 
 
 async def _more(prometheus: Prometheus, names: Sequence[str], labels: Sequence[str]) -> list[str]:
     wanted = ("up", "probe_success", "node_cpu_seconds_total", "node_memory_MemAvailable_bytes")
-    found = []
-    for metric in (one for one in wanted if one in names):
+    series = []
+    for metric in (candidate for candidate in wanted if candidate in names):
         own = ("service", "environment") if metric == "probe_success" else labels
         borne = [await by_label(prometheus, label, metric) for label in own if label]
         if all(any(value for value in values) for values in borne):
-            found.append(metric)
-    return found
+            series.append(metric)
+    return series
 
 
 def _finite(texts: Iterable[str]) -> Iterable[Decimal]:

@@ -75,8 +75,8 @@ def needed(policy: ResolvedPolicy) -> tuple[Needed, ...]:
 
 def rules(policy: ResolvedPolicy) -> list[Any]:
     """The alerting rules, one a bucket, as data."""
-    said = f"a histogram without the bucket at a limit for {format_duration(WAIT)}"
-    return [Remarked((said, f"source: {_SOURCE}"), _rule(one.policy, one)) for one in needed(policy)]
+    remark = f"a histogram without the bucket at a limit for {format_duration(WAIT)}"
+    return [Remarked((remark, f"source: {_SOURCE}"), _rule(bucket.policy, bucket)) for bucket in needed(policy)]
 
 
 def _rule(policy: Policy, bucket: Needed) -> dict[str, Any]:
@@ -124,11 +124,12 @@ def page(policy: ResolvedPolicy) -> str | None:
     if not buckets:
         return None
     listed = "\n".join(
-        f"- `{one.durations.metric}` at {histogram.shown(one.bound)}: {', '.join(one.alerts)}" for one in buckets
+        f"- `{bucket.durations.metric}` at {histogram.shown(bucket.bound)}: {', '.join(bucket.alerts)}"
+        for bucket in buckets
     )
     queries = "\n\n".join(
-        f"```promql\ngroup by (le) ({promql.raw(policy.given, one.durations, suffix='_bucket')})\n```"
-        for one in {one.durations.metric: one for one in buckets}.values()
+        f"```promql\ngroup by (le) ({promql.raw(policy.given, bucket.durations, suffix='_bucket')})\n```"
+        for bucket in {bucket.durations.metric: bucket for bucket in buckets}.values()
     )
     return f"""# {ALERT}
 
@@ -165,15 +166,15 @@ Which buckets there are:
 def tests(policy: ResolvedPolicy) -> Iterator[dict[str, Any]]:
     """From raw buckets: the alert fires when one is missing, and is silent while all are there."""
     buckets = needed(policy)
-    for first in {one.durations.recorded: one for one in buckets}.values():
+    for first in {bucket.durations.recorded: bucket for bucket in buckets}.values():
         durations, given = first.durations, first.policy
-        bounds = [one.bound for one in buckets if one.durations.recorded == durations.recorded]
+        bounds = [bucket.bound for bucket in buckets if bucket.durations.recorded == durations.recorded]
         for missing in (None, *bounds):
             there = {bound: histogram.EACH for bound in durations.bounds if bound != missing}
-            said = "all buckets are there" if missing is None else f"no bucket at {histogram.shown(missing)}"
+            scene = "all buckets are there" if missing is None else f"no bucket at {histogram.shown(missing)}"
             series = histogram.raw_buckets(given, durations, there)
             fired = [] if missing is None else [_said(replace(first, bound=missing))]
-            yield _entry(given, f"{ALERT}: {durations.metric}, {said}", series, fired)
+            yield _entry(given, f"{ALERT}: {durations.metric}, {scene}", series, fired)
 
 
 def _entry(policy: Policy, name: str, series: tuple[InputSeries, ...], fired: list[str]) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _entry(policy: Policy, name: str, series: tuple[InputSeries, ...], fired: li
         "name": name,
         "interval": promql.duration(policy.interval),
         "input_series": [
-            {"series": one.series, "values": f"{one.values.partition('x')[0]}x{samples}"} for one in series
+            {"series": counter.series, "values": f"{counter.values.partition('x')[0]}x{samples}"} for counter in series
         ],
         "promql_expr_test": [
             {

@@ -136,10 +136,10 @@ def _route(route: Mapping[str, Any]) -> dict[str, Any]:
     }
     if unknown := route.keys() - names.keys() - {"matchers", "routes"}:
         raise ValueError(f"routes have {sorted(unknown)}, which has no name here")
-    found: dict[str, Any] = {"matchers": [_matcher(text) for text in route["matchers"]]}
-    found |= {names[key]: value for key, value in route.items() if key in names}
+    resource: dict[str, Any] = {"matchers": [_matcher(text) for text in route["matchers"]]}
+    resource |= {names[key]: value for key, value in route.items() if key in names}
     below = [_route(child) for child in route.get("routes", ())]
-    return found | ({"routes": below} if below else {})
+    return resource | ({"routes": below} if below else {})
 
 
 def _matcher(text: str) -> dict[str, str]:
@@ -162,12 +162,12 @@ def _receiver(receiver: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _webhook(hook: Mapping[str, Any]) -> dict[str, Any]:
-    found = {"url": hook["url"], "sendResolved": hook["send_resolved"], "maxAlerts": hook["max_alerts"]}
+    resource = {"url": hook["url"], "sendResolved": hook["send_resolved"], "maxAlerts": hook["max_alerts"]}
     if "http_config" not in hook:
-        return found
+        return resource
     # The operator reads no file of Alertmanager's: the token is in a Secret of the same namespace.
     secret = {"type": "Bearer", "credentials": {"name": SECRET, "key": "token"}}
-    return {**found, "httpConfig": {"authorization": secret}}
+    return {**resource, "httpConfig": {"authorization": secret}}
 
 
 def _interval(interval: Mapping[str, Any]) -> dict[str, Any]:

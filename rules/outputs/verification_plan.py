@@ -22,7 +22,9 @@ def plan(resolved: ResolvedPolicy) -> Plan | None:
         plan=SCHEMA,
         policy=policy.policy,
         about=policy.about,
-        selectors={name: one.pattern for name, one in policy.selectors.items() if name in ("service", "environment")},
+        selectors={
+            name: selector.pattern for name, selector in policy.selectors.items() if name in ("service", "environment")
+        },
         control=verification.has_control(policy, verdict),
         look=float(seconds(verdict.look)),
         scrape=float(seconds(policy.interval)),

@@ -14,10 +14,10 @@ PRESETS: Mapping[str, Path] = {path.stem: path for path in sorted(Path(__file__)
 
 def filled_in(series: Mapping[str, Any], presets: Sequence[str]) -> dict[str, Any]:
     """The policy's series, with what these presets say beside it; of two presets, the later wins."""
-    found: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     for name in presets:
-        found = _merged(found, _read(PRESETS[name]))
-    return _merged(found, series)
+        merged = _merged(merged, _read(PRESETS[name]))
+    return _merged(merged, series)
 
 
 @cache

@@ -109,10 +109,10 @@ async def note_info(talk: Conversation, wanted: Iterable[Statistics], measuremen
         for key, family in _INFO[section].items():
             if key not in fields:
                 continue
-            told = number(fields[key])
-            if told is None:
+            amount = number(fields[key])
+            if amount is None:
                 raise Failed(Reason.VALUE, f"INFO {section}: {key} is not a number")
-            measurement.add(family, told)
+            measurement.add(family, amount)
         if section == "replication":
             replica = fields.get("role") == "slave"
             measurement.add(families.REDIS_REPLICA, replica)

@@ -67,8 +67,10 @@ def _with_its_checks(own: Any, checks: Mapping[str, Check]) -> tuple[State, str 
         return state, str(own)
     if state is State.DEGRADED:
         return state, f"{own} ({', '.join([*bad, *degraded])})"
-    told = ([f"not well: {', '.join(bad)}"] if bad else []) + ([f"degraded: {', '.join(degraded)}"] if degraded else [])
-    return State.DEGRADED, f"{own}, but {'; '.join(told)}"
+    remarks = ([f"not well: {', '.join(bad)}"] if bad else []) + (
+        [f"degraded: {', '.join(degraded)}"] if degraded else []
+    )
+    return State.DEGRADED, f"{own}, but {'; '.join(remarks)}"
 
 
 def _note(application: Application, checks: Mapping[str, Check], measurement: Measurement) -> None:

@@ -52,15 +52,15 @@ class Check:
 
 def read_checks(body: Mapping[str, Any], measurement: Measurement) -> dict[str, Check]:
     """Each check by its name; of those beyond CHECK_LIMIT the bad ones are kept, and what is left out is counted."""
-    found: dict[str, Check] = {}
+    checks: dict[str, Check] = {}
     for name, check in _all(body, measurement):
         # Of two checks with one name the worse counts.
-        if name not in found or badness(check.word) > badness(found[name].word):
-            found[name] = check
-    if len(found) > CHECK_LIMIT:
-        measurement.dropped[Dropped.CHECK_LIMIT] += len(found) - CHECK_LIMIT
-    worst_first = sorted(found.items(), key=lambda item: -badness(item[1].word))[:CHECK_LIMIT]
-    order = {name: number for number, name in enumerate(found)}
+        if name not in checks or badness(check.word) > badness(checks[name].word):
+            checks[name] = check
+    if len(checks) > CHECK_LIMIT:
+        measurement.dropped[Dropped.CHECK_LIMIT] += len(checks) - CHECK_LIMIT
+    worst_first = sorted(checks.items(), key=lambda item: -badness(item[1].word))[:CHECK_LIMIT]
+    order = {name: number for number, name in enumerate(checks)}
     named: dict[str, Check] = {}
     for name, check in sorted(worst_first, key=lambda item: order[item[0]]):
         label = measurement.label(name)

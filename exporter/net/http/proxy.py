@@ -152,8 +152,8 @@ async def _socks(channel: Channel, proxy: URL, host: str, port: int) -> None:
     await channel.send(b"\x05\x01\x00" + _socks_address(host) + port.to_bytes(2, "big"))
     _, code, _, kind = await reader.read(4)
     if code:
-        told = _SOCKS_ERRORS.get(code, f"error {code}")
-        raise Failed(Reason.PROXY, f"the proxy {proxy.raw_host} cannot connect to {host}:{port}: {told}")
+        reason = _SOCKS_ERRORS.get(code, f"error {code}")
+        raise Failed(Reason.PROXY, f"the proxy {proxy.raw_host} cannot connect to {host}:{port}: {reason}")
     size = {1: 4, 4: 16}.get(kind) or (await reader.read(1))[0]
     await reader.read(size + 2)
 

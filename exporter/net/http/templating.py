@@ -52,10 +52,10 @@ class Save(Settings):
     async def read(self, response: Response) -> str:
         """The value; Failed(value) when there is none, and never with what is there instead."""
         if self.json_path is not None:
-            found = find(body.parse(response.body), self.json_path)
-            if isinstance(found, (dict, list)) or found is None or found == "":
+            matches = find(body.parse(response.body), self.json_path)
+            if isinstance(matches, (dict, list)) or matches is None or matches == "":
                 raise Failed(Reason.VALUE, f"the body has no text or number at {self.json_path}")
-            return found if isinstance(found, str) else json.dumps(found)
+            return matches if isinstance(matches, str) else json.dumps(matches)
         text = response.body
         if self.header is not None:
             value = response.headers.get(self.header.lower())

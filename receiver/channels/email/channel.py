@@ -78,7 +78,7 @@ class EmailChannel:
             async with self._lifetime.message(), asyncio.timeout(self._settings.timeout.total_seconds()):
                 refused = _answers(await self._connections.send(mail, recipients))
         except aiosmtplib.SMTPRecipientsRefused as error:
-            answers = {one.recipient: f"{one.code} {one.message}" for one in error.recipients}
+            answers = {refusal.recipient: f"{refusal.code} {refusal.message}" for refusal in error.recipients}
             if len(answers) == 1 or len({answer[0] for answer in answers.values()}) == 1:
                 raise _failure(error, self._settings) from None
             # Nobody has got it, but some may later: each by itself.
@@ -230,9 +230,9 @@ def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
         case aiosmtplib.SMTPAuthenticationError(code=code):
             return DeliveryError("credentials", detail, again=code < 500)
         case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
-            answers = _shown({one.recipient: f"{one.code} {one.message}" for one in refused}, settings)
+            answers = _shown({refusal.recipient: f"{refusal.code} {refusal.message}" for refusal in refused}, settings)
             every = "; ".join(f"{who} was refused: {answer}" for who, answer in answers.items())
-            return DeliveryError("rejected", line(every, 300), again=any(one.code < 500 for one in refused))
+            return DeliveryError("rejected", line(every, 300), again=any(refusal.code < 500 for refusal in refused))
         case aiosmtplib.SMTPResponseException(code=code):
             return DeliveryError("server" if code < 500 else "rejected", detail, again=code < 500)
         case aiosmtplib.SMTPServerDisconnected() | OSError():

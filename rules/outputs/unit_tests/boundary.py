@@ -110,14 +110,14 @@ def _entry(
     alerts: list[dict[str, Any]],
 ) -> Any:
     inputs = [
-        {"series": _series(policy, one), "values": series[one.reading.record]}
-        for one in {one.reading.record: one for one in alert.terms}.values()
-        if one.reading.record in series
+        {"series": _series(policy, term), "values": series[term.reading.record]}
+        for term in {term.reading.record: term for term in alert.terms}.values()
+        if term.reading.record in series
     ]
     entry: dict[str, Any] = {
         "name": f"{alert.given.alert}: {name}",
         "interval": promql.duration(policy.interval),
-        "input_series": [*inputs, *({"series": one, "values": values} for one, values in given.items())],
+        "input_series": [*inputs, *({"series": record, "values": values} for record, values in given.items())],
     }
     if alerts:
         entry["alert_rule_test"] = alerts

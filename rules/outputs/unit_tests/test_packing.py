@@ -25,14 +25,14 @@ class Scene:
         """Whether the example's series, and those that it must not have, are its own here."""
         if not self.examples:
             return True
-        given = {one.series: one.values for one in example.inputs}
+        given = {series.series: series.values for series in example.inputs}
         shared = given.keys() & self.series.keys()
-        own = {_metric(one) for one in given.keys() - shared}
+        own = {_metric(series) for series in given.keys() - shared}
         return (
             bool(signal.needs)
             and (self.spacing, self.deployment) == (example.spacing, example.deployment)
             and not self.kinds.intersection(signal.needs)
-            and all(given[one] == self.series[one] for one in shared)
+            and all(given[series] == self.series[series] for series in shared)
             and not own & self.metrics
         )
 
@@ -40,8 +40,8 @@ class Scene:
         """Put an example in, which `takes` has allowed; a signal without series of a known kind stays alone."""
         self.examples.append((signal, example))
         self.kinds |= set(signal.needs)
-        self.series |= {one.series: one.values for one in example.inputs}
-        self.metrics |= {_metric(one.series) for one in example.inputs}
+        self.series |= {series.series: series.values for series in example.inputs}
+        self.metrics |= {_metric(series.series) for series in example.inputs}
         self.spacing, self.deployment = example.spacing, example.deployment
 
     @property
@@ -60,7 +60,10 @@ def packed(examples: Iterable[tuple[Signal, Example]]) -> list[Scene]:
     scenes: list[Scene] = []
     for signal, example in examples:
         alone = not signal.needs
-        scene = next((one for one in scenes if not alone and one.kinds and one.takes(signal, example)), None)
+        scene = next(
+            (candidate for candidate in scenes if not alone and candidate.kinds and candidate.takes(signal, example)),
+            None,
+        )
         if scene is None:
             scene = Scene()
             scenes.append(scene)

@@ -60,13 +60,13 @@ class LatencyQuantile(Signal):
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         durations = policy.series.of(self.kind)
         every = histogram.buckets(policy, durations)
-        found = f"histogram_quantile({self.quantile}, {promql.recorded(policy, every.name)})"
+        quantile = f"histogram_quantile({self.quantile}, {promql.recorded(policy, every.name)})"
         in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
         return (
             every,
             Record(
                 self.value(policy),
-                f"{found}{in_seconds} >= 0",
+                f"{quantile}{in_seconds} >= 0",
                 "interpolated, for people to look at; `>= 0` leaves out the NaN of no traffic",
             ),
             *(histogram.slower(policy, durations, bound) for bound in bounds if bound in durations.bounds),
@@ -93,7 +93,7 @@ class LatencyQuantile(Signal):
         durations = policy.series.of(self.kind)
         bounds = durations.bounds
         if reading.unit is Unit.RATIO:
-            bound = next(one for one in bounds if histogram.slower(policy, durations, one).name == reading.record)
+            bound = next(limit for limit in bounds if histogram.slower(policy, durations, limit).name == reading.record)
             return histogram.raw_buckets(policy, durations, {bound: (1 - value) * EACH})
         above = min(bound for bound in bounds if bound >= value)
         below = max((bound for bound in bounds if bound < value), default=Decimal(0))
@@ -137,8 +137,8 @@ class LatencyQuantile(Signal):
         durations = policy.series.of(self.kind)
         bound = durations.bounds[0]
         made = histogram.raw_buckets(policy, durations, histogram.tenth_slower(durations.bounds, bound))
-        found = histogram.quantile_of_tenth_slower(durations.bounds, bound, self.quantile)
-        return (Example(f"1 of 10 {self.of} takes longer than {shown(bound)}", made, {self.value(policy): found}),)
+        quantile = histogram.quantile_of_tenth_slower(durations.bounds, bound, self.quantile)
+        return (Example(f"1 of 10 {self.of} takes longer than {shown(bound)}", made, {self.value(policy): quantile}),)
 
     def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
         durations = policy.series.of(self.kind)
