@@ -11,6 +11,7 @@ import asyncio
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import trustme
@@ -46,8 +47,8 @@ class Bench:
         self._processes, self._folder, self._minutes, self._rounds = processes, folder, minutes, rounds
         self._http, self._tls, self._hang, self._refused = (processes.free_port() for _ in range(4))
         authority = trustme.CA()
-        self._authority, certificate = folder / "ca.pem", folder / "certificate.pem"
-        authority.cert_pem.write_to_path(str(self._authority))
+        self.authority, certificate = folder / "ca.pem", folder / "certificate.pem"
+        authority.cert_pem.write_to_path(str(self.authority))
         authority.issue_cert("bench.example").private_key_and_cert_chain_pem.write_to_path(str(certificate))
         ports = ["--http", self._http, "--tls", self._tls, "--hang", self._hang, "--certificate", certificate]
         processes.start("target", [sys.executable, "-m", "bench.exporter.target", *map(str, ports)])
@@ -55,12 +56,15 @@ class Bench:
     async def http(self) -> None:
         """CPU for a plain probe."""
         urls = tuple(f"http://{address}:{self._http}/" for address in addresses(_TARGETS))
-        await self._cpu("HTTP", Setting(urls, None, 2.0, 6.0), 0.6)
+        await self._cpu("HTTP", Setting(urls, None, 2.0, 6.0), 0.5)
 
     async def tls(self) -> None:
         """CPU for a probe over TLS."""
-        urls = tuple(f"https://{address}:{self._tls}/" for address in addresses(_TARGETS))
-        await self._cpu("HTTPS", Setting(urls, self._authority, 6.0, 6.0), 1.0)
+        await self._cpu("HTTPS", Setting(self.tls_urls(_TARGETS), self.authority, 6.0, 6.0), 0.8)
+
+    def tls_urls(self, count: int) -> tuple[str, ...]:
+        """Targets over TLS."""
+        return tuple(f"https://{address}:{self._tls}/" for address in addresses(count))
 
     async def _cpu(self, name: str, setting: Setting, goal: float) -> None:
         ours, theirs = await cpu.compare(self._processes, self._folder / name, setting, self._rounds)
@@ -141,15 +145,15 @@ async def run(arguments: argparse.Namespace) -> None:
             sys.stdout.flush()
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments and run."""
-    parser = argparse.ArgumentParser(description="The exporter beside its peers.")
+    parser = argparse.ArgumentParser(prog="bench.exporter", description="The exporter beside its peers.")
     parser.add_argument(
         "--minutes", type=float, default=1.0, help="how long the 5,000 targets are watched; 5 for all of it"
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison of CPU")
     parser.add_argument("--only", nargs="*", choices=PARTS, help="these parts alone")
-    asyncio.run(run(parser.parse_args()))
+    asyncio.run(run(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ Run: python -m bench.exporter.counting PORT. It takes 20 ms for an answer, so th
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 from collections import Counter
 
 _TAKES = 0.02
@@ -51,4 +51,6 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    parser = argparse.ArgumentParser(prog="bench.exporter.counting", description=__doc__)
+    parser.add_argument("port", type=int)
+    asyncio.run(serve(parser.parse_args().port))

@@ -13,6 +13,7 @@ import aiohttp
 
 from bench.exporter.cpu import addresses, cpu_seconds, start_exporter
 from deploywatch.demo.processes import Processes
+from deploywatch.demo.servers import python_part
 
 TARGETS, SERVERS, INTERVAL, BOUND = 5000, 10, 15.0, 20
 CHECKED, WITHIN = 500, "200ms"
@@ -45,7 +46,7 @@ class Checked:
 
 async def start(processes: Processes, folder: Path) -> Started:
     """Start an exporter with 5,000 targets of ten servers, each of which may see 20 connections at once."""
-    port = await _counting(processes, "counting-start")
+    port = await counting(processes, "counting-start")
     probes = {
         f"p{number}": {"kind": "http", "url": f"http://{address}:{port}/{number}"}
         for number, address in enumerate(list(addresses(SERVERS + 1))[1:] * (TARGETS // SERVERS))
@@ -66,14 +67,14 @@ async def start(processes: Processes, folder: Path) -> Started:
         seconds, cpu = time.monotonic() - begin, cpu_seconds(server.child.process.pid)
         async with session.get(f"{server.url}/metrics") as answer:
             lines = (await answer.text()).splitlines()
-        most = await _most(session, port)
+        at_once = await most(session, port)
     await asyncio.to_thread(server.child.stop)
-    return Started(seconds, cpu, most, _sum(lines, "deploywatch_exporter_missed_runs_total"), _failed(lines))
+    return Started(seconds, cpu, at_once, _sum(lines, "deploywatch_exporter_missed_runs_total"), _failed(lines))
 
 
 async def check(processes: Processes, folder: Path) -> Checked:
     """Check 500 probes, each of which must be answered within 200 ms, of ten healthy servers."""
-    port = await _counting(processes, "counting-check")
+    port = await counting(processes, "counting-check")
     probes = {
         f"p{number}": {"kind": "http", "url": f"http://{address}:{port}/{number}", "expect": {"within": WITHIN}}
         for number, address in enumerate(list(addresses(SERVERS + 1))[1:] * (CHECKED // SERVERS))
@@ -93,17 +94,19 @@ async def check(processes: Processes, folder: Path) -> Checked:
         if probe.get("status") != "healthy"
     ]
     async with aiohttp.ClientSession() as session:
-        return Checked(child.returncode or 0, failed, seconds, await _most(session, port))
+        return Checked(child.returncode or 0, failed, seconds, await most(session, port))
 
 
-async def _counting(processes: Processes, name: str) -> int:
+async def counting(processes: Processes, name: str) -> int:
+    """The port of a new server that counts its connections."""
     port = processes.free_port()
-    processes.start(name, [sys.executable, "-m", "bench.exporter.counting", str(port)])
-    await asyncio.sleep(1)
+    command = [sys.executable, "-m", "bench.exporter.counting", str(port)]
+    await asyncio.to_thread(python_part, processes, name, command, port=port, ready="/most")
     return port
 
 
-async def _most(session: aiohttp.ClientSession, port: int) -> int:
+async def most(session: aiohttp.ClientSession, port: int) -> int:
+    """The most connections that one of its addresses had at once."""
     async with session.get(f"http://127.0.0.1:{port}/most") as answer:
         return int(await answer.text())
 

@@ -1,12 +1,14 @@
-"""Brings situations about and writes the page: python -m bench.peers PAGE [WORD], those whose names have the word."""
+"""Brings situations about beside the peers, and writes the page of what each said."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,10 +87,14 @@ def _version(command: str) -> str:
     return match[1] if match else "of an unknown version"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page; 1 when an answer of ours is wrong."""
+    parser = argparse.ArgumentParser(prog="bench.peers", description=__doc__)
+    parser.add_argument("page", type=Path, help="the file that is written")
+    parser.add_argument("words", nargs="*", help="only situations whose names have one of these words")
+    options = parser.parse_args(arguments)
     environment_of_tests()
-    written, words = Path(sys.argv[1]), sys.argv[2:]
+    written, words = options.page, options.words
     wanted = [one for one in SITUATIONS if not words or any(word in one.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="deploywatch-peers-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)

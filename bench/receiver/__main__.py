@@ -1,88 +1,32 @@
-"""How fast the receiver takes webhooks in, how soon it answers, and what a storm costs: `scripts/bench receiver`."""
+"""How fast the receiver takes webhooks in, how soon it answers, what a storm or a backlog costs."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Mapping
-from itertools import count
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.exporter.cpu import cpu_seconds
-from bench.receiver.load import Load, Seen
-from bench.receiver.servers import Place, due, fill, peak_megabytes, post
+from bench.receiver.backlog import backlog
+from bench.receiver.fairness import fairness
+from bench.receiver.load import Load
+from bench.receiver.servers import STORES, Place, Plan, due, fill, get, peak_megabytes, post
+from bench.receiver.throughput import ALERTS, CONNECTIONS, in_turns, numbers, poster, rates, throughput
 from deploywatch.demo.processes import Processes, wait_until
 from deploywatch.demo.servers import Running
 
-ROUNDS, SECONDS, CONNECTIONS, ALERTS = 8, 2.0, 32, 10
 RATE, ALERTS_AT_RATE = 100.0, 100
 STORM, STORM_SERVICES = 10_000, 500
 FEW, MANY = 1_000, 100_000
-_numbers = count(step=10_000_000)
-"""Where the numbers of a round's new alerts begin."""
 
 
-def throughput(console: Console, place: Place, inbox: Running) -> None:
-    """(a) Durable webhooks against a handler that stores nothing; one receiver at a time, in turns with the handler."""
-    peer = _poster(place.bare(), new=False)
-    for new, which in ((False, "that are known"), (True, "never seen before")):
-        for store, database in (("SQLite", place.database), ("PostgreSQL", place.postgres)):
-            name = f"{store}-{'new' if new else 'known'}"
-            server = place.receiver(name, database(name), inbox)
-            ours = f"{store}, alerts {which}"
-            found = _in_turns(console, {"parses JSON, stores nothing": peer, ours: _poster(server, new=new)})
-            title = f"{ALERTS} alerts a webhook, {CONNECTIONS} connections"
-            console.print(_rates(title, found, next(iter(found)), goal="0.50"))
-            server.child.stop()
-
-
-def _poster(server: Running, *, new: bool) -> Callable[[], Seen]:
-    def run() -> Seen:
-        cpu = cpu_seconds(server.child.process.pid)
-        seen = post(Load(server.port, ALERTS, new, SECONDS, CONNECTIONS, first=next(_numbers)))
-        seen.cpu = cpu_seconds(server.child.process.pid) - cpu
-        return seen
-
-    return run
-
-
-def _in_turns(console: Console, posters: Mapping[str, Callable[[], Seen]]) -> dict[str, list[Seen]]:
-    found: dict[str, list[Seen]] = {name: [] for name in posters}
-    for turn in range(ROUNDS + 1):
-        for name, run in posters.items():
-            console.print(f"round {turn} of {ROUNDS}: {name}", style="dim")
-            seen = run()
-            assert not seen.bad, f"{name}: {seen.bad} answers were not 200"
-            if turn:  # the first warms up
-                found[name].append(seen)
-    return found
-
-
-def _rates(title: str, found: Mapping[str, list[Seen]], peer: str, *, goal: str) -> Table:
-    rates_heads = ("webhooks/s: min", "median", "max", "of the first, round by round")
-    heads = ("", *rates_heads, "CPU for each", "first's CPU / it", "answered in: median", "99 of 100")
-    table = Table(*heads, title=title, caption=f"goal: at least {goal} of the first; {ROUNDS} rounds of {SECONDS:g} s")
-    usual_cpu = median(seen.cpu / seen.good for seen in found[peer])
-    for name, many in found.items():
-        rates = [seen.rate for seen in many]
-        shown = [f"{rate:.0f}" for rate in (min(rates), median(rates), max(rates))]
-        ratios = [rate / usual.rate for rate, usual in zip(rates, found[peer], strict=True)]
-        ratio = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        times = [f"{median(seen.quantile(at) for seen in many) * 1000:.1f} ms" for at in (50, 99)]
-        cpu = median(seen.cpu / seen.good for seen in many)
-        costs = f"{cpu * 1e6:.0f} µs", f"{usual_cpu / cpu:.2f}"
-        table.add_row(name, *shown, ratio, *costs, *times)
-    return table
-
-
-def steady(console: Console, place: Place, inbox: Running) -> None:
+def steady(console: Console, place: Place, inbox: Running, _: Plan) -> None:
     """(b) How soon webhooks are answered that come at a rate."""
     heads = ("", "answered", "median", "99 of 100", "longest")
     table = Table(
@@ -90,7 +34,7 @@ def steady(console: Console, place: Place, inbox: Running) -> None:
     )
     server = place.receiver("steady", place.database("steady"), inbox)
     for name, new in (("alerts that are known", False), ("alerts never seen before", True)):
-        load = Load(server.port, ALERTS_AT_RATE, new, 15.0, 64, rate=RATE, first=next(_numbers))
+        load = Load(server.port, ALERTS_AT_RATE, new, 15.0, 64, rate=RATE, first=next(numbers))
         if not new:
             post(load)  # they are known from here on
         seen = post(load)
@@ -100,7 +44,7 @@ def steady(console: Console, place: Place, inbox: Running) -> None:
     server.child.stop()
 
 
-def storm(console: Console, place: Place, inbox: Running) -> None:
+def storm(console: Console, place: Place, inbox: Running, _: Plan) -> None:
     """(c) Ten thousand alerts at once, until nothing is left to do."""
     database = place.database("storm")
     server = place.receiver("storm", database, inbox)
@@ -110,7 +54,7 @@ def storm(console: Console, place: Place, inbox: Running) -> None:
     taken_in = time.perf_counter() - begun
     wait_until(lambda: due(database) == 0, within=300, what="settle the storm")
     settled = time.perf_counter() - begun
-    told = len(_get(inbox, "/inbox").split('"title"')) - 1
+    told = len(get(inbox, "/inbox").split('"title"')) - 1
     console.print(
         f"storm: {seen.good * ALERTS} alerts of {STORM_SERVICES} services taken in after {taken_in:.1f} s, "
         f"settled after {settled:.1f} s (goal 60 s), {told} messages in the inbox, "
@@ -119,16 +63,16 @@ def storm(console: Console, place: Place, inbox: Running) -> None:
     server.child.stop()
 
 
-def history(console: Console, place: Place, inbox: Running) -> None:
+def history(console: Console, place: Place, inbox: Running, plan: Plan) -> None:
     """(d) Whether a hundred thousand stored incidents slow anything down."""
     stores = {f"{number:,} incidents stored": place.database(f"history-{number}") for number in (FEW, MANY)}
     for database, number in zip(stores.values(), (FEW, MANY), strict=True):
         fill(database, number)
     running = {name: place.receiver(f"history-{index}", url, inbox) for index, (name, url) in enumerate(stores.items())}
     for new, what in ((False, "known"), (True, "new")):
-        found = _in_turns(console, {name: _poster(server, new=new) for name, server in running.items()})
+        found = in_turns(console, {name: poster(server, new=new) for name, server in running.items()}, plan.rounds)
         title = f"{ALERTS} alerts a webhook, {what} ones"
-        console.print(_rates(title, found, next(iter(running)), goal="about 1"))
+        console.print(rates(title, found, next(iter(running)), goal="about 1"))
     paths = (
         "/api/v1/incidents?limit=100",
         "/api/v1/incidents?status=open&limit=100",
@@ -145,31 +89,34 @@ def _asked(server: Running, path: str) -> float:
     times = []
     for _ in range(20):
         begun = time.perf_counter()
-        _get(server, path)
+        get(server, path)
         times.append(time.perf_counter() - begun)
     return median(times)
 
 
-def _get(server: Running, path: str) -> str:
-    with urllib.request.urlopen(server.url + path, timeout=60) as answer:  # noqa: S310 - always http on loopback
-        return str(answer.read().decode())
+PARTS = {part.__name__: part for part in (throughput, steady, storm, history, backlog, fairness)}
 
 
-def main() -> None:
-    """Run all of it, or the parts that are named: throughput, steady, storm, history."""
-    console = Console(width=190)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run all of it, or the parts that are named."""
+    parser = argparse.ArgumentParser(prog="bench.receiver", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them without any")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds of each comparison")
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES, help="on these alone")
+    parser.add_argument("--alerts", choices=("known", "new", "both"), default="both", help="throughput of which")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    console, plan = Console(width=190), Plan(options.rounds, tuple(options.stores), options.alerts)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # everything here is on this machine
-    wanted = sys.argv[1:]
-    for part in (throughput, steady, storm, history):
-        if wanted and part.__name__ not in wanted:
-            continue
+    for part in options.parts or PARTS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             folder.chmod(0o711)  # PostgreSQL's user has to reach its folder
             with Processes(folder / "logs") as processes:
                 place = Place(processes, folder)
-                part(console, place, place.inbox())
+                PARTS[part](console, place, place.inbox(), plan)
     console.print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 from aiohttp import web
 
@@ -19,7 +19,10 @@ async def ready(_: web.Request) -> web.Response:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="bench.receiver.bare", description=__doc__)
+    parser.add_argument("port", type=int)
+    port = parser.parse_args().port
     app = web.Application(client_max_size=32 * 1024**2)
     app.router.add_post("/webhook/alertmanager", take)
     app.router.add_get("/-/ready", ready)
-    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
+    web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None)

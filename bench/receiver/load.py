@@ -7,7 +7,9 @@ second are posted whatever the answers, and each is timed from the moment at whi
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -17,6 +19,8 @@ from itertools import count, cycle
 from statistics import quantiles
 
 SERVICES = 100
+TOKEN = "alertmanager-of-the-benchmark"  # noqa: S105 - of receivers that live as long as one run
+"""What Alertmanager shows to the receivers here; the peer does not look at it."""
 _MARK = b"~~~~~~~~~~~~"
 """Stands in each fingerprint, and is replaced by the number of the webhook."""
 
@@ -41,7 +45,8 @@ class Load:
 class Seen:
     """Answers with 200 and with another status, the time it took, and each answer's time in seconds.
 
-    `cpu` is the processor time of whoever answered, in seconds; whoever has posted this may note it.
+    `refusal` is the first answer that was not 200, or how the connection broke. `cpu` is the processor time of whoever
+    answered, in seconds; whoever has posted this may note it.
     """
 
     good: int = 0
@@ -49,6 +54,7 @@ class Seen:
     seconds: float = 0.0
     times: list[float] = field(default_factory=list)
     cpu: float = 0.0
+    refusal: str = ""
 
     @property
     def rate(self) -> float:
@@ -95,15 +101,17 @@ def webhook(service: int, alerts: int) -> bytes:
     return json.dumps(whole, separators=(",", ":")).encode()
 
 
+def request(body: bytes) -> bytes:
+    """The whole request with which Alertmanager brings a webhook."""
+    return (
+        b"POST /webhook/alertmanager HTTP/1.1\r\nHost: receiver\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b" % (TOKEN.encode(), len(body), body)
+    )
+
+
 def requests(load: Load) -> Iterator[bytes]:
     """The requests, one after another."""
-    bodies = [webhook(service, load.alerts) for service in range(load.services)]
-    heads = [
-        b"POST /webhook/alertmanager HTTP/1.1\r\nHost: receiver\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(body)
-        for body in bodies
-    ]
-    whole = [head + body for head, body in zip(heads, bodies, strict=True)]
+    whole = [request(webhook(service, load.alerts)) for service in range(load.services)]
     if load.new:
         yield from (one.replace(_MARK, b"%012x" % n) for n, one in zip(count(load.first), cycle(whole), strict=False))
     yield from cycle([one.replace(_MARK, b"%012x" % n) for n, one in enumerate(whole)])
@@ -120,6 +128,8 @@ async def _closed(load: Load, seen: Seen) -> None:
             begun = time.perf_counter()
             await _post(reader, writer, next(coming), seen, begun)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     await asyncio.gather(*(client() for _ in range(load.connections)))
 
@@ -145,16 +155,28 @@ async def _open(load: Load, seen: Seen) -> None:
 async def _post(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes, seen: Seen, due: float
 ) -> None:
-    writer.write(data)
-    head = await reader.readuntil(b"\r\n\r\n")
-    _, _, rest = head.partition(b"Content-Length: ")
-    await reader.readexactly(int(rest.partition(b"\r\n")[0]))
-    good = head.startswith(b"HTTP/1.1 200 ")
+    try:
+        status, text = await ask(reader, writer, data)
+    except (OSError, asyncio.IncompleteReadError) as error:
+        status, text = 0, repr(error)
+    good = status == 200
     seen.good, seen.bad = seen.good + good, seen.bad + (not good)
+    if not good and not seen.refusal:
+        seen.refusal = f"{status}: {text.strip()}"
     seen.times.append(time.perf_counter() - due)
 
 
-async def _run(load: Load) -> Seen:
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> tuple[int, str]:
+    """The status and the text of the answer; IncompleteReadError where the connection ends before it."""
+    writer.write(data)
+    head = await reader.readuntil(b"\r\n\r\n")
+    _, _, rest = head.partition(b"Content-Length: ")
+    text = await reader.readexactly(int(rest.partition(b"\r\n")[0]))
+    return int(head[9:12]), text.decode(errors="replace")
+
+
+async def run(load: Load) -> Seen:
+    """Post it."""
     seen, begun = Seen(), time.perf_counter()
     await (_open if load.rate else _closed)(load, seen)
     seen.seconds = time.perf_counter() - begun
@@ -162,4 +184,6 @@ async def _run(load: Load) -> Seen:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(_run(Load(**json.loads(sys.argv[1])))))))
+    parser = argparse.ArgumentParser(prog="bench.receiver.load", description=__doc__)
+    parser.add_argument("load", type=json.loads, help="the fields of Load, as JSON")
+    print(json.dumps(asdict(asyncio.run(run(Load(**parser.parse_args().load))))))

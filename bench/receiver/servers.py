@@ -7,14 +7,16 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
-from bench.receiver.load import Load, Seen
+from bench.receiver.load import TOKEN, Load, Seen
 from deploywatch.conventions import IncidentMetric
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
@@ -23,8 +25,20 @@ from deploywatch.receiver.jobs.queue import NewJob, enqueue
 from deploywatch.receiver.store import Store, counters
 from deploywatch.receiver.store.schema import alerts, incidents, jobs, timeline
 
+READER = "prometheus-of-the-benchmark"
+"""The token of whoever reads."""
+STORES = ("SQLite", "PostgreSQL")
 _LINES = 4
 _CHUNK = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of the benchmark is run: rounds of a comparison, on which stores, with known or new alerts, or both."""
+
+    rounds: int
+    stores: tuple[str, ...]
+    alerts: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +54,9 @@ class Place:
         command = [sys.executable, "-m", "bench.receiver.bare", str(port)]
         return servers.python_part(self.processes, "bare", command, port=port, ready="/-/ready")
 
-    def inbox(self) -> Running:
+    def inbox(self, port: int = 0) -> Running:
         """What stands in for those who are told."""
-        port = self.processes.free_port()
+        port = port or self.processes.free_port()
         command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         return servers.python_part(self.processes, "inbox", command, port=port, ready="/")
 
@@ -58,12 +72,19 @@ class Place:
 
     def receiver(self, name: str, database: str, inbox: Running) -> Running:
         """A receiver that tells one channel."""
-        config, port = self.folder / f"{name}.yml", self.processes.free_port()
         channel = {"kind": "webhook", "url": f"{inbox.url}/webhook", "secret": "of-no-importance-here"}
-        config.write_text(json.dumps({"database": database, "channels": {"team": channel}}))
+        return self.receiver_with(name, {"database": database, "channels": {"team": channel}})
+
+    def receiver_with(self, name: str, settings: Mapping[str, object]) -> Running:
+        """A receiver with these settings, which knows Alertmanager and whoever reads by their tokens."""
+        config, web, port = self.folder / f"{name}.yml", self.folder / "web.yml", self.processes.free_port()
+        config.write_text(json.dumps(settings))
+        known = [("alertmanager", TOKEN, "webhook"), ("prometheus", READER, "read")]
+        entries = [{"name": who, "token": token, "scopes": [scope]} for who, token, scope in known]
+        web.write_text(json.dumps({"credentials": entries}))
         command = [sys.executable, "-m", "deploywatch", "receiver", "--log.level=error", f"--config.file={config}"]
-        listen = f"--web.listen-address=127.0.0.1:{port}"
-        return servers.python_part(self.processes, name, [*command, listen], port=port, ready="/-/ready")
+        listen = [f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={web}"]
+        return servers.python_part(self.processes, name, [*command, *listen], port=port, ready="/-/ready")
 
 
 async def _migrate(database: str) -> None:
@@ -77,6 +98,13 @@ def post(load: Load) -> Seen:
     command = [sys.executable, "-m", "bench.receiver.load", json.dumps(asdict(load))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Seen(**json.loads(done.stdout))
+
+
+def get(server: Running, path: str) -> str:
+    """The text at a path of a receiver, or of the inbox."""
+    request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {READER}"})  # noqa: S310 - always http on loopback
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return str(answer.read().decode())
 
 
 def peak_megabytes(server: Running) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -21,7 +22,6 @@ from rich.table import Table
 from bench.exporter.cpu import cpu_seconds
 from bench.receiver.servers import Place
 from bench.receiver_actions.sides import TEAMS, Sides, Told
-from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.receiver.store import Store
 
@@ -37,6 +37,15 @@ class Ports:
     http: int
     smtp: int
     fifth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run: so many rounds of so many incidents a second for so many seconds."""
+
+    rounds: int
+    rate: float
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -64,15 +73,11 @@ def settings(database: str, ports: Ports) -> dict[str, object]:
     }
 
 
-def once(place: Place, name: str, database: str, *, hangs: bool) -> Told:
+def once(place: Place, name: str, database: str, plan: Plan, *, hangs: bool) -> Told:
     """A new receiver, its webhooks, and what came of them."""
     ports = Ports(*(place.processes.free_port() for _ in range(3)))
-    config, port = place.folder / f"{name}.yml", place.processes.free_port()
-    config.write_text(json.dumps(settings(database, ports)))
-    command = [sys.executable, "-m", "deploywatch", "receiver", "--log.level=error", f"--config.file={config}"]
-    listen = f"--web.listen-address=127.0.0.1:{port}"
-    server = servers.python_part(place.processes, name, [*command, listen], port=port, ready="/-/ready")
-    sides = Sides(port, ports.http, ports.smtp, ports.fifth, RATE, SECONDS, hangs)
+    server = place.receiver_with(name, settings(database, ports))
+    sides = Sides(server.port, ports.http, ports.smtp, ports.fifth, plan.rate, plan.seconds, hangs)
     cpu = cpu_seconds(server.child.process.pid)
     both = [sys.executable, "-m", "bench.receiver_actions.sides", json.dumps(asdict(sides))]
     done = subprocess.run(both, stdout=subprocess.PIPE, text=True, check=True)
@@ -82,15 +87,14 @@ def once(place: Place, name: str, database: str, *, hangs: bool) -> Told:
     return told
 
 
-def in_turns(console: Console, place: Place, name: str, database: Callable[[str], str]) -> Rounds:
+def in_turns(console: Console, place: Place, name: str, database: Callable[[str], str], plan: Plan) -> Rounds:
     """All rounds on one kind of store, each on a new database."""
     rounds = Rounds()
-    for turn in range(1, ROUNDS + 1):
+    for turn in range(1, plan.rounds + 1):
         kinds = [("answers", rounds.answers), ("hangs", rounds.hangs)]
         for kind, seen in kinds if turn % 2 else reversed(kinds):
-            told = once(
-                place, f"{name}-{turn}-{kind}", database(f"{name.lower()}_{turn}_{kind}"), hangs=kind == "hangs"
-            )
+            url = database(f"{name.lower()}_{turn}_{kind}")
+            told = once(place, f"{name}-{turn}-{kind}", url, plan, hangs=kind == "hangs")
             whole = f"99 of 100 after {p99(_of(told.after_commit, 'all four')):.0f} ms, {told.fifth} begun on the fifth"
             bad = f"{told.bad} webhooks not answered with 200, {told.missing} messages missing"
             load = os.getloadavg()[0]
@@ -104,10 +108,12 @@ def p99(times: Sequence[float]) -> float:
     return quantiles(times, n=100)[98] * 1000
 
 
-def table(name: str, rounds: Rounds) -> Table:
+def table(name: str, rounds: Rounds, plan: Plan) -> Table:
     """The rows of one store."""
     heads = ("", "median", "99 of 100", "since it was due: 99 of 100", "one channel hangs: 99 of 100", "changes by")
-    title = f"{name}: from commit to channel, ms, {RATE:g} incidents/s; median (min to max) of {ROUNDS} rounds"
+    title = (
+        f"{name}: from commit to channel, ms, {plan.rate:g} incidents/s; median (min to max) of {plan.rounds} rounds"
+    )
     found = Table(*heads, title=title, caption="goals: 99 of 100 under 250 ms; changes by less than 10 %")
     for channel in (*CHANNELS, "all four"):
         before = [_of(told.after_commit, channel) for told in rounds.answers]
@@ -163,12 +169,20 @@ async def _create(url: str, name: str) -> None:
     await store.close()
 
 
-def main() -> None:
-    """Run it on both stores, or on those that are named: sqlite, postgresql."""
-    console = Console(width=160)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it on both stores, or on those that are named."""
+    parser = argparse.ArgumentParser(prog="bench.receiver_actions", description=__doc__)
+    parser.add_argument("stores", nargs="*", metavar="STORE", help="sqlite, postgresql, or both without any")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of each kind")
+    parser.add_argument("--rate", type=float, default=RATE, help="incidents a second")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long a round posts")
+    options = parser.parse_args(arguments)
+    wanted = options.stores or ["sqlite", "postgresql"]
+    if unknown := set(wanted) - {"sqlite", "postgresql"}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are sqlite and postgresql")
+    console, plan = Console(width=160), Plan(options.rounds, options.rate, options.seconds)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # everything here is on this machine
-    wanted = sys.argv[1:] or ["sqlite", "postgresql"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL's user has to reach its folder
@@ -176,10 +190,10 @@ def main() -> None:
             place = Place(processes, folder)
             for kind in wanted:
                 shown, databases = _stores(place)[kind]
-                rounds = in_turns(console, place, shown, databases())
-                console.print(table(shown, rounds))
+                rounds = in_turns(console, place, shown, databases(), plan)
+                console.print(table(shown, rounds, plan))
                 for whose in ("cpu", "sides"):
-                    cpu = [1000 * getattr(told, whose) / (RATE * SECONDS) for told in rounds.answers]
+                    cpu = [1000 * getattr(told, whose) / (plan.rate * plan.seconds) for told in rounds.answers]
                     who = "the receiver" if whose == "cpu" else "both sides"
                     console.print(f"{shown}: processor time of {who} for each incident: {_tenths(cpu)} ms")
     console.print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -6,17 +6,17 @@ webhook opens an incident of a new service; whoever is told of it is recognized 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
 import re
-import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from bench.receiver.load import webhook
+from bench.receiver.load import ask, request, webhook
 from deploywatch.fakes.inbox import Inbox, serving
 
 TEAMS = 100
@@ -78,26 +78,23 @@ class _Alertmanager:
                 self.due[number] = begun + number / sides.rate
                 await asyncio.sleep(max(0.0, self.due[number] - time.time()))
                 posting.create_task(self._post(number, _request(template, number)))
+        while not self._free.empty():
+            _, writer = self._free.get_nowait()
+            writer.close()
+            await writer.wait_closed()
 
     async def _post(self, number: int, request: bytes) -> None:
         reader, writer = await self._free.get()
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
+        status, _ = await ask(reader, writer, request)
         self.committed[number] = time.time()
-        _, _, rest = head.partition(b"Content-Length: ")
-        await reader.readexactly(int(rest.partition(b"\r\n")[0]))
-        self.bad += not head.startswith(b"HTTP/1.1 200 ")
+        self.bad += status != 200
         self._free.put_nowait((reader, writer))
 
 
 def _request(template: bytes, number: int) -> bytes:
     body = template.replace(b"service-%06d", b"service-%06d" % number).replace(b"~" * 12, b"%012x" % number)
     annotations = f'"annotations":{{"channels":"{",".join(channels(number))}",'.encode()
-    body = body.replace(b'"annotations":{', annotations)
-    return (
-        b"POST /webhook/alertmanager HTTP/1.1\r\nHost: receiver\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-    )
+    return request(body.replace(b'"annotations":{', annotations))
 
 
 def channels(number: int) -> tuple[str, ...]:
@@ -105,7 +102,8 @@ def channels(number: int) -> tuple[str, ...]:
     return f"slack-{number % TEAMS}", "pagerduty", "mail", "webhook", "fifth"
 
 
-async def _run(sides: Sides) -> Told:
+async def run(sides: Sides) -> Told:
+    """Post, be told, and tell when."""
     inbox, told = Inbox(), Told()
 
     async def fifth(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,4 +145,6 @@ def arrivals(inbox: Inbox) -> dict[tuple[str, int], float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(asyncio.run(_run(Sides(**json.loads(sys.argv[1])))))))
+    parser = argparse.ArgumentParser(prog="bench.receiver_actions.sides", description=__doc__)
+    parser.add_argument("sides", type=json.loads, help="the fields of Sides, as JSON")
+    print(json.dumps(asdict(asyncio.run(run(Sides(**parser.parse_args().sides))))))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -100,7 +101,16 @@ def _timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run both parts, or one."""
+    parser = argparse.ArgumentParser(prog="bench.rules", description=__doc__)
+    parser.add_argument("--only", choices=("builds", "evaluation"), help="this part alone")
+    only = parser.parse_args(arguments).only
+    console = Console(width=160)
+    for part in (builds, evaluation):
+        if only in (None, part.__name__):
+            part(console)
+
+
 if __name__ == "__main__":
-    screen = Console(width=160)
-    builds(screen)
-    evaluation(screen)
+    main()

@@ -109,6 +109,14 @@ class Bench:
 @contextmanager
 def running(folder: Path) -> Iterator[Bench]:
     """A Prometheus with no rules yet, once it has scraped a whole window."""
+    with started(folder) as bench:
+        time.sleep(WINDOW + SCRAPE)
+        yield bench
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Bench]:
+    """A Prometheus with no rules yet, beside its target."""
     none = folder / "none"
     none.mkdir(parents=True)
     config = folder / "prometheus.yml"
@@ -118,7 +126,6 @@ def running(folder: Path) -> Iterator[Bench]:
         wait_until(lambda: _answers(port), within=30, what="start the target", child=target)
         config.write_text(_config(none, port))
         url = servers.prometheus(processes, folder / "data", config).url
-        time.sleep(WINDOW + SCRAPE)
         yield Bench(url, config, port)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -100,13 +100,13 @@ def _name(service: Service) -> str:
     return f"{service.rate:g}/s, {100 * service.ratio:g} %, {'clumps' if service.clump > 1 else 'single'}"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(prog="bench.verdict", description=__doc__)
     parser.add_argument("--healthy", type=int, default=1000, help="healthy canaries a service")
     parser.add_argument("--faulty", type=int, default=100, help="canaries a service and fault")
     parser.add_argument("--seed", type=int, default=0, help="other runs of the same services")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     numbers = (options.healthy, options.faulty, options.seed)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         rows = pool.map(measure, services(), *([n] * len(services()) for n in numbers))
