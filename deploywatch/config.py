@@ -125,22 +125,17 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
     return result
 
 
-def faults_of_part(found: Document, path: document.Path, model: type[BaseModel], base: Path) -> list[Problem]:
-    """What is wrong with the value at a path, as `model` has it; each fault with its place in the whole file."""
-    value: Any = found.data
-    for part in path:
-        value = value[part]
+def faults_of_part(
+    found: Document, path: document.Path, value: Any, model: type[BaseModel], base: Path
+) -> list[tuple[document.Path, str]]:
+    """What is wrong with the `value` at a path of a file, as `model` has it; each fault with its path below that one."""
     try:
         model.model_validate(value, context={"base": base})
     except ValidationError as error:
         size = len(path)
         places = {place[size:]: where for place, where in found.places.items() if place[:size] == path}
         inner = Document(found.file, value, places)
-        faults = (_explain(fault, model, inner) for fault in error.errors(include_url=False))
-        whole = Document(found.file, found.data, found.places)
-        for below, message in faults:
-            whole.report((*path, *below), message)
-        return whole.problems
+        return [_explain(fault, model, inner) for fault in error.errors(include_url=False)]
     return []
 
 

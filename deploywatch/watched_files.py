@@ -35,10 +35,11 @@ class StaleFile:
 
 
 class WatchedFiles:
-    """Secrets with how their files looked when they were read, and the files of any kind that are bad now."""
+    """The files that a config is filled from, as they looked when they were read, and the files that are bad now."""
 
     def __init__(self) -> None:
         self._read: dict[Path, Stamp] = {}
+        self._plain: set[Path] = set()
         self._stale: dict[Path, StaleFile] = {}
         self._since: dict[Path, float] = {}
 
@@ -47,17 +48,26 @@ class WatchedFiles:
         stamp = stamp_of(path)
         text = _content(path)
         self._read[path] = stamp
+        self._plain.discard(path)
         return text
 
+    def read_bytes(self, path: Path) -> bytes:
+        """The content of any other file that a config is filled from, which may be empty; OSError."""
+        stamp = stamp_of(path)
+        content = path.read_bytes()
+        self._read[path] = stamp
+        self._plain.add(path)
+        return content
+
     def changed(self) -> bool:
-        """Whether a secret may be another now; one that cannot be read is noted as stale and is not."""
+        """Whether a file's content may be another now; one that cannot be read is noted as stale and is not."""
         changed = False
         for path, before in list(self._read.items()):
             try:
                 if stamp_of(path) == before:
                     self.good([path])
                     continue
-                _content(path)
+                path.read_bytes() if path in self._plain else _content(path)
             except (OSError, ValueError) as error:
                 self.bad([path], getattr(error, "strerror", None) or str(error))
                 continue
@@ -71,7 +81,7 @@ class WatchedFiles:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Read a whole config anew: afterwards its secrets alone are watched; those of before when that fails."""
+        """Read a whole config anew: afterwards its files alone are watched; those of before when that fails."""
         before, self._read = self._read, {}
         try:
             yield

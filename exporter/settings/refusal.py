@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from deploywatch.config import faults_of_part
 from deploywatch.document import Document, path_text
+from deploywatch.document import Path as KeyPath
 from deploywatch.errors import Problem
-from deploywatch.exporter.settings.blackbox import PROBERS, BlackboxModule
+from deploywatch.exporter.settings.blackbox import PROBERS, BlackboxModule, translated
+from deploywatch.exporter.settings.blackbox.places import told_as_there
 from deploywatch.exporter.settings.modules import Module
+
+Fault = tuple[KeyPath, str]
 
 Refusals = Mapping[str, tuple[Problem, ...]]
 """The modules that are refused, each with what is wrong with it and where."""
@@ -31,15 +36,38 @@ def take_out(document: Document, base: Path) -> Refusals:
     return refusals
 
 
-def _faults(document: Document, name: str, entry: Mapping[str, object], base: Path) -> list[Problem]:
-    """What is wrong with a module in blackbox_exporter's words; where nothing is, what is wrong with it in ours."""
+def _faults(document: Document, name: str, entry: Mapping[str, Any], base: Path) -> list[Problem]:
+    """What is wrong with a module in blackbox_exporter's words, and what is wrong with the rest of it in ours."""
     path = ("modules", name)
-    problems = faults_of_part(document, path, BlackboxModule, base)
-    prober = entry["prober"]
-    part = PROBERS.get(prober) if isinstance(prober, str) else None
-    if part is not None and entry.get(str(prober)) is not None:
-        problems += faults_of_part(document, (*path, str(prober)), part, base)
-    return problems or faults_of_part(document, path, Module, base)
+    faults = faults_of_part(document, path, entry, BlackboxModule, base)
+    prober = str(entry["prober"])
+    part, section = PROBERS.get(prober), entry.get(prober)
+    if part is not None and section is not None:
+        of_section = faults_of_part(document, (*path, prober), section, part, base)
+        faults += [((prober, *below), message) for below, message in of_section]
+    faults += [told_as_there(prober, *fault) for fault in _in_our_words(document, name, entry, base, faults)]
+    whole = Document(document.file, document.data, document.places)
+    for below, message in faults:
+        whole.report((*path, *below), message)
+    return whole.problems
+
+
+def _in_our_words(
+    document: Document, name: str, entry: Mapping[str, Any], base: Path, faults: Sequence[Fault]
+) -> list[Fault]:
+    """The faults that only the translation shows, of what is left of a module without the keys that are faulty."""
+    prober = str(entry["prober"])
+    faulty = {below[1] for below, _ in faults if len(below) > 1 and below[0] == prober}
+    section = entry.get(prober)
+    rest = {key: value for key, value in entry.items() if (key,) not in {below for below, _ in faults}}
+    if isinstance(section, dict):
+        rest[prober] = {key: value for key, value in section.items() if key not in faulty}
+    try:
+        translated(rest, base)
+    except ValueError:
+        # What is left cannot be read without what is faulty.
+        return [] if faults else faults_of_part(document, ("modules", name), rest, Module, base)
+    return faults_of_part(document, ("modules", name), rest, Module, base)
 
 
 def _taken(document: Document, name: str) -> list[Problem]:

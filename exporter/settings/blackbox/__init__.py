@@ -73,6 +73,6 @@ def translated(module: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """The module in our words; ValueError names what has no counterpart. Files are taken from `base`."""
     whole = BlackboxModule.model_validate(dict(module))
     given = module.get(whole.prober)
-    part = PROBERS[whole.prober].model_validate({} if given is None else given)
+    part = PROBERS[whole.prober].model_validate({} if given is None else given, context={"base": base})
     own = {key: module[key] for key in ("timeout", "targets") if module.get(key) is not None}
     return {**part.native(base), **own}

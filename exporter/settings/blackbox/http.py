@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from deploywatch.exporter.net.http.header_fields import HeaderName
+from deploywatch.exporter.net.http.verdict import Version
 from deploywatch.exporter.net.pattern import Pattern
-from deploywatch.exporter.settings.blackbox.parts import Part, Reached, TlsConfig, read, refused
+from deploywatch.exporter.settings.blackbox.parts import Part, Reached, SecretFile, TlsConfig, read, refused
+from deploywatch.watched_files import WATCHED
+
+
+def _body(base: Path, name: str) -> str:
+    path = base / Path(name).expanduser()
+    try:
+        return WATCHED.read_bytes(path).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _body_can_be_read(name: str, info: ValidationInfo) -> str:
+    if name:
+        _body((info.context or {}).get("base", Path()), name)
+    return name
+
+
+def _known_version(text: str) -> str:
+    if _version(text) not in get_args(Version):
+        raise ValueError(f"{text!r} is never answered; write HTTP/1.0, HTTP/1.1 or HTTP/2.0")
+    return text
+
+
+BodyFile = Annotated[str, AfterValidator(_body_can_be_read)]
 
 MAX_BODY = "64MiB"
 """How much of a body is read where blackbox.yml sets no limit; it has none, and memory has."""
@@ -23,9 +48,9 @@ class BasicAuth(Part):
     """Prometheus's `basic_auth`."""
 
     username: str = ""
-    username_file: str = ""
+    username_file: SecretFile = ""
     password: str = ""
-    password_file: str = ""
+    password_file: SecretFile = ""
     username_ref: refused("write username or username_file") = None  # type: ignore[valid-type]
     password_ref: refused("write password or password_file") = None  # type: ignore[valid-type]
 
@@ -48,7 +73,7 @@ class Authorization(Part):
 
     type: str = "Bearer"
     credentials: str = ""
-    credentials_file: str = ""
+    credentials_file: SecretFile = ""
     credentials_ref: refused("write credentials or credentials_file") = None  # type: ignore[valid-type]
 
     @model_validator(mode="after")
@@ -73,7 +98,7 @@ class OAuth2(Part):
 
     client_id: str
     client_secret: str = ""
-    client_secret_file: str = ""
+    client_secret_file: SecretFile = ""
     client_secret_ref: refused("write client_secret or client_secret_file") = None  # type: ignore[valid-type]
     scopes: tuple[str, ...] = ()
     token_url: str
@@ -97,7 +122,7 @@ class HeaderSource(Part):
 
     values: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    files: tuple[SecretFile, ...] = ()
 
     def native(self, base: Path) -> dict[str, Any]:
         """The value, if there is one."""
@@ -121,13 +146,13 @@ class HeaderMatch(Part):
 class Http(Reached):
     """The whole section."""
 
-    valid_status_codes: tuple[int, ...] = ()
-    valid_http_versions: tuple[str, ...] = ()
+    valid_status_codes: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
+    valid_http_versions: tuple[Annotated[str, AfterValidator(_known_version)], ...] = ()
     method: str = ""
     headers: dict[HeaderName, str] = Field(default_factory=dict)
     http_headers: dict[HeaderName, HeaderSource] = Field(default_factory=dict)
     body: str = ""
-    body_file: str = ""
+    body_file: BodyFile = ""
     body_size_limit: Any = None
     compression: str = ""
     follow_redirects: bool = True
@@ -144,7 +169,7 @@ class Http(Reached):
     basic_auth: BasicAuth | None = None
     authorization: Authorization | None = None
     bearer_token: str = ""
-    bearer_token_file: str = ""
+    bearer_token_file: SecretFile = ""
     oauth2: OAuth2 | None = None
     proxy_url: str = ""
     no_proxy: str = ""
@@ -225,9 +250,3 @@ def _version(text: str) -> str:
     return text.removeprefix("HTTP/").removesuffix(".0") if text.startswith("HTTP/2") else text.removeprefix("HTTP/")
 
 
-def _body(base: Path, name: str) -> str:
-    path = base / Path(name).expanduser()
-    try:
-        return path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError as error:
-        raise ValueError(f"body_file: cannot read {path}: {error.strerror}") from error

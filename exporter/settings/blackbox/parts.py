@@ -6,7 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from deploywatch.config import Settings
@@ -111,3 +111,13 @@ def read(base: Path, name: str) -> str:
         return WATCHED.read_secret(path).strip()
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _can_be_read(name: str, info: ValidationInfo) -> str:
+    if name:
+        read((info.context or {}).get("base", Path()), name)
+    return name
+
+
+SecretFile = Annotated[str, AfterValidator(_can_be_read)]
+"""The name of a secret's file; one that cannot be read is a fault of this key."""

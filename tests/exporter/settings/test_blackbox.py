@@ -192,17 +192,53 @@ def test_what_stands_in_sections_of_other_probers_is_ignored_as_there(write: Wri
         (
             "{prober: http, http: {basic_auth: {username: a, password: b}}}",
             "3:3: modules.m",
-            "is a credential; list the targets",
+            "http.basic_auth.username is a credential; list the targets",
         ),
         ("{prober: http, http: {headers: {Authorization: a}}}", "3:3: modules.m", "is a credential; list the targets"),
-        ("{prober: grpc, grpc: {metadata: {token: [a]}}}", "3:3: modules.m", "metadata.token is a credential"),
+        ("{prober: grpc, grpc: {metadata: {token: [a]}}}", "3:3: modules.m", "grpc.metadata.token is a credential"),
         (
             "{prober: http, http: {tls_config: {ca_file: /no/ca.pem}}}",
-            "modules.m",
+            "3:28: modules.m.http.tls_config: ",
             "the files or ciphers cannot be used",
         ),
+        (
+            "{prober: tcp, tcp: {tls: true, tls_config: {ca_file: /no/ca.pem}}}",
+            "3:37: modules.m.tcp.tls_config: ",
+            "the files or ciphers cannot be used",
+        ),
+        (
+            "{prober: grpc, grpc: {tls_config: {min_version: TLS13, max_version: TLS10}}}",
+            "3:28: modules.m.grpc.tls_config: ",
+            "max_version TLS 1.0 is below",
+        ),
+        ("{prober: http, http: {body_size_limit: 10X}}", "3:28: modules.m.http.body_size_limit: ", "not a quantity"),
+        ("{prober: http, http: {valid_status_codes: [9]}}", "modules.m.http.valid_status_codes[0]: ", "or equal"),
+        (
+            "{prober: http, http: {valid_http_versions: [HTTP/9]}}",
+            "modules.m.http.valid_http_versions[0]: ",
+            "write HTTP/1.0",
+        ),
+        (
+            "{prober: http, http: {basic_auth: {password_file: /no/password}}}",
+            "modules.m.http.basic_auth.password_file: ",
+            "cannot read /no/password",
+        ),
+        (
+            "{prober: http, http: {authorization: {credentials_file: /no/token}}}",
+            "modules.m.http.authorization.credentials_file: ",
+            "cannot read /no/token",
+        ),
+        (
+            "{prober: http, http: {http_headers: {X-A: {files: [/no/value]}}}}",
+            "modules.m.http.http_headers.X-A.files[0]: ",
+            "cannot read /no/value",
+        ),
         ("{prober: http, http: {tls_config: {ca: PEM}}}", "3:41: modules.m.http.tls_config.ca", "name that as ca_file"),
-        ("{prober: http, http: {body_file: /no/body}}", "3:3: modules.m", "cannot read /no/body"),
+        (
+            "{prober: http, http: {body_file: /no/body}}",
+            "3:28: modules.m.http.body_file: ",
+            "cannot read /no/body",
+        ),
         ("{prober: http, timeout: 5}", "3:21: modules.m.timeout", "did you mean 5s?"),
         ("{prober: http, http: {bearer_token: '${NO}'}, targets: [a]}", "modules.m.http.bearer_token", "NO is not set"),
         ("{prober: http, prober: tcp}", "modules.m.prober", "the key is there twice"),
@@ -225,8 +261,9 @@ def test_what_cannot_run_is_refused_alone_with_its_place_and_what_to_do(
 
 
 def test_all_that_is_wrong_with_a_module_is_told_at_once(write: Write) -> None:
-    settings = load(write, "  m: {prober: http, http: {metod: GET, enable_http3: true}, timeot: 5s}\n")
-    assert len(settings.refused["m"]) == 3
+    text = "{metod: GET, enable_http3: true, body_file: /no, compression: zstd, proxy_url: 'ftp://p'}"
+    settings = load(write, f"  m: {{prober: http, http: {text}, timeot: 5s}}\n")
+    assert len(settings.refused["m"]) == 6
 
 
 def test_one_of_our_own_modules_that_is_wrong_refuses_the_file(write: Write) -> None:
