@@ -128,7 +128,7 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
 def faults_of_part(
     found: Document, path: document.Path, value: Any, model: type[BaseModel], base: Path
 ) -> list[tuple[document.Path, str]]:
-    """What is wrong with the `value` at a path of a file, as `model` has it; each fault with its path below that one."""
+    """What is wrong with the `value` at a path of a file, as `model` has it; each fault with its path below that."""
     try:
         model.model_validate(value, context={"base": base})
     except ValidationError as error:

@@ -10,7 +10,8 @@ from deploywatch.exporter.results import Reason
 _OF_ANSWERS = frozenset(
     {Reason.REDIRECT, Reason.STATUS, Reason.HEADER, Reason.JSON, Reason.UNHEALTHY, Reason.LATENCY, Reason.BODY}
 )
-_OF_DATABASES = frozenset({Reason.AUTH, Reason.QUERY, Reason.QUERY_TIMEOUT, Reason.UNAVAILABLE})
+_OF_STATEMENTS = frozenset({Reason.AUTH, Reason.QUERY, Reason.QUERY_TIMEOUT})
+_OF_DATABASES = _OF_STATEMENTS | {Reason.UNAVAILABLE}
 _OF_FEW = frozenset({Reason.EXPIRY, Reason.OCCUPIED, Reason.SKIPPED})
 _OF_PORTS = frozenset(
     {Reason.OCCUPIED, Reason.CONNECT_REFUSED, Reason.DEADLINE, Reason.UNREACHABLE, Reason.DNS, Reason.INTERNAL}
@@ -23,9 +24,9 @@ _OF_STREAMS = frozenset({Reason.CONNECT_TIMEOUT, Reason.RESET, Reason.TLS, Reaso
 _NEVER = frozenset({Reason.FORBIDDEN, Reason.CONFIG})
 _IMPOSSIBLE: Mapping[str, frozenset[Reason]] = {
     "http": (_OF_DATABASES - {Reason.AUTH}) | _OF_FEW | _OF_MACHINES,
-    "tcp": (_OF_ANSWERS - {Reason.BODY}) | _OF_DATABASES | _OF_FEW | _OF_OTHERS | {Reason.VALUE},
+    "tcp": (_OF_ANSWERS - {Reason.BODY}) | _OF_STATEMENTS | _OF_FEW | _OF_OTHERS | {Reason.VALUE},
     "unix": (_OF_ANSWERS - {Reason.BODY}) | _OF_DATABASES | _OF_FEW | _OF_OTHERS | {Reason.VALUE, Reason.DNS},
-    "tls": _OF_ANSWERS | _OF_DATABASES | (_OF_FEW - {Reason.EXPIRY}) | _OF_OTHERS | {Reason.VALUE, Reason.TOO_LARGE},
+    "tls": _OF_ANSWERS | _OF_STATEMENTS | (_OF_FEW - {Reason.EXPIRY}) | _OF_OTHERS | {Reason.VALUE, Reason.TOO_LARGE},
     "postgres": _OF_ANSWERS | _OF_FEW | _OF_OTHERS,
     "redis": _OF_ANSWERS | _OF_FEW | _OF_OTHERS | {Reason.QUERY_TIMEOUT},
     "port": frozenset(Reason) - _OF_PORTS,

@@ -13,7 +13,7 @@ from typing import Any
 from aiohappyeyeballs import start_connection
 
 from deploywatch.exporter.net.certificates import Shown, certificate_name, shown
-from deploywatch.exporter.net.handshake import Begin, seen_in, telling
+from deploywatch.exporter.net.handshake import BROKEN_OFF, Begin, seen_in, telling
 from deploywatch.exporter.net.resolve import Address, Resolver, literal_address
 from deploywatch.exporter.probing import Allowed
 from deploywatch.exporter.results import Failed, Reason
@@ -155,7 +155,7 @@ class Dialer:
             transport, protocol = await self.loop.create_connection(factory, sock=sock, **options)
         except BaseException as error:
             sock.close()
-            if isinstance(error, ssl.SSLError):
+            if options.get("ssl") and isinstance(error, BROKEN_OFF):
                 raise await self._refused(error, name) from error
             raise
         self._see(transport)
@@ -168,13 +168,13 @@ class Dialer:
         name = certificate_name(self.server_name or server_hostname or "") or None
         try:
             secured = await self.loop.start_tls(transport, protocol, telling(context), server_hostname=name)
-        except ssl.SSLError as error:
+        except BROKEN_OFF as error:
             raise await self._refused(error, name or "", self.begin) from error
         if secured is not None:
             self._see(secured)
         return secured
 
-    async def _refused(self, error: ssl.SSLError, name: str, begin: Begin | None = None) -> Exception:
+    async def _refused(self, error: ssl.SSLError | ConnectionError, name: str, begin: Begin | None = None) -> Exception:
         self.shown, most = await seen_in(error, self.reached, name, begin)
         return most
 

@@ -21,13 +21,14 @@ Begin = Callable[[Channel], Awaitable[None]]
 _PATIENCE = 2.0
 """Seconds for the second look; the run's own deadline comes first where it is shorter."""
 
+_HUNG_UP = "UNEXPECTED_EOF_WHILE_READING"
 _NOT_OFFERED = frozenset(
     {
         *("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE", "WRONG_SSL_VERSION"),
         *("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_INSUFFICIENT_SECURITY", "NO_SHARED_CIPHER"),
         *("DH_KEY_TOO_SMALL", "WRONG_SIGNATURE_TYPE", "UNSAFE_LEGACY_RENEGOTIATION_DISABLED"),
         # Many hang up without an alert.
-        "UNEXPECTED_EOF_WHILE_READING",
+        _HUNG_UP,
     }
 )
 """OpenSSL's reasons where client and server may share no version, cipher or strength."""
@@ -76,7 +77,7 @@ async def secure(
     server = None if isinstance(channel, Tunnel) else _peer(channel.sock)
     try:
         tls = await channel.secure(context, certificate_name(name))
-    except ssl.SSLError as error:
+    except BROKEN_OFF as error:
         seen, most = await seen_in(error, server, name, begin)
         if seen:
             tell(seen)
@@ -84,12 +85,17 @@ async def secure(
     tell(shown(tls))
 
 
+BROKEN_OFF = (ssl.SSLError, ConnectionError)
+"""What ends a handshake; asyncio makes a ConnectionResetError of a server that hangs up without an alert."""
+
+
 async def seen_in(
-    error: ssl.SSLError, server: Address | None, name: str, begin: Begin | None = None
+    error: ssl.SSLError | ConnectionError, server: Address | None, name: str, begin: Begin | None = None
 ) -> tuple[Shown | None, Exception]:
     """What the server of a failed handshake showed, at a second look if need be; and the error that says most."""
     seen = shown_by(error)
-    if server is None or (seen and seen.served) or error.reason not in _NOT_OFFERED:
+    problem = error.reason if isinstance(error, ssl.SSLError) else _HUNG_UP
+    if server is None or (seen and seen.served) or problem not in _NOT_OFFERED:
         return seen, error
     again = await _second_look(server, name, begin)
     if again is None:
@@ -97,7 +103,7 @@ async def seen_in(
     speaks = f"{again.version} with {again.cipher}" if again.cipher else again.version
     return again, Failed(
         Reason.TLS,
-        f"no TLS connection: {error.reason}; the server speaks {speaks}: see tls.min_version and tls.ciphers",
+        f"no TLS connection: {problem}; the server speaks {speaks}: see tls.min_version and tls.ciphers",
     )
 
 

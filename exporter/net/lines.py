@@ -42,6 +42,11 @@ class Lines:
         self._at = end + 1
         return line.removesuffix(b"\r")
 
+    def back(self, line: bytes) -> None:
+        """Give back the line that was read last, so that it is the next again."""
+        self._buffer, self._at = line + b"\n" + self.left, 0
+        self._count -= 1
+
     async def exactly(self, size: int) -> bytes:
         """So many bytes; Failed(reset) when the connection ends before."""
         while len(self._buffer) - self._at < size:

@@ -15,6 +15,8 @@ from deploywatch.exporter.results import Failed, Reason
 Protocol = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap"]
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+# Of a line that is no help, so much is told.
+_SHOWN = 80
 _LDAP_OID = b"1.3.6.1.4.1.1466.20037"
 _LDAP_REQUEST = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + _LDAP_OID
 
@@ -25,7 +27,10 @@ def beginning(protocol: Protocol | None) -> Begin | None:
 
 
 async def start_tls(channel: Channel, protocol: Protocol) -> None:
-    """Ask the server for TLS; Failed(protocol) when it does not speak the protocol or does not offer TLS."""
+    """Ask the server for TLS; Failed(protocol) when it does not speak the protocol or does not offer TLS.
+
+    Failed(unavailable) with its words when it greets us by turning us away.
+    """
     lines = Lines(channel)
     await _DIALOGUES[protocol](lines)
     if lines.left:
@@ -34,6 +39,7 @@ async def start_tls(channel: Channel, protocol: Protocol) -> None:
 
 
 async def _smtp(lines: Lines) -> None:
+    await _greeted(lines, (b"4", b"5"))
     await _reply(lines, b"220")
     await lines.channel.send(b"EHLO deploywatch.invalid\r\n")
     await _reply(lines, b"250")
@@ -42,12 +48,14 @@ async def _smtp(lines: Lines) -> None:
 
 
 async def _ftp(lines: Lines) -> None:
+    await _greeted(lines, (b"4", b"5"))
     await _ftp_reply(lines, b"220")
     await lines.channel.send(b"AUTH TLS\r\n")
     await _ftp_reply(lines, b"234")
 
 
 async def _imap(lines: Lines) -> None:
+    await _greeted(lines, (b"* BYE",))
     await _begins(lines, b"* OK")
     await lines.channel.send(b"a1 STARTTLS\r\n")
     while not (line := await _line(lines)).startswith(b"a1 "):
@@ -57,6 +65,7 @@ async def _imap(lines: Lines) -> None:
 
 
 async def _pop3(lines: Lines) -> None:
+    await _greeted(lines, (b"-ERR",))
     await _begins(lines, b"+OK")
     await lines.channel.send(b"STLS\r\n")
     await _begins(lines, b"+OK")
@@ -81,6 +90,15 @@ async def _ldap(lines: Lines) -> None:
     response = answer.partition(b"\x78")[2]
     if not response[1:].startswith(b"\x0a\x01\x00") and not response[2:].startswith(b"\x0a\x01\x00"):
         raise _refused(b"the server refuses the extended operation")
+
+
+async def _greeted(lines: Lines, turned_away: tuple[bytes, ...]) -> None:
+    """Look at the greeting, which stays to be read; Failed(unavailable) for one that begins as those who refuse do."""
+    line = await _line(lines)
+    if line.startswith(turned_away):
+        said = line[:_SHOWN].decode("utf-8", "replace")
+        raise Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {said}")
+    lines.back(line)
 
 
 async def _reply(lines: Lines, code: bytes) -> None:
@@ -117,7 +135,7 @@ async def _line(lines: Lines) -> bytes:
 
 
 def _refused(answer: bytes) -> Failed:
-    return Failed(Reason.PROTOCOL, f"no TLS is offered: {answer[:80].decode('utf-8', 'replace')}")
+    return Failed(Reason.PROTOCOL, f"no TLS is offered: {answer[:_SHOWN].decode('utf-8', 'replace')}")
 
 
 _DIALOGUES: Mapping[Protocol, Callable[[Lines], Awaitable[None]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
@@ -88,17 +89,22 @@ class TlsClient(Settings):
 def context_for(settings: TlsClient, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
     """The context of these settings, shared by all who have the same; a file that has changed is read again."""
     files = [file for file in (settings.ca_file, settings.cert_file, settings.key_file) if file]
+    return last_good((settings, alpn), files, lambda: _shared(settings, alpn, tuple(stamp_of(file) for file in files)))
+
+
+def last_good(key: Hashable, files: list[Path], make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """The context that `make` gives of these files; while they cannot be used the last good one of this key."""
     try:
-        context = _shared(settings, alpn, tuple(stamp_of(file) for file in files))
+        context = make()
     except (OSError, ssl.SSLError) as error:
         # Gone for a moment, half replaced, emptied: the last good one goes on, and it is said.
-        if (settings, alpn) not in _LAST_GOOD:
+        if key not in _LAST_GOOD:
             raise
         WATCHED.bad(_blamed(files), str(error))
-        return _LAST_GOOD[settings, alpn]
+        return _LAST_GOOD[key]
     if files:
         WATCHED.good(files)
-        _LAST_GOOD[settings, alpn] = context
+        _LAST_GOOD[key] = context
         while len(_LAST_GOOD) > _MOST_KEPT:
             del _LAST_GOOD[next(iter(_LAST_GOOD))]
     return context
@@ -111,7 +117,7 @@ def _blamed(files: list[Path]) -> list[Path]:
 
 
 _MOST_KEPT = 1024
-_LAST_GOOD: dict[tuple[TlsClient, tuple[str, ...]], ssl.SSLContext] = {}
+_LAST_GOOD: dict[Hashable, ssl.SSLContext] = {}
 
 
 @lru_cache(maxsize=256)

@@ -231,10 +231,21 @@ def _note_state(application: Application | None, measurement: Measurement) -> No
             measurement.add(families.APPLICATION_STATUS, candidate is application.state, status=str(candidate))
 
 
+def _note_expiry(trail: Trail, measurement: Measurement) -> None:
+    """Add when the first of all the steps' certificates expires, also of one that is not trusted."""
+    expiry = trail.phases.shown.earliest_expiry if trail.phases.shown else None
+    if expiry is None:
+        return
+    before = [sample for sample in measurement.samples if sample.family is families.SSL_EXPIRY]
+    measurement.samples = [sample for sample in measurement.samples if sample not in before]
+    measurement.add(families.SSL_EXPIRY, min([expiry, *(sample.value for sample in before)]))
+
+
 def _note(step: Step, failed: Failed | None, trail: Trail, took: float, measurement: Measurement) -> None:
     measurement.add(families.STEP_SUCCESS, failed is None, step=step.name)
     measurement.add(families.STEP_DURATION, took, step=step.name)
     measurement.add(families.STEP_STATUS_CODE, trail.response.status if trail.response else 0, step=step.name)
+    _note_expiry(trail, measurement)
     reason, detail = (failed.reason, failed.detail) if failed else (None, "")
     measurement.steps.append(StepResult(step.name, took, reason, detail))
     if failed:

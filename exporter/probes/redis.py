@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -28,9 +29,9 @@ from deploywatch.exporter.net.databases.conversation import Conversation
 from deploywatch.exporter.net.databases.keys import KeyGauge, Statistics, note_info, note_keys
 from deploywatch.exporter.net.databases.redis_errors import explain
 from deploywatch.exporter.net.dial import Route, connect
-from deploywatch.exporter.net.handshake import seen_in, telling
+from deploywatch.exporter.net.handshake import BROKEN_OFF, seen_in, telling
 from deploywatch.exporter.net.resolve import Address, note_address
-from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.net.tls import TlsClient, context_for, last_good
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl
@@ -61,7 +62,11 @@ def _redis_url(url: SecretUrl) -> SecretUrl:
         raise ValueError(_HINT)
     _nothing_unread(url.get_secret_value())
     try:
-        _connection(url)
+        connection = _connection(url)
+        if isinstance(connection, _Encrypted):
+            connection.ssl_context.get()
+    except (OSError, exceptions.RedisError) as error:
+        raise ValueError(f"the files or ciphers that the URL names cannot be used: {error}") from error
     except (TypeError, ValueError) as error:
         # Its message could show a part of the password, taken for a port.
         raise ValueError(_HINT) from error
@@ -110,13 +115,12 @@ class _Routed(AbstractConnection):
             self.measurement.stage, self.measurement.overdue = SILENT, Reason.DEADLINE
         name = (self.tls.server_name if self.tls else None) or host
         if "ssl" in arguments:
-            arguments["ssl"] = context_for(self.tls) if self.tls else telling(arguments["ssl"])
             arguments["server_hostname"] = certificates.certificate_name(name)
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=sock, **arguments)
         except BaseException as error:
             sock.close()
-            if isinstance(error, ssl.SSLError):
+            if "ssl" in arguments and isinstance(error, BROKEN_OFF):
                 self.shown, most = await seen_in(error, self.address, name)
                 raise most from error
             raise
@@ -129,7 +133,19 @@ class _Plain(_Routed, Connection):
 
 
 class _Encrypted(_Routed, SSLConnection):
-    """A connection over TLS."""
+    """A connection over TLS, with the context of `tls` or of the URL's parameters."""
+
+    ssl_context: Any
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = super(SSLConnection, self)._connection_arguments()
+        return {**arguments, "ssl": context_for(self.tls) if self.tls else self._of_the_url()}
+
+    def _of_the_url(self) -> ssl.SSLContext:
+        asked = self.ssl_context
+        names = (asked.ca_certs, asked.certfile, asked.keyfile)
+        key = tuple(str(getattr(asked, name)) for name in asked.__slots__ if name != "context")
+        return telling(last_good(("redis", key), [Path(name) for name in names if name], asked.get))
 
 
 # To tell its name and version, the library would look them up on the disk for each connection.

@@ -23,6 +23,10 @@ from deploywatch.exporter.results import Failed, Reason
 Expected = Literal["expect", "expect_bytes"]
 
 
+# Of a line that was not expected, so much is told.
+_SHOWN = 80
+
+
 class NotSaidError(Failed):
     """The server did not say what a turn expects."""
 
@@ -85,6 +89,7 @@ class Dialogue(Settings):
         secured = self.use_tls or starttls or any(turn.starttls for turn in turns)
         never = frozenset[Reason]() if secured else frozenset({Reason.TLS, Reason.TLS_VERIFY})
         listens = starttls or any(turn.expect or turn.expect_bytes for turn in turns)
+        never |= frozenset() if starttls else {Reason.UNAVAILABLE}
         return never | (frozenset() if listens else {Reason.BODY, Reason.TOO_LARGE, Reason.PROTOCOL})
 
 
@@ -186,11 +191,14 @@ async def _expect_bytes(lines: Lines, wanted: bytes, number: int) -> None:
 
 async def _expect(lines: Lines, pattern: str, number: int) -> Found:
     """The first line that matches; Failed(body) when the connection ends before there is one."""
+    last = b""
     while (line := await lines.next()) is not None:
         match = await search(pattern, line)
         if match:
             return match
-    raise NotSaidError("expect", f"turn {number}: the connection ended and no line had matched {pattern!r}")
+        last = line
+    said = f"; the last was {last[:_SHOWN].decode('utf-8', 'replace')!r}" if last else ""
+    raise NotSaidError("expect", f"turn {number}: the connection ended and no line had matched {pattern!r}{said}")
 
 
 def expand(text: str, match: Found) -> str:

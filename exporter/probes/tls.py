@@ -46,8 +46,12 @@ class TlsSettings(ProbeSettings, Reach):
         return TlsProbe(self)
 
     def impossible(self) -> frozenset[Reason]:
-        """Reasons that cannot occur: without `valid_for` nothing expires too soon; the expired is untrusted."""
-        return frozenset() if self.valid_for else frozenset({Reason.EXPIRY})
+        """Reasons that cannot occur: without `valid_for` nothing expires too soon; the expired is untrusted.
+
+        Only before TLS is there a greeting that turns us away.
+        """
+        never = frozenset[Reason]() if self.valid_for else frozenset({Reason.EXPIRY})
+        return never if self.starttls else never | {Reason.UNAVAILABLE}
 
     def with_target(self, target: str) -> Self:
         """The same questions to another `host:port`."""

@@ -14,7 +14,8 @@ from deploywatch.errors import ConfigError
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.watched_files import WATCHED
+from deploywatch.exporter.settings.blackbox import http as blackbox_http
+from deploywatch.watched_files import WATCHED, WatchedFiles
 from tests.exporter.certs import Certs
 from tests.exporter.support import Web, eventually, probe
 
@@ -61,6 +62,22 @@ async def test_a_secret_is_read_anew_when_its_file_changes(running: tuple[Export
     (tmp_path / "token").write_text("second\n")
     await exporter.renew_secrets()
     await eventually(lambda: succeeded(exporter))
+
+
+def test_a_body_of_a_blackbox_yml_is_watched_and_may_be_empty(
+    write: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = WatchedFiles()
+    monkeypatch.setattr(blackbox_http, "WATCHED", watched)
+    body = tmp_path / "body"
+    body.write_bytes(b"one")
+    config.load(write("modules: {m: {prober: http, http: {method: POST, body_file: body}}}"))
+    assert not watched.changed()
+    body.write_bytes(b"")
+    assert watched.changed()
+    body.unlink()
+    assert not watched.changed()
+    assert [file.path for file in watched.stale()] == [body]
 
 
 async def test_a_secret_that_is_gone_or_empty_leaves_the_last_one_in_force_and_is_named(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from deploywatch.config import nearest
+from deploywatch.exporter.net.databases.dsn_tls import DsnTls, dsn_tls
 
 _DEFAULT_PORT = "5432"
 _PLACE = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>/[^:]*|[^:\[\]]+))(?::(?P<port>\d*))?")
@@ -65,7 +66,8 @@ Host = tuple[str, int] | None
 class Dsn:
     """A URL for the library; the seconds that each host has (None: its share of the run); and the hosts in their order.
 
-    `wanted` are the target_session_attrs to try all hosts with, one after the other; `files` those of TLS.
+    `wanted` are the target_session_attrs to try all hosts with, one after the other; `files` those of TLS, and `tls`
+    what they are for, where it is not the library that reads them.
     """
 
     url: str
@@ -73,6 +75,7 @@ class Dsn:
     hosts: tuple[Host, ...]
     wanted: tuple[str | None, ...]
     files: tuple[str, ...] = ()
+    tls: DsnTls | None = None
 
     @property
     def place(self) -> str:
@@ -112,7 +115,7 @@ def parse_dsn(text: str) -> Dsn:
     if wanted not in _ATTRIBUTES:
         raise ValueError(f"target_session_attrs: {wanted!r} is none{nearest(wanted, _ATTRIBUTES)}")
     files = tuple(given[name] for name in ("sslcert", "sslkey", "sslrootcert", "sslcrl") if given.get(name))
-    return Dsn(url, _seconds(given.get("connect_timeout")), hosts, _ATTRIBUTES[wanted], files)
+    return Dsn(url, _seconds(given.get("connect_timeout")), hosts, _ATTRIBUTES[wanted], files, dsn_tls(given))
 
 
 def _refuse(name: str, value: str) -> None:

@@ -143,7 +143,11 @@ class Session:
         return Failed(Reason.DEADLINE, f"not done within {patience:g} s; it was at: {SILENT}")
 
     async def _connect_to(self, place: Host, wanted: str | None, dialer: Dialer) -> Any:
-        more: dict[str, Any] = {"ssl": context_for(self._tls)} if self._tls else {}
+        more: dict[str, Any] = {}
+        if self._tls:
+            more["ssl"] = context_for(self._tls)
+        elif self._dsn.tls:
+            more["ssl"] = self._dsn.tls.context()
         if place:
             more |= {"host": place[0], "port": place[1]}
         if "application_name" not in self._dsn.url:

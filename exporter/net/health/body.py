@@ -38,7 +38,7 @@ def note_health(document: Any, units: HealthUnits, measurement: Measurement) -> 
     if not isinstance(document, dict):
         raise Failed(Reason.JSON, "the body is JSON, but not an object as a health body is")
     body = {str(key).lower(): value for key, value in document.items()}
-    checks = read_checks(body, measurement)
+    checks = read_checks(body, measurement, {name.lower() for name in units.facts})
     own = said(document)
     state, word = _with_its_checks(own, checks)
     version = next((str(body[key]) for key in ("version", "releaseid") if body.get(key) not in (None, "")), None)

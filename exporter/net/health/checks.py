@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploywatch.exporter.net.health.words import UNKNOWN, WORDS, badness, said, state_of
+from deploywatch.exporter.net.health.words import UNKNOWN, WORDS, badness, flag_word, said, state_of
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Dropped, State
 
@@ -50,10 +50,13 @@ class Check:
         return state_of(self.word)
 
 
-def read_checks(body: Mapping[str, Any], measurement: Measurement) -> dict[str, Check]:
-    """Each check by its name; of those beyond CHECK_LIMIT the bad ones are kept, and what is left out is counted."""
+def read_checks(body: Mapping[str, Any], measurement: Measurement, facts: Container[str] = ()) -> dict[str, Check]:
+    """Each check by its name, but for those at the top whose names are `facts`.
+
+    Of those beyond CHECK_LIMIT the bad ones are kept, and what is left out is counted.
+    """
     checks: dict[str, Check] = {}
-    for name, check in _all(body, measurement):
+    for name, check in _all(body, measurement, facts):
         # Of two checks with one name the worse counts.
         if name not in checks or badness(check.word) > badness(checks[name].word):
             checks[name] = check
@@ -85,7 +88,7 @@ def span(text: str) -> float | None:
     return days * 86_400 + hours * 3600 + minutes * 60 + seconds
 
 
-def _all(body: Mapping[str, Any], measurement: Measurement) -> Iterator[tuple[str, Check]]:
+def _all(body: Mapping[str, Any], measurement: Measurement, facts: Container[str]) -> Iterator[tuple[str, Check]]:
     for key in _CHECKS:
         yield from _group(body.get(key), "", _DEPTH, measurement)
     for key in _PERHAPS:
@@ -94,20 +97,28 @@ def _all(body: Mapping[str, Any], measurement: Measurement) -> Iterator[tuple[st
     if isinstance(failures, Mapping):
         yield from ((str(name), Check("fail", str(text))) for name, text in failures.items())
     for key, value in body.items():
-        if key in _NO_CHECK:
-            continue
-        if isinstance(value, str):
-            # Source 000: {"status": "Healthy", "database": "Healthy", "redis": "Healthy"}.
-            if value.lower() in WORDS:
-                yield key, Check(value)
-        elif isinstance(value, Mapping) and said(value) is not None:
-            # Spring Boot 1: {"status": "UP", "db": {"status": "DOWN"}}; source 000's own {"isHealthy": false}.
-            if _known(said(value)):
-                yield from _one(key, value, _DEPTH, measurement)
-            else:
-                measurement.dropped[Dropped.UNREAD_CHECK] += 1
+        if key not in facts and (key not in _NO_CHECK or isinstance(value, bool)):
+            yield from _at_the_top(key, value, measurement)
+
+
+def _at_the_top(key: str, value: Any, measurement: Measurement) -> Iterator[tuple[str, Check]]:
+    """The checks in what stands beside the status under a name that nobody knows."""
+    if isinstance(value, str):
+        # Source 000: {"status": "Healthy", "database": "Healthy", "redis": "Healthy"}.
+        if value.lower() in WORDS:
+            yield key, Check(value)
+    elif isinstance(value, bool):
+        # {"status": "ok", "db": false}
+        if (word := flag_word(key, value)) is not None:
+            yield key, Check(word)
+    elif isinstance(value, Mapping) and said(value) is not None:
+        # Spring Boot 1: {"status": "UP", "db": {"status": "DOWN"}}; source 000's own {"isHealthy": false}.
+        if _known(said(value)):
+            yield from _one(key, value, _DEPTH, measurement)
         else:
-            yield from _guessed(value, f"{key}/", _DEPTH, measurement, known=True)
+            measurement.dropped[Dropped.UNREAD_CHECK] += 1
+    else:
+        yield from _guessed(value, f"{key}/", _DEPTH, measurement, known=True)
 
 
 def _group(value: Any, prefix: str, depth: int, measurement: Measurement) -> Iterator[tuple[str, Check]]:

@@ -23,11 +23,15 @@ _PERCENT = frozenset({"percent", "%"})
 
 
 class HealthUnits(Settings):
-    """The units of what a health body says; `us` is processor time since the start, as Node's process.cpuUsage()."""
+    """The units of what a health body says; `us` is processor time since the start, as Node's process.cpuUsage().
+
+    `facts` are names at the top of the body that are no checks, whatever stands there.
+    """
 
     uptime: Literal["s", "ms"] = "s"
     cpu: Literal["percent", "ratio", "us"] = "percent"
     errors: Literal["ratio", "percent"] = "ratio"
+    facts: tuple[str, ...] = ()
 
 
 def uptime(body: Mapping[str, Any], units: HealthUnits, measurement: Measurement) -> float | None:

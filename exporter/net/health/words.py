@@ -29,10 +29,37 @@ WORDS: Mapping[str, State] = {
 UNKNOWN = "unknown"
 """The word of a check that says none."""
 
-_TRUTHS = frozenset(
+_IN_PLACE_OF_STATUS = ("state", "outcome", "health")
+
+
+TRUTHS = frozenset(
     {"healthy", "ishealthy", "overallhealth", "allhealthy", "ok", "success", "up", "connected", "available", "passing"}
 )
-_IN_PLACE_OF_STATUS = ("state", "outcome", "health")
+
+MODES = frozenset(
+    {
+        *("debug", "maintenance", "maintenancemode", "maintenance_mode", "readonly", "read_only", "draining"),
+        *("shuttingdown", "shutting_down", "stopping", "paused", "locked", "dryrun", "dry_run", "test", "testing"),
+        *("development", "dev", "production", "prod", "staging", "preview", "beta", "leader", "isleader", "is_leader"),
+        *("primary", "isprimary", "is_primary", "master", "ismaster", "is_master", "cached", "stale", "deprecated"),
+    }
+)
+"""Names whose true or false says how a service runs: facts, and no checks."""
+
+_TROUBLES = frozenset(
+    {"error", "errors", "haserrors", "has_errors", "failed", "failing", "down", "offline", "unavailable", "unhealthy"}
+)
+"""Names that say what is wrong where they are true."""
+
+
+def flag_word(name: str, flag: bool) -> str | None:
+    """The word of a flag beside a status; None where it is a fact.
+
+    A flag that nobody knows is taken for a part of the service, which is not there when it is false.
+    """
+    if name in TRUTHS or name in MODES:
+        return None
+    return "fail" if flag is (name in _TROUBLES) else "ok"
 
 
 def state_of(word: Any) -> State:
@@ -54,7 +81,7 @@ def _said(document: Mapping[Any, Any]) -> Iterator[Any]:
     named = [(str(key).lower(), value) for key, value in document.items()]
     of_status = [_plain(value) for key, value in named if key == "status" and value is not None]
     yield from of_status
-    yield from (value for key, value in named if key in _TRUTHS and isinstance(value, bool))
+    yield from (value for key, value in named if key in TRUTHS and isinstance(value, bool))
     if not of_status:
         yield from (value for key, value in named if key in _IN_PLACE_OF_STATUS and isinstance(value, (str, bool)))
 

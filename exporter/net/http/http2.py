@@ -21,6 +21,8 @@ ALPN = ("h2", "http/1.1")
 _CONFIG = h2.config.H2Configuration(client_side=True, header_encoding=None, validate_inbound_headers=True)
 _WINDOW = 1024 * 1024
 _FRAME_HEAD, _TYPE, _SETTINGS = 9, 3, 4
+# Of what is no HTTP/2, so much is told.
+_SHOWN = 80
 
 Headers = Iterable[tuple[str, str]]
 
@@ -118,7 +120,8 @@ class Http2:
         if len(self.preface) < _FRAME_HEAD:
             self.preface += data[:_FRAME_HEAD]
             if len(self.preface) > _TYPE and self.preface[_TYPE] != _SETTINGS:
-                raise Failed(Reason.PROTOCOL, f"the server does not speak HTTP/2; it says {self.preface!r}")
+                said = (data if data.startswith(self.preface) else self.preface)[:_SHOWN].partition(b"\r\n")[0]
+                raise Failed(Reason.PROTOCOL, f"the server does not speak HTTP/2; it says {said!r}")
 
     def _take(self, event: h2.events.Event) -> None:
         match event:

@@ -248,5 +248,3 @@ def _size(given: Any) -> Any:
 
 def _version(text: str) -> str:
     return text.removeprefix("HTTP/").removesuffix(".0") if text.startswith("HTTP/2") else text.removeprefix("HTTP/")
-
-

@@ -198,6 +198,12 @@ async def test_degraded_is_a_state_of_its_own_and_still_serves(web: Web, word: s
         ({"status": "ok", "upstreams": [{"id": "a", "up": False}]}, State.DEGRADED, "ok, but not well: upstreams/a"),
         ({"status": "ok", "details": {"a": {"status": "sleepy"}}}, State.DEGRADED, "ok, but not well: a"),
         ({"status": "ok", "details": {"region": "eu", "free": 1}}, State.HEALTHY, "ok"),
+        ({"status": "ok", "db": False, "cache": True}, State.DEGRADED, "ok, but not well: db"),
+        ({"ok": True, "Redis": False}, State.DEGRADED, "True, but not well: redis"),
+        ({"status": "UP", "errors": True}, State.DEGRADED, "UP, but not well: errors"),
+        ({"status": "ok", "database": None, "checks": {"db": None}}, State.DEGRADED, "ok, but not well: db"),
+        ({"status": "ok", "debug": False, "leader": False, "maintenance": True, "errors": []}, State.HEALTHY, "ok"),
+        ({"status": "ok", "failed": False, "db": True}, State.HEALTHY, "ok"),
         ({"status": "ok", "checks": {"a": {"status": "up"}}}, State.HEALTHY, "ok"),
     ],
 )
@@ -206,6 +212,14 @@ async def test_who_is_well_with_a_part_that_is_not_is_degraded(web: Web, body: A
     assert result.success
     assert result.application
     assert (result.application.state, result.application.status) == (state, says)
+
+
+async def test_a_flag_that_the_config_calls_a_fact_is_no_check(web: Web) -> None:
+    url = web.say("/health", '{"status": "ok", "Sharded": false, "flavour": "down"}')
+    expect = {"format": "health", "health": {"facts": ["sharded", "Flavour"]}}
+    result = await probe(kind="http", url=url, expect=expect)
+    assert result.application
+    assert (result.application.state, checks(result)) == (State.HEALTHY, {})
 
 
 async def test_what_a_bad_answer_says_of_itself_is_kept(web: Web) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
@@ -103,6 +104,14 @@ async def test_a_server_of_another_protocol_is_told(tcp: Start, answer: bytes) -
 
 async def test_a_web_server_is_none(web: Web) -> None:
     assert (await probe(kind="grpc", address=f"127.0.0.1:{web.port}")).reason in {Reason.PROTOCOL, Reason.RESET}
+
+
+async def test_what_is_no_http2_is_told_with_its_first_line(tcp: Start) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Too many connections\r\n\r\n")
+
+    result = await probe(kind="grpc", address=f"127.0.0.1:{await tcp(talk)}")
+    assert (result.reason, "HTTP/1.1 503 Too many connections" in result.detail) == (Reason.PROTOCOL, True)
 
 
 async def test_a_server_that_is_silent_or_not_there_is_the_reason(tcp: Start) -> None:

@@ -73,7 +73,8 @@ async def test_a_line_that_never_comes_is_the_reason(tcp: Start) -> None:
         await writer.drain()
 
     result = await talked(tcp, talk, {"expect": "^220"})
-    assert result.reason is Reason.BODY, result.detail
+    assert result.reason is Reason.BODY
+    assert result.detail.endswith("no line had matched '^220'; the last was 'last line'")
     assert measured(result)["probe_failed_due_to_regex"] == 1
     assert (await talked(tcp, talk, {"expect": "^last line$"})).success
 

@@ -244,6 +244,28 @@ async def test_a_server_that_offers_no_tls_is_the_reason(tcp: Start, protocol: s
     assert result.reason is Reason.PROTOCOL, result.detail
 
 
+@pytest.mark.parametrize("kind", ["tls", "tcp"])
+@pytest.mark.parametrize(
+    ("protocol", "greeting"),
+    [
+        ("smtp", "421 mail.example too many connections"),
+        ("smtp", "554-no service"),
+        ("ftp", "421 too many users"),
+        ("imap", "* BYE too many connections"),
+        ("pop3", "-ERR [SYS/TEMP] too many sessions"),
+    ],
+)
+async def test_a_server_that_turns_us_away_is_unavailable_in_its_own_words(
+    tcp: Start, kind: str, protocol: str, greeting: str
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting.encode() + b"\r\n")
+
+    result = await probe(kind=kind, address=f"127.0.0.1:{await tcp(talk)}", starttls=protocol)
+    told = f"the server takes no connection now: {greeting}"
+    assert (result.reason, result.detail) == (Reason.UNAVAILABLE, told)
+
+
 async def test_what_is_said_before_tls_is_not_believed(tcp: Start) -> None:
     talk = scripted(b"+OK ready\r\n", b"+OK begin\r\n+OK you are logged in\r\n")
     result = await probe(kind="tls", address=f"127.0.0.1:{await tcp(talk)}", starttls="pop3")
@@ -352,16 +374,8 @@ def old(certs: Certs) -> ssl.SSLContext:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("kind", ["tls", "http", "tcp"])
-async def test_the_expiry_is_shown_also_of_a_server_with_which_we_share_no_version(certs: Certs, kind: str) -> None:
-    async with Web(tls=old(certs)) as server:
-        address = {"address": f"127.0.0.1:{server.port}"}
-        ways: dict[str, dict[str, Any]] = {
-            "tls": address,
-            "http": {"url": server.say("/")},
-            "tcp": address | {"use_tls": True},
-        }
-        result = await probe(kind=kind, tls={"ca_file": certs.ca_file}, **ways[kind])
+async def test_the_expiry_is_shown_also_of_a_server_with_which_we_share_no_version(certs: Certs) -> None:
+    result = await looked_at(old(certs), tls={"ca_file": certs.ca_file})
     assert result.reason is Reason.TLS
     assert "the server speaks TLS 1.0 with TLS_ECDHE_" in result.detail
     assert "tls.min_version" in result.detail
