@@ -13,9 +13,12 @@ from deploywatch.rules import links, promql
 from deploywatch.rules.comparison import Term
 from deploywatch.rules.conditions import thresholds
 from deploywatch.rules.conditions.derived import Derived
+from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.language.expression import Comparison
+from deploywatch.rules.outputs import bucket_alerts
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 from deploywatch.rules.signals import known
+from deploywatch.rules.signals.service.latency import LatencyQuantile
 from deploywatch.rules.signals.signal import Signal
 
 BUSINESS = (
@@ -125,16 +128,23 @@ def _line(severity: str, comparison: Comparison) -> Line:
     return Line(comparison.quantity.value, severity, fires_above=comparison.operator in {">", ">="})
 
 
-def _linked(policy: ResolvedPolicy, alert: ResolvedAlert) -> str:
+def _linked(policy: ResolvedPolicy, alert: str) -> str:
     """The alert's name, as a link to its runbook where that is served; Grafana reads descriptions as Markdown."""
-    url = links.runbook_url(policy.given, alert.given.alert)
-    return alert.given.alert if url is None else f"[{alert.given.alert}]({url})"
+    url = links.runbook_url(policy.given, alert)
+    return alert if url is None else f"[{alert}]({url})"
 
 
 def _alerts_at(policy: ResolvedPolicy, signal: Signal) -> str:
     """Which alerts the limits belong to, in a sentence; nothing where there are none."""
+    alerts = dict.fromkeys(alert.given.alert for alert, _ in _limits(policy, signal))
     limits = ", ".join(
-        f"{_linked(policy, alert)} at {term.comparison.operator} {term.comparison.written}"
+        f"{_linked(policy, alert.given.alert)} at {term.comparison.operator} {term.comparison.written}"
         for alert, term in _limits(policy, signal)
     )
-    return f" Alerts: {limits}." if limits else ""
+    said = f" Alerts: {limits}." if limits else ""
+    by_bucket = isinstance(plain(signal), LatencyQuantile) and any(
+        alert in bucket.alerts for bucket in bucket_alerts.needed(policy) for alert in alerts
+    )
+    if by_bucket:
+        said += f" {_linked(policy, bucket_alerts.ALERT)} says when no bucket is there to tell."
+    return said

@@ -16,6 +16,7 @@ from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.rules import links, promql
 from deploywatch.rules.conditions.view import plain
+from deploywatch.rules.outputs import runbook_steps as steps
 from deploywatch.rules.outputs.emit import Remarked
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedPolicy
@@ -32,6 +33,10 @@ WAIT = timedelta(minutes=10)
 """A client writes all of its buckets from the first request on; ten minutes are two windows of five."""
 
 _SEVERITY, _TYPE, _ACTION = "high", "monitoring_failure", "notify"
+_STEPS = (
+    "Give the client its bucket back; or write the buckets that it has into the policy's `series`, and a limit at one.",
+    "Until then, look at the dashboard's latency: nobody is told when it passes the limit.",
+)
 _SOURCE = "deploywatch: a limit whose bucket is gone cannot be passed"
 
 
@@ -127,9 +132,15 @@ def page(policy: ResolvedPolicy) -> str | None:
         f"- `{bucket.durations.metric}` at {histogram.shown(bucket.bound)}: {', '.join(bucket.alerts)}"
         for bucket in buckets
     )
+    only, where = steps.of_one(policy.given)
     queries = "\n\n".join(
-        f"```promql\ngroup by (le) ({promql.raw(policy.given, bucket.durations, suffix='_bucket')})\n```"
-        for bucket in {bucket.durations.metric: bucket for bucket in buckets}.values()
+        f"```promql\ncount by (instance, le) ({promql.raw(only, durations, suffix='_bucket')})\n```"
+        for durations in {bucket.durations.metric: bucket.durations for bucket in buckets}.values()
+    )
+    about = "\n\n".join(steps.about(policy.given, where))
+    commands = steps.commands(policy.given, where, _TYPE, rollback=False)
+    listed_steps = "\n".join(
+        f"{number}. {step}" for number, step in enumerate(steps.mitigation(_ACTION, _TYPE, _STEPS), 1)
     )
     return f"""# {ALERT}
 
@@ -147,15 +158,17 @@ The alerts that are named above cannot fire.
 
 ## Diagnosis
 
-Which buckets there are:
+{about}
+
+Which buckets each instance has:
 
 {queries}
 
+{commands}
+
 ## Mitigation
 
-1. deploywatch tells the team.
-2. Give the client its bucket back; or write the buckets that it has into the policy's `series`, and a limit at one.
-3. `deploywatch rules check POLICY --prometheus URL` compares the policy with what there is.
+{listed_steps}
 
 ## Source
 

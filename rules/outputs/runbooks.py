@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
-from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel, DeploymentMetric
+from deploywatch.conventions import AlertLabel, DeploymentMetric
 from deploywatch.quantity import format_duration
-from deploywatch.rules import links, promql
+from deploywatch.rules import promql
 from deploywatch.rules.conditions import deployments, thresholds
-from deploywatch.rules.language.selectors import Selector, read_selector
 from deploywatch.rules.outputs import alerting
+from deploywatch.rules.outputs import runbook_steps as steps
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert
-from deploywatch.rules.series import Durations, Requests
+from deploywatch.rules.series import Durations, Requests, Targets
 from deploywatch.rules.signals.signal import Query
-
-_DONE = {
-    "rollback": "deploywatch rolls back to the previous version, when its brakes allow that, and verifies it.",
-    "notify": "deploywatch tells the team.",
-    "escalate": "deploywatch escalates to the next level at once.",
-    "investigate": "deploywatch collects what is known and adds it to the incident.",
-    "log": "deploywatch keeps it in the incident's timeline.",
-    "scale": "deploywatch scales the service, when its brakes allow that.",
-    "ticket": "deploywatch files a ticket.",
-    "status_page": "deploywatch updates the status page.",
-    "run": "deploywatch runs the command that the receiver's configuration names.",
-}
 
 
 def page(policy: Policy, alert: ResolvedAlert) -> str:
@@ -76,28 +65,37 @@ def _unstated_impact(alert: ResolvedAlert) -> str:
 
 def _diagnosis(policy: Policy, alert: ResolvedAlert) -> Iterator[str]:
     """Queries about one service: that of the alert, once its names stand in place of the example's."""
-    where = promql.sample_labels(policy)
-    only = policy.model_copy(update={"selectors": _only(policy, where)})
-    if any(len(selector.values) != 1 for selector in policy.selectors.values()) or not policy.selectors:
-        yield (
-            f"The queries and commands are about `{where[SERVICE]}` in `{where[ENVIRONMENT]}`: put the service and the "
-            "environment of the alert in their place."
-        )
-    yield from _dashboards(policy, where)
-    yield _query(Query("The alert's own condition", _of_one(policy, alert.expression, where)))
-    asked: dict[str, Query] = {}
-    for term in alert.terms:
-        asked |= {query.expression: query for query in term.signal.diagnosis(only)}
-    for query in (*asked.values(), *_breakdown(alert.terms[0].signal.seen(only), alert)):
+    only, where = steps.of_one(policy)
+    yield from steps.about(policy, where)
+    for query in _asked(only, alert):
         yield _query(Query(query.about, _of_one(policy, query.expression, where)))
+    given = alert.given
+    rollback = given.action == "rollback" or given.incident_type not in steps.NO_ROLLBACK
+    yield steps.commands(policy, where, given.incident_type, explained=given.alert, rollback=rollback)
+
+
+def _asked(only: Policy, alert: ResolvedAlert) -> tuple[Query, ...]:
+    """What to ask Prometheus, each once: the condition, what its signals know, who fails, what was deployed."""
+    asked = [Query("The alert's own condition", alert.expression)]
+    if alert.given.incident_type == steps.MONITORING:
+        asked += _targets(only)
+    for term in alert.terms:
+        asked += term.signal.diagnosis(only)
+    asked = [query for one in asked for query in (one, *_by_more(alert.terms[0].signal.seen(only), alert, one))]
+    asked += _breakdown(alert.terms[0].signal.seen(only), alert)
     started = deployments.held(only, DeploymentMetric.STARTED)
-    yield _query(Query("What was deployed, and how many seconds ago", f"time() - {started}"))
-    yield _commands(where)
+    asked.append(Query("What was deployed, and how many seconds ago", f"time() - {started}"))
+    known: dict[str, Query] = {}
+    for query in asked:
+        known.setdefault(query.expression, query)
+    return tuple(known.values())
 
 
-def _only(policy: Policy, where: Mapping[str, str]) -> dict[str, Selector]:
-    """The policy's selectors, of which service and environment are one value each."""
-    return policy.selectors | {label: read_selector(text) for label, text in where.items()}
+def _targets(only: Policy) -> tuple[Query, ...]:
+    """What Prometheus scrapes of the service: what it no longer knows, it says nothing of."""
+    targets = only.series.find(Targets)
+    raw = promql.raw(only, targets) if targets is not None else deployments.held(only, "up")
+    return (Query("Which targets Prometheus knows; 0 does not answer", raw),)
 
 
 def _of_one(policy: Policy, expression: str, where: Mapping[str, str]) -> str:
@@ -108,40 +106,46 @@ def _of_one(policy: Policy, expression: str, where: Mapping[str, str]) -> str:
 
 
 def _breakdown(policy: Policy, alert: ResolvedAlert) -> tuple[Query, ...]:
-    """Which instance, version and endpoint fail, where the alert is about requests."""
+    """Which instance, version and endpoint fail, where the alert is about requests that there are."""
     requests = policy.series.find(Requests)
-    if requests is None or not any({Requests, Durations}.intersection(term.signal.needs) for term in alert.terms):
+    about = any({Requests, Durations}.intersection(term.signal.needs) for term in alert.terms)
+    if requests is None or not about or alert.given.incident_type == steps.MONITORING:
         return ()
     failed = promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
     every, window = promql.raw(policy, requests), promql.duration(policy.window)
-    by = {"instance": "instance", "version": requests.version, "endpoint": requests.endpoint}
     return tuple(
         Query(
             f"Failing requests as a share, by {name}",
             f"sum by ({label}) (rate({failed}[{window}]))\n/\nsum by ({label}) (rate({every}[{window}]))",
         )
-        for name, label in ((name, promql.name(label)) for name, label in by.items())
+        for name, label in {_INSTANCE: _INSTANCE, **_more(policy)}.items()
     )
 
 
-def _dashboards(policy: Policy, where: Mapping[str, str]) -> Iterator[str]:
-    """Links to the service's dashboard, and to that of its deployments."""
-    service = links.dashboard_url(policy, where)
-    deployment = links.dashboard_url(policy, where, uid=links.deployment_uid(policy))
-    if service is not None and deployment is not None:
-        yield f"Dashboards: [the service]({service}), [its deployments]({deployment})."
+_INSTANCE = "instance"
+_BY_INSTANCE = re.compile(rf"\bby \(((?:le, )?){_INSTANCE}\)")
 
 
-def _commands(where: Mapping[str, str]) -> str:
-    chosen = f"--service {where[SERVICE]} --environment {where[ENVIRONMENT]}"
-    return (
-        "At the command line:\n\n```console\n"
-        f"$ deploywatch incidents list --open {chosen}\n"
-        "$ deploywatch incidents show NUMBER\n"
-        "$ deploywatch incidents acknowledge NUMBER\n"
-        f"$ deploywatch deployments list {chosen}\n"
-        "$ deploywatch incidents rollback NUMBER\n```"
-    )
+def _more(policy: Policy) -> dict[str, str]:
+    """The labels of version, canary and endpoint, as PromQL writes them, where the policy knows requests."""
+    requests = policy.series.find(Requests)
+    if requests is None:
+        return {}
+    labels = {"version": requests.version, "endpoint": requests.endpoint}
+    if requests.control is not None and requests.control.label != requests.version:
+        labels = {requests.control.label: requests.control.label, **labels}
+    return {name: promql.name(label) for name, label in labels.items()}
+
+
+def _by_more(policy: Policy, alert: ResolvedAlert, query: Query) -> Iterator[Query]:
+    """What a signal of latency says by instance, by version and by endpoint too."""
+    if not query.about.endswith(f" by {_INSTANCE}") or not any(Durations in term.signal.needs for term in alert.terms):
+        return
+    if alert.given.incident_type == steps.MONITORING:
+        return
+    for name, label in _more(policy).items():
+        expression = _BY_INSTANCE.sub(rf"by (\g<1>{label})", query.expression)
+        yield Query(f"{query.about.removesuffix(_INSTANCE)}{name}", expression)
 
 
 def _query(query: Query) -> str:
@@ -149,10 +153,11 @@ def _query(query: Query) -> str:
 
 
 def _mitigation(alert: ResolvedAlert) -> str:
-    steps = [_DONE[alert.given.action], *alert.given.mitigation]
-    if alert.given.escalate_after is not None:
-        steps.append(f"Not acknowledged within {format_duration(alert.given.escalate_after)}, it is escalated.")
-    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    given = alert.given
+    listed = list(steps.mitigation(given.action, given.incident_type, given.mitigation))
+    if given.escalate_after is not None:
+        listed.append(f"Not acknowledged within {format_duration(given.escalate_after)}, it is escalated.")
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(listed, 1))
 
 
 def _source(policy: Policy, alert: ResolvedAlert) -> str:

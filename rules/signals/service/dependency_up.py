@@ -81,7 +81,17 @@ class DependencyUp(Signal):
         return (
             Query("What the service depends on", promql.raw(policy, edges)),
             Query("Which dependencies are down", f"{promql.recorded(policy, self.value(policy))} == 0"),
+            Query("What the probes of its dependencies say", self._probes(policy)),
         )
+
+    def _probes(self, policy: Policy) -> str:
+        """PromQL: each probe of each dependency, which bears the dependency's own name as its service."""
+        probes = policy.series.of(Probes)
+        states = promql.grouped(
+            "max", probes, promql.raw(policy, probes, without=[SERVICE]), {probes.probe: probes.probe}
+        )
+        named = f'label_replace({self.known(policy)}, "{SERVICE}", "$1", "{DEPENDS_ON}", "(.*)")'
+        return f"{states}\nand on ({SERVICE}, {ENVIRONMENT})\n{named}"
 
 
 def edge(policy: Policy) -> InputSeries:
