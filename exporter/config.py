@@ -80,18 +80,31 @@ class ExporterSettings(Settings):
     """The whole file."""
 
     environment: Name = "default"
+    """Where services run, unless they say otherwise."""
     layers: dict[Name, Layer] = Field(default_factory=dict)
+    """How often probes run, by the layer's name; `immediate`, `comprehensive` and `business` are there anyway."""
     concurrency: int = Field(default=CONCURRENCY, ge=1, le=100_000)
+    """How many probes run at once."""
     per_server: PerServer = PerServer()
+    """How many probes run at once at one address."""
     buckets: Annotated[tuple[float, ...], AfterValidator(_increasing)] = Field(default=BUCKETS, max_length=50)
+    """The bounds of the latency histogram, in seconds."""
     services: dict[Name, Service] = Field(default_factory=dict)
+    """What is probed, by name."""
     ports: Registry = Field(default_factory=dict)
+    """Which service has to answer on which port."""
     port_registry: PortRegistry | None = None
+    """The registry of ports that is taken into `ports`."""
     modules: dict[Name, Module] = Field(default_factory=dict)
+    """Probes without a target, for `/probe` and for `discover`."""
     discover: tuple[Discovery, ...] = ()
+    """Files that targets are read from."""
     probe: AccessSettings = AccessSettings()
+    """Where `/probe` may connect to."""
     levels: dict[Name, Selection] = Field(default_factory=dict)
+    """Which probes a check of a level runs, beside `basic`, `detailed` and `comprehensive`."""
     smoke: dict[Name, Selection] = Field(default_factory=dict)
+    """Which probes a smoke suite runs, beside `critical` and `full`."""
     _unprobed_ports: tuple[str, ...] = PrivateAttr(default=())
 
     @property

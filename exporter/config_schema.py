@@ -7,23 +7,15 @@ It is made from the models, and told what these do not say of themselves: that a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from deploywatch.editor_schema import DIALECT, Schema, finished
+from deploywatch.editor_schema import DIALECT, Schema, explain, finished, offer_files
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.probes import KINDS
 from deploywatch.exporter.settings.blackbox import PROBERS
 from deploywatch.exporter.settings.modules import TARGET_KEYS
 
 PATH = Path(__file__).parent / "schema.json"
-
-_FILE: Schema = {
-    "type": "string",
-    "minLength": 1,
-    "description": "A file that holds the value; its end of line is left out.",
-}
 
 
 def schema() -> Schema:
@@ -32,8 +24,8 @@ def schema() -> Schema:
     definitions: dict[str, Schema] = made["$defs"]
     definitions["Module"] = _module(definitions)
     _accept_status_numbers(definitions["Expect"])
-    for schema_ in _objects(made):
-        _offer_files(schema_)
+    explain(made, ExporterSettings)
+    offer_files(made)
     return {
         "$schema": DIALECT,
         "title": "Configuration of deploywatch exporter",
@@ -79,37 +71,6 @@ def _accept_status_numbers(expect: Schema) -> None:
     """`200` is read as well as `"200"` and `2xx`."""
     status = expect["properties"]["status"]
     status["items"] = {"anyOf": [status["items"], {"type": "integer", "minimum": 100, "maximum": 599}]}
-
-
-def _objects(schema_: Any) -> Iterator[Schema]:
-    """Every schema of an object with named keys."""
-    if isinstance(schema_, dict):
-        if isinstance(schema_.get("properties"), dict):
-            yield schema_
-        for value in schema_.values():
-            yield from _objects(value)
-    elif isinstance(schema_, list):
-        for value in schema_:
-            yield from _objects(value)
-
-
-def _offer_files(part: Schema) -> None:
-    properties = part["properties"]
-    secrets = [name for name, value in properties.items() if _is_secret(value) and f"{name}_file" not in properties]
-    rules: list[Schema] = []
-    for name in secrets:
-        properties[f"{name}_file"] = _FILE
-        if name in part.get("required", ()):
-            part["required"] = [key for key in part["required"] if key != name]
-            rules.append({"oneOf": [{"required": [name]}, {"required": [f"{name}_file"]}]})
-        else:
-            rules.append({"not": {"required": [name, f"{name}_file"]}})
-    if rules:
-        part["allOf"] = rules
-
-
-def _is_secret(value: Schema) -> bool:
-    return value.get("format") == "password" or any(_is_secret(option) for option in value.get("anyOf", ()))
 
 
 if __name__ == "__main__":

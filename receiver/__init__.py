@@ -25,6 +25,7 @@ The rooms, from the top; each needs only some of those below it:
     incidents           what an alert does to them, decided as a value; store, alerts, timeline
     context             what those who act work with
     channels            one module a channel
+    config_schema       the config's schema, for editors and the reference
     settings            one module a section of the config; imports nothing that runs
     rendering           a story in words
     jobs                the durable queue, and the worker

@@ -203,25 +203,45 @@ class Policy(Settings):
     """One team's policy."""
 
     policy: PolicyName
+    """Its name; file names and the label `policy` of its alerts are made from it."""
     about: Annotated[str, NotEmpty]
+    """What it is for, in a sentence."""
     sources: Annotated[dict[str, Source], NotEmpty]
+    """Where its figures come from; each alert names one."""
     preset: tuple[PresetName, ...] = ()
+    """Series of well-known exporters and proxies, which need not be spelled out."""
     series: Series = Series()
+    """The series that your services expose."""
     signals: dict[SignalName, CustomSignal] = Field(default_factory=dict)
+    """Signals of your own."""
     selectors: dict[LabelName, SelectorField] = Field(default_factory=dict)
+    """Which series count: for each of these labels, its values."""
     interval: Period = timedelta(seconds=30)
+    """How often the rules are evaluated."""
     window: Period = timedelta(minutes=5)
+    """Over what time rates are taken; at least twice the interval."""
     objective: QuantityField | None = None
+    """The share of requests that must succeed, such as `99.9%`."""
     objectives: dict[SignalName, Objective] = Field(default_factory=dict)
+    """Several objectives, of errors, latency or probes, by name."""
     stages: tuple[Stage, ...] = ()
+    """The stages of a canary or another gradual deployment."""
     gate: tuple[Requirement, ...] = ()
+    """What must be there before a deployment begins."""
     verdict: Verdict | None = None
+    """How a deployment is judged on counts; with it a verification plan is built."""
     receiver: Receiver | None = None
+    """Where alerts are sent; with it an `alertmanager.yml` is built."""
     links: Links = Links()
+    """What runbooks and messages link to."""
     alerts: Annotated[tuple[Alert, ...], NotEmpty]
+    """The alerts."""
     observe: tuple[str, ...] = ()
+    """Signals that are recorded and shown without a limit."""
     health: Health | None = None
+    """How the health of a whole service is judged."""
     delivery: Delivery | None = None
+    """Limits on how delivery itself goes."""
 
     @field_validator("preset", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploywatch.editor_schema import DIALECT, Schema, finished
+from deploywatch.editor_schema import DIALECT, Schema, explain, finished
 from deploywatch.quantity import Unit
 from deploywatch.rules.policy import Policy
 
@@ -27,6 +27,7 @@ def schema() -> Schema:
         asked = definitions["Requirement"]["properties"]
         asked[name] = {"anyOf": [{"type": "string"}, asked[name]]}
     _accept_numbers(made)
+    explain(made, Policy)
     return {
         "$schema": DIALECT,
         "title": "A policy of deploywatch",

@@ -1,24 +1,21 @@
-"""Writes the reference page from the command line itself, so that it names every command and option there is.
-
-python -m deploywatch.reference > docs/reference.md
-"""
+"""Writes the reference page of the command line from the command line itself: every command and option there is."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import click
 
 from deploywatch.cli import cli
+from deploywatch.reference.phrases import cell, inert
 
 _HEAD = """# Reference
 
 Every command and option, as `--help` says it. This page is made by `python -m deploywatch.reference`; a test holds it.
 
-What the files may say: [exporter.yml](exporter/config.md) (its schema is `exporter/schema.json`),
-[receiver.yml](receiver.md), [policies](rules/policy.md), [web.yml](scopes.md). What is asked over HTTP:
-`docs/openapi.json`, and [scopes](scopes.md) for each route.
+What the files may say, key by key: [exporter.yml](reference/exporter.md), [receiver.yml](reference/receiver.md),
+[policies](reference/policy.md), [the verification plan](reference/verification-plan.md); and [web.yml](scopes.md). What
+is asked over HTTP: [the API](reference/api.md), and [scopes](scopes.md) for each route.
 
 Exit codes: 0 all well; 1 not well; 2 usage or configuration; 3 hold, or waiting for a person; 4 cannot tell.
 """
@@ -49,7 +46,7 @@ def _command(command: click.Command, path: tuple[str, ...], parent: click.Contex
 
 def _heading(path: tuple[str, ...], command: click.Command) -> str:
     help_text = "\n".join(line.strip() for line in (command.help or "").replace("\b", "").strip().splitlines())
-    return f"{'#' * min(len(path), 4)} {' '.join(path)}\n\n{_inert(help_text)}\n"
+    return f"{'#' * min(len(path), 4)} {' '.join(path)}\n\n{inert(help_text)}\n"
 
 
 def _option(option: click.Option, context: click.Context) -> str:
@@ -60,17 +57,4 @@ def _option(option: click.Option, context: click.Context) -> str:
         default if isinstance(default, (str, int, float)) and not isinstance(default, bool) and default != "" else ""
     )
     needed = "required" if option.required else (f"`{shown}`" if shown != "" else "")
-    return f"| `{names}{_cell(metavar)}` | {_cell(needed)} | {_cell(_inert(option.help or ''))} |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _inert(text: str) -> str:
-    """Help text in which no word is taken for an HTML element."""
-    return text.replace("<", "&lt;")
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())
+    return f"| `{names}{cell(metavar)}` | {cell(needed)} | {cell(inert(option.help or ''))} |"

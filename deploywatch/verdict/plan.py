@@ -17,6 +17,7 @@ from pydantic import Field
 
 from deploywatch import config
 from deploywatch.config import Settings
+from deploywatch.editor_schema import explain
 
 SCHEMA: Literal["deploywatch.verification-plan/1"] = "deploywatch.verification-plan/1"
 PLACEHOLDERS = ("$service", "$environment", "$version", "$previous_version")
@@ -153,20 +154,35 @@ class Plan(Settings):
     """The plan of one policy; `selectors` say for which values of `service` and `environment` it holds (patterns)."""
 
     plan: Literal["deploywatch.verification-plan/1"]
+    """The version of this form."""
     policy: str
+    """The policy that it was built from."""
     about: str
+    """What the policy is for."""
     selectors: dict[str, str] = Field(default_factory=dict)
+    """For which values of `service` and `environment` it holds, as patterns; any, of what is not named."""
     control: bool
+    """Whether the series tell the new version from the old one at the same moments."""
     look: Seconds
+    """How long a look is, in seconds."""
     scrape: Seconds
+    """The interval of Prometheus, in seconds: values of a moment are there so much later."""
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    """The stages of a deployment, in their order."""
     limits: tuple[Limit, ...]
+    """Limits on shares of requests."""
     watch: tuple[Watch, ...] = ()
+    """Conditions on what is not counted."""
     gate: tuple[Requirement, ...] = ()
+    """What must be there before a deployment begins."""
     false_rollback: Chance = 0.01
+    """How often, at most, a good deployment is rolled back."""
     false_promotion: Chance = 0.05
+    """How often a limit that is not kept is taken for kept."""
     health: Recorded = Recorded()
+    """What the health of the service is worked out from."""
     sources: tuple[str, ...] = ()
+    """Where the figures come from."""
 
     def covers(self, service: str, environment: str) -> bool:
         """Whether it is meant for this service in this environment."""
@@ -264,7 +280,9 @@ def covering(plans: Sequence[Plan], service: str, environment: str) -> list[Plan
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a plan's file."""
-    return Plan.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA}
+    made = Plan.model_json_schema()
+    explain(made, Plan)
+    return made | {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA}
 
 
 def schema_text() -> str:

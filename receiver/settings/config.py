@@ -60,43 +60,58 @@ class Notify(Settings):
     """Which channels hear of a severity when the alert names none; every channel, where nothing is said."""
 
     by_severity: dict[Severity, tuple[str, ...]] = Field(default_factory=dict)
+    """The channels that hear of a severity when the alert names none; every channel, where nothing is said."""
     give_up_after: Duration = _duration("24h")
-    # Alerts that join an incident without making it worse are told together, at most this often.
+    """How long a message is tried."""
     joined_every: Annotated[Duration, Field(gt=timedelta())] = _duration("5m")
-    # Who is told instead, when a channel gives up or has not been reached for a while.
+    """Alerts that join an incident without making it worse are told together, at most this often."""
     fallback: dict[str, str] = Field(default_factory=dict)
+    """Who is told instead, when a channel gives up or has not been reached for a while."""
     fall_back_after: Duration = _duration("10m")
-    # What a channel refuses is tried again this often, and at once when the configuration is loaded again.
+    """How long a channel has not been reached before its fallback is told."""
     refused_again_after: Annotated[Duration, Field(gt=timedelta())] = _duration("15m")
+    """What a channel refuses is tried again this often, and at once when the configuration is loaded again."""
 
 
 class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
     """Everything that the receiver is told."""
 
     database: SecretUrl = Field(default="sqlite:///deploywatch.db", validate_default=True)
+    """Where its state is: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST/NAME` for several replicas."""
     external_url: str = ""
+    """Where people reach it; links lead there, and its path stands before every path. `--web.external-url` is the
+    same."""
     quiet_time: Duration = _duration("5m")
-    # Alerts with the same values of these labels belong to one incident.
+    """How long all alerts of an incident have to be quiet before it is resolved."""
     correlate_by: Annotated[tuple[str, ...], AfterValidator(_labels)] = TARGET_LABELS
+    """Alerts with the same values of these labels belong to one incident."""
     strategy: StrategyTable = StrategyTable()
+    """What each severity and each incident type comes to, where the alert itself does not say."""
     channels: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
+    """The channels that messages go to, by the name that alerts and the keys below use."""
     notify: Notify = Notify()
-    # Tokens of ours are no business of the programs that we run.
+    """Which channels hear of what, and how long a channel is tried."""
     commands: Commands = Commands()
+    """What the programs that actions run may see of our environment; tokens of ours are no business of theirs."""
     upstream: Upstream = Upstream()
-    # Deployments and incidents as CloudEvents, for everyone else.
+    """The Alertmanagers that deliver here, and the alert that always fires."""
     events: Events = Events()
-    # Deployments that others announce.
+    """Deployments and incidents as CloudEvents, for everyone else."""
     announcements: Announcements = Announcements()
-    # Source 002: what a failing service drags down is shown with it, and opens no incident of its own.
+    """Deployments that others announce."""
     dependencies: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """The services that each service needs: what a failing one drags down is shown with it, and opens no incident of
+    its own (source 002)."""
     templates: RelativePath | None = None
-    # A relative one is state, as is SQLite's file: `load` says from which folder it is taken.
+    """A folder with templates of messages in place of ours."""
     postmortems: Path | None = None
+    """A folder that drafts of post-mortems are written to as well; a relative one is state, as SQLite's file is."""
     max_body: Annotated[int, Field(gt=0)] = 32 * 1024**2
+    """The largest body of a request, in bytes."""
     keep_deliveries: Duration = _duration("14d")
-    # Counted from an incident's end.
+    """How long webhooks are kept as they came."""
     keep_incidents: Duration = _duration("365d")
+    """How long an incident is kept, counted from its end."""
 
     @cached_property
     def further_labels(self) -> tuple[str, ...]:

@@ -196,8 +196,11 @@ class Targets(Settings):
     """
 
     service_from: Annotated[tuple[str, ...], AfterValidator(label_names)] = SERVICE_LABELS
+    """The labels that may name an alert's service; the first one that has a value."""
     service_ignore: tuple[str, ...] = EXPORTERS
+    """Values that name what measured and not what is measured; `*` stands for anything."""
     environment_from: Annotated[tuple[str, ...], AfterValidator(label_names)] = ENVIRONMENT_LABELS
+    """The labels that may name an alert's environment; `default` where none has a value."""
 
     def target(self, alert: Alert) -> tuple[str, str]:
         """Service and environment that the alert is about, cut to a sane length.

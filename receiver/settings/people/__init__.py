@@ -18,11 +18,17 @@ class PeopleSettings(Settings):
     """Who is on call, by when they must act, when actions wait for them, and what answers to which cause."""
 
     oncall: Schedule = Schedule()
+    """Who can be called, and when whose turn it is."""
     response: Response = Response()
+    """By when people must act, by severity."""
     escalation: Escalation = Escalation()
+    """Whom an escalation reaches, and the steps that follow while nobody acknowledges."""
     maintenance: tuple[RecurringWindow, ...] = ()
+    """Windows that recur, in which actions wait for people."""
     damping: Damping = Damping()
+    """How incidents that reopen again and again are quietened."""
     causes: Causes = Field(default_factory=Causes)
+    """What is done of itself for a probable cause."""
 
     @model_validator(mode="after")
     def _known_people(self) -> Self:

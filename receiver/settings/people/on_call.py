@@ -7,7 +7,7 @@ from datetime import date, time, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from deploywatch.clock import UtcTime
 from deploywatch.config import Settings, nearest
@@ -111,7 +111,11 @@ def _one_or_several(value: object) -> object:
     return (value,) if isinstance(value, str) else value or ()
 
 
-OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
+OneOrSeveral = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_several),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 """A name, or several of which the first one counts that has somebody just then."""
 
 

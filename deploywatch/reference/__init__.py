@@ -1,0 +1,1 @@
+"""Pages of reference, made from what the programs themselves say."""
