@@ -45,6 +45,8 @@ def finished(value: Any) -> Any:
     if isinstance(value.get("title"), str) and "properties" not in value:
         noise.add("title")
     out = {key: finished(item) for key, item in value.items() if key not in noise}
+    if out.get("type") == "string" and VARIABLE["pattern"] not in out.get("pattern", VARIABLE["pattern"]):
+        out["pattern"] += f"|{VARIABLE['pattern']}"
     if isinstance(default, str) and default.startswith("P") and _is_duration(out):
         lasts = _TIMEDELTA.validate_python(default)
         out["default"] = f"{lasts.days}d" if lasts and lasts == timedelta(days=lasts.days) else format_duration(lasts)

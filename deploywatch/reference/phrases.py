@@ -83,12 +83,7 @@ def _text(rest: Schema, _: Link) -> str:
 
 def _own(pattern: str) -> str:
     """A pattern without the variable that may stand in place of what it matches, which each page says at its top."""
-    or_variable = f"|{VARIABLE['pattern']}"
-    return (
-        pattern.removesuffix(or_variable).removeprefix("^(").removesuffix(")$")
-        if pattern.endswith(or_variable)
-        else pattern
-    )
+    return pattern.removesuffix(f"|{VARIABLE['pattern']}")
 
 
 def _number(name: str) -> Callable[[Schema, Link], str]:

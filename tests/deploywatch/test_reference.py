@@ -91,7 +91,7 @@ SAID = {
     "a whole number, 1 to 5": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 5}, VARIABLE]},
     "a number, above 0, below 1": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
     "text, matching `^https?://`": {"type": "string", "pattern": "^https?://"},
-    "text, matching `[a-z]+`": {"type": "string", "pattern": rf"^([a-z]+)$|{VARIABLE['pattern']}"},
+    "text, matching `^([a-z]+)$`": {"type": "string", "pattern": rf"^([a-z]+)$|{VARIABLE['pattern']}"},
     "text, 1 to 9 characters": {"type": "string", "minLength": 1, "maxLength": 9},
     "a list of 1 or more of ([x] or text)": {
         "type": "array",
