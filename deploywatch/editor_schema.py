@@ -45,7 +45,7 @@ def finished(value: Any) -> Any:
     if isinstance(value.get("title"), str) and "properties" not in value:
         noise.add("title")
     out = {key: finished(item) for key, item in value.items() if key not in noise}
-    if out.get("type") == "string" and VARIABLE["pattern"] not in out.get("pattern", VARIABLE["pattern"]):
+    if out.get("type") == "string" and "pattern" in out and VARIABLE["pattern"] not in out["pattern"]:
         out["pattern"] += f"|{VARIABLE['pattern']}"
     if isinstance(default, str) and default.startswith("P") and _is_duration(out):
         lasts = _TIMEDELTA.validate_python(default)
