@@ -27,10 +27,19 @@ def limits_are_of_one_signal(draft: Draft) -> Iterator[Fault]:
         if len({(comparison.signal, comparison.operator) for comparison in both}) > 1:
             forms = " and ".join(f"{comparison.signal} {comparison.operator}" for comparison in both)
             yield Fault(path, f"must compare one signal one way, not {forms}")
+        elif len(both) > 1 and _milder(both[0], both[1]):
+            # What only the worse limit calls bad would count as less than that.
+            yield Fault(path, f"{both[1].written} is milder than {both[0].written}; exchange them")
     named = Counter(both[0].signal for path, both in pairs.items() if path[1] == "signals")
     for path, both in pairs.items():
         if path[1] == "signals" and named[both[0].signal] > 1:
             yield Fault(path, f"{both[0].signal} has a status twice; keep one")
+
+
+def _milder(first: Comparison, second: Comparison) -> bool:
+    """Whether the second limit, which is for what is worse, holds where the first does not."""
+    lower, upper = first.quantity.value, second.quantity.value
+    return upper < lower if first.operator.startswith(">") else upper > lower if first.operator[0] == "<" else False
 
 
 def kinds_have_weights(draft: Draft) -> Iterator[Fault]:

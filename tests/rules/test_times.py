@@ -124,6 +124,13 @@ def test_weights_are_whole_numbers_that_add_up_to_the_policys(tmp_path: Path) ->
     [
         ("kind: infrastructure, w", "kind: infrastucture, w", "has no weight; did you mean 'infrastructure'?"),
         ("critical: error_ratio > 5%", "critical: latency_p95 > 5s", "must compare one signal one way"),
+        ("critical: error_ratio > 5%", "critical: error_ratio > 1%", "1% is milder than 2%; exchange them"),
+        (
+            "critical: availability < 99%",
+            "critical: availability < 99.95%",
+            "99.95% is milder than 99.9%; exchange them",
+        ),
+        ("high: zscore(error_ratio) > 4", "high: zscore(error_ratio) > 2", "2 is milder than 3; exchange them"),
         ("warning: error_ratio > 2%", "warning: error_ratio > 2", "error_ratio is a ratio; write 2%"),
         ("of: loss(revenue)", "of: lost(revenue)", "unknown function 'lost'; did you mean 'loss'?"),
         ("per: $1000", "per: 10%", "loss(revenue) is in money, and 10% is a ratio"),

@@ -79,16 +79,7 @@ def _of_score(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]
         everything | _states(policy, first, "critical"),
         [_overall(policy, "critical")],
     )
-    half = Decimal("0.5")
-    yield _entry(
-        policy,
-        "health: every signal is at warning",
-        {series: value for status in judged.statuses for series, value in _states(policy, status, "warning").items()},
-        [
-            _value(policy, health.SCORE, half),
-            _overall(policy, "warning" if half < judged.given.healthy.value else "healthy"),
-        ],
-    )
+    yield from _of_warnings(policy, judged, everything)
     least = min(judged.statuses, key=lambda status: weights[status.name])
     share = Decimal(weights[least.name]) / total
     if share < judged.given.coverage.value:
@@ -103,6 +94,27 @@ def _of_score(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]
             ],
         )
     yield _entry(policy, "health: nothing has a value", {}, [_nothing(policy, health.SCORE), _overall(policy, None)])
+
+
+def _of_warnings(policy: Policy, judged: ResolvedHealth, well: Values) -> Iterator[dict[str, Any]]:
+    """Every signal at warning; those whose limits are the same are critical at once, and stay well here."""
+    weights = health.weights(judged)
+    warned = [status for status in judged.statuses if _has_warning(status)]
+    if not warned:
+        return
+    share = Decimal(sum(weights[status.name] for status in warned)) / sum(weights.values())
+    score = 1 - share / 2
+    values = well | {series: value for status in warned for series, value in _states(policy, status, "warning").items()}
+    which = "every signal is" if len(warned) == len(judged.statuses) else "every signal that can be is"
+    yield _entry(
+        policy,
+        f"health: {which} at warning",
+        values,
+        [
+            _value(policy, health.SCORE, score.quantize(Decimal("0.000001")).normalize()),
+            _overall(policy, "warning" if score < judged.given.healthy.value else "healthy"),
+        ],
+    )
 
 
 def _of_impact(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any]]:
@@ -121,6 +133,8 @@ def _of_impact(policy: Policy, judged: ResolvedHealth) -> Iterator[dict[str, Any
                 ("critical", estimate.critical.get(status.name, Decimal(0))),
                 ("warning", estimate.warning),
             ):
+                if state == "warning" and not _has_warning(status):
+                    continue
                 text = f"impact: no business signal, and {status.name} is at {state}"
                 yield _entry(policy, text, _states(policy, status, state), [_value(policy, health.IMPACT, points)])
 
@@ -137,14 +151,26 @@ def _of_anomaly(policy: Policy, anomaly: ResolvedAnomaly) -> Iterator[dict[str, 
             yield _entry(policy, text, {_series(policy, tried): promql.number(value)}, expected)
 
 
+def _has_warning(status: ResolvedStatus) -> bool:
+    """Whether a value is at warning and not critical."""
+    warning, critical = status.warning, status.critical
+    return warning.reading.record != critical.reading.record or any(
+        warning.holds(value) and not critical.holds(value) for value in _tried(status)
+    )
+
+
+def _tried(status: ResolvedStatus) -> list[Decimal]:
+    warning, critical = status.warning, status.critical
+    return [*critical.around().values(), *warning.around().values(), *critical.examples(), *warning.examples()]
+
+
 def _states(policy: Policy, status: ResolvedStatus, wanted: str) -> Values:
     """Series for which a signal is well, at warning, or critical."""
     warning, critical = status.warning, status.critical
-    tried = [*critical.around().values(), *warning.around().values(), *critical.examples(), *warning.examples()]
     if warning.reading.record == critical.reading.record:
         value = next(
             value
-            for value in tried
+            for value in _tried(status)
             if (warning.holds(value), critical.holds(value)) == (wanted != "good", wanted == "critical")
         )
         return {_series(policy, critical): promql.number(value)}
