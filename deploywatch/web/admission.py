@@ -147,9 +147,12 @@ def _foreign(request: web.Request, own_urls: Iterable[str], *, checks_host: bool
 
 
 def _refused_body(request: web.Request, open_paths: frozenset[str]) -> web.Response | None:
-    """415 for a body in another coding, type or charset than is read here."""
-    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+    """415, or 501 by RFC 9112, for a body in another coding, type or charset than is read here."""
+    codings = ",".join(request.headers.getall("Content-Encoding", ())).lower()  # each line of it, not the first alone
+    if any(coding.strip() not in ("", "identity") for coding in codings.split(",")):
         return _closing(415, "bodies are not decompressed here; send it without Content-Encoding")
+    if ",".join(request.headers.getall("Transfer-Encoding", ("chunked",))).strip().lower() != "chunked":
+        return _closing(501, "bodies are not decompressed here; send it in chunks, or with its length")
     if request.method in _SAFE or not request.body_exists:
         return None
     by_form = request.path in open_paths or request.match_info.route in _TAKES_FORMS

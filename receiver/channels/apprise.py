@@ -76,7 +76,9 @@ def _service(name: str, settings: AppriseSettings) -> Any:
         raise DeploywatchError(
             f"channels.{name}: kind: apprise needs its library; install it: pip install 'deploywatch[apprise]'"
         ) from error
-    service = apprise.Apprise()
+    # A redirect would take the token to where nobody configured it; releases before 1.13.1 know no such setting.
+    asset = apprise.AppriseAsset(http_redirects=False)
+    service = apprise.Apprise(asset=asset)
     if not service.add(settings.url.get_secret_value()):
         raise DeploywatchError(
             f"channels.{name}.url: Apprise knows no such service, or a part of its URL is missing; its documentation "

@@ -34,6 +34,12 @@ def from_status(status: int, detail: str, *, after: timedelta | None = None) -> 
             return DeliveryError("server", text, again=True, after=after)
 
 
+def redirected(status: int) -> DeliveryError:
+    """The error for a redirect: to follow it would take a secret to where nobody configured it."""
+    told = f"HTTP {status}: redirects are not followed; configure the URL that it leads to"
+    return DeliveryError("rejected", told, again=False)
+
+
 def timed_out(seconds: float) -> DeliveryError:
     """The error for an answer that did not come in time."""
     return DeliveryError("timeout", f"no answer within {seconds:g} s", again=True, unsure=True)

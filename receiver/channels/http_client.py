@@ -83,8 +83,7 @@ class HttpClient:
             # Not from the error: its text may bear the URL, and that is not masked.
             raise errors.unconnected(error, self._secrets) from None
         if 300 <= answer.status < 400:
-            detail = f"HTTP {answer.status}: redirects are not followed; configure the URL that it leads to"
-            raise DeliveryError("rejected", detail, again=False)
+            raise errors.redirected(answer.status)
         return answer
 
     async def close(self) -> None:

@@ -69,8 +69,7 @@ class SignedPost:
 
     async def _refused(self, response: aiohttp.ClientResponse) -> DeliveryError:
         if 300 <= response.status < 400:
-            reason = f"HTTP {response.status}: redirects are not followed; configure the URL that it leads to"
-            return DeliveryError("rejected", reason, again=False)
+            return errors.redirected(response.status)
         text = (await responses.read_start(response, ANSWER_LIMIT)).decode("utf-8", "replace")
         detail = errors.scrub(text, (self._settings.url, *self._settings.secrets))
         return errors.from_status(response.status, detail, after=errors.retry_after(response.headers))

@@ -7,6 +7,8 @@ from typing import TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from deploywatch import json_text
+
 B = TypeVar("B", bound=BaseModel)
 
 _KEY_LIMIT = 80
@@ -22,7 +24,12 @@ class BodyError(Exception):
 
 
 def read(body: bytes, model: type[B]) -> B:
-    """Read a body as JSON into the model; BodyError when that is not possible."""
+    """Read a body as JSON into the model; BodyError when that is not possible, or when readers differ about it."""
+    try:
+        json_text.parse(body)
+    except ValueError as error:
+        raise BodyError([f"$: Invalid JSON: {error}"]) from error
+    # The model reads the bytes itself: what JSON has no type for, such as a time, is then taken from a text.
     return _refused(lambda: model.model_validate_json(body))
 
 

@@ -14,7 +14,6 @@ from deploywatch.receiver import api
 from deploywatch.receiver.api.acting import NAME_COOKIE
 from deploywatch.receiver.api.routing import Route
 from deploywatch.receiver.pages.console import Console, Handler
-from deploywatch.receiver.store import StoreError
 from deploywatch.web.admission import takes_forms
 
 _INCIDENT = "/incidents/{id}"
@@ -45,7 +44,7 @@ def add_forms(app: web.Application, console: Console, *, queued: Callable[[], No
     by_path = {route.path: route for route in api.routes(console.context, queued=queued) if route.method == "POST"}
     for path, after in FORMS.items():
         route = by_path[path]
-        added = app.router.add_post(path.replace("{id}", r"{id:\d+}"), _posting(console, route, after))
+        added = app.router.add_post(path.replace("{id}", r"{id:\d+}"), console.guarded(_posting(console, route, after)))
         takes_forms(needs(route.scope, added))
 
 
@@ -54,8 +53,6 @@ def _posting(console: Console, route: Route, after: str) -> Handler:
         back = after.replace("{id}", request.match_info.get("id", ""))
         try:
             done = await route.handler(request)
-        except StoreError as error:
-            return console.trouble(error)
         except web.HTTPClientError as error:
             return await console.refused(request, _readable(error.text or ""), status=error.status, back=back)
         if done.status >= 400:
@@ -68,11 +65,12 @@ def _posting(console: Console, route: Route, after: str) -> Handler:
 
 
 async def _after(request: web.Request, back: str) -> str:
-    """The page after a form; an approval leads back to the gate that it was given for."""
+    """The page after a form; an approval leads back to the gate that it was given for, and to who deploys."""
     if back != "/gate":
         return back
     sent = await request.post()
     asked = {name: str(sent.get(name, "")) for name in ("service", "environment", "version", "artifact")}
+    asked["deployer"] = request.query.get("deployer", "")
     return f"{back}?{urlencode({name: value for name, value in asked.items() if value})}"
 
 

@@ -109,6 +109,35 @@ async def test_bodies_are_not_decompressed(start: Start, coding: str) -> None:
     assert _memory(sample) - before < 30 * 1024
 
 
+CODED = {
+    "named in a second line": b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n",
+    "named after an empty line": b"Content-Encoding:\r\nContent-Encoding: gzip\r\n",
+    "named before another": b"Content-Encoding: gzip\r\nContent-Encoding: identity\r\n",
+    "named in a folded line": b"Content-Encoding: identity,\r\n gzip\r\n",
+    "with a space in its name": b"Content-Encoding : gzip\r\n",
+    "by its older name": b"Content-Encoding: x-gzip\r\n",
+    "by the transfer": b"Transfer-Encoding: gzip, chunked\r\n",
+    "by a second transfer": b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+}
+
+
+async def test_bodies_are_not_decompressed_however_their_coding_is_named(start: Start) -> None:
+    sample = start()
+    bomb = gzip.compress(bytes(50 * 1024**2))
+    before = _memory(sample)
+    for name, line in CODED.items():
+        for target, kind in (("/open", FORM), ("/-/reload", JSON)):
+            head = f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n".encode()
+            if b"Transfer" in line:
+                body = b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(bomb), bomb)
+            else:
+                body = b"Content-Length: %d\r\n\r\n%b" % (len(bomb), bomb)
+            answer = await _raw(sample, head + line + body)
+            assert not answer or answer.split()[1] in {b"400", b"415", b"501"}, (name, answer)
+            assert not (sample.folder / "reloaded").exists(), (name, answer)
+    assert _memory(sample) - before < 30 * 1024
+
+
 async def test_a_stranger_s_body_is_bounded_in_size(start: Start, tmp_path: Path) -> None:
     (tmp_path / "web.yml").write_text("bearer_tokens: [secret]\n")
     sample = start("--web.config.file", tmp_path / "web.yml")

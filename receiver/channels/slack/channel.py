@@ -238,7 +238,12 @@ class SlackChannel:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=settings.timeout.total_seconds())
             # The environment's proxies are aiohttp's to find: it heeds NO_PROXY, slack_sdk does not.
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(settings.base_url))
+            self._session = aiohttp.ClientSession(
+                timeout=timeout,
+                trust_env=not is_loopback(settings.base_url),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[_following_nobody()],
+            )
         client = AsyncWebClient(
             token=settings.token.get_secret_value(),
             base_url=settings.base_url,
@@ -248,3 +253,15 @@ class SlackChannel:
         )
         client.proxy = None
         return client
+
+
+def _following_nobody() -> aiohttp.TraceConfig:
+    """What ends a request that is sent on: slack_sdk has no setting for it."""
+
+    async def refuse(_: aiohttp.ClientSession, __: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:
+        redirect.response.close()
+        raise errors.redirected(redirect.response.status)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config

@@ -22,6 +22,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "receiver.md"
 HEAD = "| Route | Body | Within | All together |\n| --- | --- | --- | --- |\n"
 TOKEN = {"Authorization": "Bearer secret"}
 MB = 1024**2
+FORMS_ALONE = {"/api/v1/approval", "/api/v1/taken"}
+"""What a link of a message leads to: a page whose form they take."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,30 @@ async def test_a_body_beyond_its_bound_is_refused_on_every_route(served: list[tu
                     one.method, url + one.concrete, data=body, headers={**TOKEN, **length}, allow_redirects=False
                 ) as answer:
                     assert answer.status == (400 if one.path in server.large_paths else 413), one
+
+
+async def test_what_readers_of_json_differ_about_is_refused_on_every_route(served: list[tuple[Server, str]]) -> None:
+    wrong = {b'{"by": "ann", "by": "bob"}': "says 'by' twice", b'{"by": NaN}': "", b'{"by": 1e999}': "", b"[" * 200: ""}
+    asked = 0
+    async with aiohttp.ClientSession() as session:
+        for server, url in served:
+            for one in routes(server):
+                if one.method == "GET" or one.path in FORMS_ALONE or not one.path.startswith("/api/"):
+                    continue
+                asked += 1
+                for body, said in wrong.items():
+                    async with session.request(
+                        one.method,
+                        url + one.concrete,
+                        data=body,
+                        headers={**TOKEN, "Content-Type": "application/json"},
+                        allow_redirects=False,
+                    ) as answer:
+                        text = await answer.text()
+                        assert answer.status == 400, (one, body, text)
+                        assert text.startswith("$: Invalid JSON: ")
+                        assert said in text
+    assert asked > 20
 
 
 async def test_a_page_of_another_origin_is_refused_on_every_route(served: list[tuple[Server, str]]) -> None:
