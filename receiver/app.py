@@ -88,10 +88,8 @@ HANDLERS = {
 WEBHOOKS = ("/webhook/alertmanager", "/webhook/alertmanager/")
 # Kubernetes kills 30 s after it asks for an end, by default.
 _STOP_SECONDS = 30.0
-_OWN_PROOF = (
-    frozenset({SCREEN, SCREEN_LIVE, approval.PAGE, taking_link.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH})
-    | SIGNED_PATHS
-)
+_SIGNED = SIGNED_PATHS | {approval.PAGE, taking_link.PAGE, slack_buttons.PATH, pagerduty_webhook.PATH}
+_OWN_PROOF = _SIGNED | {SCREEN, SCREEN_LIVE}
 
 
 class Receiver:
@@ -155,6 +153,7 @@ class Receiver:
             acts=True,
             # Signed links bear their own proof.
             open_paths=_OWN_PROOF | STATIC_PATHS | {SIGN_IN, SIGN_OUT},
+            signed_paths=_SIGNED,
             external=self._external,
             link_prefix=lambda: self._context.settings.path_prefix,
             own_urls=lambda: (self._context.settings.external_url,),

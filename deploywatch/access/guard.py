@@ -15,6 +15,7 @@ from deploywatch.access.webconfig import USER, Access
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
 # A script of our own page must not make the browser ask for a password.
 _QUIET_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="deploywatch"'}
+_REASON = 200
 
 
 class SignIn(Protocol):
@@ -74,6 +75,26 @@ def guard(access: Access, open_paths: frozenset[str], sign_in: SignIn | None = N
         return response
 
     return middleware
+
+
+def signatures(access: Access, signed_paths: frozenset[str]) -> Middleware:
+    """A middleware that counts and logs wrong signatures, on the paths whose requests prove themselves by one."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if request.path in signed_paths and response.status in (401, 403):
+            access.guesses.note(Refusal.SIGNATURE, request.remote or "", path=request.path, why=_said(response))
+        return response
+
+    return middleware
+
+
+def _said(response: web.StreamResponse) -> str:
+    """The reason that was answered, where it is a line of text and no page."""
+    if not isinstance(response, web.Response) or response.content_type != "text/plain":
+        return ""
+    return (response.text or "").strip()[:_REASON]
 
 
 async def _who(access: Access, people: SignIn, request: web.Request) -> Identity | None:

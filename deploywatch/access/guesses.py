@@ -44,6 +44,7 @@ class Refusal(StrEnum):
     PROXY = "proxy"
     SESSION = "session"
     SCREEN = "screen"
+    SIGNATURE = "signature"
 
 
 class BusyError(Exception):

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deploywatch import conventions, logs
 from deploywatch.access.files import Loaded
-from deploywatch.access.guard import SignIn, guard
+from deploywatch.access.guard import SignIn, guard, signatures
 from deploywatch.access.scopes import Scope, needs
 from deploywatch.access.webconfig import Access
 from deploywatch.errors import DeploywatchError
@@ -43,9 +43,9 @@ class Server:
     """One HTTP server with the lifecycle endpoints that Prometheus users know.
 
     `ready` says why the part is not ready yet, or None; `reload` takes over new configuration, or raises
-    DeploywatchError and changes nothing; `open_paths` need no credentials; what is posted to
-    `large_paths` is read there, up to `max_body`. One that `acts` serves without any only
-    on loopback, and there to nobody who calls it by another name than those of `own_urls`. `external` is how others
+    DeploywatchError and changes nothing; `open_paths` need no credentials, and of them `signed_paths` have a signature;
+    what is posted to `large_paths` is read there, up to `max_body`. One that `acts` serves without any only on
+    loopback, and there to nobody who calls it by another name than those of `own_urls`. `external` is how others
     reach it; `link_prefix` what stands before the paths of its pages, where that is not the external URL's path.
     People come in by `sign_in`, where there is one.
     """
@@ -57,6 +57,7 @@ class Server:
     ready: Callable[[], str | None] = always_ready
     reload: Callable[[], Awaitable[None]] = nothing_to_reload
     open_paths: frozenset[str] = frozenset()
+    signed_paths: frozenset[str] = frozenset()
     large_paths: frozenset[str] = frozenset()
     max_body: int = 1024**2
     acts: bool = False
@@ -93,6 +94,7 @@ class Server:
                 refused=lambda foreign: foreign_requests.labels(foreign).inc(),
             ),
             self._connections.middleware(lambda request: self.access.required and request.path in open_paths),
+            signatures(self.access, self.signed_paths),
         )
         self.app = web.Application(middlewares=middlewares, client_max_size=self.max_body)
         self.app[LINKS] = self.link_prefix or (lambda: self.external.links)

@@ -79,7 +79,8 @@ class Announcements:
         self, source: Source, became: Became, error: Exception, request: web.Request, status: int
     ) -> web.Response:
         self._count(source, became)
-        log.warning("an announcement was refused", source=source, reason=became, remote=request.remote, why=str(error))
+        if became is not Became.FORGED:  # that the server logs with a limit, as anybody can make it happen
+            log.warning("an announcement was refused", source=source, remote=request.remote, why=str(error))
         return web.Response(status=status, text=f"{error}\n")
 
     async def _taken(self, source: Source, announcement: Announced | Ignored, request: web.Request) -> dict[str, Any]:

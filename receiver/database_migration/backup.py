@@ -93,9 +93,14 @@ def _point(file: Path, now: datetime, restore: str) -> BackupPoint:
     return BackupPoint(file, stat.st_size, max(0.0, now.timestamp() - stat.st_mtime), restore)
 
 
+def bare_environment() -> dict[str, str]:
+    """What every program finds of our environment, which has passwords and tokens."""
+    return {name: os.environ[name] for name in _ALWAYS if name in os.environ}
+
+
 async def _run(argv: Sequence[str], seconds: float, variables: dict[str, str] | None = None) -> None:
     """Run a program with an environment of what it needs; it and its children end when we do."""
-    environment = {name: os.environ[name] for name in _ALWAYS if name in os.environ} | (variables or {})
+    environment = bare_environment() | (variables or {})
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,

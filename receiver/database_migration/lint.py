@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploywatch import json_text
+from deploywatch.receiver.database_migration.backup import bare_environment
 from deploywatch.receiver.database_migration.plan import Plan
 from deploywatch.receiver.database_migration.statements import Statement
 
@@ -41,7 +42,9 @@ def _part(program: str, statements: Sequence[Statement], *more: str) -> Iterator
     text, places = _joined(statements)
     command = [program, "--reporter=Json", f"--exclude={_DONE_BY_THE_PLAN}", "--stdin-filepath=plan.sql", *more]
     try:
-        ran = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
+        ran = subprocess.run(
+            command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False, env=bare_environment()
+        )
         remarks = json_text.parse(ran.stdout)
         yield from [_line(fault, places) for fault in remarks]
     except (OSError, ValueError, TypeError, KeyError, IndexError, subprocess.TimeoutExpired) as error:

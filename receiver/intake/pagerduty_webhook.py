@@ -57,8 +57,10 @@ class PagerDutyWebhook:
             event = parse(body)
         except PagerDutyRequestError as error:
             self._count(error.reason)
-            log.warning("a request that is not PagerDuty's", reason=error.reason, remote=request.remote)
-            return web.Response(status=401 if error.reason == "forged" else 400, text=f"{error}\n")
+            if error.reason == "forged":
+                return web.Response(status=401, text=f"{error}\n")  # which the server counts, and logs with a limit
+            log.warning("a request of PagerDuty's that cannot be read", why=str(error), remote=request.remote)
+            return web.Response(status=400, text=f"{error}\n")
         if isinstance(event, Unused):
             self._count(event)
             log.info("an event of PagerDuty's that changes nothing", reason=event)

@@ -47,8 +47,10 @@ class SlackButtons:
             verify(request.headers, body, self._secrets(), now)
             pressed = parse(body)
         except SlackRequestError as error:
-            log.warning("a request that is not Slack's", reason=error.reason, remote=request.remote)
-            return web.Response(status=400 if error.reason == "malformed" else 401, text=f"{error}\n")
+            if error.reason != "malformed":
+                return web.Response(status=401, text=f"{error}\n")  # which the server counts, and logs with a limit
+            log.warning("a request of Slack's that cannot be read", why=str(error), remote=request.remote)
+            return web.Response(status=400, text=f"{error}\n")
         if pressed is None:
             return web.Response()
         try:

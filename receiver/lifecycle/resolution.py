@@ -175,7 +175,10 @@ async def draft(context: Context, job: Job) -> Outcome:
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = file.with_suffix(".part")
-    whole.write_text(text, encoding="utf-8")
+    whole.unlink(missing_ok=True)
+    # For its owner and group, whatever the umask: it says what happened, and nobody else may change it.
+    with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as part:
+        part.write(text)
     os.replace(whole, file)  # noqa: PTH105 - what readers see is always a whole file
 
 

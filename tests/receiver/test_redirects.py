@@ -48,7 +48,9 @@ def _channel(**plain: Any) -> Callable[[str], Awaitable[None]]:
 async def _event(url: str) -> None:
     sink = WebhookSink(WebhookSettings.model_validate({"kind": "webhook", "url": url, "secret": "0123456789abcdef"}))
     at = datetime(2026, 5, 1, tzinfo=UTC)
-    event = StoredEvent(1, at, at, next(iter(EventType)), "deploywatch", "shop", "production", "1", {"content": {}, "custom": {}})
+    event = StoredEvent(
+        1, at, at, next(iter(EventType)), "deploywatch", "shop", "production", "1", {"content": {}, "custom": {}}
+    )
     with pytest.raises(DeliveryError):
         await sink.send(event)
     await sink.close()
