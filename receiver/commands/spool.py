@@ -92,7 +92,7 @@ class Spool:
     def locked(self) -> Iterator[None]:
         """Hold the folder's lock, which ends with the process. Raises OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as file:
+        with os.fdopen(os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -161,7 +161,7 @@ async def draft(context: Context, job: Job) -> Outcome:
     text = await context.store.read(lambda connection: postmortem(connection, context, job.incident_id))
     file = folder / f"incident-{job.incident_id}.md"
     try:
-        _write(file, text)
+        write_draft(file, text)
     except OSError as error:
         return retry(f"cannot write {file}: {error.strerror}", backoff(job.attempts))
     return done(
@@ -172,11 +172,11 @@ async def draft(context: Context, job: Job) -> Outcome:
     )
 
 
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def write_draft(file: Path, text: str) -> None:
+    """Write the file whole, for its owner and group alone, whatever the umask. Raises OSError."""
+    file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     whole = file.with_suffix(".part")
     whole.unlink(missing_ok=True)
-    # For its owner and group, whatever the umask: it says what happened, and nobody else may change it.
     with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as part:
         part.write(text)
     os.replace(whole, file)  # noqa: PTH105 - what readers see is always a whole file

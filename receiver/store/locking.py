@@ -13,7 +13,7 @@ def hold(file: Path) -> int:
     """Take the lock beside the file; it is given back when the descriptor is closed. StoreError when it is taken."""
     descriptor = -1
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

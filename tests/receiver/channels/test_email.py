@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import replace
 from email import message_from_string, policy
@@ -291,3 +292,38 @@ def test_nothing_that_an_alert_says_begins_an_encoded_word_a_header_or_a_line() 
         parsed = message_from_string(source.decode(), policy=policy.default)
         assert "boss" not in str(parsed["From"])
         assert "\n" not in str(parsed["Subject"])
+
+
+@pytest.mark.parametrize(
+    "end", ["\r\n.\r\n", "\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r\n.\r", "\x0b.\x0b", "\u2028.\u2028"]
+)
+async def test_no_second_mail_hides_in_what_an_alert_says(served: Serving, inbox: Inbox, end: str) -> None:
+    """As by SMTP smuggling: mail servers differ in what ends a mail."""
+    attack = f"down{end}MAIL FROM:<boss@example.com>\r\nRCPT TO:<ceo@example.com>\r\nDATA\r\nSubject: pay{end}"
+    told = replace(message(), title=attack, body=f"What: {attack}\n.\n..\nFrom ann")
+    channel = _channel(served)
+    await channel.send(told, None)
+    await channel.send(message(Event.RESOLVED), None)
+    await channel.close()
+    first, second = inbox.of("email")
+    assert first.raw["to"] == second.raw["to"] == ["ops@example.com", "lead@example.com"]
+    source = email.compose(told, _settings(), reference=None, at=NOW).as_bytes()
+    assert b"\r" not in source.replace(b"\r\n", b"\n")
+    whole = _parsed(inbox)[0]
+    assert "From ann" in _body(whole, "plain")
+    assert "From ann" in _body(whole, "html")
+
+
+@pytest.mark.parametrize("name", ["x> <evil@e.example", "=?utf-8?q?=0D=0AX:_y?=", "a@b>,<c@d", "\ufffd\r\nX: y"])
+async def test_no_service_s_name_stands_in_a_header_that_threads(name: str, served: Serving, inbox: Inbox) -> None:
+    incident = replace(INCIDENT, service=name, environment=name)
+    channel = _channel(served)
+    first = await channel.send(TEMPLATES.render(replace(AWKWARD["no alerts"], incident=incident)), None)
+    await channel.send(TEMPLATES.render(replace(AWKWARD["no alerts"], incident=incident, event=Event.RESOLVED)), first)
+    await channel.close()
+    for mail in _parsed(inbox):
+        for header in ("Message-ID", "In-Reply-To", "References"):
+            assert mail[header] is None or re.fullmatch(r"<[\w.-]+@example\.com>", str(mail[header]).strip()), mail[
+                header
+            ]
+        assert "X" not in mail

@@ -115,6 +115,18 @@ def test_squawk_says_what_locks_with_its_place_and_what_the_plan_does_itself_is_
     ]
 
 
+def test_squawk_finds_no_password_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PGPASSWORD", "DEPLOYWATCH_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+    (tmp_path / "plan.yml").write_text(plan_text(Database("postgresql://127.0.0.1/x")))
+    program = tmp_path / "squawk"
+    program.write_text(f"#!/bin/sh\nenv > {tmp_path}/found\necho '[]'\n")
+    program.chmod(0o755)
+    assert list(lint(load(tmp_path / "plan.yml"), str(program))) == []
+    names = {row.partition("=")[0] for row in (tmp_path / "found").read_text().splitlines()}
+    assert names <= {"PATH", "HOME", "LANG", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"}
+
+
 def test_that_squawk_is_missing_or_broken_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plan.yml").write_text(plan_text(Database("postgresql://127.0.0.1/x")))
     plan = load(tmp_path / "plan.yml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -21,11 +22,13 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from deploywatch.demo.servers import Running
+from deploywatch.receiver.commands.spool import Spool
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.queue import NewJob, claim, done, enqueue, finish_all
-from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, upsert
+from deploywatch.receiver.lifecycle import resolution
+from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, locking, upsert
 from deploywatch.receiver.store.schema import metadata, quarantine, threads
 from tests.receiver.scene import HOUR, NOON, alert, ended, settings
 
@@ -251,6 +254,21 @@ async def test_the_file_is_its_owner_s_alone_whatever_the_umask_and_the_mode_tha
         await store.close()
     assert set(modes.values()) == {0o600}
     assert {"store.db", "store.db-wal", "store.db-shm"} <= set(modes)
+
+
+def test_what_is_written_is_nobody_else_s_to_change_where_there_is_no_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        os.close(locking.hold(tmp_path / "data" / "store.db"))
+        resolution.write_draft(tmp_path / "reviews" / "incident-1.md", "what happened")
+        with Spool(tmp_path / "spool").locked():
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert (modes["data"], modes["store.db.lock"]) == (0o700, 0o600)
+    assert (modes["reviews"], modes["incident-1.md"]) == (0o750, 0o640)
+    assert (modes["spool"], modes["lock"]) == (0o700, 0o600)
 
 
 def _modes(folder: Path) -> dict[str, int]:

@@ -71,6 +71,37 @@ async def test_slack_s_users_approve_by_their_id_and_are_audited(ground: Ground)
     assert len(await scene.lines("action_refused")) == 1
 
 
+@pytest.mark.parametrize("claimed", ["U0000BOSS", "u0000boss", "U0000BOSS ", "Slack U0000BOSS", "boss"])
+async def test_no_program_claims_the_id_of_a_slack_user(ground: Ground, claimed: str) -> None:
+    scene = await asking(ground, approvers=["U0000BOSS"])
+    for user in ("", "mallory"):
+        async with front_of(scene, user=user) as front:
+            for path in ("/incidents/1/approve", "/incidents/1/rollback"):
+                assert (await front("POST", path, {"by": claimed})).status in (400, 403, 409)
+    await scene.drain()
+    assert ground.ran == []
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"id": "U0000EVIL", "username": "U0000BOSS"},
+        {"id": "U0000EVIL", "username": "ann", "name": "U0000BOSS"},
+        {"id": "u0000boss", "username": "boss"},
+        {"id": "U0000BOSS\n", "username": "boss"},
+        {"id": ["U0000BOSS"], "username": "boss"},
+        {"username": "U0000BOSS"},
+    ],
+)
+async def test_a_slack_user_has_no_other_s_id_by_what_they_call_themselves(
+    ground: Ground, user: dict[str, Any]
+) -> None:
+    scene = await asking(ground, approvers=["U0000BOSS", "ann"])
+    assert await _press(scene, "approve", _value(scene), user=user) in (200, 400)
+    await scene.drain()
+    assert (ground.ran, await rows(scene)) == ([], [])
+
+
 async def test_a_press_and_its_audit_are_one(ground: Ground) -> None:
     scene = await asking(ground, approvers=["U0123ANN"])
     assert await _press(scene, "approve", _value(scene)) == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import MINUTE, Scene
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+ANN = {"id": "U0123ANN", "username": "ann"}
 SLACK = {"kind": "slack", "token": "xoxb-1", "channel": "#incidents", "signing_secret": SECRET}
 
 
@@ -25,10 +27,9 @@ async def _asking(ground: Ground) -> Scene:
     return scene
 
 
-async def _press(scene: Scene, action: str, value: str) -> int:
+async def _press(scene: Scene, action: str, value: str, *, user: dict[str, Any] = ANN) -> int:
     app = web.Application()
     app.router.add_post(PATH, SlackButtons(scene.context, queued=lambda: None).__call__)
-    user = {"id": "U0123ANN", "username": "ann"}
     payload = {"type": "block_actions", "user": user, "actions": [{"action_id": action, "value": value}]}
     body = urlencode({"payload": json.dumps(payload)}).encode()
     request = signed(body, secret=SECRET, at=scene.clock.now)
