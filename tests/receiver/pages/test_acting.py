@@ -207,7 +207,7 @@ async def test_by_keyboard_alone_one_takes_an_incident(world: World) -> None:
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{world.url}/incidents/{number}")
     await page.keyboard.press("a")
-    await page.get_by_text("ann has it").wait_for()
+    await page.get_by_text("ann has it", exact=True).wait_for()
     assert (await world.read(lambda c: store.get(c, number))).acknowledged_by == "ann"
     await page.context.close()
 
