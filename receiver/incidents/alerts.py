@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, case, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, literal, or_, select, update
 
 from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
@@ -36,6 +36,23 @@ _EPISODES = select(
     alerts.c.labels,
     alerts.c.incident_id,
 ).where(alerts.c.current, alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+
+
+_RECENT_ONES = (
+    select(literal(value=True))
+    .where(
+        alerts.c.incident_id == incidents.c.id,
+        alerts.c.current,
+        or_(alerts.c.status == "firing", alerts.c.updated_at > bindparam("since")),
+    )
+    .limit(1)
+)
+# The first one of each is enough, however many an incident has.
+_RECENT = select(
+    incidents.c.id,
+    _RECENT_ONES.where(alerts.c.severity.in_(bindparam("as_bad", expanding=True))).scalar_subquery(),
+    _RECENT_ONES.scalar_subquery(),
+).where(incidents.c.id.in_(bindparam("incidents", expanding=True)))
 
 
 def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, tuple[Episode, int | None]]:
@@ -235,9 +252,18 @@ def fingerprints(connection: Connection, incident_id: int) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def worst_since(connection: Connection, incident_id: int, since: datetime) -> str | None:
-    """The worst severity of an incident's alerts that fire, or ended later than `since`; None where there is none."""
-    recent = or_(alerts.c.status == "firing", alerts.c.updated_at > since)
-    query = select(alerts.c.severity).where(alerts.c.incident_id == incident_id, alerts.c.current, recent)
-    severity: str | None = connection.execute(query.order_by(_BADNESS).limit(1)).scalar()
-    return severity
+def only_lesser_since(
+    connection: Connection, incident_ids: Iterable[int], severity: str, since: datetime
+) -> frozenset[int]:
+    """Those of the incidents whose alerts that fire, or ended later than `since`, are all less bad than `severity`.
+
+    One without such alerts is none of them.
+    """
+    as_bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
+    asked = {"since": since, "as_bad": as_bad}
+    return frozenset(
+        number
+        for chunk in chunks(incident_ids)
+        for number, one_as_bad, one in connection.execute(_RECENT, {"incidents": chunk, **asked})
+        if one and not one_as_bad
+    )

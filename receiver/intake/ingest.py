@@ -33,7 +33,7 @@ from deploywatch.receiver.intake.open_incidents import OpenIncidents, title_of
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
 from deploywatch.receiver.notify.notify import heard
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.strategy import Severity, incident_type
+from deploywatch.receiver.settings.strategy import UNKNOWN, Severity, incident_type
 from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store import insert_all
 from deploywatch.receiver.store.schema import deliveries
@@ -95,7 +95,8 @@ class Ingest:
         if known and repeated and repeated.effect in (Effect.IGNORE, Effect.DEFER):
             return self._pass_over(alert, known, incident_id, repeated)
         key = grouping.key_of(alert, self.settings)
-        severity = self.settings.strategy.severity(alert)
+        said = self.settings.strategy.known_severity(alert)
+        severity = said or UNKNOWN
         incident = self.incidents.by_key.get(key)
         cause = self._cause(alert, severity) if self.settings.dependencies and not incident else None
         decision = repeated or decide(
@@ -123,7 +124,7 @@ class Ingest:
                 self.anomalies.add(incident.id, decision.reason, alert.name)
             case _:
                 pass
-        if alert.firing and self.settings.strategy.known_severity(alert) is None:
+        if alert.firing and said is None:
             self._guess(alert, incident_id)
         self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
         return decision

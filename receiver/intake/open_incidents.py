@@ -52,8 +52,10 @@ class OpenIncidents:
     asked: set[tuple[int, str, str]] = field(default_factory=set)
     lines: GatheredLines = field(init=False)
     heard: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
-    recent: dict[int, str] = field(default_factory=dict)
-    """The worst severity of each incident's alerts that fire or ended within the quiet time."""
+    bad: dict[int, Severity] = field(default_factory=dict)
+    """The worst severity of which each incident's alerts are known to be, by those that fire or ended a while ago."""
+    lesser: dict[tuple[int, Severity], bool] = field(default_factory=dict)
+    """Whether only alerts less bad than a severity have fired for an incident for the quiet time, as the store says."""
     queued: bool = False
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ class OpenIncidents:
         )
         durations.opened(self.connection, incident)
         emit(self.connection, self.settings, facts.incident_opened(incident), self.now)
-        self.recent[incident.id] = severity
+        self.bad[incident.id] = severity
         known = [severity, incident.type, *(f"{name}={value}" for name, value in incident.correlation.items())]
         self.lines.write(incident.id, Kind.OPENED, f"opened by {alert.name}: {', '.join(known)}")
         if unknown := strategy.unknown_channels(alert, self.settings.channels):
@@ -105,7 +107,7 @@ class OpenIncidents:
             incident = replace(incident, quiet_since=None, channels=(*incident.channels, *new))
             self.by_key[key] = self.joined[key] = incident
         if decision.effect is Effect.WORSEN:
-            self.recent[incident.id] = severity
+            self.bad[incident.id] = severity
             self._worsen(alert, severity, key, incident)
             return incident.id
         if not reopened and self._is_bad_again(incident, severity):
@@ -161,16 +163,17 @@ class OpenIncidents:
 
         What cannot wait is then a trouble of its own, whoever took the one before in hand.
         """
-        if not cannot_wait(severity):
+        known = self.bad.get(incident.id)
+        if not cannot_wait(severity) or (known and not worse(severity, known)):
             return False
-        if incident.id not in self.recent:
+        self.bad[incident.id] = severity
+        if (incident.id, severity) not in self.lesser:
+            # Of all that the transaction may ask about, as each would be a statement of its own.
+            asked = {incident.id, *(each.id for each in self.by_key.values())}
             since = self.now - self.settings.quiet_time
-            self.recent[incident.id] = incident_alerts.worst_since(self.connection, incident.id, since) or severity
-        before = self.recent[incident.id]
-        if not worse(severity, before):
-            return False
-        self.recent[incident.id] = severity
-        return True
+            found = incident_alerts.only_lesser_since(self.connection, asked, severity, since)
+            self.lesser.update({(number, severity): number in found for number in asked})
+        return self.lesser[incident.id, severity]
 
     def _worsen_again(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:
         text = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from fnmatch import translate
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
@@ -138,6 +138,7 @@ STRATEGIES: dict[Severity, Strategy] = {
 _BY_NAME: dict[str, Severity] = {**{severity: severity for severity in STRATEGIES}, **SEVERITY_NAMES}
 
 
+@lru_cache(maxsize=1024)
 def _plain(name: str) -> str:
     """A severity's name as names are compared."""
     return "".join(letter for letter in name.lower() if letter not in " -_\t")
@@ -157,14 +158,21 @@ class StrategyTable(Settings):
     def known_severity(self, alert: Alert) -> Severity | None:
         """The severity that the alert says; None where nobody knows what it says."""
         label = _plain(alert.labels.get(AlertLabel.SEVERITY, ""))
-        own = {_plain(name): known for name, known in self.severity_names.items()}
-        if named := {**_BY_NAME, **own}.get(label):
+        if named := self._by_name.get(label):
             return named
-        by_type = {**SEVERITY_BY_TYPE, **self.severity_by_type}.get(incident_type(alert))
+        by_type = self._by_type.get(incident_type(alert))
         if by_type is None and alert.labels.get(AlertLabel.INCIDENT_TYPE):
             by_type = "low"  # source 000: any other incident type
         # A word that is not known may mean more than the type of the incident does.
         return by_type if by_type and (not label or by_type == "critical") else None
+
+    @cached_property
+    def _by_name(self) -> dict[str, Severity]:
+        return {**_BY_NAME, **{_plain(name): known for name, known in self.severity_names.items()}}
+
+    @cached_property
+    def _by_type(self) -> dict[str, Severity]:
+        return {**SEVERITY_BY_TYPE, **self.severity_by_type}
 
     def of(self, severity: Severity) -> Strategy:
         """The strategy of a severity."""
@@ -207,12 +215,21 @@ class Targets(Settings):
 
         An ignored value counts where no other label says anything; then the alert's name, and `default`.
         """
-        values = [value for name in self.service_from if (value := alert.labels.get(name, "").strip())]
-        service = next(
-            (value for value in values if not self._ignored.fullmatch(value)), values[0] if values else alert.name
-        )
-        environments = (alert.labels.get(name, "").strip() for name in self.environment_from)
-        return service[:_NAME_LIMIT], next(filter(None, environments), "default")[:_NAME_LIMIT]
+        services, environments = map(alert.labels.get, self.service_from), map(alert.labels.get, self.environment_from)
+        return self._place(tuple(services), tuple(environments), alert.name)
+
+    @cached_property
+    def _place(self) -> Callable[[tuple[str | None, ...], tuple[str | None, ...], str], tuple[str, str]]:
+        """A storm asks about the same labels again and again."""
+        return lru_cache(maxsize=4096)(self._target)
+
+    def _target(
+        self, services: tuple[str | None, ...], environments: tuple[str | None, ...], name: str
+    ) -> tuple[str, str]:
+        values = [value for text in services if (value := (text or "").strip())]
+        service = next((value for value in values if not self._ignored.fullmatch(value)), values[0] if values else name)
+        named = ((text or "").strip() for text in environments)
+        return service[:_NAME_LIMIT], next(filter(None, named), "default")[:_NAME_LIMIT]
 
     @cached_property
     def _ignored(self) -> re.Pattern[str]:

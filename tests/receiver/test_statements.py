@@ -116,3 +116,19 @@ async def test_an_incident_costs_few_trips_to_postgresql(
         await near.close()
     assert opened < 30
     assert closed < 50
+
+
+@pytest.mark.sqlite_only
+async def test_alerts_that_join_many_incidents_cost_as_many_statements_as_those_of_one(
+    make_scene: MakeScene, store: Store, sqlite_statements: list[str]
+) -> None:
+    services = ("shop", "cart", "mail", "search")
+    async with life(make_scene(settings(*CHANNELS)), lambda: len(sqlite_statements)) as lived:
+        await lived.take(*(alert(service=service) for service in services))
+        costs = []
+        for number, joining in enumerate((services[:1], services)):
+            before = len(sqlite_statements)
+            new = (alert(service=service, instance=f"{number}") for service in joining)
+            await lived.intake.accept(Delivery(lived.scene.clock.now, b"{}", tuple(new)))
+            costs.append(len(sqlite_statements) - before)
+    assert costs[0] == costs[1]
