@@ -80,33 +80,49 @@ def raw(
     return selector((metric or source.metric) + suffix, [*held, *source.chosen, *matchers])
 
 
-def added(policy: Policy, over: timedelta, *, last: str, before: str, rest: str) -> str:
+def added(
+    policy: Policy, over: timedelta, memory: timedelta, *, last: str, before: str, rest: str, unless: str = ""
+) -> str:
     """What each counter added within `over`: the only way in which deploywatch counts, for signals and for verdicts.
 
-    `rate` needs two samples, and so does not see what a counter is born with: a first error. The `last` value of a
-    counter that had none `before` counts from 0 where its target was up at the start; where it was not, nobody knows
-    how old the counter is. So neither a new target, nor a scrape gap, nor new labels of a target make a lifetime of
-    errors.
-    `rest` is what all other counters added.
+    That is its `last` value less the last one `before` the time began, whatever happened to its target since. A counter
+    that had none before counts from 0 where its target was up within the `memory` before the time; where it was not,
+    nobody knows how old the counter is. So neither a new target, nor a scrape gap, nor new labels of a target make a
+    lifetime of errors. `rest` is what all other counters added: those that fell, those `unless` says, those of targets
+    that nobody knew.
     """
-    up, earlier = policy.series.targets.metric, f"offset {duration(over)}"
+    up, earlier = policy.series.targets.metric, f"[{duration(memory)}] offset {duration(over)}"
     # A target that bears other labels than at the start has other series, however old these are.
-    known = f"({up} {earlier} == 1 unless on (job, instance) ({up} unless {up} {earlier}))"
-    # What is not new is left out before anything is calculated: of thousands of series few are.
-    return f"({last} unless {before} and on (job, instance) {known})\nor\n{rest}"
+    moved = f"last_over_time({up}[{duration(over)}]) unless last_over_time({up}{earlier})"
+    known = f"(max_over_time({up}{earlier}) == 1 unless on (job, instance) ({moved}))"
+    grown = f"{last} - {before} >= 0"
+    # Births come first: they are few or none, and to join nothing costs Prometheus nothing.
+    return "\nor\n".join(
+        (
+            f"({last} unless {before} and on (job, instance) {known})",
+            f"({grown} unless {unless})" if unless else f"({grown})",
+            rest,
+        )
+    )
 
 
 def per_second(policy: Policy, series: str) -> str:
-    """How fast each counter grows a second over the policy's window, births included.
+    """How fast each counter grows a second over the policy's window, by what it added.
 
-    What is not new grows by `increase`, which knows resets, and what has vanished. The last value less the one before
-    would be no estimate, but to match each series with itself costs as much again as all else.
+    Of a counter that was reset within the window, or whose target was not known at its start, `increase` says what was
+    added since: it sees every reset, and reckons what lies between the window's ends and the samples.
     """
-    window = duration(policy.window)
-    seconds = number(Decimal(policy.window // timedelta(milliseconds=1)) / 1000)
-    last, before = f"last_over_time({series}[{window}])", f"{series} offset {window}"
-    counted = added(policy, policy.window, last=last, before=before, rest=f"increase({series}[{window}])")
-    return f"(\n{counted}\n)\n/ {seconds}"
+    window, memory = duration(policy.window), policy.window / 2
+    counted = added(
+        policy,
+        policy.window,
+        memory,
+        last=f"last_over_time({series}[{window}])",
+        before=f"last_over_time({series}[{duration(memory)}] offset {window})",
+        rest=f"increase({series}[{window}])",
+        unless=f"resets({series}[{window}]) > 0",
+    )
+    return f"(\n{counted}\n)\n/ {number(Decimal(policy.window // timedelta(milliseconds=1)) / 1000)}"
 
 
 def grouped(aggregate: str, source: Measured, vector: str, keep: Mapping[str, str] | None = None) -> str:

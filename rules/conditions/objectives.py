@@ -115,8 +115,8 @@ class Bad(Derived):
     def _buckets(self, policy: Policy) -> tuple[str, str]:
         seen, bound = self.of.seen(policy), self.bound or Decimal(0)
         durations = seen.series.of(Durations)
-        name, at = histogram.buckets(seen, durations).name, histogram.spellings(bound * durations.per_second)
-        return promql.recorded(policy, name, [("le", "=", "+Inf")]), promql.recorded(policy, name, [("le", "=~", at)])
+        made = histogram.every(seen, durations), histogram.quick(seen, durations, bound)
+        return promql.recorded(policy, made[0].name), promql.recorded(policy, made[1].name)
 
 
 class BudgetLeft(Derived):

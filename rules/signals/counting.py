@@ -78,5 +78,5 @@ def _added(policy: Policy, counters: Measured, look: timedelta, matchers: Sequen
     before = f"last_over_time({series}[{promql.duration(KNOWN)}] offset {promql.duration(look)})"
     # A value that fell counts from 0. What is there, and nobody knows more of, adds nothing; that is not the same as no
     # series. Neither is estimated, as `rate` does: counts stay whole numbers, and looks that follow each other tile.
-    rest = f"({now} - {before} >= 0)\nor\n({now} and {before})\nor\n{now} * 0"
-    return f"sum({promql.added(policy, look, last=now, before=before, rest=rest)})"
+    rest = f"({now} and {before})\nor\n{now} * 0"
+    return f"sum({promql.added(policy, look, KNOWN, last=now, before=before, rest=rest)})"

@@ -31,37 +31,58 @@ def bucket_rate(policy: Policy, durations: Durations) -> str:
 
 
 def buckets(policy: Policy, durations: Durations) -> Record:
-    """Requests a second up to each bound, by service."""
-    name = f"{promql.level('le')}:{durations.recorded}_bucket:rate{promql.duration(policy.window)}"
-    together = promql.grouped(
-        "sum",
-        durations,
-        promql.per_second(policy, promql.raw(policy, durations, suffix="_bucket")),
-        {"le": "le"},
+    """Requests a second up to each bound, by service: for quantiles, which are interpolated, and so no counts."""
+    return Record(
+        f"{promql.level('le')}:{durations.recorded}_bucket:rate{promql.duration(policy.window)}",
+        promql.grouped("sum", durations, bucket_rate(policy, durations), {"le": "le"}),
+        "requests a second up to each bound; for quantiles, which are interpolated",
     )
-    return Record(name, together, "requests a second up to each bound")
+
+
+def every(policy: Policy, durations: Durations) -> Record:
+    """All requests that the histogram knows a second, counted."""
+    return _counted(policy, durations, "all", ("le", "=", "+Inf"), "requests a second, by the histogram")
+
+
+def quick(policy: Policy, durations: Durations, bound: Decimal) -> Record:
+    """Requests a second that took no longer than a bound at which there is a bucket, counted."""
+    at = ("le", "=~", spellings(bound * durations.per_second))
+    name = f"within_{promql.bound_name(bound)}"
+    return _counted(policy, durations, name, at, f"requests a second that take {shown(bound)} or less")
+
+
+def _counted(policy: Policy, durations: Durations, name: str, bucket: promql.Matcher, about: str) -> Record:
+    counted = promql.per_second(policy, promql.raw(policy, durations, suffix="_bucket", matchers=[bucket]))
+    return Record(
+        f"{promql.level()}:{durations.recorded}_{name}:rate{promql.duration(policy.window)}",
+        promql.grouped("sum", durations, counted),
+        about,
+    )
 
 
 def missing(policy: Policy, durations: Durations, bound: Decimal) -> str:
     """PromQL: 1 for each service whose requests are counted, but by no bucket at a bound."""
-    every = buckets(policy, durations).name
-    total, quick = (
-        promql.recorded(policy, every, [le]) for le in (("le", "=", "+Inf"), _le(bound * durations.per_second))
+    total, within = (record.name for record in (every(policy, durations), quick(policy, durations, bound)))
+    return (
+        f"group by ({SERVICE}, {ENVIRONMENT}) ({promql.recorded(policy, total)})\n"
+        f"unless on ({SERVICE}, {ENVIRONMENT})\n{promql.recorded(policy, within)}"
     )
-    by = f"by ({SERVICE}, {ENVIRONMENT})"
-    return f"group {by} ({total})\nunless on ({SERVICE}, {ENVIRONMENT})\n{quick}"
 
 
 def slower(policy: Policy, durations: Durations, bound: Decimal) -> Record:
     """The share of requests that take longer than a bound at which there is a bucket."""
-    window, every = promql.duration(policy.window), buckets(policy, durations).name
-    quick = promql.recorded(policy, every, [_le(bound * durations.per_second)])
-    total = promql.recorded(policy, every, [("le", "=", "+Inf")])
+    total, within = (record.name for record in (every(policy, durations), quick(policy, durations, bound)))
     return Record(
-        f"{promql.level()}:{durations.recorded}_above_{promql.bound_name(bound)}:ratio_rate{window}",
-        f"1\n-\nsum without (le) ({quick})\n/\n(sum without (le) ({total}) > 0)",
+        f"{promql.level()}:{durations.recorded}_above_{promql.bound_name(bound)}:"
+        f"ratio_rate{promql.duration(policy.window)}",
+        f"1\n-\n{promql.recorded(policy, within)}\n/\n({promql.recorded(policy, total)} > 0)",
         f"requests that take longer than {shown(bound)}, as a share of all; counted by the bucket at that bound",
     )
+
+
+def counted(policy: Policy, durations: Durations, bound: Decimal) -> tuple[Record, ...]:
+    """All that the share of requests above a bound is made of, and the share."""
+    return every(policy, durations), quick(policy, durations, bound), slower(policy, durations, bound)
 
 
 def raw_buckets(
@@ -134,7 +155,3 @@ def _scientific(bound: Decimal) -> tuple[str, int]:
 
 def _pointed(digits: str) -> str:
     return f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
-
-
-def _le(bound: Decimal) -> tuple[str, str, str]:
-    return ("le", "=~", spellings(bound))

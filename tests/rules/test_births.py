@@ -11,9 +11,10 @@ from tests.rules.tools import good, run
 
 
 def _seen() -> int:
-    """Seconds from the first to the last sample that `rate` sees in five minutes, a sample each 30 s.
+    """Seconds from the first to the last sample that `increase` sees in five minutes, a sample each 30 s.
 
-    Prometheus 3 leaves out the sample at a window's very start, and scales what the others say up to the whole of it.
+    Only what was reset within the window, or is of a new target, is counted by it. Prometheus 3 leaves out the sample
+    at a window's very start, and scales what the others say up to the whole of it.
     """
     return 300 if "version 2." in run("promtool", "--version").stdout else 270
 
@@ -108,11 +109,59 @@ CASES = {
     "a pod is born, fails twice and is gone: what it failed counts as long as the window holds it": Case(
         WELL | {_requests("500", ',pod="b"'): "_x30 2x3 stale"}, ERRORS, {16: 2 / 300, 19: 2 / 300, 22: 0.0}
     ),
-    "a pod has vanished: what it counted before that counts, within half a scrape interval": Case(
-        {_up(): "1x80", _requests("200"): "0+10x30 stale"}, REQUESTS, {17: 65 / 300}
+    "a pod has vanished: what it counted before that counts, as long as the window holds it": Case(
+        {_up(): "1x80", _requests("200"): "0+10x30 stale"}, REQUESTS, {16: 80 / 300, 17: 60 / 300, 21: None}
+    ),
+    "a target and its pod have vanished": Case(
+        {_up(): "1x30 stale", _requests("200"): "0+10x30 stale"}, REQUESTS, {17: 60 / 300, 21: None}
     ),
     "seven requests in a window are seven, not what they would be in a longer one": Case(
-        {_up(): "1x80", _requests("200"): "40x24 47x60"}, REQUESTS, {14: 7 / SEEN}
+        {_up(): "1x80", _requests("200"): "40x24 47x60"}, REQUESTS, {14: 7 / 300}
+    ),
+    "one scrape fails at the start of a window: nothing is new after it": Case(
+        {
+            _up(): "1x29 0 1x50",
+            _requests("200"): "9000+10x29 stale 9310+10x50",
+            _requests("500"): "700x29 stale 700x50",
+        },
+        ERRORS,
+        {16: 0.0, 19: 0.0, 20: 0.0, 22: 0.0},
+    ),
+    "the first error comes while a scrape fails": Case(
+        {_up(): "1x29 0 1x50", _requests("200"): "9000+10x29 stale 9310+10x50", _requests("500"): "_x31 2x50"},
+        ERRORS,
+        {16: 2 / 300, 20: 2 / 300, 21: 0.0},
+    ),
+    "what came in a gap of two minutes is counted once, at its end": Case(
+        {_up(): "1x30 _x4 1x50", _requests("200"): "0+10x30 _x4 350+10x50"},
+        REQUESTS,
+        {18: 100 / 300, 19: 100 / 300, 20: 100 / 300, 22: 140 / 300, 25: 100 / 300},
+    ),
+    "a series comes and goes, and its target stays": Case(
+        WELL | {_requests("500"): "700x30 stale _x2 701x20 stale"}, ERRORS, {17: 1 / 300, 20: 1 / 300, 22: 0.0}
+    ),
+    "the first scrape of a new target counts nothing, and each that follows does": Case(
+        {_up(): "_x30 1x50", _requests("200"): "_x30 9000+10x50", _requests("500"): "_x30 700+5x50"},
+        RATIO,
+        {18: 1 / 3, 19: 1 / 3, 24: 1 / 3},
+    ),
+    "a process restarts twice within the window": Case(
+        {_up(): "1x80", _requests("200"): "0+10x26 0+10x3 0+10x60"}, REQUESTS, {17: 10 * (SEEN / 30 - 2) / SEEN}
+    ),
+    "a counter that was reset has overtaken what it was": Case(
+        {_up(): "1x80", _requests("200"): "_x20 5+10x6 0+10x60"}, REQUESTS, {15: 10 * (SEEN / 30 - 1) / SEEN}
+    ),
+    "a counter falls between the window's start and the first scrape in it": Case(
+        {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {20: 90 / SEEN, 21: 100 / 300}
+    ),
+    "counters of others, that bear labels of no target": Case(
+        {
+            _up(): "1x80",
+            _requests("500").replace("10.0.0.1", "10.9.9.9"): "_x30 700+1x50",
+            _requests("200").replace("10.0.0.1", "10.9.9.9"): "0+10x80",
+        },
+        ERRORS,
+        {15: 0.0, 25: 10 / 300},
     ),
     "a process restarts within the window: what it counted before is not lost": Case(
         {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {17: 10 * (SEEN / 30 - 1) / SEEN}

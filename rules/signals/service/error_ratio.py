@@ -25,22 +25,8 @@ class ErrorRatio(Signal):
     domain = SHARE
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
-        requests = policy.series.of(Requests)
-        every = promql.raw(policy, requests)
-        failed = promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
         return (
-            Record(
-                request_rate(policy),
-                promql.grouped("sum", requests, promql.per_second(policy, every)),
-                "requests a second",
-            ),
-            Record(
-                error_rate(policy),
-                f"{promql.grouped('sum', requests, promql.per_second(policy, failed))}\n"
-                f"or on ({', '.join(promql.sample_labels(policy))})\n"
-                f"{promql.recorded(policy, request_rate(policy))} * 0",
-                "failed requests a second; a service that never failed has no such series, and 0 is meant",
-            ),
+            *requests(policy),
             Record(
                 self.value(policy),
                 f"{promql.recorded(policy, error_rate(policy))}\n"
@@ -90,6 +76,29 @@ class ErrorRatio(Signal):
         )
 
 
+def requests(policy: Policy) -> tuple[Record, ...]:
+    """Requests that were good, those that failed, and all: each counter is counted once."""
+    source = policy.series.of(Requests)
+    good, failed = (
+        promql.raw(policy, source, matchers=[(source.status, operator, source.errors)]) for operator in ("!~", "=~")
+    )
+    of_good, of_failed = (promql.recorded(policy, name) for name in (_good_rate(policy), error_rate(policy)))
+    return (
+        Record(
+            _good_rate(policy),
+            promql.grouped("sum", source, promql.per_second(policy, good)),
+            "requests a second that did not fail",
+        ),
+        Record(
+            error_rate(policy),
+            f"{promql.grouped('sum', source, promql.per_second(policy, failed))}\n"
+            f"or on ({', '.join(promql.sample_labels(policy))})\n{of_good} * 0",
+            "failed requests a second; a service that never failed has no such series, and 0 is meant",
+        ),
+        Record(request_rate(policy), f"({of_good} + {of_failed})\nor\n{of_failed}", "requests a second"),
+    )
+
+
 def request_rate(policy: Policy) -> str:
     """The recorded series of requests a second, which throughput is too."""
     return f"{promql.level()}:{policy.series.of(Requests).base}:rate{promql.duration(policy.window)}"
@@ -98,6 +107,11 @@ def request_rate(policy: Policy) -> str:
 def error_rate(policy: Policy) -> str:
     """The recorded series of failed requests a second."""
     return f"{promql.level()}:{_errors(policy.series.of(Requests).base)}:rate{promql.duration(policy.window)}"
+
+
+def _good_rate(policy: Policy) -> str:
+    base = policy.series.of(Requests).base.removesuffix("s")
+    return f"{promql.level()}:{base}_good:rate{promql.duration(policy.window)}"
 
 
 def _errors(base: str) -> str:

@@ -69,7 +69,12 @@ class LatencyQuantile(Signal):
                 f"{quantile}{in_seconds} >= 0",
                 "interpolated, for people to look at; `>= 0` leaves out the NaN of no traffic",
             ),
-            *(histogram.slower(policy, durations, bound) for bound in bounds if bound in durations.bounds),
+            *(
+                record
+                for bound in bounds
+                if bound in durations.bounds
+                for record in histogram.counted(policy, durations, bound)
+            ),
         )
 
     def there(self, policy: Policy) -> tuple[str, tuple[promql.Matcher, ...]]:

@@ -10,7 +10,7 @@ from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.series import Requests
-from deploywatch.rules.signals.service.error_ratio import counter, request_rate
+from deploywatch.rules.signals.service.error_ratio import counter, request_rate, requests
 from deploywatch.rules.signals.signal import (
     AMOUNT,
     Domain,
@@ -35,7 +35,7 @@ class Throughput(Signal):
     domain: Domain = AMOUNT
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
-        return (_requests(policy),)
+        return requests(policy)
 
     def value(self, policy: Policy) -> str:
         return request_rate(policy)
@@ -68,7 +68,7 @@ class PerMinute(Throughput):
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         by_minute = f"{promql.recorded(policy, request_rate(policy))} * 60"
-        return (_requests(policy), Record(self.value(policy), by_minute, "requests a minute"))
+        return (*requests(policy), Record(self.value(policy), by_minute, "requests a minute"))
 
     def value(self, policy: Policy) -> str:
         return f"{promql.level()}:{policy.series.of(Requests).base}:rate_per_minute{promql.duration(policy.window)}"
@@ -89,7 +89,7 @@ class OverAnHour(Throughput):
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         expression = f"{self.function}({promql.recorded(policy, request_rate(policy))}[1h])"
-        return (_requests(policy), Record(self.value(policy), expression, f"the {self.word} of the last hour"))
+        return (*requests(policy), Record(self.value(policy), expression, f"the {self.word} of the last hour"))
 
     def value(self, policy: Policy) -> str:
         return f"{request_rate(policy)}_{self.word}1h"
@@ -107,12 +107,6 @@ class OverAnHour(Throughput):
             Example("40 minutes at 10/s, then 20 at 40/s", (series,), {self.value(policy): of}, every, 12 * every),
             Example("there is no traffic", (), {self.value(policy): None}, every, 12 * every),
         )
-
-
-def _requests(policy: Policy) -> Record:
-    requests = policy.series.of(Requests)
-    together = promql.grouped("sum", requests, promql.per_second(policy, promql.raw(policy, requests)))
-    return Record(request_rate(policy), together, "requests a second")
 
 
 def _rate(policy: Policy) -> str:

@@ -142,8 +142,10 @@ SICK: Mapping[str, Mapping[str, Fault]] = {
         "ElevatedErrorRate": Fault("0.8 % of its requests fail", _is("api", failing=0.008)),
         "HighCPUUsage": Fault("its containers use 95 % of a core", _is("api", cpu=0.95)),
         "HighDBLatency": Fault("one query in ten takes 0.8 s", _is("backend", queries_slow=0.1, query_seconds=0.8)),
+        "CanaryErrors": Fault("the canary fails 4 %, and stable is well", _released("api", canary_failing=0.04)),
         "CanaryLatency": Fault(
-            "with the canary one request in ten takes 1.2 s", _released("api", slow=0.1, slow_seconds=1.2)
+            "of the canary's requests one in ten takes 1.2 s, and stable's are quick",
+            _released("api", canary_failing=0.0002, canary_slow=0.1, slow=0.0, slow_seconds=1.2),
         ),
         "ConversionDrop": Fault(
             "a deployment loses a fifth of the conversions",

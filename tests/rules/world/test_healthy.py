@@ -1,8 +1,9 @@
 """A healthy fortnight with ten deployments that change nothing: nobody is paged, whatever the policy.
 
-Traffic swings by ±60 % each day, each deployment restarts all instances, Prometheus is away once, and an instance is
-restarted by itself. The fortnight is evaluated every 20 minutes (scripts/verify), and three hours of it, with a
-deployment, a gap and a restart, at the policy's own interval (the gate, with a day's swing in test_cases_before).
+Traffic swings by ±60 % each day, each deployment restarts all instances (and has a canary for an hour, where there are
+any), Prometheus is away once, and an instance is restarted by itself. The fortnight is evaluated every 20 minutes
+(scripts/verify), and three hours of it, with a deployment, a gap and a restart, at the policy's own interval (the gate,
+with a day's swing in test_cases_before).
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def fortnight(name: str) -> System:
             place.timeline.at(at, season=season)
         for one in range(DEPLOYMENTS):
             # Every 33 hours, so that they fall on all hours of a day; a minute before rules are evaluated.
-            place.timeline.deployed((12 + 33 * one) * HOUR - MINUTE * 2.5, f"v{one}")
+            began = (12 + 33 * one) * HOUR - MINUTE * 2.5
+            place.timeline.deployed(began, f"v{one}")
+            if place.roles:
+                place.timeline.between(began, began + HOUR, canary_failing=place.timeline.usual.failing)
         place.timeline.between(5 * DAY, 5 * DAY + 10 * MINUTE, scraped=False)
         place.timeline.restarts.add(7.5 * DAY)
     return world
@@ -62,6 +66,10 @@ def test_a_deployment_a_gap_and_a_restart_fire_nothing(name: str) -> None:
     world = system(name)
     for place in world.places.values():
         place.timeline.deployed(round(90 * MINUTE * scale), "v2")
+        if place.roles:
+            place.timeline.between(
+                round(90 * MINUTE * scale), round(120 * MINUTE * scale), canary_failing=place.timeline.usual.failing
+            )
         place.timeline.between(round(40 * MINUTE * scale), round(44 * MINUTE * scale), scraped=False)
         place.timeline.restarts.add(round(60 * MINUTE * scale))
     length = round(2.5 * HOUR * scale)

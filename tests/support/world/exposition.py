@@ -111,7 +111,7 @@ def tracks(place: Place, *, length: float, step: float) -> list[Track]:
         _target(scene, number, instance)
         _requests(scene, client, number, instance)
         if place.database:
-            _histogram(scene, client, client.queries, client.query_buckets, number, instance, _query_shares)
+            _queries(scene, client, number, instance)
     if place.roles:
         _canary(scene)
     _machines(scene)
@@ -140,23 +140,45 @@ def _target(scene: _Scene, number: int, instance: Mapping[str, str]) -> None:
 
 def _requests(scene: _Scene, client: Client, number: int, instance: Mapping[str, str]) -> None:
     count = len(scene.place.clients)
+
+    def asked(state: State) -> float | None:
+        if not _alive(state, number, count):
+            return None
+        stable = 1 - state.canary_share if state.canary_failing is not None else 1
+        return state.requests * stable * state.season / count
+
+    _answers(scene, client, instance, asked, lambda state: state.failing, born_bad=True)
+    _histogram(scene, client.library, client.durations, client.buckets, instance, asked, _request_shares)
+
+
+def _queries(scene: _Scene, client: Client, number: int, instance: Mapping[str, str]) -> None:
+    count = len(scene.place.clients)
+
+    def asked(state: State) -> float | None:
+        return state.requests * state.season / count if _alive(state, number, count) else None
+
+    _histogram(scene, client.library, client.queries, client.query_buckets, instance, asked, _query_shares)
+
+
+def _answers(
+    scene: _Scene,
+    client: Client,
+    instance: Mapping[str, str],
+    asked: Reading,
+    failing: Callable[[State], float],
+    *,
+    born_bad: bool = False,
+) -> None:
+    """Counters of good and of bad answers; those that are `born_bad` have no series of bad ones before the first."""
     for outcome, label in (("good", "200"), ("bad", "500")):
 
         def speed(state: State, outcome: str = outcome) -> float | None:
-            if not _alive(state, number, count):
-                return None
-            stable = 1 - state.canary_share if state.canary_failing is not None else 1
-            return (
-                state.requests
-                * stable
-                * state.season
-                / count
-                * (state.failing if outcome == "bad" else 1 - state.failing)
-            )
+            requests = asked(state)
+            share = failing(state) if outcome == "bad" else 1 - failing(state)
+            return None if requests is None else requests * share
 
         labels = {**instance, "method": "GET", "endpoint": "/", client.status: label}
-        scene.counter(client.requests, labels, speed, born=outcome == "bad")
-    _histogram(scene, client, client.durations, client.buckets, number, instance, _request_shares)
+        scene.counter(client.requests, labels, speed, born=outcome == "bad" or not born_bad)
 
 
 def _canary(scene: _Scene) -> None:
@@ -164,20 +186,20 @@ def _canary(scene: _Scene) -> None:
     place, client = scene.place, scene.place.clients[0]
     instance = {**place.where, "instance": "10.0.0.99:8080", "pod": "pod-canary", place.roles: "canary"}
     scene.gauge("up", {**instance, "job": "app"}, lambda state: None if state.canary_failing is None else 1.0)
-    for outcome, label in (("good", "200"), ("bad", "500")):
 
-        def speed(state: State, outcome: str = outcome) -> float | None:
-            if state.canary_failing is None:
-                return None
-            share = state.canary_failing if outcome == "bad" else 1 - state.canary_failing
-            return state.requests * state.canary_share * state.season * share
+    def asked(state: State) -> float | None:
+        return None if state.canary_failing is None else state.requests * state.canary_share * state.season
 
-        labels = {**instance, "method": "GET", "endpoint": "/", client.status: label}
-        scene.counter(client.requests, labels, speed, born=True)
+    _answers(scene, client, instance, asked, lambda state: state.canary_failing or 0.0)
+    _histogram(scene, client.library, client.durations, client.buckets, instance, asked, _canary_shares)
 
 
 def _request_shares(state: State) -> Shares:
     return (state.quick_seconds, 1 - state.slow), (state.slow_seconds, state.slow)
+
+
+def _canary_shares(state: State) -> Shares:
+    return (state.quick_seconds, 1 - state.canary_slow), (state.slow_seconds, state.canary_slow)
 
 
 def _query_shares(state: State) -> Shares:
@@ -186,21 +208,21 @@ def _query_shares(state: State) -> Shares:
 
 def _histogram(
     scene: _Scene,
-    client: Client,
+    library: str,
     name: str,
     bounds: tuple[float, ...],
-    number: int,
     instance: Mapping[str, str],
+    asked: Reading,
     shares: Callable[[State], Shares],
 ) -> None:
-    count, written = len(scene.place.clients), SPELLINGS[client.library]
+    """A histogram of an instance that is asked so often, spelled as its client spells it."""
+    written = SPELLINGS[library]
 
     def below(bound: float) -> Reading:
         def speed(state: State) -> float | None:
-            if not _alive(state, number, count):
-                return None
+            requests = asked(state)
             share = sum(part for seconds, part in shares(state) if seconds <= bound)
-            return state.requests * state.season / count * share
+            return None if requests is None else requests * share
 
         return speed
 

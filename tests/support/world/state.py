@@ -19,6 +19,8 @@ class State:
     canary_failing: float | None = None
     """The share of the canary's requests that fail, where there is a canary."""
     canary_share: float = 0.1
+    canary_slow: float = 0.004
+    """The share of the canary's requests that take `slow_seconds`."""
     slow: float = 0.004
     """The share of requests that take `slow_seconds`; the others take `quick_seconds`."""
     slow_seconds: float = 0.4

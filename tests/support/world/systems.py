@@ -41,6 +41,7 @@ def _places(
     containers: bool = False,
     business: bool = False,
     queues: tuple[str, ...] = (),
+    roles: str = "",
 ) -> System:
     found = System()
     for service, environment in product(services, environments):
@@ -51,6 +52,7 @@ def _places(
             containers=containers,
             business=business,
             queues=queues,
+            roles=roles,
         )
     return found
 
@@ -70,6 +72,8 @@ def _insurance() -> System:
         environment_label="namespace",
         containers=True,
         business=True,
+        # Its canaries bear deployment="canary", as its runbook selects them.
+        roles="deployment",
         # The runbook's targets are 0.1 % of errors and 1,000 requests a second.
         usual=State(requests=3000.0, query_seconds=0.04),
     )
