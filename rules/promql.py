@@ -154,7 +154,9 @@ def sample_series(policy: Policy, source: Measured, *, metric: str = "", suffix:
     """One raw series of an example that the policy holds for."""
     own = _own_names(source)
     held = {name: chosen.sample for name, chosen in policy.selectors.items()} | sample_labels(policy)
-    bears = {own.get(name, name): value for name, value in held.items()} | source.sample | labels
+    # Where a label names the service, as `container` does, the service's name stands in it and no other example.
+    bears = {own.get(name, name): value for name, value in held.items()}
+    bears |= {name: value for name, value in source.sample.items() if name not in bears} | labels
     return selector((metric or source.metric) + suffix, [(name, "=", value) for name, value in bears.items()])
 
 

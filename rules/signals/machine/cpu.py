@@ -106,7 +106,7 @@ def _core(
 ) -> InputSeries:
     cpu = policy.series.of(Cpu)
     share = 1 - busy if cpu.counts == "idle" else busy
-    labels = {"cpu": core, "instance": instance} | cpu.sample
+    labels = {name: value for name, value in (("cpu", core), ("instance", instance)) if name not in cpu.sample}
     if container is not None:
         labels["container"] = container
     return growing(policy, promql.sample_series(policy, cpu, **labels), share * seconds(policy.interval))
