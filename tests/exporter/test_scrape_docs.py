@@ -43,13 +43,27 @@ def test_prometheus_takes_each_example(number: int, tmp_path: Path) -> None:
 def test_every_example_of_a_scrape_honors_labels() -> None:
     assert len(SCRAPES) == 4
     files = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.yml"), ROOT / "README.md"]
+    files += [path for ending in ("yml", "yaml", "md") for path in (ROOT / "deploy").rglob(f"*.{ending}")]
     jobs = 0
     for file in files:
         for block in re.findall(r"scrape_configs:\n(?: .*\n|\n)+", file.read_text()):
             for job in block.split("- job_name:")[1:]:
+                if job.split()[0] in {"prometheus", "alertmanager"}:
+                    # Their series have no labels of ours.
+                    continue
                 jobs += 1
                 assert "honor_labels: true" in job, f"{file}: {job}"
     assert jobs >= 8
+
+
+def test_every_manifest_of_the_chart_honors_labels() -> None:
+    kinds = 0
+    for file in (ROOT / "deploy").rglob("*.y*ml"):
+        for manifest in file.read_text().split("\n---"):
+            if found := re.search(r"^kind: (ServiceMonitor|PodMonitor|ScrapeConfig)$", manifest, re.MULTILINE):
+                kinds += 1
+                assert "honorLabels: true" in manifest, f"{file}: {found[1]}"
+    assert kinds >= 2
 
 
 def test_the_operators_manifests_honor_labels_where_they_can() -> None:

@@ -71,6 +71,27 @@ SCRIPTS = {
     "smoke.sh": 'echo "$1" >> smoked; ! grep -qx "$1" broken 2>/dev/null',
 }
 
+AZURE = {"azure_slot_swap": {"resource_group": "shops", "app": "shop", "slot": "staging"}}
+AZ = """
+[ "$1 $2 $3 $4" = "webapp deployment slot swap" ] || { echo "az: '$*' is misspelled or not recognized" >&2; exit 2; }
+shift 4
+while [ $# -gt 1 ]; do
+  case "$1" in
+    --resource-group|-g) group=$2 ;;
+    --name|-n) app=$2 ;;
+    --slot|-s) slot=$2 ;;
+    --target-slot) target=$2 ;;
+    *) echo "ERROR: unrecognized arguments: $1" >&2; exit 2 ;;
+  esac
+  shift 2
+done
+[ $# = 0 ] && [ -n "$group" ] && [ -n "$app" ] && [ -n "$slot" ] || { echo "ERROR: required" >&2; exit 2; }
+[ "$group $app $slot ${target:-production}" = "shops shop staging production" ] || {
+  echo "ERROR: (ResourceNotFound) The Resource was not found." >&2; exit 3; }
+cp slot between; cp live slot; cp between live; echo az >> swaps
+"""
+"""A stand-in for Azure's command line with the arguments, faults and exit codes of its pages."""
+
 
 @dataclass(slots=True)
 class World:
@@ -143,8 +164,8 @@ class World:
 
 
 @pytest.fixture
-async def world(make_scene: MakeScene, tmp_path: Path) -> AsyncIterator[World]:
-    """1.2.3 is in production, and 1.2.2 in the slot."""
+async def world(make_scene: MakeScene, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """1.2.3 is in production, and 1.2.2 in the slot; a rollback swaps by a command, unless the test says how."""
     (tmp_path / "policy.yml").write_text(POLICY)
     plan = planned(resolve(load(tmp_path / "policy.yml", variables={})))
     assert plan is not None
@@ -153,7 +174,7 @@ async def world(make_scene: MakeScene, tmp_path: Path) -> AsyncIterator[World]:
     url = f"http://127.0.0.1:{port}"
     target = {
         "service": "shop",
-        "command": [str(tmp_path / "swap.sh")],
+        **getattr(request, "param", {"command": [str(tmp_path / "swap.sh")]}),
         "verify": {"url": f"{url}/health/services/{{service}}", "healthy_for": "1s", "within": "20s"},
     }
     scene = make_scene(
@@ -242,6 +263,29 @@ async def test_a_version_that_is_unwell_in_production_is_swapped_back_by_the_rec
     await world.scene.after(timedelta(hours=1))
     assert (await world.scene.incident()).status is incidents.Status.RESOLVED
     assert world.swaps == 2
+
+
+@pytest.mark.parametrize("world", [AZURE], indirect=True, ids=["azure"])
+async def test_on_azure_the_slots_are_swapped_and_swapped_back_by_its_command_line(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.script("az", AZ)
+    monkeypatch.setenv("PATH", f"{world.folder}:{os.environ['PATH']}")
+    (world.folder / "sick").write_text("live 1.2.4")
+    code, why = await world.run(swap=AZURE)
+    assert (code, world.live, world.read("swaps").split()) == (1, "1.2.3", ["az", "az"]), why
+    assert why.endswith("1.2.3 is back")
+
+
+async def test_what_azures_command_line_refuses_is_told_in_its_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.script("az", AZ)
+    monkeypatch.setenv("PATH", f"{world.folder}:{os.environ['PATH']}")
+    code, why = await world.run(swap={"azure_slot_swap": {"resource_group": "shops", "app": "shpo"}})
+    assert (code, world.live, world.swaps) == (1, "1.2.3", 0)
+    assert "the swap failed" in why
+    assert "(ResourceNotFound) The Resource was not found." in why
 
 
 async def test_a_swap_that_says_it_is_done_and_did_nothing_is_not_swapped_back(world: World) -> None:
