@@ -130,7 +130,7 @@ def faults_of_part(
 ) -> list[tuple[document.Path, str]]:
     """What is wrong with the `value` at a path of a file, as `model` has it; each fault with its path below that."""
     try:
-        model.model_validate(value, context={"base": base})
+        model.model_validate(value, context={"base": base, "filled": Filled(found.filled)})
     except ValidationError as error:
         size = len(path)
         places = {place[size:]: where for place, where in found.places.items() if place[:size] == path}

@@ -14,6 +14,8 @@ from deploywatch.verdict.evidence import Look
 from deploywatch.verdict.judge import judge
 from deploywatch.verdict.values import Answer, Confidence, Measured, Reason, Stage, Watched
 
+PAGE = Path(__file__).parents[2] / "docs/verdict.md"
+
 STAGE = Stage(lasts=900, stages=3, share=0.1)
 NO_CONTROL = Stage(lasts=900, stages=3, control=False)
 WELL, BAD, QUIET = Look(600, 0, 5400, 2), Look(600, 30, 5400, 2), Look(1, 0, 9, 0)
@@ -197,7 +199,7 @@ def test_a_chance_that_is_none_is_refused(chance: float) -> None:
 
 
 def test_the_page_names_each_reason_and_its_example_prints_what_it_says() -> None:
-    page = (Path(__file__).parents[2] / "docs/verdict.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     assert [reason for reason in Reason if f"`{reason}`" not in page] == []
     match = re.search(r"```python\n(.*?)```\s+```text\n(.*?)```", page, re.DOTALL)
     assert match
@@ -205,3 +207,10 @@ def test_the_page_names_each_reason_and_its_example_prints_what_it_says() -> Non
     with contextlib.redirect_stdout(printed):
         exec(match[1], {})  # noqa: S102 - the page's own example
     assert printed.getvalue() == match[2]
+
+
+def test_each_test_that_the_pages_table_of_holes_names_is_there() -> None:
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", PAGE.read_text())
+    assert len(named) >= 16
+    for file, name in named:
+        assert f"def {name}(" in (PAGE.parents[1] / "tests" / file).read_text(), f"{file}::{name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,6 +34,11 @@ def guarded(processes: Processes, workshop: Path, redis_program: str) -> Iterato
     )
     yield server
     server.child.stop()
+
+
+def test_valkey_is_tried_as_well() -> None:
+    if shutil.which("valkey-server") is None:
+        pytest.skip("NOT TESTED HERE: Valkey; there is no valkey-server on this machine (Debian has it since 13)")
 
 
 async def test_a_good_server_is_a_success_with_its_times(any_redis: Running) -> None:

@@ -260,6 +260,22 @@ def test_what_cannot_run_is_refused_alone_with_its_place_and_what_to_do(
     assert any(place in problem and told in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{prober: http, http: {method: POST, body: 'key=${TOKEN}'}}", "http.body"),
+        ("{prober: http, http: {headers: {Accept: '${TOKEN}'}}}", "http.headers.Accept"),
+        ("{prober: grpc, grpc: {service: '${TOKEN}'}}", "grpc.service"),
+        ("{prober: dns, dns: {query_name: '${TOKEN}.example'}}", "dns.query_name"),
+    ],
+)
+def test_a_module_that_would_send_a_variable_to_anybody_is_refused_alone(write: Write, text: str, named: str) -> None:
+    settings = config.load(write(f"modules:\n{GOOD}  m: {text}\n"), variables={"TOKEN": "hush-hush"})
+    (problem,) = settings.refused["m"]
+    assert problem.message.startswith(f"{named} has what came from a variable, which is secret")
+    assert "hush" not in str(problem)
+
+
 def test_all_that_is_wrong_with_a_module_is_told_at_once(write: Write) -> None:
     text = "{metod: GET, enable_http3: true, body_file: /no, compression: zstd, proxy_url: 'ftp://p'}"
     settings = load(write, f"  m: {{prober: http, http: {text}, timeot: 5s}}\n")
