@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -30,8 +30,12 @@ STILL_SECONDS: Final = 5.0
 """How often a stream asks whether whoever listens may still do so."""
 MOST: Final = 200
 """Streams that are open at the same time."""
+SPREAD_SECONDS: Final = 0.8
+"""Within which all streams are told of one change: each loads a page then, and webhooks have their turn between them."""
+REST_SECONDS: Final = 0.04
+"""How long, for each stream, nothing new is told after something was: in a storm all pages load 25 a second at most."""
 _PATIENCE_SECONDS = 20.0  # for a look, and for what is sent to one that does not read
-_AT_ONCE, _PAUSE_SECONDS = 5, 0.01
+_PAUSE_SECONDS = 0.02  # between two streams, where they are few
 _RETRY = "5"
 
 Look = Callable[[], Awaitable[str]]
@@ -122,9 +126,7 @@ class Live:
             return web.Response(status=503, text=_SAID[why], headers={"Retry-After": _RETRY})
         headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
-        stream = _Stream(request, self._newest)
-        if stream.message:
-            stream.wake.set()
+        stream = _Stream(request)
         try:
             await response.prepare(request)
         except ConnectionError:  # it is gone already
@@ -133,6 +135,9 @@ class Live:
         if request.method == "HEAD":
             return response
         self._streams.add(stream)
+        if self._newest is not None:
+            stream.message = self._newest
+            stream.wake.set()
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="live")
         ended = Ended.GONE
@@ -145,7 +150,11 @@ class Live:
         return response
 
     def _is_full(self) -> bool:
-        return len(self._streams) >= MOST and sum(not stream.is_gone for stream in self._streams) >= MOST
+        return len(self._streams) >= MOST and self._listening() >= MOST
+
+    def _listening(self) -> int:
+        """How many streams somebody still reads."""
+        return sum(not stream.is_gone for stream in self._streams)
 
     async def _tell(self, stream: _Stream, response: web.StreamResponse, allowed: Still) -> Ended:
         """Send what comes until it ends; why it ended."""
@@ -155,6 +164,8 @@ class Live:
             stream.wake.clear()
             if self._stopping:
                 return Ended.STOPPING
+            if stream.is_gone:
+                return Ended.GONE
             now = time.monotonic()
             if now - asked >= STILL_SECONDS:
                 asked = now
@@ -178,14 +189,15 @@ class Live:
             while self._streams:
                 now = time.monotonic()
                 seen, trouble = await self._looked()
-                if now - beaten >= BEAT_SECONDS or (seen != known and not trouble):
+                rest = REST_SECONDS * self._listening()
+                if now - beaten >= BEAT_SECONDS or (seen != known and not trouble and now - beaten >= rest):
                     known, beaten = (known if trouble else seen), now
                     await self._publish({"trouble": trouble} if trouble else {"change": seen})
                 if now - asked >= STILL_SECONDS:
                     asked = now
-                    for stream in self._streams:
+                    async for stream in self._in_turns():
                         stream.wake.set()  # so that it asks whether it may still listen
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - now)))
         finally:
             self._watching = self._newest = None
 
@@ -203,12 +215,16 @@ class Live:
             return "", "a fault of deploywatch's own; its log has it"
 
     async def _publish(self, news: dict[str, str]) -> None:
-        message = f"data: {json.dumps(news)}\n\n".encode()
-        self._newest = message
-        for position, stream in enumerate(list(self._streams), start=1):
+        self._newest = message = f"data: {json.dumps(news)}\n\n".encode()
+        async for stream in self._in_turns():
             if stream.message is not None:
                 self._skipped.inc()
             stream.message = message
             stream.wake.set()
-            if position % _AT_ONCE == 0:
-                await asyncio.sleep(_PAUSE_SECONDS)  # webhooks have their turn between a few streams and the next
+
+    async def _in_turns(self) -> AsyncIterator[_Stream]:
+        """Every stream, with a pause after each."""
+        pause = min(_PAUSE_SECONDS, SPREAD_SECONDS / max(1, len(self._streams)))
+        for stream in list(self._streams):
+            yield stream
+            await asyncio.sleep(pause)
