@@ -1,4 +1,4 @@
-"""What pages that renew themselves cost those who send webhooks: the same load with no stream and with fifty, in turns."""
+"""What pages that renew themselves cost those who send webhooks: the same load with no stream and with fifty."""
 
 from __future__ import annotations
 

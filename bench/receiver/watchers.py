@@ -1,8 +1,8 @@
 """Listens to `/live` on so many streams, as browsers do; in a process of its own, so that it delays nobody else.
 
 `python -m bench.receiver.watchers '{"port": 9872, "streams": 50, "pages": false, "token": "…"}'` prints a line once all
-listen, and goes on until it is told to stop; then it prints what it heard as JSON. With `pages` each stream loads the first page
-anew after what it heard, no sooner after the last time than the console's script does.
+listen, and goes on until it is told to stop; then it prints what it heard as JSON. With `pages` each stream loads the
+first page anew after what it heard, no sooner after the last time than the console's script does.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ STILL_SECONDS: Final = 5.0
 MOST: Final = 200
 """Streams that are open at the same time."""
 SPREAD_SECONDS: Final = 0.8
-"""Within which all streams are told of one change: each loads a page then, and webhooks have their turn between them."""
+"""Within which all streams are told of one change: each loads a page then, and webhooks have their turn between."""
 REST_SECONDS: Final = 0.04
-"""How long, for each stream, nothing new is told after something was: in a storm all pages load 25 a second at most."""
+"""How long, for each stream, nothing new is told after something was: a storm loads 25 pages a second at most."""
 _PATIENCE_SECONDS = 20.0  # for a look, and for what is sent to one that does not read
 _PAUSE_SECONDS = 0.02  # between two streams, where they are few
 _RETRY = "5"

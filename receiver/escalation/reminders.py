@@ -13,6 +13,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
+from deploywatch.receiver.escalation.upcoming import update_due
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -66,9 +67,8 @@ async def update(context: Context, job: Job) -> Outcome:
         return done(Verdict.OVER)
     if not ruling.opens:
         return ruling.outcome()
-    last = await context.store.read(lambda connection: _last_update(connection, incident))
     promised = job.payload.get("promised") if incident.acknowledged_at else None
-    due = datetime.fromisoformat(promised) if promised else last + every
+    due = await context.store.read(lambda c: update_due(c, context.settings, incident, promised)) or now
     if now < due:
         return retry(Verdict.NOT_YET, due - now)
 
@@ -145,9 +145,3 @@ def _remind(
         channels=channels,
         more={**({"next_update": due} if due else {}), **({"headline": headline} if headline else {})},
     )
-
-
-def _last_update(connection: Connection, incident: Incident) -> datetime:
-    """When people last heard how it stands; at first, when somebody took it in hand."""
-    updates = timeline.moments(connection, incident.id, Kind.UPDATE)
-    return updates[-1] if updates else incident.acknowledged_at or incident.opened_at

@@ -1,4 +1,4 @@
-"""What the escalation of an incident does next, and when, while nobody takes it in hand."""
+"""What an incident asks of people next, and when: escalation while nobody has it, then updates and the review."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from sqlalchemy import Connection, select
 
 from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
+from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.chunks import chunks
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import State
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -43,3 +45,35 @@ def next_steps(connection: Connection, settings: ReceiverConfig, incidents: Iter
             channels = (*reached.channels, *payload.get("channels", ())) or escalate.wanted(settings)
             steps[number] = NextStep(run_at, reached.names or tuple(dict.fromkeys(channels)))
     return steps
+
+
+def next_update(connection: Connection, settings: ReceiverConfig, incident: Incident) -> datetime | None:
+    """When people expect to hear how it stands; None where nobody has it in hand, it is over, or nothing is due."""
+    if incident.acknowledged_at is None or incident.resolved_at is not None:
+        return None
+    waiting = select(jobs.c.payload).where(
+        jobs.c.kind == timers.UPDATE, jobs.c.incident_id == incident.id, jobs.c.state == State.READY
+    )
+    payload = connection.execute(waiting).scalars().first() or {}
+    return update_due(connection, settings, incident, payload.get("promised"))
+
+
+def update_due(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, promised: str | None
+) -> datetime | None:
+    """When the next status update is due: as a person promised, else as often as the severity says."""
+    every = settings.response.update_every(incident.severity)
+    if promised and incident.acknowledged_at:
+        return datetime.fromisoformat(promised)
+    if every is None:
+        return None
+    updates = timeline.moments(connection, incident.id, Kind.UPDATE)
+    return (updates[-1] if updates else incident.acknowledged_at or incident.opened_at) + every
+
+
+def review_due(settings: ReceiverConfig, incident: Incident) -> datetime | None:
+    """Until when its review is to be done; None where it is not over, reviewed, or of a severity that needs none."""
+    required = settings.response.review
+    if incident.resolved_at is None or incident.reviewed_at or incident.severity not in required.severities:
+        return None
+    return incident.resolved_at + required.within

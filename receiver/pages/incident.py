@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -17,7 +17,7 @@ from deploywatch.receiver.api.routing import number
 from deploywatch.receiver.api.serializers import actions_json, whole_json
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.escalation.upcoming import next_steps
+from deploywatch.receiver.escalation.upcoming import next_steps, next_update, review_due
 from deploywatch.receiver.incidents import alerts, store
 from deploywatch.receiver.incidents.dependencies import causes
 from deploywatch.receiver.incidents.kinds import Kind
@@ -74,7 +74,9 @@ def read(connection: Connection, context: Context, wanted: int, now: datetime) -
         "step": next_steps(connection, context.settings, [incident]).get(wanted),
         "heard": heard(connection, incident),
         "victims": _victims(views, incident.service, context),
-        "took": list(_took(incident, whole["timeline"])),
+        "took": list(_took(incident, views, whole["timeline"])),
+        "update_due": next_update(connection, context.settings, incident),
+        "review_due": review_due(context.settings, incident),
         "firing": sum(view.firing for view in views),
         "timeline": list(_folded(whole["timeline"])),
         "can_roll_back": bool(context.settings.rollback.target(incident.service, incident.environment)),
@@ -117,13 +119,16 @@ def _victims(views: Sequence[AlertView], service: str, context: Context) -> list
     return sorted(name for name in named if service in causes(name, context.settings.dependencies))
 
 
-def _took(incident: Incident, entries: Sequence[Any]) -> Iterator[str]:
-    """How long each part of the response took, as source 001 (B11) counts them, from the opening on."""
-    taken = next((entry["at"] for entry in entries if entry["kind"] == Kind.UPDATE), None)
+def _took(incident: Incident, views: Sequence[AlertView], entries: Sequence[Any]) -> Iterator[str]:
+    """How long each part of the response took, as source 001 (B11) counts them; all but the first from the opening."""
+    began = min((view.starts_at for view in views), default=incident.opened_at)
+    yield f"detected after {lasting(max(incident.opened_at - began, timedelta()))}"
+    taken = next((one["at"] for one in entries if one["kind"] == Kind.UPDATE), None)
     for word, at in (
         ("in hand", incident.acknowledged_at),
         ("first update", moment(taken) if taken else None),
         ("over", incident.resolved_at),
+        ("reviewed", incident.reviewed_at),
     ):
         if at is not None:
             yield f"{word} after {lasting(at - incident.opened_at)}"

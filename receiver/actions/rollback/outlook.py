@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import brakes
-from deploywatch.receiver.actions.rollback.brakes import Go, Refused
+from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import situation, usual_duration
 from deploywatch.receiver.actions.rollback.rollback import values
 from deploywatch.receiver.context import Context
@@ -22,7 +22,8 @@ from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 class Outlook:
     """A rollback that is not done yet: `words` has each brake's name and why it holds, empty where it does not.
 
-    `command` and `verification` are empty where no target is configured, `refused` where it would be done or asked.
+    `breaker_open` says that so many in a row failed that a person has to allow more. `command` and `verification` are
+    empty where no target is configured, `refused` where it would be done or asked.
     """
 
     deployment: Deployment | None
@@ -31,6 +32,7 @@ class Outlook:
     refused: str
     why: str
     words: tuple[tuple[str, str], ...]
+    breaker_open: bool
     command: str
     verification: str
     usually: timedelta | None
@@ -49,13 +51,15 @@ def outlook(connection: Connection, context: Context, incident: Incident) -> Out
             command = context.conceal(str(target.plan(values(go, incident))))
         except ValueError as error:
             fault = str(error)
+    words = brakes.words(at, settings)
     return Outlook(
         deployment=at.deployment,
         to_version=to_version,
         mode=decision.mode if isinstance(decision, Go) else "",
         refused=fault or (decision.sentence if isinstance(decision, Refused) else ""),
         why=decision.why if isinstance(decision, Go) else "",
-        words=tuple((name, refused.detail if refused else "") for name, refused in brakes.words(at, settings)),
+        words=tuple((name, refused.detail if refused else "") for name, refused in words),
+        breaker_open=any(refused is not None and refused.reason is Refusal.BREAKER_OPEN for _, refused in words),
         command=command,
         verification=_verification(context, target, incident) if target else "",
         usually=usual_duration(connection, at.service, at.environment),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Page, Request
 from sqlalchemy import update
 
 from deploywatch.receiver.store.schema import deployments
 from tests.receiver.pages.world import World
+from tests.support.measures import COLOURS, TOO_SMALL, WIDTHS, coloured, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -44,7 +43,6 @@ PATHS = (
 )
 BUSY = 10
 """How many times slower than usual the machine may be."""
-WIDTHS = (320, 360, 390, 1280, 1920)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
@@ -69,29 +67,10 @@ async def test_no_page_is_wider_than_its_screen_with_names_of_200_characters(
 async def test_axe_finds_nothing_in_light_dark_and_forced_colours(world: World, page: Page, path: str) -> None:
     await page.set_viewport_size({"width": 390, "height": 640})
     await page.goto(world.url + path)
-    for scheme, forced in (("light", "none"), ("dark", "none"), ("dark", "active")):
-        await page.emulate_media(color_scheme=scheme, forced_colors=forced)  # type: ignore[arg-type]
-        assert await violations(page) == [], (scheme, forced)
-    await page.emulate_media(color_scheme="light", forced_colors="none")
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds: the rule, and the elements. It is run beside the page's own scripts."""
-    if await page.evaluate("typeof axe") == "undefined":
-        await page.evaluate(AXE_FILE_PATH.read_text())
-    result: dict[str, Any] = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{found['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for found in result["violations"]
-        for node in found["nodes"]
-    ]
-
-
-_SMALL = """() => [...document.querySelectorAll("a[href], button, select, textarea, summary, input:not([type=hidden])")]
-  .filter((e) => e.checkVisibility() && !e.matches(".skip, p a, dd a.in"))
-  .map((e) => (e.matches("[type=checkbox]") ? e.closest("label") ?? e : e))
-  .filter((e) => e.getBoundingClientRect().height < 44 || e.getBoundingClientRect().width < 44)
-  .map((e) => e.outerHTML.slice(0, 120))"""
+    for colours in COLOURS:
+        await coloured(page, colours)
+        assert await violations(page) == [], colours
+    await coloured(page, COLOURS[0])
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -108,7 +87,7 @@ async def test_whatever_is_touched_is_44_pixels_and_nothing_breaks_the_policy(
     assert "require-trusted-types-for 'script'" in policy
     assert answer.headers["referrer-policy"] == "same-origin"
     await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-    assert await page.evaluate(_SMALL) == []
+    assert await page.evaluate(TOO_SMALL) == []
     assert [text for text in broken if "404" not in text] == []
     assert await page.locator("[style], style, script:not([src])").count() == 0
 
@@ -189,7 +168,7 @@ async def test_axe_finds_nothing_at_any_width_in_any_colours(world: World, page:
     await page.goto(world.url + path)
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
-        for scheme, forced in (("light", "none"), ("dark", "none"), ("dark", "active")):
-            await page.emulate_media(color_scheme=scheme, forced_colors=forced)  # type: ignore[arg-type]
-            assert await violations(page) == [], (width, scheme, forced)
-    await page.emulate_media(color_scheme="light", forced_colors="none")
+        for colours in COLOURS:
+            await coloured(page, colours)
+            assert await violations(page) == [], (width, colours)
+    await coloured(page, COLOURS[0])
