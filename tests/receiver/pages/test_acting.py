@@ -252,6 +252,28 @@ async def test_what_a_failing_service_drags_down_stands_with_it_and_has_no_incid
     assert "It drags down: checkout" in await page.locator("#victims").inner_text()
     assert await world.read(lambda c: [one for one in store.unresolved(c) if one.service == "checkout"]) == []
     await page.get_by_role("button", name="I have it").click()
-    assert "in hand after" in await page.locator("#took").inner_text()
+    # As B11 of source 001 counts: detected, in hand, updates that are due.
+    took = await page.locator("#took").inner_text()
+    assert re.fullmatch(r"detected after \d+ s · in hand after (\d+ min )?\d+ s", took)
+    assert "Next status update due in " in await page.locator("#next-update").inner_text()
     await page.goto(f"{world.url}/services/payments/production")
     assert "no incident checkout" in await page.locator("#is-needed-by").inner_text()
+
+
+async def test_after_rollbacks_that_failed_a_person_allows_the_next_on_the_page_that_says_so(
+    world: World, page: Page
+) -> None:
+    number = await world.ask_for_rollback("breaker", number=4)
+    rollback = world.context.settings.rollback
+    usual = rollback.breaker
+    object.__setattr__(rollback, "breaker", 0)  # any number of failures, none included, is too many
+    try:
+        await page.goto(f"{world.url}/incidents/{number}/rollback")
+        await page.get_by_label("Why the next one will not fail").fill("the disk is free again")
+        await page.get_by_role("button", name="Allow rollbacks of breaker in production again").click()
+    finally:
+        object.__setattr__(rollback, "breaker", usual)
+    (row, *_) = await world.read(lambda c: audit.entries(c, limit=1))
+    assert (row["what"], row["who"], row["detail"]["note"]) == ("rollbacks.allow", "ann", "the disk is free again")
+    await page.goto(f"{world.url}/incidents/{number}/rollback")
+    assert await page.locator("#allow").count() == 0

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from deploywatch.pages import live
 from deploywatch.receiver.sign_in.local_path import local_path
 from deploywatch.receiver.sign_in.refusals import MOST
 from deploywatch.receiver.sign_in.sessions import APPROVES_FOR, LASTS
@@ -245,3 +246,22 @@ async def test_nobody_is_sent_to_another_server(hostile: str) -> None:
 async def test_a_path_of_ours_is_kept() -> None:
     assert local_path("/incidents/7?from=slack#x") == "/incidents/7?from=slack#x"
     assert local_path("/?status=all") == "/?status=all"
+
+
+@pytest.mark.parametrize("how", ["/sign-out", "/sessions/end-all"])
+async def test_a_session_that_is_ended_hears_nothing_more(
+    console: Console, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(live, "STILL_SECONDS", 0.02)
+    assert (await console.sign_in(name="ann", password="lovelace")).status == 303
+    headers = {"Cookie": console.cookie}
+    async with console.http.get(f"{console.url}/live", headers=headers, ssl=console.tls) as stream:
+        assert (await stream.content.readuntil(b"\n\n")).startswith(b'data: {"change": ')
+        ended = await console.ask("POST", how, form={})
+        assert ended.status == 303
+        assert b"trouble" not in await stream.content.read()  # it ends by itself
+    async with console.http.get(f"{console.url}/live", headers=headers, ssl=console.tls) as again:
+        assert again.status == 401
+    metrics = (await console.ask("GET", "/metrics", Authorization="Bearer all-0123456789")).text
+    assert 'deploywatch_live_ended_total{reason="revoked"} 1.0' in metrics
