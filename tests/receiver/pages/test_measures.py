@@ -154,7 +154,7 @@ async def test_from_a_message_to_in_hand_are_two_taps_and_less_than_three_second
     # What stands between a tap and what is seen; the icon and the manifest do not.
     needed = [request for request in waited if request.resource_type in {"document", "stylesheet"}]
     sizes = [await request.sizes() for request in needed]
-    weight = sum(size[part] for size in sizes for part in ("responseHeadersSize", "responseBodySize"))  # type: ignore[literal-required]
+    weight = sum(size[part] for size in sizes for part in ("responseHeadersSize", "responseBodySize"))
     assert [request.method for request in needed if request.resource_type == "document"] == ["GET", "POST", "GET"]
     connecting = 1
     seconds = (connecting + len(needed)) * 0.4 + weight / 50_000
