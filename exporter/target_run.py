@@ -37,6 +37,14 @@ class Room:
             yield
 
 
+def one_spelling(server: str) -> str:
+    """A host and its port as all who mean it write it: `DB.example.:5432` is `db.example:5432`; a socket is a path."""
+    if server.startswith(("unix:", "/")):
+        return server
+    host, colon, port = server.rpartition(":")
+    return f"{host.lower().removesuffix('.')}{colon}{port}"
+
+
 class Slots:
     """Room for runs: for all together, and at each server address, which must not be flooded even at the start."""
 
@@ -57,7 +65,7 @@ class Slots:
         if server is None:
             yield
             return
-        key = (server, self.per_server.limit(kind))
+        key = (one_spelling(server), self.per_server.limit(kind))
         room = self._servers.get(key)
         if room is None:
             room = self._servers[key] = Room(key[1])

@@ -42,6 +42,10 @@ class HttpSettings(ProbeSettings, AskWithToken):
         http_url(url.get_secret_value())
         return url
 
+    def server(self) -> str | None:
+        """The host and its port, or the socket that is asked in its place."""
+        return f"unix:{self.unix_socket}" if self.unix_socket else super().server()
+
     def probe(self) -> HttpProbe:
         """The probe that does what these settings say."""
         return HttpProbe(self)

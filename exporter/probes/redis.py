@@ -204,6 +204,11 @@ class RedisSettings(ProbeSettings, Reach):
         query = own.query if own.scheme != "unix" else ""
         return self.with_changes(url=urlunsplit((given.scheme, credentials + at + given.netloc, path, query, "")))
 
+    def server(self) -> str | None:
+        """The host and its port, or the socket."""
+        parts = urlsplit(self.url.get_secret_value())
+        return f"unix:{parts.path}" if parts.scheme == "unix" else super().server()
+
     def probe(self) -> RedisProbe:
         """The probe that does what these settings say."""
         return RedisProbe(self)

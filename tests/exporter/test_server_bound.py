@@ -6,14 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
+from pydantic import TypeAdapter
 
 from deploywatch.clock import SystemClock
 from deploywatch.demo.servers import Running
 from deploywatch.exporter import config
 from deploywatch.exporter.check import all_targets, check
 from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.probes import AnyProbe
+from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.target_run import one_spelling
 from tests.exporter.support import eventually
 
+SETTINGS: TypeAdapter[ProbeSettings] = TypeAdapter(AnyProbe)
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'deploywatch'"
 
 
@@ -50,6 +55,21 @@ async def test_a_database_sees_no_more_sessions_at_once_than_its_bound(
         await database.close()
     assert all(record.last and record.last.success for record in exporter.board.records.values())
     assert 1 < most <= 5
+
+
+def test_a_server_is_one_however_it_is_written() -> None:
+    for server in ("db.example:5432", "DB.example:5432", "db.example.:5432"):
+        assert one_spelling(server) == "db.example:5432"
+    assert one_spelling("unix:/run/Redis.sock") == "unix:/run/Redis.sock"
+    assert one_spelling("/run/PG:5432") == "/run/PG:5432"
+
+
+def test_a_database_behind_a_socket_has_its_bound_too() -> None:
+    for settings in (
+        {"kind": "redis", "url": "unix:///run/r.sock?db=1"},
+        {"kind": "redis", "url": "unix:///run/r.sock"},
+    ):
+        assert SETTINGS.validate_python(settings).server() == "unix:/run/r.sock"
 
 
 async def test_a_check_of_many_probes_of_one_database_fails_none(

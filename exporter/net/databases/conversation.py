@@ -34,9 +34,9 @@ class Conversation:
         await self.connection.send_command(*words)
         try:
             return await self.connection.read_response()
-        except exceptions.MovedError as moved:
-            node = await self._at(moved)
-        return await node.ask(*words)
+        except exceptions.AskError as error:
+            sent_on = error
+        return await self._elsewhere(sent_on, words)
 
     async def ask_here(self, *words: Word) -> Any:
         """One command, and the answer of this server itself."""
@@ -47,8 +47,8 @@ class Conversation:
         """Several commands at once, and their answers in order; the first error of them after all were read."""
         answers = await self.answers(commands)
         for number, answer in enumerate(answers):
-            if isinstance(answer, exceptions.MovedError):
-                answers[number] = await (await self._at(answer)).ask(*commands[number])
+            if isinstance(answer, exceptions.AskError):
+                answers[number] = await self._elsewhere(answer, commands[number])
             elif isinstance(answer, Exception):
                 raise answer
         return answers
@@ -116,7 +116,27 @@ class Conversation:
         await self.connection.disconnect(nowait=True)
         release(transport)
 
-    async def _at(self, moved: exceptions.MovedError) -> Conversation:
+    async def _elsewhere(self, error: exceptions.AskError, words: tuple[Word, ...]) -> Any:
+        """The answer of the node that has the key, also where that is giving the key's slot away."""
+        if not isinstance(error, exceptions.MovedError):
+            return await self._asking(error, words)
+        node = await self._at(error)
+        try:
+            return await node.ask_here(*words)
+        except exceptions.AskError as again:
+            if isinstance(again, exceptions.MovedError):
+                return await node.ask(*words)
+            sent_on = again
+        return await self._asking(sent_on, words)
+
+    async def _asking(self, error: exceptions.AskError, words: tuple[Word, ...]) -> Any:
+        """The answer of the node to which a slot is on its way, which has the key already."""
+        _, answer = await (await self._at(error)).answers([("ASKING",), words])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _at(self, moved: exceptions.AskError) -> Conversation:
         # An empty host is the one that said so.
         return await self._to(moved.host or self.connection.host, int(moved.port))
 

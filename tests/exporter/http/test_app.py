@@ -393,6 +393,22 @@ async def test_a_reload_that_adds_a_target_that_hangs_leaves_the_others_ready(
         assert (status, body["services"][0]["probes"]["redis"]["status"]) == (200, "unknown")
 
 
+async def test_a_target_file_that_adds_a_target_that_hangs_leaves_the_others_ready(
+    web: Web, write: Callable[[str], Path], tmp_path: Path, tcp: Callable[[Talk], Awaitable[int]]
+) -> None:
+    probes = f"probes: {{health: {{kind: http, url: '{web.say('/', 'hello')}'}}}}"
+    discover = "discover: [{files: [more.yml], module: cache, service: shop, refresh: 1h}]"
+    path = write(f"services: {{shop: {{{probes}}}}}\nmodules: {{cache: {{kind: redis}}}}\n{discover}")
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as client:
+        await eventually(lambda: running.not_ready() is None)
+        (tmp_path / "more.yml").write_text(f"- targets: ['127.0.0.1:{await tcp(silent)}']")
+        await running.refresh()
+        assert len(running.board.records) == 2
+        assert (await get(client, "/health/ready"))[0] == 200
+        assert (await get(client, "/health"))[0] == 200
+
+
 async def test_source_000s_fields_are_in_the_answers_of_databases(
     redis_server: Any, postgres_server: Any, write: Callable[[str], Path]
 ) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -87,6 +88,40 @@ async def test_gauges_are_those_of_the_whole_cluster(cluster: list[Running]) -> 
         values = measured(result)
         assert {values[f"queue_length{{queue_id={number}}}"] - number for number in range(12)} == {1}
         assert (values["queues"], values["sales_total"]) == (12, 7)
+
+
+async def test_a_key_whose_slot_is_on_its_way_to_another_node_is_read_there(cluster: list[Running]) -> None:
+    clients: list[Any] = [redis.asyncio.Redis(port=node.port, decode_responses=True) for node in cluster[:3]]
+    slot = await clients[0].execute_command("CLUSTER", "KEYSLOT", "moving:list")
+    (owner,) = [client for client in clients if slot in await slots_of(client)]
+    other = next(client for client in clients if client is not owner)
+    old, new = [str(await client.execute_command("CLUSTER", "MYID")) for client in (owner, other)]
+    async with other.client() as asking:
+        try:
+            await other.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", old)
+            await owner.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", new)
+            await asking.execute_command("ASKING")
+            await asking.execute_command("RPUSH", "moving:list", "a", "b")
+            gauges = {"length": {"key": "moving:list", "help": "L."}}
+            for node in cluster[:3]:
+                result = await probe(kind="redis", url=node.url, gauges=gauges)
+                assert result.success, result.detail
+                assert measured(result)["length"] == 2
+        finally:
+            await asking.execute_command("ASKING")
+            await asking.execute_command("DEL", "moving:list")
+            for client in (owner, other):
+                await client.execute_command("CLUSTER", "SETSLOT", slot, "STABLE")
+    for client in clients:
+        await client.aclose()
+
+
+async def slots_of(client: Any) -> range:
+    """The slots of a node that has them in one piece."""
+    lines = str(await client.execute_command("CLUSTER", "NODES")).splitlines()
+    own = next(line for line in lines if "myself" in line)
+    first, _, last = own.split()[-1].partition("-")
+    return range(int(first), int(last) + 1)
 
 
 async def test_a_sentinel_is_probed_without_a_round_trip(processes: Processes, workshop: Path) -> None:
