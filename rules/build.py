@@ -24,7 +24,7 @@ from deploywatch.rules.outputs.unit_tests import count as count_tests
 from deploywatch.rules.outputs.unit_tests import own as self_tests
 from deploywatch.rules.outputs.unit_tests import signal as signal_tests
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.requirements import quoted_names
+from deploywatch.rules.requirements import demands
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.verdict.plan import written
@@ -131,8 +131,8 @@ def _alerts(policy: ResolvedPolicy) -> str:
 
 def _header(policy: ResolvedPolicy) -> tuple[str, ...]:
     notice = f"{MARK} from {policy.given.policy}; change the policy instead."
-    names = quoted_names(policy.given)
-    return (notice, f"Needs Prometheus 3.0 or newer, for names such as {names[0]}.") if names else (notice,)
+    needed = demands(policy.given)
+    return (notice, needed) if needed else (notice,)
 
 
 def _replace(path: Path, text: str) -> bool:

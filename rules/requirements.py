@@ -1,7 +1,8 @@
-"""Which version of Prometheus a policy's rules need, and for which of its names.
+"""Which version of Prometheus a policy's rules need, and for which of its series.
 
 Names of letters, digits and `_` are known to every Prometheus; OpenTelemetry writes points, and these stand in quotes,
-which Prometheus reads from version 3.0 on.
+which Prometheus reads from version 3.0 on. Native histograms are older, and an experiment then; their rules were tried
+on 3.5, whose promtool can write them in tests, and 2.42's cannot.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.series import Durations
 
-UTF8 = (3, 0)
-"""The first version that reads names in quotes."""
+NEWER = (3, 0)
+"""The first version that reads names in quotes, and that native histograms are built for."""
 
 _VALUES = frozenset({"errors", "failing", "passing", "new", "old", "unit", "counts", "buckets"})
 """Keys of `series` whose texts are no names."""
@@ -28,16 +30,33 @@ def quoted_names(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in (*named, *policy.selectors) if promql.name(name) != name))
 
 
+def native_histograms(policy: Policy) -> tuple[str, ...]:
+    """The policy's metrics that are native histograms."""
+    return tuple(series.metric for _, series in policy.series if isinstance(series, Durations) and series.native)
+
+
 def unmet(policy: Policy, version: str) -> str | None:
     """Why this version of Prometheus, or of promtool, cannot read the policy's rules; None when it can.
 
     A version that cannot be read is taken for one that can: its own words then say what it does not understand.
     """
-    names, match = quoted_names(policy), re.search(r"(\d+)\.(\d+)", version)
-    if not names or match is None or (int(match[1]), int(match[2])) >= UTF8:
+    match = re.search(r"(\d+)\.(\d+)", version)
+    if match is None or (int(match[1]), int(match[2])) >= NEWER:
         return None
-    wanted = ".".join(map(str, UTF8))
-    return f"{', '.join(names[:3])}: such names need Prometheus {wanted} or newer, and this is {match[0]}"
+    wanted = ".".join(map(str, NEWER))
+    for named, what in ((quoted_names(policy), "such names"), (native_histograms(policy), "native histograms")):
+        if named:
+            return f"{', '.join(named[:3])}: {what} need Prometheus {wanted} or newer, and this is {match[0]}"
+    return None
+
+
+def demands(policy: Policy) -> str | None:
+    """What the head of a built file says of Prometheus; None where any that is supported will do."""
+    if names := quoted_names(policy):
+        return f"Needs Prometheus 3.0 or newer, for names such as {names[0]}."
+    if metrics := native_histograms(policy):
+        return f"Needs Prometheus 3.0 or newer that takes native histograms, for {metrics[0]}."
+    return None
 
 
 def demand(policies: tuple[Policy, ...], version: str, program: str) -> None:

@@ -45,6 +45,5 @@ def _series(draft: Draft, name: str, objective: Objective) -> Iterator[Fault]:
         yield Fault(("objectives", name), message)
     if isinstance(bad, Bad) and bad.bound is not None:
         durations = draft.series.of(Durations)
-        if bad.bound not in durations.bounds:
-            message = f"{durations.metric} has no bucket at {shown(bad.bound)}; add one"
+        if (message := durations.uncounted(bad.bound, shown(bad.bound))) is not None:
             yield Fault(("objectives", name, "slower_than"), message)

@@ -70,7 +70,7 @@ def _alike(draft: Draft, path: Path, usual: Comparison, limit: Quantity) -> Iter
     signal = resolve(draft.signals, usual)
     if isinstance(signal, LatencyQuantile):
         bounds = draft.series.of(signal.kind).bounds
-        if (limit.value in bounds) is not (usual.quantity.value in bounds):
+        if bounds and (limit.value in bounds) is not (usual.quantity.value in bounds):
             yield Fault(path, f"{limit} and {usual.written} must both be bounds of buckets, or neither; add a bucket")
 
 

@@ -118,10 +118,8 @@ def _countable(draft: Draft, comparison: Comparison) -> tuple[str, int] | None:
         inside = _LEAST < comparison.quantity.value < _MOST
         return None if inside else (f"write a share between {_LEAST:.3%} and {_MOST:.0%}", comparison.quantity_offset)
     durations = draft.series.durations
-    if durations is not None and comparison.quantity.value not in durations.bounds:
-        message = f"{durations.metric} has no bucket at {comparison.written}, which counts the slower ones; add one"
-        return message, comparison.quantity_offset
-    return None
+    message = None if durations is None else durations.uncounted(comparison.quantity.value, comparison.written)
+    return None if message is None else (message, comparison.quantity_offset)
 
 
 def _tighter(path: Path, comparison: Comparison, usual: dict[str, Comparison]) -> Iterator[Fault]:

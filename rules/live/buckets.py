@@ -28,6 +28,8 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
                 at.append(alert.given.alert)
     for kind, wanted in limits.items():
         durations = policy.given.series.of(kind)
+        if not durations.bounds:
+            continue
         buckets = await prometheus.query(f"group by (le) ({promql.raw(policy.given, durations, suffix='_bucket')})")
         live = set(_numbers(series.labels.get("le", "") for series in buckets))
         if not live:

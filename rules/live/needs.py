@@ -53,6 +53,8 @@ def _metrics(source: Measured, *, means: bool) -> tuple[str, ...]:
     match source:
         case Durations():
             more = (f"{source.metric}_sum", f"{source.metric}_count") if means else ()
+            if source.native or source.quantiles is not None:
+                return (source.metric, *(() if source.native else more))
             return (*((f"{source.metric}_bucket",) if source.bounds else ()), *more)
         case Stock():
             return source.metric, source.total

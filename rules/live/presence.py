@@ -13,7 +13,7 @@ from deploywatch.rules.language.selectors import Selector
 from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.live.needs import Need, label_of, needs
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.requirements import quoted_names, unmet
+from deploywatch.rules.requirements import demands, unmet
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.resources import Conversions, Cpu, DiskTimes, Network
 from deploywatch.rules.series import Dependencies, Durations, Measured, Probes, Queues, Requests
@@ -25,7 +25,7 @@ _MOST = 12
 
 async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
     """Everything that is missing, metric by metric."""
-    if (fault := unmet(policy.given, await prometheus.version() if quoted_names(policy.given) else "")) is not None:
+    if (fault := unmet(policy.given, await prometheus.version() if demands(policy.given) else "")) is not None:
         yield Finding(Grade.FAULT, ("series",), fault)
         return
     for need in needs(policy):
@@ -58,7 +58,7 @@ async def _missing(prometheus: Prometheus, need: Need) -> str:
     if need.metric == f"{base}_bucket" and await _counted(
         prometheus, " or ".join(f"count({promql.selector(metric, [])})" for metric in (base, f"{base}_count"))
     ):
-        return f"{base} has no buckets: it is a summary, or a native histogram{need.concerns}"
+        return f"{base} has no buckets: it is a summary, or a native histogram; say which{need.concerns}"
     names = await prometheus.label_values("__name__")
     return f"there is no {need.metric}{nearest(need.metric, names) if names else ''}".partition("; known")[0] + (
         need.concerns
@@ -67,7 +67,7 @@ async def _missing(prometheus: Prometheus, need: Need) -> str:
 
 async def _types(prometheus: Prometheus, need: Need) -> AsyncIterator[Finding]:
     base = need.source.metric
-    wanted = "histogram" if isinstance(need.source, Durations) and need.source.bounds else None
+    wanted = need.source.type if isinstance(need.source, Durations) else None
     wanted = "counter" if isinstance(need.source, _COUNTERS) else wanted
     if wanted is None:
         return

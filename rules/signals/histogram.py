@@ -73,11 +73,16 @@ def slower(policy: Policy, durations: Durations, bound: Decimal) -> Record:
     """The share of requests that take longer than a bound at which there is a bucket."""
     total, within = (record.name for record in (every(policy, durations), quick(policy, durations, bound)))
     return Record(
-        f"{promql.level()}:{durations.recorded}_above_{promql.bound_name(bound)}:"
-        f"ratio_rate{promql.duration(policy.window)}",
+        above_name(policy, durations, bound),
         f"1\n-\n{promql.recorded(policy, within)}\n/\n({promql.recorded(policy, total)} > 0)",
         f"requests that take longer than {shown(bound)}, as a share of all; counted by the bucket at that bound",
     )
+
+
+def above_name(policy: Policy, durations: Durations, bound: Decimal) -> str:
+    """The recorded series of the share of requests above a bound."""
+    window = promql.duration(policy.window)
+    return f"{promql.level()}:{durations.recorded}_above_{promql.bound_name(bound)}:ratio_rate{window}"
 
 
 def counted(policy: Policy, durations: Durations, bound: Decimal) -> tuple[Record, ...]:

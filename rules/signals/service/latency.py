@@ -2,12 +2,13 @@
 
 An alert does not compare the quantile, because that cannot exceed the highest finite bucket. It compares the share of
 requests slower than the bound, which the bucket at the bound counts exactly: more than 5 % slower is p95 above it.
-Where the histogram has no bucket at the bound but one above, the interpolated quantile is compared.
+Where the histogram has no bucket at the bound but one above, the interpolated quantile is compared; of a native
+histogram, the share that it reckons; of a summary, the quantile that the slowest instance's client gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from deploywatch.quantity import Quantity, Unit
@@ -15,9 +16,9 @@ from deploywatch.rules import promql
 from deploywatch.rules.inventory import Series
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.series import Durations
-from deploywatch.rules.signals import histogram
+from deploywatch.rules.signals import histogram, native, summary
 from deploywatch.rules.signals.histogram import EACH, shown
-from deploywatch.rules.signals.signal import SHARE, Domain, Example, InputSeries, Query, Reading, Record, Signal
+from deploywatch.rules.signals.signal import AMOUNT, SHARE, Domain, Example, InputSeries, Query, Reading, Record, Signal
 
 
 class LatencyQuantile(Signal):
@@ -43,10 +44,22 @@ class LatencyQuantile(Signal):
         durations = series.find(self.kind)
         if durations is None or durations.bounds:
             return None
-        return f"{durations.metric} has no buckets, of which {self.name} is made; add them, or ask for latency_mean"
+        if durations.native:
+            return None if self.slower else f"{durations.metric} is a native histogram, which has no longest duration"
+        if durations.quantiles is not None:
+            if self.quantile in durations.quantiles:
+                return None
+            known = ", ".join(map(promql.number, durations.quantiles))
+            return f"{durations.metric} is a summary with the quantiles {known}; {self.name} needs {self.quantile}"
+        return (
+            f"{durations.metric} has no buckets, of which {self.name} is made; add them, or a summary's `quantiles`, "
+            "or `native: true`, or ask for latency_mean"
+        )
 
     def refuse(self, series: Series, bound: Decimal) -> str | None:
         durations = series.of(self.kind)
+        if not durations.bounds:
+            return None
         highest = durations.bounds[-1]
         if bound > highest:
             return (
@@ -59,16 +72,15 @@ class LatencyQuantile(Signal):
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         durations = policy.series.of(self.kind)
+        if durations.quantiles is not None:
+            return (summary.slowest(policy, durations, self.quantile, self.value(policy)),)
+        if durations.native:
+            shares = (native.slower(policy, durations, bound) for bound in bounds)
+            return (self._interpolated(policy, native.rate(policy, durations)), *shares)
         every = histogram.buckets(policy, durations)
-        quantile = f"histogram_quantile({self.quantile}, {promql.recorded(policy, every.name)})"
-        in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
         return (
             every,
-            Record(
-                self.value(policy),
-                f"{quantile}{in_seconds} >= 0",
-                "interpolated, for people to look at; `>= 0` leaves out the NaN of no traffic",
-            ),
+            self._interpolated(policy, promql.recorded(policy, every.name)),
             *(
                 record
                 for bound in bounds
@@ -77,7 +89,18 @@ class LatencyQuantile(Signal):
             ),
         )
 
+    def _interpolated(self, policy: Policy, of: str) -> Record:
+        per_second = policy.series.of(self.kind).per_second
+        in_seconds = f" / {per_second}" if per_second != 1 else ""
+        return Record(
+            self.value(policy),
+            f"histogram_quantile({self.quantile}, {of}){in_seconds} >= 0",
+            "interpolated, for people to look at; `>= 0` leaves out the NaN of no traffic",
+        )
+
     def there(self, policy: Policy) -> tuple[str, tuple[promql.Matcher, ...]]:
+        if not policy.series.of(self.kind).bounds:
+            return self.value(policy), ()
         return histogram.buckets(policy, policy.series.of(self.kind)).name, (("le", "=", "+Inf"),)
 
     def value(self, policy: Policy) -> str:
@@ -86,7 +109,9 @@ class LatencyQuantile(Signal):
 
     def reading(self, policy: Policy, limit: Quantity) -> Reading:
         durations, bound = policy.series.of(self.kind), limit.value
-        if bound in durations.bounds:
+        if durations.quantiles is not None:
+            return Reading(self.value(policy), bound, Unit.SECONDS, AMOUNT)
+        if durations.native or bound in durations.bounds:
             phrase = f"{{}} of {self.of} take longer than {shown(bound)}"
             remark = f" ({promql.number(self.slower * 100)}% of {self.of})" if self.slower else ""
             record = histogram.slower(policy, durations, bound).name
@@ -97,6 +122,10 @@ class LatencyQuantile(Signal):
     def raw(self, policy: Policy, reading: Reading, value: Decimal) -> tuple[InputSeries, ...]:
         durations = policy.series.of(self.kind)
         bounds = durations.bounds
+        if durations.quantiles is not None:
+            return (summary.raw(policy, durations, self.quantile, value),)
+        if durations.native:
+            return native.raw(policy, durations, native.bound_of(reading.record), value)
         if reading.unit is Unit.RATIO:
             bound = next(limit for limit in bounds if histogram.slower(policy, durations, limit).name == reading.record)
             return histogram.raw_buckets(policy, durations, {bound: (1 - value) * EACH})
@@ -111,6 +140,8 @@ class LatencyQuantile(Signal):
 
     def examples(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Example, ...]:
         durations = policy.series.of(self.kind)
+        if not durations.bounds:
+            return (*self._examples_of_others(policy, bounds), Example("no series", (), {self.value(policy): None}))
         known = durations.bounds
         quantile, at = self.value(policy), [bound for bound in bounds if bound in known]
         shares = {bound: histogram.slower(policy, durations, bound).name for bound in at}
@@ -145,8 +176,28 @@ class LatencyQuantile(Signal):
         quantile = histogram.quantile_of_tenth_slower(durations.bounds, bound, self.quantile)
         return (Example(f"1 of 10 {self.of} takes longer than {shown(bound)}", made, {self.value(policy): quantile}),)
 
+    def _examples_of_others(self, policy: Policy, bounds: Sequence[Decimal]) -> Iterator[Example]:
+        """Of a summary, its instances; of a native histogram, the shares above each bound."""
+        durations = policy.series.of(self.kind)
+        if durations.quantiles is not None:
+            two = tuple(
+                summary.raw(policy, durations, self.quantile, Decimal(seconds), instance=name)
+                for name, seconds in (("a", 3), ("b", 1))
+            )
+            yield Example("two instances, 3 s and 1 s", two, {self.value(policy): Decimal(3)})
+        for bound in bounds if durations.native else ():
+            made = native.raw(policy, durations, bound, Decimal("0.1"))
+            shares = {native.slower(policy, durations, bound).name: Decimal("0.1")}
+            yield Example(f"1 of 10 {self.of} takes longer than {shown(bound)}", made, shares)
+
     def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
         durations = policy.series.of(self.kind)
+        if durations.quantiles is not None:
+            each = f"topk(10, {summary.each(policy, durations, self.quantile)})"
+            return (Query(f"{self.title} by instance", each),)
+        if durations.native:
+            by_instance = native.rate(policy, durations, by="instance")
+            return (Query(f"{self.title} by instance", f"histogram_quantile({self.quantile}, {by_instance})"),)
         rate = histogram.bucket_rate(policy, durations)
         word = self.name.removeprefix("db_").removeprefix("latency_")
         return (

@@ -9,6 +9,7 @@ from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.series import Durations
+from deploywatch.rules.signals import native
 from deploywatch.rules.signals.signal import Example, InputSeries, Query, Reading, Record, Signal, growing
 
 
@@ -23,6 +24,8 @@ class LatencyMean(Signal):
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         durations = policy.series.of(Durations)
+        if durations.native:
+            return (self._native(policy, durations),)
         total, count = (
             promql.grouped("sum", durations, promql.per_second(policy, promql.raw(policy, durations, suffix=suffix)))
             for suffix in ("_sum", "_count")
@@ -30,6 +33,12 @@ class LatencyMean(Signal):
         in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
         expression = f"{total}{in_seconds}\n/\n({count} > 0)"
         return (Record(self.value(policy), expression, "seconds a request; no value without traffic"),)
+
+    def _native(self, policy: Policy, durations: Durations) -> Record:
+        rate = native.rate(policy, durations)
+        in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
+        expression = f"histogram_sum({rate}){in_seconds}\n/\n(histogram_count({rate}) > 0)"
+        return Record(self.value(policy), expression, "seconds a request; no value without traffic")
 
     def value(self, policy: Policy) -> str:
         return f"{promql.level()}:{policy.series.of(Durations).recorded}:mean_rate{promql.duration(policy.window)}"
@@ -47,6 +56,9 @@ class LatencyMean(Signal):
         )
 
     def diagnosis(self, policy: Policy) -> tuple[Query, ...]:
+        if policy.series.of(Durations).native:
+            rate = native.rate(policy, policy.series.of(Durations), by="instance")
+            return (Query("Mean latency by instance", f"histogram_sum({rate}) / histogram_count({rate})"),)
         total, count = _rate(policy, "_sum"), _rate(policy, "_count")
         return (Query("Mean latency by instance", f"sum by (instance) ({total}) / sum by (instance) ({count})"),)
 
@@ -57,6 +69,8 @@ def _rate(policy: Policy, suffix: str) -> str:
 
 def _counters(policy: Policy, seconds: Decimal, count: Decimal) -> tuple[InputSeries, ...]:
     durations = policy.series.of(Durations)
+    if durations.native:
+        return (native.series(policy, durations, [count], total=seconds * durations.per_second),)
     each = {"_sum": seconds * durations.per_second, "_count": count}
     return tuple(
         growing(policy, promql.sample_series(policy, durations, suffix=suffix), by) for suffix, by in each.items()
