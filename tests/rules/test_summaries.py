@@ -37,7 +37,7 @@ def test_the_mean_of_a_summary_is_judged(tmp_path: Path) -> None:
 def test_the_slowest_instances_quantile_is_judged(tmp_path: Path, written: str) -> None:
     policy = _policy(tmp_path, "latency_p95 > 1s", SUMMARY)
     # A client whose service is not asked says NaN.
-    cases = (("1.2x60", ["Sample"]), ("0.9x60", []), (" ".join(61 * ["NaN"]), []))
+    cases: tuple[tuple[str, list[str]], ...] = (("1.2x60", ["Sample"]), ("0.9x60", []), (" ".join(61 * ["NaN"]), []))
     for number, (slow, firing) in enumerate(cases):
         series = {
             f'http_request_duration_seconds{{{LABELS},instance="{instance}",quantile="{quantile}"}}': values
