@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,6 +14,9 @@ from pydantic import BaseModel, BeforeValidator, PlainSerializer, SecretStr
 MASK = "***"
 # A shorter secret would mask half of an ordinary sentence.
 _SHORTEST = 6
+# As a header bears them, whoever repeats it: a name and password in base64, or a token that was fetched somewhere.
+_SHOWN = re.compile(r"\b(Basic|Bearer)( +|%20|\+)([A-Za-z0-9+/._~=-]{8,})", re.IGNORECASE)
+_SHORTEST_TOKEN = 16
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_PARAMETER = re.compile(r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|sig)[^=&;]*=)[^&;]*", re.IGNORECASE)
 
@@ -124,7 +128,20 @@ def without(text: str, filled: frozenset[str]) -> str:
     for value in sorted(filled, key=len, reverse=True):
         if len(value) >= _SHORTEST:
             text = text.replace(value, MASK)
-    return text
+    return _SHOWN.sub(_masked, text)
+
+
+def _masked(shown: re.Match[str]) -> str:
+    """The scheme without the credential; what is a word of a sentence, or a challenge, stays."""
+    scheme, space, value = shown.groups()
+    if scheme.lower() == "bearer":
+        is_one = len(value) >= _SHORTEST_TOKEN and any(letter.isdigit() for letter in value)
+    else:
+        try:
+            is_one = b":" in b64decode(value + "=" * (-len(value) % 4))
+        except ValueError:
+            is_one = False
+    return f"{scheme}{space}{MASK}" if is_one else shown[0]
 
 
 def conceal(text: str, settings: object) -> str:
@@ -132,7 +149,7 @@ def conceal(text: str, settings: object) -> str:
     for secret in sorted(set(found_in(settings)), key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, MASK)
-    return text
+    return _SHOWN.sub(_masked, text)
 
 
 Secret = Annotated[Masked, BeforeValidator(_refuse_unreadable), PlainSerializer(lambda _: MASK, return_type=str)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from deploywatch.config import Settings, redacted
-from deploywatch.secrets import Masked, Secret, SecretUrl, conceal, redact_url, with_password
+from deploywatch.secrets import Masked, Secret, SecretUrl, conceal, redact_url, with_password, without
 
 
 class Example(Settings):
@@ -90,3 +90,18 @@ def test_no_password_shows_through_whatever_is_in_it(password: str) -> None:
 def test_a_password_is_put_into_a_url_quoted() -> None:
     assert with_password("postgresql://shop:old@db/shop", "p/w@1") == "postgresql://shop:p%2Fw%401@db/shop"
     assert with_password("redis://cache:6379/0", "pw") == "redis://:pw@cache:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{'Authorization': 'Basic YW5uOmh1bnRlcjI='}", "{'Authorization': 'Basic ***'}"),
+        ("authorization: bearer eyJhbGciOi.J9.x1-_~+/=", "authorization: bearer ***"),
+        ("basic authentication failed", "basic authentication failed"),
+        ('Bearer realm="deploywatch"', 'Bearer realm="deploywatch"'),
+        ("the bearer presented nothing", "the bearer presented nothing"),
+    ],
+)
+def test_a_credential_as_a_header_bears_it_is_masked_whoever_repeats_it(text: str, shown: str) -> None:
+    assert without(text, frozenset()) == shown
+    assert conceal(text, {}) == shown

@@ -6,7 +6,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["deploywatch", "ruamel.yaml"]):
+# Our own code alone: what ruamel.yaml would tell of itself made each text ten times slower to read.
+with atheris.instrument_imports(include=["deploywatch"]):
     from tests.fuzz.targets import TARGETS
 
 

@@ -34,7 +34,7 @@ def receiver(tmp_path: Path) -> Iterator[RealReceiver]:
 def test_the_receiver_answers_as_its_document_says_and_never_breaks(receiver: RealReceiver) -> None:
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", str(TOP / "docs" / "openapi.json")]
     limits = ["--max-examples", "8", "--seed", "7", "--workers", "1", "--phases", "examples,coverage,fuzzing"]
-    told = ["--url", receiver.url, "--checks", CHECKS, "--request-timeout", "30", "--no-color"]
+    told = ["--url", receiver.url, "--checks", CHECKS, "--request-timeout", "120", "--no-color"]
     done = subprocess.run(
         [*command, *told, *limits], cwd=receiver.folder, capture_output=True, text=True, timeout=800, check=False
     )
