@@ -1,4 +1,4 @@
-"""What a port registry of somebody's pull request says: text in each form, and no command to GitHub's runner."""
+"""What files of somebody's pull request say to what a pipeline calls: text in each form, no command to a runner."""
 
 from __future__ import annotations
 
@@ -33,3 +33,53 @@ def test_each_form_of_a_conflict_is_text(
     assert all(row.startswith("::error file=") for row in begun), begun
     if form == "junit" and ended.value.code == 1:
         ElementTree.fromstring(said.out)  # noqa: S314 - of our own making
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_is_shown_of_a_registry_is_text(
+    name: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20000")  # a cell that is wrapped goes on below itself
+    text = TEXTS[name][:2000].encode("utf-8", "replace").decode()
+    registry = tmp_path / "port-registry.json"
+    registry.write_text(json.dumps({text: {text: {"start": 8080, "description": text}}}))
+    with pytest.raises(SystemExit) as ended:
+        main(["ports", "show", "--registry", str(registry), "--format", form])
+    said = capsys.readouterr()
+    assert ended.value.code in {0, 2}, said
+    assert_text(said.out + said.err)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_a_migration_s_plan_says_is_text(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = TEXTS[name][:2000].encode("utf-8", "replace").decode()
+    plan = tmp_path / "plan.yml"
+    sql = {"sql": "SELECT 1", "name": text, "expect": "= 1"}
+    parts = {"name": text, "service": text, "environment": text, "backup": {"none": text}, "validate": [sql]}
+    database = {"dsn": "postgresql://ann:hunter2-secret@127.0.0.1:1/shop"}
+    plan.write_text(json.dumps({**parts, "database": database, "transaction": [{"sql": text}, {"file": text}]}))
+    with pytest.raises(SystemExit) as ended:
+        main(["migrate", str(plan), "--dry-run"])
+    said = capsys.readouterr()
+    assert ended.value.code == 2, said
+    assert_text(said.out + said.err)
+    assert "hunter2" not in said.out + said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_load_says_of_a_url_is_text(
+    name: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TEXTS[name][:500].encode("utf-8", "replace").decode()
+    baseline = tmp_path / "before.json"
+    baseline.write_text(json.dumps({text: text}))
+    for words in ((f"http://127.0.0.1:1/{text}",), ("http://127.0.0.1:1/", "--baseline", str(baseline)), (text,)):
+        with pytest.raises(SystemExit) as ended:
+            main(["load", *words, "--duration", "0.1s", "--users", "1", "--format", form])
+        said = capsys.readouterr()
+        assert ended.value.code in {2, 3, 4}, said
+        assert_text(said.out + said.err)
+        assert "Traceback" not in said.err

@@ -28,6 +28,7 @@ from tests.support.browser import new_page
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PERSON = "ann"
+MIGRATED = {"outcome": "rolled_back", "started_at": "2026-05-01T12:00:00Z", "finished_at": "2026-05-01T12:01:00Z"}
 ANNOTATIONS = ("summary", "description", "value", "threshold", "impact", "remediation", "prevention", "cause", "source")
 
 
@@ -116,6 +117,10 @@ def _people(told: Told, number: int, text: str, name: str) -> None:
         ("/api/v1/maintenance", {"by": text, "reason": text, "for": "1h", **place}),
         ("/api/v1/rollbacks/allow", {"by": text, "note": text, **place}),
         ("/api/v1/deployments", {"version": text, "deployer": text, "status": "success", **place}),
+        ("/api/v1/screens", {"by": text, "name": text}),
+        ("/api/v1/gate/records", {"by": text, "kind": "backup", "detail": text, **place}),
+        ("/api/v1/gate/approvals", {"by": text, "version": text, "role": text, "note": text, **place}),
+        ("/api/v1/migrations", {"by": text, "name": text, "reason": text, "restore": text, **MIGRATED, **place}),
         (f"{path}/resolve", {"by": PERSON, "note": text[:4000].replace("\0", ""), "force": True}),
     ):
         answer = receiver.post(where, what)
@@ -293,7 +298,7 @@ def test_each_channel_gets_text(told: Told, kind: str) -> None:
 # --- pages
 
 
-OTHERS = ("/deployments", "/gate", "/oncall", "/maintenance", "/audit", "/about")
+OTHERS = ("/deployments", "/gate", "/oncall", "/maintenance", "/audit", "/about", "/wall", "/screens")
 OF_INCIDENTS = ("/resolve", "/postmortem")
 
 
@@ -328,7 +333,7 @@ async def test_no_page_runs_anything_in_a_browser(told: Told) -> None:
 
 
 def test_each_answer_of_the_api_is_json_without_anything_unseen(told: Told) -> None:
-    for path in ("incidents", "deployments", "maintenance", "audit", "oncall"):
+    for path in ("incidents", "deployments", "maintenance", "audit", "oncall", "screens", "migrations"):
         assert told.receiver.json(f"/api/v1/{path}") is not None
     for number in told.incidents.values():
         for path in (f"incidents/{number}", f"incidents/{number}/actions"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.hostile.texts import TEXTS, assert_page, assert_text
 from tests.receiver.scene import alert, body
 from tests.receiver.sign_in.conftest import USERS, Console, Start
 
@@ -117,3 +118,18 @@ async def test_guessed_keys_are_counted(console: Console, number: str) -> None:
         answer = await console.page(path, Cookie="" if number == "screen" else f"deploywatch={guess:043d}")
         assert answer.status in (303, 401, 403, 404)
     assert await console.refused(number) == before + 5
+
+
+@pytest.mark.parametrize("name", TEXTS)
+async def test_a_hostile_name_signs_nobody_in_and_is_text_wherever_it_is_told(
+    console: Console, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TEXTS[name][:5000].encode("utf-8", "replace").decode()
+    answer = await console.sign_in(name=text, password=text, next=text)
+    assert answer.status in (400, 401, 403, 413)
+    assert_page(answer.text)
+    for path in ("/audit", "/sessions"):
+        await console.sign_in(name="ann", password="lovelace")
+        assert_page((await console.page(path)).text)
+    said = capsys.readouterr()
+    assert_text(said.err)
