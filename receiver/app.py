@@ -7,6 +7,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -33,7 +34,7 @@ from deploywatch.pages.live import Live
 from deploywatch.pages.static import STATIC_PATHS
 from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import registry
-from deploywatch.receiver.actions.rollback import approval
+from deploywatch.receiver.actions.rollback import approval, reconsider
 from deploywatch.receiver.announcements.announced import Became, Source
 from deploywatch.receiver.announcements.webhooks import SIGNED_PATHS, Announcements
 from deploywatch.receiver.api.screens import SCREEN
@@ -190,6 +191,9 @@ class Receiver:
         await context.store.open()
         if context.store.is_sqlite:
             await context.store.write(lambda connection: release_all(connection, context.clock()))
+        # It may have been stopped to give it another configuration; else what was refused is looked at within the hour.
+        with suppress(StoreError):
+            await context.store.write(lambda connection: reconsider.look_everywhere(connection, context.clock()))
         pruning = retention.prune_for_ever(context, lost=self.intake.alert_cache.lose)
         runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning, *self._rounds())
         tasks = [asyncio.create_task(run) for run in runs]
@@ -237,6 +241,7 @@ class Receiver:
     def _refused_again(self, connection: Connection) -> None:
         now = self._context.clock()
         notify.try_refused_again(connection, now)
+        reconsider.look_everywhere(connection, now)
         outbox.try_again_now(connection, now)
 
     def _committed(self, taken: Taken) -> None:

@@ -22,6 +22,7 @@ from deploywatch.errors import DeploywatchError, UnreachableError
 _SECONDS = 30.0
 _TEXT = "text/markdown"
 _NO_SUCH_PLACE, _NO_SUCH_NUMBER = (404, 405), "there is no "
+_TAKEN = "committed"
 _ANSWER_LIMIT = 256 * 1024**2
 _CHUNK = 64 * 1024
 OURS = "X-Deploywatch"
@@ -72,13 +73,24 @@ class Client:
             if error.status in _NO_SUCH_PLACE and not error.said.startswith(_NO_SUCH_NUMBER):
                 raise self._foreign(f"HTTP {error.status}") from error
             raise
-        if not isinstance(answer, dict) or (lacks := [name for name in needs if name not in answer]):
-            raise self._foreign(f"its answer lacks {', '.join(lacks) if isinstance(answer, dict) else 'every field'}")
-        return answer
+        return self._said(answer, needs)
 
-    def deliver(self, body: dict[str, Any]) -> Any:
-        """Deliver alerts as Alertmanager does."""
-        return self._call("POST", "/webhook/alertmanager", body=body, root="")
+    def known(self, path: str, *, needs: Iterable[str], **query: str) -> dict[str, Any]:
+        """GET what has these fields; UnreachableError where something else answers."""
+        return self._said(self.get(path, **query), needs)
+
+    def deliver(self, body: dict[str, Any]) -> None:
+        """Deliver alerts as Alertmanager does; UnreachableError where something answers that does not say so."""
+        answer = self._call("POST", "/webhook/alertmanager", body=body, root="")
+        if not isinstance(answer, str) or not answer.startswith(_TAKEN):
+            raise self._foreign("it does not say that it has taken the alert")
+
+    def _said(self, answer: Any, needs: Iterable[str]) -> dict[str, Any]:
+        if not isinstance(answer, dict):
+            raise self._foreign("its answer lacks every field")
+        if lacks := [name for name in needs if name not in answer]:
+            raise self._foreign(f"its answer lacks {', '.join(lacks)}")
+        return answer
 
     def _foreign(self, why: str) -> UnreachableError:
         return UnreachableError(f"what answers at {self.shown} is no receiver: {why}; is --url right?")

@@ -16,7 +16,7 @@ from deploywatch.config import Settings
 from deploywatch.receiver.api.acting import refuse_ours
 from deploywatch.receiver.api.auditing import audited
 from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
-from deploywatch.receiver.api.schemas.deployments import DeploymentAnswer
+from deploywatch.receiver.api.schemas.deployments import DeploymentAnswer, RecordedAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
@@ -86,7 +86,7 @@ class Deployments:
                 self.deployment_started,
                 body=NewDeployment,
                 status=201,
-                answer=answer,
+                answer=RecordedAnswer,
                 may_be_known=True,
             ),
             Route("GET", "/deployments/{id}", Scope.READ, self.deployment, answer=answer),
@@ -118,15 +118,14 @@ class Deployments:
         def write(connection: Connection) -> Taken:
             return deployment_record.take(connection, self._context, record, now)
 
-        written = audited(
-            request, now, write, by=record.deployer, sent=new, changed=lambda taken: taken.began or taken.ended
-        )
+        written = audited(request, now, write, by=record.deployer, sent=new, changed=lambda taken: taken.changed)
         try:
             taken = await self._context.store.write(written)
         except UnknownDeploymentError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         self._queued()
-        return web.json_response(taken.deployment.to_json(), status=201 if taken.began else 200)
+        answer = {**taken.deployment.to_json(), "notice": taken.notice}
+        return web.json_response(answer, status=201 if taken.began else 200)
 
     async def deployment_finished(self, request: web.Request) -> web.Response:
         """Note how a deployment ended."""

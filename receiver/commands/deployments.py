@@ -111,6 +111,7 @@ def start(
         **({"fixes": fixes} if fixes else {}),
     }
     answer = telling.tell(client, spool, "POST", telling.PATH, body, strict=strict)
+    telling.warn_of(answer)
     reference = Reference(fields["service"], fields["environment"], fields["version"], moment)
     say(answer["id"] if answer else reference)
 

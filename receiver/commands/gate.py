@@ -17,6 +17,7 @@ from deploywatch.receiver.commands.shared import FORMAT, by, echo, minute, note,
 from deploywatch.terminal import say
 
 EXIT: Final = {"open": 0, "closed": 1, "waiting": 3, "unknown": 4}
+_ANSWERED = ("state", "checks")
 _POLL_SECONDS = 5.0
 _FORBIDDEN = 403
 _NOT_PUBLISHED = (_FORBIDDEN, 404, 405)
@@ -89,13 +90,13 @@ def _ask(client: Client, query: dict[str, str]) -> Any:
     """Ask as a pipeline, so that a refusal is published; who may only read, or asks an older receiver, just asks."""
     body = {**query, "rollback": "rollback" in query, **({"fixes": int(query["fixes"])} if "fixes" in query else {})}
     try:
-        return client.post("/gate", body)
+        return client.record("POST", "/gate", body, needs=_ANSWERED)
     except RefusedError as error:
         if error.status not in _NOT_PUBLISHED:
             raise
         why = "the token lacks the scope deploy" if error.status == _FORBIDDEN else "the receiver is an older one"
         echo(f"deploywatch: {why}, so that a refusal is not published as an event", err=True)
-        return client.get("/gate", **query)
+        return client.known("/gate", needs=_ANSWERED, **query)
 
 
 def _show(answer: dict[str, Any]) -> None:

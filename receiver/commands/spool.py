@@ -15,7 +15,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from deploywatch import json_text
-from deploywatch.errors import UnreachableError
+from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError, shown
 
 PASSING: Final = frozenset({401, 403, 408, 425, 429})
@@ -73,7 +73,12 @@ class Flushed:
 
     taken: int = 0
     refused: tuple[str, ...] = ()
-    stopped: str = ""
+    trouble: DeploywatchError | None = None
+
+    @property
+    def stopped(self) -> str:
+        """Why it was not asked further; empty where it was."""
+        return str(self.trouble or "")
 
 
 def default_folder() -> Path:
@@ -141,10 +146,10 @@ class Spool:
             try:
                 client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
             except UnreachableError as error:
-                return Flushed(taken, tuple(refused), str(error))
+                return Flushed(taken, tuple(refused), error)
             except RefusedError as error:
                 if error.status in PASSING:
-                    return Flushed(taken, tuple(refused), str(error))
+                    return Flushed(taken, tuple(refused), error)
                 self._put_aside(path)
                 refused.append(f"{entry.method} {entry.path} {json.dumps(entry.body)}: {error}")
                 continue

@@ -60,17 +60,15 @@ class Reference:
 def tell(client: Client, folder: Path, method: str, path: str, body: dict[str, Any], *, strict: bool) -> Any:
     """Send it after what is kept; the answer, or None when it is kept instead, which standard error says.
 
-    With `strict`, what goes wrong is raised, and nothing is kept.
+    With `strict`, what goes wrong is raised, also with what was kept before, and nothing more is kept.
     """
-    if strict:
-        return client.record(method, path, body, needs=ANSWERED)
-    spool = Spool(folder)
+    spool, entry = Spool(folder), Entry(client.shown, method, path, body)
     try:
         with spool.locked():
-            return _in_turn(client, spool, Entry(client.shown, method, path, body))
+            return _strictly(client, spool, entry) if strict else _in_turn(client, spool, entry)
     except OSError as error:
         warn([f"what cannot be told cannot be kept in {folder}: {error.strerror or error}; give another --spool"])
-    return _now_or_never(client, method, path, body)
+    return client.record(method, path, body, needs=ANSWERED) if strict else _now_or_never(client, entry)
 
 
 def send_kept(client: Client, folder: Path) -> tuple[int, int]:
@@ -84,6 +82,12 @@ def send_kept(client: Client, folder: Path) -> tuple[int, int]:
     return flushed.taken, len(waiting.of(client.url))
 
 
+def warn_of(answer: Any) -> None:
+    """Say what the receiver wants the pipeline to know."""
+    if answer and answer.get("notice"):
+        warn([answer["notice"]])
+
+
 def warn(sentences: Iterable[str]) -> None:
     """Say it on standard error, where a pipeline's log shows it."""
     for sentence in sentences:
@@ -93,6 +97,14 @@ def warn(sentences: Iterable[str]) -> None:
 def timestamp(given: datetime | None, now: Callable[[], datetime] = utc_now) -> str:
     """The time as the API takes it: the one that was given, or now."""
     return (in_utc(given) if given else now()).isoformat()
+
+
+def _strictly(client: Client, spool: Spool, entry: Entry) -> Any:
+    flushed = spool.flush(client)
+    warn(map(_ASIDE.format, flushed.refused))
+    if flushed.trouble:
+        raise flushed.trouble
+    return client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
 
 
 def _in_turn(client: Client, spool: Spool, entry: Entry) -> Any:
@@ -114,9 +126,9 @@ def _in_turn(client: Client, spool: Spool, entry: Entry) -> Any:
     return None
 
 
-def _now_or_never(client: Client, method: str, path: str, body: dict[str, Any]) -> Any:
+def _now_or_never(client: Client, entry: Entry) -> Any:
     try:
-        return client.record(method, path, body, needs=ANSWERED)
+        return client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
     except DeploywatchError as error:
         warn([f"the receiver does not know of it, and the deployment goes on: {error}"])
     return None

@@ -60,8 +60,10 @@ class Watch:
         while True:
             trouble = ""
             try:
-                last = self.client.get(
-                    f"/deployments/{self.deployment}/verdict", **({"stage": self.stage} if self.stage else {})
+                last = self.client.known(
+                    f"/deployments/{self.deployment}/verdict",
+                    needs=("stage", "verdict", "deployment"),
+                    **({"stage": self.stage} if self.stage else {}),
                 )
             except UnreachableError as error:
                 trouble = str(error)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.store.schema import deployments
 
 
 class UnknownDeploymentError(DeploywatchError):
@@ -49,19 +51,37 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The deployment in the ledger; `began` and `ended` say what was new about it."""
+    """The deployment in the ledger; `began`, `ended` and `completed` say what was new about it.
+
+    `notice` is what its pipeline should know, such as that a rollback is under way; empty where there is nothing.
+    """
 
     deployment: Deployment
     began: bool
     ended: bool
+    completed: bool = False
+    notice: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the ledger has changed."""
+        return self.began or self.ended or self.completed
 
 
 def take(connection: Connection, record: Record) -> Taken:
-    """Write it down; UnknownDeploymentError when a rollback undoes what is not known."""
+    """Write it down; UnknownDeploymentError when a rollback undoes what is not known.
+
+    What a deployment that is known lacks is filled in; what the ledger has of it stays.
+    """
     known = _known(connection, record)
     if known is not None:
         ends = record.status is not None and known.status is Status.RUNNING
-        return Taken(_ended(connection, known, record) if ends else known, began=False, ended=ends)
+        lacking = _lacking(known, record)
+        if lacking:
+            connection.execute(update(deployments).where(deployments.c.id == known.id).values(**lacking))
+            known = ledger.get(connection, known.id)
+        taken = Taken(_ended(connection, known, record) if ends else known, began=False, ended=ends)
+        return replace(taken, completed=bool(lacking), notice=_stays(taken.deployment, record))
     undone = _undone(connection, record)
     begun = ledger.start(
         connection,
@@ -89,6 +109,29 @@ def _known(connection: Connection, record: Record) -> Deployment | None:
     if not record.dated:
         return None
     return ledger.same(connection, record.service, record.environment, record.version, record.started_at)
+
+
+def _lacking(known: Deployment, record: Record) -> dict[str, Any]:
+    """What the record says of the deployment and the ledger does not know."""
+    said = {
+        "previous_version": record.previous_version or record.rollback_of,
+        "strategy": record.strategy,
+        "deployer": record.deployer,
+        "ports": list(record.ports),
+        "artifact": record.artifact,
+        "committed_at": record.committed_at,
+        "fixes": record.fixes,
+    }
+    return {name: value for name, value in said.items() if value and not getattr(known, name)}
+
+
+def _stays(deployment: Deployment, record: Record) -> str:
+    if record.status is None or record.status is deployment.status:
+        return ""
+    return (
+        f"deployment {deployment.id} of {deployment.version} is {deployment.status} already, and does not become "
+        f"{record.status}"
+    )
 
 
 def _ended(connection: Connection, deployment: Deployment, record: Record) -> Deployment:

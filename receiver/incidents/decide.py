@@ -123,7 +123,7 @@ def decide_repeated(alert: Alert, known: Episode, now: datetime) -> Decision | N
     if alert.starts_at > known.starts_at:
         return None
     if alert.firing:
-        return _still_firing(alert, known) if known.firing else _fires_after_its_end(known, now)
+        return _still_firing(alert, known, now) if known.firing else _fires_after_its_end(known, now)
     if not known.firing:
         return _DUPLICATE if alert.starts_at == known.starts_at else _OLDER
     # Alertmanager merges the alerts of several Prometheus, and lowers the start to the earliest: an end belongs to
@@ -133,8 +133,9 @@ def decide_repeated(alert: Alert, known: Episode, now: datetime) -> Decision | N
     return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
 
 
-def _still_firing(alert: Alert, known: Episode) -> Decision:
-    if alert.starts_at < known.starts_at:
+def _still_firing(alert: Alert, known: Episode, now: datetime) -> Decision:
+    """Judge a repetition; one with an earlier start is a late delivery for a while, and then this episode, lowered."""
+    if alert.starts_at < known.starts_at and not _late_ones_are_over(known, now):
         return _OLDER
     if alert.annotations != known.annotations:
         return Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
@@ -146,9 +147,11 @@ def _fires_after_its_end(known: Episode, now: datetime) -> Decision | None:
 
     So shortly after the resolve the delivery may be a late one, and is asked about again; later it is what is true.
     """
-    if known.changed_at is not None and now >= known.changed_at + LATE:
-        return None
-    return Decision(Effect.DEFER, Reason.EPISODE_IS_OVER)
+    return None if _late_ones_are_over(known, now) else Decision(Effect.DEFER, Reason.EPISODE_IS_OVER)
+
+
+def _late_ones_are_over(known: Episode, now: datetime) -> bool:
+    return known.changed_at is not None and now >= known.changed_at + LATE
 
 
 def worse(severity: str, other: str) -> bool:

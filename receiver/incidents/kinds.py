@@ -80,6 +80,7 @@ class Kind(StrEnum):
     ROLLBACK_NOT_VERIFIED = "rollback_not_verified"
     ROLLBACK_UNPROVEN = "rollback_unproven"
     ROLLBACK_UNDONE = "rollback_undone"
+    DEPLOYMENT_BEGAN = "deployment_began"
 
     # The other actions, as `of_action` finds them.
     SCALE_STARTED = "scale_started"

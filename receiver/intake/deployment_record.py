@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from deploywatch.receiver.actions.rollback import reconsider
+from deploywatch.receiver.actions.rollback import reconsider, under_way
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce, assessments, ledger, records
 from deploywatch.receiver.deployments.ledger import Deployment, Status
@@ -19,7 +20,9 @@ def take(connection: Connection, context: Context, record: Record, now: datetime
     """Write a record down; what is known already changes nothing. UnknownDeploymentError as `records.take`."""
     taken = records.take(connection, record)
     deployment = taken.deployment
-    if taken.began or taken.ended:
+    if taken.began and not taken.ended:
+        taken = replace(taken, notice=under_way.meets(connection, deployment, now))
+    if taken.changed:
         reconsider.look_now(connection, deployment.service, deployment.environment, now)
     if taken.began != taken.ended:
         announce.queue(connection, context, deployment, now)

@@ -71,6 +71,7 @@ class Ingest:
     changed: dict[tuple[str, datetime], tuple[Alert, str, int | None]] = field(default_factory=dict)
     overtaken: set[str] = field(default_factory=set)
     resolved: set[int] = field(default_factory=set)
+    retitled: set[int] = field(default_factory=set)
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
 
     def take_all(self, delivery: Delivery, watchdog: str | None) -> None:
@@ -112,6 +113,7 @@ class Ingest:
                 incident_id = self.incidents.begin(alert, severity, key)
             case Effect.JOIN | Effect.WORSEN if incident is not None:
                 incident_id = self.incidents.join(alert, severity, key, incident, decision)
+                self._note_other_title(alert, known, incident_id)
             case Effect.ATTACH if cause is not None:
                 incident_id = cause.id
                 self.incidents.lines.gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
@@ -120,6 +122,7 @@ class Ingest:
                 self.resolved.add(incident_id)
             case Effect.REFRESH:
                 self.anomalies.add(incident_id, decision.reason, alert.name)
+                self._note_other_title(alert, known, incident_id)
             case Effect.RECORD if incident is not None:
                 self.anomalies.add(incident.id, decision.reason, alert.name)
             case _:
@@ -128,6 +131,13 @@ class Ingest:
             self._guess(alert, incident_id)
         self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
         return decision
+
+    def _note_other_title(self, alert: Alert, known: Episode | None, incident_id: int | None) -> None:
+        """Note that an incident may be called otherwise now, as its alert says something else than it did."""
+        if known is None or incident_id is None:
+            return
+        if title_of(alert) != title_of(msgspec.structs.replace(alert, annotations=known.annotations)):
+            self.retitled.add(incident_id)
 
     def _take_apart(self, alert: Alert) -> Decision:
         """Take an alert whose fingerprint another one has, with other labels, as an alert of its own.
@@ -226,13 +236,13 @@ class Ingest:
         for incident in self.incidents.joined.values():
             store.save(self.connection, incident)
         self._save_alerts()
-        for incident_id in self.resolved:
+        for incident_id in self.resolved | self.retitled:
             incident = store.get(self.connection, incident_id)
             if incident.resolved_at or incident.quiet_since:
                 continue
             if worst := incident_alerts.leading(self.connection, incident_id):
                 self._rename(incident, worst)
-            else:
+            elif incident_id in self.resolved:
                 self.incidents.queued = True
                 watch_quiet(self.connection, incident, self.now, self.settings.quiet_time)
 

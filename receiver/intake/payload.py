@@ -29,6 +29,7 @@ _REMEMBERED_ALERTS, _SHORT_ALERT = 10_000, 2048
 _REMEMBERED_BODIES, _SHORT_BODY = 1000, 16 * 1024
 """The same of whole bodies; 16 MB at most."""
 _MOST_FAULTS = 50
+_FINGERPRINT_LIMIT = 100
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _NEVER = 1  # the year of Alertmanager's "no end yet"
 
@@ -46,7 +47,7 @@ class _AlertPayload(BaseModel):
     panel_url: Annotated[str, Field(alias="panelURL")] = ""
     silence_url: Annotated[str, Field(alias="silenceURL")] = ""
     values: dict[str, float] | None = None
-    fingerprint: Annotated[str, Field(min_length=1, max_length=100)]
+    fingerprint: Annotated[str, Field(min_length=1, max_length=_FINGERPRINT_LIMIT)]
 
 
 class _Envelope(BaseModel):
@@ -62,7 +63,7 @@ class _Envelope(BaseModel):
 class _QuickAlert(msgspec.Struct, gc=False):
     status: Literal["firing", "resolved"]
     labels: dict[str, str]
-    fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=_FINGERPRINT_LIMIT)]
     starts_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="startsAt")
     ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(name="endsAt", default=None)
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
@@ -173,29 +174,72 @@ def _mend(raw: bytes, number: int, first: Exception, alerts: list[Alert], faults
 
 
 def _mended(raw: bytes) -> bytes:
-    """The alert with what other senders write: no annotations at all, numbers and truth values as values."""
+    """The alert with what other senders write where it says nothing of whether, what and since when something fires.
+
+    Values become texts, and what is to tell people something is told as it stands, lest an alert be lost for it.
+    """
     alert = msgspec.json.decode(raw)
     if not isinstance(alert, dict):
         return raw
-    for name in ("labels", "annotations"):
-        texts = alert.get(name)
-        if texts is None and name == "annotations":
-            alert[name] = {}
-        elif isinstance(texts, dict):
-            alert[name] = {key: _text(value) for key, value in texts.items() if value is not None}
+    if "labels" in alert:
+        alert["labels"] = _texts(alert["labels"], within="")
+    alert["annotations"] = _texts(alert.get("annotations"), within=AlertAnnotation.DESCRIPTION)
     for name in ("generatorURL", "dashboardURL", "panelURL", "silenceURL"):
-        if alert.get(name, "") is None:
-            alert[name] = ""
-    if isinstance(alert.get("labels"), dict) and not alert.get("fingerprint"):
-        named = "\xff".join(f"{key}\xff{value}" for key, value in sorted(alert["labels"].items()))
-        alert["fingerprint"] = sha256(named.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:16]
+        alert[name] = _text(alert.get(name)) or ""
+    if isinstance(status := alert.get("status"), str):
+        alert["status"] = status.strip().lower()
+    alert["endsAt"] = _end(alert.get("endsAt"))
+    _mend_values(alert)
+    _mend_fingerprint(alert)
     return msgspec.json.encode(alert)
 
 
-def _text(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value}" if isinstance(value, (int, float)) else value
+def _texts(said: object, *, within: str) -> object:
+    """Names with texts; what has no names stands under the name `within`, and stays what it is without one."""
+    if said is None:
+        return {}
+    if isinstance(said, dict):
+        return {name: text for name, value in said.items() if (text := _text(value)) is not None}
+    return {within: _text(said)} if within else said
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _end(said: object) -> object:
+    """The end as it is said, where that is a time: an alert fires or not by its status alone."""
+    try:
+        return said if isinstance(said, str) and in_utc(datetime.fromisoformat(said)) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _mend_values(alert: dict[str, Any]) -> None:
+    """Values that are not all numbers become the annotation that they stand for."""
+    values = alert.get("values")
+    numbers = isinstance(values, dict) and all(type(number) in (int, float) for number in values.values())
+    if values is None or numbers:
+        return
+    named = values.items() if isinstance(values, dict) else [("", values)]
+    text = ", ".join(f"{name}={_text(value)}" if name else str(_text(value)) for name, value in named)
+    alert["values"] = None
+    if isinstance(alert["annotations"], dict):
+        alert["annotations"].setdefault(AlertAnnotation.VALUE, text)
+
+
+def _mend_fingerprint(alert: dict[str, Any]) -> None:
+    """A fingerprint that is missing follows from the labels; one that is no text, or too long, from what it is."""
+    fingerprint = _text(alert.get("fingerprint"))
+    if fingerprint and len(fingerprint) > _FINGERPRINT_LIMIT:
+        fingerprint = sha256(fingerprint.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+    if not fingerprint and isinstance(alert.get("labels"), dict):
+        named = "\xff".join(f"{name}\xff{value}" for name, value in sorted(alert["labels"].items()))
+        fingerprint = sha256(named.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:16]
+    if fingerprint:
+        alert["fingerprint"] = fingerprint
 
 
 def _read(raw: bytes) -> Alert:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert
 
 from deploywatch import logs
 from deploywatch.access.scopes import IDENTITY, Identity
+from deploywatch.receiver.client import OURS
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import REMEMBERED, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
@@ -37,6 +38,8 @@ _BACKLOG = 2000
 # Bytes of a body that is kept because it could not be understood.
 _QUARANTINE_LIMIT = 1024**2
 _NAME_SHOWN = 60
+# By which the command line tells it from what a proxy says.
+_OURS = {OURS: "webhook"}
 
 
 @dataclass(slots=True)
@@ -219,8 +222,8 @@ class Endpoint:
         self._accepted.inc()
         if delivery.rejected:
             self._counters.unreadable.inc(len(delivery.rejected))
-            return web.Response(text=f"committed, but for: {'; '.join(delivery.rejected)}\n")
-        return web.Response(body=b"committed\n", content_type="text/plain")
+            return web.Response(text=f"committed, but for: {'; '.join(delivery.rejected)}\n", headers=_OURS)
+        return web.Response(body=b"committed\n", content_type="text/plain", headers=_OURS)
 
     def _put_aside(self, request: web.Request, delivery: Delivery) -> Callable[[Connection], None]:
         """Keep a body of which some alerts could not be read, in the transaction that takes in the others."""

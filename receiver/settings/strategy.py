@@ -8,6 +8,7 @@ from datetime import timedelta
 from fnmatch import translate
 from functools import cached_property, lru_cache
 from typing import Annotated, Final, Literal, get_args
+from unicodedata import normalize
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
@@ -140,8 +141,10 @@ _BY_NAME: dict[str, Severity] = {**{severity: severity for severity in STRATEGIE
 
 @lru_cache(maxsize=1024)
 def _plain(name: str) -> str:
-    """A severity's name as names are compared."""
-    return "".join(letter for letter in name.lower() if letter not in " -_\t")
+    """A severity's name as names are compared: wide letters are letters, and any kind of space is none."""
+    return "".join(
+        letter for letter in normalize("NFKC", name).casefold() if not letter.isspace() and letter not in "-_"
+    )
 
 
 class StrategyTable(Settings):

@@ -29,6 +29,8 @@ ALERT = "SlotSwapUnhealthy"
 PROMOTED, FAILED, USAGE, HELD, CANNOT_TELL = 0, 1, 2, 3, 4
 _GATE = {"closed": FAILED, "waiting": HELD, "unknown": CANNOT_TELL}
 _ASK_AGAIN = timedelta(seconds=2)
+_DEPLOYMENT = ("id", "status", "previous_version")
+"""What an answer about a deployment says; one that does not is another program's, and proves nothing."""
 
 Watch = Callable[[int, str], tuple[int, str]]
 """Follows a stage of a deployment to its end: the exit code, and why in words."""
@@ -96,7 +98,7 @@ class Flow:
         body: dict[str, Any] = {**self._target(), "version": self.asked.version, "deployer": self.asked.deployer}
         body |= {"artifact": self.asked.artifact} if self.asked.artifact else {}
         body |= {"fixes": self.asked.fixes} if self.asked.fixes else {}
-        gate = await self._post("/gate", body)
+        gate = await self._post("/gate", body, needs=("state", "stages", "checks"))
         if self.plan.stage not in gate["stages"]:
             known = ", ".join(gate["stages"]) or "none"
             raise StoppedError(f"stage: the verification plan has no stage {self.plan.stage!r}; it has: {known}", USAGE)
@@ -113,10 +115,12 @@ class Flow:
         body |= {"artifact": asked.artifact} if asked.artifact else {}
         body |= {"commit_time": asked.commit_time} if asked.commit_time else {}
         more: dict[str, Any] = {"fixes": asked.fixes} if asked.fixes else {}
-        begun: Mapping[str, Any] = await self._post("/deployments", {**body, **more})
+        begun: Mapping[str, Any] = await self._post("/deployments", {**body, **more}, needs=_DEPLOYMENT)
         self.say(
             f"deployment {begun['id']} of {asked.version} begins; {begun['previous_version'] or UNKNOWN} ran before"
         )
+        if begun.get("notice"):
+            self.say(begun["notice"])
         return begun
 
     async def _do(self, what: str, choice: RollbackChoice, values: Mapping[str, str]) -> None:
@@ -145,7 +149,8 @@ class Flow:
             # The stage begins when production runs the version, lest the one before be judged in its name.
             await self._well("production", self.plan.production)
             body = {"stage": self.plan.stage}
-            begun = await self._persistently(lambda: self.client.post(f"/deployments/{number}/stages", body))
+            path = f"/deployments/{number}/stages"
+            begun = await self._persistently(lambda: self.client.record("POST", path, body, needs=("stage",)))
             self.say(f"stage {begun['stage']} is watched")
             await self._smoke("production", self.plan.production, values)
         except StoppedError as stopped:
@@ -180,7 +185,9 @@ class Flow:
     async def _went_back(self, number: int) -> str:
         end = self.means.clock() + self.plan.back_within
         while True:
-            deployment = await self._persistently(lambda: self.client.get(f"/deployments/{number}"))
+            deployment = await self._persistently(
+                lambda: self.client.known(f"/deployments/{number}", needs=_DEPLOYMENT)
+            )
             if deployment["status"] == "rolled_back":
                 return f"{deployment['previous_version'] or 'the version before'} is back"
             if self.means.clock() >= end:
@@ -251,7 +258,8 @@ class Flow:
 
     async def _finish(self, number: int, status: str) -> None:
         body = {"status": status}
-        await self._persistently(lambda: self.client.patch(f"/deployments/{number}", body))
+        path = f"/deployments/{number}"
+        await self._persistently(lambda: self.client.record("PATCH", path, body, needs=_DEPLOYMENT))
 
     async def _persistently(self, call: Callable[[], Any]) -> Any:
         """Ask the receiver, and again while it is away, as long as errors are waited out."""
@@ -264,8 +272,8 @@ class Flow:
                     raise
             await self.means.sleep(_ASK_AGAIN.total_seconds())
 
-    async def _post(self, path: str, body: dict[str, Any]) -> Any:
-        return await asyncio.to_thread(lambda: self.client.post(path, body))
+    async def _post(self, path: str, body: dict[str, Any], *, needs: tuple[str, ...]) -> dict[str, Any]:
+        return await asyncio.to_thread(lambda: self.client.record("POST", path, body, needs=needs))
 
     def _values(self, deployment: Mapping[str, Any]) -> dict[str, str]:
         versions = {"from_version": deployment["previous_version"] or UNKNOWN, "to_version": self.asked.version}

@@ -187,7 +187,7 @@ class Postgres:
         except (SQLAlchemyError, OSError) as error:
             raise _translated(error) from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise StoreError(f"the database failed: {error}") from error
+            raise _failed(error) from error
 
     async def close(self) -> None:
         """Finish what is being written, and close every connection."""
@@ -261,7 +261,12 @@ def _translated(error: SQLAlchemyError | OSError) -> DeploywatchError:
         return (UnfitError if _unfit(error) else StoreError)(f"the database failed: {error.orig}")
     if isinstance(error, StatementError):
         return UnfitError(f"a value cannot be stored: {error.orig}")
-    return StoreError(f"the database failed: {error}")
+    return _failed(error)
+
+
+def _failed(error: Exception) -> StoreError:
+    """What went wrong in words: some errors, such as a timeout, have none of their own."""
+    return StoreError(f"the database failed: {str(error) or type(error).__name__}")
 
 
 def _unfit(error: DBAPIError) -> bool:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from deploywatch.errors import UnreachableError
+from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.verification import requirements
 from deploywatch.receiver.verification.requirements import Asked, Facts, Finding, Question, Standing
@@ -91,8 +92,14 @@ async def look(context: Context, asked: Asked) -> Gate:
         if not requirement.environments or asked.environment in requirement.environments
     ]
     now = context.clock()
-    facts = await context.store.read(lambda connection: requirements.facts(connection, asked, wanted, now))
+    facts, held = await context.store.read(
+        lambda c: (requirements.facts(c, asked, wanted, now), held_by(c, asked.service, asked.environment))
+    )
     checks = [await _check(context, plan, asked, facts, requirement) for requirement in wanted]
+    if held:
+        # No plan has to ask for that: what begins now may be overwritten, or overwrite what mends.
+        detail = f"{asked.service} in {asked.environment} is in the hands of {held}"
+        checks.append(Check("target", Standing.CLOSED, detail, "wait until that has ended, and ask again"))
     return Gate(asked, plan.policy, tuple(checks), tuple(stage.stage for stage in plan.stages))
 
 

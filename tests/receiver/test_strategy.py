@@ -192,8 +192,20 @@ def test_a_severity_at_which_nothing_is_done_is_refused() -> None:
     [
         *(
             (name, "critical")
-            for name in ("fatal", "P0", "sev1", "SEV-1", "crit", "emergency", "Critical ", "disaster")
+            for name in (
+                "fatal",
+                "P0",
+                "sev1",
+                "SEV-1",
+                "crit",
+                "emergency",
+                "Critical ",
+                "disaster",
+                "critical\n\u00a0",
+                "Ｃritical",
+            )
         ),
+        *((name, "critical") for name in ("critical\n\u00a0", "\uff23ritical")),
         *((name, "high") for name in ("major", "error", "P2", "sev 2")),
         *((name, "medium") for name in ("warning", "WARN", "average", "ticket")),
         *((name, "low") for name in ("info", "notice", "P5", "sev_4", "informational")),

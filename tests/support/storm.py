@@ -23,6 +23,8 @@ KINDS = {"Errors": ("critical", "rollback"), "Latency": ("high", ""), "Backlog":
 """Each service's alerts: severity, and the action that it asks for."""
 SLACK_CHANNELS = tuple(f"team-{number:02}" for number in range(12))
 _STEP = timedelta(milliseconds=1)
+_PATIENCE = 600.0
+"""Seconds; a limit for what hangs, and no measure of how fast it is."""
 
 
 def cluster(processes: Processes, folder: Path, webhooks: Sequence[str]) -> list[Running]:
@@ -125,7 +127,7 @@ class Storm:
     def calm(self, blowing: Future[None]) -> None:
         """Stop it."""
         self._over.set()
-        blowing.result(30)
+        blowing.result(_PATIENCE)
 
     def _blow(self) -> None:
         while not self._over.wait(self.dice.uniform(0.02, 0.2)):
@@ -139,13 +141,17 @@ class Storm:
             return
         body = json.dumps([one.to_json() for one in batch]).encode()
         for url in self.alertmanagers:
-            request = urllib.request.Request(  # noqa: S310 - always http on loopback
-                f"{url}/api/v2/alerts", data=body, headers={"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                answer.read()
+            # As Prometheus does: an Alertmanager that a busy machine lets wait is told again; it takes it for the same.
+            poll(lambda url=url: _posted(f"{url}/api/v2/alerts", body), within=_PATIENCE, what=f"{url} takes alerts")  # type: ignore[misc] # mypy sees no type for the default
         self.last.update(((one.service, one.name), one) for one in batch)
         self.sent += len(batch)
+
+
+def _posted(url: str, body: bytes) -> bool:
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - always http on loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        answer.read()
+    return True
 
 
 def _now() -> datetime:

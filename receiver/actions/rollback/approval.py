@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from sqlalchemy import Connection, RowMapping, select, update
@@ -54,7 +54,10 @@ class Approval:
 def ask(
     connection: Connection, settings: ReceiverConfig, incident: Incident, go: Go, now: datetime, *, would: str
 ) -> None:
-    """Ask once about this deployment in this incident, and look again when the time is over."""
+    """Ask about this deployment in this incident, and look again when the time is over.
+
+    Asked again, because the incident became worse, the question is a new one; the timeline has the answer to the first.
+    """
     within, nonce = settings.rollback.approval.within, secrets.token_hex(16)
     row = {
         "incident_id": incident.id,
@@ -66,8 +69,7 @@ def ask(
         "expires_at": now + within,
         "note": "",
     }
-    number = insert_id(connection, approvals, row)
-    bad = go.deployment
+    number, bad = _store(connection, row), go.deployment
     step = f"{bad.service} in {bad.environment} from {bad.version} to {go.to_version}"
     text = f"a person is asked, until {now + within:%H:%M:%S} UTC, to approve the rollback of {step}: {would}"
     timeline.write(connection, incident.id, now, Kind.APPROVAL_WANTED, f"{text}{f'; {go.why}' if go.why else ''}")
@@ -79,10 +81,11 @@ def ask(
         "approve_url": link(settings, asked, YES),
         "reject_url": link(settings, asked, NO),
     }
-    tell(connection, settings, incident, Event.APPROVAL_WANTED, now, once=number, note=go.why, rollback=view, more=more)
+    once = f"{number}@{asked.expires_at.isoformat()}"
+    tell(connection, settings, incident, Event.APPROVAL_WANTED, now, once=once, note=go.why, rollback=view, more=more)
     expiry = NewJob(
         kind=KIND,
-        key=f"approval:{number}",
+        key=f"approval:{once}",
         serial_key=f"approval:{number}",
         run_at=asked.expires_at,
         incident_id=incident.id,
@@ -91,22 +94,30 @@ def ask(
     enqueue(connection, now, expiry)
 
 
+def _store(connection: Connection, row: Mapping[str, Any]) -> int:
+    """Write the question in the place of an earlier one about the same deployment; its number."""
+    same = (approvals.c.incident_id == row["incident_id"], approvals.c.deployment_id == row["deployment_id"])
+    number: int | None = connection.execute(select(approvals.c.id).where(*same)).scalar()
+    if number is None:
+        return insert_id(connection, approvals, row)
+    connection.execute(update(approvals).where(*same).values(**row, decided_at=None, decided_by=None))
+    return number
+
+
 async def handle(context: Context, job: Job) -> Outcome:
     """Expire an approval request that nobody has answered in time, and say that nothing is rolled back."""
 
     def record(connection: Connection) -> None:
         asked, now = get(connection, job.payload["approval"]), context.clock()
-        if asked.state is not ApprovalState.WAITING:
+        if asked.state is not ApprovalState.WAITING or now < asked.expires_at:
             return
         _close(connection, asked, ApprovalState.EXPIRED, now, by=None, note="")
         incident = store.get(connection, asked.incident_id)
         text = f"nobody approved the rollback to {asked.to_version} by {asked.expires_at:%H:%M:%S} UTC"
         timeline.write(connection, incident.id, now, Kind.APPROVAL_EXPIRED, f"{text}; nothing was rolled back")
         view = RollbackView("", asked.to_version, ApprovalState.EXPIRED, text)
-        more = {"expires": asked.expires_at}
-        tell(
-            connection, context.settings, incident, Event.APPROVAL_EXPIRED, now, once=asked.id, rollback=view, more=more
-        )
+        more, once = {"expires": asked.expires_at}, f"{asked.id}@{asked.expires_at.isoformat()}"
+        tell(connection, context.settings, incident, Event.APPROVAL_EXPIRED, now, once=once, rollback=view, more=more)
 
     return done(record=record)
 

@@ -43,21 +43,19 @@ class Refusal(StrEnum):
 
 FINAL = frozenset(
     {
-        Refusal.NO_TARGET,
         Refusal.ALREADY_ROLLED_BACK,
         Refusal.UNDER_WAY,
         Refusal.ALREADY_TRIED,
         Refusal.REJECTED,
         Refusal.APPROVAL_EXPIRED,
         Refusal.APPROVAL_WAITING,
-        Refusal.UNSAFE_VALUE,
     }
 )
 """Refusals that no new fact about the same deployment changes; every other is decided anew while the incident lasts."""
 
 ADVICE: Mapping[Refusal, str] = {
     Refusal.INCIDENT_OVER: "it is decided again if an alert of the incident fires anew",
-    Refusal.NO_TARGET: "add one to rollback.targets, and roll back by hand until then",
+    Refusal.NO_TARGET: "add one to rollback.targets, and it is decided again; roll back by hand until then",
     Refusal.NO_DEPLOYMENT: "have the pipeline tell of them (deploywatch deployments start), and roll back by hand",
     Refusal.ALREADY_ROLLED_BACK: "if that does not help, look for another cause",
     Refusal.UNDER_WAY: "wait for its end, which is told",
@@ -73,8 +71,8 @@ ADVICE: Mapping[Refusal, str] = {
     Refusal.CAP_OF_TARGET: "find out why so many were needed, and roll back by hand if it must be",
     Refusal.CAP_IN_ALL: "look for a cause that they share, and roll back by hand if it must be",
     Refusal.NOT_ENOUGH_ISSUES: "watch it, or roll back by hand",
-    Refusal.REJECTED: "it is not asked for again in this incident; roll back by hand if that was wrong",
-    Refusal.APPROVAL_EXPIRED: "it is not asked for again in this incident; roll back by hand if it must be",
+    Refusal.REJECTED: "it is asked for again only if the incident becomes worse; roll back by hand if need be",
+    Refusal.APPROVAL_EXPIRED: "it is asked for again only if the incident becomes worse; roll back by hand if need be",
     Refusal.APPROVAL_WAITING: "approve or reject it (deploywatch incidents approve, reject)",
     Refusal.UNSAFE_VALUE: "roll back by hand, and have the pipeline use plain names and versions",
 }

@@ -12,7 +12,8 @@ from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.alert import VERDICT, Alert, source_of
 from deploywatch.receiver.deployments import ledger, verdicts
 from deploywatch.receiver.deployments.ledger import Deployment
-from deploywatch.receiver.incidents import alerts
+from deploywatch.receiver.incidents import alerts, timeline
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
@@ -23,6 +24,7 @@ ROLLBACK = "rollback"
 _FAILED = ("failed", "not_verified")
 # Rollbacks of one target: more in a row would have met the breaker long before.
 _LOOK_BACK = 100
+_OF_ITS_TROUBLE = frozenset({ApprovalState.REJECTED, ApprovalState.EXPIRED})
 
 
 def asks(settings: ReceiverConfig, alert: Alert, severity: str) -> bool:
@@ -47,9 +49,6 @@ def situation(
     deployment = ledger.latest(connection, service, environment)
     number = deployment.id if deployment else None
     tried = select(rollbacks.c.state).where(rollbacks.c.deployment_id == number)
-    approval = select(approvals.c.state).where(
-        approvals.c.incident_id == incident.id, approvals.c.deployment_id == number
-    )
     return Situation(
         now=now,
         service=service,
@@ -65,9 +64,26 @@ def situation(
         in_all=connection.execute(lately).scalar_one(),
         held_by=held_by(connection, service, environment),
         issues=tuple(alert.name for alert in alerts.views(connection, incident.id) if alert.firing),
-        word=ApprovalState(connection.execute(approval).scalar() or ""),
+        word=_word(connection, incident, number),
         proof=verdicts.proof(connection, deployment.id) if deployment and deployment.verdict == ledger.BAD else "",
     )
+
+
+def _word(connection: Connection, incident: Incident, deployment: int | None) -> ApprovalState:
+    """How a person's word stands; a no, or none in time, was about the smaller trouble if the incident is worse now."""
+    query = select(approvals.c.state, approvals.c.asked_at).where(
+        approvals.c.incident_id == incident.id, approvals.c.deployment_id == deployment
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return ApprovalState.NONE
+    state = ApprovalState(row.state)
+    if (
+        state in _OF_ITS_TROUBLE
+        and max(timeline.moments(connection, incident.id, Kind.WORSENED), default=row.asked_at) > row.asked_at
+    ):
+        return ApprovalState.NONE
+    return state
 
 
 def _back_to(connection: Connection, deployment: Deployment | None) -> str | None:

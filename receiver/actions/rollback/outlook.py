@@ -11,7 +11,7 @@ from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import brakes
 from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import situation, usual_duration
-from deploywatch.receiver.actions.rollback.rollback import values
+from deploywatch.receiver.actions.rollback.planning import values
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments.ledger import Deployment
 from deploywatch.receiver.incidents.store import Incident

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from deploywatch.receiver.actions.rollback import brakes
-from deploywatch.receiver.actions.rollback.brakes import FINAL, Refused
+from deploywatch.receiver.actions.rollback import planning
+from deploywatch.receiver.actions.rollback.brakes import FINAL, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
@@ -21,6 +21,9 @@ from deploywatch.receiver.suppression import gate
 KIND = "reconsider"
 # Refusals end by time (cooldown, cap) or by an event that asks at once; this is for the former.
 _LOOK = timedelta(seconds=30)
+# Only the configuration or the ledger changes these, and both ask at once.
+_RARELY = timedelta(hours=1)
+_BY_EVENT = frozenset({Refusal.NO_TARGET, Refusal.UNSAFE_VALUE})
 
 
 def wait(connection: Connection, incident: Incident, decided: Job, refusal: str, now: datetime) -> None:
@@ -29,7 +32,7 @@ def wait(connection: Connection, incident: Incident, decided: Job, refusal: str,
         kind=KIND,
         key=f"{KIND}:{decided.key}",
         serial_key=_serial_key(incident.service, incident.environment),
-        run_at=now + _LOOK,
+        run_at=now + _interval(refusal),
         incident_id=incident.id,
         payload={"asked": dict(decided.payload), "key": decided.key, "refusal": refusal},
     )
@@ -40,6 +43,16 @@ def look_now(connection: Connection, service: str, environment: str, now: dateti
     """Have the refused rollbacks of a target checked at once, because the deployment ledger has changed."""
     waiting = (jobs.c.kind == KIND, jobs.c.serial_key == _serial_key(service, environment), jobs.c.state == State.READY)
     connection.execute(update(jobs).where(*waiting, jobs.c.run_at > now).values(run_at=now))
+
+
+def look_everywhere(connection: Connection, now: datetime) -> None:
+    """Have every refused rollback checked at once, because the configuration may have changed."""
+    waiting = (jobs.c.kind == KIND, jobs.c.state == State.READY, jobs.c.run_at > now)
+    connection.execute(update(jobs).where(*waiting).values(run_at=now))
+
+
+def _interval(refusal: str) -> timedelta:
+    return _RARELY if refusal in _BY_EVENT else _LOOK
 
 
 async def handle(context: Context, job: Job) -> Outcome:
@@ -53,7 +66,7 @@ async def handle(context: Context, job: Job) -> Outcome:
             incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=settings.quiet_time
         )
         at = situation(connection, settings, incident, now, fingerprint=asked.get("fingerprint", ""))
-        decision = brakes.decide(at, settings.rollback)
+        decision = planning.decide(at, incident, settings.rollback)
         if isinstance(decision, Refused):
             return incident, ruling, decision.reason
         # An alert that joined has had it queued already: that decision is this one.
@@ -63,7 +76,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     if not ruling.opens:
         return ruling.outcome()
     if reason == refusal:
-        return retry(refusal, _LOOK)
+        return retry(refusal, _interval(refusal))
     if reason in FINAL:
         return done(f"another decision: {reason}")
     text = f"{refusal} does not hold any more: whether to roll back is decided again"

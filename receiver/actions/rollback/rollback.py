@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
-from deploywatch.receiver.actions.rollback import approval, brakes, reconsider
+from deploywatch.receiver.actions.rollback import approval, planning, reconsider
 from deploywatch.receiver.actions.rollback.brakes import FINAL, Go, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation, usual_duration
+from deploywatch.receiver.actions.rollback.planning import Planned
 from deploywatch.receiver.actions.runs import perform
 from deploywatch.receiver.actions.target_lock import give_back, holder, serial_key, take
 from deploywatch.receiver.alert import VERDICT, source_of
@@ -129,14 +130,9 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     if hold and not at.incident_over:
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key(at.service, at.environment))
         return None
-    decision = brakes.decide(at, context.settings.rollback)
-    if isinstance(decision, Go):
-        try:
-            plan = decision.target.plan(values(decision, incident))
-        except ValueError as error:
-            decision = Refused(Refusal.UNSAFE_VALUE, str(error))
-        else:
-            return _go(connection, context, incident, job, decision, plan=plan)
+    decision = planning.decide(at, incident, context.settings.rollback)
+    if isinstance(decision, Planned):
+        return _go(connection, context, incident, job, decision.go, plan=decision.plan)
     _refuse(connection, context, incident, job, decision)
     return None
 
@@ -150,17 +146,6 @@ def _go(connection: Connection, context: Context, incident: Incident, job: Job, 
         case "dry-run":
             _dry_run(connection, context, incident, go, plan)
     return None
-
-
-def values(go: Go, incident: Incident) -> dict[str, str]:
-    """What a target's command is filled in with."""
-    return {
-        "service": go.deployment.service,
-        "environment": go.deployment.environment,
-        "from_version": go.deployment.version,
-        "to_version": go.to_version,
-        "id": f"deploywatch-{incident.id}-{go.deployment.id}-{incident.opened_at:%Y%m%d%H%M%S}",
-    }
 
 
 def _step(go: Go) -> str:

@@ -33,3 +33,9 @@ class DeploymentAnswer(TypedDict):
     success: Literal["validated", "refuted", "unproven"] | None
     success_at: Time | None
     success_why: str | None
+
+
+class RecordedAnswer(DeploymentAnswer):
+    """One deployment as it was recorded; `notice` is what its pipeline should know, empty where there is nothing."""
+
+    notice: str

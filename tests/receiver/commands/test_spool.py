@@ -100,6 +100,16 @@ def test_with_strict_it_fails_and_keeps_nothing(pipeline: Pipeline) -> None:
     assert pipeline.kept() == []
 
 
+def test_with_strict_what_was_kept_before_is_sent_first(receiver: RealReceiver, pipeline: Pipeline) -> None:
+    pipeline.run("start", *SHOP, "--version", "1")
+    pipeline.run("start", *SHOP, "--version", "2", "--strict", code=1)
+    assert len(pipeline.kept()) == 1
+    receiver.start()
+    pipeline.run("start", *SHOP, "--version", "3", "--strict")
+    assert pipeline.kept() == []
+    assert pipeline.rows("version") == [["1"], ["3"]]
+
+
 def test_what_the_receiver_never_takes_fails_nothing_and_is_said(receiver: RealReceiver, pipeline: Pipeline) -> None:
     pipeline.run("start", *SHOP, "--version", "1")
     (kept,) = pipeline.kept()

@@ -34,6 +34,22 @@ async def test_a_second_time_changes_nothing(scene: Scene) -> None:
     assert other.deployment == first.deployment
 
 
+async def test_what_it_did_not_know_is_filled_in_and_what_it_knows_stays(scene: Scene) -> None:
+    await take(scene, replace(BAD, deployer="ci"))
+    later = replace(BAD, previous_version="1.2.2", artifact="shop@sha256:1", deployer="somebody", fixes=7)
+    taken = await take(scene, later)
+    assert (taken.began, taken.ended, taken.completed) == (False, False, True)
+    known = taken.deployment
+    assert (known.previous_version, known.artifact, known.deployer, known.fixes) == ("1.2.2", "shop@sha256:1", "ci", 7)
+    assert not (await take(scene, later)).changed
+
+
+async def test_a_record_that_says_another_end_is_told_that_it_does_not_count(scene: Scene) -> None:
+    await take(scene, BAD)
+    taken = await take(scene, replace(BAD, status=Status.FAILED))
+    assert taken.notice == "deployment 1 of 1.2.3 is succeeded already, and does not become failed"
+
+
 async def test_the_record_of_what_runs_ends_it_when_it_was(scene: Scene) -> None:
     await take(scene, replace(BAD, status=None))
     ended = await take(scene, BAD)

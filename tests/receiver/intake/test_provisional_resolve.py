@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from deploywatch.receiver.alert import Alert
+from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents.decide import LATE, Effect, Reason
 from deploywatch.receiver.incidents.store import Status
 from tests.receiver.conftest import MakeScene
@@ -103,3 +104,15 @@ async def test_a_lowered_start_after_the_end_fires_on_too(scene: Scene) -> None:
     await scene.after(2 * MINUTE)
     assert await scene.take(alert()) == {(Effect.JOIN, Reason.FIRES_ON): 1}
     assert (await scene.incident()).status is Status.OPEN
+
+
+async def test_what_an_alert_says_is_taken_over_under_its_lowered_start_too(scene: Scene) -> None:
+    await scene.take(alert(annotations={"summary": "5 % fail"}))
+    lowered = alert(starts=-MINUTE, annotations={"summary": "80 % fail"})
+    await scene.take(lowered)
+    # For a minute it may be a late delivery of the episode before.
+    assert (await scene.incident()).title == "5 % fail"
+    await scene.after(2 * MINUTE)
+    await scene.take(lowered)
+    assert (await scene.incident()).title == "80 % fail"
+    assert len(await scene.read(lambda c: incident_alerts.views(c, 1))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from sqlalchemy import Connection
 
@@ -70,6 +71,16 @@ async def test_the_title_is_of_the_worst_alert_that_fires(scene: Scene) -> None:
     assert (await scene.incident()).title == "nobody can pay"
     await scene.take(ended(DOWN))
     assert (await scene.incident()).title == "the disk fills in 3 days"
+
+
+async def test_the_title_is_what_the_worst_alert_says_now(scene: Scene) -> None:
+    await scene.take(DISK)
+    await scene.after(5 * MINUTE)
+    await scene.take(msgspec.structs.replace(DISK, annotations={"summary": "the disk fills in an hour"}))
+    assert (await scene.incident()).title == "the disk fills in an hour"
+    await scene.take(DOWN)
+    await scene.take(msgspec.structs.replace(DISK, annotations={"summary": "the disk is full"}))
+    assert (await scene.incident()).title == "nobody can pay"
 
 
 async def test_messages_bear_the_title_of_the_worst_and_the_deployment_before_it(scene: Scene) -> None:

@@ -19,15 +19,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from click.testing import CliRunner
+from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
-from deploywatch.errors import ConfigError
+from deploywatch.errors import ConfigError, UnreachableError
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.deployments import deployments
 from deploywatch.receiver.executors.plan import Means
 from deploywatch.receiver.incidents import store as incidents
-from deploywatch.receiver.intake import payload
+from deploywatch.receiver.intake.webhook import Endpoint, Intake
+from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.slot_swap import plan as plans
 from deploywatch.receiver.slot_swap.flow import Asked, Flow, StoppedError
 from deploywatch.rules.loading import load
@@ -193,17 +195,16 @@ async def world(make_scene: MakeScene, tmp_path: Path, request: pytest.FixtureRe
         sick = (tmp_path / "sick").exists() and (tmp_path / "sick").read_text().strip() == f"{file} {version}"
         return web.json_response({"status": "unhealthy" if sick else "healthy", "version": version})
 
-    async def webhook(request: web.Request) -> web.Response:
-        delivery = payload.understand(await request.read(), scene.clock.now)
-        await scene.take(*delivery.alerts)
-        return web.json_response({})
-
+    intake = Intake(scene.context, committed=lambda _: None, leasing=scene.worker.leasing)
+    webhook = Endpoint(scene.context, intake, Counters(CollectorRegistry())).__call__
     served = web.Application()
     served.router.add_get("/health/services/{service}", health)
     served.router.add_post("/webhook/alertmanager", webhook)
     add_to(served, scene.context, queued=lambda: None)
+    taking = asyncio.create_task(intake.run())
     async with TestServer(served, port=port):
         yield made
+    taking.cancel()
 
 
 async def test_a_version_goes_through_the_slot_into_production_and_is_promoted(world: World) -> None:
@@ -345,6 +346,24 @@ async def test_a_gate_that_is_closed_stops_it_before_anything_is_done(world: Wor
     assert (code, world.live, world.swaps) == (1, "1.2.3", 0)
     assert "the gate is not open: closed\nno_open_incident: incident 1" in why
     assert await world.ledger() == []
+
+
+async def test_what_another_program_answers_is_no_success(world: World) -> None:
+    async def anything(_: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    other = web.Application()
+    other.router.add_route("*", "/{path:.*}", anything)
+    async with TestServer(other) as server:
+        client = Client(str(server.make_url("/")).rstrip("/"))
+        async with aiohttp.ClientSession() as http:
+            means = Means(http, world.scene.clock, world.scene.clock.sleep)
+            flow = Flow(plans.load(world.plan()), client, means, Asked("1.2.4", "", "ci"), lambda *_: (0, ""), print)
+            with pytest.raises(UnreachableError, match="is no receiver: its answer lacks state, stages, checks"):
+                await flow.run()
+        with pytest.raises(UnreachableError, match="does not say that it has taken the alert"):
+            await asyncio.to_thread(client.deliver, {})
+    assert (world.live, world.read("slot")) == ("1.2.3", "1.2.2")
 
 
 async def test_a_stage_that_the_verification_plan_does_not_have_is_found_before_anything_is_done(world: World) -> None:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -168,6 +169,14 @@ async def test_an_incident_lives_on_either_store(either: Store) -> None:
         await either.write(partial(ingest, settings=settings(), batch=[delivery], now=NOON))
     (incident,) = await either.read(lambda c: incident_store.recent(c, only_open=True, limit=9))
     assert (incident.severity, incident.service, incident.quiet_since) == ("critical", "s" * 200, None)
+
+
+async def test_the_database_itself_refuses_a_second_open_incident(either: Store) -> None:
+    await either.write(partial(ingest, settings=settings(), batch=[Delivery(NOON, b"{}", (alert(),))], now=NOON))
+    (open_one,) = await either.read(lambda c: incident_store.recent(c, only_open=True, limit=9))
+    with pytest.raises(StoreError, match=r"(UNIQUE|unique) constraint"):
+        await either.write(lambda c: incident_store.add(c, replace(open_one, id=0)))
+    assert len(await either.read(lambda c: incident_store.recent(c, only_open=True, limit=9))) == 1
 
 
 async def test_a_job_is_claimed_and_finished_on_either_store(either: Store) -> None:

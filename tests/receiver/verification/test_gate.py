@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.deployments import approvals, gate_records, ledger
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.verification import gate
@@ -111,6 +112,15 @@ async def test_with_all_that_is_asked_for_the_gate_is_open(ready: Scene) -> None
     found = await gate.look(ready.context, ASKED)
     assert found.state is GateState.OPEN, found.to_json()
     assert {check.standing for check in found.checks} == {Standing.OPEN}
+
+
+async def test_while_a_rollback_changes_the_target_the_gate_is_closed(ready: Scene) -> None:
+    await opened(ready)
+    by, now = "the rollback of deployment 1", ready.clock.now
+    await ready.context.store.write(lambda c: target_lock.take(c, ASKED.service, ASKED.environment, by, now))
+    found = await gate.look(ready.context, ASKED)
+    assert found.state is GateState.CLOSED
+    assert found.checks[-1].detail == f"{ASKED.service} in {ASKED.environment} is in the hands of {by}"
 
 
 async def test_everything_that_lacks_is_listed_at_once_each_with_what_to_do(make_scene: MakeScene, past: Past) -> None:

@@ -171,7 +171,7 @@ class _Client:
     def __init__(self, *answers: dict[str, Any]) -> None:
         self.answers = list(answers)
 
-    def get(self, _path: str, **_query: str) -> dict[str, Any]:
+    def known(self, _path: str, **_query: object) -> dict[str, Any]:
         """The next answer."""
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 

@@ -288,3 +288,35 @@ async def test_who_asks_for_a_rollback_has_the_incident_in_hand(ground: Ground, 
     await scene.take(critical())
     await (await serve(scene)).post("/api/v1/incidents/1/rollback", json=ANN)
     assert (await scene.incident()).acknowledged_by == "ann"
+
+
+@pytest.mark.parametrize("answer", ["expired", "rejected"])
+async def test_what_was_said_of_the_smaller_trouble_is_asked_anew_of_the_bigger(
+    ground: Ground, serve: Serve, answer: str
+) -> None:
+    outside = {"external_url": "http://receiver.example"}
+    scene = await ground.scene(mode="approve", approval={"within": "15m", "secret": SECRET}, beside=outside)
+    await scene.take(alert("Slow", severity="high", action="rollback"))
+    await scene.drain()
+    api = await serve(scene)
+    if answer == "rejected":
+        assert (await api.post("/api/v1/incidents/1/reject", json=ANN)).status == 200
+        await scene.after(10 * MINUTE)
+    else:
+        await scene.after(16 * MINUTE)
+    await scene.take(alert("Down", severity="critical", starts=10 * MINUTE))
+    await scene.drain()
+    assert scene.channels["team"].events.count(Event.APPROVAL_WANTED) == 2
+    # What was to expire by then is not this question.
+    await scene.after(6 * MINUTE)
+    assert (await api.post("/api/v1/incidents/1/approve", json=ANN)).status == 200
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_what_nobody_approved_is_not_asked_again_for_another_alert_that_is_no_worse(ground: Ground) -> None:
+    scene = await asking(ground)
+    await scene.after(15 * MINUTE)
+    await scene.take(alert("Other", severity="critical"))
+    await scene.after(20 * MINUTE)
+    assert scene.channels["team"].events.count(Event.APPROVAL_WANTED) == 1

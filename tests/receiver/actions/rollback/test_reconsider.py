@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import delete, insert
 
+from deploywatch.receiver.actions import target_lock
+from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.messages import Event
+from deploywatch.receiver.store.schema import deployments, rollbacks
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
@@ -140,3 +144,78 @@ async def test_a_dry_run_says_what_it_would_do_by_then(ground: Ground) -> None:
     async with front_of(scene) as front:
         await _end(front)
     assert (await scene.lines("rollback_dry_run"))[0].startswith("dry run: would roll back shop in production from")
+
+
+async def test_a_previous_version_that_is_recorded_later_is_gone_back_to(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.context.store.write(lambda c: c.execute(delete(deployments)))
+    record = {"service": "shop", "environment": "production", "version": "1.2.3", "status": "success"}
+    record["timestamp"] = (scene.clock.now - MINUTE).isoformat()
+    async with front_of(scene) as front:
+        assert (await front("POST", "/deployments", record)).status == 201
+        await scene.take(critical())
+        await scene.drain()
+        assert "rollback refused (no_previous_version)" in (await scene.lines("rollback_refused"))[0]
+        assert (await front("POST", "/deployments", {**record, "previous_version": "1.2.2"})).status == 200
+        await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_a_target_that_is_configured_later_is_rolled_back(ground: Ground) -> None:
+    configured = (await ground.scene()).context.settings
+    scene = await ground.scene(target={"service": "search"})
+    await scene.take(critical())
+    await scene.drain()
+    assert "rollback refused (no_target)" in (await scene.lines("rollback_refused"))[0]
+    scene.context.settings = configured
+    await scene.after(MINUTE)
+    assert ground.ran == []
+    await scene.context.store.write(lambda c: reconsider.look_everywhere(c, scene.clock.now))
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_without_a_reload_a_target_is_looked_for_within_the_hour_and_said_once(ground: Ground) -> None:
+    configured = (await ground.scene()).context.settings
+    scene = await ground.scene(target={"service": "search"})
+    await scene.take(critical())
+    await scene.after(3 * HOUR)
+    assert len(await scene.lines("rollback_refused")) == 1
+    scene.context.settings = configured
+    await scene.after(HOUR)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_a_version_that_could_mean_more_is_decided_again_when_a_plain_one_is_recorded(ground: Ground) -> None:
+    scene = await ground.scene()
+    await scene.deployed("--force", ago=MINUTE / 2)
+    await scene.deployed("1.2.4", ago=MINUTE / 3)
+    await scene.take(critical())
+    await scene.drain()
+    assert "rollback refused (unsafe_value)" in (await scene.lines("rollback_refused"))[0]
+    plain = {"service": "shop", "environment": "production", "version": "1.2.3-1", "status": "success"}
+    async with front_of(scene) as front:
+        await front("POST", "/deployments", {**plain, "timestamp": (scene.clock.now - MINUTE / 2.5).isoformat()})
+        await scene.drain()
+    assert ground.ran == ["1.2.3-1 shop"]
+
+
+async def test_a_pipeline_that_begins_while_the_rollback_runs_is_told_and_so_is_the_timeline(ground: Ground) -> None:
+    scene = await ground.scene()
+    by, now = target_lock.holder(2), scene.clock.now
+    row = {"deployment_id": 2, "incident_id": 1, "service": "shop", "environment": "production", "state": "running"}
+    row |= {"from_version": "1.2.3", "to_version": "1.2.2", "detail": "", "started_at": now}
+    await scene.take(alert("Slow"))
+    await scene.context.store.write(lambda c: c.execute(insert(rollbacks).values(**row)))
+    await scene.context.store.write(lambda c: target_lock.take(c, "shop", "production", by, now))
+    new = {"service": "shop", "environment": "production", "version": "1.2.4"}
+    async with front_of(scene) as front:
+        assert (await front("POST", "/deployments", new)).data["notice"] == (
+            "shop in production is in the hands of the rollback of deployment 2, and either may overwrite what the "
+            "other deploys; when both have ended, look what runs"
+        )
+        elsewhere = await front("POST", "/deployments", {**new, "environment": "staging"})
+        assert elsewhere.data["notice"] == ""
+    assert await scene.lines("deployment_began") == [
+        "1.2.4 began to be deployed while the rollback of deployment 2 is under way; either may overwrite the other"
+    ]
