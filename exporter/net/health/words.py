@@ -41,13 +41,27 @@ MODES = frozenset(
         *("debug", "maintenance", "maintenancemode", "maintenance_mode", "readonly", "read_only", "draining"),
         *("shuttingdown", "shutting_down", "stopping", "paused", "locked", "dryrun", "dry_run", "test", "testing"),
         *("development", "dev", "production", "prod", "staging", "preview", "beta", "leader", "isleader", "is_leader"),
-        *("primary", "isprimary", "is_primary", "master", "ismaster", "is_master", "cached", "stale", "deprecated"),
+        *(
+            "standby",
+            "primary",
+            "isprimary",
+            "is_primary",
+            "master",
+            "ismaster",
+            "is_master",
+            "cached",
+            "stale",
+            "deprecated",
+        ),
     }
 )
 """Names whose true or false says how a service runs: facts, and no checks."""
 
 _TROUBLES = frozenset(
-    {"error", "errors", "haserrors", "has_errors", "failed", "failing", "down", "offline", "unavailable", "unhealthy"}
+    {
+        *("error", "errors", "haserrors", "has_errors", "failed", "failing", "down", "offline", "unavailable"),
+        *("unhealthy", "degraded", "timed_out", "timedout", "sealed", "overloaded", "stopped", "blocked", "expired"),
+    }
 )
 """Names that say what is wrong where they are true."""
 

@@ -204,6 +204,9 @@ async def test_degraded_is_a_state_of_its_own_and_still_serves(web: Web, word: s
         ({"status": "ok", "database": None, "checks": {"db": None}}, State.DEGRADED, "ok, but not well: db"),
         ({"status": "ok", "debug": False, "leader": False, "maintenance": True, "errors": []}, State.HEALTHY, "ok"),
         ({"status": "ok", "failed": False, "db": True}, State.HEALTHY, "ok"),
+        # Elasticsearch's and OpenSearch's.
+        ({"cluster_name": "c", "status": "green", "timed_out": False, "number_of_nodes": 3}, State.HEALTHY, "green"),
+        ({"cluster_name": "c", "status": "green", "timed_out": True}, State.DEGRADED, "green, but not well: timed_out"),
         ({"status": "ok", "checks": {"a": {"status": "up"}}}, State.HEALTHY, "ok"),
     ],
 )
