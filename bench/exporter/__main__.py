@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import trustme
 
-from bench.exporter import cpu, lock, metrics, schedule, start
+from bench.exporter import cpu, floor, lock, metrics, schedule, start
 from bench.exporter.cpu import Setting, addresses
 from deploywatch.demo.processes import Processes
 
-PARTS = ("http", "tls", "metrics", "schedule", "lock", "start", "check")
+PARTS = ("http", "tls", "floor", "metrics", "schedule", "many", "lock", "start", "check")
 _TARGETS = 1000
 
 
@@ -74,6 +76,16 @@ class Bench:
         print(f"  blackbox_exporter  {spread(theirs, 'us', 1e6)}")
         print(f"  ratio              {spread(found, '')}; {verdict(statistics.median(found), goal)}")
 
+    async def floor(self) -> None:
+        """What no probe can do without."""
+        context = ssl.create_default_context(cafile=self.authority)
+        for name, probe in (
+            ("HTTP", partial(floor.plain, "127.0.0.1", self._http)),
+            ("HTTPS", partial(floor.secured, "127.0.0.1", self._tls, context)),
+        ):
+            spent = await asyncio.to_thread(floor.seconds, probe, 500)
+            print(f"The floor of an {name} probe, a blocking socket and OpenSSL alone: {1e6 * spent:.0f} us of CPU")
+
     async def metrics(self) -> None:
         """The time of /metrics."""
         times = await asyncio.to_thread(metrics.compare, 7)
@@ -86,18 +98,25 @@ class Bench:
 
     async def schedule(self) -> None:
         """Punctuality with thousands of targets."""
-        config = schedule.exporter_config(self._http, self._hang, self._refused)
-        folder = self._folder / "schedule"
-        seen = await schedule.watch(self._processes, folder, config, seconds=60 * self._minutes)
+        await self._watch(schedule.TARGETS, most_memory=286, scrape_every=5.0)
+
+    async def many(self) -> None:
+        """The same with four times as many, scraped as often as they are probed."""
+        await self._watch(schedule.MANY, most_memory=858, scrape_every=schedule.INTERVAL)
+
+    async def _watch(self, count: int, most_memory: float, scrape_every: float) -> None:
+        config = schedule.exporter_config(self._http, self._hang, self._refused, count)
+        folder, seconds = self._folder / f"schedule-{count}", 60 * self._minutes
+        seen = await schedule.watch(self._processes, folder, config, seconds, scrape_every)
         half, over = len(seen.memory) // 2, seen.loop_over_50ms
         first, last = (statistics.median(part) / 2**20 for part in (seen.memory[:half], seen.memory[half:]))
         most = max(seen.memory) / 2**20
-        print(f"{schedule.TARGETS} targets every 15 s for {seen.seconds:.0f} s, 5 % hanging, 5 % refusing")
+        print(f"{count} targets every 15 s for {seen.seconds:.0f} s, 5 % hanging, 5 % refusing")
         print(f"  runs {seen.runs:.0f}, failed {seen.failed:.0f}, missed {seen.missed:.0f}")
         print(f"  CPU: {seen.cpu / seen.seconds:.0%} of one processor")
         print(f"  start-time error, p99: at most {seen.start_p99 * 1000:g} ms; {verdict(seen.start_p99, 0.25)}")
         print(f"  memory: {first:.0f} MiB in the first half, {last:.0f} in the second, {most:.0f} at most;", end=" ")
-        print(verdict(most, 286))
+        print(verdict(most, most_memory))
         print(f"  event loop: blocked over 50 ms {over:.0f} times in {seen.loop_looks:.0f} looks,", end=" ")
         print(
             f"p99.9 at most {seen.loop_p999 * 1000:g} ms, longest since the start {seen.loop_longest * 1000:.0f} ms;",

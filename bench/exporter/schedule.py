@@ -1,4 +1,4 @@
-"""5,000 targets every 15 s, 5 % of them hanging, 5 % refusing: starts on time, memory flat, the event loop free?"""
+"""Thousands of targets every 15 s, 5 % of them hanging, 5 % refusing: starts on time, memory flat, the loop free?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.exporter.cpu import addresses, cpu_seconds, scrape, start_exporter
 from deploywatch.demo.processes import Processes
 
-TARGETS, INTERVAL, TIMEOUT = 5000, 15.0, 10.0
+TARGETS, MANY, INTERVAL, TIMEOUT = 5000, 20_000, 15.0, 10.0
 _SCRAPE_EVERY = 5.0
 _LAG, _LOOP = "deploywatch_exporter_start_lag_seconds", "deploywatch_exporter_event_loop_lag_seconds"
 
@@ -42,19 +42,21 @@ class Seen:
     scrape_seconds: list[float] = field(default_factory=list)
 
 
-def exporter_config(http: int, hang: int, refused: int) -> dict[str, object]:
+def exporter_config(http: int, hang: int, refused: int, count: int) -> dict[str, object]:
     """The config: every twentieth target hangs, and the one after it is refused."""
     ports = {0: hang, 1: refused}
     probes = {
         f"p{number}": {"kind": "http", "url": f"http://{address}:{ports.get(number % 20, http)}/"}
-        for number, address in enumerate(addresses(TARGETS))
+        for number, address in enumerate(addresses(count))
     }
     times = {"interval": f"{INTERVAL}s", "timeout": f"{TIMEOUT}s"}
     return {"layers": {"immediate": times}, "services": {"bench": {"probes": probes}}}
 
 
-async def watch(processes: Processes, folder: Path, config: dict[str, object], seconds: float) -> Seen:
-    """Run the exporter, leave it two intervals to warm up, and look at it for so long."""
+async def watch(
+    processes: Processes, folder: Path, config: dict[str, object], seconds: float, scrape_every: float = _SCRAPE_EVERY
+) -> Seen:
+    """Run the exporter, leave it four intervals to warm up, and look at it for so long."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server = await asyncio.to_thread(start_exporter, processes, folder, config, "schedule")
@@ -63,13 +65,13 @@ async def watch(processes: Processes, folder: Path, config: dict[str, object], s
     async with aiohttp.ClientSession() as session:
         end = time.monotonic() + 4 * INTERVAL
         while time.monotonic() < end:
-            await asyncio.sleep(_SCRAPE_EVERY)
+            await asyncio.sleep(scrape_every)
             await scrape(session, server.url)
         before, cpu, begin = _values(await scrape(session, server.url)), cpu_seconds(pid), time.monotonic()
         idle = processes.start("idle", [sys.executable, "-m", "bench.exporter.idle", f"{seconds}"])
         text = ""
         while time.monotonic() - begin < seconds:
-            await asyncio.sleep(_SCRAPE_EVERY)
+            await asyncio.sleep(scrape_every)
             asked = time.perf_counter()
             text = await scrape(session, server.url)
             seen.scrape_seconds.append(time.perf_counter() - asked)

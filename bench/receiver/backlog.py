@@ -31,6 +31,8 @@ class Drained:
     seconds: float
     first: list[float]
     megabytes: float
+    messages: int
+    """That arrived, those of the critical alerts too."""
 
 
 def backlog(console: Console, place: Place, _: Running, plan: Plan) -> None:
@@ -43,7 +45,7 @@ def backlog(console: Console, place: Place, _: Running, plan: Plan) -> None:
             f"{store}: {drained.jobs:,} messages due at once were told in {drained.seconds:.1f} s, "
             f"{drained.jobs / drained.seconds:.0f} a second (goal: at least {RATE_GOAL:g}); critical alerts meanwhile: "
             f"first message after {', '.join(f'{seconds:.2f}' for seconds in drained.first)} s (goal: {FIRST_GOAL:g}), "
-            f"{drained.megabytes:.0f} MB at most (goal: {MEMORY_GOAL:g})"
+            f"{drained.megabytes:.0f} MB at most (goal: {MEMORY_GOAL:g}); {drained.messages:,} messages arrived"
         )
 
 
@@ -66,7 +68,7 @@ async def drain(place: Place, name: str, database: str, incidents: int) -> Drain
     critical = [await _critical(server, listener, number) for number in range(3)]
     while await asyncio.to_thread(_waiting, server):  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.3)  # asking costs the receiver something too
-    drained = Drained(waiting, time.perf_counter() - begun, critical, peak_megabytes(server))
+    drained = Drained(waiting, time.perf_counter() - begun, critical, peak_megabytes(server), listener.messages)
     await asyncio.to_thread(server.child.stop)
     listening.close()
     return drained
@@ -77,6 +79,7 @@ class Listener:
 
     def __init__(self) -> None:
         self._told: dict[bytes, asyncio.Event] = {}
+        self.messages = 0
 
     def expect(self, service: bytes) -> asyncio.Event:
         """Is set once a message names this service."""
@@ -88,6 +91,7 @@ class Listener:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 size = re.search(rb"(?i)content-length: (\d+)", head)
                 body = await reader.readexactly(int(size[1]) if size else 0)
+                self.messages += 1
                 for service, told in self._told.items():
                     if service in body:
                         told.set()

@@ -28,6 +28,8 @@ from deploywatch.receiver.store.schema import alerts, incidents, jobs, timeline
 READER = "prometheus-of-the-benchmark"
 """The token of whoever reads."""
 STORES = ("SQLite", "PostgreSQL")
+DEPLOYER = "pipeline-of-the-benchmark"
+"""The token of whoever deploys."""
 _LINES = 4
 _CHUNK = 5000
 
@@ -79,7 +81,7 @@ class Place:
         """A receiver with these settings, which knows Alertmanager and whoever reads by their tokens."""
         config, web, port = self.folder / f"{name}.yml", self.folder / "web.yml", self.processes.free_port()
         config.write_text(json.dumps(settings))
-        known = [("alertmanager", TOKEN, "webhook"), ("prometheus", READER, "read")]
+        known = [("alertmanager", TOKEN, "webhook"), ("prometheus", READER, "read"), ("pipeline", DEPLOYER, "deploy")]
         entries = [{"name": who, "token": token, "scopes": [scope]} for who, token, scope in known]
         web.write_text(json.dumps({"credentials": entries}))
         command = [sys.executable, "-m", "deploywatch", "receiver", "--log.level=error", f"--config.file={config}"]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import ssl
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from bench.exporter import cpu, start
+from bench.commands import __main__ as commands
+from bench.exporter import cpu, floor, start
 from bench.exporter.__main__ import Bench as ExporterBench
 from bench.exporter.cpu import Setting
 from bench.receiver import load
+from bench.receiver.backlog import CHANNELS, drain
 from bench.receiver.fairness import beside, large
 from bench.receiver.load import Load
 from bench.receiver.servers import Place, get
@@ -46,6 +50,7 @@ async def test_the_receivers_webhooks_are_taken_and_everybody_is_told(processes:
     _, delays = await beside(server.port, large(3))
     assert delays
     assert "deploywatch_webhooks_total" in await asyncio.to_thread(get, server, "/metrics")
+    assert all(await asyncio.to_thread(commands.measure, server, 1))
     await asyncio.to_thread(server.child.stop)
 
 
@@ -69,6 +74,9 @@ async def test_the_exporter_and_its_peer_probe_the_target(processes: Processes, 
         while cpu.value(text := await cpu.scrape(session, server.url), "probe_runs_total") < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # until each has run
     assert cpu.value(text, "probe_success") == 2
+    context = ssl.create_default_context(cafile=bench.authority)
+    port = int(bench.tls_urls(1)[0].rpartition(":")[2].rstrip("/"))
+    assert await asyncio.to_thread(floor.seconds, partial(floor.secured, "127.0.0.1", port, context), 1) >= 0
     peer = await asyncio.to_thread(cpu.start_blackbox, processes, tmp_path, setting)
     assert await cpu.blackbox(peer, setting) >= 0
 
@@ -87,3 +95,12 @@ def test_prometheus_takes_the_rules_that_are_measured(tmp_path: Path) -> None:
     rules.generated([rules.policy()], folder)
     with started(tmp_path / "prometheus") as bench:
         bench.take(folder)
+
+
+@pytest.mark.heavy
+async def test_a_backlog_is_told_and_a_critical_alert_is_not_behind_it(processes: Processes, tmp_path: Path) -> None:
+    place = Place(processes, tmp_path)
+    drained = await drain(place, "backlog", place.database("backlog"), incidents=2)
+    assert drained.jobs == 2 * CHANNELS
+    assert len(drained.first) == 3
+    assert drained.messages >= drained.jobs

@@ -1,0 +1,1 @@
+"""The command line: how long people wait for it."""
