@@ -33,7 +33,7 @@ class Judged:
 HEALTH: Mapping[str, Judged] = {
     "health:score": Judged("Health score", Lines(_RATIO)),
     "health:coverage_ratio": Judged("Coverage of the health score", Lines(_RATIO)),
-    "health:status": Judged("Health", States({0: ("", "transparent"), 1: ("so", "blue")}), ("status",)),
+    "health:status": Judged("Health status", States({0: ("", "transparent"), 1: ("so", "blue")}), ("status",)),
     "health_status:score": Judged(
         "Health by signal",
         States({0: ("critical", BAD), 0.5: ("warning", WARNING), 1: ("healthy", GOOD)}),
