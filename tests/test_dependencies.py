@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.audit import ask, judge
 
@@ -56,6 +58,27 @@ def test_what_is_tested_with_is_what_may_be_installed() -> None:
     for wanted in map(Requirement, texts):
         (pin,) = pinned[wanted.name.lower()]
         assert pin.version in wanted.specifier
+
+
+def test_the_lock_has_each_dependency_as_tested_with_hashes_and_no_address() -> None:
+    """`scripts/lock` makes it. What constraints.txt does not know never runs on the machines that it is for."""
+    text = (TOP / "requirements.lock").read_text()
+    entries = [entry for entry in re.split(r"\n(?=[a-z])", text) if not entry.startswith("#")]
+    locked = {}
+    for entry in entries:
+        wanted = Requirement(entry.partition(" \\")[0])
+        locked[wanted.name] = wanted
+        assert "--hash=sha256:" in entry, f"{wanted.name} has no hash"
+    texts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {canonicalize_name(Requirement(text).name) for text in texts} <= locked.keys(), "run: scripts/lock"
+    pins = dict(row.split("==") for row in (TOP / "constraints.txt").read_text().splitlines() if "==" in row)
+    known = {canonicalize_name(name): version for name, version in pins.items()}
+    differ = {name for name, wanted in locked.items() if str(wanted.specifier) != f"=={known.get(name)}"}
+    assert differ <= {"httpx2-jsfetch"}, "run: scripts/lock"
+    assert "://" not in text
+    assert "async-timeout" in locked, "redis wants it on Debian 12's Python 3.11.2"
+    assert locked["async-timeout"].marker is not None
+    assert locked["async-timeout"].marker.evaluate({"python_full_version": "3.11.2"})
 
 
 def _of(name: str, **more: object) -> dict[str, object]:
