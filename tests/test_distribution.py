@@ -53,7 +53,11 @@ class Environment:
 
 def test_the_wheel_has_one_name_and_all_that_it_needs(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if ".dist-info" not in name]
+        names = [name for name in archive.namelist() if ".dist-info" not in name and ".data/" not in name]
+        beside = {name.partition(".data/data/")[2] for name in archive.namelist() if ".data/" in name}
+        licences = [name for name in archive.namelist() if ".dist-info/licenses/" in name]
+    assert beside == {f"share/deploywatch/systemd/deploywatch-{part}.service" for part in ("exporter", "receiver")}
+    assert [name.rsplit("/", 1)[1] for name in licences] == ["LICENSE"]
     assert "deploywatch/rules/policies/demo.yml" in names
     assert "deploywatch/receiver/templates/opened.j2" in names
     assert "deploywatch/receiver/store/migrations/env.py" in names

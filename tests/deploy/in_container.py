@@ -4,9 +4,11 @@ It needs nothing but Python's own library.
 """
 
 import json
+import re
 import subprocess
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 URL = "http://127.0.0.1:9872"
@@ -23,7 +25,8 @@ ALERT = {
 
 
 def ask(path: str, token: str, body: object = None, *, url: str = URL) -> str:
-    headers = {"Authorization": f"Bearer {token}-0123456789abcdef0123456789", "Content-Type": "application/json"}
+    secret = Path(f"/etc/deploywatch/{token}-token").read_text().strip()
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data, headers), timeout=60) as answer:  # noqa: S310
         text: str = answer.read().decode()
@@ -38,6 +41,11 @@ def show(name: str, unit: str = UNIT) -> str:
 def incidents() -> list[Any]:
     found: list[Any] = json.loads(ask("/api/v1/incidents", "prometheus"))
     return found
+
+
+def probed() -> bool:
+    text = ask("/metrics", "prometheus", url="http://127.0.0.1:9871")
+    return re.search(r'^probe_success\{.*service="deploywatch".*\} 1(\.0)?$', text, re.MULTILINE) is not None
 
 
 def until(true: Any, what: str) -> None:
@@ -56,6 +64,7 @@ def main() -> None:
     metrics = ask("/metrics", "prometheus", url="http://127.0.0.1:9871")
     if "process_resident_memory_bytes" not in metrics:
         raise SystemExit("the exporter has no process_ metrics")
+    until(probed, "the probe of the page")
     subprocess.run(["systemctl", "reload", UNIT], check=True)
     until(lambda: show("StatusText") == "the configuration is in force", "the reload")
     first = show("MainPID")
@@ -63,6 +72,9 @@ def main() -> None:
     until(lambda: show("ActiveState") == "active" and show("MainPID") not in {"0", first}, "the restart")
     if [incident["service"] for incident in incidents()] != ["shop"]:
         raise SystemExit(f"after the kill there is {incidents()}")
+    listed = subprocess.run(["sh", "/last.sh"], capture_output=True, text=True, check=True).stdout
+    if "shop" not in listed:
+        raise SystemExit(f"the page's last command lists no incident: {listed}")
     print(f"killed with {first}, started again as {show('MainPID')}, and the incident is there")  # noqa: T201
 
 
