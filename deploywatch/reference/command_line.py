@@ -31,6 +31,7 @@ def _command(command: click.Command, path: tuple[str, ...], parent: click.Contex
     if isinstance(command, click.Group):
         if len(path) > 1:
             yield _heading(path, command)
+            yield from _options(command, context)
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             if below is not None and not below.hidden:
@@ -38,10 +39,18 @@ def _command(command: click.Command, path: tuple[str, ...], parent: click.Contex
         return
     yield _heading(path, command)
     yield f"    {' '.join((*path, *command.collect_usage_pieces(context)))}\n"
-    rows = [_option(parameter, context) for parameter in command.params if isinstance(parameter, click.Option)]
-    if rows:
-        yield "| option | default | |\n| --- | --- | --- |"
-        yield "\n".join(rows) + "\n"
+    yield from _options(command, context)
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    """The table of a command's options; those of a group stand before the name of the command below it."""
+    options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+    if not options:
+        return
+    if isinstance(command, click.Group):
+        yield f"    {context.command_path} [OPTIONS] COMMAND ...\n"
+    yield "| option | default | |\n| --- | --- | --- |"
+    yield "\n".join(_option(option, context) for option in options) + "\n"
 
 
 def _heading(path: tuple[str, ...], command: click.Command) -> str:
