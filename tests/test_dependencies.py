@@ -64,15 +64,15 @@ def test_the_lock_has_each_dependency_as_tested_with_hashes_and_no_address() -> 
     """`scripts/lock` makes it. What constraints.txt does not know never runs on the machines that it is for."""
     text = (TOP / "requirements.lock").read_text()
     entries = [entry for entry in re.split(r"\n(?=[a-z])", text) if not entry.startswith("#")]
-    locked = {}
+    locked: dict[str, Requirement] = {}
     for entry in entries:
         wanted = Requirement(entry.partition(" \\")[0])
-        locked[wanted.name] = wanted
+        locked[canonicalize_name(wanted.name)] = wanted
         assert "--hash=sha256:" in entry, f"{wanted.name} has no hash"
     texts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {canonicalize_name(Requirement(text).name) for text in texts} <= locked.keys(), "run: scripts/lock"
     pins = dict(row.split("==") for row in (TOP / "constraints.txt").read_text().splitlines() if "==" in row)
-    known = {canonicalize_name(name): version for name, version in pins.items()}
+    known = {str(canonicalize_name(name)): version for name, version in pins.items()}
     differ = {name for name, wanted in locked.items() if str(wanted.specifier) != f"=={known.get(name)}"}
     assert differ <= {"httpx2-jsfetch"}, "run: scripts/lock"
     assert "://" not in text

@@ -18,7 +18,8 @@ def commands() -> str:
 def last() -> str:
     """The section's last command, which asks the receiver."""
     text = PAGE.read_text().split("## A container")[0]
-    return re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[-1].strip()
+    last_block: str = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[-1]
+    return last_block.strip()
 
 
 if __name__ == "__main__":
