@@ -168,6 +168,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(words)}" if words else ""
 
 
+def _about_tag(key: str, context: Mapping[str, Any]) -> str:
+    """What is wrong with the key that says of which kind an entry is."""
+    if "tag" not in context:
+        return "is required; add it"
+    tags = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
+    return f"unknown {key} {context['tag']!r}{nearest(str(context['tag']), tags)}"
+
+
 def _explain(fault: ErrorDetails, model: type[BaseModel], source: Document) -> tuple[document.Path, str]:
     path = _in_file(fault, model, source)
     context = fault.get("ctx", {})
@@ -178,13 +186,9 @@ def _explain(fault: ErrorDetails, model: type[BaseModel], source: Document) -> t
             return path, f"unknown key{nearest(str(path[-1]), _known_keys(model, fault['loc'][:-1]))}"
         case "literal_error" | "enum":
             return path, f"must be {context['expected']}, not {fault['input']!r}"
-        case "union_tag_invalid":
-            tags = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
+        case "union_tag_invalid" | "union_tag_not_found":
             key = str(context["discriminator"]).strip("'")
-            return (*path, key), f"unknown {key} {context['tag']!r}{nearest(str(context['tag']), tags)}"
-        case "union_tag_not_found":
-            key = str(context["discriminator"]).strip("'")
-            return (*path, key), "is required; add it"
+            return (*path, key), _about_tag(key, context)
         case "model_type" | "dict_type":
             return path, "must be a mapping, with a `key: value` on each line"
         case _:

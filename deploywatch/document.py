@@ -161,11 +161,7 @@ class _Reader:
         if id(node) in self.open:
             self.document.report(path, "an alias that contains itself; write the value out")
             return None
-        if id(node) in self.met:
-            self.repeated += 1
-            if self.repeated > _REPEATED:
-                raise _BombError(node)
-        self.met.add(id(node))
+        self._meet(node)
         self.open.append(id(node))
         if not str(node.tag).startswith("tag:yaml.org,2002:"):
             self.document.tags[path] = str(node.tag)
@@ -197,6 +193,14 @@ class _Reader:
             own[key] = self.value(value_node, here)
         return {**merged, **own}
 
+    def _meet(self, node: Node) -> None:
+        """Count what aliases repeat, so that a small file cannot become a huge value."""
+        if id(node) in self.met:
+            self.repeated += 1
+            if self.repeated > _REPEATED:
+                raise _BombError(node)
+        self.met.add(id(node))
+
     def scalar(self, node: Node, path: Path) -> Any:
         text = str(node.value)
         if node.start_mark.line == node.end_mark.line:
@@ -210,11 +214,7 @@ class _Reader:
         if kind == "int":
             return _integer(text)
         if kind == "float":
-            return (
-                text
-                if _is_decimal(text)
-                else float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-            )
+            return _float(text)
         if kind == "binary":
             return self.binary(text, path)
         return text if self.literal(path) else self.fill(text, path)
@@ -256,6 +256,11 @@ class _Reader:
 
 def _merges(key: Node) -> bool:
     return key.tag == _MERGE or (isinstance(key, ScalarNode) and key.value == "<<")
+
+
+def _float(text: str) -> float | str:
+    """The number, or its text where it is a decimal, whose digits all count."""
+    return text if _is_decimal(text) else float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
 
 
 def _integer(text: str) -> int | str:

@@ -59,10 +59,7 @@ class Proxy:
     async def _signed(self, settings: SignedHeader, text: str) -> str:
         """The name that a JWT gives; UntrustedError unless all of it is as the settings want it."""
         try:
-            key_id = str(jwt.get_unverified_header(text).get("kid", ""))
-            key = await self._remote.find(key_id) if self._remote else self._keys.get(key_id)
-            if key is None:
-                raise UntrustedError(f"no known key has the id {key_id[:80]!r}")
+            key = await self._key(str(jwt.get_unverified_header(text).get("kid", "")))
             claims = jwt.decode(
                 text,
                 key,
@@ -77,3 +74,9 @@ class Proxy:
             raise UntrustedError(f"the signed header does not hold: {error}") from error
         name = claims.get(settings.claim)
         return name.strip() if isinstance(name, str) else ""
+
+    async def _key(self, key_id: str) -> jwt.PyJWK:
+        key = await self._remote.find(key_id) if self._remote else self._keys.get(key_id)
+        if key is None:
+            raise UntrustedError(f"no known key has the id {key_id[:80]!r}")
+        return key

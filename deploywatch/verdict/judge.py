@@ -167,6 +167,13 @@ def _rolls_back(stage: Stage, finding: Finding) -> bool:
     return finding.bad and not finding.control_bad and (stage.control or not finding.relative)
 
 
+def _gaps(findings: Sequence[Finding]) -> Iterator[tuple[Reason, str]]:
+    for finding in findings:
+        if finding.coverage < LEAST_COVERAGE:
+            covered, least = percent(finding.coverage), percent(LEAST_COVERAGE)
+            yield Reason.GAP, f"{finding.name}: {covered} of the looks have traffic, less than {least}"
+
+
 def _holds(
     stage: Stage, elapsed: float, findings: Sequence[Finding], watched: Sequence[Watched]
 ) -> Iterator[tuple[Reason, str]]:
@@ -174,10 +181,7 @@ def _holds(
     for finding in findings:
         if finding.bad and not finding.control_bad:
             yield Reason.NEEDS_PERSON, f"{sentence(stage, finding)}; time of day not excluded, so a person decides"
-    for finding in findings:
-        if finding.coverage < LEAST_COVERAGE:
-            covered, least = percent(finding.coverage), percent(LEAST_COVERAGE)
-            yield Reason.GAP, f"{finding.name}: {covered} of the looks have traffic, less than {least}"
+    yield from _gaps(findings)
     yield from _watches(watched)
     for finding in findings:
         if mismatch := _mismatch(stage, finding):

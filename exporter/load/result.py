@@ -85,13 +85,19 @@ class Result:
         return self.requests / self.seconds if self.seconds > 0 else math.nan
 
 
+def _slices(answers: Sequence[Answer], seconds: float) -> list[list[float]]:
+    """The latencies of each part of the run, by when they were sent."""
+    parts: list[list[float]] = [[] for _ in range(SLICES)]
+    for answer in answers:
+        parts[min(SLICES - 1, int(answer.sent / seconds * SLICES) if seconds > 0 else 0)].append(answer.took)
+    return parts
+
+
 def measured(answers: Sequence[Answer], users: int, seconds: float) -> Result:
     """The figures of a run that took `seconds`."""
     latencies = sorted(answer.took for answer in answers)
     whole = corrected(answers, users)
-    parts: list[list[float]] = [[] for _ in range(SLICES)]
-    for answer in answers:
-        parts[min(SLICES - 1, int(answer.sent / seconds * SLICES) if seconds > 0 else 0)].append(answer.took)
+    parts = _slices(answers, seconds)
     return Result(
         requests=len(answers),
         seconds=seconds,

@@ -60,14 +60,8 @@ class TlsClient(Settings):
             raise ValueError(f"the files or ciphers cannot be used: {error}") from error
         return self
 
-    def context(self, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
-        """A new TLS context that does what the settings say and offers `alpn`; OSError when a file cannot be used."""
-        context = telling(ssl.create_default_context(cafile=self.ca_file))
-        if self.ca_file:
-            # Whoever is named in it is trusted, not only one who signed himself.
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        if alpn:
-            context.set_alpn_protocols(alpn)
+    def _narrow(self, context: ssl.SSLContext) -> None:
+        """Allow the versions and ciphers of the settings; old versions need ciphers that OpenSSL has put away."""
         if self.max_version and not self.min_version:
             context.minimum_version = min(_VERSIONS[self.max_version], ssl.TLSVersion.TLSv1_2)
         if self.min_version:
@@ -78,6 +72,16 @@ class TlsClient(Settings):
         ciphers = self.ciphers or ("DEFAULT:@SECLEVEL=0" if old else None)
         if ciphers:
             context.set_ciphers(ciphers)
+
+    def context(self, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+        """A new TLS context that does what the settings say and offers `alpn`; OSError when a file cannot be used."""
+        context = telling(ssl.create_default_context(cafile=self.ca_file))
+        if self.ca_file:
+            # Whoever is named in it is trusted, not only one who signed himself.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        self._narrow(context)
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -109,13 +109,12 @@ class Compose:
 
     def _extend(self, service: Service, document: Document, path: Path, name: str, extends: Any) -> None:
         where: KeyPath = ("services", name, "extends")
-        of = extends if isinstance(extends, str) else extends.get("service") if isinstance(extends, dict) else None
+        given = extends if isinstance(extends, dict) else {"service": extends}
+        of, file = given.get("service"), given.get("file")
         if not isinstance(of, str):
             document.report(where, "must be the name of a service, or a mapping with service and file")
             return
-        there = path
-        if isinstance(extends, dict) and isinstance(extends.get("file"), str):
-            there = path.parent / self._text(document, (*where, "file"), extends["file"])
+        there = path.parent / self._text(document, (*where, "file"), file) if isinstance(file, str) else path
         base = document if there == path else self._files.document(there)
         if base is None:
             return

@@ -86,6 +86,16 @@ def claims(sources: Sequence[Source], files: Files, variables: Variables | None 
     return [claim for source in sources for claim in _of(source, files, variables)]
 
 
+def _of_compose(source: Source, files: Files, variables: Variables) -> Iterator[Claim]:
+    services = compose.Compose(files, variables.of(source, files)).project(list(source.paths))
+    for service in services.values():
+        if service.host_network:
+            files.note(
+                f"{service.host_network}: {service.name} is on the host's network; its ports are not in this file"
+            )
+    yield from compose.claims(services, source.environment, source.machine)
+
+
 def _of(source: Source, files: Files, variables: Variables) -> Iterator[Claim]:
     first = source.paths[0]
     if first.suffix == ".socket":
@@ -97,13 +107,7 @@ def _of(source: Source, files: Files, variables: Variables) -> Iterator[Claim]:
             yield from kubernetes.claims(files, path, source.environment, source.machine)
         return
     if any(isinstance(each.data, dict) and {"services", "include"} & each.data.keys() for each in documents):
-        services = compose.Compose(files, variables.of(source, files)).project(list(source.paths))
-        for service in services.values():
-            if service.host_network:
-                files.note(
-                    f"{service.host_network}: {service.name} is on the host's network; its ports are not in this file"
-                )
-        yield from compose.claims(services, source.environment, source.machine)
+        yield from _of_compose(source, files, variables)
         return
     if not any(document.problems for document in files.documents(first)) and first.is_file():
         files.report(

@@ -50,10 +50,10 @@ def claims(files: Files, paths: list[Path], environment: str, machine: str) -> I
         )
 
 
-def _socket(files: Files, path: Path) -> Iterator[_Line]:
-    """The assignments of the file's [Socket] sections; a line that ends with a backslash goes on in the next."""
-    section, begun, number = "", "", 0
-    for position, raw in enumerate((files.text(path) or "").splitlines(), 1):
+def _joined(content: str) -> Iterator[tuple[int, str]]:
+    """Whole lines, each with the number where it begins; comments are left out."""
+    begun, number = "", 0
+    for position, raw in enumerate(content.splitlines(), 1):
         text = raw.strip()
         if not begun:
             number = position
@@ -62,7 +62,14 @@ def _socket(files: Files, path: Path) -> Iterator[_Line]:
         if text.endswith("\\"):
             begun += text[:-1] + " "
             continue
-        whole, begun = begun + text, ""
+        yield number, begun + text
+        begun = ""
+
+
+def _socket(files: Files, path: Path) -> Iterator[_Line]:
+    """The assignments of the file's [Socket] sections; a line that ends with a backslash goes on in the next."""
+    section = ""
+    for number, whole in _joined(files.text(path) or ""):
         if whole.startswith("["):
             section = whole.strip("[]")
             continue

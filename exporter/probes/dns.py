@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -231,10 +232,9 @@ class DnsProbe:
         for lines, family, _ in sections.values():
             measurement.add(family, len(lines))
         if settings.query_type == "SOA":
-            for rrset in answer.answer:
-                for rdata in rrset:
-                    if isinstance(rdata, dns.rdtypes.ANY.SOA.SOA):
-                        measurement.add(families.DNS_SERIAL, rdata.serial)
+            for rdata in itertools.chain.from_iterable(answer.answer):
+                if isinstance(rdata, dns.rdtypes.ANY.SOA.SOA):
+                    measurement.add(families.DNS_SERIAL, rdata.serial)
         if answer.flags & dns.flags.TC:
             # As blackbox_exporter, what came is judged; that it is not all must be seen.
             measurement.dropped[Dropped.TRUNCATED_ANSWER] += 1

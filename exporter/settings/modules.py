@@ -87,15 +87,19 @@ class Module(Settings):
                 " [/run/...]"
             )
         if self.targets is None:
-            key = TARGET_KEYS[self.probe.kind][0]
-            for named in _credentials(self.probe, key):
-                raise ValueError(f"{named} is a credential; list the targets that may be sent it as targets: [...]")
-            for named in _filled_in(self.probe, key):
-                raise ValueError(
-                    f"{named} has what came from a variable, which is secret; list the targets that may be sent it as"
-                    " targets: [...]"
-                )
+            self._refuse_secrets()
         return self
+
+    def _refuse_secrets(self) -> None:
+        """Whoever may ask would have any target sent what is secret."""
+        key = TARGET_KEYS[self.probe.kind][0]
+        for named in _credentials(self.probe, key):
+            raise ValueError(f"{named} is a credential; list the targets that may be sent it as targets: [...]")
+        for named in _filled_in(self.probe, key):
+            raise ValueError(
+                f"{named} has what came from a variable, which is secret; list the targets that may be sent it as"
+                " targets: [...]"
+            )
 
     def pointed_at(self, target: str) -> AnyProbe:
         """The probe of this target; TargetError when it is none, or not one of the module's."""

@@ -62,6 +62,13 @@ def _unprobed(claim: Claim) -> str:
     return "it is a range, of which any part may be in use" if len(claim.ports) > 1 else ""
 
 
+def _problems(claim: Claim, error: ValidationError) -> Iterator[Problem]:
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        yield Problem(*claim.origin, f"{claim.service}.{place}".rstrip("."), message)
+
+
 def _entries(
     document: Document, claims: Sequence[Claim], default: Any
 ) -> Iterator[tuple[str, Claim, dict[str, object]]]:
@@ -79,9 +86,6 @@ def _entries(
         try:
             Entry.model_validate(entry)
         except ValidationError as error:
-            for fault in error.errors(include_url=False):
-                place = ".".join(str(part) for part in fault["loc"])
-                message = fault["msg"].removeprefix("Value error, ")
-                document.problems.append(Problem(*claim.origin, f"{claim.service}.{place}".rstrip("."), message))
+            document.problems += _problems(claim, error)
             continue
         yield name, claim, entry

@@ -82,18 +82,24 @@ class Conversation:
             "this node of the cluster has no slots of its own, as a replica; write round_trip: false",
         )
 
+    async def _refuse_a_cluster(self) -> None:
+        """Failed where this server moves keys elsewhere and its user may not ask where to.
+
+        On a server of its own nobody needs the right to ask; in a cluster keys would be missing without a word.
+        """
+        random = ((b"GET", f"deploywatch:probe:{number}") for number in itertools.count())
+        answers = await self.answers(list(itertools.islice(random, _TRIED_AT_ONCE)))
+        if any(isinstance(answer, exceptions.MovedError) for answer in answers):
+            raise Failed(
+                Reason.AUTH, "the keys of a pattern are on every node of the cluster; allow the user +cluster|slots"
+            ) from None
+
     async def nodes(self) -> list[Conversation]:
         """This server, or each node of the cluster that it is in which has keys of its own."""
         try:
             slots = await self.ask_here("CLUSTER", "SLOTS")
         except exceptions.NoPermissionError:
-            # On a server of its own nobody needs the right to ask; in a cluster keys would be missing without a word.
-            random = ((b"GET", f"deploywatch:probe:{number}") for number in itertools.count())
-            answers = await self.answers(list(itertools.islice(random, _TRIED_AT_ONCE)))
-            if any(isinstance(answer, exceptions.MovedError) for answer in answers):
-                raise Failed(
-                    Reason.AUTH, "the keys of a pattern are on every node of the cluster; allow the user +cluster|slots"
-                ) from None
+            await self._refuse_a_cluster()
             return [self]
         except exceptions.ResponseError:
             # Cluster support is disabled, or the command is not known.

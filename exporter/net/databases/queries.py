@@ -49,6 +49,16 @@ def _joined(name: str, column: str) -> str:
     return f"{stem}_{column}" + ("_total" if stem != name and not column.endswith("_total") else "")
 
 
+async def _fetched(statement: Any, name: str, most: int) -> list[Any]:
+    cursor = await statement.cursor()
+    rows: list[Any] = await cursor.fetch(most + 1)
+    if len(rows) > most:
+        # All of them are counted on the server, and none more is sent.
+        more = await cursor.forward(2**31 - 1)
+        raise Failed(Reason.TOO_LARGE, f"query {name} gives {len(rows) + more} rows, more than max_rows, {most}")
+    return rows
+
+
 async def rows_of(connection: Any, name: str, query: Query, gauges: Mapping[str, Family]) -> list[dict[str, Any]]:
     """The rows of a query, the columns that are labels as text; Failed(too_large) with how many there are.
 
@@ -60,14 +70,7 @@ async def rows_of(connection: Any, name: str, query: Query, gauges: Mapping[str,
     asked = _as_text(query.sql, columns, numbers)
     if asked:
         statement = await connection.prepare(asked, name="")
-    cursor = await statement.cursor()
-    rows = await cursor.fetch(query.max_rows + 1)
-    if len(rows) > query.max_rows:
-        # All of them are counted on the server, and none more is sent.
-        more = await cursor.forward(2**31 - 1)
-        raise Failed(
-            Reason.TOO_LARGE, f"query {name} gives {len(rows) + more} rows, more than max_rows, {query.max_rows}"
-        )
+    rows = await _fetched(statement, name, query.max_rows)
     names = [column for column, _ in columns]
     if not rows and not set(names) - numbers:
         return [dict.fromkeys(names)]

@@ -69,19 +69,24 @@ def parse_assertion(text: object) -> Assertion:
         )
     if match["exists"]:
         return Assertion(match["path"], "exists")
-    value: Any = match["value"].strip()
-    if match["operator"] == "=~":
+    return Assertion(match["path"], match["operator"], _operand(match["operator"], match["value"].strip()))
+
+
+def _operand(operator: str, text: str) -> Any:
+    """What is compared with; ValueError when the operator cannot."""
+    if operator == "=~":
         try:
-            compiled(value)
+            compiled(text)
         except Exception as error:
-            raise ValueError(f"{value!r} is not a regular expression as RE2 has them") from error
-        return Assertion(match["path"], "=~", value)
+            raise ValueError(f"{text!r} is not a regular expression as RE2 has them") from error
+        return text
+    value: Any = text
     # What is not JSON is a bare word: a text.
     with contextlib.suppress(ValueError):
-        value = json_text.parse(value)
-    if match["operator"] in _ORDER and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise ValueError(f"{value!r} is not a number, which {match['operator']} compares with")
-    return Assertion(match["path"], match["operator"], value)
+        value = json_text.parse(text)
+    if operator in _ORDER and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"{value!r} is not a number, which {operator} compares with")
+    return value
 
 
 def find(document: Any, path: str) -> Any:

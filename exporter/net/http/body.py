@@ -23,6 +23,16 @@ def parse(body: bytes) -> Any:
         raise Failed(Reason.JSON, f"the body is not JSON: {error}") from error
 
 
+def _entries(document: Any, path: str) -> list[tuple[Any, Any]]:
+    """Keys or positions, and values, of the object or list at a path."""
+    holder = find(document, path) if path else document
+    if isinstance(holder, dict):
+        return list(holder.items())
+    if isinstance(holder, list):
+        return list(enumerate(holder))
+    raise Failed(Reason.VALUE, f"the body has neither a list nor an object at {path or 'the top'}")
+
+
 def pick(document: Any, path: str, most: int = 100) -> Iterator[tuple[str, float]]:
     """The number at a path such as `queues.0.length`; true and false are 1 and 0. Failed when there is none.
 
@@ -32,13 +42,7 @@ def pick(document: Any, path: str, most: int = 100) -> Iterator[tuple[str, float
     if not star:
         yield "", _number_at(document, path)
         return
-    holder = find(document, before.removesuffix(".")) if before else document
-    entries = holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else None
-    if entries is None:
-        raise Failed(
-            Reason.VALUE, f"the body has neither a list nor an object at {before.removesuffix('.') or 'the top'}"
-        )
-    numbers = list(entries)
+    numbers = _entries(document, before.removesuffix("."))
     if len(numbers) > most:
         raise Failed(Reason.TOO_LARGE, f"the body has {len(numbers)} values at {path}, more than max_series, {most}")
     for key, value in numbers:
