@@ -276,11 +276,8 @@ def list_deployments(client: Client, service: str | None, environment: str | Non
     show_rows(rows, columns, form, empty="no deployments")
 
 
-@deployments.command("import")
-@click.argument("file", type=click.File("rb"))
-@pass_client
-def import_records(client: Client, file: Any) -> None:
-    """Take in deployment records, one JSON object a line (- for standard input); a second time changes nothing."""
+def _records(file: Any) -> list[Any]:
+    """The records of a file; click.UsageError with all its faults, each with its line."""
     records, faults = [], []
     for number, line in enumerate(file, 1):
         if not line.strip():
@@ -295,6 +292,15 @@ def import_records(client: Client, file: Any) -> None:
         records.append(record)
     if faults:
         raise click.UsageError("\n".join((*faults, "nothing was taken in; mend these lines")))
+    return records
+
+
+@deployments.command("import")
+@click.argument("file", type=click.File("rb"))
+@pass_client
+def import_records(client: Client, file: Any) -> None:
+    """Take in deployment records, one JSON object a line (- for standard input); a second time changes nothing."""
+    records = _records(file)
     for number, record in enumerate(records, 1):
         try:
             client.post(telling.PATH, record)

@@ -217,20 +217,24 @@ class Run:
             raise _FailedError(f"validation {validation.name!r}: {fault}")
         self.tell(f"validation {validation.name!r}: {value} is {validation.expect}")
 
+    async def _status(self, transaction: int) -> str | None:
+        """How PostgreSQL says that a transaction ended; None while it does not answer."""
+        try:
+            async with self._session(Outcome.UNKNOWN) as session:
+                status: str | None = await session.fetchval("SELECT pg_xact_status($1::text::xid8)", str(transaction))
+        except (_StopError, *LOST):
+            return None
+        except asyncpg.InvalidParameterValueError:
+            # The number lies in the future: this server, another one by now, has nothing of it.
+            return "aborted"
+        return status
+
     async def _resolve(self, transaction: int, error: BaseException) -> None:
         """Ask how a transaction ended whose COMMIT was not answered; not to know is an outcome too."""
         self.tell(f"the connection was lost in COMMIT ({_words(error)}); asking how transaction {transaction} ended")
         until = time.monotonic() + self.plan.settings.resolve_for.total_seconds()
-        status: str | None = None
         while time.monotonic() < until:
-            try:
-                async with self._session(Outcome.UNKNOWN) as session:
-                    status = await session.fetchval("SELECT pg_xact_status($1::text::xid8)", str(transaction))
-            except (_StopError, *LOST):
-                status = None
-            except asyncpg.InvalidParameterValueError:
-                # The number lies in the future: this server, another one by now, has nothing of it.
-                status = "aborted"
+            status = await self._status(transaction)
             if status == "committed":
                 self.tell("the transaction was committed")
                 self._stop_if_interrupted()

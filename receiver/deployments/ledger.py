@@ -341,16 +341,14 @@ def bad_spans(
     )
     query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(_LOOK_BACK)
     rows = [_deployment(row) for row in connection.execute(query).mappings()]
-    spans, later = [], None
-    for deployment in rows:
-        if deployment.verdict == BAD or deployment.status in (Status.FAILED, Status.ROLLED_BACK):
-            ended = until
-            if later is not None:
-                undone_at = later.finished_at if later.rollback_of == deployment.id else None
-                ended = undone_at or later.started_at
-            if ended > since:
-                spans.append((max(since, deployment.started_at), min(until, ended)))
-        later = deployment
+    ends = [until, *(later.started_at for later in rows)]
+    spans = []
+    for deployment, later, next_began in zip(rows, [None, *rows], ends, strict=False):
+        undone_at = later.finished_at if later is not None and later.rollback_of == deployment.id else None
+        ended = undone_at or next_began
+        bad = deployment.verdict == BAD or deployment.status in (Status.FAILED, Status.ROLLED_BACK)
+        if bad and ended > since:
+            spans.append((max(since, deployment.started_at), min(until, ended)))
     return spans
 
 

@@ -280,13 +280,11 @@ class Worker:
                 for ended in batch:
                     await self._finish_batch([ended])
                 return
-            for ended in batch:
-                if not ended.ours.done():
-                    ended.ours.set_exception(error)
+            for waiting in _waiting(batch):
+                waiting.ours.set_exception(error)
             return
-        for ended in batch:
-            if not ended.ours.done():
-                ended.ours.set_result(ended.job.id in ours)
+        for waiting in _waiting(batch):
+            waiting.ours.set_result(waiting.job.id in ours)
 
     def _pause(self) -> float:
         if len(self._running) >= self._concurrency or self._due is None:
@@ -304,3 +302,7 @@ class Worker:
 def _fence() -> float:
     """When, by the loop's clock, a lease that is taken or renewed from now on may be over."""
     return asyncio.get_running_loop().time() + (LEASE - CLOCKS_APART).total_seconds()
+
+
+def _waiting(batch: Sequence[_Ended]) -> list[_Ended]:
+    return [ended for ended in batch if not ended.ours.done()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,6 +49,16 @@ class Hint:
         return f"probable cause: {self.cause}: {self.why}{asked}"
 
 
+def _named(causes: Sequence[tuple[AlertView, Cause | None]]) -> Hint | None:
+    """What an alert names by itself, a deployment before a dependency."""
+    for wanted in (Cause.DEPLOYMENT, Cause.DEPENDENCY):
+        for alert, cause in causes:
+            if cause is wanted:
+                name = dependency(alert.labels) if cause is Cause.DEPENDENCY else ""
+                return Hint(cause, f"{alert.name} is about {f'{name}, a {wanted}' if name else f'a {wanted}'}", name)
+    return None
+
+
 def hint(alerts: Iterable[AlertView], deployments: Iterable[Deployment], opened_at: datetime, settings: Causes) -> Hint:
     """The probable cause of an incident: what its alerts say, then what the ledger says.
 
@@ -58,17 +68,11 @@ def hint(alerts: Iterable[AlertView], deployments: Iterable[Deployment], opened_
     # What was deployed before the worst that fires may be at fault; a lingering smaller alert began before that.
     began = alerts[0].starts_at if alerts else opened_at
     causes = [(alert, _cause_of(alert.labels, settings)) for alert in alerts]
-    for wanted in (Cause.DEPLOYMENT, Cause.DEPENDENCY):
-        for alert, cause in causes:
-            if cause is wanted:
-                name = dependency(alert.labels) if cause is Cause.DEPENDENCY else ""
-                return Hint(cause, f"{alert.name} is about {f'{name}, a {wanted}' if name else f'a {wanted}'}", name)
+    if named := _named(causes):
+        return named
     if recent := _recent(deployments, began, settings):
         before = format_duration(_whole_seconds(began, recent.started_at))
-        return Hint(
-            Cause.DEPLOYMENT,
-            f"{recent.version} was deployed {before} before the first alert",
-        )
+        return Hint(Cause.DEPLOYMENT, f"{recent.version} was deployed {before} before the first alert")
     for alert, cause in causes:
         if cause is Cause.RESOURCE:
             return Hint(cause, f"{alert.name} is about a resource, and nothing was deployed shortly before")

@@ -29,6 +29,10 @@ def unmeasured(
     yield from newest.details["unmeasured"]
 
 
+def _is_counted(look: StoredLook, limit: str, *, control: bool) -> bool:
+    return limit in look.counts and not look.counts[limit].faults(control=control)
+
+
 def _of_stage(stage: RunningStage, verdict: StoredVerdict | None, taken: Sequence[StoredLook]) -> Iterator[str]:
     where = f"stage {stage.name}"
     if not taken:
@@ -38,15 +42,10 @@ def _of_stage(stage: RunningStage, verdict: StoredVerdict | None, taken: Sequenc
     if missing := due - len(taken):
         yield f"{where}: {missing} of {due} looks are missing"
     for limit in stage.plan.limits:
-        beside = stage.plan.control
-        empty = sum(
-            1 for look in taken if limit.name not in look.counts or look.counts[limit.name].faults(control=beside)
-        )
-        if empty:
+        if empty := sum(not _is_counted(look, limit.name, control=stage.plan.control) for look in taken):
             yield f"{where}, {limit.name}: {empty} of {due} looks have no good count"
     for watch in stage.plan.watch:
-        empty = sum(1 for look in taken if look.watched.get(watch.name) is None)
-        if empty:
+        if empty := sum(look.watched.get(watch.name) is None for look in taken):
             yield f"{where}, {watch.name}: not measured in {empty} of {due} looks"
     if not stage.plan.control:
         yield f"{where}: the old version at the same moments; the time of day is not excluded"

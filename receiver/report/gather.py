@@ -183,6 +183,13 @@ _REASONS = {
 _COULD_BE_JUDGED = (ledger.Status.RUNNING, ledger.Status.SUCCEEDED)
 
 
+def _advice(stage: RunningStage, verdict: StoredVerdict) -> str:
+    """What to do about a verdict that is no promotion and that nobody accepted; empty where nothing is."""
+    if stage.accepted_by is not None or verdict.answer is Answer.PROMOTE:
+        return ""
+    return _REASONS.get(verdict.reason, "")
+
+
 def _recommendations(
     deployment: Deployment, judged: Judged, newest: StoredAssessment | None
 ) -> Iterator[dict[str, Any]]:
@@ -197,10 +204,8 @@ def _recommendations(
     if bad and not any(recommendation["signal"] == "verdict" for recommendation in recommendations):
         text = "roll back: the version is proven bad; see whether a brake holds the rollback"
         yield {"signal": "verdict", "text": text, "runbook": ""}
-    if stood is not None and running and stood[0].accepted_by is None and stood[1].answer is not Answer.PROMOTE:
-        advice = _REASONS.get(stood[1].reason)
-        if advice is not None:
-            yield {"signal": "verdict", "text": advice.format(id=deployment.id), "runbook": ""}
+    if stood is not None and running and (advice := _advice(*stood)):
+        yield {"signal": "verdict", "text": advice.format(id=deployment.id), "runbook": ""}
     # What was to be done about a version that is gone is no advice any more.
     if running:
         yield from recommendations

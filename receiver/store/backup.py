@@ -47,6 +47,15 @@ def restore(source: Path, file: Path) -> Path | None:
         os.close(descriptor)
 
 
+def _check(copied: sqlite3.Connection, file: Path) -> None:
+    """StoreError where what was copied from a file is damaged, or no store of ours."""
+    faults = [row[0] for row in copied.execute("PRAGMA quick_check")]
+    if faults != ["ok"]:
+        raise StoreError(f"{file} is damaged: {faults[0]}")
+    if not list(copied.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")):
+        raise StoreError(f"{file} is no store of a receiver")
+
+
 def _copy(file: Path, target: Path) -> None:
     """Everything that is committed in one file, on the disk before it bears its name."""
     part = target.with_name(f"{target.name}.part")
@@ -59,11 +68,7 @@ def _copy(file: Path, target: Path) -> None:
         ):
             old.backup(new)  # in one step, so that no writer makes it begin again
             new.execute("PRAGMA journal_mode=DELETE")
-            faults = [row[0] for row in new.execute("PRAGMA quick_check")]
-            if faults != ["ok"]:
-                raise StoreError(f"{file} is damaged: {faults[0]}")
-            if not list(new.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")):
-                raise StoreError(f"{file} is no store of a receiver")
+            _check(new, file)
         _sync(part)
         part.replace(target)
         _sync(target.parent)

@@ -20,6 +20,16 @@ _COMMENT_LIMIT = 200
 log = logs.get("silences")
 
 
+def _good(answers: Sequence[Silenced | BaseException], incident_id: int) -> list[Silenced]:
+    """The answers of those that gave one; who did not is logged."""
+    for error in answers:
+        if isinstance(error, UnreachableError):
+            log.warning("whether it is silenced could not be asked", incident=incident_id, reason=str(error))
+        elif isinstance(error, BaseException):
+            raise error
+    return [answer for answer in answers if isinstance(answer, Silenced)]
+
+
 async def current(context: Context, incident_id: int) -> Hold | None:
     """What silences the incident now; UnreachableError when no Alertmanager answers."""
     upstream = context.settings.upstream
@@ -31,12 +41,7 @@ async def current(context: Context, incident_id: int) -> Hold | None:
     answers = await asyncio.gather(
         *(ask(context.http, server) for server in upstream.alertmanagers), return_exceptions=True
     )
-    seen = [answer for answer in answers if isinstance(answer, Silenced)]
-    for error in answers:
-        if isinstance(error, UnreachableError):
-            log.warning("whether it is silenced could not be asked", incident=incident_id, reason=str(error))
-        elif isinstance(error, BaseException):
-            raise error
+    seen = _good(answers, incident_id)
     if not seen:
         log.warning("nothing is held back, as no Alertmanager says whether it is silenced", incident=incident_id)
         raise UnreachableError("no Alertmanager says whether it is silenced")

@@ -27,9 +27,7 @@ def verdict(connection: Connection, upstream: Upstream, since: datetime, now: da
     settings = upstream.watchdog
     if settings is None:
         return None
-    known = {source: (called, heard(connection, settings.alert, source)) for source, called in _sources(upstream)}
-    if any(last for _, last in known.values()):
-        known = {source: (called, last) for source, (called, last) in known.items() if last}
+    known = _listened_to(connection, upstream, settings)
     fire = {alert.fingerprint: alert for alert in alerts.firing(connection) if alert.name == SILENT}
     changes = []
     for source, (called, last) in known.items():
@@ -50,6 +48,14 @@ def _sources(upstream: Upstream) -> list[tuple[str, str]]:
 
 def _fingerprint(settings: Watchdog, source: str) -> str:
     return f"watchdog-{f'{source}-' if source else ''}{settings.alert}"[:100]
+
+
+def _listened_to(connection: Connection, upstream: Upstream, settings: Watchdog) -> dict[str, tuple[str, Heard | None]]:
+    """The sources that were ever heard, or every one where none was: what each is called, and when it was heard."""
+    known = {source: (called, heard(connection, settings.alert, source)) for source, called in _sources(upstream)}
+    if not any(last for _, last in known.values()):
+        return known
+    return {source: (called, last) for source, (called, last) in known.items() if last}
 
 
 def _silent(settings: Watchdog, source: str, called: str, found: Heard | None, now: datetime) -> Alert:

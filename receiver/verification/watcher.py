@@ -85,18 +85,22 @@ class _End:
     note: str
 
 
+def _gone(deployment: Deployment, newest: Deployment) -> str:
+    """Why nobody looks any more at what was deployed, or empty."""
+    if newest.rollback_of == deployment.id or (newest.id == deployment.id and deployment.status is Status.ROLLED_BACK):
+        return f"{deployment.version} was rolled back"
+    if newest.id != deployment.id:
+        return f"{deployment.version} was overtaken by {newest.version}"
+    return f"the deployment of {deployment.version} failed" if deployment.status is Status.FAILED else ""
+
+
 def _ended(context: Context, state: _State) -> _End | None:
     """How a stage ends that no verdict ended; None while it goes on."""
     stage, deployment, newest = state.stage, state.deployment, state.newest
     if stage.state is not StageState.RUNNING:
         return None
-    if newest.id != deployment.id:
-        what = "rolled back" if newest.rollback_of == deployment.id else f"overtaken by {newest.version}"
-        return _End(StageState.ENDED, f"{deployment.version} was {what}")
-    if deployment.status is Status.ROLLED_BACK:
-        return _End(StageState.ENDED, f"{deployment.version} was rolled back")
-    if deployment.status is Status.FAILED:
-        return _End(StageState.ENDED, f"the deployment of {deployment.version} failed")
+    if gone := _gone(deployment, newest):
+        return _End(StageState.ENDED, gone)
     # What its pipeline calls a success is judged to the end all the same.
     decided = stage.answer == Answer.PROMOTE and stage.plan.last
     over = context.clock() - stage.started_at
@@ -108,15 +112,21 @@ def _ended(context: Context, state: _State) -> _End | None:
     return None
 
 
+async def _with_before(context: Context, state: _State, asked: counting.Source) -> RunningStage:
+    """The stage with what was counted before it began, which is asked for once."""
+    stage = state.stage
+    bad, troubled = await context.store.read(lambda connection: _bad_spans(connection, state))
+    earlier = await counting.before(asked, stage, bad)
+    hour = {name: asdict(usual) for name, usual in (await counting.usual(asked, stage, [*bad, *troubled])).items()}
+    await context.store.write(lambda connection: stages.keep_before(connection, stage.id, earlier, hour))
+    return await context.store.read(lambda connection: stages.get(connection, stage.id))
+
+
 async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
     """Take the looks that are due, and judge after each; whether more are due."""
     asked, stage, taken = counting.source(context), state.stage, state.taken
     if stage.before is None:
-        bad, troubled = await context.store.read(lambda connection: _bad_spans(connection, state))
-        earlier = await counting.before(asked, stage, bad)
-        hour = {name: asdict(usual) for name, usual in (await counting.usual(asked, stage, [*bad, *troubled])).items()}
-        await context.store.write(lambda connection: stages.keep_before(connection, stage.id, earlier, hour))
-        stage = await context.store.read(lambda connection: stages.get(connection, stage.id))
+        stage = await _with_before(context, state, asked)
     newest = taken[-1].number if taken else 0
     last = judging.due(stage, context.clock())
     for number in range(newest + 1, min(last, newest + AT_ONCE) + 1):

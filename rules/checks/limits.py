@@ -70,13 +70,10 @@ def _operand_fault(draft: Draft, comparison: Comparison) -> tuple[str, int] | No
         return None if key in draft.declared else (missing, comparison.signal_offset)
     if (unfit := signal.unfit(draft.series)) is not None:
         return unfit, comparison.signal_offset
-    if comparison.function in {"burn_rate", "budget_left"} and not (
-        draft.has_objective or _named(comparison)[0] in draft.objectives
-    ):
-        return (
-            f"{comparison.function} needs the policy's objective; add one, such as `objective: 99.9%`",
-            comparison.signal_offset,
-        )
+    has_objective = draft.has_objective or _named(comparison)[0] in draft.objectives
+    if comparison.function in {"burn_rate", "budget_left"} and not has_objective:
+        message = f"{comparison.function} needs the policy's objective; add one, such as `objective: 99.9%`"
+        return message, comparison.signal_offset
     return None
 
 

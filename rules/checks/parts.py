@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -28,14 +30,17 @@ def parts_are_there(draft: Draft) -> Iterator[Fault]:
             window, interval = format_duration(part.window), format_duration(draft.interval)
             message = f"{window} must be at least twice the interval, {interval}, or rates have no value"
             yield Fault((*path, "window"), message)
-        condition = readable(alert.get("when"))
-        if not given or condition is None:
-            continue
-        signals = {name: of_alert(signal, part, str(alert.get("alert"))) for name, signal in draft.signals.items()}
-        for comparison in comparisons(condition):
-            try:
-                message = resolve(signals, comparison).unfit(draft.series) or ""
-            except ExpressionError:
-                continue
-            if message:
-                yield Fault((*path, next(iter(given))), message)
+        if given:
+            yield from (Fault((*path, next(iter(given))), message) for message in _unfit(draft, alert, part))
+
+
+def _unfit(draft: Draft, alert: Mapping[str, Any], part: Part) -> Iterator[str]:
+    """Why signals of the alert's condition cannot be seen in this part alone."""
+    condition = readable(alert.get("when"))
+    if condition is None:
+        return
+    signals = {name: of_alert(signal, part, str(alert.get("alert"))) for name, signal in draft.signals.items()}
+    for comparison in comparisons(condition):
+        with contextlib.suppress(ExpressionError):
+            if message := resolve(signals, comparison).unfit(draft.series):
+                yield message

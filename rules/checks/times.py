@@ -44,10 +44,9 @@ def _step(draft: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fa
     except ValueError as error:
         yield Fault(path, str(error))
         return
-    other = replace(usual, quantity=limit, written=text, quantity_offset=0)
     if comparison_fault(draft, usual) is not None:
         return
-    fault = comparison_fault(draft, other)
+    fault = comparison_fault(draft, replace(usual, quantity=limit, written=text, quantity_offset=0))
     if fault is not None:
         yield Fault(path, fault[0])
     elif limit.value == usual.quantity.value:

@@ -76,12 +76,8 @@ def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, 
     except ValueError as error:
         raise click.UsageError(f"--over: {error}") from error
     findings = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, length))
-    if form == "json":
-        say(as_json([finding.plain() for finding in findings]))
-    else:
-        for one in findings:
-            say(one)
-    grades = {one.finding.grade for one in findings}
+    say(as_json([finding.plain() for finding in findings]) if form == "json" else "\n".join(map(str, findings)))
+    grades = {finding.finding.grade for finding in findings}
     raise SystemExit(1 if Grade.FAULT in grades else asking.CANNOT_TELL if Grade.UNKNOWN in grades else 0)
 
 

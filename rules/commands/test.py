@@ -41,17 +41,20 @@ def test(policies: tuple[Path, ...]) -> None:
     version = subprocess.run([tools["promtool"], "--version"], capture_output=True, text=True, check=False)
     demand(loaded, version.stdout + version.stderr, tools["promtool"])
     files = build_files(loaded)
-    failed = False
     with tempfile.TemporaryDirectory() as folder:
         write(files, Path(folder))
-        for step in _steps(tools, files):
-            done = subprocess.run(step.command, cwd=folder, capture_output=True, text=True, check=False)
-            failed |= done.returncode != 0
-            say(f"{step.about}: {'failed' if done.returncode else 'good'}")
-            if done.returncode:
-                say(done.stdout + done.stderr)
-    if failed:
+        good = [_try(step, folder) for step in _steps(tools, files)]
+    if not all(good):
         raise SystemExit(1)
+
+
+def _try(step: Step, folder: str) -> bool:
+    """Run a step and say how it ended; whether it went well."""
+    done = subprocess.run(step.command, cwd=folder, capture_output=True, text=True, check=False)
+    say(f"{step.about}: {'failed' if done.returncode else 'good'}")
+    if done.returncode:
+        say(done.stdout + done.stderr)
+    return done.returncode == 0
 
 
 def _steps(tools: dict[str, str], files: Files) -> Iterator[Step]:

@@ -19,6 +19,7 @@ MIN_SAMPLES = 10
 """Samples of 24 hours that there must be for a verdict: the enterprise document's figure."""
 
 _BEFORE = "[1d] offset 10m"
+_DEVIATION = "the standard deviation of 24 hours"
 _SPACING = timedelta(minutes=10)
 _AT = 145 * _SPACING
 
@@ -42,12 +43,7 @@ class ZScore(Derived):
         distance = f"abs({self.now(policy)} - {promql.recorded(policy, mean)})"
         return (
             Record(mean, f"avg_over_time({self.now(policy)}{_BEFORE})", "the mean of 24 hours", Group.BASELINES),
-            Record(
-                deviation,
-                f"stddev_over_time({self.now(policy)}{_BEFORE})",
-                "the standard deviation of 24 hours",
-                Group.BASELINES,
-            ),
+            Record(deviation, f"stddev_over_time({self.now(policy)}{_BEFORE})", _DEVIATION, Group.BASELINES),
             Record(
                 self.value(policy),
                 f"{distance}\n/\n{divisor}\nand\n{enough}",

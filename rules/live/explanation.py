@@ -27,15 +27,8 @@ async def explain(prometheus: Prometheus | None, policy: ResolvedPolicy, alert: 
     for limit in alert.limits:
         yield f"  {limit}"
     for term in _distinct(alert):
-        yield ""
-        yield f"{term.comparison}"
-        yield f"  {term.signal.about}"
-        expression = Inliner(policy.given.policy, policy.records, policy.given.interval)
-        query = expression.expression(promql.recorded(policy.given, term.reading.record))
-        yield _quoted(query)
-        if prometheus is not None:
-            for line in _values(term, await prometheus.query(query)):
-                yield f"  {line}"
+        async for line in _of_term(prometheus, policy, term):
+            yield line
     yield ""
     yield "the alert's query, on what is recorded:"
     yield _quoted(alert.expression)
@@ -46,6 +39,19 @@ async def explain(prometheus: Prometheus | None, policy: ResolvedPolicy, alert: 
 
 def _quoted(query: str) -> str:
     return "\n".join(f"  | {line}" for line in query.splitlines())
+
+
+async def _of_term(prometheus: Prometheus | None, policy: ResolvedPolicy, term: Term) -> AsyncIterator[str]:
+    """A comparison, what its signal is, its query from raw series, and today's values."""
+    yield ""
+    yield f"{term.comparison}"
+    yield f"  {term.signal.about}"
+    expression = Inliner(policy.given.policy, policy.records, policy.given.interval)
+    query = expression.expression(promql.recorded(policy.given, term.reading.record))
+    yield _quoted(query)
+    if prometheus is not None:
+        for line in _values(term, await prometheus.query(query)):
+            yield f"  {line}"
 
 
 def _distinct(alert: ResolvedAlert) -> Iterator[Term]:

@@ -68,12 +68,7 @@ class Inliner:
             selected = _selected(text, match.end())
             before, series = text[position : match.start()], self._series(match[1], selected)
             if _ABSENT.search(before):
-                series = f"{series})"
-                for label, sign, value in selected.matchers:
-                    # What is not recorded bears no policy, or one service would be two.
-                    if sign == "=" and label != AlertLabel.POLICY:
-                        series = f'label_replace({series}, "{label}", {promql.quoted(value)}, "", "")'
-                before, series = _before_absent(before, series)
+                before, series = _before_absent(before, _labelled(f"{series})", selected))
                 selected = _Selected((), "", "", "", selected.end + 1)
             out += before + series
             position = selected.end
@@ -132,6 +127,15 @@ def _before_absent(before: str, series: str) -> tuple[str, str]:
         inside = inside.removeprefix("label_replace(")
     given_back = series[: len(series) - len(inside)]
     return before.removesuffix("absent("), f"{given_back}absent({inside}"
+
+
+def _labelled(series: str, selected: _Selected) -> str:
+    """What is absent, with the labels that its selector names."""
+    for label, sign, value in selected.matchers:
+        # What is not recorded bears no policy, or one service would be two.
+        if sign == "=" and label != AlertLabel.POLICY:
+            series = f'label_replace({series}, "{label}", {promql.quoted(value)}, "", "")'
+    return series
 
 
 def _selected(text: str, position: int) -> _Selected:

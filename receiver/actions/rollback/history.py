@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select
 
 from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
 from deploywatch.receiver.actions.target_lock import held_by
@@ -105,12 +106,15 @@ def _asked_since(
     return max(began, default=None)
 
 
-def failed_in_a_row(connection: Connection, service: str, environment: str) -> int:
-    """How many of the target's last rollbacks failed, up to one that did not or a person's reset."""
-    reset = select(func.max(breaker_resets.c.at)).where(
+def _last_reset(service: str, environment: str) -> Select[tuple[datetime | None]]:
+    return select(func.max(breaker_resets.c.at)).where(
         breaker_resets.c.service == service, breaker_resets.c.environment == environment
     )
-    since = connection.execute(reset).scalar()
+
+
+def failed_in_a_row(connection: Connection, service: str, environment: str) -> int:
+    """How many of the target's last rollbacks failed, up to one that did not or a person's reset."""
+    since = connection.execute(_last_reset(service, environment)).scalar()
     ended = (
         select(rollbacks.c.state)
         .where(
@@ -123,12 +127,8 @@ def failed_in_a_row(connection: Connection, service: str, environment: str) -> i
     )
     if since is not None:
         ended = ended.where(rollbacks.c.finished_at > since)
-    count = 0
-    for state in connection.execute(ended).scalars():
-        if state not in _FAILED:
-            break
-        count += 1
-    return count
+    states = connection.execute(ended).scalars()
+    return sum(1 for _ in itertools.takewhile(lambda state: state in _FAILED, states))
 
 
 def allow_again(connection: Connection, service: str, environment: str, now: datetime, *, by: str, note: str) -> None:

@@ -135,14 +135,18 @@ def hello(host: str, sender: str) -> str:
     return host if "." in host.strip(".") else _address(sender).domain
 
 
+def _subject(message: Message) -> str:
+    severity = _plain(line(message.incident.severity, 20))
+    return cut(f"[{severity}] {_plain(line(message.title, SUBJECT_LIMIT))}", SUBJECT_LIMIT)
+
+
 def compose(message: Message, settings: EmailSettings, *, reference: str | None, at: datetime) -> EmailMessage:
     """The mail: what comes from alerts stands on one line in headers and is escaped in HTML.
 
     The Message-ID is the message's own, so that a mail sent twice after a crash is one mail to most servers.
     """
     mail = EmailMessage(policy=_POLICY)
-    severity = _plain(line(message.incident.severity, 20))
-    mail["Subject"] = cut(f"[{severity}] {_plain(line(message.title, SUBJECT_LIMIT))}", SUBJECT_LIMIT)
+    mail["Subject"] = _subject(message)
     mail["From"] = _people("From", settings.sender)
     mail["To"] = _people("To", *settings.recipients)
     mail["Date"] = at
