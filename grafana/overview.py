@@ -166,12 +166,7 @@ def _deployments() -> tuple[Panel, ...]:
         Panel(
             "What runs",
             "The version that each service was last deployed with, and when that began.",
-            (
-                Query(
-                    f"({started} and on ({WHERE}, version) {shown(DeploymentMetric.INFO)}) * 1000",
-                    table=True,
-                ),
-            ),
+            (Query(f"({started} and on ({WHERE}, version) {shown(DeploymentMetric.INFO)}) * 1000", table=True),),
             Table(columns | {"Value": "Since"}, unit=DATE),
         ),
         Panel(

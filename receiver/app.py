@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -201,9 +201,7 @@ class Receiver:
         gc_tuning.put_aside()
         yield
         await self.worker.stop(_STOP_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(tasks)
         for channel in context.channels.values():
             await channel.close()
         await self._sinks.close()
@@ -285,3 +283,9 @@ async def run(
         await Receiver(read, settings, context, external).serve(listen, access)
     finally:
         await context.http.close()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

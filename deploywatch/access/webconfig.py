@@ -25,6 +25,8 @@ from deploywatch.access.settings import WebConfig
 
 log = logs.get("web")
 
+_WIDE = "these may do everything; narrow them with credentials: [{token_file: …, scopes: [webhook]}]"
+
 USER = web.RequestKey("user", str)
 """In a request that bore good credentials with a user's name: that name."""
 
@@ -80,10 +82,7 @@ class Access:
         self._named = {_digest(b"token", token): identity for token, identity in self._narrow.items() if identity.name}
         self._verified.clear()
         if loaded.settings.wide:
-            log.warning(
-                "these may do everything; narrow them with credentials: [{token_file: …, scopes: [webhook]}]",
-                entries=", ".join(loaded.settings.wide),
-            )
+            log.warning(_WIDE, entries=", ".join(loaded.settings.wide))
 
     def _serve_latest(self, connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         # The listening socket holds the first context; each new connection is given the newest.

@@ -50,6 +50,16 @@ def _by_now(say: Callable[..., str]) -> Callable[..., str]:
     return filtered
 
 
+def _moments() -> dict[str, Callable[..., Any]]:
+    """The filters of times; those that say how far away one is, look at the page's `now`."""
+    relative = (moments.ago, moments.ahead, moments.countdown, moments.clock)
+    return {say.__name__: _by_now(say) for say in relative} | {
+        "utc": moments.utc,
+        "iso": moments.iso,
+        "lasting": moments.lasting,
+    }
+
+
 def _make() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -60,16 +70,7 @@ def _make() -> Environment:
         finalize=finalized,
         auto_reload=False,
     )
-    environment.filters.update(
-        ago=_by_now(moments.ago),
-        ahead=_by_now(moments.ahead),
-        countdown=_by_now(moments.countdown),
-        clock=_by_now(moments.clock),
-        utc=moments.utc,
-        iso=moments.iso,
-        lasting=moments.lasting,
-        breakable=breakable,
-    )
+    environment.filters.update(_moments(), breakable=breakable)
     environment.globals.update(prefix="", version=__version__, asset=asset)
     return environment
 

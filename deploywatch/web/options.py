@@ -53,6 +53,10 @@ _LOG_FORMAT = click.option(
 _LOG_LEVEL = click.option("--log.level", "log_level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
 
 
+_AFTER_LISTEN = (_LOG_LEVEL, _LOG_FORMAT, _ROUTE_PREFIX, _EXTERNAL_URL, _WEB_CONFIG)
+"""In the order in which click wants decorators: the help shows the last one first."""
+
+
 def server(port: int, *, host: str = "") -> Callable[[F], F]:
     """Config file and check, listen address (`host` and `port` by default), web config, external URL, logs."""
     listen = click.option(
@@ -60,16 +64,7 @@ def server(port: int, *, host: str = "") -> Callable[[F], F]:
     )
 
     def decorate(command: F) -> F:
-        for option in (
-            _LOG_LEVEL,
-            _LOG_FORMAT,
-            _ROUTE_PREFIX,
-            _EXTERNAL_URL,
-            _WEB_CONFIG,
-            listen,
-            _CONFIG_CHECK,
-            _CONFIG_FILE,
-        ):
+        for option in (*_AFTER_LISTEN, listen, _CONFIG_CHECK, _CONFIG_FILE):
             command = option(command)
         return command
 

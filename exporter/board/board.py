@@ -41,11 +41,10 @@ class Board:
         """Make room for these targets; those that are unchanged keep what is known of them, the others are gone."""
         old, self.records = self.records, {}
         for target in targets:
-            kept = old.get(target.key)
-            if kept is not None and kept.target == target and kept.buckets == buckets:
-                self.records[target.key] = kept
-            else:
-                self.records[target.key] = Record(target, buckets)
+            known = old.get(target.key)
+            kept = known if known and known.target == target and known.buckets == buckets else None
+            self.records[target.key] = kept or Record(target, buckets)
+            if kept is None:
                 self._exposition.remove(target.key)
                 self._put(self.records[target.key])
         for gone in old.keys() - self.records.keys():

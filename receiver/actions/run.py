@@ -10,6 +10,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
+from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.queue import Job, Outcome
 
 KIND = "run"
@@ -31,6 +32,16 @@ async def handle(context: Context, job: Job) -> Outcome:
     return await runs.carry_out(context, job, lambda connection: _begin(connection, context, job))
 
 
+def _values(incident: Incident, job: Job) -> dict[str, str]:
+    return {
+        "service": incident.service,
+        "environment": incident.environment,
+        "severity": job.payload["severity"],
+        "incident": str(incident.id),
+        "id": f"deploywatch-run-{job.id}",
+    }
+
+
 def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     incident, name = store.get(connection, job.incident_id), job.payload["name"]
     run_settings = next((run for run in context.settings.run if run.name == name), None)
@@ -39,15 +50,8 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
             connection, context, incident, KIND, reason="no_target", detail=f"{name} is not configured any more"
         )
         return None
-    values = {
-        "service": incident.service,
-        "environment": incident.environment,
-        "severity": job.payload["severity"],
-        "incident": str(incident.id),
-        "id": f"deploywatch-run-{job.id}",
-    }
     try:
-        plan = run_settings.plan(values)
+        plan = run_settings.plan(_values(incident, job))
     except ValueError as error:
         runs.refuse(connection, context, incident, KIND, reason="unsafe_value", detail=str(error))
         return None

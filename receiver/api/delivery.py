@@ -40,16 +40,14 @@ class DeliveryRoutes:
             return delivery.read(connection, since, service, environment)
 
         targets = await self._context.store.read(read)
-        notes = []
-        if settings.keep_incidents < over:
-            kept = format_duration(settings.keep_incidents)
-            notes.append(f"incidents are kept for {kept} (keep_incidents); those before are not counted")
+        kept = format_duration(settings.keep_incidents)
+        forgotten = f"incidents are kept for {kept} (keep_incidents); those before are not counted"
         answer: dict[str, Any] = {
             "since": since.isoformat(),
             "until": until.isoformat(),
             "enough": delivery.ENOUGH,
             "targets": [delivery.measure(target, since, until).to_json() for target in targets],
-            "notes": notes,
+            "notes": [forgotten] if settings.keep_incidents < over else [],
         }
         return web.json_response(answer)
 

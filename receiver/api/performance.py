@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -13,9 +14,18 @@ from deploywatch.receiver.api.schemas.performance import PerformanceAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.report import performance_asked
+from deploywatch.verdict.plan import Plan
 
 USUAL_DAYS = 7
 MOST_DAYS = 90
+
+
+def _only(plans: Sequence[Plan]) -> Plan:
+    """The verification plan that says which series there are; 409 where it is not one."""
+    if len(plans) == 1:
+        return plans[0]
+    what = "several verification plans cover" if plans else "no verification plan covers"
+    raise web.HTTPConflict(text=f"{what} this service and environment, so nobody knows which series it has\n")
 
 
 class PerformanceRoutes:
@@ -39,13 +49,9 @@ class PerformanceRoutes:
         deployment = await context.store.read(lambda c: ledger.find(c, wanted))
         if deployment is None:
             return not_found("deployment", wanted)
-        plans = context.settings.verification.plans_of(deployment.service, deployment.environment)
-        if len(plans) != 1:
-            what = "no verification plan covers" if not plans else "several verification plans cover"
-            text = f"{what} this service and environment, so nobody knows which series it has\n"
-            raise web.HTTPConflict(text=text)
+        plan = _only(context.settings.verification.plans_of(deployment.service, deployment.environment))
         try:
-            report = await performance_asked.performance(context, deployment, plans[0], days)
+            report = await performance_asked.performance(context, deployment, plan, days)
         except UnreachableError as error:
             raise web.HTTPServiceUnavailable(text=f"{context.conceal(str(error))}\n") from error
         if form == "markdown":

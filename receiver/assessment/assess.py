@@ -96,9 +96,7 @@ def _unmeasured(plan: Recorded, measured: Measurement, known: Known, at: datetim
         yield "health: the policy weighs no signals (`health:` says which)"
         return
     yield from measured.remarks
-    for reading in measured.readings:
-        if reading.status is Status.UNKNOWN:
-            yield f"{reading.signal.name}: no value"
+    yield from (f"{reading.signal.name}: no value" for reading in measured.readings if reading.status is Status.UNKNOWN)
     for kind in plan.kinds:
         if not any(signal.kind == kind for signal in plan.signals):
             yield f"{kind}: the policy gives it a weight, and no signal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,13 +60,9 @@ def migrate(plan: Path, *, dry: bool, url: str | None, token: str | None, by: st
     return EXIT_CODES[ended.outcome]
 
 
-def _record(client: Client | None, plan: plans.Plan, ended: Ended, by: str) -> None:
-    """Tell the receiver; what became of the database does not depend on whether that works."""
-    if client is None:
-        say("not recorded, and nobody is told: give the receiver's --url, or DEPLOYWATCH_URL", err=True)
-        return
+def _body(plan: plans.Plan, ended: Ended, by: str) -> dict[str, Any]:
     settings = plan.settings
-    body = {
+    return {
         "by": by,
         "service": settings.service,
         "environment": settings.environment,
@@ -76,8 +73,15 @@ def _record(client: Client | None, plan: plans.Plan, ended: Ended, by: str) -> N
         "started_at": ended.began.isoformat() if ended.began else None,
         "finished_at": ended.ended.isoformat() if ended.ended else None,
     }
+
+
+def _record(client: Client | None, plan: plans.Plan, ended: Ended, by: str) -> None:
+    """Tell the receiver; what became of the database does not depend on whether that works."""
+    if client is None:
+        say("not recorded, and nobody is told: give the receiver's --url, or DEPLOYWATCH_URL", err=True)
+        return
     try:
-        number = client.record("POST", "/migrations", body)["id"]
+        number = client.record("POST", "/migrations", _body(plan, ended, by))["id"]
     except DeploywatchError as error:
         echo(f"NOT RECORDED, and nobody is told: {error}", err=True)
     else:

@@ -34,18 +34,18 @@ _OVER: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+_LAST_SAID = "the receiver does not answer, this is the last that it said"
+
+
 def table(answer: Mapping[str, Any] | None, trouble: str, width: int) -> Group:
     """Where the stage stands, for a terminal of so many columns; `trouble` is why the receiver does not answer now."""
-    wrong = [
-        Text(line(f"the receiver does not answer, this is the last that it said: {trouble}", 400), style="magenta")
-    ]
     if answer is None:
         return Group(Text(line(trouble, 400), style="magenta") if trouble else Text("nothing is known yet"))
     words, style = headline(answer)
     parts: list[RenderableType] = [
         Text(line(_what(answer), 200)),
         Text(line(_time(answer), 200)),
-        *(wrong if trouble else ()),
+        *((Text(line(f"{_LAST_SAID}: {trouble}", 400), style="magenta"),) if trouble else ()),
         Text(line(words, 400), style=f"bold {style}"),
     ]
     sentences = (answer["verdict"] or {}).get("sentences", ())

@@ -50,10 +50,14 @@ async def make(backup: Backup, database: Database, name: str, now: datetime) -> 
     return await _pg_dump(backup.pg_dump, database, name, now, seconds)
 
 
-async def _pg_dump(folder: Path, database: Database, name: str, now: datetime, seconds: float) -> BackupPoint:
-    for program in ("pg_dump", "pg_restore"):
+def _need(*programs: str) -> None:
+    for program in programs:
         if shutil.which(program) is None:
             raise BackupError(f"there is no program {program} on this machine; install it, or write backup: own:")
+
+
+async def _pg_dump(folder: Path, database: Database, name: str, now: datetime, seconds: float) -> BackupPoint:
+    _need("pg_dump", "pg_restore")
     url, password = without_password(database)
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     safe = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name)

@@ -326,24 +326,24 @@ def _full(busy: Mapping[str, int]) -> list[str]:
     return [queue for queue, count in busy.items() if count >= QUEUE_LIMIT]
 
 
+def _ended(job: Job, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    return {
+        "which": job.id,
+        "attempt": job.attempts,
+        "state": outcome.state,
+        "run_at": now + outcome.after,
+        "note": outcome.note[:2000],
+        "finished_at": now if outcome.state in (State.DONE, State.FAILED) else None,
+        "uncertain_attempts": outcome.uncertain_attempts,
+    }
+
+
 def finish_all(connection: Connection, now: datetime, owner: str, ends: Sequence[tuple[Job, Outcome]]) -> set[int]:
     """Write how jobs ended and what they changed, but for those whose lease is no longer ours; which were comes back.
 
     LeaseLostError, and the transaction is to be given up, where it cannot be told which of several was lost.
     """
-    rows = [
-        {
-            "which": job.id,
-            "attempt": job.attempts,
-            "state": outcome.state,
-            "run_at": now + outcome.after,
-            "note": outcome.note[:2000],
-            "finished_at": now if outcome.state in (State.DONE, State.FAILED) else None,
-            "uncertain_attempts": outcome.uncertain_attempts,
-        }
-        for job, outcome in ends
-    ]
-    ours = update_leased(connection, owner, rows)
+    ours = update_leased(connection, owner, [_ended(job, outcome, now) for job, outcome in ends])
     for job, outcome in ends:
         if job.id in ours and outcome.record:
             outcome.record(connection)

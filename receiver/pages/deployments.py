@@ -17,6 +17,7 @@ from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.report import gather, rendering
 from deploywatch.receiver.store.schema import rollbacks
 from deploywatch.receiver.suppression import maintenance
+from deploywatch.receiver.suppression.windows import Window
 from deploywatch.receiver.verification import gate, judging
 from deploywatch.receiver.verification.requirements import Asked, Standing
 
@@ -128,11 +129,7 @@ class DeploymentPages:
             "incidents": store.recent(
                 connection, only_open=False, limit=_OF_SERVICE, service=service, environment=environment
             ),
-            "windows": [
-                window
-                for window in windows
-                if window.service in ("*", service) and window.environment in ("*", environment)
-            ],
+            "windows": [window for window in windows if _concerns(window, service, environment)],
             "target": context.settings.rollback.target(service, environment),
             "team": context.settings.oncall.team_of(service),
             "needs": _standing(connection, context.settings.dependencies.get(service, ()), environment),
@@ -160,6 +157,10 @@ def _roles(state: gate.Gate) -> list[str]:
     """The roles whose approval the gate still lacks."""
     lacking = [check for check in state.checks if check.require.startswith("approval") and check.standing != "open"]
     return [role for check in lacking for role in check.require.removeprefix("approval").strip().split(", ") if role]
+
+
+def _concerns(window: Window, service: str, environment: str) -> bool:
+    return window.service in ("*", service) and window.environment in ("*", environment)
 
 
 def _dependents(dependencies: Mapping[str, Sequence[str]], service: str) -> list[str]:

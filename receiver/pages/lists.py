@@ -78,12 +78,8 @@ class Lists:
 
 def _standing(connection: Connection, channels: tuple[str, ...], now: datetime) -> dict[str, Any]:
     """The queue, what failed last, and of each channel when it last worked and what waits for it."""
-    by_state = connection.execute(
-        select(jobs.c.state, func.count(), func.min(jobs.c.run_at))
-        .where(jobs.c.state.in_(_QUEUED))
-        .group_by(jobs.c.state)
-    )
-    counts = {state: (count, oldest) for state, count, oldest in by_state}
+    by_state = select(jobs.c.state, func.count()).where(jobs.c.state.in_(_QUEUED)).group_by(jobs.c.state)
+    counts: dict[str, int] = dict(connection.execute(by_state).tuples().all())
     due = select(func.count()).select_from(jobs).where(jobs.c.state == State.READY, jobs.c.run_at <= now)
     failed = (
         select(jobs.c.kind, jobs.c.note, jobs.c.incident_id, jobs.c.finished_at)
@@ -92,7 +88,7 @@ def _standing(connection: Connection, channels: tuple[str, ...], now: datetime) 
         .limit(_FAILURES)
     )
     return {
-        "later": counts.get(State.READY, (0, None))[0],
+        "later": counts.get(State.READY, 0),
         "due": connection.execute(due).scalar_one(),
         "failed": [dict(row) for row in connection.execute(failed).mappings()],
         "channels": [_channel(connection, name) for name in channels],

@@ -24,6 +24,14 @@ def backup(file: Path, target: Path) -> int:
         return target.stat().st_size
 
 
+def _replace(file: Path, fresh: Path) -> None:
+    """Put a file in the store's place, without what was in the old one's log."""
+    for suffix in ("-wal", "-shm"):
+        file.with_name(f"{file.name}{suffix}").unlink(missing_ok=True)
+    fresh.replace(file)
+    _sync(file.parent)
+
+
 def restore(source: Path, file: Path) -> Path | None:
     """Put a backup in the store's place, while no receiver runs on it; where the old store is kept comes back."""
     descriptor = locking.hold(file)
@@ -38,10 +46,7 @@ def restore(source: Path, file: Path) -> Path | None:
             was_there = file.exists()
             if was_there:
                 _copy(file, kept)  # with what is still in its log
-            for suffix in ("-wal", "-shm"):
-                file.with_name(f"{file.name}{suffix}").unlink(missing_ok=True)
-            fresh.replace(file)
-            _sync(file.parent)
+            _replace(file, fresh)
             return kept if was_there else None
     finally:
         os.close(descriptor)

@@ -128,8 +128,8 @@ async def ask(
     try:
         silence = await silences.current(context, incident_id)
     except UnreachableError:
-        known = silenced_until is not None and silenced_until > now
-        silence = Hold(silenced_until, tell=False, reason="silenced") if silenced_until and known else None
+        known = silenced_until if silenced_until and silenced_until > now else None
+        silence = Hold(known, tell=False, reason="silenced") if known else None
     return incident, decide(
         incident, window=None, silence=silence, asker=asker, now=context.clock(), quiet_time=settings.quiet_time
     )

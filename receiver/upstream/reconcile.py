@@ -67,6 +67,10 @@ def note(connection: Connection, healing: Healing, now: datetime) -> Counter[Los
     return took
 
 
+def _is_newer(alert: Alert, known: Alert | None) -> bool:
+    return known is None or known.starts_at < alert.starts_at
+
+
 def compare(
     stored: Iterable[Alert], seen: Sequence[Seen], missing_before: frozenset[str], now: datetime, settings: Reconcile
 ) -> Healing:
@@ -79,12 +83,8 @@ def compare(
     # What comes from elsewhere, such as Grafana, is none of theirs: that they lack it says nothing.
     sources = {answer.source for answer in seen}
     ours = {alert.fingerprint: alert for alert in stored if source_of(alert.fingerprint) in sources}
-    lost = tuple(
-        alert
-        for fingerprint, alert in have.items()
-        if now - alert.starts_at >= settings.settle
-        and (fingerprint not in ours or ours[fingerprint].starts_at < alert.starts_at)
-    )
+    old = (alert for alert in have.values() if now - alert.starts_at >= settings.settle)
+    lost = tuple(alert for alert in old if _is_newer(alert, ours.get(alert.fingerprint)))
     missing = frozenset(ours) - frozenset(have)
     settled = all(now - answer.up_since >= 2 * settings.every for answer in seen)
     over = missing & missing_before if settled else frozenset[str]()

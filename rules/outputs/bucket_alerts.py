@@ -19,7 +19,7 @@ from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.outputs import runbook_steps as steps
 from deploywatch.rules.outputs.emit import Remarked
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 from deploywatch.rules.series import Durations
 from deploywatch.rules.signals import histogram
 from deploywatch.rules.signals.service.latency import LatencyQuantile
@@ -52,20 +52,24 @@ class Needed:
     channels: tuple[str, ...]
 
 
+def _counted(policy: ResolvedPolicy, alert: ResolvedAlert) -> Iterator[tuple[Policy, Durations, Decimal]]:
+    """The buckets of an alert's terms: the policy as the term sees it, the histogram, the bound in seconds."""
+    for term in alert.terms:
+        signal = plain(term.signal)
+        if isinstance(signal, LatencyQuantile):
+            seen, bound = term.signal.seen(policy.given), term.comparison.quantity.value
+            durations = seen.series.of(signal.kind)
+            if bound in durations.bounds:
+                yield seen, durations, bound
+
+
 def needed(policy: ResolvedPolicy) -> tuple[Needed, ...]:
     """Every bucket that the policy's alerts count by, each once; none where the policy has such an alert of its own."""
     if any(alert.given.alert == ALERT for alert in policy.alerts):
         return ()
     buckets: dict[tuple[str, Decimal], Needed] = {}
     for alert in policy.alerts:
-        for term in alert.terms:
-            signal = plain(term.signal)
-            if not isinstance(signal, LatencyQuantile):
-                continue
-            seen, bound = term.signal.seen(policy.given), term.comparison.quantity.value
-            durations = seen.series.of(signal.kind)
-            if bound not in durations.bounds:
-                continue
+        for seen, durations, bound in _counted(policy, alert):
             key = (durations.recorded, bound)
             before = buckets.get(key, Needed(seen, durations, bound, (), ()))
             buckets[key] = Needed(

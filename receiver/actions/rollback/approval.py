@@ -135,17 +135,21 @@ def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note:
     kind = Kind.ROLLBACK_APPROVED if yes else Kind.ROLLBACK_REJECTED
     timeline.write(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {what}", actor=by)
     if yes:
-        job = NewJob(
-            kind=ROLLBACK,
-            key=f"rollback:{incident.id}:approval:{asked.id}",
-            serial_key=serial_key(incident.service, incident.environment),
-            run_at=now,
-            urgency=Urgency.CRITICAL,
-            incident_id=incident.id,
-            payload={"alert": f"{by}'s approval"},
-        )
-        enqueue(connection, now, job)
+        enqueue(connection, now, _decision(asked, incident, by, now))
     return ""
+
+
+def _decision(asked: Approval, incident: Incident, by: str, now: datetime) -> NewJob:
+    """The job that asks every brake again and rolls back."""
+    return NewJob(
+        kind=ROLLBACK,
+        key=f"rollback:{incident.id}:approval:{asked.id}",
+        serial_key=serial_key(incident.service, incident.environment),
+        run_at=now,
+        urgency=Urgency.CRITICAL,
+        incident_id=incident.id,
+        payload={"alert": f"{by}'s approval"},
+    )
 
 
 def withdraw(connection: Connection, incident_id: int, now: datetime) -> None:
