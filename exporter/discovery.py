@@ -6,7 +6,7 @@ counted, and the others are probed. A file that is gone takes its targets along.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -125,9 +125,7 @@ class TargetFiles:
                 # Whoever writes the file has gone astray; what it said before is nearer to the truth than nothing.
                 raise TargetFileError("; ".join(target.detail for target in dropped[:_SHOWN]))
             known.targets = read
-            for target in dropped:
-                if target not in known.dropped:
-                    log.error("a target is not probed", file=str(path), reason=str(target.reason), detail=target.detail)
+            _log_new(path, dropped, known)
             known.dropped, known.problem = tuple(dropped), None
         except (OSError, DeploywatchError) as error:
             problem = str(error)
@@ -259,3 +257,10 @@ def _scalar(value: Any) -> str | None:
 
 def _shown(name: str) -> str:
     return redact_url(name) if "://" in name or "@" in name else name
+
+
+def _log_new(path: Path, dropped: Sequence[DroppedTarget], known: Known) -> None:
+    """Say which targets are not probed, each once while it stays so."""
+    for target in dropped:
+        if target not in known.dropped:
+            log.error("a target is not probed", file=str(path), reason=str(target.reason), detail=target.detail)

@@ -125,23 +125,18 @@ def _increase(policy: ResolvedPolicy, requests: Requests, *matchers: promql.Matc
 def _compared(policy: ResolvedPolicy, signal: Signal) -> tuple[Panel, ...]:
     series, title = signals.recorded(policy, signal), signals.title_of(signal)
     before, since = (f"avg_over_time({series}{when})" for when in (BEFORE, SINCE))
+    before_legend = signals.legend_of(signal, " before")
     over_time = Panel(
         title,
         f"{signal.about} Dashed: its mean over the span before the chosen deployment.",
-        (
-            Query(series, signals.legend_of(signal)),
-            Query(before, signals.legend_of(signal, " before"), dashed=EARLIER),
-        ),
+        (Query(series, signals.legend_of(signal)), Query(before, before_legend, dashed=EARLIER)),
         Lines(signals.unit_of(signal)),
         width=16,
     )
     numbers = Panel(
         f"{title}: before and since",
         "The signal's mean over the span before the chosen deployment, and over the last one.",
-        (
-            Query(before, signals.legend_of(signal, " before"), now=True),
-            Query(since, signals.legend_of(signal, " since"), now=True),
-        ),
+        (Query(before, before_legend, now=True), Query(since, signals.legend_of(signal, " since"), now=True)),
         Number(signals.unit_of(signal), base="text", names=True),
         width=8,
     )

@@ -28,12 +28,11 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
             end = _closing(text, position + 2)
             filled += _braced(text[position + 2 : end], variables)
             position = end + 1
-        else:
-            match = _NAME.match(text, position + 1)
-            if match is None:
-                raise ValueError(f"a $ in {text!r} begins no variable; write $$ for a plain $")
+        elif match := _NAME.match(text, position + 1):
             filled += _value(match[0], variables)
             position = match.end()
+        else:
+            raise ValueError(f"a $ in {text!r} begins no variable; write $$ for a plain $")
     return filled
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -151,11 +152,7 @@ class FlowProbe:
     ) -> Failed | None:
         missing = step.needs() - values.keys()
         if missing:
-            failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
-            measurement.add(families.STEP_SUCCESS, 0, step=step.name)
-            measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
-            measurement.steps.append(StepResult(step.name, 0.0, failed.reason, failed.detail))
-            return failed
+            return _skipped(step, missing, measurement)
         trail, begin = Trail(Phases(), cookies=cookies), measurement.clock.monotonic()
         # Until it is done, it has failed: by the deadline, should that come first.
         unfinished = Failed(Reason.DEADLINE, "not done in its time")
@@ -250,3 +247,11 @@ def _note(step: Step, failed: Failed | None, trail: Trail, took: float, measurem
     measurement.steps.append(StepResult(step.name, took, reason, detail))
     if failed:
         measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
+
+
+def _skipped(step: Step, missing: Collection[str], measurement: Measurement) -> Failed:
+    failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
+    measurement.add(families.STEP_SUCCESS, 0, step=step.name)
+    measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
+    measurement.steps.append(StepResult(step.name, 0.0, failed.reason, failed.detail))
+    return failed

@@ -73,11 +73,8 @@ class HttpSystem:
         text, write = self._said(context, job, "good", f"{self.what} opened{f': {link}' if link else ''}")
 
         def record(connection: Connection) -> None:
-            upsert(
-                connection,
-                threads,
-                [{"incident_id": job.incident_id, "channel": self._thread, "reference": reference}],
-            )
+            row = {"incident_id": job.incident_id, "channel": self._thread, "reference": reference}
+            upsert(connection, threads, [row])
             write(connection)
 
         return done(text, record)
@@ -182,6 +179,10 @@ async def _send(context: Context, settings: Post, request: _Request) -> Any:
         raise errors.timed_out(settings.timeout.total_seconds()) from error
     except (aiohttp.ClientError, OSError) as error:
         raise errors.unconnected(error, settings.secrets) from error
+    return _parsed(content)
+
+
+def _parsed(content: str) -> Any:
     try:
         return json_text.parse(content)
     except ValueError:

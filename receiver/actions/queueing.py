@@ -42,6 +42,10 @@ def queue_all(case: Case, actions: Iterable[str]) -> None:
         if action in ACTIONS:
             ACTIONS[action].queue(case)
         else:
-            hint = nearest(action, get_args(ActionName))
-            asked = f"{action[:100]!r}, asked for by {case.alert.name}"
-            case.note(Kind.ACTION_REFUSED, f"action {asked}, is not one of this receiver's{hint}")
+            _refuse(case, action)
+
+
+def _refuse(case: Case, action: str) -> None:
+    hint = nearest(action, get_args(ActionName))
+    asked = f"{action[:100]!r}, asked for by {case.alert.name}"
+    case.note(Kind.ACTION_REFUSED, f"action {asked}, is not one of this receiver's{hint}")

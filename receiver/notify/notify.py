@@ -124,9 +124,10 @@ async def handle(context: Context, job: Job) -> Outcome:
     if channel is None:
         gone = _gave_up(context, job, f"{name} is no longer configured")
         return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
-    if job.payload["event"] == Event.ESCALATED and await context.store.read(lambda c: _told_with_the_opening(c, job)):
+    event = Event(job.payload["event"])
+    if event is Event.ESCALATED and await context.store.read(lambda c: _told_with_the_opening(c, job)):
         return Outcome(State.DONE, f"{name} was called as it opened", reason="told_already")
-    if not channel.wants(Event(job.payload["event"])):
+    if not channel.wants(event):
         return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
     composed = await compose.of(context, job)
     if outdated := _outdated(job, composed.message):

@@ -157,6 +157,11 @@ def _opened(connection: Connection, deployment: Deployment, span: Span) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def _short(hours: float, days: int, following: Deployment | None) -> str:
+    why = f"{following.version} was deployed then" if following and hours > 0 else "it ended no longer ago"
+    return f"after the deployment there are {hours:.0f} hours and not {days} days: {why}"
+
+
 def _notes(
     deployment: Deployment,
     compared: Times,
@@ -166,13 +171,11 @@ def _notes(
     others: Sequence[str],
     days: int,
 ) -> list[str]:
-    lasted = compared.after.hours
     notes = []
     if deployment.finished_at is None:
         notes.append("the deployment has not ended: what it did meanwhile counts as after")
-    if lasted < days * 24:
-        why = f"{following.version} was deployed then" if following and lasted > 0 else "it ended no longer ago"
-        notes.append(f"after the deployment there are {lasted:.0f} hours and not {days} days: {why}")
+    if compared.after.hours < days * 24:
+        notes.append(_short(compared.after.hours, days, following))
     if compared.shift.days % _WEEK:
         notes.append("the days compared are other days of the week; --days 7 compares like with like")
     if others:

@@ -22,7 +22,7 @@ from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.loading import load_all
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
-from deploywatch.rules.resolved import ResolvedPolicy
+from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 from deploywatch.terminal import as_json, say
 
 _DEAREST = 5
@@ -94,6 +94,17 @@ async def _live(
     return told
 
 
+async def _past(
+    prometheus: Prometheus, policy: ResolvedPolicy, alert: ResolvedAlert, now: float, over: timedelta
+) -> tuple[Grade, str]:
+    """How often an alert would have fired."""
+    try:
+        past = await history.past(prometheus, policy, alert, now=now, over=over)
+    except UnreachableError as error:
+        return Grade.UNKNOWN, f": {error}"
+    return Grade.WARNING if past.is_noisy(over) else Grade.NOTE, f" {past.told(over)}"
+
+
 async def _findings(prometheus: Prometheus, policy: ResolvedPolicy, over: timedelta) -> AsyncIterator[Finding]:
     for room in (presence.check(prometheus, policy), buckets.check(prometheus, policy)):
         try:
@@ -104,14 +115,8 @@ async def _findings(prometheus: Prometheus, policy: ResolvedPolicy, over: timede
             return
     now = time.time()
     for number, alert in enumerate(policy.alerts):
-        path = ("alerts", number, "alert")
-        try:
-            past = await history.past(prometheus, policy, alert, now=now, over=over)
-        except UnreachableError as error:
-            yield Finding(Grade.UNKNOWN, path, f"{alert.given.alert}: {error}")
-            continue
-        grade = Grade.WARNING if past.is_noisy(over) else Grade.NOTE
-        yield Finding(grade, path, f"{alert.given.alert} {past.told(over)}")
+        grade, text = await _past(prometheus, policy, alert, now, over)
+        yield Finding(grade, ("alerts", number, "alert"), f"{alert.given.alert}{text}")
     try:
         async for finding in _costs(prometheus, policy):
             yield finding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 
 from deploywatch.prometheus import Prometheus
@@ -39,6 +39,13 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
             yield Finding(finding[0], (*path, finding[1]), finding[2])
 
 
+def _other_unit(durations: Durations, own: Mapping[Decimal, Decimal], live: set[Decimal]) -> str:
+    """The unit in which more of the bounds are there than in the policy's, or empty."""
+    fit = sum(bound in live for bound in own.values())
+    others = (unit for unit, scale in _SCALES.items() if sum(bound * scale in live for bound in own) > fit)
+    return next((unit for unit in others if unit != durations.unit), "")
+
+
 def compared(
     durations: Durations, live: set[Decimal], wanted: dict[Decimal, list[str]]
 ) -> Iterable[tuple[Grade, str, str]]:
@@ -48,12 +55,9 @@ def compared(
     """
     own = {bound: bound * durations.per_second for bound in durations.bounds}
     have = ", ".join(promql.number(bound) for bound in sorted(live))
-    for unit, scale in _SCALES.items():
-        fits = sum(bound * scale in live for bound in own)
-        if unit != durations.unit and fits > sum(bound in live for bound in own.values()):
-            text = f"the buckets of {durations.metric} look like {unit}, not {durations.unit}: {have}"
-            yield Grade.FAULT, "unit", text
-            return
+    if unit := _other_unit(durations, own, live):
+        yield Grade.FAULT, "unit", f"the buckets of {durations.metric} look like {unit}, not {durations.unit}: {have}"
+        return
     for bound, alerts in wanted.items():
         if bound in own and own[bound] not in live:
             text = f"{durations.metric} has no bucket at {shown(bound)}; dead: {', '.join(alerts)}; it has: {have}"

@@ -111,6 +111,15 @@ def _rest(url: str) -> Iterator[str]:
     yield "alerts:"
 
 
+def _of_resources(survey: Survey) -> Iterator[str]:
+    if "node_cpu_seconds_total" in survey.more:
+        summary = "The processors of {service} in {environment} are {value} busy"
+        yield from _alert("HighCpu", "cpu > 90%", "10m", "medium", "resource_utilization", summary)
+    if "node_memory_MemAvailable_bytes" in survey.more:
+        summary = "{service} in {environment} has taken {value} of its memory"
+        yield from _alert("HighMemory", "memory > 90%", "10m", "medium", "resource_utilization", summary)
+
+
 def _alerts(survey: Survey, now: Today) -> Iterator[str]:
     missing = []
     if survey.requests is not None:
@@ -125,12 +134,7 @@ def _alerts(survey: Survey, now: Today) -> Iterator[str]:
         summary = "Probe {probe} of {service} in {environment} fails"
         yield from _alert("ProbeFails", "health == 0", "2m", "high", "health_check_failure", summary)
         missing.append("missing(availability)")
-    if "node_cpu_seconds_total" in survey.more:
-        summary = "The processors of {service} in {environment} are {value} busy"
-        yield from _alert("HighCpu", "cpu > 90%", "10m", "medium", "resource_utilization", summary)
-    if "node_memory_MemAvailable_bytes" in survey.more:
-        summary = "{service} in {environment} has taken {value} of its memory"
-        yield from _alert("HighMemory", "memory > 90%", "10m", "medium", "resource_utilization", summary)
+    yield from _of_resources(survey)
     if missing:
         summary = "Nobody measures all of {service} in {environment}"
         yield from _alert("MetricsMissing", " or ".join(missing), "10m", "medium", "monitoring_failure", summary)

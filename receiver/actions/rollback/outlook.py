@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import brakes
-from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused
+from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused, Situation
 from deploywatch.receiver.actions.rollback.history import situation, usual_duration
 from deploywatch.receiver.actions.rollback.planning import values
 from deploywatch.receiver.context import Context
@@ -44,17 +44,11 @@ def outlook(connection: Connection, context: Context, incident: Incident) -> Out
     at = situation(connection, context.settings, incident, context.clock())
     decision = brakes.decide(at, settings)
     target = settings.target(at.service, at.environment)
-    to_version, command, fault = at.to_version or "", "", ""
-    if target and at.deployment and to_version:
-        go = Go(at.deployment, target, to_version, "approve")
-        try:
-            command = context.conceal(str(target.plan(values(go, incident))))
-        except ValueError as error:
-            fault = str(error)
+    command, fault = _command(context, at, target, incident)
     words = brakes.words(at, settings)
     return Outlook(
         deployment=at.deployment,
-        to_version=to_version,
+        to_version=at.to_version or "",
         mode=decision.mode if isinstance(decision, Go) else "",
         refused=fault or (decision.sentence if isinstance(decision, Refused) else ""),
         why=decision.why if isinstance(decision, Go) else "",
@@ -74,3 +68,14 @@ def _verification(context: Context, target: RollbackTarget, incident: Incident) 
         f"{context.conceal(url)} says that it is healthy for {format_duration(verify.healthy_for)}"
         f"{signals if verify.signals else ''}, within {format_duration(verify.within)}; else people are called"
     )
+
+
+def _command(context: Context, at: Situation, target: RollbackTarget | None, incident: Incident) -> tuple[str, str]:
+    """The command that would run, and why there is none."""
+    if not (target and at.deployment and at.to_version):
+        return "", ""
+    go = Go(at.deployment, target, at.to_version, "approve")
+    try:
+        return context.conceal(str(target.plan(values(go, incident)))), ""
+    except ValueError as error:
+        return "", str(error)

@@ -58,7 +58,7 @@ def queue(case: Case) -> None:
 
     Nothing is said of rollbacks where none are set up.
     """
-    incident, alert = case.incident, case.alert
+    alert = case.alert
     if not case.settings.rollback.targets:
         return
     asker = "verdict" if source_of(alert.fingerprint) == VERDICT else "alerts"
@@ -66,7 +66,12 @@ def queue(case: Case) -> None:
         text = f"rollback refused: {alert.name} asks for one, and rollback.on does not name {asker}"
         case.note(Kind.ROLLBACK_REFUSED, text)
         return
-    job = NewJob(
+    enqueue(case.connection, case.now, _job(case))
+
+
+def _job(case: Case) -> NewJob:
+    incident, alert = case.incident, case.alert
+    return NewJob(
         kind=KIND,
         key=f"rollback:{incident.id}:{alert.fingerprint}:{alert.starts_at.isoformat()}",
         serial_key=serial_key(incident.service, incident.environment),
@@ -75,7 +80,6 @@ def queue(case: Case) -> None:
         incident_id=incident.id,
         payload={"alert": alert.name, "fingerprint": alert.fingerprint, "asked": ROLLBACK in asked(alert)},
     )
-    enqueue(case.connection, case.now, job)
 
 
 def queue_for(connection: Connection, incident: Incident, by: str, now: datetime) -> None:

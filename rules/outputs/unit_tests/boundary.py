@@ -109,11 +109,8 @@ def _entry(
     expressions: list[dict[str, Any]],
     alerts: list[dict[str, Any]],
 ) -> Any:
-    inputs = [
-        {"series": _series(policy, term), "values": series[term.reading.record]}
-        for term in {term.reading.record: term for term in alert.terms}.values()
-        if term.reading.record in series
-    ]
+    terms = {term.reading.record: term for term in alert.terms if term.reading.record in series}
+    inputs = [{"series": _series(policy, term), "values": series[record]} for record, term in terms.items()]
     entry: dict[str, Any] = {
         "name": f"{alert.given.alert}: {name}",
         "interval": promql.duration(policy.interval),
