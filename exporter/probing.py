@@ -325,6 +325,11 @@ def _verdict_on(error: Exception, measurement: Measurement, overdue: float | Non
     return Reason.INTERNAL, f"{type(error).__name__} at: {measurement.stage}; see the log of the exporter"
 
 
+def _verify_message(error: ssl.SSLCertVerificationError) -> str:
+    """What OpenSSL says of the certificate; an error that was made by hand has none."""
+    return str(getattr(error, "verify_message", ""))
+
+
 def from_os_error(error: OSError) -> Failed:
     """The bounded reason of an error of the network."""
     text = error.strerror or str(error) or type(error).__name__
@@ -332,9 +337,7 @@ def from_os_error(error: OSError) -> Failed:
         case socket.gaierror():
             return Failed(Reason.DNS, f"the name does not resolve: {text}")
         case ssl.SSLCertVerificationError():
-            return Failed(
-                Reason.TLS_VERIFY, f"the certificate is not trusted: {getattr(error, 'verify_message', None) or text}"
-            )
+            return Failed(Reason.TLS_VERIFY, f"the certificate is not trusted: {_verify_message(error) or text}")
         case ssl.SSLError():
             return Failed(Reason.TLS, f"no TLS connection: {getattr(error, 'reason', None) or text}")
         case OSError() if isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in text:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from deploywatch.conventions import DeploymentMetric, IncidentMetric
 from deploywatch.grafana import health_panels, signals
 from deploywatch.grafana.frame import Dashboard, choice, spans
@@ -143,13 +145,25 @@ def _compared(policy: ResolvedPolicy, signal: Signal) -> tuple[Panel, ...]:
     return over_time, numbers
 
 
-def _dora() -> tuple[Panel, ...]:
-    status = DeploymentMetric.STATUS
+_SMALL: Final = {"width": 6, "height": 6}
+
+
+def _recovery() -> Panel:
     incidents = promql.selector(IncidentMetric.OPEN, SHOWN)
     # Counted in looks of 15 s; an incident that becomes more severe ends in one severity, and counts once more.
     open_seconds = f"15 * sum_over_time((sum by ({WHERE}) ({incidents}))[$__range:15s])"
     resolved = f"(sum by ({WHERE}) (resets({incidents}[$__range])) > 0)"
-    small = {"width": 6, "height": 6}
+    return Panel(
+        "Time to recover",
+        "How long incidents stayed open in the shown time, divided by how many were resolved in it.",
+        (Query(f"{open_seconds}\n/\n{resolved}", legend(_KEYS), now=True),),
+        Number(_SECONDS, names=True, none="none resolved"),
+        **_SMALL,
+    )
+
+
+def _dora() -> tuple[Panel, ...]:
+    status = DeploymentMetric.STATUS
     return (
         Panel(
             "Deployments in a week",
@@ -161,7 +175,7 @@ def _dora() -> tuple[Panel, ...]:
                 ),
             ),
             Number(_COUNT, decimals=0, names=True, none="0"),
-            **small,
+            **_SMALL,
         ),
         Panel(
             "Deployments that went wrong",
@@ -174,7 +188,7 @@ def _dora() -> tuple[Panel, ...]:
                 ),
             ),
             Number(_RATIO, ((0.15, BAD),), names=True),
-            **small,
+            **_SMALL,
         ),
         Panel(
             "Time a deployment takes",
@@ -186,15 +200,9 @@ def _dora() -> tuple[Panel, ...]:
                 ),
             ),
             Number(_SECONDS, names=True),
-            **small,
+            **_SMALL,
         ),
-        Panel(
-            "Time to recover",
-            "How long incidents stayed open in the shown time, divided by how many were resolved in it.",
-            (Query(f"{open_seconds}\n/\n{resolved}", legend(_KEYS), now=True),),
-            Number(_SECONDS, names=True, none="none resolved"),
-            **small,
-        ),
+        _recovery(),
     )
 
 

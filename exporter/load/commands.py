@@ -127,16 +127,8 @@ def load(  # noqa: PLR0917 - click passes the options by name
     result = measured(loop.answers, users, min(max(loop.passed, 0.0), loop.duration))
     differences = compare(before, result) if before else []
     say(_printed(result, loop, differences, form, whole=whole))
-    if not whole:
-        say("interrupted: these are the figures so far, and nothing was saved", err=True)
-        return 130
-    if not any(answer.came for answer in loop.answers):
-        say("not one request was answered: nothing was measured, and nothing saved", err=True)
-        return 4
-    if result.requests < ENOUGH:
-        few = f"too few requests to say anything: {result.requests} of {ENOUGH}; give more users or time"
-        say(f"{few}; nothing was saved" if save else few, err=True)
-        return 3
+    if no_result := _says_nothing(result, loop, whole=whole, saves=save is not None):
+        return no_result
     faults = _faults(result, slow, errors) + _worsened(differences)
     for fault in faults:
         say(f"{'failed' if strict else 'warning'}: {fault}", err=True)
@@ -233,3 +225,18 @@ async def _progress(loop: Loop) -> None:
         while True:
             bar.update(task, completed=max(0.0, loop.passed), requests=len(loop.answers))
             await asyncio.sleep(_TICK)
+
+
+def _says_nothing(result: Result, loop: Loop, *, whole: bool, saves: bool) -> int:
+    """Say why a run measured nothing that counts; its exit code, or 0 when it did."""
+    if not whole:
+        say("interrupted: these are the figures so far, and nothing was saved", err=True)
+        return 130
+    if not any(answer.came for answer in loop.answers):
+        say("not one request was answered: nothing was measured, and nothing saved", err=True)
+        return 4
+    if result.requests < ENOUGH:
+        few = f"too few requests to say anything: {result.requests} of {ENOUGH}; give more users or time"
+        say(f"{few}; nothing was saved" if saves else few, err=True)
+        return 3
+    return 0

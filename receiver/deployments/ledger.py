@@ -329,6 +329,14 @@ def _last_well(
     return None
 
 
+def _newest(connection: Connection, service: str, environment: str, until: datetime) -> list[Deployment]:
+    query = select(deployments).where(
+        deployments.c.service == service, deployments.c.environment == environment, deployments.c.started_at < until
+    )
+    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(_LOOK_BACK)
+    return [_deployment(row) for row in connection.execute(query).mappings()]
+
+
 def bad_spans(
     connection: Connection, service: str, environment: str, since: datetime, until: datetime
 ) -> list[tuple[datetime, datetime]]:
@@ -336,11 +344,7 @@ def bad_spans(
 
     Each lasts from its deployment's beginning to the end of what undid it, or to the beginning of the next one.
     """
-    query = select(deployments).where(
-        deployments.c.service == service, deployments.c.environment == environment, deployments.c.started_at < until
-    )
-    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(_LOOK_BACK)
-    rows = [_deployment(row) for row in connection.execute(query).mappings()]
+    rows = _newest(connection, service, environment, until)
     ends = [until, *(later.started_at for later in rows)]
     spans = []
     for deployment, later, next_began in zip(rows, [None, *rows], ends, strict=False):

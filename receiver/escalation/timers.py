@@ -100,13 +100,6 @@ def _queue(
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     key = f"{kind}:{incident.id}:{which}"
-    job = NewJob(
-        kind=kind,
-        key=key,
-        serial_key=key,
-        run_at=run_at,
-        incident_id=incident.id,
-        payload=payload or {},
-        urgency=Urgency.LOW if kind in (UPDATE, REVIEW) else urgency.of(incident.severity),
-    )
+    soon = Urgency.LOW if kind in (UPDATE, REVIEW) else urgency.of(incident.severity)
+    job = NewJob(kind, key, key, run_at, incident.id, payload or {}, urgency=soon)
     enqueue(connection, now, job)

@@ -276,7 +276,6 @@ def _partly_sent(
 
 def _refused(context: Context, job: Job, text: str) -> Any:
     """Record the refusal, notify the channel's stand-in, and retry slowly in a queue position that blocks nothing."""
-    after = context.settings.notify.refused_again_after
 
     def record(connection: Connection) -> None:
         now = context.clock()
@@ -288,7 +287,7 @@ def _refused(context: Context, job: Job, text: str) -> Any:
             key=key,
             serial_key=key,
             queue=queue_of(job.payload["channel"]),
-            run_at=now + after,
+            run_at=now + context.settings.notify.refused_again_after,
             incident_id=job.incident_id,
             payload={**job.payload, "again_of": job.key},
         )

@@ -84,9 +84,8 @@ class Flow:
             await self._after_the_swap(number, values)
         except (UnreachableError, RefusedError) as error:
             what = f"{self.asked.version} is in production, and what the receiver makes of it is not known: {error}"
-            raise StoppedError(
-                f"{what}; look at production, and swap back by hand if it is bad", CANNOT_TELL
-            ) from error
+            what = f"{what}; look at production, and swap back by hand if it is bad"
+            raise StoppedError(what, CANNOT_TELL) from error
 
     async def _not_there_already(self) -> None:
         health = await self._look(self.plan.production, None)
@@ -196,17 +195,19 @@ class Flow:
                 raise StoppedError(f"the receiver did not go back within {within}: {advice}", FAILED)
             await self.means.sleep(_ASK_AGAIN.total_seconds())
 
-    async def _alert(self, why: str, since: datetime, ended: datetime | None) -> None:
-        plan, version = self.plan, self.asked.version
-        labels = {
+    def _labels(self) -> dict[str, str]:
+        return {
             "alertname": ALERT,
-            "service": plan.service,
-            "environment": plan.environment,
+            "service": self.plan.service,
+            "environment": self.plan.environment,
             "severity": "critical",
             "incident_type": "deployment_failure",
             "action": "rollback",
-            "version": version,
+            "version": self.asked.version,
         }
+
+    async def _alert(self, why: str, since: datetime, ended: datetime | None) -> None:
+        plan, version, labels = self.plan, self.asked.version, self._labels()
         alert = {
             "status": "resolved" if ended else "firing",
             "labels": labels,

@@ -44,13 +44,9 @@ def keep_actions(
     """Do these actions when the window ends, if the incident still goes on then."""
     if not actions:
         return
-    payload = {
-        "do": list(actions),
-        "event": event,
-        "fingerprint": alert.fingerprint,
-        "starts_at": alert.starts_at.isoformat(),
-    }
-    key = f"{event}:{alert.fingerprint}:{alert.starts_at.isoformat()}:{','.join(actions)}"
+    began = alert.starts_at.isoformat()
+    payload = {"do": list(actions), "event": event, "fingerprint": alert.fingerprint, "starts_at": began}
+    key = f"{event}:{alert.fingerprint}:{began}:{','.join(actions)}"
     _keep(connection, hold, incident, now, what=", ".join(actions), key=key, payload=payload)
 
 

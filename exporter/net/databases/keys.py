@@ -132,10 +132,8 @@ async def _scan(talk: Conversation, name: str, gauge: KeyGauge) -> list[bytes]:
             keys |= dict.fromkeys(page)
             calls += 1
             if len(keys) > most:
-                raise Failed(
-                    Reason.TOO_LARGE,
-                    f"gauge {name}: more than {most} keys match {gauge.key}; at least {len(keys)} do",
-                )
+                many = f"gauge {name}: more than {most} keys match {gauge.key}; at least {len(keys)} do"
+                raise Failed(Reason.TOO_LARGE, many)
             if int(cursor) == 0:
                 break
             if calls >= _SCAN_CALLS:
