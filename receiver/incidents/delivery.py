@@ -42,21 +42,20 @@ class Delivery:
 
         What is done at its end belongs to the last. Whoever sends all of it again changes nothing.
         """
-        count = len(self.alerts)
-        if count <= most:
+        if len(self.alerts) <= most:
             return (self,)
-        starts = range(0, count, most)
-        return tuple(
-            replace(
-                self,
-                alerts=self.alerts[start : start + most],
-                digest=self.digest if number == 0 else _named(self.digest, number),
-                also=self.also if start == starts[-1] else _nothing,
-                whole=count if number == 0 else None,
-                part=number,
-                is_last=start == starts[-1],
-            )
-            for number, start in enumerate(starts)
+        starts = range(0, len(self.alerts), most)
+        return tuple(self._slice(number, start, most, starts[-1]) for number, start in enumerate(starts))
+
+    def _slice(self, number: int, start: int, most: int, last: int) -> Delivery:
+        return replace(
+            self,
+            alerts=self.alerts[start : start + most],
+            digest=self.digest if number == 0 else _named(self.digest, number),
+            also=self.also if start == last else _nothing,
+            whole=len(self.alerts) if number == 0 else None,
+            part=number,
+            is_last=start == last,
         )
 
 

@@ -107,12 +107,5 @@ def _keep(
     look: datetime | None = None,
 ) -> None:
     timeline.write(connection, incident.id, now, Kind.ACTION_HELD, f"{what}: {hold}")
-    job = NewJob(
-        kind=KIND,
-        key=f"held:{incident.id}:{key}",
-        serial_key=f"held:{incident.id}",
-        run_at=look or hold.until,
-        incident_id=incident.id,
-        payload=payload,
-    )
-    enqueue(connection, now, job)
+    serial = f"held:{incident.id}"
+    enqueue(connection, now, NewJob(KIND, f"{serial}:{key}", serial, look or hold.until, incident.id, payload))
