@@ -55,7 +55,7 @@ _OUR_TAGS = {
         "dt",
         "dd",
     ),
-    *("textarea", "fieldset", "legend", "dialog", "figure", "figcaption"),
+    *("noscript", "textarea", "fieldset", "legend", "dialog", "figure", "figcaption"),
 }
 _SAFE_ADDRESS = re.compile(r"(https?:/)?/|#|\?")
 
