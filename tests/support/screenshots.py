@@ -11,22 +11,22 @@ import signal
 import sys
 from pathlib import Path
 
-from playwright.async_api import async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from tests.support.browser import ARGUMENTS
 
 PAGES = {
-    "now": "/?tab=over",
-    "incident": "/incidents/1",
-    "rollback": "/incidents/1/rollback",
-    "deployments": "/deployments",
-    "deployment": "/deployments/{canary}",
-    "service": "/services/shop/demo",
+    "now": ("/?tab=over", "#incidents > li"),
+    "incident": ("/incidents/1", "#timeline > li"),
+    "rollback": ("/incidents/1/rollback", "#brakes > li"),
+    "deployments": ("/deployments", "#deployments > li"),
+    "deployment": ("/deployments/{canary}", ".evidence"),
+    "service": ("/services/shop/demo", "#service-now"),
 }
-"""The pictures by name, and where each is taken; `{canary}` is the newest deployment that has stages."""
+"""The pictures by name: where each is taken, and what has to be on it; `{canary}` is the newest that has stages."""
 SCREENS = {"phone": (360, 640), "desktop": (1280, 800)}
 _PLACE = re.compile(r"The console, to look and to act: (http://\S+?)/$", re.MULTILINE)
-_LONGEST_SECONDS = 1800
+_LONGEST_SECONDS = 1800  # what is waited for is to be seen, however long that takes
 
 
 async def take(folder: Path) -> None:
@@ -60,20 +60,30 @@ async def _pictures(url: str, folder: Path) -> None:
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = await browser.new_page()
-        await page.goto(f"{url}/deployments")
-        links = await page.locator("#deployments h2 a").evaluate_all("all => all.map(one => one.pathname)")
-        canary = "1"
-        for path in links:
-            await page.goto(f"{url}{path}")
-            if await page.locator(".evidence").count():
-                canary = path.rpartition("/")[2]
-                break
+        page.set_default_timeout(
+            _LONGEST_SECONDS * 1000
+        )  # it is waited for what is to be seen, however long that takes
+        canary = await _newest_with_evidence(page, url)
         for screen, (width, height) in SCREENS.items():
             await page.set_viewport_size({"width": width, "height": height})
-            for name, path in PAGES.items():
+            for name, (path, seen) in PAGES.items():
                 await page.goto(f"{url}{path.format(canary=canary)}")
-                await page.screenshot(path=folder / f"{name}-{screen}.png")
+                await page.locator(seen).first.wait_for()
+                await expect(page.locator("#live")).to_have_text("Live", timeout=_LONGEST_SECONDS * 1000)
+                await page.evaluate("document.fonts.ready.then(() => true)")
+                await page.screenshot(path=folder / f"{name}-{screen}.png", animations="disabled")
         await browser.close()
+
+
+async def _newest_with_evidence(page: Page, url: str) -> str:
+    """The number of the newest deployment whose page has the evidence of a limit."""
+    await page.goto(f"{url}/deployments")
+    links = await page.locator("#deployments h2 a").evaluate_all("all => all.map(link => link.pathname)")
+    for path in links:
+        await page.goto(f"{url}{path}")
+        if await page.locator(".evidence").count():
+            return str(path.rpartition("/")[2])
+    raise SystemExit(f"no deployment of {len(links)} has evidence, so that there is no picture of it")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Request
+from playwright.async_api import Page, Request, expect
 from sqlalchemy import update
 
 from deploywatch.receiver.incidents import store
@@ -106,6 +106,13 @@ async def test_an_incidents_first_load_is_small_and_asks_no_other_host(world: Wo
     assert 0 < len(loaded) <= 5
     assert [request.url for request in loaded if not request.url.startswith(world.url)] == []
     assert 0 < weight <= 25 * 1024
+    # On a phone, that the page is live takes no line of its own.
+    await fresh.set_viewport_size({"width": 360, "height": 640})
+    await expect(fresh.locator("#live")).to_have_text("Live", timeout=60_000)
+    top, beside = await fresh.locator("header.top nav").bounding_box(), await fresh.locator("#live").bounding_box()
+    assert top is not None
+    assert beside is not None
+    assert top["y"] <= beside["y"] < top["y"] + top["height"]
     await fresh.context.close()
 
 
