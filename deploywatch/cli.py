@@ -39,7 +39,7 @@ COMMANDS = {
     "audit": ("deploywatch.receiver.commands.people", "List who changed what."),
     "screens": ("deploywatch.receiver.commands.people", "Give screens a link to the wall, and take it away."),
     "deployments": (
-        "deploywatch.receiver.commands.deployments",
+        "deploywatch.receiver.commands.deployments.ledger",
         "Tell the receiver that a deployment started or finished; list them.",
     ),
     "migrate": (

@@ -10,12 +10,12 @@ from pydantic import AfterValidator
 
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.dial import Route, connect
-from deploywatch.exporter.net.handshake import Begin, secure
 from deploywatch.exporter.net.resolve import note_address
-from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.net.tls import certificates
+from deploywatch.exporter.net.tls.client import TlsClient, context_for
+from deploywatch.exporter.net.tls.handshake import Begin, secure
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Reason
 

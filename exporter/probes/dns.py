@@ -17,15 +17,15 @@ from pydantic import AfterValidator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import Place, Reach
 from deploywatch.exporter.net.dial import connect
 from deploywatch.exporter.net.dns import additional, over_channel, over_udp, query, records, udp_socket
-from deploywatch.exporter.net.handshake import secure
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.net.resolve import Address, note_address
-from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.net.tls import certificates
+from deploywatch.exporter.net.tls.client import TlsClient, context_for
+from deploywatch.exporter.net.tls.handshake import secure
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Dropped, Failed, Reason
 

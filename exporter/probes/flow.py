@@ -12,9 +12,17 @@ from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.http.client import Trail, follow, http_url
 from deploywatch.exporter.net.http.cookies import Cookies
 from deploywatch.exporter.net.http.exchange import Phases, Request
+from deploywatch.exporter.net.http.judging.templating import (
+    Save,
+    ValueName,
+    fill_body,
+    fill_header,
+    fill_url,
+    masked,
+    names,
+)
+from deploywatch.exporter.net.http.judging.verdict import Expect, judge
 from deploywatch.exporter.net.http.oauth2 import AskWithToken
-from deploywatch.exporter.net.http.templating import Save, ValueName, fill_body, fill_header, fill_url, masked, names
-from deploywatch.exporter.net.http.verdict import Expect, judge
 from deploywatch.exporter.probes.http import OVERDUE
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error, server_of
 from deploywatch.exporter.results import Application, Failed, Reason, State, StepResult, let_go

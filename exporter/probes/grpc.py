@@ -8,15 +8,15 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import Place, Reach, place
 from deploywatch.exporter.net.dial import connect
 from deploywatch.exporter.net.grpc_health import SERVING_STATUSES, UNAVAILABLE, Health, check, code_name
-from deploywatch.exporter.net.handshake import secure
 from deploywatch.exporter.net.http.header_fields import HeaderName, HeaderValue
 from deploywatch.exporter.net.resolve import note_address
-from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.net.tls import certificates
+from deploywatch.exporter.net.tls.client import TlsClient, context_for
+from deploywatch.exporter.net.tls.handshake import secure
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 

@@ -10,14 +10,14 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, field_validator
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.net import certificates
-from deploywatch.exporter.net.http import body
 from deploywatch.exporter.net.http.client import Trail, follow, http_url
 from deploywatch.exporter.net.http.exchange import PHASES, Phases
+from deploywatch.exporter.net.http.judging import body
+from deploywatch.exporter.net.http.judging.verdict import Expect, Gauges, judge
 from deploywatch.exporter.net.http.oauth2 import AskWithToken
 from deploywatch.exporter.net.http.response_parser import Response
-from deploywatch.exporter.net.http.verdict import Expect, Gauges, judge
 from deploywatch.exporter.net.resolve import note_address
+from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Family, Reason
 from deploywatch.secrets import SecretUrl

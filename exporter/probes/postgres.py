@@ -13,7 +13,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import GaugeName
-from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.databases.dsn import parse_dsn
 from deploywatch.exporter.net.databases.queries import Query, note_rows, rows_of
@@ -21,7 +20,8 @@ from deploywatch.exporter.net.databases.refusals import explain
 from deploywatch.exporter.net.databases.session import session_for
 from deploywatch.exporter.net.databases.statistics import NOTE, SQL, Statistics
 from deploywatch.exporter.net.resolve import note_address
-from deploywatch.exporter.net.tls import TlsClient
+from deploywatch.exporter.net.tls import certificates
+from deploywatch.exporter.net.tls.client import TlsClient
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl, with_password

@@ -23,15 +23,15 @@ from redis.backoff import NoBackoff
 from deploywatch.config import nearest
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import GaugeName
-from deploywatch.exporter.net import certificates
 from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.databases.conversation import Conversation
 from deploywatch.exporter.net.databases.keys import KeyGauge, Statistics, note_info, note_keys
 from deploywatch.exporter.net.databases.redis_errors import explain
 from deploywatch.exporter.net.dial import Route, connect
-from deploywatch.exporter.net.handshake import BROKEN_OFF, seen_in, telling
 from deploywatch.exporter.net.resolve import Address, note_address
-from deploywatch.exporter.net.tls import TlsClient, context_for, last_good
+from deploywatch.exporter.net.tls import certificates
+from deploywatch.exporter.net.tls.client import TlsClient, context_for, last_good
+from deploywatch.exporter.net.tls.handshake import BROKEN_OFF, seen_in, telling
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl

@@ -15,8 +15,8 @@ from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
 from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Found, Pattern, search
-from deploywatch.exporter.net.starttls import Protocol, beginning, start_tls
-from deploywatch.exporter.net.tls import TlsClient
+from deploywatch.exporter.net.tls.client import TlsClient
+from deploywatch.exporter.net.tls.starttls import Protocol, beginning, start_tls
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 

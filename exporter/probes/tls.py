@@ -7,11 +7,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from deploywatch.exporter.net.certificates import Shown, problem_of
 from deploywatch.exporter.net.connect import AddressField, Reach, encrypt, open_channel, place
-from deploywatch.exporter.net.handshake import shown_by
-from deploywatch.exporter.net.starttls import Protocol, beginning, start_tls
-from deploywatch.exporter.net.tls import TlsClient
+from deploywatch.exporter.net.tls.certificates import Shown, problem_of
+from deploywatch.exporter.net.tls.client import TlsClient
+from deploywatch.exporter.net.tls.handshake import shown_by
+from deploywatch.exporter.net.tls.starttls import Protocol, beginning, start_tls
 from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, format_duration

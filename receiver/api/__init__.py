@@ -8,22 +8,22 @@ from typing import cast
 from aiohttp import web
 
 from deploywatch.receiver.api.approvals import Approvals
-from deploywatch.receiver.api.assessments import Assessments
 from deploywatch.receiver.api.audit import Audit
-from deploywatch.receiver.api.delivery import DeliveryRoutes
-from deploywatch.receiver.api.deployments import Deployments
-from deploywatch.receiver.api.gate import GateRoutes
+from deploywatch.receiver.api.deployments.assessments import Assessments
+from deploywatch.receiver.api.deployments.delivery import DeliveryRoutes
+from deploywatch.receiver.api.deployments.gate import GateRoutes
+from deploywatch.receiver.api.deployments.ledger import Deployments
+from deploywatch.receiver.api.deployments.migrations import Migrations
+from deploywatch.receiver.api.deployments.performance import PerformanceRoutes
+from deploywatch.receiver.api.deployments.reports import Reports
+from deploywatch.receiver.api.deployments.stages import Stages
 from deploywatch.receiver.api.incidents import Incidents
 from deploywatch.receiver.api.maintenance import Maintenance
-from deploywatch.receiver.api.migrations import Migrations
 from deploywatch.receiver.api.oncall import OnCall
 from deploywatch.receiver.api.openapi import Documented, text
-from deploywatch.receiver.api.performance import PerformanceRoutes
 from deploywatch.receiver.api.postmortems import Postmortems
-from deploywatch.receiver.api.reports import Reports
 from deploywatch.receiver.api.routing import Route, add_routes
 from deploywatch.receiver.api.screens import Screens
-from deploywatch.receiver.api.stages import Stages
 from deploywatch.receiver.api.taking import Taking
 from deploywatch.receiver.context import Context
 

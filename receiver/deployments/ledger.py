@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, exists, or_, select, update
 
 from deploywatch.receiver.messages import DeploymentView
-from deploywatch.receiver.store import insert_id, unit_of_work
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import deployments, rollbacks
 
 # Built once, because every message needs it.

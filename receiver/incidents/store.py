@@ -13,7 +13,8 @@ from sqlalchemy import Connection, RowMapping, bindparam, exists, or_, select, u
 from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.messages import IncidentView, identity
 from deploywatch.receiver.settings.strategy import Severity
-from deploywatch.receiver.store import insert_id, unit_of_work
+from deploywatch.receiver.store import insert_id
+from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import action_runs, incidents, rollbacks
 
 PAGE = "/incidents/{id}"

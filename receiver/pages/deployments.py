@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
-from deploywatch.receiver.api.gate import asked_of
+from deploywatch.receiver.api.deployments.gate import asked_of
 from deploywatch.receiver.api.routing import number
 from deploywatch.receiver.deployments import approvals, ledger, stages, verdicts
 from deploywatch.receiver.deployments.stages import RunningStage, StageState

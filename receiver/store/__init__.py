@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from deploywatch.receiver.store import console_schema, deployment_schema, event_schema, locking, revisions
-from deploywatch.receiver.store.backends import Backend, Postgres, Sqlite, T, Work, told
+from deploywatch.receiver.store import console_schema, deployment_schema, event_schema, revisions
+from deploywatch.receiver.store.engine import locking
+from deploywatch.receiver.store.engine.backends import Backend, Postgres, Sqlite, T, Work, told
+from deploywatch.receiver.store.engine.group_read import GroupRead
 from deploywatch.receiver.store.errors import StoreError, UnfitError
-from deploywatch.receiver.store.group_read import GroupRead
 from deploywatch.receiver.store.revisions import SchemaError
 from deploywatch.receiver.store.writing import Known, insert_all, insert_id, insert_later, insert_new, upsert
 

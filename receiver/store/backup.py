@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploywatch.receiver.store import locking
+from deploywatch.receiver.store.engine import locking
 from deploywatch.receiver.store.errors import StoreError
 
 

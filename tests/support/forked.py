@@ -23,7 +23,7 @@ _SERVER.set_forkserver_preload(
         "deploywatch.exporter.load.commands",
         "deploywatch.exporter.ports.commands",
         "deploywatch.grafana.commands",
-        "deploywatch.receiver.commands.deployments",
+        "deploywatch.receiver.commands.deployments.ledger",
         "deploywatch.receiver.commands.incidents",
         "deploywatch.receiver.commands.migrate",
         "deploywatch.receiver.commands.people",

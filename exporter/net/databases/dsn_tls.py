@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploywatch.exporter.net.handshake import telling
-from deploywatch.exporter.net.tls import last_good
+from deploywatch.exporter.net.tls.client import last_good
+from deploywatch.exporter.net.tls.handshake import telling
 
 _MODES = ("require", "verify-ca", "verify-full")
 _VERSIONS: Mapping[str, ssl.TLSVersion] = {

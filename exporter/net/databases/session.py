@@ -18,8 +18,8 @@ from deploywatch.exporter.net.circles import release
 from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.databases.dsn import Dsn, Host
 from deploywatch.exporter.net.dial import Dialer, permit
-from deploywatch.exporter.net.starttls import beginning
-from deploywatch.exporter.net.tls import TlsClient, context_for
+from deploywatch.exporter.net.tls.client import TlsClient, context_for
+from deploywatch.exporter.net.tls.starttls import beginning
 from deploywatch.exporter.probing import Measurement
 from deploywatch.exporter.results import Failed, Reason
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from yarl import URL
 
-from deploywatch.exporter.net.certificates import Shown
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.dial import Route, connect
-from deploywatch.exporter.net.handshake import Begin, secure
 from deploywatch.exporter.net.http.http2 import Http2
 from deploywatch.exporter.net.http.proxy import Proxies, authorization, open_proxy, tunnel
 from deploywatch.exporter.net.http.response_parser import Response, read_response
 from deploywatch.exporter.net.resolve import Address
+from deploywatch.exporter.net.tls.certificates import Shown
+from deploywatch.exporter.net.tls.handshake import Begin, secure
 from deploywatch.exporter.net.unix import open_unix
 
 _HOST_PORT = re.compile(r":\d*\Z")

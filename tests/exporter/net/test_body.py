@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from deploywatch.exporter.net.http import body
+from deploywatch.exporter.net.http.judging import body
 from deploywatch.exporter.results import Failed, Reason
 from tests.exporter.support import Web, measured, probe
 

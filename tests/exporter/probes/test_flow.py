@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from deploywatch.clock import SystemClock
 from deploywatch.exporter import config
-from deploywatch.exporter.net.http.templating import fill, fill_body, fill_url, masked, names
+from deploywatch.exporter.net.http.judging.templating import fill, fill_body, fill_url, masked, names
 from deploywatch.exporter.probes.flow import FlowSettings
 from deploywatch.exporter.probing import run
 from deploywatch.exporter.results import Dropped, Reason, Result

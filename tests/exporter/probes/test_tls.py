@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from deploywatch.exporter.net.certificates import suite
 from deploywatch.exporter.net.connect import place
+from deploywatch.exporter.net.tls.certificates import suite
 from deploywatch.exporter.results import Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, Web, mail, measured, probe, scripted, silent, upgrading

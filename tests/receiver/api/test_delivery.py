@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from deploywatch.receiver.commands.deployments import deployments
+from deploywatch.receiver.commands.deployments.ledger import deployments
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, NOON, alert, settings

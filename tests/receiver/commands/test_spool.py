@@ -15,7 +15,7 @@ import pytest
 
 from deploywatch.demo.processes import Processes
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands import telling
+from deploywatch.receiver.commands.deployments import telling
 from tests.receiver.process import RealReceiver
 from tests.support import forked
 

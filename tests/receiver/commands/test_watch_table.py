@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from deploywatch.receiver.commands.watch_table import table
+from deploywatch.receiver.commands.deployments.watch_table import table
 
 _COUNTS = {"bad": 12, "requests": 1904, "control_bad": 9, "control_requests": 17210}
 _NAMES = ("error_ratio > 0.5%", "rise(error_ratio) > 25%")

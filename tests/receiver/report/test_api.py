@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from deploywatch.receiver import api as rooms
-from deploywatch.receiver.commands.deployments import deployments
+from deploywatch.receiver.commands.deployments.ledger import deployments
 from deploywatch.receiver.report import rendering
 from tests.receiver.front import Front, front_of
 from tests.receiver.report.test_report import bad_canary, promoted

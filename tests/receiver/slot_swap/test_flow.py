@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 from deploywatch.errors import ConfigError, UnreachableError
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands.deployments import deployments
+from deploywatch.receiver.commands.deployments.ledger import deployments
 from deploywatch.receiver.executors.plan import Means
 from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.intake.webhook import Endpoint, Intake

@@ -23,13 +23,14 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from deploywatch.demo.servers import Running
-from deploywatch.receiver.commands.spool import Spool
+from deploywatch.receiver.commands.deployments.spool import Spool
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.queue import NewJob, claim, done, enqueue, finish_all
 from deploywatch.receiver.lifecycle import resolution
-from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, locking, upsert
+from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, upsert
+from deploywatch.receiver.store.engine import locking
 from deploywatch.receiver.store.schema import metadata, quarantine, threads
 from tests.receiver.scene import HOUR, NOON, alert, ended, settings
 

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from sqlalchemy import Connection
 
 from deploywatch.receiver import api as rooms
-from deploywatch.receiver.commands.deployments import deployments
-from deploywatch.receiver.commands.watching import Exit, Patience, Watch, decided_by, junit
+from deploywatch.receiver.commands.deployments.ledger import deployments
+from deploywatch.receiver.commands.deployments.watching import Exit, Patience, Watch, decided_by, junit
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
 from tests.receiver.conftest import MakeScene

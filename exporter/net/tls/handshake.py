@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from deploywatch.exporter.net.certificates import Shown, certificate_name, shown
 from deploywatch.exporter.net.channel import Channel, Tunnel
 from deploywatch.exporter.net.resolve import Address
+from deploywatch.exporter.net.tls.certificates import Shown, certificate_name, shown
 from deploywatch.exporter.results import Failed, Reason
 
 Begin = Callable[[Channel], Awaitable[None]]

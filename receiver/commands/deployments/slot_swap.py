@@ -15,7 +15,7 @@ import click
 from deploywatch.clock import utc_now
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands import telling, watching
+from deploywatch.receiver.commands.deployments import telling, watching
 from deploywatch.receiver.commands.shared import echo, pass_client, user_name
 from deploywatch.receiver.executors.plan import Means
 from deploywatch.receiver.slot_swap import plan as plans

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deploywatch import json_text
-from deploywatch.exporter.net.http.assertions import find
+from deploywatch.exporter.net.http.judging.assertions import find
 from deploywatch.exporter.results import Failed, Reason
 
 _TIME = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|us|µs)?")

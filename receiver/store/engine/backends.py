@@ -19,9 +19,9 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementErro
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploywatch.errors import DeploywatchError
-from deploywatch.receiver.store import combining, unit_of_work
+from deploywatch.receiver.store.engine import combining, unit_of_work
+from deploywatch.receiver.store.engine.group_commit import GroupCommit
 from deploywatch.receiver.store.errors import StoreError, UnfitError
-from deploywatch.receiver.store.group_commit import GroupCommit
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]

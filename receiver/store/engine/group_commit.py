@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from deploywatch.receiver.store import unit_of_work
+from deploywatch.receiver.store.engine import unit_of_work
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch.config import Settings
-from deploywatch.exporter.net.http import body
-from deploywatch.exporter.net.http.assertions import find
 from deploywatch.exporter.net.http.header_fields import HeaderName
+from deploywatch.exporter.net.http.judging import body
+from deploywatch.exporter.net.http.judging.assertions import find
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.results import Failed, Reason

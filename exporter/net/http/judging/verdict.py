@@ -13,9 +13,9 @@ from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import Gauge, GaugeName, LabelName
 from deploywatch.exporter.net.health.body import note_health, read
 from deploywatch.exporter.net.health.resources import HealthUnits
-from deploywatch.exporter.net.http import body
-from deploywatch.exporter.net.http.assertions import AssertionField
 from deploywatch.exporter.net.http.header_fields import HeaderName
+from deploywatch.exporter.net.http.judging import body
+from deploywatch.exporter.net.http.judging.assertions import AssertionField
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.probing import Measurement

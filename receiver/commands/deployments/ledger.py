@@ -13,7 +13,9 @@ import click
 from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands import gate, telling
+from deploywatch.receiver.commands.deployments import gate, telling
+from deploywatch.receiver.commands.deployments.spool import default_folder
+from deploywatch.receiver.commands.deployments.telling import Reference
 from deploywatch.receiver.commands.lazy import LazyGroup
 from deploywatch.receiver.commands.shared import (
     FORMAT,
@@ -27,18 +29,16 @@ from deploywatch.receiver.commands.shared import (
     url,
     user_name,
 )
-from deploywatch.receiver.commands.spool import default_folder
-from deploywatch.receiver.commands.telling import Reference
 from deploywatch.terminal import say
 
 _LATER = {
     "slot-swap": (
-        "deploywatch.receiver.commands.slot_swap",
+        "deploywatch.receiver.commands.deployments.slot_swap",
         "slot_swap",
         "Deploy a version to a slot as PLAN says, prove it there, swap it into production, and watch it.",
     ),
     "delivery": (
-        "deploywatch.receiver.commands.delivery",
+        "deploywatch.receiver.commands.deployments.delivery",
         "delivery",
         "Measure delivery: DORA's five, and the mean time to recovery. A — is for fewer than five.",
     ),
@@ -152,7 +152,7 @@ def finish(
 def stage(client: Client, deployment: int, name: str, *, force: bool) -> None:
     """Begin a stage of the deployment's verification plan: it is watched from now on, and the one before it ends."""
     begun = client.post(f"/deployments/{deployment}/stages", {"stage": name, "force": force})
-    from deploywatch.receiver.commands import watch_table  # noqa: PLC0415 - only commands of stages need it
+    from deploywatch.receiver.commands.deployments import watch_table  # noqa: PLC0415 - only commands of stages need it
 
     lasts = watch_table.lasting(begun["lasts_seconds"])
     echo(
@@ -191,7 +191,7 @@ def watch(
 
     It only judges: what rolls back is the receiver, with its brakes.
     """
-    from deploywatch.receiver.commands import watching  # noqa: PLC0415 - only this command draws a live table
+    from deploywatch.receiver.commands.deployments import watching  # noqa: PLC0415 - only this command draws a live table
 
     person = gate.seconds(wait)
     patient = watching.Patience(every, patience, timeout, person)

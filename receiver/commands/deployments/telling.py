@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
-from deploywatch.receiver.commands.spool import ANSWERED, PASSING, Entry, Spool
+from deploywatch.receiver.commands.deployments.spool import ANSWERED, PASSING, Entry, Spool
 from deploywatch.terminal import say
 from deploywatch.utc import in_utc, utc_now
 

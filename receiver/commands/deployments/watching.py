@@ -16,7 +16,7 @@ from rich.live import Live
 from deploywatch.errors import UnreachableError
 from deploywatch.junit import Case, Kind, Suite, Trouble, document
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.commands.watch_table import table
+from deploywatch.receiver.commands.deployments.watch_table import table
 from deploywatch.receiver.rendering.filters import clean, line
 from deploywatch.terminal import say
 

@@ -12,7 +12,7 @@ import click
 
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.client import Client, RefusedError
-from deploywatch.receiver.commands import telling
+from deploywatch.receiver.commands.deployments import telling
 from deploywatch.receiver.commands.shared import FORMAT, by, echo, minute, note, pass_client, user_name
 from deploywatch.terminal import say
 

@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from deploywatch.config import RelativePath, Settings
-from deploywatch.exporter.net.handshake import telling
+from deploywatch.exporter.net.tls.handshake import telling
 from deploywatch.watched_files import WATCHED, Stamp, stamp_of
 
 _VERSIONS = {

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Literal
 
 from deploywatch.exporter.net.channel import Channel
-from deploywatch.exporter.net.handshake import Begin
 from deploywatch.exporter.net.lines import Lines
+from deploywatch.exporter.net.tls.handshake import Begin
 from deploywatch.exporter.results import Failed, Reason
 
 Protocol = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap"]

@@ -1,0 +1,1 @@
+"""What an answer must be: status, headers and body judged, values picked and saved."""

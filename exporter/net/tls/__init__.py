@@ -1,0 +1,1 @@
+"""TLS: its settings, the handshake, STARTTLS, and what a certificate says."""
