@@ -26,7 +26,8 @@ from deploywatch.receiver.events import outbox
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, State
+from deploywatch.receiver.jobs.job import Job, State
+from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.lifecycle.durations import measures
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.store import counters

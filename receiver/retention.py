@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Table, and_, delete, exists, func, se
 from deploywatch import logs
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS
-from deploywatch.receiver.jobs.queue import State
+from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.store import StoreError
 from deploywatch.receiver.store.deployment_schema import (
     deployment_assessments,

@@ -21,7 +21,8 @@ from deploywatch.conventions import IncidentMetric
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.jobs.job import NewJob
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.store import Store, counters
 from deploywatch.receiver.store.schema import alerts, incidents, jobs, timeline
 

@@ -23,7 +23,8 @@ from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.settings import placeholders
 from deploywatch.receiver.settings.actions.investigate import Log

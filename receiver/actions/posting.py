@@ -18,7 +18,9 @@ from deploywatch.receiver.executors.http import at
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, backoff, done, enqueue, failed, retry
+from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, backoff, done, failed, retry
 from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.rendering.filters import clean, lasting, line, web_link
 from deploywatch.receiver.settings.actions.posting import Post

@@ -10,7 +10,8 @@ from deploywatch.receiver.actions.rollback import action as rollback
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate, open_too_long
 from deploywatch.receiver.incidents.case import Action
-from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.notify import digest, notify
 from deploywatch.receiver.settings.strategy import ActionName
 

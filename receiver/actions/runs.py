@@ -16,7 +16,8 @@ from deploywatch.receiver.executors import registry
 from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.executors.plan import Plan

@@ -17,7 +17,8 @@ from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.settings.actions.scale import Scale, ScaleTarget
 from deploywatch.receiver.suppression import gate, holding
 

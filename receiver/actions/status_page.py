@@ -5,7 +5,8 @@ from __future__ import annotations
 from deploywatch.receiver.actions.posting import STATUS_PAGE
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.case import Action, Case
-from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome
 
 KIND, END = STATUS_PAGE.kind, STATUS_PAGE.end
 

@@ -32,7 +32,8 @@ from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
-from deploywatch.receiver.jobs.queue import Job, Outcome, done, retry
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.verification import counting

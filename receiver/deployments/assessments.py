@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select
 
 from deploywatch.receiver.deployments.ledger import Deployment
-from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.jobs.job import NewJob
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.store import insert_new
 from deploywatch.receiver.store.deployment_schema import deployment_assessments, deployment_baselines
 

@@ -13,7 +13,9 @@ from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, bring_forward, done, enqueue
+from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.queue import bring_forward, enqueue
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.notify.notify import tell

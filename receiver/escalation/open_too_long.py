@@ -11,7 +11,9 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import store, urgency
 from deploywatch.receiver.incidents.case import Case
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.suppression import gate
 
 KIND = "outlived"

@@ -17,7 +17,8 @@ from deploywatch.receiver.escalation.upcoming import update_due
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, State, done, retry
+from deploywatch.receiver.jobs.job import Job, State
+from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.notify.reason import with_context

@@ -16,7 +16,8 @@ from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, State, done
+from deploywatch.receiver.jobs.job import Job, State
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.response import cannot_wait

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, update
 
 from deploywatch.receiver.incidents import urgency
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, State, Urgency, enqueue
+from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 

@@ -14,7 +14,7 @@ from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import State
+from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 

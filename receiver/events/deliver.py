@@ -13,7 +13,8 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.events import outbox
 from deploywatch.receiver.events.kafka import TOO_LARGE
 from deploywatch.receiver.events.sinks import Sinks
-from deploywatch.receiver.jobs.queue import SOONEST, Job, Outcome, backoff, done, failed, retry
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import SOONEST, Outcome, backoff, done, failed, retry
 from deploywatch.receiver.messages import DeliveryError
 
 REFUSED_AGAIN: Final = timedelta(minutes=15)

@@ -15,7 +15,8 @@ from deploywatch.quantity import format_duration
 from deploywatch.receiver.events.cloudevent import StoredEvent
 from deploywatch.receiver.events.facts import Fact
 from deploywatch.receiver.events.types import EventType
-from deploywatch.receiver.jobs.queue import NewJob, State, Urgency, enqueue
+from deploywatch.receiver.jobs.job import NewJob, State, Urgency
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.event_schema import events

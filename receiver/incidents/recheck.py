@@ -10,7 +10,8 @@ from sqlalchemy import Connection, exists, select
 
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import LATE, Episode
-from deploywatch.receiver.jobs.queue import NewJob, State, enqueue
+from deploywatch.receiver.jobs.job import NewJob, State
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.store.schema import jobs
 
 KIND: Final = "recheck"

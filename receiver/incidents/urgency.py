@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from deploywatch.receiver.jobs.queue import Urgency
+from deploywatch.receiver.jobs.job import Urgency
 from deploywatch.receiver.settings.strategy import Severity
 
 _OF: Final[Mapping[str, Urgency]] = {"critical": Urgency.CRITICAL, "high": Urgency.HIGH}

@@ -21,8 +21,10 @@ from deploywatch.receiver.deployments.migrations import Migration, Outcome
 from deploywatch.receiver.incidents import alerts, store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
-from deploywatch.receiver.jobs.queue import Job, NewJob, done, enqueue, retry
-from deploywatch.receiver.jobs.queue import Outcome as Done
+from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome as Done
+from deploywatch.receiver.jobs.retry import done, retry
 
 KIND: Final = "migration_alert"
 SOURCE: Final = "migration"

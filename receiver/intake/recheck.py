@@ -13,7 +13,8 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts, recheck
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
-from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.upstream.alertmanager import look
 
 Accept = Callable[[Delivery], Awaitable[None]]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntEnum, StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +24,9 @@ from sqlalchemy import (
     update,
 )
 
+from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
 from deploywatch.receiver.jobs.leased import update_leased
+from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.store import Known, insert_later, insert_new
 from deploywatch.receiver.store.schema import jobs
 
@@ -33,108 +34,8 @@ LEASE = timedelta(seconds=20)
 """For how long a job is its worker's, unless renewed; then others take it over."""
 QUEUE_LIMIT = 16
 """Jobs of one queue that a worker runs at a time."""
-SOONEST = timedelta(seconds=1)
-"""A retry is not before this, so that nothing is asked again without a pause."""
-# Longer pauses would leave people untold for long after a channel is well again.
-_MAX_BACKOFF = timedelta(minutes=5)
 # The width of the column; a longer name ends in its hash, so that it stays unique.
 _NAME_LIMIT = 200
-
-
-class State(StrEnum):
-    """The life of a job."""
-
-    READY = "ready"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class Urgency(IntEnum):
-    """What runs first of all that is due; a lower number comes before a higher one, however long that has waited.
-
-    A queue has a limit of what runs at a time, so what is less urgent has room beside the queues of what is more so.
-    """
-
-    CRITICAL = 0
-    HIGH = 1
-    NORMAL = 2
-    LOW = 3
-    """Digests, drafts, reminders of paperwork, and what is published to other systems."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """Something to do: once for each `key`, one after another within a `serial_key`, not before `run_at`.
-
-    Of one `queue` (the kind, when it is empty) only `QUEUE_LIMIT` run at a time.
-    """
-
-    kind: str
-    key: str
-    serial_key: str
-    run_at: datetime
-    incident_id: int | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    queue: str = ""
-    urgency: Urgency = Urgency.NORMAL
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job in hand; `attempts` counts this one.
-
-    `uncertain_attempts` counts the attempts of which nobody knows whether they did it, because they were cut off.
-    """
-
-    id: int
-    kind: str
-    key: str
-    incident_id: int
-    payload: Mapping[str, Any]
-    attempts: int
-    created_at: datetime
-    queue: str = ""
-    uncertain_attempts: int = 0
-    urgency: Urgency = Urgency.NORMAL
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run of a job ended; `record` writes what it changed, in the transaction that finishes the job.
-
-    `reason` is a bounded word for metrics; `uncertain_attempts` is None where they are as before.
-    """
-
-    state: State
-    note: str = ""
-    after: timedelta = timedelta()
-    record: Callable[[Connection], object] | None = None
-    reason: str = ""
-    uncertain_attempts: int | None = None
-
-
-Handler = Callable[[Job], Awaitable[Outcome]]
-
-
-def done(note: str = "", record: Callable[[Connection], object] | None = None) -> Outcome:
-    """The job is finished."""
-    return Outcome(State.DONE, note, record=record)
-
-
-def retry(note: str, after: timedelta, *, reason: str = "", uncertain_attempts: int | None = None) -> Outcome:
-    """The job is to be tried again, not before `after`."""
-    return Outcome(State.READY, note, after, reason=reason, uncertain_attempts=uncertain_attempts)
-
-
-def failed(note: str, record: Callable[[Connection], object] | None = None, *, reason: str = "") -> Outcome:
-    """The job is given up."""
-    return Outcome(State.FAILED, note, record=record, reason=reason)
-
-
-def backoff(attempts: int) -> timedelta:
-    """How long to wait after so many attempts: 1 s, doubled each time, at most 5 minutes."""
-    return min(timedelta(seconds=2 ** min(attempts - 1, 10)), _MAX_BACKOFF)
 
 
 _earlier = jobs.alias("earlier")

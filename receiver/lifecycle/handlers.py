@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.escalation import reminders, steps, timers
-from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.lifecycle import opening, release
 from deploywatch.receiver.suppression import holding
 

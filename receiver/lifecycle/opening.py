@@ -18,7 +18,8 @@ from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, Outcome, done
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause
 from deploywatch.receiver.lifecycle.probable_cause import Hint
 from deploywatch.receiver.messages import AlertView, Event

@@ -10,7 +10,9 @@ from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import alerts, store, timeline, urgency
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.suppression import gate

@@ -22,7 +22,9 @@ from deploywatch.receiver.incidents import alerts, liveness, recheck, store, tim
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
-from deploywatch.receiver.jobs.queue import SOONEST, Job, NewJob, Outcome, State, Urgency, backoff, done, enqueue, retry
+from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import SOONEST, Outcome, backoff, done, retry
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.messages import DeploymentView, Event, RollbackView

@@ -17,7 +17,7 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job
+from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.messages import DeploymentView, Event, Message, RollbackView, Story
 from deploywatch.receiver.rendering.templates import CHANGES_STATE
 from deploywatch.receiver.store.schema import threads

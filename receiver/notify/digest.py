@@ -13,7 +13,9 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, Urgency, enqueue, retry
+from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.rendering.filters import line

@@ -15,23 +15,9 @@ from deploywatch.receiver.incidents import timeline, urgency
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import (
-    SOONEST,
-    Job,
-    NewJob,
-    Outcome,
-    State,
-    Urgency,
-    backoff,
-    done,
-    enqueue,
-    enqueue_new,
-    failed,
-    hurry,
-    job_key,
-    mark_uncertain,
-    retry,
-)
+from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
+from deploywatch.receiver.jobs.queue import enqueue, enqueue_new, hurry, job_key, mark_uncertain
+from deploywatch.receiver.jobs.retry import SOONEST, Outcome, backoff, done, failed, retry
 from deploywatch.receiver.messages import (
     Channel,
     DeliveryError,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.jobs.queue import Job, State
+from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.messages import Channel, Event
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs

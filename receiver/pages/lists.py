@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from deploywatch.receiver.api.oncall import time_of
 from deploywatch.receiver.api.routing import limit
 from deploywatch.receiver.escalation.on_call import gaps, leads, on_call
-from deploywatch.receiver.jobs.queue import State
+from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.lifecycle import audit
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.pages.console import Console, Handler

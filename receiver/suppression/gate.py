@@ -16,7 +16,8 @@ from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import SOONEST, Job, Outcome, done, retry
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import SOONEST, Outcome, done, retry
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import holding, maintenance, silences

@@ -23,7 +23,9 @@ from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.incidents import alerts
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, job_key, retry
+from deploywatch.receiver.jobs.job import Job, NewJob, State
+from deploywatch.receiver.jobs.queue import enqueue, job_key
+from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.verdict.values import Answer, Reason
 

@@ -25,7 +25,9 @@ from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import store as incidents
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue, retry
+from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.verification import counting, judging, time_of_day, verdict_alert
 from deploywatch.verdict.values import Answer, Decision, Reason

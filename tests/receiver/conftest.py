@@ -18,7 +18,7 @@ from deploywatch.receiver.app import HANDLERS
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.events import deliver, outbox
 from deploywatch.receiver.events.sinks import Sinks
-from deploywatch.receiver.jobs.queue import Handler
+from deploywatch.receiver.jobs.retry import Handler
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, event
 
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents.decide import Effect, Reason
-from deploywatch.receiver.jobs.queue import Job, Outcome, State, retry
+from deploywatch.receiver.jobs.job import Job, State
+from deploywatch.receiver.jobs.retry import Outcome, retry
 from deploywatch.receiver.messages import DeliveryError, Event
 from deploywatch.receiver.metrics import Counters, snapshot
 from tests.receiver.conftest import MakeScene

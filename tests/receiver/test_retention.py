@@ -15,7 +15,8 @@ from deploywatch.receiver.incidents.dedup_cache import AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.incidents.liveness import Heard
 from deploywatch.receiver.intake.ingest import ingest
-from deploywatch.receiver.jobs.queue import NewJob, enqueue
+from deploywatch.receiver.jobs.job import NewJob
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.retention import Pruned
 from deploywatch.receiver.store.schema import (

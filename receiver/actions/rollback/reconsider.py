@@ -14,7 +14,9 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, State, done, enqueue, retry
+from deploywatch.receiver.jobs.job import Job, NewJob, State
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import gate
 

@@ -23,7 +23,9 @@ from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.case import Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, Urgency, done, enqueue
+from deploywatch.receiver.jobs.job import Job, NewJob, Urgency
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.actions.rollback import RollbackTarget

@@ -21,7 +21,9 @@ from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import kinds, store, timeline
-from deploywatch.receiver.jobs.queue import Job, NewJob, Outcome, done, enqueue
+from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.queue import enqueue
+from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.actions.rollback import Verification

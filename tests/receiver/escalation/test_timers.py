@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, select, update
 
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import Job, State
+from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
 from deploywatch.receiver.store.schema import jobs, metadata

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.events import facts, outbox
 from deploywatch.receiver.events.sinks import Sinks
-from deploywatch.receiver.jobs.queue import State
+from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.metrics import Counters, snapshot
 from deploywatch.receiver.store.schema import jobs
 from tests.receiver.conftest import MakeScene

@@ -11,23 +11,10 @@ import pytest
 from sqlalchemy import Connection, select
 
 from deploywatch.receiver.jobs import queue as queue_module
+from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.leased import LeaseLostError
-from deploywatch.receiver.jobs.queue import (
-    LEASE,
-    QUEUE_LIMIT,
-    Job,
-    Look,
-    NewJob,
-    Outcome,
-    State,
-    backoff,
-    claim,
-    done,
-    enqueue,
-    failed,
-    finish_all,
-    retry,
-)
+from deploywatch.receiver.jobs.queue import LEASE, QUEUE_LIMIT, Look, claim, enqueue, finish_all
+from deploywatch.receiver.jobs.retry import Outcome, backoff, done, failed, retry
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.schema import jobs as table
 from deploywatch.receiver.store.schema import quarantine

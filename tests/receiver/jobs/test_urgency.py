@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection, event
 
 from deploywatch.receiver.jobs import queue as queue_module
-from deploywatch.receiver.jobs.queue import QUEUE_LIMIT, NewJob, Urgency, claim, enqueue
+from deploywatch.receiver.jobs.job import NewJob, Urgency
+from deploywatch.receiver.jobs.queue import QUEUE_LIMIT, claim, enqueue
 from deploywatch.receiver.store import Store
 from tests.receiver.conftest import MakeScene
 from tests.receiver.jobs.test_queue import keys

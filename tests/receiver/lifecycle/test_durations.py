@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry
 
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.escalation.policy import Verdict
-from deploywatch.receiver.jobs.queue import Job, Outcome, State, done, retry
+from deploywatch.receiver.jobs.job import Job, State
+from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.metrics import Counters, snapshot
 from tests.receiver.front import Front
 from tests.receiver.scene import MINUTE, NOON, SECOND, Scene, alert

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from deploywatch.receiver.jobs.queue import Job, Outcome
+from deploywatch.receiver.jobs.job import Job
+from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.messages import DeliveryError, Event, PartlyDeliveredError
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.notify.notify import try_refused_again

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.queue import SOONEST, Outcome, State
+from deploywatch.receiver.jobs.job import State
+from deploywatch.receiver.jobs.retry import SOONEST, Outcome
 from deploywatch.receiver.suppression.gate import LOOK, Asker, Reason, Ruling, decide
 from deploywatch.receiver.suppression.windows import Hold
 from tests.receiver.scene import HOUR, MINUTE, NOON

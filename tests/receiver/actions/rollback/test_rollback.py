@@ -12,7 +12,8 @@ from sqlalchemy import Connection, insert, select, update
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents.store import Status
-from deploywatch.receiver.jobs.queue import NewJob, claim, enqueue
+from deploywatch.receiver.jobs.job import NewJob
+from deploywatch.receiver.jobs.queue import claim, enqueue
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.schema import deployments, rollbacks, timeline
 from deploywatch.receiver.store.schema import jobs as job_table
