@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
@@ -148,46 +149,41 @@ def fill(database: str, count: int) -> None:
     asyncio.run(write())
 
 
+def _incident(number: int, now: datetime, where: dict[str, str]) -> dict[str, Any]:
+    return {
+        **where,
+        "id": number,
+        "service": f"service-{number % 1000:04}",
+        "type": "errors",
+        "title": "More than 1 % of the requests fail",
+        "channels": ["team"],
+        "opened_at": now + timedelta(seconds=10 * number),
+        "resolved_at": now + timedelta(seconds=10 * number + 300),
+        "resolved_by": "deploywatch",
+    }
+
+
+def _alert(number: int, part: int, now: datetime, where: dict[str, str]) -> dict[str, Any]:
+    return {
+        "fingerprint": f"old-{number:08x}-{part}",
+        "starts_at": now,
+        "current": True,
+        "incident_id": number,
+        "status": "resolved",
+        "ends_at": now,
+        "severity": "high",
+        "labels": {"alertname": "HighErrorRate", **where},
+        "annotations": {"summary": "More than 1 % of the requests fail"},
+        "generator_url": "",
+        "updated_at": now,
+    }
+
+
 def _fill(connection: Connection, first: int, last: int) -> None:
     numbers, now = range(first + 1, last + 1), datetime.now(UTC) - timedelta(days=30)
     where = {"service": "service-0001", "environment": "production", "severity": "high"}
-    connection.execute(
-        insert(incidents),
-        [
-            {
-                **where,
-                "id": number,
-                "service": f"service-{number % 1000:04}",
-                "type": "errors",
-                "title": "More than 1 % of the requests fail",
-                "channels": ["team"],
-                "opened_at": now + timedelta(seconds=10 * number),
-                "resolved_at": now + timedelta(seconds=10 * number + 300),
-                "resolved_by": "deploywatch",
-            }
-            for number in numbers
-        ],
-    )
-    connection.execute(
-        insert(alerts),
-        [
-            {
-                "fingerprint": f"old-{number:08x}-{part}",
-                "starts_at": now,
-                "current": True,
-                "incident_id": number,
-                "status": "resolved",
-                "ends_at": now,
-                "severity": "high",
-                "labels": {"alertname": "HighErrorRate", **where},
-                "annotations": {"summary": "More than 1 % of the requests fail"},
-                "generator_url": "",
-                "updated_at": now,
-            }
-            for number in numbers
-            for part in range(2)
-        ],
-    )
+    connection.execute(insert(incidents), [_incident(number, now, where) for number in numbers])
+    connection.execute(insert(alerts), [_alert(number, part, now, where) for number in numbers for part in range(2)])
     per_service = Counter(f"service-{number % 1000:04}" for number in numbers)
     for service, found in per_service.items():
         counters.add(connection, IncidentMetric.OPENED, service, "production", by=found)

@@ -94,8 +94,7 @@ def update(
     next_in: timedelta | None = None,
 ) -> Incident:
     """Send a status update to everyone who heard of the incident, with the time of the next one."""
-    every = settings.response.update_every(incident.severity)
-    due = now + (next_in or every or timedelta())
+    due = now + (next_in or settings.response.update_every(incident.severity) or timedelta())
     timeline.write(connection, incident.id, now, Kind.UPDATE, note, actor=by)
     timers.promise(connection, incident, now, due if next_in else None)
     more = {"next_update": due} if due > now and not incident.resolved_at else None

@@ -127,6 +127,40 @@ def _said(bucket: Needed) -> str:
     return " ".join((bucket.durations.metric, *bucket.durations.called, histogram.shown(bucket.bound)))
 
 
+_PAGE = """# {alert}
+
+{severity}, of policy `{policy}`: {about}
+
+## Meaning
+
+Requests are counted, but the histogram has no bucket at a limit of the policy: nobody can tell how many are slower.
+
+{listed}
+
+## Impact
+
+The alerts that are named above cannot fire.
+
+## Diagnosis
+
+{situation}
+
+Which buckets each instance has:
+
+{queries}
+
+{commands}
+
+## Mitigation
+
+{listed_steps}
+
+## Source
+
+{source}
+"""
+
+
 def page(policy: ResolvedPolicy) -> str | None:
     """The runbook page; None where no alert counts by a bucket."""
     buckets = needed(policy)
@@ -141,43 +175,23 @@ def page(policy: ResolvedPolicy) -> str | None:
         f"```promql\ncount by (instance, le) ({promql.raw(only, durations, suffix='_bucket')})\n```"
         for durations in {bucket.durations.metric: bucket.durations for bucket in buckets}.values()
     )
-    about = "\n\n".join(steps.about(policy.given, where))
+    situation = "\n\n".join(steps.about(policy.given, where))
     commands = steps.commands(policy.given, where, _TYPE, rollback=False)
     listed_steps = "\n".join(
         f"{number}. {step}" for number, step in enumerate(steps.mitigation(_ACTION, _TYPE, _STEPS), 1)
     )
-    return f"""# {ALERT}
-
-{_SEVERITY}, of policy `{policy.given.policy}`: {policy.given.about}
-
-## Meaning
-
-Requests are counted, but the histogram has no bucket at a limit of the policy: nobody can tell how many are slower.
-
-{listed}
-
-## Impact
-
-The alerts that are named above cannot fire.
-
-## Diagnosis
-
-{about}
-
-Which buckets each instance has:
-
-{queries}
-
-{commands}
-
-## Mitigation
-
-{listed_steps}
-
-## Source
-
-{_SOURCE}
-"""
+    return _PAGE.format(
+        alert=ALERT,
+        severity=_SEVERITY,
+        policy=policy.given.policy,
+        about=policy.given.about,
+        listed=listed,
+        situation=situation,
+        queries=queries,
+        commands=commands,
+        listed_steps=listed_steps,
+        source=_SOURCE,
+    )
 
 
 def tests(policy: ResolvedPolicy) -> Iterator[dict[str, Any]]:
