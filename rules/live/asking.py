@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import click
+from yarl import URL
 
 from deploywatch.errors import DeploywatchError
 from deploywatch.prometheus import Prometheus
@@ -24,7 +25,9 @@ CANNOT_TELL = 4
 
 def options(*, required: bool) -> Callable[[F], F]:
     """`--prometheus` and `--prometheus-token-file`."""
-    url = click.option("--prometheus", "url", metavar="URL", required=required, help="The Prometheus that is asked.")
+    url = click.option(
+        "--prometheus", "url", metavar="URL", required=required, callback=_http, help="The Prometheus that is asked."
+    )
     token = click.option(
         "--prometheus-token-file",
         "token_file",
@@ -32,6 +35,17 @@ def options(*, required: bool) -> Callable[[F], F]:
         help="A bearer token for it.",
     )
     return lambda command: url(token(command))
+
+
+def _http(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
+    """What is no URL would be taken for a server that is away."""
+    try:
+        parsed = None if url is None else URL(url)
+    except ValueError as error:
+        raise click.BadParameter(f"{url!r} is no URL: {error}") from error
+    if parsed is not None and (parsed.scheme not in {"http", "https"} or not parsed.host):
+        raise click.BadParameter(f"{url!r} is no server's URL; write its scheme too, such as http://prometheus:9090")
+    return url
 
 
 @asynccontextmanager

@@ -18,8 +18,14 @@ _MOST = 20
 """Services whose values are shown, those nearest to the limit first."""
 
 
-async def explain(prometheus: Prometheus | None, policy: ResolvedPolicy, alert: ResolvedAlert) -> AsyncIterator[str]:
-    """Lines for people; without a Prometheus, what can be said without one."""
+_SHORT = 12
+"""Lines of a query that are shown unasked: who is woken looks for the values."""
+
+
+async def explain(
+    prometheus: Prometheus | None, policy: ResolvedPolicy, alert: ResolvedAlert, *, raw: bool = False
+) -> AsyncIterator[str]:
+    """Lines for people; without a Prometheus, what can be said without one. `raw` shows long queries too."""
     given = alert.given
     wait = f" for {format_duration(given.for_)}" if given.for_ else ", at once"
     yield f"{given.alert}: {given.severity}, action {given.action}, of policy {policy.given.policy}"
@@ -27,7 +33,7 @@ async def explain(prometheus: Prometheus | None, policy: ResolvedPolicy, alert: 
     for limit in alert.limits:
         yield f"  {limit}"
     for term in _distinct(alert):
-        async for line in _of_term(prometheus, policy, term):
+        async for line in _of_term(prometheus, policy, term, raw=raw):
             yield line
     yield ""
     yield "the alert's query, on what is recorded:"
@@ -41,17 +47,21 @@ def _quoted(query: str) -> str:
     return "\n".join(f"  | {line}" for line in query.splitlines())
 
 
-async def _of_term(prometheus: Prometheus | None, policy: ResolvedPolicy, term: Term) -> AsyncIterator[str]:
-    """A comparison, what its signal is, its query from raw series, and today's values."""
+async def _of_term(
+    prometheus: Prometheus | None, policy: ResolvedPolicy, term: Term, *, raw: bool
+) -> AsyncIterator[str]:
+    """A comparison, what its signal is, today's values, and its query on raw series."""
     yield ""
     yield f"{term.comparison}"
     yield f"  {term.signal.about}"
     expression = Inliner(policy.given.policy, policy.records, policy.given.interval)
     query = expression.expression(promql.recorded(policy.given, term.reading.record))
-    yield _quoted(query)
     if prometheus is not None:
         for line in _values(term, await prometheus.query(query)):
             yield f"  {line}"
+    count = len(query.splitlines())
+    yield f"  recorded as {term.reading.record}; on raw series:"
+    yield _quoted(query) if raw or count <= _SHORT else f"  | {count} lines, which --raw shows"
 
 
 def _distinct(alert: ResolvedAlert) -> Iterator[Term]:

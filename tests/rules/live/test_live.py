@@ -128,10 +128,10 @@ def test_a_prometheus_that_does_not_answer_cannot_tell(tmp_path: Path, capsys: p
 def test_explain_gives_each_comparison_with_its_query_and_todays_values(
     tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = _run(capsys, "explain", _policy(tmp_path), "ManyErrors", "--prometheus", live.url)
+    code, out, err = _run(capsys, "explain", _policy(tmp_path), "ManyErrors", "--prometheus", live.url, "--raw")
     assert (code, err) == (0, "")
     assert "increase(http_requests_total{" in out
-    assert "wix-api in production: 0.02%: not true" in out
+    assert out.index("wix-api in production: 0.02%: not true") < out.index("increase(http_requests_total{")
     assert "neither pending nor firing" in out
 
 
@@ -139,6 +139,27 @@ def test_explain_works_without_a_prometheus_too(tmp_path: Path, capsys: pytest.C
     code, out, _ = _run(capsys, "explain", _policy(tmp_path), "RollbackIssues")
     assert code == 0
     assert "fires when error_ratio > 5%" in out
+    # A query of a hundred lines would hide what it is shown for.
+    assert "lines, which --raw shows" in out
+    assert "increase(http_requests_total{" not in out
+
+
+def test_explain_says_where_what_is_built_beside_a_policy_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for alert, page in (("BucketMissing", "wix-platform.BucketMissing.md"), ("Watchdog", "deploywatch_itself.md")):
+        code, _, err = _run(capsys, "explain", _policy(tmp_path), alert)
+        assert code == 2
+        assert f"runbooks/{page} explains it" in err
+
+
+@pytest.mark.parametrize("url", ["prometheus:9090", "notaurl", "ftp://prometheus", "http://"])
+def test_what_is_no_url_is_no_server_that_is_away(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("check", "explain"):
+        arguments = [_policy(tmp_path), *(["ManyErrors"] if command == "explain" else [])]
+        code, out, err = _run(capsys, command, *arguments, "--prometheus", url)
+        assert (code, out) == (2, "")
+        assert "is no" in err
 
 
 def test_explain_of_an_alert_that_is_none_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
