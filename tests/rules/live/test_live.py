@@ -94,7 +94,11 @@ def test_what_is_missing_is_a_fault_with_its_place(
 ) -> None:
     change, (path, message) = case
     more = [("latency_p95 > 2000ms", "latency_p95 > 2250ms")] if "2250ms" in change[1] else []
-    more += [("latency_mean > 3000ms", "latency_mean > 1500ms")] if more else []
+    more += (
+        [("latency_mean > 2000ms", "latency_mean > 1s"), ("latency_mean > 3000ms", "latency_mean > 1500ms")]
+        if more
+        else []
+    )
     code, found = _checked(capsys, live, _policy(tmp_path, change, *more))
     faults = {one["path"]: one["message"] for one in found if one["grade"] == "fault"}
     assert code == 1
@@ -156,7 +160,7 @@ def test_explain_says_where_what_is_built_beside_a_policy_is_explained(
 @pytest.mark.parametrize("url", ["prometheus:9090", "notaurl", "ftp://prometheus", "http://"])
 def test_what_is_no_url_is_no_server_that_is_away(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("check", "explain"):
-        arguments = [_policy(tmp_path), *(["ManyErrors"] if command == "explain" else [])]
+        arguments: list[str | Path] = [_policy(tmp_path), *(["ManyErrors"] if command == "explain" else [])]
         code, out, err = _run(capsys, command, *arguments, "--prometheus", url)
         assert (code, out) == (2, "")
         assert "is no" in err
