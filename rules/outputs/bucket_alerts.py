@@ -6,7 +6,7 @@ that bucket away; then nothing is slower than the limit, ever. Each policy with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -204,8 +204,20 @@ def tests(policy: ResolvedPolicy) -> Iterator[dict[str, Any]]:
             there = {bound: histogram.EACH for bound in durations.bounds if bound != missing}
             scene = "all buckets are there" if missing is None else f"no bucket at {histogram.shown(missing)}"
             series = histogram.raw_buckets(given, durations, there)
-            fired = [] if missing is None else [_said(replace(first, bound=missing))]
+            fired = [] if missing is None else [_said(replace(first, bound=missing)), *_whole(buckets, first, missing)]
             yield _entry(given, f"{ALERT}: {durations.metric}, {scene}", series, fired)
+
+
+def _whole(buckets: Sequence[Needed], part: Needed, missing: Decimal) -> list[str]:
+    """What counts by the same bucket and sees the part's series too: where only they are there, it lacks it as well."""
+    called = set(part.durations.called)
+    return [
+        _said(bucket)
+        for bucket in buckets
+        if bucket.bound == missing
+        and bucket.durations.metric == part.durations.metric
+        and set(bucket.durations.called) < called
+    ]
 
 
 def _entry(policy: Policy, name: str, series: tuple[InputSeries, ...], fired: list[str]) -> dict[str, Any]:
