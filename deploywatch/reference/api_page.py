@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from deploywatch import json_text
 from deploywatch.editor_schema import Schema
 from deploywatch.reference.phrases import UnknownKeywordError, cell, inert, phrase
 from deploywatch.reference.schema_page import has_section, linker, object_section
@@ -23,7 +23,7 @@ _OPERATION = {"operationId", "summary", "tags", "parameters", "responses", "requ
 
 def page(document: Path) -> str:
     """The page as Markdown; UnknownKeywordError when a part of the document cannot be said."""
-    api = json.loads(document.read_text(encoding="utf-8"))
+    api = json_text.parse(document.read_bytes())
     link = linker(api["components"]["schemas"])
     about = f"{inert(api['info']['description'])}\n"
     return "\n".join((_HEAD, about, *_routes(api, link), *_responses(api), *_schemas(link))) + "\n"

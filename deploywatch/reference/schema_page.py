@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploywatch import json_text
 from deploywatch.editor_schema import Schema
 from deploywatch.reference.phrases import UnknownKeywordError, cell, inert, phrase
 
@@ -38,7 +39,7 @@ class Page:
 
     def text(self) -> str:
         """The page as Markdown; UnknownKeywordError when a part of the schema cannot be said."""
-        made = json.loads(self.schema.read_text(encoding="utf-8"))
+        made = json_text.parse(self.schema.read_bytes())
         head = f"# {self.title}\n\n{self.about}\n\n{inert(made.get('description', ''))}\n"
         return (
             "\n".join((head, "## The file\n", table(made, link := linker(made["$defs"])), *_sections(made, link)))

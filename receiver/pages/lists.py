@@ -19,7 +19,6 @@ from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import maintenance
 
-_QUEUED = (State.READY, State.FAILED)
 _FAILURES = 10
 
 
@@ -78,9 +77,8 @@ class Lists:
 
 def _standing(connection: Connection, channels: tuple[str, ...], now: datetime) -> dict[str, Any]:
     """The queue, what failed last, and of each channel when it last worked and what waits for it."""
-    by_state = select(jobs.c.state, func.count()).where(jobs.c.state.in_(_QUEUED)).group_by(jobs.c.state)
-    counts: dict[str, int] = dict(connection.execute(by_state).tuples().all())
-    due = select(func.count()).select_from(jobs).where(jobs.c.state == State.READY, jobs.c.run_at <= now)
+    waiting = select(func.count()).select_from(jobs).where(jobs.c.state == State.READY)
+    due = waiting.where(jobs.c.run_at <= now)
     failed = (
         select(jobs.c.kind, jobs.c.note, jobs.c.incident_id, jobs.c.finished_at)
         .where(jobs.c.state == State.FAILED)
@@ -88,7 +86,7 @@ def _standing(connection: Connection, channels: tuple[str, ...], now: datetime) 
         .limit(_FAILURES)
     )
     return {
-        "later": counts.get(State.READY, 0),
+        "later": connection.execute(waiting).scalar_one(),
         "due": connection.execute(due).scalar_one(),
         "failed": [dict(row) for row in connection.execute(failed).mappings()],
         "channels": [_channel(connection, name) for name in channels],

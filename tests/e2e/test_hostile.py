@@ -97,7 +97,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "100,000 bad alerts": (lambda: body(alerts=[{}] * 100_000), "$.alerts[0]"),
     "40 MB": (lambda: b" " * 40 * MEGABYTE, "the body is larger than"),
 }
-LEFT_OUT = {"a label that is a number"}
+LEFT_OUT = {"a label that is a number", "deep labels"}
 """One alert of the webhook is wrong: the webhook is taken, and the alert is counted as left out."""
 
 

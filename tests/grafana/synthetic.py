@@ -10,6 +10,7 @@ from deploywatch.conventions import SEVERITIES, DeploymentMetric, IncidentMetric
 from deploywatch.grafana import signals
 from deploywatch.rules import promql
 from deploywatch.rules.conditions.derived import recorded_name, recorded_series
+from deploywatch.rules.conditions.view import View
 from deploywatch.rules.outputs import recording
 from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.policy import Policy
@@ -71,6 +72,11 @@ def _raw(policy: ResolvedPolicy) -> Iterator[InputSeries]:
 
 def _recorded(policy: ResolvedPolicy, count: int) -> Iterator[InputSeries]:
     """What rules make of signals, and of longer times than a test lasts, as if it had been recorded."""
+    for used in policy.signals.values():
+        # What a canary is shown beside is measured over series of its own.
+        if isinstance(used.signal, View):
+            for beside in used.signal.beside(policy.given).values():
+                yield InputSeries(recorded_name(policy.given, beside), f"1x{count}")
     functions = signals.compared(policy)
     for signal in functions:
         yield recorded_series(policy.given, signal, f"0.5x{count}")
