@@ -132,8 +132,9 @@ class Client:
             connection.connect()
             with _at_most(_SECONDS, connection.sock):
                 connection.request(method, path + target, None if body is None else json.dumps(body), headers)
-                response = connection.getresponse()
-                return response, _read_direct(response)
+                # Where the server closes, the socket is the response's own, and the connection leaves it open.
+                with connection.getresponse() as response:
+                    return response, _read_direct(response)
         finally:
             connection.close()
 
