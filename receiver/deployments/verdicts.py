@@ -82,6 +82,14 @@ def newest(connection: Connection, stage_id: int) -> StoredVerdict | None:
     return _verdict(row) if row else None
 
 
+def was_promoted(connection: Connection, stage_id: int) -> bool:
+    """Whether any look at the stage has proven that it is well."""
+    query = select(deployment_verdicts.c.id).where(
+        deployment_verdicts.c.stage_id == stage_id, deployment_verdicts.c.answer == Answer.PROMOTE
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def of_deployment(connection: Connection, deployment_id: int, *, limit: int = 100) -> list[StoredVerdict]:
     """The verdicts on a deployment's stages, the newest first."""
     query = select(deployment_verdicts).where(deployment_verdicts.c.deployment_id == deployment_id)

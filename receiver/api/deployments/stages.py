@@ -22,7 +22,7 @@ from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.verification import judging, watcher
 from deploywatch.verdict.plan import Plan
-from deploywatch.verdict.values import Answer
+from deploywatch.verdict.values import Answer, Reason
 
 
 class NewStage(Settings):
@@ -97,7 +97,7 @@ class Stages:
             current, before = ledger.get(connection, wanted), stages.newest(connection, wanted)
             if before is not None and before.state is StageState.RUNNING and before.name == stage.stage:
                 return before  # a pipeline that is run again asks for what it has
-            if before is not None and not new.force and not _went_well(before):
+            if before is not None and not new.force and not _went_well(connection, before):
                 answer = f"{before.answer} ({before.reason})" if before.answer else "not judged yet"
                 advice = "wait for its verdict, accept its hold (accept-hold), or --force"
                 raise web.HTTPConflict(text=f"stage {before.name} is {answer}: {advice}\n")
@@ -166,10 +166,17 @@ class Stages:
         return web.json_response(accepted.to_json()) if accepted else not_found("deployment", wanted)
 
 
-def _went_well(stage: RunningStage) -> bool:
-    """Whether the next stage may begin after it."""
-    ended_well = stage.state in (StageState.PROMOTED, StageState.ACCEPTED)
-    return ended_well or (stage.state is StageState.RUNNING and stage.answer == Answer.PROMOTE)
+def _went_well(connection: Connection, stage: RunningStage) -> bool:
+    """Whether the next stage may begin after it.
+
+    What was proven once holds however often one looks: that a later look proves less is no reason to stop a pipeline
+    which was told to go on. Anything worse than that is.
+    """
+    if stage.state is not StageState.RUNNING:
+        return stage.state in (StageState.PROMOTED, StageState.ACCEPTED)
+    if stage.answer == Answer.HOLD and stage.reason in (Reason.UNDECIDED, Reason.LOW_TRAFFIC):
+        return verdicts.was_promoted(connection, stage.id)
+    return stage.answer == Answer.PROMOTE
 
 
 def _plan(plans: list[Plan]) -> Plan:

@@ -10,13 +10,14 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert, select, update
 
 from deploywatch.receiver import api as rooms
 from deploywatch.receiver.commands.deployments.ledger import deployments
 from deploywatch.receiver.commands.deployments.watching import Exit, Patience, Watch, decided_by, junit
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.store.deployment_schema import deployment_stages, deployment_verdicts
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import Scene
@@ -90,6 +91,24 @@ async def test_the_next_stage_waits_for_the_verdict_on_the_one_before(scene: Sce
         held = await begun(front, deployment, "full")
         assert (held.status, "is hold (undecided)" in held.data) == (409, True)
         assert (await begun(front, deployment, "full", force=True)).status == 201
+
+
+@pytest.mark.parametrize(("reason", "status"), [("undecided", 201), ("low_traffic", 201), ("watch", 409), ("gap", 409)])
+async def test_a_stage_that_was_promoted_lets_the_next_begin_unless_something_is_worse(
+    scene: Scene, reason: str, status: int
+) -> None:
+    def promoted_once(connection: Connection) -> None:
+        row = dict(connection.execute(select(deployment_verdicts)).mappings().first() or {})
+        del row["id"]
+        connection.execute(insert(deployment_verdicts).values({**row, "look": 0, "answer": "promote"}))
+        connection.execute(update(deployment_stages).values(answer="hold", reason=reason))
+
+    deployment = await started(scene, "well")
+    async with front_of(scene) as front:
+        await begun(front, deployment, "canary-10")
+        await Watched(scene, deployment, None).on(5)  # type: ignore[arg-type]
+        await scene.context.store.write(promoted_once)
+        assert (await begun(front, deployment, "full")).status == status
 
 
 async def test_a_hold_is_accepted_by_a_person_with_a_reason_and_the_deployment_goes_on(scene: Scene) -> None:
