@@ -158,6 +158,8 @@ async def test_from_a_message_to_in_hand_are_two_taps_and_less_than_three_second
     await fresh.goto(f"{world.url}/incidents/{number}")  # the first tap
     await fresh.get_by_role("button", name="I have it").click()  # the second
     assert "ann has it" in await fresh.locator("#who").inner_text()
+    # The text may be there before the browser says that the page has come to its end.
+    await fresh.wait_for_load_state("networkidle")
     # What stands between a tap and what is seen; the icon and the manifest do not.
     needed = [request for request in waited if request.resource_type in {"document", "stylesheet"}]
     sizes = [await request.sizes() for request in needed]
