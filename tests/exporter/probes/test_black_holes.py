@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.namespace import apart
+
 _NETWORK = """
-ip link set lo up
 ip link add hole0 type veth peer name hole1
 ip link set hole0 up; ip link set hole1 up
 ip addr add 192.0.2.1/24 dev hole0
@@ -24,24 +24,17 @@ ip -6 neigh add 2001:db8::9 lladdr 02:00:00:00:00:09 dev hole0
 
 
 def _in_a_namespace(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    whole = f"set -e\n{_NETWORK}\nmount --bind {folder / 'hosts'} /etc/hosts\n{script}\n"
-    command = ["unshare", "--net", "--mount", "sh", "-c", whole]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    whole = f"{_NETWORK}\nmount --bind {folder / 'hosts'} /etc/hosts\n{script}\n"
+    return subprocess.run(apart(whole, mounts=True), capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """A folder whose `hosts` the namespace has; skipped, loudly, where the machine allows no namespace."""
+    """A folder whose `hosts` the namespace has; skipped, loudly, where the machine allows no such network."""
     (tmp_path / "hosts").write_text("127.0.0.1 localhost\n2001:db8::9 both.test\n192.0.2.1 both.test\n")
-    if not (shutil.which("unshare") and shutil.which("ip")):
-        pytest.skip(
-            "NOT TESTED HERE: addresses that swallow every packet; there is no unshare or no ip on this machine"
-        )
     tried = _in_a_namespace(tmp_path, "true")
     if tried.returncode:
-        pytest.skip(
-            f"NOT TESTED HERE: addresses that swallow every packet; no namespace: {tried.stderr.strip()[-200:]}"
-        )
+        pytest.skip(f"NOT TESTED HERE: addresses that swallow every packet: {tried.stderr.strip()[-200:]}")
     return tmp_path
 
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from deploywatch.exporter.net.icmp import _checksum
 from deploywatch.exporter.results import Reason, Result
 from tests.exporter.support import measured, probe
+from tests.support import namespace
 
 ONCE = """
 import asyncio, json, sys
@@ -29,17 +30,14 @@ async def main():
 asyncio.run(main())
 """
 NEEDS = {
-    "namespace": "a network namespace of its own (root, unshare, ip)",
+    "namespace": namespace.NEEDS,
     "nobody": "the right to become another user (root, setpriv)",
 }
 
 
 def apart(*commands: str, **settings: Any) -> Mapping[str, Any]:
     """A probe in a network namespace of its own, after these commands in it; skipped where there is none."""
-    if os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("ip")):
-        pytest.skip(f"NOT TESTED HERE: icmp without raw sockets needs {NEEDS['namespace']}")
-    script = "\n".join(["set -e", "ip link set lo up", *commands, '"$@"'])
-    command = ["unshare", "-n", "sh", "-c", script, "sh", *once(settings)]
+    command = namespace.apart("\n".join([*commands, '"$@"']), *once(settings))
     return told(command)
 
 
@@ -115,7 +113,7 @@ def test_where_the_machine_gives_no_socket_it_is_said_what_to_do() -> None:
 
 def apart_without(drop: list[str]) -> Mapping[str, Any]:
     script = 'echo "1 0" > /proc/sys/net/ipv4/ping_group_range; exec "$@"'
-    return told(["unshare", "-n", "sh", "-c", script, "sh", *drop, *once({"host": "127.0.0.1"})])
+    return told(namespace.apart(script, *drop, *once({"host": "127.0.0.1"})))
 
 
 @pytest.mark.parametrize("host", ["a:80", "http://a", "", "a b", "a/24"])
