@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploywatch.demo.free_ports import free_port
 from deploywatch.errors import DeploywatchError
 
 _POLL_SECONDS = 0.05
@@ -66,7 +66,6 @@ class Processes:
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         self.children: list[Child] = []
-        self._ports: set[int] = set()
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -115,14 +114,8 @@ class Processes:
         return child
 
     def free_port(self) -> int:
-        """A TCP port of the loopback address that nothing listens on, never given out twice."""
-        while True:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = int(probe.getsockname()[1])
-            if port not in self._ports:
-                self._ports.add(port)
-                return port
+        """A TCP port of the loopback address that nothing listens on, given to nobody else meanwhile."""
+        return free_port()
 
 
 def wait_until(ready: Callable[[], bool], *, within: float, what: str, child: Child | None = None) -> None:

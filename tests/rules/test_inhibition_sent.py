@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.request
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from deploywatch.demo.free_ports import free_port
 from deploywatch.rules.outputs import routing
 from deploywatch.rules.policy import Policy
 from tests.rules.test_inhibition import NAMES, own_labels, sent
@@ -88,9 +88,7 @@ def _webhook() -> Iterator[tuple[str, set[tuple[str, str]]]]:
 def _alertmanager(config: Path, folder: Path) -> Iterator[str]:
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     assert program is not None, "Alertmanager is not installed; scripts/test installs it"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = [
         program,
         f"--config.file={config}",

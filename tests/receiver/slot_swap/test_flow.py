@@ -17,11 +17,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
+from deploywatch.demo.free_ports import free_port
 from deploywatch.errors import ConfigError, UnreachableError
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.client import Client
@@ -172,7 +173,7 @@ async def world(make_scene: MakeScene, tmp_path: Path, request: pytest.FixtureRe
     plan = planned(resolve(load(tmp_path / "policy.yml", variables={})))
     assert plan is not None
     (tmp_path / "shop.json").write_text(written(plan))
-    port = unused_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     target = {
         "service": "shop",
