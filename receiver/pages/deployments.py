@@ -19,7 +19,7 @@ from deploywatch.receiver.store.schema import rollbacks
 from deploywatch.receiver.suppression import maintenance
 from deploywatch.receiver.suppression.windows import Window
 from deploywatch.receiver.verification import gate, judging
-from deploywatch.receiver.verification.requirements import Asked, Standing
+from deploywatch.receiver.verification.question import Asked, Standing
 
 MOST = 100
 _OF_SERVICE = 10

@@ -14,8 +14,8 @@ from typing import Any
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.verification import requirements
-from deploywatch.receiver.verification.requirements import Asked, Facts, Finding, Question, Standing
+from deploywatch.receiver.verification import measured_requirements, question, requirements
+from deploywatch.receiver.verification.question import Asked, Facts, Finding, Question, Standing
 from deploywatch.verdict.plan import Plan, Requirement
 
 
@@ -93,7 +93,7 @@ async def look(context: Context, asked: Asked) -> Gate:
     ]
     now = context.clock()
     facts, held = await context.store.read(
-        lambda c: (requirements.facts(c, asked, wanted, now), held_by(c, asked.service, asked.environment))
+        lambda c: (question.facts(c, asked, wanted, now), held_by(c, asked.service, asked.environment))
     )
     checks = [await _check(context, plan, asked, facts, requirement) for requirement in wanted]
     if held:
@@ -121,14 +121,14 @@ Handler = Callable[[Question], Awaitable[Finding]]
 
 HANDLERS: Mapping[str, Handler] = {
     "approval": requirements.approval,
-    "health": requirements.health,
-    "capacity": requirements.capacity,
+    "health": measured_requirements.health,
+    "capacity": measured_requirements.capacity,
     "backup": requirements.record,
     "record": requirements.record,
     "on_call": requirements.on_call,
     "rollback_target": requirements.rollback_target,
-    "monitoring": requirements.monitoring,
-    "baseline": requirements.baseline,
+    "monitoring": measured_requirements.monitoring,
+    "baseline": measured_requirements.baseline,
     "no_open_incident": requirements.no_open_incident,
     "change_window": requirements.change_window,
     "staging_verified": requirements.verified_before,

@@ -11,7 +11,7 @@ from deploywatch.receiver.events import facts, outbox
 from deploywatch.receiver.events.types import EventType
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.verification.gate import Gate
-from deploywatch.receiver.verification.requirements import Standing
+from deploywatch.receiver.verification.question import Standing
 
 AGAIN_AFTER: Final = timedelta(minutes=10)
 """After so long the same refusal is news again: another pipeline met it."""

@@ -22,7 +22,7 @@ from deploywatch.receiver.deployments import approvals, gate_records
 from deploywatch.receiver.deployments.approvals import GateApproval
 from deploywatch.receiver.deployments.gate_records import GateRecord
 from deploywatch.receiver.verification import gate, people, refusal
-from deploywatch.receiver.verification.requirements import Asked
+from deploywatch.receiver.verification.question import Asked
 
 # A decision is made on what is true now, so that less is allowed than for the record of a deployment.
 _CLOCKS_DIFFER = timedelta(minutes=5)

@@ -10,7 +10,7 @@ import pytest
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.pages.console import TEMPLATES
-from deploywatch.receiver.verification.requirements import Standing
+from deploywatch.receiver.verification.question import Standing
 from deploywatch.verdict.values import Answer
 from tests.receiver.pages.world import World
 

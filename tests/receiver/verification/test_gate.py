@@ -14,7 +14,7 @@ from deploywatch.receiver.deployments import approvals, gate_records, ledger
 from deploywatch.receiver.deployments.ledger import Status
 from deploywatch.receiver.verification import gate
 from deploywatch.receiver.verification.gate import Gate, GateState
-from deploywatch.receiver.verification.requirements import Asked, Standing
+from deploywatch.receiver.verification.question import Asked, Standing
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import Scene, alert
