@@ -20,6 +20,7 @@ from deploywatch.conventions import (
     ReceiverMetric,
 )
 from deploywatch.receiver.deployments import assessments, ledger
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.escalation.policy import Verdict
 from deploywatch.receiver.escalation.timers import REMINDERS
 from deploywatch.receiver.events import outbox
@@ -176,7 +177,7 @@ def _deployments(connection: Connection) -> Iterator[Metric]:
         started.add_metric(labels, deployment.started_at.timestamp())
         if deployment.finished_at:
             finished.add_metric(labels, deployment.finished_at.timestamp())
-        for state in ledger.Status:
+        for state in Status:
             status.add_metric([*labels, state], float(deployment.status is state))
     yield from (info, started, finished, status)
 

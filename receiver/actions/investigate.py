@@ -16,7 +16,7 @@ from deploywatch.receiver.actions.rollback import signal_check
 from deploywatch.receiver.actions.rollback.verify import look
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.executors import command
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline

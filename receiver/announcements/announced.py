@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from deploywatch.errors import DeploywatchError
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.rendering.lookalikes import reads_as
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from deploywatch.clock import UtcTime
 from deploywatch.receiver.announcements.announced import Announced, Ignored, MalformedError, Payload, Text
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
 from deploywatch.receiver.settings.announcements import Announcements, Flux

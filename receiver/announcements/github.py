@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from deploywatch.clock import UtcTime
 from deploywatch.receiver.announcements.announced import Announced, Ignored, MalformedError, Payload, Text, told
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
 from deploywatch.receiver.settings.announcements import Announcements, GitHub

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.announcements.announced import Announced, Became, MalformedError
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.records import Record
 from deploywatch.receiver.intake import deployment_record
 

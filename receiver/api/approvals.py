@@ -23,7 +23,7 @@ from deploywatch.receiver.api.schemas.actions import ActionsAnswer, AllowedAnswe
 from deploywatch.receiver.api.serializers import actions_json, approval_json
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.lifecycle import response

@@ -27,7 +27,8 @@ from deploywatch.receiver.assessment.phase import AWAY_AT_MOST, Phase, ended_at,
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger, stages, verdicts
 from deploywatch.receiver.deployments.assessments import KIND, WATCHED_FOR, StoredAssessment, StoredBaseline
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import BAD, Deployment
+from deploywatch.receiver.deployments.deployment import Status as DeploymentStatus
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.events import facts
@@ -73,7 +74,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     measured, usual = await _measured(context, state, plan, now, len(plans))
     known = Known(
         phase=phase(deployment, state.stages, now, staged=plan is not None),
-        judged_bad=deployment.verdict == ledger.BAD,
+        judged_bad=deployment.verdict == BAD,
         counted=_counted(state.verdict),
         baselines=_baselines({**state.baselines, **{baseline.series: baseline for baseline in usual}}),
         away=state.away,
@@ -100,7 +101,7 @@ def _over(context: Context, state: _State, now: datetime) -> _Over | None:
     if newest.id != deployment.id:
         what = "rolled back" if newest.rollback_of == deployment.id else f"overtaken by {newest.version}"
         return _Over(f"{deployment.version} was {what}", newest.started_at)
-    if deployment.status in (ledger.Status.FAILED, ledger.Status.ROLLED_BACK):
+    if deployment.status in (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK):
         return _Over(f"{deployment.version} is {deployment.status}", now)
     ended = ended_at(deployment, state.stages)
     if ended is not None:

@@ -20,7 +20,7 @@ from deploywatch.receiver.assessment import learned
 from deploywatch.receiver.assessment.learned import LeftOut
 from deploywatch.receiver.assessment.measured import POINTS, Measurement, Reading, Status
 from deploywatch.receiver.deployments.assessments import StoredBaseline
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.verification.counting import Source
 from deploywatch.verdict.plan import Plan, quoted
 

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, or_, select
 
 from deploywatch.receiver.assessment import learned
 from deploywatch.receiver.assessment.learned import LeftOut
-from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import BAD, Deployment, Status
 from deploywatch.receiver.store.schema import deployments, incidents
 
 LONGEST = timedelta(hours=24)
@@ -38,7 +37,7 @@ def _deployments(connection: Connection, deployment: Deployment, since: datetime
     rows = connection.execute(query).mappings().all()
     begins = [*(row["started_at"] for row in rows), deployment.started_at]
     for row, next_began in zip(rows, begins[1:], strict=True):
-        well = row["status"] == ledger.Status.SUCCEEDED and row["verdict"] != ledger.BAD
+        well = row["status"] == Status.SUCCEEDED and row["verdict"] != BAD
         # One that was bad disturbed until it was replaced.
         end = row["finished_at"] if well else min(next_began, row["started_at"] + LONGEST)
         name = f"deployment {row['id']} ({row['version']})"

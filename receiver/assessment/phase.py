@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from deploywatch.receiver.assessment.measured import Status
-from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.assessments import WATCHED_FOR
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import BAD, Deployment
+from deploywatch.receiver.deployments.deployment import Status as DeploymentStatus
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.verdict.values import Answer
 
@@ -43,7 +43,7 @@ _EVERY = {
 
 def phase(deployment: Deployment, stages: Sequence[RunningStage], now: datetime, *, staged: bool) -> Phase:
     """The phase at a moment; `staged` says that its plan has stages, of which none may have begun yet."""
-    if deployment.status in (ledger.Status.FAILED, ledger.Status.ROLLED_BACK) or deployment.verdict == ledger.BAD:
+    if deployment.status in (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK) or deployment.verdict == BAD:
         return Phase.FAILED
     if now < deployment.started_at:
         return Phase.PRE_DEPLOYMENT

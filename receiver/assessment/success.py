@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from deploywatch.receiver.assessment.measured import Status
 from deploywatch.receiver.assessment.phase import FIRST_HOUR
-from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import BAD, Deployment
+from deploywatch.receiver.deployments.deployment import Status as DeploymentStatus
 from deploywatch.receiver.rendering.filters import lasting
 from deploywatch.verdict.values import Answer
 
@@ -43,11 +43,11 @@ class Validation:
 
 def failed(deployment: Deployment) -> Validation | None:
     """Why a deployment was no success for certain; None while that is open."""
-    if deployment.verdict == ledger.BAD:
+    if deployment.verdict == BAD:
         return Validation(Success.REFUTED, "it was judged bad")
-    if deployment.status is ledger.Status.ROLLED_BACK:
+    if deployment.status is DeploymentStatus.ROLLED_BACK:
         return Validation(Success.REFUTED, "it was rolled back")
-    if deployment.status is ledger.Status.FAILED:
+    if deployment.status is DeploymentStatus.FAILED:
         return Validation(Success.REFUTED, "its pipeline says that it failed")
     return None
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, backoff, done, failed, retry

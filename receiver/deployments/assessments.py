@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.jobs.job import NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.store import insert_new

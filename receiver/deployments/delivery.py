@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import BAD, REFUTED, Deployment, Status
 from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.store.schema import deployments as ledger_table
@@ -212,21 +212,17 @@ class _Course:
 
 
 def _is_well(deployment: Deployment) -> bool:
-    return (
-        deployment.status is Status.SUCCEEDED
-        and deployment.verdict != ledger.BAD
-        and deployment.success != ledger.REFUTED
-    )
+    return deployment.status is Status.SUCCEEDED and deployment.verdict != BAD and deployment.success != REFUTED
 
 
 def _failure(change: Deployment, course: _Course, caused: Sequence[Incident]) -> Failed | None:
     """Whether a deployment failed: its pipeline says so, it was judged bad, was undone, or caused an incident."""
     reasons: list[tuple[datetime, str]] = [(incident.opened_at, f"incident {incident.id}") for incident in caused]
-    if change.verdict == ledger.BAD and change.judged_at:
+    if change.verdict == BAD and change.judged_at:
         reasons.append((change.judged_at, "judged bad"))
     if change.status is Status.FAILED and change.finished_at:
         reasons.append((change.finished_at, "its pipeline failed"))
-    if change.success == ledger.REFUTED and not reasons and change.status is not Status.ROLLED_BACK:
+    if change.success == REFUTED and not reasons and change.status is not Status.ROLLED_BACK:
         reasons.append((change.finished_at or change.started_at, "its health refuted it"))
     undone = course.undone.get(change.id)
     if change.status is Status.ROLLED_BACK and not reasons:

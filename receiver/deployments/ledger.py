@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, select, update
 
-from deploywatch.receiver.messages import DeploymentView
+from deploywatch.receiver.deployments.deployment import BAD, REFUTED, Deployment, Status, of_row
+from deploywatch.receiver.deployments.earlier import last_well
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.engine import unit_of_work
-from deploywatch.receiver.store.schema import deployments, rollbacks
+from deploywatch.receiver.store.schema import deployments
 
 # Built once, because every message needs it.
 _BEFORE = (
@@ -30,95 +29,8 @@ _BEFORE = (
 )
 
 
-BAD = "roll_back"
-"""The verdict on a version to which nothing goes back."""
-REFUTED = "refuted"
-"""What watching showed of a version that was no success: nothing goes back to it either."""
-_TRIED = exists().where(rollbacks.c.deployment_id == deployments.c.id)
-_LOOK_BACK = 200
 LATEST = 20
 """Deployments of a target that those look at who ask what an incident may come from."""
-
-
-class Status(StrEnum):
-    """How a deployment stands."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    ROLLED_BACK = "rolled_back"
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """One deployment; `previous_version` is what ran with success before it, `rollback_of` what it undoes.
-
-    `artifact` is what was deployed, `committed_at` when the newest change in it was committed, where that is known.
-    `fixes` is the incident that it is meant to end. `verdict` is the last one that decided, `promote`, `roll_back` or
-    `accepted` by a person, and `judged_at` its time. `success` is what its watching showed: `validated`, `refuted` or
-    `unproven`, None until that is known, and `success_why` says why.
-    """
-
-    id: int
-    service: str
-    environment: str
-    version: str
-    previous_version: str | None
-    strategy: str
-    deployer: str
-    ports: tuple[int, ...]
-    status: Status
-    started_at: datetime
-    finished_at: datetime | None
-    rollback_of: int | None
-    artifact: str = ""
-    committed_at: datetime | None = None
-    fixes: int | None = None
-    verdict: str | None = None
-    judged_at: datetime | None = None
-    success: str | None = None
-    success_at: datetime | None = None
-    success_why: str | None = None
-
-    def view(self) -> DeploymentView:
-        """As templates see it."""
-        return DeploymentView(
-            service=self.service,
-            environment=self.environment,
-            version=self.version,
-            previous_version=self.previous_version,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            status=self.status,
-            deployer=self.deployer,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """As the API gives it, with the field names of source 003."""
-        duration = (self.finished_at - self.started_at).total_seconds() if self.finished_at else None
-        return {
-            "id": self.id,
-            "timestamp": self.started_at.isoformat(),
-            "service": self.service,
-            "version": self.version,
-            "previous_version": self.previous_version,
-            "environment": self.environment,
-            "strategy": self.strategy,
-            "ports": list(self.ports),
-            "deployer": self.deployer,
-            "status": self.status,
-            "finished_at": self.finished_at.isoformat() if self.finished_at else None,
-            "duration_seconds": duration,
-            "rollback_of": self.rollback_of,
-            "artifact": self.artifact,
-            "commit_time": self.committed_at.isoformat() if self.committed_at else None,
-            "fixes": self.fixes,
-            "verdict": self.verdict,
-            "judged_at": self.judged_at.isoformat() if self.judged_at else None,
-            "success": self.success,
-            "success_at": self.success_at.isoformat() if self.success_at else None,
-            "success_why": self.success_why,
-        }
 
 
 def start(
@@ -139,7 +51,7 @@ def start(
 ) -> Deployment:
     """Note that a deployment began; its previous version is the one given, else what ran with success before it."""
     if previous_version is None:
-        previous_version = _last_well(connection, service, environment, deployments.c.started_at <= started_at, set())
+        previous_version = last_well(connection, service, environment, deployments.c.started_at <= started_at, set())
     values = {
         "service": service,
         "environment": environment,
@@ -219,23 +131,7 @@ def same(
         deployments.c.started_at == started_at,
     )
     row = connection.execute(query.order_by(deployments.c.id).limit(1)).mappings().first()
-    return _deployment(row) if row else None
-
-
-def with_version(
-    connection: Connection, service: str, environment: str, version: str, moment: datetime
-) -> Deployment | None:
-    """The target's last deployment of this version that began before the moment and is no rollback."""
-    query = select(deployments).where(
-        deployments.c.service == service,
-        deployments.c.environment == environment,
-        deployments.c.version == version,
-        deployments.c.started_at <= moment,
-        deployments.c.rollback_of.is_(None),
-    )
-    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
-    return _deployment(row) if row else None
+    return of_row(row) if row else None
 
 
 def mark_rolled_back(connection: Connection, deployment: Deployment, ended: datetime) -> None:
@@ -247,13 +143,13 @@ def mark_rolled_back(connection: Connection, deployment: Deployment, ended: date
 def find(connection: Connection, deployment_id: int) -> Deployment | None:
     """One deployment, or None."""
     row = connection.execute(select(deployments).where(deployments.c.id == deployment_id)).mappings().one_or_none()
-    return _deployment(row) if row else None
+    return of_row(row) if row else None
 
 
 def get(connection: Connection, deployment_id: int) -> Deployment:
     """One deployment that must be there."""
     row = connection.execute(select(deployments).where(deployments.c.id == deployment_id)).mappings().one()
-    return _deployment(row)
+    return of_row(row)
 
 
 def latest(connection: Connection, service: str, environment: str) -> Deployment | None:
@@ -270,91 +166,7 @@ def before(connection: Connection, service: str, environment: str, moment: datet
         return known
     target = {"of_service": service, "of_environment": environment, "moment": moment}
     row = connection.execute(_BEFORE, target).mappings().first()
-    return _deployment(row) if row else None
-
-
-def those_before(connection: Connection, deployment: Deployment, *, limit: int) -> list[Deployment]:
-    """The target's deployments that began before this one, the newest first; rollbacks too."""
-    query = select(deployments).where(
-        deployments.c.service == deployment.service,
-        deployments.c.environment == deployment.environment,
-        or_(
-            deployments.c.started_at < deployment.started_at,
-            and_(deployments.c.started_at == deployment.started_at, deployments.c.id < deployment.id),
-        ),
-    )
-    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(limit)
-    return [_deployment(row) for row in connection.execute(query).mappings()]
-
-
-def well_before(connection: Connection, deployment: Deployment) -> str | None:
-    """The last different version that was well before a deployment began, and that nobody tried to roll back.
-
-    Worked out when it is asked, because what was the version before may have been judged bad since.
-    """
-    earlier = or_(
-        deployments.c.started_at < deployment.started_at,
-        and_(deployments.c.started_at == deployment.started_at, deployments.c.id < deployment.id),
-    )
-    judged = {deployment.version}
-    well = _last_well(connection, deployment.service, deployment.environment, earlier, judged)
-    if well is not None:
-        return well
-    # What its pipeline named, where the ledger does not know that version, or has not seen it fail.
-    return deployment.previous_version if deployment.previous_version not in judged else None
-
-
-def _last_well(
-    connection: Connection, service: str, environment: str, earlier: ColumnElement[bool], judged: set[str]
-) -> str | None:
-    """The last version whose newest deployment was well; `judged` are those that do not count, and grows by others."""
-    query = (
-        select(
-            deployments.c.version,
-            deployments.c.status,
-            deployments.c.verdict,
-            deployments.c.success,
-            _TRIED.label("tried"),
-        )
-        .where(deployments.c.service == service, deployments.c.environment == environment, earlier)
-        .order_by(deployments.c.started_at.desc(), deployments.c.id.desc())
-        .limit(_LOOK_BACK)
-    )
-    for version, status, verdict, success, tried in connection.execute(query):
-        if version in judged:
-            continue
-        # What its pipeline called a success, and the verdict or its watching did not, is nothing to go back to.
-        if status == Status.SUCCEEDED and verdict != BAD and success != REFUTED and not tried:
-            return str(version)
-        judged.add(version)
-    return None
-
-
-def _newest(connection: Connection, service: str, environment: str, until: datetime) -> list[Deployment]:
-    query = select(deployments).where(
-        deployments.c.service == service, deployments.c.environment == environment, deployments.c.started_at < until
-    )
-    query = query.order_by(deployments.c.started_at.desc(), deployments.c.id.desc()).limit(_LOOK_BACK)
-    return [_deployment(row) for row in connection.execute(query).mappings()]
-
-
-def bad_spans(
-    connection: Connection, service: str, environment: str, since: datetime, until: datetime
-) -> list[tuple[datetime, datetime]]:
-    """When versions ran that are known to be bad (judged so, failed, rolled back), between two times.
-
-    Each lasts from its deployment's beginning to the end of what undid it, or to the beginning of the next one.
-    """
-    rows = _newest(connection, service, environment, until)
-    ends = [until, *(later.started_at for later in rows)]
-    spans = []
-    for deployment, later, next_began in zip(rows, [None, *rows], ends, strict=False):
-        undone_at = later.finished_at if later is not None and later.rollback_of == deployment.id else None
-        ended = undone_at or next_began
-        bad = deployment.verdict == BAD or deployment.status in (Status.FAILED, Status.ROLLED_BACK)
-        if bad and ended > since:
-            spans.append((max(since, deployment.started_at), min(until, ended)))
-    return spans
+    return of_row(row) if row else None
 
 
 def since(connection: Connection, service: str, environment: str, moment: datetime) -> list[Deployment]:
@@ -363,7 +175,7 @@ def since(connection: Connection, service: str, environment: str, moment: dateti
         deployments.c.service == service, deployments.c.environment == environment, deployments.c.started_at >= moment
     )
     rows = connection.execute(query.order_by(deployments.c.started_at, deployments.c.id)).mappings()
-    return [_deployment(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 def recent(
@@ -375,7 +187,7 @@ def recent(
 
     def read() -> list[Deployment]:
         rows = connection.execute(_recent(tuple(given)), {"most": limit, **given}).mappings()
-        return [_deployment(row) for row in rows]
+        return [of_row(row) for row in rows]
 
     return unit_of_work.remember(connection, (deployments.name,), (limit, service, environment), read)
 
@@ -393,7 +205,3 @@ def newest_of_each(connection: Connection, versions: int) -> list[Deployment]:
     return [
         deployment for s, e in targets for deployment in recent(connection, limit=versions, service=s, environment=e)
     ]
-
-
-def _deployment(row: RowMapping) -> Deployment:
-    return Deployment(**{**row, "ports": tuple(row["ports"]), "status": Status(row["status"])})

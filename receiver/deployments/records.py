@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from deploywatch.errors import DeploywatchError
-from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments import earlier, ledger
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.store.schema import deployments
 
 
@@ -146,7 +146,7 @@ def _undone(connection: Connection, record: Record) -> Deployment | None:
     if record.rollback_of is None:
         return None
     place = (record.service, record.environment)
-    undone = ledger.with_version(connection, *place, record.rollback_of, record.started_at)
+    undone = earlier.with_version(connection, *place, record.rollback_of, record.started_at)
     if undone is None:
         raise UnknownDeploymentError(
             f"$.rollback_of: no deployment of {record.service} {record.rollback_of} to {record.environment} is known "

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.events.types import EventType
 from deploywatch.receiver.incidents.store import Incident

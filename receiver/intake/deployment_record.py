@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.actions.rollback import reconsider, under_way
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import announce, assessments, ledger, records
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.records import Record, Taken
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from deploywatch.conventions import SEVERITIES, AlertLabel
 from deploywatch.quantity import Duration, format_duration, parse_duration
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.settings.people.causes import TELL_OWNER, Answer, Cause, Causes
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.api.deployments.gate import asked_of
 from deploywatch.receiver.api.routing import number
 from deploywatch.receiver.deployments import approvals, ledger, stages, verdicts
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.pages.console import Console, Handler
@@ -124,7 +125,7 @@ class DeploymentPages:
         return {
             "deployments": deployed,
             "runs": next(
-                (deployment.version for deployment in deployed if deployment.status == ledger.Status.SUCCEEDED), None
+                (deployment.version for deployment in deployed if deployment.status == Status.SUCCEEDED), None
             ),
             "incidents": store.recent(
                 connection, only_open=False, limit=_OF_SERVICE, service=service, environment=environment

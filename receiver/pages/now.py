@@ -14,7 +14,7 @@ from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.approval import Approval
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.escalation.on_call import gaps, on_call
 from deploywatch.receiver.escalation.upcoming import NextStep, next_steps
 from deploywatch.receiver.events import outbox

@@ -17,6 +17,7 @@ from deploywatch.receiver import screens
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.api.screens import SCREEN
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.escalation.on_call import gaps, on_call
 from deploywatch.receiver.escalation.upcoming import next_steps
 from deploywatch.receiver.events import outbox
@@ -70,7 +71,7 @@ def _read(connection: Connection, settings: ReceiverConfig, now: datetime) -> di
         "incidents": sorted(incidents, key=lambda incident: urgency(incident, steps, now)),
         "steps": steps,
         "questions": [question(connection, asked) for asked in approval.waiting(connection, now)],
-        "running": [deployment for deployment in recent if deployment.status == ledger.Status.RUNNING],
+        "running": [deployment for deployment in recent if deployment.status == Status.RUNNING],
         "trouble": outbox.trouble(connection, now),
     }
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.assessment.learned import Usual, hour_of_week
 from deploywatch.receiver.deployments import assessments
 from deploywatch.receiver.deployments.assessments import StoredAssessment, StoredBaseline
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.report.schema import BandPoint, BandValue, ReportBand
 
 HOUR = timedelta(hours=1)

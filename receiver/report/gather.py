@@ -9,9 +9,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 
 from deploywatch.receiver.assessment.phase import phase
-from deploywatch.receiver.deployments import assessments, ledger, looks, stages, verdicts
+from deploywatch.receiver.deployments import assessments, earlier, ledger, looks, stages, verdicts
 from deploywatch.receiver.deployments.assessments import StoredAssessment
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import BAD, Deployment, Status
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.report import bands, gaps
@@ -56,7 +56,7 @@ def report(connection: Connection, settings: ReceiverConfig, deployment_id: int,
         ],
         "bands": bands.bands(connection, deployment, now),
         "recommendations": list(_recommendations(deployment, judged, newest)),
-        "before": [_before(other) for other in ledger.those_before(connection, deployment, limit=BEFORE)],
+        "before": [_before(other) for other in earlier.those_before(connection, deployment, limit=BEFORE)],
         "unmeasured": list(
             gaps.unmeasured(judged, taken, newest, assessments.without_source(connection, deployment_id))
         ),
@@ -66,7 +66,7 @@ def report(connection: Connection, settings: ReceiverConfig, deployment_id: int,
 def decisive(deployment: Deployment, judged: Judged) -> tuple[RunningStage, StoredVerdict] | None:
     """The verdict that a deployment stands on: the one that judged it bad, else the newest of its newest stage."""
     made = [(stage, verdict) for stage, verdict in judged if verdict is not None]
-    if deployment.verdict == ledger.BAD:
+    if deployment.verdict == BAD:
         bad = [(stage, verdict) for stage, verdict in made if verdict.answer is Answer.ROLL_BACK]
         return bad[0] if bad else None
     return made[-1] if made else None
@@ -79,12 +79,12 @@ def sentence(deployment: Deployment, judged: Judged) -> str:
         return f"{what} is the rollback of deployment {deployment.rollback_of}, and was not judged"
     stood = decisive(deployment, judged)
     if stood is None:
-        if deployment.verdict == ledger.BAD:
+        if deployment.verdict == BAD:
             return f"{what} was judged bad; the verdict is no longer stored"
         return f"{what} has no verdict: {'no look is over yet' if judged else 'none of its stages was begun'}"
     stage, verdict = stood
     numbers = verdict.sentences[0] if verdict.sentences else verdict.reason
-    if deployment.verdict == ledger.BAD:
+    if deployment.verdict == BAD:
         return f"{what} was judged bad in stage {stage.name}: {numbers}"
     if stage.accepted_by is not None:
         return f"{what} goes on by the word of {stage.accepted_by} ({stage.accepted_why}), although: {numbers}"
@@ -180,7 +180,7 @@ _REASONS = {
 }
 
 
-_COULD_BE_JUDGED = (ledger.Status.RUNNING, ledger.Status.SUCCEEDED)
+_COULD_BE_JUDGED = (Status.RUNNING, Status.SUCCEEDED)
 
 
 def _advice(stage: RunningStage, verdict: StoredVerdict) -> str:
@@ -196,8 +196,8 @@ def _recommendations(
     """What the verdict asks for, then what the assessment recommends."""
     stood = decisive(deployment, judged)
     recommendations = list(newest.details["recommendations"]) if newest else []
-    running = deployment.status is not ledger.Status.ROLLED_BACK
-    bad = deployment.verdict == ledger.BAD and running
+    running = deployment.status is not Status.ROLLED_BACK
+    bad = deployment.verdict == BAD and running
     if not judged and deployment.rollback_of is None and deployment.status in _COULD_BE_JUDGED:
         text = f"nobody judges it: begin its stages (deploywatch deployments stage {deployment.id} NAME)"
         yield {"signal": "verdict", "text": text, "runbook": ""}

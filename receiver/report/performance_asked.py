@@ -14,7 +14,7 @@ from deploywatch.receiver.assessment.amounts import shown
 from deploywatch.receiver.assessment.measuring import Asked
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.report.performance import Change, Sample, Span, Times, compare, times
 from deploywatch.receiver.store.schema import deployments, incidents
 from deploywatch.receiver.verification import counting

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import approvals, gate_records, ledger
 from deploywatch.receiver.deployments.approvals import GateApproval
+from deploywatch.receiver.deployments.deployment import Deployment, Status
+from deploywatch.receiver.deployments.earlier import well_before, with_version
 from deploywatch.receiver.deployments.gate_records import GateRecord
-from deploywatch.receiver.deployments.ledger import Deployment, Status
 from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.verdict.plan import Plan, Requirement
@@ -106,7 +107,7 @@ def facts(connection: Connection, asked: Asked, wanted: Sequence[Requirement], n
     kinds = {BACKUP, *(kind for requirement in wanted if requirement.require == "record" for kind in requirement.of)}
     records = [gate_records.newest(connection, *where, kind) for kind in kinds]
     earlier = {
-        name: ledger.with_version(connection, asked.service, name, asked.version, now)
+        name: with_version(connection, asked.service, name, asked.version, now)
         for requirement in wanted
         if requirement.require == "staging_verified"
         for name in (requirement.of or (STAGING,))
@@ -119,7 +120,7 @@ def facts(connection: Connection, asked: Asked, wanted: Sequence[Requirement], n
             connection, only_open=True, limit=_OPEN_SHOWN, service=asked.service, environment=asked.environment
         ),
         known=ledger.latest(connection, *where) is not None,
-        previous=ledger.well_before(connection, _about_to_begin(asked, now)),
+        previous=well_before(connection, _about_to_begin(asked, now)),
         verified=earlier,
     )
 

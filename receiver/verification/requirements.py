@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.deployments.approvals import GateApproval
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.settings.people.on_call import PRIMARY
 from deploywatch.receiver.settings.verification import Verification

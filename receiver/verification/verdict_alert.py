@@ -17,7 +17,7 @@ from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.receiver.alert import VERDICT, Alert, within
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger, stages, verdicts
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.incidents import alerts

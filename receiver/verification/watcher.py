@@ -19,7 +19,8 @@ from deploywatch.conventions import ReceiverMetric
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import BAD, Deployment, Status
+from deploywatch.receiver.deployments.earlier import bad_spans
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.events import facts
@@ -193,7 +194,7 @@ def _record(connection: Connection, context: Context, stage: RunningStage, numbe
     stages.note_answer(connection, stage.id, decision.answer, decision.reason)
     if decision.answer is Answer.ROLL_BACK:
         stages.end(connection, stage.id, StageState.ROLLED_BACK, now)
-        ledger.judge(connection, stage.deployment_id, ledger.BAD, now)
+        ledger.judge(connection, stage.deployment_id, BAD, now)
         verdict_alert.queue(connection, stage, now, bad=True)
     elif decision.answer is Answer.PROMOTE and stage.plan.last:
         ledger.judge(connection, stage.deployment_id, decision.answer, now)
@@ -236,7 +237,7 @@ def _bad_spans(connection: Connection, state: _State) -> tuple[list[counting.Spa
     until, deployment = state.stage.started_at, state.deployment
     since = until - timedelta(days=time_of_day.DAYS, hours=1)
     where = (deployment.service, deployment.environment)
-    bad = ledger.bad_spans(connection, *where, since, until)
+    bad = bad_spans(connection, *where, since, until)
     troubled = incidents.spans(connection, *where, since, until)
     first, second = ([(start.timestamp(), end.timestamp()) for start, end in spans] for spans in (bad, troubled))
     return first, second

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.delivery import Delivery
@@ -158,7 +158,7 @@ class Scene:
 
         def write(connection: Connection) -> Deployment:
             new = ledger.start(connection, service=service, environment="production", version=version, started_at=began)
-            status = ledger.Status.SUCCEEDED if good else ledger.Status.FAILED
+            status = Status.SUCCEEDED if good else Status.FAILED
             return ledger.finish(connection, new.id, status, began) or new
 
         return await self.context.store.write(write)

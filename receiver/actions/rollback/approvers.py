@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.rendering.lookalikes import folded
 from deploywatch.receiver.settings.actions.rollback import Approval
 

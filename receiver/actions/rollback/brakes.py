@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback.confidence import Advice, weigh
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.settings.actions.rollback import Mode, Rollback, RollbackTarget
 
 HOUR = timedelta(hours=1)

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Select, func, insert, select
 from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
 from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.alert import VERDICT, Alert, source_of
-from deploywatch.receiver.deployments import ledger, verdicts
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments import earlier, ledger, verdicts
+from deploywatch.receiver.deployments.deployment import BAD, Deployment
 from deploywatch.receiver.incidents import alerts, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -66,7 +66,7 @@ def situation(
         held_by=held_by(connection, service, environment),
         issues=tuple(alert.name for alert in alerts.views(connection, incident.id) if alert.firing),
         word=_word(connection, incident, number),
-        proof=verdicts.proof(connection, deployment.id) if deployment and deployment.verdict == ledger.BAD else "",
+        proof=verdicts.proof(connection, deployment.id) if deployment and deployment.verdict == BAD else "",
     )
 
 
@@ -88,7 +88,7 @@ def _word(connection: Connection, incident: Incident, deployment: int | None) ->
 
 
 def _back_to(connection: Connection, deployment: Deployment | None) -> str | None:
-    return ledger.well_before(connection, deployment) if deployment else None
+    return earlier.well_before(connection, deployment) if deployment else None
 
 
 def _asked_since(

@@ -13,7 +13,7 @@ from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused, S
 from deploywatch.receiver.actions.rollback.history import situation, usual_duration
 from deploywatch.receiver.actions.rollback.planning import values
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 

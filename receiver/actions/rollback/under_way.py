@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from deploywatch.receiver.actions.target_lock import held_by
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.store.schema import rollbacks

@@ -19,6 +19,7 @@ from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_fou
 from deploywatch.receiver.api.schemas.deployments import DeploymentAnswer, RecordedAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.intake import deployment_record
@@ -30,11 +31,11 @@ _CLOCKS_DIFFER = timedelta(hours=1)
 
 # Source 003 writes "success" and "failure"; the ledger says what has happened.
 _STATUS = {
-    "success": ledger.Status.SUCCEEDED,
-    "succeeded": ledger.Status.SUCCEEDED,
-    "failure": ledger.Status.FAILED,
-    "failed": ledger.Status.FAILED,
-    "rolled_back": ledger.Status.ROLLED_BACK,
+    "success": Status.SUCCEEDED,
+    "succeeded": Status.SUCCEEDED,
+    "failure": Status.FAILED,
+    "failed": Status.FAILED,
+    "rolled_back": Status.ROLLED_BACK,
 }
 
 
@@ -132,7 +133,7 @@ class Deployments:
         end, wanted, now = await read_body(request, Finish), number(request), self._context.clock()
         _refuse_the_future(end.timestamp, now)
 
-        def write(connection: Connection) -> ledger.Deployment | None:
+        def write(connection: Connection) -> Deployment | None:
             status = _STATUS[end.status]
             return deployment_record.finish(connection, self._context, wanted, status, end.timestamp or now, now=now)
 

@@ -16,7 +16,7 @@ from deploywatch.receiver.api.routing import Name, Remark, Route, not_found, num
 from deploywatch.receiver.api.schemas.stages import StageAnswer, VerdictAnswer
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger, stages, verdicts
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import BAD, Status
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
@@ -103,7 +103,7 @@ class Stages:
                 raise web.HTTPConflict(text=f"stage {before.name} is {answer}: {advice}\n")
             if current.status not in (Status.RUNNING, Status.SUCCEEDED):
                 raise web.HTTPConflict(text=f"deployment {wanted} of {current.version} is {current.status}\n")
-            if current.verdict == ledger.BAD:
+            if current.verdict == BAD:
                 raise web.HTTPConflict(text=f"deployment {wanted} of {current.version} was judged bad: roll it back\n")
             begun = stages.begin(connection, wanted, of_stage, now)
             watcher.queue(connection, begun, now)

@@ -19,7 +19,7 @@ from deploywatch.receiver.announcements.announced import Became, Source
 from deploywatch.receiver.announcements.signatures import sign
 from deploywatch.receiver.announcements.webhooks import Announcements
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.secrets import Masked
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import NOON, Scene, settings

@@ -17,7 +17,7 @@ from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from deploywatch.receiver.deployments import assessments, ledger
 from deploywatch.receiver.deployments.assessments import StoredAssessment
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.verdict.plan import written
 from tests.receiver.assessment.made import ENTERPRISE, HEALTH

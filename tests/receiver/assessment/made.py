@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from deploywatch.receiver.assessment.measured import Reading, Status
-from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
+from deploywatch.receiver.deployments.deployment import Status as DeploymentStatus
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.verdict import plan as verification_plan
 from deploywatch.verdict.plan import Plan, StagePlan
@@ -44,7 +44,7 @@ def deployment(**more: Any) -> Deployment:
         "strategy": "canary",
         "deployer": "ci",
         "ports": (),
-        "status": ledger.Status.RUNNING,
+        "status": DeploymentStatus.RUNNING,
         "started_at": NOON,
         "finished_at": None,
         "rollback_of": None,

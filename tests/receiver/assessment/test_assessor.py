@@ -13,7 +13,7 @@ from deploywatch.receiver.assessment import assessor
 from deploywatch.receiver.assessment.learned import hour_of_week
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import BAD, Status
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.queue import claim
 from deploywatch.receiver.store import counters
@@ -197,7 +197,7 @@ async def test_a_version_that_was_judged_bad_is_never_the_previous_one_whatever_
     await scene.deployed("1.2.3", ago=2 * HOUR, service="sick")
     await scene.deployed("1.2.4", ago=HOUR, service="sick")
     bad = await begun(scene, "sick")
-    await scene.context.store.write(lambda c: ledger.judge(c, bad.id, ledger.BAD, scene.clock.now))
+    await scene.context.store.write(lambda c: ledger.judge(c, bad.id, BAD, scene.clock.now))
     await scene.context.store.write(lambda c: ledger.finish(c, bad.id, Status.SUCCEEDED, scene.clock.now))
     await on(scene, 2)
     ended = await ledgered(scene, bad)

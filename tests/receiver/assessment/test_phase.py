@@ -9,12 +9,12 @@ import pytest
 
 from deploywatch.receiver.assessment.measured import Status
 from deploywatch.receiver.assessment.phase import Phase, ended_at, next_look, phase
-from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Status as DeploymentStatus
 from deploywatch.receiver.deployments.stages import StageState
 from tests.receiver.assessment.made import deployment, stage
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
-FINISHED = {"status": ledger.Status.SUCCEEDED, "finished_at": NOON + 30 * MINUTE}
+FINISHED = {"status": DeploymentStatus.SUCCEEDED, "finished_at": NOON + 30 * MINUTE}
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ FINISHED = {"status": ledger.Status.SUCCEEDED, "finished_at": NOON + 30 * MINUTE
         (FINISHED, 24.5 * HOUR, Phase.COMPLETED),
         # Nobody finished it, and its last stage was promoted.
         ({"verdict": "promote", "judged_at": NOON + MINUTE}, 2 * MINUTE, Phase.POST_DEPLOYMENT),
-        ({"status": ledger.Status.FAILED, "finished_at": NOON}, MINUTE, Phase.FAILED),
-        ({"status": ledger.Status.ROLLED_BACK, "finished_at": NOON}, MINUTE, Phase.FAILED),
+        ({"status": DeploymentStatus.FAILED, "finished_at": NOON}, MINUTE, Phase.FAILED),
+        ({"status": DeploymentStatus.ROLLED_BACK, "finished_at": NOON}, MINUTE, Phase.FAILED),
         # Its pipeline's word against the verdict.
         ({**FINISHED, "verdict": "roll_back"}, HOUR, Phase.FAILED),
     ],

@@ -9,12 +9,12 @@ import pytest
 
 from deploywatch.receiver.assessment.measured import Status
 from deploywatch.receiver.assessment.success import Success, validate
-from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Status as DeploymentStatus
 from tests.receiver.assessment.made import deployment
 from tests.receiver.scene import HOUR, NOON
 
 _WORD = {"h": Status.HEALTHY, "w": Status.WARNING, "c": Status.CRITICAL, "-": Status.UNKNOWN}
-PROMOTED = {"status": ledger.Status.SUCCEEDED, "finished_at": NOON, "verdict": "promote"}
+PROMOTED = {"status": DeploymentStatus.SUCCEEDED, "finished_at": NOON, "verdict": "promote"}
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ PROMOTED = {"status": ledger.Status.SUCCEEDED, "finished_at": NOON, "verdict": "
         ({**PROMOTED, "verdict": "accepted"}, "hhh", HOUR, "validated", "accepted by a person, watched for 1h,"),
         ({**PROMOTED, "verdict": None}, "hhh", 24 * HOUR, "unproven", "no verdict let it pass"),
         ({**PROMOTED, "verdict": "roll_back"}, "hhh", 24 * HOUR, "refuted", "it was judged bad"),
-        ({**PROMOTED, "status": ledger.Status.ROLLED_BACK}, "hhh", 24 * HOUR, "refuted", "it was rolled back"),
-        ({**PROMOTED, "status": ledger.Status.FAILED}, "hhh", 24 * HOUR, "refuted", "its pipeline says"),
+        ({**PROMOTED, "status": DeploymentStatus.ROLLED_BACK}, "hhh", 24 * HOUR, "refuted", "it was rolled back"),
+        ({**PROMOTED, "status": DeploymentStatus.FAILED}, "hhh", 24 * HOUR, "refuted", "its pipeline says"),
     ],
 )
 def test_what_is_said_of_a_deployments_success(

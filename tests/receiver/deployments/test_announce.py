@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from deploywatch.receiver.deployments import announce, ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.messages import DeliveryError, DeploymentView
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, RecordedChannel, Scene, settings

@@ -10,7 +10,7 @@ import pytest
 
 from deploywatch.receiver.deployments import delivery
 from deploywatch.receiver.deployments.delivery import Delivery, Target
-from deploywatch.receiver.deployments.ledger import BAD, REFUTED, Deployment, Status
+from deploywatch.receiver.deployments.deployment import BAD, REFUTED, Deployment, Status
 from deploywatch.receiver.incidents.store import Incident
 from tests.receiver.scene import HOUR, MINUTE, NOON
 

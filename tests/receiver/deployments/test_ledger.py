@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.store import Store
 from tests.receiver.scene import HOUR, MINUTE, NOON
 

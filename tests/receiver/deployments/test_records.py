@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from deploywatch.receiver.deployments import ledger, records
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.deployments.records import Record, Taken, UnknownDeploymentError
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene
 

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
-from deploywatch.receiver.deployments import approvals, gate_records, ledger, looks, stages, verdicts
+from deploywatch.receiver.deployments import approvals, earlier, gate_records, ledger, looks, stages, verdicts
+from deploywatch.receiver.deployments.deployment import BAD
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.store import Store, StoreError
@@ -160,11 +161,11 @@ async def test_nothing_goes_back_to_a_version_that_was_judged_bad_whatever_its_p
     def work(connection: Connection) -> None:
         good(connection, "1")
         bad = good(connection, "2", NOON + MINUTE)
-        ledger.judge(connection, bad.id, ledger.BAD, NOON + MINUTE)
+        ledger.judge(connection, bad.id, BAD, NOON + MINUTE)
         ledger.judge(connection, bad.id, "promote", NOON + HOUR)
-        assert ledger.get(connection, bad.id).verdict == ledger.BAD
+        assert ledger.get(connection, bad.id).verdict == BAD
         newest = start(connection, "3", NOON + HOUR)
         assert newest.previous_version == "1"
-        assert ledger.well_before(connection, newest) == "1"
+        assert earlier.well_before(connection, newest) == "1"
 
     await store.write(work)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.events import facts, outbox
 from deploywatch.receiver.events.cloudevent import StoredEvent, cdevent
 from deploywatch.receiver.events.types import EventType
@@ -185,6 +185,6 @@ def _deployment(**more: Any) -> Deployment:
 
 
 def test_a_rollback_names_what_runs_again() -> None:
-    undone = _deployment(status=ledger.Status.ROLLED_BACK, started_at=NOON, finished_at=NOON, rollback_of=None)
+    undone = _deployment(status=Status.ROLLED_BACK, started_at=NOON, finished_at=NOON, rollback_of=None)
     assert facts.deployment_ended(undone).content["artifactId"] == "pkg:generic/shop@1.2.3"
     assert facts.rolled_back(undone, "1.2.2", NOON).custom["rolled_back_to"] == "1.2.2"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.incidents.alerts import view
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.lifecycle.probable_cause import ANSWERS, hint

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import pytest
 
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.pages.console import TEMPLATES
 from deploywatch.receiver.verification.question import Standing

@@ -13,7 +13,8 @@ from deploywatch.receiver.assessment.measured import Counted, Measurement, Readi
 from deploywatch.receiver.assessment.phase import Phase
 from deploywatch.receiver.deployments import assessments, ledger, looks, stages, verdicts
 from deploywatch.receiver.deployments.assessments import StoredAssessment, StoredBaseline
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import BAD as DEPLOYMENT_BAD
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.verification import judging
@@ -57,7 +58,7 @@ async def began(scene: Scene, version: str = "1.2.4", **more: str) -> Deployment
     bad = await scene.deployed("1.2.3", ago=24 * HOUR)
 
     def write(connection: Connection) -> Deployment:
-        ledger.judge(connection, bad.id, ledger.BAD, scene.clock.now)
+        ledger.judge(connection, bad.id, DEPLOYMENT_BAD, scene.clock.now)
         return ledger.start(
             connection,
             service="shop",
@@ -100,7 +101,7 @@ async def judged(
             stages.note_answer(connection, begun.id, answer, decision.reason)
         if answer is Answer.ROLL_BACK:
             stages.end(connection, begun.id, StageState.ROLLED_BACK, now)
-            ledger.judge(connection, deployment.id, ledger.BAD, now)
+            ledger.judge(connection, deployment.id, DEPLOYMENT_BAD, now)
         elif answer is Answer.PROMOTE:
             stages.end(connection, begun.id, StageState.PROMOTED, now)
             if stage.last:
@@ -141,7 +142,7 @@ def measured(*, error_ratio: float, cpu: float | None = 0.5) -> Measurement:
 
 async def assessed(scene: Scene, deployment: Deployment, course: Sequence[Measurement]) -> None:
     """Store an assessment a minute of these measurements, until now, beside what was usual for the error ratio."""
-    judged_bad = (await scene.read(lambda c: ledger.get(c, deployment.id))).verdict == ledger.BAD
+    judged_bad = (await scene.read(lambda c: ledger.get(c, deployment.id))).verdict == DEPLOYMENT_BAD
     series = HEALTH.signals[0].learn
     usual = dict.fromkeys(range(168), (0.001, 0.0002, 40, 4))
     week = (deployment.started_at - timedelta(days=7), deployment.started_at - timedelta(days=7) + HOUR)

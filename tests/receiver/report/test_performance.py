@@ -20,6 +20,7 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.report.performance import Sample, Told, compare, times
 from deploywatch.verdict.plan import HealthSignal, written
 from tests.receiver.assessment.made import ENTERPRISE, HEALTH
@@ -126,9 +127,9 @@ async def shop(make_scene: MakeScene, prometheus: Running, tmp_path: Path) -> Sc
     def write(connection: Connection) -> None:
         place = {"service": "shop", "environment": "production"}
         earlier = ledger.start(connection, **place, version="1.2.2", started_at=BEGAN - 2 * DAY)  # type: ignore[arg-type]
-        ledger.finish(connection, earlier.id, ledger.Status.SUCCEEDED, BEGAN - 2 * DAY)
+        ledger.finish(connection, earlier.id, Status.SUCCEEDED, BEGAN - 2 * DAY)
         new = ledger.start(connection, **place, version="1.2.3", started_at=BEGAN)  # type: ignore[arg-type]
-        ledger.finish(connection, new.id, ledger.Status.SUCCEEDED, ENDED)
+        ledger.finish(connection, new.id, Status.SUCCEEDED, ENDED)
 
     await scene.context.store.write(write)
     return scene

@@ -12,7 +12,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from deploywatch.receiver.deployments import ledger, stages
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.report import gather, rendering
 from deploywatch.receiver.report.schema import Report
 from deploywatch.verdict.evidence import Look

@@ -15,7 +15,7 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.deployments.verdicts import StoredVerdict

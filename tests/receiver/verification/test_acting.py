@@ -10,7 +10,7 @@ import pytest
 
 from deploywatch.receiver import retention
 from deploywatch.receiver.deployments import ledger, stages
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.messages import Event
 from deploywatch.verdict.values import Answer

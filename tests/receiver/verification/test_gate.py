@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.deployments import approvals, gate_records, ledger
-from deploywatch.receiver.deployments.ledger import Status
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.verification import gate
 from deploywatch.receiver.verification.gate import Gate, GateState
 from deploywatch.receiver.verification.question import Asked, Standing

@@ -16,7 +16,7 @@ from deploywatch.receiver import api as rooms
 from deploywatch.receiver.commands.deployments.ledger import deployments
 from deploywatch.receiver.commands.deployments.watching import Exit, Patience, Watch, decided_by, junit
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.deployments.ledger import Deployment
+from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.store.deployment_schema import deployment_stages, deployment_verdicts
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of

@@ -30,6 +30,7 @@ from deploywatch.receiver.actions.rollback.verify import Health
 from deploywatch.receiver.app import HANDLERS
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.executors.plan import Result
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.incidents.decide import Effect
@@ -143,7 +144,7 @@ class Receiver(RuleBasedStateMachine):
         def write(connection: Connection) -> int:
             new = ledger.start(connection, service=service, environment="production", version=version, started_at=began)
             if status != "running":
-                ledger.finish(connection, new.id, ledger.Status(status), began)
+                ledger.finish(connection, new.id, Status(status), began)
             return new.id
 
         self.outside.deployed.append(Deployed(self.write(write), service, version, began, status))
@@ -154,7 +155,7 @@ class Receiver(RuleBasedStateMachine):
             one.status, now = "succeeded" if good else "failed", self.clock.now
 
             def write(connection: Connection, one: Deployed = one, now: Any = now) -> None:
-                new = ledger.finish(connection, one.id, ledger.Status(one.status), now)
+                new = ledger.finish(connection, one.id, Status(one.status), now)
                 if new and told:
                     reconsider.look_now(connection, new.service, new.environment, now)
 

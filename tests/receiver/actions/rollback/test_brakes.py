@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deploywatch.receiver.actions.rollback import brakes as rules
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, ApprovalState, Go, Refusal, Refused, Situation, decide
-from deploywatch.receiver.deployments.ledger import Deployment, Status
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.settings.actions.rollback import Rollback
 from tests.receiver.scene import HOUR, MINUTE, NOON
 

@@ -9,6 +9,7 @@ from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.schema import deployments, rollbacks
 from tests.receiver.actions.ground import Ground, critical
@@ -74,7 +75,7 @@ async def test_an_end_that_was_told_to_nobody_is_seen_within_half_a_minute(groun
     scene = await ground.scene()
     await _deploying(scene)
     now = scene.clock.now
-    await scene.context.store.write(lambda c: ledger.finish(c, 3, ledger.Status.SUCCEEDED, now))
+    await scene.context.store.write(lambda c: ledger.finish(c, 3, Status.SUCCEEDED, now))
     await scene.after(30 * SECOND)
     assert ground.ran == ["1.2.3 shop"]
 
