@@ -14,6 +14,9 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS
 from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.store import StoreError
+from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.store.columns import metadata
+from deploywatch.receiver.store.console_schema import sessions
 from deploywatch.receiver.store.deployment_schema import (
     deployment_assessments,
     deployment_baselines,
@@ -21,16 +24,7 @@ from deploywatch.receiver.store.deployment_schema import (
     deployment_verdicts,
 )
 from deploywatch.receiver.store.event_schema import events
-from deploywatch.receiver.store.schema import (
-    alerts,
-    deliveries,
-    incidents,
-    jobs,
-    metadata,
-    quarantine,
-    rollbacks,
-    sessions,
-)
+from deploywatch.receiver.store.schema import alerts, deliveries, incidents, jobs, quarantine
 
 log = logs.get("retention")
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, insert
 
-from deploywatch.receiver.store.schema import attachments
+from deploywatch.receiver.store.action_schema import attachments
 
 LIMIT: Final = 256 * 1024
 """Bytes of one attachment that are kept: the end, which is where trouble shows."""

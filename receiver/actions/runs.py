@@ -22,7 +22,7 @@ from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.store import insert_id
-from deploywatch.receiver.store.schema import action_runs
+from deploywatch.receiver.store.action_schema import action_runs
 from deploywatch.receiver.suppression import gate
 
 log = logs.get("actions")

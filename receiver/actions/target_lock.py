@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 
 from deploywatch.receiver.store import insert_new
-from deploywatch.receiver.store.schema import target_locks
+from deploywatch.receiver.store.action_schema import target_locks
 
 
 def serial_key(service: str, environment: str) -> str:

@@ -28,7 +28,7 @@ from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.lifecycle import response
 from deploywatch.receiver.rendering.filters import line
-from deploywatch.receiver.store.schema import attachments
+from deploywatch.receiver.store.action_schema import attachments
 
 _NAME_LIMIT = 200
 _TEMPLATES = templates_in(Path(__file__).parent / "templates")

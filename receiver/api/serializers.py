@@ -19,7 +19,7 @@ from deploywatch.receiver.lifecycle.checklist import Check
 from deploywatch.receiver.lifecycle.probable_cause import ANSWERS
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.causes import Cause
-from deploywatch.receiver.store.schema import action_runs, attachments, rollbacks
+from deploywatch.receiver.store.action_schema import action_runs, attachments, rollbacks
 from deploywatch.receiver.suppression import gate
 from deploywatch.receiver.suppression.windows import Hold
 

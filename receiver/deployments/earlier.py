@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
 
 from deploywatch.receiver.deployments.deployment import BAD, REFUTED, Deployment, Status, of_row
-from deploywatch.receiver.store.schema import deployments, rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.store.schema import deployments
 
 _TRIED = exists().where(rollbacks.c.deployment_id == deployments.c.id)
 _LOOK_BACK = 200

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from deploywatch.receiver.store.schema import audit
+from deploywatch.receiver.store.people_schema import audit
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from deploywatch.receiver.settings.strategy import Strategy
 from deploywatch.receiver.store import insert_later
-from deploywatch.receiver.store.schema import checklist
+from deploywatch.receiver.store.people_schema import checklist
 
 _OF = select(checklist).where(checklist.c.incident_id == bindparam("incident")).order_by(checklist.c.item)
 PHASES = ("monitoring", "resolution")

@@ -32,7 +32,7 @@ from deploywatch.receiver.notify.notify import heard, tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.causes import Cause
 from deploywatch.receiver.settings.upstream import Watchdog
-from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
 
 _LOOK_AGAIN = timedelta(seconds=30)
 SETTLE, POSTMORTEM = "settle", "postmortem"

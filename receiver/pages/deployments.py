@@ -16,7 +16,7 @@ from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.report import gather, rendering
-from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.suppression import maintenance
 from deploywatch.receiver.suppression.windows import Window
 from deploywatch.receiver.verification import gate, judging

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
-from deploywatch.receiver.store.schema import sessions
+from deploywatch.receiver.store.console_schema import sessions
 
 LASTS = timedelta(days=30)
 """How long a session lasts, from its sign-in."""

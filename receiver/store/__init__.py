@@ -7,7 +7,15 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from deploywatch.receiver.store import console_schema, deployment_schema, event_schema, revisions
+from deploywatch.receiver.store import (
+    action_schema,
+    console_schema,
+    deployment_schema,
+    event_schema,
+    people_schema,
+    revisions,
+    schema,
+)
 from deploywatch.receiver.store.engine import locking
 from deploywatch.receiver.store.engine.backends import Backend, Postgres, Sqlite, T, Work, told
 from deploywatch.receiver.store.engine.group_read import GroupRead
@@ -22,6 +30,7 @@ __all__ = [
     "Store",
     "StoreError",
     "UnfitError",
+    "action_schema",
     "console_schema",
     "deployment_schema",
     "event_schema",
@@ -29,6 +38,8 @@ __all__ = [
     "insert_id",
     "insert_later",
     "insert_new",
+    "people_schema",
+    "schema",
     "upsert",
 ]
 

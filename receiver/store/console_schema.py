@@ -1,10 +1,17 @@
-"""The tables of the console: how often what pages show has changed, screens with a link, and edited post-mortems."""
+"""The tables of the console: changes counted, screens with a link, edited post-mortems, who has signed in."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Integer,
+    String,
+    Text,
+)
 
-from deploywatch.receiver.store.schema import Moment, identifier, table
+from deploywatch.receiver.store.columns import Moment, identifier, table
 
 # One row, counted up in each transaction that changes what pages show: so each replica sees what any has written.
 changes = table(
@@ -32,4 +39,24 @@ postmortems = table(
     Column("text", Text, nullable=False),
     Column("at", Moment, nullable=False),
     Column("by", Text, nullable=False),
+)
+
+
+# Who has signed in to the console.
+sessions = table(
+    "sessions",
+    # The SHA-256 of what the browser holds: who reads the table can't sign in by it.
+    Column("id", String(64), primary_key=True),
+    # Password or token.
+    Column("kind", String(20), nullable=False),
+    Column("name", Text, nullable=False, index=True),
+    # What the web config calls them, and a digest of the credential: a session ends when that is changed.
+    Column("user", Text, nullable=False),
+    Column("credential", String(64), nullable=False),
+    # The name in `Host` under which the browser signed in.
+    Column("host", Text, nullable=False),
+    Column("remote", String(100), nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("began_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False, index=True),
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, String, Text, text
 
-from deploywatch.receiver.store.schema import Moment, identifier, table
+from deploywatch.receiver.store.columns import Moment, identifier, table
 
 deployment_stages = table(
     "deployment_stages",

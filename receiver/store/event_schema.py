@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Index, String, Text
 
-from deploywatch.receiver.store.schema import Moment, identifier, table
+from deploywatch.receiver.store.columns import Moment, identifier, table
 
 events = table(
     "events",

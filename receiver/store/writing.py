@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Dialect, Insert, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
+from deploywatch.receiver.store.columns import Moment
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.errors import UnfitError
-from deploywatch.receiver.store.schema import Moment
 
 Row = Mapping[str, Any]
 Binder = Callable[[Any], Any]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, select, update
 from deploywatch.receiver.settings.people.maintenance import RecurringWindow
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.engine import unit_of_work
-from deploywatch.receiver.store.schema import maintenance
+from deploywatch.receiver.store.people_schema import maintenance
 from deploywatch.receiver.suppression import windows
 from deploywatch.receiver.suppression.windows import Hold, Window
 

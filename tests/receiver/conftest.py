@@ -23,7 +23,7 @@ from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
-from deploywatch.receiver.store.schema import metadata
+from deploywatch.receiver.store.columns import metadata
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import MovingClock, RecordedChannel, Scene, settings
 

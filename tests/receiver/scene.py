@@ -26,7 +26,7 @@ from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.messages import DeliveryError, Event, Message
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

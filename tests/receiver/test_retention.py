@@ -19,16 +19,9 @@ from deploywatch.receiver.jobs.job import NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.retention import Pruned
-from deploywatch.receiver.store.schema import (
-    alerts,
-    attachments,
-    deliveries,
-    incidents,
-    jobs,
-    metadata,
-    quarantine,
-    rollbacks,
-)
+from deploywatch.receiver.store.action_schema import attachments, rollbacks
+from deploywatch.receiver.store.columns import metadata
+from deploywatch.receiver.store.schema import alerts, deliveries, incidents, jobs, quarantine
 from tests.receiver.actions.ground import critical
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings

@@ -19,7 +19,8 @@ from deploywatch.receiver.escalation.timers import REMINDERS
 from deploywatch.receiver.messages import Event, IncidentView, identity
 from deploywatch.receiver.rendering.templates import dedup_key
 from deploywatch.receiver.store import Store
-from deploywatch.receiver.store.schema import alerts, incidents, jobs, rollbacks, timeline
+from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.store.schema import alerts, incidents, jobs, timeline
 from tests.support import arrivals
 from tests.support.arrivals import Arrivals, Page
 from tests.support.storm import SLACK_CHANNELS, Sent

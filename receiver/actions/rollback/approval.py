@@ -27,7 +27,7 @@ from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import insert_id
-from deploywatch.receiver.store.schema import approvals
+from deploywatch.receiver.store.action_schema import approvals
 from deploywatch.secrets import Masked
 
 KIND = "approval"

@@ -18,7 +18,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
-from deploywatch.receiver.store.schema import approvals, breaker_resets, rollbacks
+from deploywatch.receiver.store.action_schema import approvals, breaker_resets, rollbacks
 
 ROLLBACK = "rollback"
 """The kind of job that decides about a rollback and does it."""

@@ -32,7 +32,7 @@ from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.settings.strategy import asked
 from deploywatch.receiver.store import insert_id
-from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.suppression import gate, holding
 
 KIND, VERIFY = ROLLBACK, "verify"

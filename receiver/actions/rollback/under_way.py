@@ -10,7 +10,7 @@ from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
 
 
 def meets(connection: Connection, deployment: Deployment, now: datetime) -> str:

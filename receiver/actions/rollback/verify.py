@@ -27,7 +27,7 @@ from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.notify import tell
 from deploywatch.receiver.settings.actions.rollback import Verification
-from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
 
 WATCH = "watch_rollback"
 """The kind of job that looks whether what was rolled back stays so."""

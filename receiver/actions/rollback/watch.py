@@ -19,7 +19,7 @@ from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.notify import heard, tell
-from deploywatch.receiver.store.schema import rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
 
 KIND: Final = verify.WATCH
 EVERY: Final = timedelta(minutes=1)

@@ -10,9 +10,9 @@ import msgspec
 from sqlalchemy import JSON, BigInteger, Boolean, Connection, Float, Integer, LargeBinary, SmallInteger
 from sqlalchemy.types import TypeEngine
 
+from deploywatch.receiver.store.columns import Moment
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.errors import UnfitError
-from deploywatch.receiver.store.schema import Moment
 from deploywatch.receiver.store.writing import Known, Row, TableInsert
 
 _TYPES: Final[tuple[tuple[type[TypeEngine[Any]], str], ...]] = (

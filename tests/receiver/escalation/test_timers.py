@@ -15,7 +15,8 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
-from deploywatch.receiver.store.schema import jobs, metadata
+from deploywatch.receiver.store.columns import metadata
+from deploywatch.receiver.store.schema import jobs
 from tests.receiver.scene import HOUR, MINUTE, NOON, settings
 
 INCIDENT = Incident(7, "shop", "production", "high", "", "", (), NOON)

@@ -22,7 +22,8 @@ from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.intake.payload import remembered, repeated, understand
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.store.schema import alerts, incidents, metadata
+from deploywatch.receiver.store.columns import metadata
+from deploywatch.receiver.store.schema import alerts, incidents
 from tests.receiver import scene
 from tests.receiver.scene import MINUTE, NOON, alert, body, ended
 

@@ -16,7 +16,8 @@ from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.lifecycle import audit
-from deploywatch.receiver.store.schema import incidents, jobs, rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.store.schema import incidents, jobs
 from tests.receiver.pages.world import EVIL, World
 from tests.receiver.scene import NOON, alert
 

@@ -26,7 +26,9 @@ from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
-from deploywatch.receiver.store.schema import approvals, audit, incidents
+from deploywatch.receiver.store.action_schema import approvals
+from deploywatch.receiver.store.people_schema import audit
+from deploywatch.receiver.store.schema import incidents
 from deploywatch.receiver.verification import judging
 from deploywatch.verdict.evidence import Look
 from deploywatch.verdict.plan import StagePlan

@@ -11,7 +11,8 @@ from deploywatch.pages import live
 from deploywatch.receiver.sign_in.local_path import local_path
 from deploywatch.receiver.sign_in.refusals import MOST
 from deploywatch.receiver.sign_in.sessions import APPROVES_FOR, LASTS
-from deploywatch.receiver.store.schema import audit, sessions
+from deploywatch.receiver.store.console_schema import sessions
+from deploywatch.receiver.store.people_schema import audit
 from tests.receiver.scene import SECOND
 from tests.receiver.sign_in.conftest import ANN, BEN, USERS, Console, Start
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, insert, select, update
 
 from deploywatch.demo.servers import Running
 from deploywatch.receiver.store import Store, StoreError
+from deploywatch.receiver.store.columns import metadata
 from deploywatch.receiver.store.engine.unit_of_work import UNSEEN, changes_pages
-from deploywatch.receiver.store.schema import incidents, jobs, metadata
+from deploywatch.receiver.store.schema import incidents, jobs
 from tests.receiver.scene import NOON
 
 ROW = {"service": "shop", "environment": "production", "severity": "high", "type": "x", "title": "", "channels": []}

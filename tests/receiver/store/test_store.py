@@ -32,8 +32,9 @@ from deploywatch.receiver.jobs.queue import claim, enqueue, finish_all
 from deploywatch.receiver.jobs.retry import done
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, upsert
+from deploywatch.receiver.store.columns import metadata
 from deploywatch.receiver.store.engine import locking
-from deploywatch.receiver.store.schema import metadata, quarantine, threads
+from deploywatch.receiver.store.schema import quarantine, threads
 from tests.receiver.scene import HOUR, NOON, alert, ended, settings
 
 

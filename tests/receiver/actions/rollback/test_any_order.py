@@ -40,7 +40,8 @@ from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.executors.choice import RollbackChoice
 from deploywatch.receiver.settings.executors.plan import Values
 from deploywatch.receiver.store import Store
-from deploywatch.receiver.store.schema import deployments, incidents, jobs, rollbacks, target_locks, timeline
+from deploywatch.receiver.store.action_schema import rollbacks, target_locks
+from deploywatch.receiver.store.schema import deployments, incidents, jobs, timeline
 from deploywatch.receiver.suppression import holding, maintenance
 from deploywatch.receiver.suppression.windows import Window
 from tests.receiver import scene as setting

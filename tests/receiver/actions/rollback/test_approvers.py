@@ -13,7 +13,7 @@ from deploywatch.receiver.actions.rollback.approvers import Answerer
 from deploywatch.receiver.announcements.announced import told
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.settings.actions.rollback import Approval
-from deploywatch.receiver.store.schema import audit
+from deploywatch.receiver.store.people_schema import audit
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.actions.rollback.test_slack_approval import SLACK, _press, _value
 from tests.receiver.front import front_of

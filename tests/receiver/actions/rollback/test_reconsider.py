@@ -11,7 +11,8 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.store.schema import deployments, rollbacks
+from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.store.schema import deployments
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended

@@ -16,7 +16,8 @@ from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.store.schema import approvals, deployments, rollbacks
+from deploywatch.receiver.store.action_schema import approvals, rollbacks
+from deploywatch.receiver.store.schema import deployments
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import HOUR, MINUTE, Scene, ended
 

@@ -15,7 +15,8 @@ from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.jobs.job import NewJob
 from deploywatch.receiver.jobs.queue import claim, enqueue
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.store.schema import deployments, rollbacks, timeline
+from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.store.schema import deployments, timeline
 from deploywatch.receiver.store.schema import jobs as job_table
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.conftest import MakeScene
