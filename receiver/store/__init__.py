@@ -17,8 +17,10 @@ from deploywatch.receiver.store import (
     schema,
 )
 from deploywatch.receiver.store.engine import locking
-from deploywatch.receiver.store.engine.backends import Backend, Postgres, Sqlite, T, Work, told
+from deploywatch.receiver.store.engine.backend import Backend, T, Work, told
 from deploywatch.receiver.store.engine.group_read import GroupRead
+from deploywatch.receiver.store.engine.postgres import Postgres
+from deploywatch.receiver.store.engine.sqlite import Sqlite
 from deploywatch.receiver.store.errors import StoreError, UnfitError
 from deploywatch.receiver.store.revisions import SchemaError
 from deploywatch.receiver.store.writing import Known, insert_all, insert_id, insert_later, insert_new, upsert
