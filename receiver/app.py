@@ -57,7 +57,8 @@ from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.lifecycle import handlers as people
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.metrics import Counters, snapshot
-from deploywatch.receiver.notify import notify, taking_link
+from deploywatch.receiver.notify import delivery_results, taking_link
+from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.pages import Pages
 from deploywatch.receiver.pages.wall import SCREEN_LIVE
 from deploywatch.receiver.rendering.templates import Templates
@@ -120,7 +121,7 @@ class Receiver:
         by_kind: dict[str, Handler] = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
         # What SQLite's one process has in hand nobody takes over.
-        fenced = frozenset() if context.store.is_sqlite else frozenset({notify.KIND})
+        fenced = frozenset() if context.store.is_sqlite else frozenset({KIND})
         self.worker = Worker(context.store, by_kind, owner=owner, clock=context.clock, fenced=fenced)
         self.worker.finished = self._job_finished
         self.intake = webhook.Intake(context, committed=self._committed, leasing=self.worker.leasing)
@@ -240,7 +241,7 @@ class Receiver:
 
     def _refused_again(self, connection: Connection) -> None:
         now = self._context.clock()
-        notify.try_refused_again(connection, now)
+        delivery_results.try_refused_again(connection, now)
         reconsider.look_everywhere(connection, now)
         outbox.try_again_now(connection, now)
 

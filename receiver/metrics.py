@@ -30,7 +30,8 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.lifecycle.durations import measures
-from deploywatch.receiver.notify import notify
+from deploywatch.receiver.notify import queueing
+from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.upstream.reconcile import Lost
@@ -117,7 +118,7 @@ class Counters:
         """Count one run of a job; one that will be tried again counts as a retry."""
         ended = "retry" if outcome.state is State.READY else outcome.state
         self.jobs.labels(job.kind, ended).inc()
-        if job.kind == notify.KIND:
+        if job.kind == KIND:
             self.deliveries.labels(job.payload["channel"], ended, outcome.reason).inc()
         if job.kind == outbox.KIND:
             self.events.labels(job.payload["sink"], ended, outcome.reason).inc()
@@ -250,11 +251,11 @@ def _deliveries(connection: Connection, now: datetime) -> Iterator[Metric]:
     )
     query = (
         select(jobs.c.queue, func.count(), func.min(jobs.c.created_at))
-        .where(jobs.c.state.in_((State.READY, State.RUNNING)), jobs.c.kind == notify.KIND)
+        .where(jobs.c.state.in_((State.READY, State.RUNNING)), jobs.c.kind == KIND)
         .group_by(jobs.c.queue)
     )
     for queue, count, since in connection.execute(query):
-        channel = notify.channel_of(queue)
+        channel = queueing.channel_of(queue)
         waiting.add_metric([channel], count)
         oldest.add_metric([channel], _age(now, since))
     yield from (waiting, oldest)

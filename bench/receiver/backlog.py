@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, func, select, update
 from bench.receiver.load import Load, ask, request, webhook
 from bench.receiver.servers import Place, Plan, get, peak_megabytes, post
 from deploywatch.demo.servers import Running
-from deploywatch.receiver.notify import notify
+from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.schema import jobs
 
@@ -127,7 +127,7 @@ async def _all_due(database: str) -> int:
     """Have everything that waits be due now, as after a long time; how much that is."""
 
     def hurry(connection: Connection) -> int:
-        waiting = and_(jobs.c.state == "ready", jobs.c.kind == notify.KIND)
+        waiting = and_(jobs.c.state == "ready", jobs.c.kind == KIND)
         connection.execute(update(jobs).where(waiting).values(run_at=datetime.now(UTC)))
         return int(connection.execute(select(func.count()).where(waiting)).scalar_one())
 

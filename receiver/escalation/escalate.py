@@ -17,8 +17,8 @@ from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import bring_forward, enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.notify import notify
-from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.notify.queueing import KIND as NOTIFICATION
+from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import gate
@@ -113,7 +113,7 @@ def unheard(connection: Connection, incident: Incident, channels: Iterable[str],
 
 def reached(connection: Connection, incident_id: int, *, since: datetime | None = None) -> set[str]:
     """The channels that the incident was escalated to: ever, or from a time on."""
-    query = select(jobs.c.payload).where(jobs.c.incident_id == incident_id, jobs.c.kind == notify.KIND)
+    query = select(jobs.c.payload).where(jobs.c.incident_id == incident_id, jobs.c.kind == NOTIFICATION)
     if since is not None:
         query = query.where(jobs.c.created_at >= since)
     keys = connection.execute(query).scalars()

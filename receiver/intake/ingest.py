@@ -31,7 +31,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.intake.open_incidents import OpenIncidents, title_of
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
-from deploywatch.receiver.notify.notify import heard
+from deploywatch.receiver.notify.queueing import heard
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import UNKNOWN, Severity, incident_type
 from deploywatch.receiver.settings.upstream import Watchdog

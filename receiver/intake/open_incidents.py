@@ -28,7 +28,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.response import cannot_wait

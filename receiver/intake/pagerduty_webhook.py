@@ -24,7 +24,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, resolution, response
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.notify import notify
+from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from deploywatch.receiver.store import StoreError
 from deploywatch.receiver.store.schema import jobs, threads
@@ -123,7 +123,7 @@ class PagerDutyWebhook:
 def _worse_is_on_its_way(connection: Connection, incident: Incident, channel: str) -> bool:
     """Whether the channel has yet to hear of the worse trouble, so that what is said there is about the smaller one."""
     query = select(jobs.c.payload).where(
-        jobs.c.incident_id == incident.id, jobs.c.kind == notify.KIND, jobs.c.finished_at.is_(None)
+        jobs.c.incident_id == incident.id, jobs.c.kind == KIND, jobs.c.finished_at.is_(None)
     )
     waiting = connection.execute(query).scalars()
     return any(payload["channel"] == channel and payload["event"] == Event.WORSENED for payload in waiting)

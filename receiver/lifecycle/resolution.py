@@ -28,7 +28,7 @@ from deploywatch.receiver.jobs.retry import SOONEST, Outcome, backoff, done, ret
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.messages import DeploymentView, Event, RollbackView
-from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.causes import Cause
 from deploywatch.receiver.settings.upstream import Watchdog

@@ -18,7 +18,7 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist, durations
 from deploywatch.receiver.lifecycle.checklist import Check
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 
 

@@ -24,7 +24,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.messages import AlertView
-from deploywatch.receiver.notify.notify import heard
+from deploywatch.receiver.notify.queueing import heard
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.rendering.filters import web_link, worst_first
 

@@ -14,7 +14,8 @@ from deploywatch.receiver.api.routing import limit
 from deploywatch.receiver.escalation.on_call import gaps, leads, on_call
 from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.lifecycle import audit
-from deploywatch.receiver.notify import notify
+from deploywatch.receiver.notify import queueing
+from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import maintenance
@@ -94,7 +95,7 @@ def _standing(connection: Connection, channels: tuple[str, ...], now: datetime) 
 
 
 def _channel(connection: Connection, name: str) -> dict[str, Any]:
-    of = jobs.c.kind == notify.KIND, jobs.c.queue == notify.queue_of(name)
+    of = jobs.c.kind == KIND, jobs.c.queue == queueing.queue_of(name)
     worked = select(func.max(jobs.c.finished_at)).where(*of, jobs.c.state == State.DONE)
     waits = select(func.count(), func.max(jobs.c.note)).where(*of, jobs.c.state == State.READY, jobs.c.attempts > 0)
     count, note = connection.execute(waits).one()

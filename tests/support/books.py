@@ -17,7 +17,7 @@ from deploywatch.receiver.channels.pagerduty.channel import ACTIONS
 from deploywatch.receiver.channels.slack.channel import UPDATES_ONLY
 from deploywatch.receiver.escalation.timers import REMINDERS
 from deploywatch.receiver.messages import Event, IncidentView, identity
-from deploywatch.receiver.rendering.templates import dedup_key
+from deploywatch.receiver.rendering.dedup_key import dedup_key
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.store.schema import alerts, incidents, jobs, timeline

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from redis import exceptions
 
 from deploywatch.exporter.probing import from_os_error
@@ -55,3 +58,25 @@ def _said(text: str, stage: str) -> Failed:
             Reason.QUERY, f"{stage}: {text}; where nothing is stored, as in a Sentinel, write round_trip: false"
         )
     return Failed(Reason.QUERY, f"{stage}: {text}")
+
+
+_REFUSED = (
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.BusyLoadingError,
+    exceptions.NoPermissionError,
+)
+"""Errors of the library's ConnectionError after which the connection goes on."""
+
+
+@contextmanager
+def explained(stage: str) -> Iterator[None]:
+    """What the server refuses becomes a Failed, so that the next has its turn; a lost connection ends the run."""
+    try:
+        yield
+    except exceptions.ConnectionError as error:
+        if isinstance(error, _REFUSED):
+            raise explain(error, stage) from error
+        raise
+    except exceptions.RedisError as error:
+        raise explain(error, stage) from error

@@ -27,7 +27,7 @@ from deploywatch.receiver.jobs.job import Job, NewJob, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event, RollbackView
-from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.settings.strategy import asked

@@ -25,7 +25,7 @@ from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.messages import Event, RollbackView
-from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.actions.rollback import Verification
 from deploywatch.receiver.store.action_schema import rollbacks
 

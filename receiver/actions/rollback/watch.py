@@ -18,7 +18,7 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.messages import Event
-from deploywatch.receiver.notify.notify import heard, tell
+from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.store.action_schema import rollbacks
 
 KIND: Final = verify.WATCH

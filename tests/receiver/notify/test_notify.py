@@ -12,7 +12,7 @@ from sqlalchemy import select
 from deploywatch.receiver.jobs.queue import claim, release_all
 from deploywatch.receiver.messages import DeliveryError, Event, Message, Story
 from deploywatch.receiver.notify import notify
-from deploywatch.receiver.notify.notify import tell
+from deploywatch.receiver.notify.queueing import KIND, tell
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.store.schema import jobs
 from tests.receiver.conftest import MakeScene
@@ -172,7 +172,7 @@ async def _die_while_sending(scene: Scene, *, arrived: bool = True) -> None:
     await scene.context.store.write(lambda c: release_all(c, scene.clock.now))
     found = await scene.context.store.write(lambda c: claim(c, scene.clock.now, "one that dies", 99))
     for job in found:
-        if job.kind == notify.KIND:
+        if job.kind == KIND:
             channel, dying = scene.channels[job.payload["channel"]], RecordedChannel()
             context = replace(scene.context, channels={job.payload["channel"]: dying})
             context.started_at = scene.context.started_at

@@ -15,7 +15,7 @@ from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.messages import DeliveryError, Event, PartlyDeliveredError
 from deploywatch.receiver.metrics import Counters
-from deploywatch.receiver.notify.notify import try_refused_again
+from deploywatch.receiver.notify.delivery_results import try_refused_again
 from deploywatch.receiver.store.schema import jobs
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended, settings

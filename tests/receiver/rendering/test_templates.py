@@ -12,8 +12,9 @@ from deploywatch.errors import ConfigError
 from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, RollbackView, Story, TimelineEntryView
 from deploywatch.receiver.rendering import loading
 from deploywatch.receiver.rendering import templates as rendering
+from deploywatch.receiver.rendering.dedup_key import DEDUP_KEY_LIMIT, dedup_key
 from deploywatch.receiver.rendering.filters import FILTERS, cut, lasting, line, markdown, since, until, utc, web_link
-from deploywatch.receiver.rendering.templates import Templates, dedup_key, render_postmortem
+from deploywatch.receiver.rendering.templates import Templates, render_postmortem
 from tests.receiver.channels.stories import (
     ALERT,
     AWKWARD,
@@ -58,7 +59,7 @@ def test_awkward_data_makes_one_line_of_title_and_a_bounded_body(name: str) -> N
     assert "\n" not in told.title
     assert len(told.title) <= rendering.TITLE_LIMIT
     assert 0 < len(told.body) <= rendering.BODY_LIMIT
-    assert len(told.dedup_key) <= rendering.DEDUP_KEY_LIMIT
+    assert len(told.dedup_key) <= DEDUP_KEY_LIMIT
     assert "plain because its template" not in told.body
     (told.title + told.body + told.dedup_key).encode()
 

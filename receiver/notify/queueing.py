@@ -1,0 +1,97 @@
+"""Queues a message about an incident: one delivery for each channel, so that none stops or delays another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from deploywatch.receiver.incidents import urgency
+from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.jobs.job import NewJob, Urgency
+from deploywatch.receiver.jobs.queue import enqueue, hurry
+from deploywatch.receiver.messages import (
+    Event,
+    RollbackView,
+)
+from deploywatch.receiver.notify.packing import packed
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.suppression import gate, holding
+
+# What begins waits for the end of a silent window; the end of what people heard of is told all the same.
+NEWS = frozenset({Event.OPENED, Event.WORSENED, Event.DEGRADATION})
+KIND = "deliver"
+OUTSIDE_HEARS = frozenset({Event.ESCALATED, Event.RESOLVED})
+"""What somebody outside is told: that they are asked, and the end."""
+
+
+def tell(
+    connection: Connection,
+    settings: ReceiverConfig,
+    incident: Incident,
+    event: Event,
+    now: datetime,
+    *,
+    once: object = "",
+    note: str = "",
+    rollback: RollbackView | None = None,
+    channels: Iterable[str] | None = None,
+    more: Mapping[str, datetime | timedelta | str | None] | None = None,
+) -> None:
+    """Queue a message about the incident for each of its channels; the same event with the same `once` only once.
+
+    `more` are further fields of the Story, such as `expires` or `eta`.
+    """
+    channels = tuple(incident.channels if channels is None else channels)
+    if event not in OUTSIDE_HEARS:
+        channels = tuple(name for name in channels if name not in settings.outside_channels)
+    ruling = gate.look(connection, settings, incident, now, asker=gate.Asker.TELLS) if event in NEWS else gate.GO
+    if channels and ruling.hold:
+        hold = ruling.hold
+        holding.keep_message(connection, hold, incident, now, event=event, once=once, note=note, channels=channels)
+        return
+    payload = packed(event, now, note=note, rollback=rollback, more=more or {})
+    soon = Urgency.NORMAL if event is Event.UPDATE else urgency.of(incident.severity)
+    if event is Event.WORSENED:
+        # What was to be said before goes out before it.
+        hurry(connection, [serial_key_of(incident.id, channel) for channel in channels], soon)
+    for channel in channels:
+        if channel not in settings.channels:
+            continue
+        enqueue(
+            connection,
+            now,
+            NewJob(
+                kind=KIND,
+                key=f"deliver:{incident.id}:{event}:{once}:{channel}",
+                serial_key=serial_key_of(incident.id, channel),
+                queue=queue_of(channel),
+                urgency=soon,
+                run_at=now,
+                incident_id=incident.id,
+                payload={**payload, "channel": channel},
+            ),
+        )
+
+
+def heard(connection: Connection, incident: Incident) -> tuple[str, ...]:
+    """The incident's channels that were told, or are being told, something about it."""
+    serial_keys = {serial_key_of(incident.id, channel): channel for channel in incident.channels}
+    queued = set(connection.execute(select(jobs.c.serial_key).where(jobs.c.serial_key.in_(serial_keys))).scalars())
+    return tuple(channel for serial_key, channel in serial_keys.items() if serial_key in queued)
+
+
+def queue_of(channel: str) -> str:
+    """A channel has its own queue, so that one that hangs delays no other."""
+    return f"{KIND}:{channel}"
+
+
+def channel_of(queue: str) -> str:
+    """The channel that a queue of deliveries belongs to."""
+    return queue.removeprefix(f"{KIND}:")
+
+
+def serial_key_of(incident_id: int, channel: str) -> str:
+    return f"deliver:{incident_id}:{channel}"
