@@ -131,7 +131,7 @@ class RedisProbe:
         finally:
             await talk.close()
 
-    def unconnected(self, measurement: Measurement, **place: Any) -> Any:
+    def _connection(self, measurement: Measurement, **place: Any) -> Any:
         connection = unconnected(self.settings.url, **self.credentials, **place)
         connection.route = self.settings.route(measurement)
         connection.tls, connection.measurement = self.settings.tls, measurement
