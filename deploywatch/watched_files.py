@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deploywatch import logs
-
-log = logs.get("deploywatch")
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
 
 Stamp = tuple[int, int, int]
 
@@ -103,18 +103,24 @@ class WatchedFiles:
             if path not in self._stale:
                 since = self._since.setdefault(path, time.time() if now is None else now)
                 self._stale[path] = StaleFile(path, since, problem)
-                log.warning("a file cannot be used, the last good content goes on", file=str(path), problem=problem)
+                _log().warning("a file cannot be used, the last good content goes on", file=str(path), problem=problem)
 
     def good(self, paths: Iterable[Path]) -> None:
         """Note that files can be used, again or still."""
         for path in paths:
             self._since.pop(path, None)
             if self._stale.pop(path, None):
-                log.info("a file can be used again", file=str(path))
+                _log().info("a file can be used again", file=str(path))
 
     def stale(self) -> list[StaleFile]:
         """The files that cannot be used now, the longest first."""
         return sorted(self._stale.values(), key=lambda file: file.since)
+
+
+def _log() -> BoundLogger:
+    from deploywatch import logs  # noqa: PLC0415 - structlog takes long to import, and few files ever fail
+
+    return logs.get("deploywatch")
 
 
 def _content(path: Path) -> str:

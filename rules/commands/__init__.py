@@ -1,7 +1,11 @@
-"""`deploywatch rules`: build from policies, check, test and compare them; one module a command beyond the first two."""
+"""`deploywatch rules`: build from policies, check, test and compare them; one module a command beyond `build`.
+
+Each of these is imported when it is called: those that ask a Prometheus need a client, which takes long to import.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,11 +17,6 @@ from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules.build import ROUTES, Files, Stage, write
 from deploywatch.rules.build import build as build_files
-from deploywatch.rules.commands.check import check
-from deploywatch.rules.commands.diff import diff
-from deploywatch.rules.commands.explain import explain
-from deploywatch.rules.commands.init import init
-from deploywatch.rules.commands.test import test
 from deploywatch.rules.loading import load_all
 from deploywatch.rules.outputs import operator_resources
 from deploywatch.rules.outputs.operator_resources import Metadata
@@ -43,8 +42,21 @@ S = TypeVar("S", bound=Settings)
 
 POLICY = click.Path(dir_okay=False, path_type=Path)
 
+_LATER = ("init", "check", "diff", "explain", "test")
 
-@click.group()
+
+class _Rules(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*self.commands, *_LATER])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _LATER:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Rules)
 def rules() -> None:
     """Build Prometheus rules, their tests, routes, runbooks and dashboards from policies."""
 
@@ -93,7 +105,7 @@ def build(
         for policy in load_all(policies)
     ]
     files = dict(build_files(loaded, more=BESIDE))
-    resolved = [resolve(policy) for policy in loaded]
+    resolved = [resolve(policy) for policy in loaded] if more else []
     files |= {name: text for form in more for name, text in FORMS[form](resolved, dict(files), given)}
     try:
         changed = write(files, out)
@@ -104,10 +116,6 @@ def build(
     if ROUTES not in files:
         say(f"no {ROUTES}: no policy has a receiver, and there is no --webhook-url")
     say(f"{len(files)} files in {out}, {len(changed)} changed")
-
-
-for command in (init, check, diff, explain, test):
-    rules.add_command(command)
 
 
 def _instead(kind: type[S], section: S | None, values: Mapping[str, str | None]) -> S | None:

@@ -55,6 +55,10 @@ def test_a_command_that_asks_the_receiver_imports_click_and_no_other_library(arg
     assert imported(*arguments) == frozenset()
 
 
+def test_a_build_of_rules_imports_what_reads_policies_and_neither_a_client_nor_the_logs() -> None:
+    assert imported("rules", "build", "--help") == {"pydantic", "ruamel"}
+
+
 def test_a_command_that_asks_the_receiver_imports_few_modules() -> None:
     ran = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "deploywatch", "deployments", "--url", "http://127.0.0.1:1", "list"],

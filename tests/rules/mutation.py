@@ -1,7 +1,9 @@
 """Changes to built rules, one at a time, that their tests must notice: `python -m tests.rules.mutation [POLICY...]`.
 
 Each limit is moved, each operator flipped, each `for` and `keep_firing_for` changed. A change is tried with the tests
-of its own alert, or of its own status, and no others.
+of its own alert, or of its own status, and no others. Three changes are not tried, since no series can tell them
+apart: `<= 0` and `>= 1` of what is 0 or 1; `!=` and `<` of what cannot be more than its limit; and another operator
+where a rule chooses which of two limits an alert's text says.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from deploywatch.rules.outputs.unit_tests import window as window_tests
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedHealth, ResolvedPolicy
-from deploywatch.rules.signals.signal import Group, Record
+from deploywatch.rules.signals.signal import YES_NO, Group, Record
 from tests.rules.tools import SHIPPED, promtool_test, shipped
 
 _LIMIT = re.compile(r"(?P<head>[})] )(?P<operator>[<>=!]=?|==)(?P<word> (?:bool )?)(?P<number>-?[0-9.]+)\b")
@@ -81,7 +83,7 @@ def _of_alert(policy: ResolvedPolicy, alert: ResolvedAlert) -> Iterator[Mutant]:
 
 
 def _changed_rules(policy: Policy, alert: ResolvedAlert, rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yes_no = {one.reading.record for one in alert.terms if one.reading.domain.whole and one.reading.domain.highest == 1}
+    yes_no = {one.reading.record for one in alert.terms if one.reading.domain == YES_NO}
     full = {term.reading.record for term in alert.terms if term.reading.threshold == term.reading.domain.highest}
     for change, expression in [*_limits(rule["expr"], yes_no=yes_no, full=full), *_joins(rule["expr"], yes_no=yes_no)]:
         yield change, rule | {"expr": expression}
@@ -143,6 +145,8 @@ def _of_threshold(policy: ResolvedPolicy, alert: ResolvedAlert, record: Record) 
 def _of_health(policy: ResolvedPolicy, judged: ResolvedHealth) -> Iterator[Mutant]:
     """The limits of statuses and anomalies."""
     given = policy.given
+    terms = [term for status in judged.statuses for term in (status.warning, status.critical)]
+    yes_no = {term.reading.record for term in terms if term.reading.domain == YES_NO}
     every = [record for record in policy.records if record.group is Group.HEALTH]
     tests = list(judgement_tests.tests(given, judged))
     for position, record in enumerate(every):
@@ -150,7 +154,7 @@ def _of_health(policy: ResolvedPolicy, judged: ResolvedHealth) -> Iterator[Mutan
         if named is None:
             continue
         own = [one for one in tests if f" {named} " in one["name"]]
-        for change, text in _limits(record.expression):
+        for change, text in _limits(record.expression, yes_no=yes_no):
             rules = [_rule(given, one, text if number == position else None) for number, one in enumerate(every)]
             yield Mutant(f"health of {named}: {change}", _group(given, rules), _tests(given, own))
 
