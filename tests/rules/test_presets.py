@@ -17,7 +17,7 @@ from deploywatch.rules.resolve import resolve
 from tests.rules.tools import policy_from, promtool_test, run
 from tests.support.world.film import Track
 from tests.support.world.play import Look, Run, play
-from tests.support.world.software import SERVERS, Pods, Traffic, pods, requests
+from tests.support.world.software import CLIENTS, SERVERS, Pods, Traffic, pods, requests
 
 PAGES = Path(__file__).parents[2] / "docs" / "rules" / "presets"
 _ALERT = """
@@ -38,6 +38,8 @@ HTTP = (
     ("HighLatency", Traffic(slow=0.1)),
     ("MetricsMissing", Traffic(gone=True)),
 )
+MORE = {"micrometer": (("RequestHung", Traffic(longest=12.0)),)}
+"""What only some of them expose."""
 KUBERNETES = (
     ("ServiceDown", Pods(down=2)),
     ("TargetDown", Pods(down=1)),
@@ -49,9 +51,15 @@ KUBERNETES = (
 
 
 def _example(preset: str, folder: Path) -> Policy:
-    """The policy on the preset's page."""
-    (example,) = re.findall(r"```yaml\n(.*?)```", (PAGES / f"{preset}.md").read_text(), re.DOTALL)
+    """The policy on the preset's page, or of that name on the page of client libraries."""
+    page = (PAGES.parent / "clients.md" if preset in CLIENTS else PAGES / f"{preset}.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (example,) = [one for one in examples if preset not in CLIENTS or f"policy: {preset}\n" in one]
     return policy_from(example, folder)
+
+
+def _faults(preset: str) -> tuple[tuple[str, Traffic], ...]:
+    return (*HTTP, *MORE.get(preset, ()))
 
 
 def _runs(faults: Sequence[tuple[str, list[Track]]], well: list[Track], window: int) -> Iterator[Run]:
@@ -69,13 +77,13 @@ def _needs_newer_promtool(policy: Policy) -> bool:
     return unmet(policy, told.stdout + told.stderr) is not None
 
 
-@pytest.mark.parametrize("preset", SERVERS)
+@pytest.mark.parametrize("preset", [*SERVERS, *CLIENTS])
 def test_a_proxys_or_servers_own_series_are_well_or_sick(preset: str, tmp_path: Path) -> None:
-    policy, server = _example(preset, tmp_path), SERVERS[preset]
-    assert {alert.alert for alert in policy.alerts} == {alert for alert, _ in HTTP}
+    policy, server = _example(preset, tmp_path), {**SERVERS, **CLIENTS}[preset]
+    assert {alert.alert for alert in policy.alerts} == {alert for alert, _ in _faults(preset)}
     if _needs_newer_promtool(policy):
         pytest.skip("this promtool reads no names with points; scripts/newest runs it")
-    faults = [(alert, requests(server, traffic, samples=_SAMPLES, fault=_FAULT)) for alert, traffic in HTTP]
+    faults = [(alert, requests(server, traffic, samples=_SAMPLES, fault=_FAULT)) for alert, traffic in _faults(preset)]
     well = requests(server, Traffic(), samples=_SAMPLES, fault=_FAULT)
     assert play(resolve(policy), _runs(faults, well, 16 * 60), every=30) == ""
 
@@ -87,7 +95,7 @@ def test_pods_are_well_or_sick_as_the_kubelet_and_kube_state_metrics_show_them(t
     assert play(resolve(policy), _runs(faults, pods(Pods(), samples=_SAMPLES, fault=_FAULT), 12 * 60), every=30) == ""
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, *CLIENTS])
 def test_the_example_of_each_page_builds_and_its_built_tests_pass(preset: str, tmp_path: Path) -> None:
     policy = _example(preset, tmp_path)
     write(build([policy]), tmp_path)
@@ -99,7 +107,7 @@ def test_the_example_of_each_page_builds_and_its_built_tests_pass(preset: str, t
 def test_the_page_of_each_preset_names_its_faults() -> None:
     for preset in PRESETS:
         told = re.findall(r"^\| .+ \| (\w+) \|$", (PAGES / f"{preset}.md").read_text(), re.MULTILINE)
-        assert told[1:] == [alert for alert, _ in (KUBERNETES if preset == "kubernetes" else HTTP)]
+        assert told[1:] == [alert for alert, _ in (KUBERNETES if preset == "kubernetes" else _faults(preset))]
     overview = (PAGES / "README.md").read_text()
     assert set(re.findall(r"^\| \[`([a-z0-9-]+)`\]", overview, re.MULTILINE)) == set(PRESETS)
 

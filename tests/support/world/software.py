@@ -1,14 +1,15 @@
 """What well-known software exposes of a service `shop` in `production`: every label as Prometheus stores it.
 
 Names, labels and bounds are those of ingress-nginx's socket collector, Traefik's and Istio's (Envoy's) exporters, the
-OpenTelemetry semantic conventions as Prometheus translates them, cAdvisor behind the kubelet, and kube-state-metrics;
-labels of the scrape are those of kube-prometheus-stack's monitors.
+OpenTelemetry semantic conventions as Prometheus translates them, Micrometer's registry in Spring Boot, Go's promhttp,
+Python's prometheus-fastapi-instrumentator, cAdvisor behind the kubelet, and kube-state-metrics; labels of the scrape
+are those of kube-prometheus-stack's monitors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.support.world.film import Piece, Track
 
@@ -23,6 +24,8 @@ class Traffic:
     slow: float = 0.0
     born_bad: int = 0
     gone: bool = False
+    longest: float = 0.2
+    """How long the slowest request took, in seconds; only some clients say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,14 @@ class Server:
     slow: str
     more: tuple[Labels, ...] = ()
     """Labels of series that count the same requests again, or those of others: they must not count."""
+    codes: tuple[str, str] = ("200", "503")
+    """What the label of the outcome says of a good answer, and of a bad one."""
+    bad: Labels = field(default_factory=dict)
+    """What else the series of bad answers bear."""
+    by_status: bool = True
+    """Whether the histogram bears the outcome too."""
+    longest: str = ""
+    """The gauge that says how long the slowest request took."""
 
 
 _STACK = {"container": "controller", "endpoint": "metrics"}
@@ -182,6 +193,55 @@ SERVERS = {
         more=({"deployment.environment.name": "staging"},),
     ),
 }
+_CLIENT = {"job": "shop", "instance": "10.1.0.9:8080", "environment": "production"}
+CLIENTS: Mapping[str, Server] = {
+    "go-shop": Server(
+        up="up",
+        requests="http_requests_total",
+        durations="http_request_duration_seconds",
+        labels={**_CLIENT, "handler": "cart", "method": "get"},
+        status="code",
+        bounds=("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10"),
+        slow="1",
+        # What the kubelet asks is always well, and often more than users ask.
+        more=tuple({"handler": "healthz", "method": method} for method in ("get", "head", "post", "put", "options")),
+    ),
+    "python-shop": Server(
+        up="up",
+        requests="http_requests_total",
+        durations="http_request_duration_seconds",
+        labels={**_CLIENT, "handler": "/cart", "method": "GET"},
+        status="status",
+        codes=("2xx", "5xx"),
+        bounds=("0.1", "0.5", "1.0"),
+        slow="0.5",
+        by_status=False,
+        more=tuple({"handler": "/healthz", "method": method} for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS")),
+    ),
+}
+SERVERS = {
+    **SERVERS,
+    "micrometer": Server(
+        up="up",
+        requests="http_server_requests_seconds_count",
+        durations="http_server_requests_seconds",
+        labels={
+            **_CLIENT,
+            "application": "shop",
+            "method": "GET",
+            "uri": "/cart",
+            "outcome": "SUCCESS",
+            "exception": "none",
+            "error": "none",
+        },
+        status="status",
+        bad={"outcome": "SERVER_ERROR", "exception": "IllegalStateException", "error": "IllegalStateException"},
+        bounds=("0.05", "0.1", "0.25", "0.5", "0.984263336", "1.0", "1.073741824", "2.5", "5.0"),
+        slow="1.0",
+        longest="http_server_requests_seconds_max",
+        more=tuple({"uri": f"/actuator/{path}"} for path in ("health", "info", "prometheus", "env", "beans")),
+    ),
+}
 _EACH = 100.0
 """Requests between two samples."""
 
@@ -193,13 +253,17 @@ def requests(server: Server, traffic: Traffic, *, samples: int, fault: int) -> l
     }
     tracks = [Track(series(server.up, known), [Piece(samples, 1.0)])]
     tracks += _counted(server, dict(server.labels), traffic, samples, fault)
+    if server.longest:
+        slowest = series(server.longest, {**server.labels, server.status: server.codes[0]})
+        tracks.append(_steps(slowest, Traffic().longest, traffic.longest, samples, fault))
     for other in server.more:
         tracks += _counted(server, {**server.labels, **other}, Traffic(), samples, fault)
     return tracks
 
 
 def _counted(server: Server, labels: dict[str, str], traffic: Traffic, samples: int, fault: int) -> Iterator[Track]:
-    good, bad = {**labels, server.status: "200"}, {**labels, server.status: "503"}
+    good, bad = ({**labels, server.status: code} for code in server.codes)
+    bad |= server.bad
     # OTel counts requests by the histogram itself, so that its `_count` is there once, and not twice.
     yield _grows(series(server.requests, good), _EACH, _EACH * (1 - traffic.failing), samples, fault, traffic.gone)
     if traffic.failing:
@@ -209,7 +273,7 @@ def _counted(server: Server, labels: dict[str, str], traffic: Traffic, samples: 
         yield Track(series(server.requests, bad), [Piece(fault, None), Piece(samples - fault, float(traffic.born_bad))])
     for bound in (*server.bounds, "+Inf"):
         late = traffic.slow if bound != "+Inf" and float(bound) <= float(server.slow) else 0
-        bucket = series(f"{server.durations}_bucket", {**good, "le": bound})
+        bucket = series(f"{server.durations}_bucket", {**(good if server.by_status else labels), "le": bound})
         yield _grows(bucket, _EACH, _EACH * (1 - late), samples, fault, traffic.gone)
 
 
