@@ -13,7 +13,8 @@ from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings, ServiceKey
 from deploywatch.exporter.discovery import TargetFiles, together
 from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, services
-from deploywatch.exporter.probing import Settling, run
+from deploywatch.exporter.probing.measurement import Settling
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 

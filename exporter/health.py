@@ -10,7 +10,7 @@ from typing import Any
 from deploywatch.conventions import ProbeMetric
 from deploywatch.exporter.board.record import APPLICATION, Record
 from deploywatch.exporter.config import ServiceKey, dependents
-from deploywatch.exporter.probing import OWN
+from deploywatch.exporter.probing.measurement import OWN
 from deploywatch.exporter.results import Application, Result, StepResult, iso
 from deploywatch.exporter.targets import Key
 

@@ -14,7 +14,8 @@ from deploywatch import logs
 from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.board.lag import START_BOUNDS, Lags
-from deploywatch.exporter.probing import Settling, run
+from deploywatch.exporter.probing.measurement import Settling
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Result
 from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.target_run import Slots, TargetRun

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from deploywatch.exporter.config import ExporterSettings, ServiceKey
 from deploywatch.exporter.probes.port import PortSettings
-from deploywatch.exporter.probing import Probe, ProbeSettings
+from deploywatch.exporter.probing.measurement import Probe
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.settings.layers import Layer
 
 MOST_SHARDS = 1000

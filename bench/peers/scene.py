@@ -23,7 +23,8 @@ from deploywatch.demo.processes import Child, Processes
 from deploywatch.demo.servers import Running, python_part
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.probes import AnyProbe
-from deploywatch.exporter.probing import ProbeSettings, run
+from deploywatch.exporter.probing.run import run
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Result
 from tests.exporter.certs import Certs
 from tests.exporter.support import Talk, Tcp, Web

@@ -14,7 +14,7 @@ from deploywatch.conventions import ProbeMetric
 from deploywatch.exporter.board.strip import Strip
 from deploywatch.exporter.exposition import BASE, Page
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.probing import OWN
+from deploywatch.exporter.probing.measurement import OWN
 from deploywatch.exporter.results import Family, Reason, Result, Sample
 from deploywatch.exporter.targets import Target
 

@@ -18,7 +18,8 @@ from deploywatch.exporter.http.config_route import as_yaml
 from deploywatch.exporter.http.metrics import exposed
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probes import AnyProbe
-from deploywatch.exporter.probing import Probe, Settling, run
+from deploywatch.exporter.probing.measurement import Probe, Settling
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Reason, Result, Sample, iso
 from deploywatch.exporter.settings.modules import Module, TargetError
 from deploywatch.exporter.settings.refusal import told as told_refusal

@@ -16,7 +16,7 @@ from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
 from deploywatch.exporter.net.tls.handshake import Begin, secure
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Reason
 
 

@@ -15,7 +15,7 @@ from aiohappyeyeballs import start_connection
 from deploywatch.exporter.net.resolve import Address, Resolver, literal_address
 from deploywatch.exporter.net.tls.certificates import Shown, certificate_name, shown
 from deploywatch.exporter.net.tls.handshake import BROKEN_OFF, Begin, seen_in, telling
-from deploywatch.exporter.probing import Allowed
+from deploywatch.exporter.probing.measurement import Allowed
 from deploywatch.exporter.results import Failed, Reason
 
 ATTEMPT_DELAY = 0.25

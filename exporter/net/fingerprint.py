@@ -18,7 +18,7 @@ from deploywatch.exporter.net.http.judging.verdict import Expect, Status, judge
 from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.net.tls.client import TlsClient
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Reason
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.probing import Measurement, from_os_error
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.os_errors import from_os_error
 from deploywatch.exporter.results import Failed, Reason
 
 

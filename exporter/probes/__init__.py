@@ -18,7 +18,7 @@ from deploywatch.exporter.probes.redis import RedisSettings
 from deploywatch.exporter.probes.tcp import TcpSettings
 from deploywatch.exporter.probes.tls import TlsSettings
 from deploywatch.exporter.probes.unix import UnixSettings
-from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.probing.settings import ProbeSettings
 
 _Kinds = (
     HttpSettings

@@ -24,7 +24,9 @@ from deploywatch.exporter.net.http.judging.templating import (
 from deploywatch.exporter.net.http.judging.verdict import Expect, judge
 from deploywatch.exporter.net.http.oauth2 import AskWithToken
 from deploywatch.exporter.probes.http import OVERDUE
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey, from_os_error, server_of
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.os_errors import from_os_error
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey, server_of
 from deploywatch.exporter.results import Application, Failed, Reason, State, StepResult, let_go
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Secret, SecretUrl, redact_url

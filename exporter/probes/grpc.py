@@ -17,7 +17,8 @@ from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
 from deploywatch.exporter.net.tls.handshake import secure
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)

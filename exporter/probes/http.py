@@ -18,7 +18,8 @@ from deploywatch.exporter.net.http.oauth2 import AskWithToken
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import certificates
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Family, Reason
 from deploywatch.secrets import SecretUrl
 

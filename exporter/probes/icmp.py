@@ -11,7 +11,8 @@ from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.connect import Reach
 from deploywatch.exporter.net.icmp import Echo
 from deploywatch.exporter.net.resolve import note_address
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Reason
 
 _PAYLOAD = b"deploywatch exporter echo"

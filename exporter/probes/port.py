@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.connect import AddressField, Place, place
 from deploywatch.exporter.net.fingerprint import Marks, listens
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, parse_duration
 

@@ -24,7 +24,8 @@ from deploywatch.exporter.net.dial import connect
 from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.net.tls.client import TlsClient
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl
 

@@ -17,7 +17,8 @@ from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Found, Pattern, search
 from deploywatch.exporter.net.tls.client import TlsClient
 from deploywatch.exporter.net.tls.starttls import Protocol, beginning, start_tls
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 
 Expected = Literal["expect", "expect_bytes"]

@@ -12,7 +12,8 @@ from deploywatch.exporter.net.tls.certificates import Shown, problem_of
 from deploywatch.exporter.net.tls.client import TlsClient
 from deploywatch.exporter.net.tls.handshake import shown_by
 from deploywatch.exporter.net.tls.starttls import Protocol, beginning, start_tls
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.quantity import Duration, format_duration
 

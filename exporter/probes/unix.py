@@ -12,7 +12,8 @@ from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.connect import encrypt
 from deploywatch.exporter.net.unix import open_unix
 from deploywatch.exporter.probes.tcp import Dialogue, hold
-from deploywatch.exporter.probing import Measurement, ProbeSettings, TargetKey
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Reason
 
 _LONGEST = 107

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationInfo, model_validator
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.probes import KINDS, AnyProbe
-from deploywatch.exporter.probing import ProbeSettings, TargetKey
+from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.settings import blackbox
 from deploywatch.quantity import Duration
 from deploywatch.secrets import Masked, filled_of, without

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deploywatch.config import Settings
-from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.probing.settings import ProbeSettings
 
 
 class Selection(Settings):

@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 from deploywatch.clock import SystemClock
 from deploywatch.exporter.probes import AnyProbe
 from deploywatch.exporter.probes.port import Entry, PortSettings, Registry
-from deploywatch.exporter.probing import ProbeSettings, run
+from deploywatch.exporter.probing.run import run
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Result
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

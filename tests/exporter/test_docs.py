@@ -15,7 +15,7 @@ from deploywatch.exporter.config import ExporterSettings, Service
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.http.self_metrics import Own
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.settings.discovery import Discovery
 from deploywatch.exporter.settings.layers import LAYERS, Layer
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE

@@ -19,7 +19,8 @@ from deploywatch.clock import SystemClock
 from deploywatch.demo.servers import Running
 from deploywatch.exporter.probes import KINDS, AnyProbe
 from deploywatch.exporter.probes.port import Entry, PortSettings, Registry
-from deploywatch.exporter.probing import ProbeSettings, run
+from deploywatch.exporter.probing.run import run
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Result
 
 RUNS = 200

@@ -12,7 +12,7 @@ import pytest
 
 from deploywatch.clock import ManualClock
 from deploywatch.exporter.probes.redis import RedisSettings
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Reason, Result
 from deploywatch.exporter.schedule import GoneError, Scheduler
 from deploywatch.exporter.settings.per_server import PerServer

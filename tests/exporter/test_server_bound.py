@@ -14,7 +14,7 @@ from deploywatch.exporter import config
 from deploywatch.exporter.check import all_targets, check
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.probes import AnyProbe
-from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.target_run import one_spelling
 from tests.exporter.support import eventually
 

@@ -19,7 +19,7 @@ from deploywatch.exporter import config as exporter_config
 from deploywatch.exporter.net.health import body as health_body
 from deploywatch.exporter.net.health.resources import HealthUnits
 from deploywatch.exporter.net.http.response_parser import read_response
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed
 from deploywatch.receiver.intake import payload
 from deploywatch.receiver.intake.payload import RejectedError

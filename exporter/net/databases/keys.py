@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.measure.gauges import Gauge, LabelName, number
 from deploywatch.exporter.net.databases.conversation import Conversation, Word
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Dropped, Failed, Family, Reason
 
 Statistics = Literal["memory", "clients", "replication"]

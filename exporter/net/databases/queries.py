@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from deploywatch.exporter.measure.gauges import Gauge, is_label, number
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Dropped, Failed, Family, Reason
 
 _VALUE = "value"

@@ -18,7 +18,7 @@ from deploywatch.exporter.net.resolve import Address
 from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.net.tls.client import TlsClient, context_for, last_good
 from deploywatch.exporter.net.tls.handshake import BROKEN_OFF, seen_in, telling
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Reason
 from deploywatch.secrets import SecretUrl
 

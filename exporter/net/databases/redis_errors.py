@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from redis import exceptions
 
-from deploywatch.exporter.probing import from_os_error
+from deploywatch.exporter.probing.os_errors import from_os_error
 from deploywatch.exporter.results import Failed, Reason
 
 _AUTH = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")

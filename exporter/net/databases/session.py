@@ -20,7 +20,7 @@ from deploywatch.exporter.net.databases.dsn import Dsn, Host
 from deploywatch.exporter.net.dial import Dialer, permit
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
 from deploywatch.exporter.net.tls.starttls import beginning
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Reason
 
 PATIENCE = 600.0

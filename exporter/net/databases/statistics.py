@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Dropped
 
 Statistics = Literal["connections", "replication", "size", "locks"]

@@ -15,7 +15,7 @@ from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.health.checks import Check, read_checks, trouble_of
 from deploywatch.exporter.net.health.resources import HealthUnits, resources, uptime
 from deploywatch.exporter.net.health.words import WORDS, said, state_of
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Application, Failed, Reason, State
 
 _LONGEST_WORD = 64

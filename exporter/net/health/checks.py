@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploywatch.exporter.net.health.words import UNKNOWN, WORDS, badness, flag_word, said, state_of
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Dropped, State
 
 CHECK_LIMIT = 100

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.health.checks import span
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Dropped, Family
 
 # A load above this is no load, but a number that means something else.

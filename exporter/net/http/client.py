@@ -25,7 +25,7 @@ from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.http.urls import as_written
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
-from deploywatch.exporter.probing import Allowed, Measurement
+from deploywatch.exporter.probing.measurement import Allowed, Measurement
 from deploywatch.exporter.results import Dropped, Failed, Reason
 from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
 

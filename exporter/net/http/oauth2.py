@@ -19,7 +19,7 @@ from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchang
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
-from deploywatch.exporter.probing import from_os_error
+from deploywatch.exporter.probing.os_errors import from_os_error
 from deploywatch.exporter.results import Failed, Reason
 from deploywatch.secrets import Secret, SecretUrl
 

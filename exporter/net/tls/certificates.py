@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from deploywatch.exporter.measure import families
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 
 Problem = Literal[
     "expired", "not_yet_valid", "self_signed", "unknown_authority", "hostname", "no_san", "revoked", "other"

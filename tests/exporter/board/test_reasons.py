@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from deploywatch.exporter.probes import AnyProbe
-from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Reason
 
 _SETTINGS: TypeAdapter[ProbeSettings] = TypeAdapter(AnyProbe)

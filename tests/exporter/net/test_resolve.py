@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 from deploywatch.clock import SystemClock
 from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.probes import AnyProbe
-from deploywatch.exporter.probing import ProbeSettings, run
+from deploywatch.exporter.probing.run import run
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Failed, Reason, Result
 from tests.exporter.support import Talk, Web, silent
 

@@ -20,7 +20,7 @@ from deploywatch.clock import SystemClock
 from deploywatch.exporter import config
 from deploywatch.exporter.net.http.judging.templating import fill, fill_body, fill_url, masked, names
 from deploywatch.exporter.probes.flow import FlowSettings
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Dropped, Reason, Result
 from tests.exporter.probes.stages import PAGES, serve_smoke
 from tests.exporter.support import Talk, Web, measured, probe, silent

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from deploywatch.clock import SystemClock
 from deploywatch.config import redacted
 from deploywatch.exporter.probes.http import HttpSettings
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Reason, Result
 from tests.exporter.support import Web, measured, probe
 

@@ -14,7 +14,7 @@ from deploywatch.clock import SystemClock
 from deploywatch.config import redacted
 from deploywatch.exporter.net.http.proxy import Proxies, from_environment
 from deploywatch.exporter.probes.http import HttpSettings
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.proxy_server import INVENTED, Proxy

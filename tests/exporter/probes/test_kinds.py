@@ -9,7 +9,7 @@ import pytest
 
 from deploywatch.exporter import config, probes
 from deploywatch.exporter.probes import KINDS
-from deploywatch.exporter.probing import ProbeSettings
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Reason
 
 ROOT = Path(__file__).parents[3]

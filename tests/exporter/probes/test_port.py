@@ -16,7 +16,7 @@ from deploywatch.clock import SystemClock
 from deploywatch.demo.servers import Running
 from deploywatch.exporter import config
 from deploywatch.exporter.probes.port import Entry, PortSettings
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Reason, Result
 from deploywatch.exporter.targets import targets
 from tests.exporter.certs import Certs

@@ -24,7 +24,8 @@ from deploywatch.exporter.net.databases.session import SILENT
 from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.net.resolve import Address
 from deploywatch.exporter.probes.postgres import PostgresProbe, PostgresSettings
-from deploywatch.exporter.probing import Measurement, run
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Failed, Reason
 from tests.exporter.support import Talk, eventually, measured, probe, silent
 

@@ -13,7 +13,9 @@ import pytest
 from deploywatch.clock import SystemClock
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.resolve import Resolver
-from deploywatch.exporter.probing import DETAIL_LIMIT, Measurement, from_os_error, run
+from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.os_errors import from_os_error
+from deploywatch.exporter.probing.run import DETAIL_LIMIT, run
 from deploywatch.exporter.results import Failed, Reason
 
 

@@ -19,7 +19,7 @@ from deploywatch.demo.servers import Running
 from deploywatch.exporter.access import AccessSettings
 from deploywatch.exporter.net.databases.redis_connection import SILENT
 from deploywatch.exporter.probes.redis import RedisSettings
-from deploywatch.exporter.probing import run
+from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, eventually, measured, probe
 

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 
 from deploywatch.clock import SystemClock
 from deploywatch.exporter.probes import KINDS, AnyProbe
-from deploywatch.exporter.probing import ProbeSettings, run
+from deploywatch.exporter.probing.run import run
+from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Reason
 from deploywatch.watched_files import WATCHED
 from tests.exporter.certs import Certs

@@ -18,7 +18,7 @@ from deploywatch.exporter.net.http.judging import body
 from deploywatch.exporter.net.http.judging.assertions import AssertionField
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.pattern import Pattern, search
-from deploywatch.exporter.probing import Measurement
+from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Failures, Reason
 from deploywatch.quantity import Duration
 

@@ -1,0 +1,1 @@
+"""One run of a probe: its settings, what it measures, and its result."""
