@@ -11,7 +11,7 @@ from deploywatch.clock import Clock
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings, ServiceKey
-from deploywatch.exporter.discovery import TargetFiles, together
+from deploywatch.exporter.discovery.files import TargetFiles, together
 from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, services
 from deploywatch.exporter.probing.measurement import Settling
 from deploywatch.exporter.probing.run import run

@@ -17,7 +17,7 @@ from deploywatch.exporter import config
 from deploywatch.exporter.board.board import Board
 from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings
-from deploywatch.exporter.discovery import TargetFiles, together
+from deploywatch.exporter.discovery.files import TargetFiles, together
 from deploywatch.exporter.schedule import Scheduler
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets

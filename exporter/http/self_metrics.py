@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from deploywatch import __version__
-from deploywatch.exporter.discovery import DropReason
+from deploywatch.exporter.discovery.groups import DropReason
 from deploywatch.exporter.exporter import Exporter, Refused
 from deploywatch.exporter.results import Dropped
 from deploywatch.watched_files import WATCHED

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.config import ExporterSettings
-from deploywatch.exporter.discovery import TargetFiles, together
+from deploywatch.exporter.discovery.files import TargetFiles, together
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.targets import Key, targets
 from tests.exporter.support import Web, eventually

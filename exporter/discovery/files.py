@@ -6,16 +6,24 @@ counted, and the others are probed. A file that is gone takes its targets along.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from deploywatch import conventions, json_text, logs
-from deploywatch.config import nearest, read_file
-from deploywatch.errors import ConfigError, DeploywatchError
+from deploywatch import conventions, logs
+from deploywatch.config import nearest
+from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.config import ExporterSettings
+from deploywatch.exporter.discovery.groups import (
+    MODULE,
+    DroppedTarget,
+    DropReason,
+    TargetFileError,
+    checked,
+    drop,
+    target_groups,
+)
 from deploywatch.exporter.settings.discovery import Discovery
 from deploywatch.exporter.settings.modules import TargetError
 from deploywatch.exporter.targets import Key, Target, make_target
@@ -23,36 +31,10 @@ from deploywatch.secrets import redact_url
 
 log = logs.get("exporter")
 
-MODULE = "module"
-"""The label of a target group that names another module than the config does."""
 
 _SHOWN = 5
-_MEANT = frozenset({MODULE, conventions.SERVICE, conventions.ENVIRONMENT, conventions.PROBE})
 
 Stamp = tuple[int, int, int]
-
-
-class TargetFileError(DeploywatchError):
-    """A file of targets that cannot be read, or does not say what it must."""
-
-
-class DropReason(StrEnum):
-    """Why a target of a file is not probed; the only words in the label `reason` of that metric."""
-
-    TARGET = "target"
-    MODULE = "module"
-    SERVICE = "service"
-    GROUP = "group"
-    LABEL = "label"
-    DUPLICATE = "duplicate"
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedTarget:
-    """A target, or a group of them, that is not probed: why, and where it stands with what is wrong."""
-
-    reason: DropReason
-    detail: str
 
 
 @dataclass(slots=True)
@@ -118,7 +100,7 @@ class TargetFiles:
                 return False
             # Noted before it is read: what is written meanwhile is seen the next time.
             known.stamp = stamp
-            groups = _groups(path)
+            groups = target_groups(path)
             dropped: list[DroppedTarget] = []
             read = tuple(self._read(groups, path, entry, dropped))
             if dropped and not read:
@@ -139,7 +121,7 @@ class TargetFiles:
         """The targets of a file; one that cannot be probed is put aside, and the others are."""
         for number, data in enumerate(groups):
             place = f"{path}: group {number}"
-            group = _checked(data, place, dropped)
+            group = checked(data, place, dropped)
             if group is None:
                 continue
             names, labels = group
@@ -149,12 +131,12 @@ class TargetFiles:
             if module is None:
                 hint = nearest(module_name, self.settings.modules)
                 dropped += [
-                    _drop(DropReason.MODULE, place, f"{_shown(n)}: no module {module_name!r}{hint}") for n in names
+                    drop(DropReason.MODULE, place, f"{_shown(n)}: no module {module_name!r}{hint}") for n in names
                 ]
                 continue
             if not service:
                 hint = "name the service, as a label here or in the config's discover entry"
-                dropped += [_drop(DropReason.SERVICE, place, f"{_shown(name)}: {hint}") for name in names]
+                dropped += [drop(DropReason.SERVICE, place, f"{_shown(name)}: {hint}") for name in names]
                 continue
             environment = labels.get(conventions.ENVIRONMENT) or entry.environment or self.settings.environment
             limit = module.timeout if "timeout" in module.model_fields_set else None
@@ -162,14 +144,10 @@ class TargetFiles:
                 try:
                     probe = module.pointed_at(name)
                 except TargetError as error:
-                    dropped.append(_drop(DropReason.TARGET, place, f"{redact_url(name)}: {error}"))
+                    dropped.append(drop(DropReason.TARGET, place, f"{redact_url(name)}: {error}"))
                     continue
                 key = Key(service, environment, labels.get(conventions.PROBE) or _shown(name))
                 yield make_target(key, probe, self.settings, limit)
-
-
-def _drop(reason: DropReason, place: str, detail: str) -> DroppedTarget:
-    return DroppedTarget(reason, f"{place}: {detail}")
 
 
 def together(
@@ -192,67 +170,6 @@ def together(
 def _stamp(path: Path) -> Stamp:
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _groups(path: Path) -> list[Any]:
-    try:
-        if path.suffix == ".json":
-            data = json_text.parse(path.read_bytes())
-        else:
-            document = read_file(path)
-            if document.problems:
-                raise ConfigError(document.problems)
-            data = document.data
-    except ValueError as error:
-        raise TargetFileError(f"{path}: is not JSON: {error}") from error
-    if not isinstance(data, list):
-        raise TargetFileError(f"{path}: must be a list of groups, such as [{{targets: [a:80], labels: {{…}}}}]")
-    return data
-
-
-def _checked(group: Any, place: str, dropped: list[DroppedTarget]) -> tuple[list[str], Mapping[str, str]] | None:
-    """The targets of a group and its labels, scalars as text as Prometheus has them; None when it cannot be probed.
-
-    TargetFileError for what is no group: then nothing of the file can be trusted, as Prometheus sees it too.
-    """
-    if not isinstance(group, dict):
-        raise TargetFileError(f"{place}: must be a mapping with targets and labels")
-    unknown = sorted(group.keys() - {"targets", "labels"})
-    if unknown:
-        raise TargetFileError(f"{place}: unknown key{nearest(str(unknown[0]), ['targets', 'labels'])}")
-    targets, labels = group.get("targets") or [], group.get("labels") or {}
-    if not isinstance(targets, list):
-        raise TargetFileError(f"{place}: targets must be a list of texts")
-    if not isinstance(labels, dict):
-        raise TargetFileError(f"{place}: labels must be a mapping of texts")
-    names: list[str] = []
-    for target in targets:
-        text = _scalar(target)
-        if text:
-            names.append(text)
-        else:
-            dropped.append(_drop(DropReason.TARGET, place, f"targets must be a list of texts, and {target!r} is none"))
-    texts: dict[str, str] = {}
-    for label, value in labels.items():
-        text = _scalar(value)
-        if text is None and label in _MEANT:
-            # Without it the targets would be another service's, or be probed in another way.
-            dropped.append(_drop(DropReason.GROUP, place, f"the label {label} must be a text"))
-            return None
-        if text is None:
-            dropped.append(_drop(DropReason.LABEL, place, f"the label {label} must be a text; it is ignored"))
-        else:
-            texts[str(label)] = text
-    return names, texts
-
-
-def _scalar(value: Any) -> str | None:
-    """A scalar as text, as Prometheus reads it; None for a list or a mapping."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 def _shown(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Targets from files that change."""
