@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from deploywatch.document import Document
 from deploywatch.document import Path as KeyPath
-from deploywatch.exporter.ports.claims import PROTOCOLS, Claim, Origin, Range, address_of, checked, parse_range
+from deploywatch.exporter.ports.claims import Claim, Origin
+from deploywatch.exporter.ports.compose_ports import Published, long_form, short_form
 from deploywatch.exporter.ports.files import Files
 from deploywatch.exporter.ports.interpolation import fill
 
 LABEL = "deploywatch.service"
 """A compose label that says as which service the registry knows it."""
-
-
-class Published(NamedTuple):
-    """Ports of a container that are published on the host; `ports` is None where the host chooses one."""
-
-    ports: Range | None
-    target: Range
-    protocol: str
-    address: str
 
 
 @dataclass(slots=True)
@@ -181,48 +173,6 @@ class Compose:
             document.report(path, str(error))
             document.unfilled.add(path)
             return ""
-
-
-def short_form(text: str) -> Published:
-    """Read `[[host address:]host ports:]container ports[/protocol]`; ValueError says what is wrong.
-
-    Source: the compose specification, ports, short syntax.
-    """
-    rest, _, protocol = text.strip().partition("/")
-    before, _, target = rest.rpartition(":")
-    address, _, published = before.rpartition(":") if not before.endswith("]") else (before, ":", "")
-    container = parse_range(target)
-    host = parse_range(published) if published else None
-    if host is not None and len(container) > 1 and len(host) != len(container):
-        raise ValueError(f"{text!r} maps {len(host)} ports to {len(container)}; the two ranges must be of one length")
-    return Published(host, container, _protocol(protocol), _address(address))
-
-
-def long_form(item: Mapping[str, str]) -> Published:
-    """Read a mapping with `target`, and maybe `published`, `host_ip` and `protocol`; ValueError says what is wrong."""
-    if "target" not in item:
-        raise ValueError("target is required; write target: 80, the port in the container")
-    published = item.get("published", "")
-    return Published(
-        parse_range(published) if published and published != "0" else None,
-        checked(parse_range(item["target"])),
-        _protocol(item.get("protocol", "")),
-        _address(item.get("host_ip", "")),
-    )
-
-
-def _protocol(text: str) -> str:
-    protocol = text.lower() or "tcp"
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {text!r}; write tcp, udp or sctp")
-    return protocol
-
-
-def _address(text: str) -> str:
-    try:
-        return address_of(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not an address of this host; write such as 127.0.0.1:8080:80") from error
 
 
 def _origin(document: Document, path: KeyPath) -> Origin:
