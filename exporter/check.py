@@ -12,7 +12,8 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.board.lag import LOOP_BOUNDS, Lags, watch_loop
 from deploywatch.exporter.config import ExporterSettings, ServiceKey
 from deploywatch.exporter.discovery.files import TargetFiles, together
-from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status, services
+from deploywatch.exporter.health.probes import ProbeHealth, Status
+from deploywatch.exporter.health.services import ServiceHealth, services
 from deploywatch.exporter.probing.measurement import Settling
 from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.settings.selection import Selection

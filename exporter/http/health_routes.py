@@ -10,11 +10,11 @@ from aiohttp import web
 
 from deploywatch import __version__, json_text
 from deploywatch.access.scopes import Scope, needs
-from deploywatch.exporter import health
 from deploywatch.exporter.board.record import Record
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.exporter.health import ProbeHealth, Status
+from deploywatch.exporter.health import services as health
+from deploywatch.exporter.health.probes import ProbeHealth, Status, of_record, worst
 from deploywatch.exporter.results import Reason, Result, iso
 from deploywatch.exporter.schedule import GoneError
 from deploywatch.exporter.settings.refusal import told
@@ -92,7 +92,7 @@ class HealthRoutes:
         probes = [probe for probe in self._known_all() if probe.required and not probe.new]
         bad = [probe for probe in probes if not _serves(probe)]
         failing = {"/".join(probe.key): probe.error or "not probed for a while" for probe in bad}
-        status = health.worst([Status.HEALTHY, *(probe.status for probe in bad)])
+        status = worst([Status.HEALTHY, *(probe.status for probe in bad)])
         return self._answer(status, **({"failing": failing} if failing else {}))
 
     def _kind(self, kind: str, more: Callable[[list[ProbeHealth]], dict[str, Any]]) -> Handler:
@@ -101,7 +101,7 @@ class HealthRoutes:
             probes = await self._probes(request, lambda record: record.target.kind == kind and here(record))
             if not probes:
                 return self._not_found(f"no {kind} probe is configured")
-            status = health.worst(probe.status for probe in probes if not probe.new)
+            status = worst(probe.status for probe in probes if not probe.new)
             errors = [f"{'/'.join(probe.key)}: {probe.error}" for probe in probes if probe.error]
             error = {"error": "; ".join(errors)} if errors else {}
             return self._answer(status, **error, **more(probes), probes=_shown(probes))
@@ -116,7 +116,7 @@ class HealthRoutes:
             return self._not_found(
                 f"no probe has the tag {INTEGRATION!r}; add tags: [{INTEGRATION}] to those of others"
             )
-        status = health.worst(probe.status for probe in probes)
+        status = worst(probe.status for probe in probes)
         failing = ["/".join(probe.key) for probe in probes if probe.status is not Status.HEALTHY]
         return self._answer(status, allHealthy=not failing, failing=failing, integrations=_shown(probes))
 
@@ -155,7 +155,7 @@ class HealthRoutes:
             return None
         except TimeoutError:
             result = Result(started, deadline, Reason.DEADLINE, f"no fresh result within {deadline:g} s")
-        return health.of_record(record, result, started=self._exporter.started)
+        return of_record(record, result, started=self._exporter.started)
 
     def _known(self, owners: set[ServiceKey]) -> list[ProbeHealth]:
         return [self._last(record) for key, record in self._board.records.items() if key.owner in owners]
@@ -164,7 +164,7 @@ class HealthRoutes:
         return [self._last(record) for record in self._board.records.values()]
 
     def _last(self, record: Record) -> ProbeHealth:
-        return health.of_record(record, self._board.current(record), started=self._exporter.started)
+        return of_record(record, self._board.current(record), started=self._exporter.started)
 
     def _find(self, service: str, environment: str | None) -> ServiceKey | web.Response:
         owners = {key.owner for key in self._board.records}

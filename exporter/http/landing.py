@@ -12,13 +12,14 @@ from urllib.parse import quote
 from aiohttp import web
 
 from deploywatch.access.scopes import Scope, needs
-from deploywatch.exporter import health
 from deploywatch.exporter.board.history import Entry
 from deploywatch.exporter.board.record import Record
 from deploywatch.exporter.board.strip import Small
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.exporter.health import ProbeHealth, ServiceHealth, Status
+from deploywatch.exporter.health import services as health
+from deploywatch.exporter.health.probes import ProbeHealth, Status, of_record
+from deploywatch.exporter.health.services import ServiceHealth
 from deploywatch.exporter.http import pictures
 from deploywatch.exporter.http.health_routes import HealthRoutes
 from deploywatch.exporter.http.probe_route import told
@@ -94,7 +95,7 @@ class Landing:
         return [self._of(record) for record in self._board.records.values()]
 
     def _of(self, record: Record) -> ProbeHealth:
-        return health.of_record(record, self._board.current(record), started=self._exporter.started)
+        return of_record(record, self._board.current(record), started=self._exporter.started)
 
     async def _all(self, request: web.Request) -> web.Response:
         probes = self._known()

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from deploywatch import junit
 from deploywatch.exporter.check import Checked
-from deploywatch.exporter.health import ProbeHealth, ServiceHealth
+from deploywatch.exporter.health.probes import ProbeHealth
+from deploywatch.exporter.health.services import ServiceHealth
 from deploywatch.exporter.results import Reason, StepResult, iso
 from deploywatch.junit import Case, Suite, Trouble
 

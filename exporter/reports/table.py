@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploywatch.exporter.check import Checked
-from deploywatch.exporter.health import ProbeHealth, Status
+from deploywatch.exporter.health.probes import ProbeHealth, Status
 from deploywatch.exporter.results import iso
 from deploywatch.terminal import clean
 

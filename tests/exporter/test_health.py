@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from deploywatch.exporter.config import ServiceKey
-from deploywatch.exporter.health import ProbeHealth, Status, judge, judged, services, whole, worst
+from deploywatch.exporter.health.probes import ProbeHealth, Status, worst
+from deploywatch.exporter.health.services import judge, judged, services, whole
 from deploywatch.exporter.results import Application, Family, Reason, Result, Sample, State
 from deploywatch.exporter.targets import Key
 

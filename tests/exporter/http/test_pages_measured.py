@@ -13,7 +13,7 @@ from playwright.async_api import Page
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.exporter.health import Status
+from deploywatch.exporter.health.probes import Status
 from deploywatch.exporter.http.landing import _TEMPLATES
 from tests.exporter.support import eventually
 from tests.support.browser import new_page

@@ -1,0 +1,1 @@
+"""Whether probes and services are well, judged from last results."""
