@@ -19,65 +19,39 @@ from deploywatch.errors import ConfigError, Problem
 from deploywatch.exporter import config
 from deploywatch.exporter.load import report
 from deploywatch.exporter.load import requests as wanted
+from deploywatch.exporter.load.options import duration_option, header_option, share_option
 from deploywatch.exporter.load.requests import Mix, Request
 from deploywatch.exporter.load.result import Difference, Result, as_data, compare, from_data, measured
 from deploywatch.exporter.load.run import Loop, asker
-from deploywatch.quantity import parse_duration
 from deploywatch.terminal import as_json, say
 from deploywatch.web import options
 
 ENOUGH = 100
 """Requests below which a 95th percentile says nothing: with fewer, five would decide."""
-_LONGEST = timedelta(hours=1)
 _TICK = 0.25
-
-
-def _duration(_: click.Context, __: click.Parameter, value: str) -> timedelta:
-    try:
-        duration = parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    if not timedelta(0) <= duration <= _LONGEST:
-        raise click.BadParameter("must be 0s to 1h")
-    return duration
-
-
-def _share(_: click.Context, __: click.Parameter, value: str) -> float:
-    text = value.strip().removesuffix("%")
-    try:
-        share = float(text) / 100
-    except ValueError as error:
-        raise click.BadParameter("write percent, such as 5%") from error
-    if not 0 <= share <= 1:
-        raise click.BadParameter("must be 0% to 100%")
-    return share
-
-
-def _header(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    headers = {}
-    for value in values:
-        name, sign, content = value.partition(":")
-        if not sign or not name.strip():
-            raise click.BadParameter(f"{value!r} is no header; write 'Name: value'")
-        headers[name.strip()] = content.strip()
-    return headers
 
 
 @click.command()
 @click.argument("url", required=False)
 @click.option("--requests", "request_file", type=options.FILE, help="Several requests with weights, in place of URL.")
-@click.option("--duration", callback=_duration, default="60s", show_default=True, help="How long, after the warm-up.")
-@click.option("--warm-up", callback=_duration, default="5s", show_default=True, help="How long before it counts.")
+@click.option(
+    "--duration", callback=duration_option, default="60s", show_default=True, help="How long, after the warm-up."
+)
+@click.option("--warm-up", callback=duration_option, default="5s", show_default=True, help="How long before it counts.")
 @click.option("--users", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many at once.")
 @click.option(
-    "--slow", callback=_duration, default="2s", show_default=True, help="The 95th percentile that is too slow."
+    "--slow", callback=duration_option, default="2s", show_default=True, help="The 95th percentile that is too slow."
 )
 @click.option(
-    "--errors", callback=_share, default="5%", show_default=True, help="The share of errors that is too many."
+    "--errors", callback=share_option, default="5%", show_default=True, help="The share of errors that is too many."
 )
-@click.option("--timeout", callback=_duration, default="30s", show_default=True, help="How long an answer may take.")
+@click.option(
+    "--timeout", callback=duration_option, default="30s", show_default=True, help="How long an answer may take."
+)
 @click.option("--method", default="GET", show_default=True, help="With URL.")
-@click.option("--header", "headers", multiple=True, callback=_header, help="'Name: value', with URL; may be repeated.")
+@click.option(
+    "--header", "headers", multiple=True, callback=header_option, help="'Name: value', with URL; may be repeated."
+)
 @click.option("--body", help="With URL; @FILE reads it from a file.")
 @click.option("--baseline", type=options.FILE, help="A saved result to compare with.")
 @click.option("--save", type=options.FILE, help="Where to save the result, as a baseline of later runs.")
