@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,27 @@ from aiohttp import web
 from deploywatch.access.scopes import Scope, needs
 from deploywatch.exporter.board.history import Entry
 from deploywatch.exporter.board.record import Record
-from deploywatch.exporter.board.strip import Small
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import services as health
 from deploywatch.exporter.health.probes import ProbeHealth, Status, of_record
-from deploywatch.exporter.health.services import ServiceHealth
 from deploywatch.exporter.http import pictures
 from deploywatch.exporter.http.health_routes import HealthRoutes
+from deploywatch.exporter.http.landing_rows import (
+    MOST_ROWS,
+    WORST_FIRST,
+    ago,
+    element_id,
+    milliseconds,
+    result_rows,
+    says,
+    service_row,
+    short_run,
+    status_of_entry,
+    summary,
+    to_the_second,
+    worst_class,
+)
 from deploywatch.exporter.http.probe_route import told
 from deploywatch.exporter.results import iso
 from deploywatch.exporter.settings.refusal import told as why
@@ -31,9 +42,6 @@ from deploywatch.pages.environment import templates_in
 from deploywatch.pages.live import PATH as LIVE
 from deploywatch.pages.live import Live
 from deploywatch.watched_files import WATCHED
-
-MOST_ROWS = 500
-"""Probes on one page: a browser, and our event loop, have to live with it."""
 
 MOST_PROBLEMS = 20
 
@@ -45,7 +53,6 @@ _LINKS = {
     "/health": "Health",
     "/config": "Config",
 }
-_WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
 _TEMPLATES = templates_in(Path(__file__).parent / "templates")
 
 
@@ -75,7 +82,7 @@ class Landing:
         """A page with what all of them show."""
         now = datetime.fromtimestamp(self._exporter.clock.now(), UTC)
         probes = self._known()
-        worst = _worst(probes)
+        worst = worst_class(probes)
         return page(
             _TEMPLATES,
             template,
@@ -105,17 +112,17 @@ class Landing:
         return self._page(
             request,
             "landing.html",
-            summary=_summary(probes, chosen),
+            summary=summary(probes, chosen),
             stale=[f"{file.path} cannot be used since {iso(file.since)}: {file.problem}" for file in WATCHED.stale()],
             not_probed=self._not_probed(),
             most_problems=MOST_PROBLEMS,
             services=sorted({probe.key.service for probe in probes}),
-            statuses=_WORST_FIRST,
+            statuses=WORST_FIRST,
             service=service,
             chosen_status=status,
             probes=[self._probe(probe) for probe in chosen[:MOST_ROWS]],
-            failures=_results(self._board.history.failures()),
-            recent=_results(self._board.history.recent()),
+            failures=result_rows(self._board.history.failures()),
+            recent=result_rows(self._board.history.recent()),
         )
 
     async def _wall(self, request: web.Request) -> web.Response:
@@ -123,7 +130,7 @@ class Landing:
         probes = self._known()
         bad = sorted((probe for probe in probes if probe.status is not Status.HEALTHY), key=self._urgency)
         shown = [self._probe(probe) for probe in bad[:MOST_ROWS]]
-        return self._page(request, "wall.html", summary=_summary(probes, bad), probes=shown)
+        return self._page(request, "wall.html", summary=summary(probes, bad), probes=shown)
 
     async def _services(self, request: web.Request) -> web.Response:
         """Each service with what it depends on and says of itself; and what the health endpoints answer."""
@@ -132,8 +139,8 @@ class Landing:
             request,
             "services.html",
             found=[
-                _service(service)
-                for service in sorted(services, key=lambda service: (_WORST_FIRST.index(service.status), service.key))
+                service_row(service)
+                for service in sorted(services, key=lambda service: (WORST_FIRST.index(service.status), service.key))
             ],
             answers=await self._health.answers(request),
             environment=self._exporter.settings.environment,
@@ -154,9 +161,9 @@ class Landing:
             "probe.html",
             probe=self._probe(self._of(record)),
             latency=pictures.latency(results, 600, 80),
-            slowest=_took(max(took)) if took else "",
-            fastest=_took(min(took)) if took else "",
-            results=[_small(result, numbers) for result in reversed(results)],
+            slowest=milliseconds(max(took)) if took else "",
+            fastest=milliseconds(min(took)) if took else "",
+            results=[short_run(result, numbers) for result in reversed(results)],
             told=told(record.last) if record.last else "",
         )
 
@@ -182,9 +189,9 @@ class Landing:
             title=f"{name}: {verdict}",
             name=name,
             verdict=verdict,
-            status_class=_status(entry),
+            status_class=status_of_entry(entry),
             wrong=f"{result.reason}: {result.detail}" if result.reason else "",
-            run=f"{_moment(result.started)}, took {result.duration * 1000:.1f} ms; of the kind {entry.kind}",
+            run=f"{to_the_second(result.started)}, took {result.duration * 1000:.1f} ms; of the kind {entry.kind}",
             probe=self._now(entry),
             told=told(result),
         )
@@ -199,10 +206,10 @@ class Landing:
     def _urgency(self, probe: ProbeHealth) -> tuple[int, int, float]:
         """The worst first; of these what most others need, then what has failed longest."""
         needed = len(self._needed_by(probe.key.owner))
-        return _WORST_FIRST.index(probe.status), -needed, probe.failing_since or 0.0
+        return WORST_FIRST.index(probe.status), -needed, probe.failing_since or 0.0
 
     def _since(self, moment: float | None) -> str:
-        return "" if moment is None else f"{_ago(self._exporter.clock.now() - moment)}, since {_moment(moment)}"
+        return "" if moment is None else f"{ago(self._exporter.clock.now() - moment)}, since {to_the_second(moment)}"
 
     def _probe(self, probe: ProbeHealth) -> dict[str, Any]:
         result, failure = probe.result, self._board.history.last_failure(probe.key)
@@ -211,12 +218,12 @@ class Landing:
         reason = result.reason if result else None
         now = self._exporter.clock.now()
         return {
-            "id": _identifier("probe", probe.key),
+            "id": element_id("probe", probe.key),
             "path": "/probes/" + "/".join(quote(part, safe="") for part in probe.key),
             "runs": pictures.runs(kept),
             "sentence": pictures.sentence(kept),
             "words": pictures.WORDS[reason] if reason else "",
-            "detail": result.detail if result and reason else _says(probe),
+            "detail": result.detail if result and reason else says(probe),
             "status": probe.status,
             "service": probe.key.service,
             "name": probe.key.probe,
@@ -225,104 +232,18 @@ class Landing:
             "error": probe.error,
             # What is wrong now leads to its debug output with one click.
             "failure": failure.number if failure else None,
-            "failed_at": _moment(failure.result.started) if failure else "",
-            "says": probe.error or _says(probe),
+            "failed_at": to_the_second(failure.result.started) if failure else "",
+            "says": probe.error or says(probe),
             "since": self._since(probe.failing_since),
             "needed_by": self._needed_by(probe.key.owner),
             "target": probe.target,
-            "checked": f"{_ago(now - result.started)} ago, took {result.duration * 1000:.1f} ms" if result else "",
+            "checked": f"{ago(now - result.started)} ago, took {result.duration * 1000:.1f} ms" if result else "",
         }
 
     def _needed_by(self, owner: ServiceKey) -> list[str]:
         return list(self._board.dependents.get(owner, ()))
 
 
-def _moment(moment: float) -> str:
-    """Unix time to the second, for people."""
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
-def _ago(seconds: float) -> str:
-    """How long, in the two largest units."""
-    left = max(0, int(seconds))
-    parts = [(left // 86400, "d"), (left // 3600 % 24, "h"), (left // 60 % 60, "min"), (left % 60, "s")]
-    first = next((place for place, (number, _) in enumerate(parts) if number), 3)
-    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"
-
-
-def _worst(probes: list[ProbeHealth]) -> str:
-    """The class of the worst status there is."""
-    return str(min((probe.status for probe in probes), key=_WORST_FIRST.index, default=Status.HEALTHY))
-
-
-def _says(probe: ProbeHealth) -> str:
-    """What a service that is degraded says of itself."""
-    application = probe.result.application if probe.result else None
-    return f"it says: {application.status}" if probe.status is Status.DEGRADED and application else ""
-
-
-def _summary(probes: list[ProbeHealth], chosen: list[ProbeHealth]) -> str:
-    numbers = {status: sum(probe.status is status for probe in probes) for status in _WORST_FIRST}
-    always = {Status.UNHEALTHY, Status.HEALTHY}
-    counts = (f"{number} {status}" for status, number in numbers.items() if number or status in always)
-    cut = f" The first {MOST_ROWS} of {len(chosen)} are shown." if len(chosen) > MOST_ROWS else ""
-    return f"{len(probes)} probes: {', '.join(counts)}.{cut}"
-
-
-def _results(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    return [
-        {
-            "number": entry.number,
-            "name": "/".join(entry.name),
-            "kind": entry.kind,
-            "status": _status(entry),
-            "reason": f"{entry.result.reason}: {entry.result.detail}" if entry.result.reason else "",
-            "took": f"{entry.result.duration * 1000:.1f} ms",
-            "began": iso(entry.result.started),
-        }
-        for entry in entries
-    ]
-
-
-def _status(entry: Entry) -> Status:
-    return Status.HEALTHY if entry.result.success else Status.UNHEALTHY
-
-
 def changed(exporter: Exporter) -> str:
     """A text that differs once a probe is as it was not before."""
     return f"{id(exporter.board):x}-{exporter.board.changes}"
-
-
-def _identifier(kind: str, key: tuple[str, ...]) -> str:
-    """An element's id, whatever stands in the names."""
-    return f"{kind}-{hashlib.sha256(repr(tuple(key)).encode()).hexdigest()[:16]}"
-
-
-def _took(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"
-
-
-def _small(result: Small, numbers: dict[float, int]) -> dict[str, Any]:
-    return {
-        "began": _moment(result.started),
-        "took": _took(result.duration),
-        "words": pictures.WORDS[result.reason] if result.reason else "",
-        "number": numbers.get(result.started),
-    }
-
-
-def _service(service: ServiceHealth) -> dict[str, Any]:
-    body = service.body()
-    return {
-        "id": _identifier("service", service.key),
-        "service": service.key.service,
-        "environment": service.key.environment,
-        "status": service.status,
-        "version": body["version"],
-        "uptime": body["uptime_seconds"],
-        "well": sum(probe.status in {Status.HEALTHY, Status.DEGRADED} for probe in service.probes),
-        "probes": len(service.probes),
-        "dependencies": body["dependencies"],
-        "dependents": list(service.dependents),
-        "resources": service.resources,
-    }

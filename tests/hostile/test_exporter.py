@@ -24,7 +24,7 @@ from deploywatch.exporter.app import make_server
 from deploywatch.exporter.check import Checked, all_targets, check
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.exporter.http.landing import MOST_ROWS
+from deploywatch.exporter.http.landing_rows import MOST_ROWS
 from deploywatch.exporter.reports import FORMATS, junit, plain, table
 from deploywatch.terminal import clean
 from tests.exporter.support import Tcp, eventually

@@ -16,7 +16,7 @@ from deploywatch.exporter.app import make_server
 from deploywatch.exporter.board.history import LIMIT
 from deploywatch.exporter.board.strip import KEPT
 from deploywatch.exporter.exporter import Exporter
-from deploywatch.exporter.http.landing import MOST_ROWS
+from deploywatch.exporter.http.landing_rows import MOST_ROWS
 from tests.exporter.support import Web, eventually
 from tests.support.browser import cells
 
