@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 import dns.exception
@@ -15,13 +14,12 @@ import dns.rdatatype
 import dns.rdtypes.ANY.SOA
 from pydantic import AfterValidator, model_validator
 
-from deploywatch.config import Settings
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import Place, Reach
 from deploywatch.exporter.net.dial import connect
 from deploywatch.exporter.net.dns import additional, over_channel, over_udp, query, records, udp_socket
-from deploywatch.exporter.net.pattern import Pattern, search
+from deploywatch.exporter.net.dns_records import RecordRules, known_class, known_rcode, known_type
 from deploywatch.exporter.net.resolve import Address, note_address
 from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
@@ -29,8 +27,6 @@ from deploywatch.exporter.net.tls.handshake import secure
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Dropped, Failed, Reason
-
-_MOST_NAMED = 3
 
 
 def server_place(address: str, port: int) -> Place:
@@ -57,58 +53,6 @@ def _server(address: str) -> str:
     return address
 
 
-def _known_type(text: str) -> str:
-    try:
-        dns.rdatatype.from_text(text)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{text!r} is not a type of record; write one such as A, AAAA, MX or SOA") from error
-    return text.upper()
-
-
-def _known_class(text: str) -> str:
-    try:
-        dns.rdataclass.from_text(text)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{text!r} is not a class of records; write one such as IN or CH") from error
-    return text.upper()
-
-
-def _known_rcode(text: str) -> str:
-    try:
-        dns.rcode.from_text(text)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ValueError(f"{text!r} is not a response code; write one such as NOERROR or NXDOMAIN") from error
-    return text.upper()
-
-
-class RecordRules(Settings):
-    """What the records of one section must match, each written as a line of a zone file with tabs between its parts.
-
-    The names are blackbox_exporter's, and so is what they mean: `fail_if_all_match_regexp` fails unless all match.
-    """
-
-    fail_if_matches_regexp: tuple[Pattern, ...] = ()
-    fail_if_all_match_regexp: tuple[Pattern, ...] = ()
-    fail_if_not_matches_regexp: tuple[Pattern, ...] = ()
-    fail_if_none_matches_regexp: tuple[Pattern, ...] = ()
-
-    async def check(self, section: str, lines: Sequence[str]) -> None:
-        """Failed(body) names the first rule that does not hold."""
-        if not lines and (self.fail_if_not_matches_regexp or self.fail_if_none_matches_regexp):
-            raise Failed(Reason.BODY, f"there is no record in the {section} section")
-        for line in lines:
-            for pattern in self.fail_if_matches_regexp:
-                if await search(pattern, line.encode()) is not None:
-                    raise Failed(Reason.BODY, f"{section}: {line!r} matches {pattern!r}")
-            for pattern in (*self.fail_if_not_matches_regexp, *self.fail_if_all_match_regexp):
-                if await search(pattern, line.encode()) is None:
-                    raise Failed(Reason.BODY, f"{section}: {line!r} does not match {pattern!r}")
-        wanted = self.fail_if_none_matches_regexp
-        matches = [True for line in lines for pattern in wanted if await search(pattern, line.encode()) is not None]
-        if wanted and not matches:
-            raise Failed(Reason.BODY, f"{section}: no record matches {' or '.join(map(repr, wanted[:_MOST_NAMED]))}")
-
-
 class DnsSettings(ProbeSettings, Reach):
     """A DNS server, what it is asked, and what it must answer."""
 
@@ -117,13 +61,13 @@ class DnsSettings(ProbeSettings, Reach):
     kind: Literal["dns"]
     address: Annotated[str, AfterValidator(_server)]
     query_name: str
-    query_type: Annotated[str, AfterValidator(_known_type)] = "ANY"
-    query_class: Annotated[str, AfterValidator(_known_class)] = "IN"
+    query_type: Annotated[str, AfterValidator(known_type)] = "ANY"
+    query_class: Annotated[str, AfterValidator(known_class)] = "IN"
     recursion_desired: bool = True
     transport_protocol: Literal["udp", "tcp"] = "udp"
     dns_over_tls: bool = False
     tls: TlsClient = TlsClient()
-    valid_rcodes: tuple[Annotated[str, AfterValidator(_known_rcode)], ...] = ("NOERROR",)
+    valid_rcodes: tuple[Annotated[str, AfterValidator(known_rcode)], ...] = ("NOERROR",)
     validate_answer_rrs: RecordRules = RecordRules()
     validate_authority_rrs: RecordRules = RecordRules()
     validate_additional_rrs: RecordRules = RecordRules()
