@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.http.client import Trail, follow, http_url
 from deploywatch.exporter.net.http.cookies import Cookies
 from deploywatch.exporter.net.http.exchange import Phases, Request
+from deploywatch.exporter.net.http.flow_step import Step, note_state, note_step, skipped, worse
 from deploywatch.exporter.net.http.judging.templating import (
-    Save,
     ValueName,
     fill_body,
     fill_header,
@@ -21,30 +19,13 @@ from deploywatch.exporter.net.http.judging.templating import (
     masked,
     names,
 )
-from deploywatch.exporter.net.http.judging.verdict import Expect, judge
-from deploywatch.exporter.net.http.oauth2 import AskWithToken
+from deploywatch.exporter.net.http.judging.verdict import judge
 from deploywatch.exporter.probes.http import OVERDUE
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.probing.os_errors import from_os_error
 from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey, server_of
-from deploywatch.exporter.results import Application, Failed, Reason, State, StepResult, let_go
-from deploywatch.quantity import Duration
+from deploywatch.exporter.results import Failed, Reason, StepResult, let_go
 from deploywatch.secrets import Secret, SecretUrl, redact_url
-
-
-class Step(AskWithToken):
-    """One request of a flow, what must come back, and what is saved from it for later steps."""
-
-    name: str = Field(min_length=1, max_length=100)
-    url: SecretUrl
-    timeout: Duration | None = None
-    expect: Expect = Expect()
-    save: dict[ValueName, Save] = Field(default_factory=dict)
-
-    def needs(self) -> set[str]:
-        """The values that the request is made of."""
-        texts = [self.url.get_secret_value(), self.body, *self.plain_headers().values()]
-        return {name for text in texts for name in names(text)}
 
 
 class FlowSettings(ProbeSettings):
@@ -145,7 +126,7 @@ class FlowProbe:
                         break
         finally:
             self._note_those_not_reached(measurement)
-            _note_state(measurement.application, measurement)
+            note_state(measurement.application, measurement)
         if failures:
             (name, first), *others = failures
             also = f"; also failed: {', '.join(other for other, _ in others)}" if others else ""
@@ -162,7 +143,7 @@ class FlowProbe:
     ) -> Failed | None:
         missing = step.needs() - values.keys()
         if missing:
-            return _skipped(step, missing, measurement)
+            return skipped(step, missing, measurement)
         trail, begin = Trail(Phases(), cookies=cookies), measurement.clock.monotonic()
         # Until it is done, it has failed: by the deadline, should that come first.
         unfinished = Failed(Reason.DEADLINE, "not done in its time")
@@ -176,7 +157,7 @@ class FlowProbe:
                 # As the http probe says it: whether somebody took the connection.
                 measurement.overdue = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
                 outcome = Failed(measurement.overdue, f"{unfinished.detail}; it was at: {trail.phases.at}")
-            _note(step, outcome, trail, measurement.clock.monotonic() - begin, measurement)
+            note_step(step, outcome, trail, measurement.clock.monotonic() - begin, measurement)
         return outcome
 
     async def _judged(
@@ -211,7 +192,7 @@ class FlowProbe:
         try:
             await judge(response, measurement.clock.monotonic() - begin, step.expect, {}, seen)
         finally:
-            measurement.application = _worse(measurement.application, seen.application)
+            measurement.application = worse(measurement.application, seen.application)
             measurement.dropped.update(seen.dropped)
         values.update({name: await save.read(response) for name, save in step.save.items()})
 
@@ -222,46 +203,3 @@ class FlowProbe:
             return step.request(self.settings.place(url), headers, fill_body(step.body, values))
         except ValueError as error:
             raise Failed(Reason.VALUE, f"with its values the URL is none: {error}") from error
-
-
-def _worse(first: Application | None, other: Application | None) -> Application | None:
-    """Of what two steps were told of a service, the worse; with its words, so that they are told."""
-    if first is None or other is None:
-        return first or other
-    states = list(State)
-    return other if states.index(other.state or State.HEALTHY) > states.index(first.state or State.HEALTHY) else first
-
-
-def _note_state(application: Application | None, measurement: Measurement) -> None:
-    if application and application.state:
-        for candidate in State:
-            measurement.add(families.APPLICATION_STATUS, candidate is application.state, status=str(candidate))
-
-
-def _note_expiry(trail: Trail, measurement: Measurement) -> None:
-    """Add when the first of all the steps' certificates expires, also of one that is not trusted."""
-    expiry = trail.phases.shown.earliest_expiry if trail.phases.shown else None
-    if expiry is None:
-        return
-    before = [sample for sample in measurement.samples if sample.family is families.SSL_EXPIRY]
-    measurement.samples = [sample for sample in measurement.samples if sample not in before]
-    measurement.add(families.SSL_EXPIRY, min([expiry, *(sample.value for sample in before)]))
-
-
-def _note(step: Step, failed: Failed | None, trail: Trail, took: float, measurement: Measurement) -> None:
-    measurement.add(families.STEP_SUCCESS, failed is None, step=step.name)
-    measurement.add(families.STEP_DURATION, took, step=step.name)
-    measurement.add(families.STEP_STATUS_CODE, trail.response.status if trail.response else 0, step=step.name)
-    _note_expiry(trail, measurement)
-    reason, detail = (failed.reason, failed.detail) if failed else (None, "")
-    measurement.steps.append(StepResult(step.name, took, reason, detail))
-    if failed:
-        measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
-
-
-def _skipped(step: Step, missing: Collection[str], measurement: Measurement) -> Failed:
-    failed = Failed(Reason.SKIPPED, f"it needs {', '.join(sorted(missing))}, which no step has given")
-    measurement.add(families.STEP_SUCCESS, 0, step=step.name)
-    measurement.add(families.STEP_FAILURE, 1, step=step.name, reason=str(failed.reason))
-    measurement.steps.append(StepResult(step.name, 0.0, failed.reason, failed.detail))
-    return failed
