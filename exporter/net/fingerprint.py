@@ -14,7 +14,8 @@ from deploywatch.exporter.net.dial import Route, connect
 from deploywatch.exporter.net.http.client import Ask, Trail, follow
 from deploywatch.exporter.net.http.exchange import Phases
 from deploywatch.exporter.net.http.header_fields import HeaderName
-from deploywatch.exporter.net.http.judging.verdict import Expect, Status, judge
+from deploywatch.exporter.net.http.judging.expectations import Expect, Status
+from deploywatch.exporter.net.http.judging.verdict import judge
 from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.net.tls.client import TlsClient

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.http.client import Trail
+from deploywatch.exporter.net.http.judging.expectations import Expect
 from deploywatch.exporter.net.http.judging.templating import (
     Save,
     ValueName,
     names,
 )
-from deploywatch.exporter.net.http.judging.verdict import Expect
 from deploywatch.exporter.net.http.oauth2 import AskWithToken
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Application, Failed, Reason, State, StepResult

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from deploywatch.exporter.net.http.header_fields import HeaderName
-from deploywatch.exporter.net.http.judging.verdict import Version
+from deploywatch.exporter.net.http.judging.expectations import Version
 from deploywatch.exporter.net.pattern import Pattern
 from deploywatch.exporter.settings.blackbox.parts import Part, Reached, SecretFile, TlsConfig, read, refused
 from deploywatch.watched_files import WATCHED
