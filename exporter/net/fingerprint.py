@@ -12,10 +12,10 @@ from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.connect import Place
 from deploywatch.exporter.net.dial import Route, connect
 from deploywatch.exporter.net.http.client import Ask, Trail, follow
-from deploywatch.exporter.net.http.exchange import Phases
 from deploywatch.exporter.net.http.header_fields import HeaderName
 from deploywatch.exporter.net.http.judging.expectations import Expect, Status
 from deploywatch.exporter.net.http.judging.verdict import judge
+from deploywatch.exporter.net.http.phases import Phases
 from deploywatch.exporter.net.lines import Lines
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.net.tls.client import TlsClient

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from deploywatch.exporter.net.http.client import Trail, follow, http_url
 from deploywatch.exporter.net.http.cookies import Cookies
-from deploywatch.exporter.net.http.exchange import Phases, Request
+from deploywatch.exporter.net.http.exchange import Request
 from deploywatch.exporter.net.http.flow_step import Step, note_state, note_step, skipped, worse
 from deploywatch.exporter.net.http.judging.templating import (
     ValueName,
@@ -20,6 +20,7 @@ from deploywatch.exporter.net.http.judging.templating import (
     names,
 )
 from deploywatch.exporter.net.http.judging.verdict import judge
+from deploywatch.exporter.net.http.phases import Phases
 from deploywatch.exporter.probes.http import OVERDUE
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.probing.os_errors import from_os_error

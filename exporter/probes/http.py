@@ -11,11 +11,11 @@ from pydantic import Field, field_validator
 
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.http.client import Trail, follow, http_url
-from deploywatch.exporter.net.http.exchange import PHASES, Phases
 from deploywatch.exporter.net.http.judging import body
 from deploywatch.exporter.net.http.judging.expectations import Expect, Gauges
 from deploywatch.exporter.net.http.judging.verdict import judge
 from deploywatch.exporter.net.http.oauth2 import AskWithToken
+from deploywatch.exporter.net.http.phases import PHASES, Phases
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import certificates

@@ -6,11 +6,9 @@ a general client's work for each fresh connection costs more than the probe.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,56 +17,14 @@ from yarl import URL
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.dial import Route, connect
 from deploywatch.exporter.net.http.http2 import Http2
+from deploywatch.exporter.net.http.phases import OF_CONNECTIONS, Phases
 from deploywatch.exporter.net.http.proxy import Proxies, authorization, open_proxy, tunnel
 from deploywatch.exporter.net.http.response_parser import Response, read_response
 from deploywatch.exporter.net.resolve import Address
-from deploywatch.exporter.net.tls.certificates import Shown
 from deploywatch.exporter.net.tls.handshake import Begin, secure
 from deploywatch.exporter.net.unix import open_unix
 
 _HOST_PORT = re.compile(r":\d*\Z")
-_OF_CONNECTIONS = frozenset({"host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
-PHASES = ("resolve", "connect", "tls", "processing", "transfer")
-
-
-@dataclass(slots=True)
-class Phases:
-    """Seconds spent in each phase, also in one that was broken off; summed over redirects."""
-
-    resolve: float = 0.0
-    connect: float = 0.0
-    tls: float = 0.0
-    processing: float = 0.0
-    transfer: float = 0.0
-    at: str = "start"
-    first_lookup: float | None = None
-    address: Address | None = None
-    shown: Shown | None = None
-    resolves: bool = True
-    """Whether names are resolved here at all, and not by a proxy."""
-    broken: Response | None = None
-
-    def try_at(self, address: Address) -> None:
-        """Note the address that is tried next."""
-        self.address = address
-
-    def break_off(self, response: Response) -> None:
-        """Note what there was of an answer whose body did not come to its end."""
-        self.broken = response
-
-    def see(self, shown: Shown) -> None:
-        """Note what a server showed in its TLS handshake."""
-        self.shown = shown
-
-    @contextlib.contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Add the time of the block to the phase."""
-        self.at = name
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +58,7 @@ class Request:
         if self._has_length():
             head.append(("content-length", str(len(self.body))))
         sent = ((name.lower(), value.strip()) for name, value in self.headers)
-        return head + [header for header in sent if header[0] not in _OF_CONNECTIONS]
+        return head + [header for header in sent if header[0] not in OF_CONNECTIONS]
 
     def to_proxy(self, address: str | None, authorization: str | None) -> bytes:
         """The request as a proxy takes it: for a whole URL, whose host may be given as an `address`."""

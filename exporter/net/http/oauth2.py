@@ -15,7 +15,8 @@ from deploywatch import json_text
 from deploywatch.clock import Clock
 from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.net.http.client import Ask, http_url
-from deploywatch.exporter.net.http.exchange import Phases, Request, Via, exchange
+from deploywatch.exporter.net.http.exchange import Request, Via, exchange
+from deploywatch.exporter.net.http.phases import Phases
 from deploywatch.exporter.net.http.response_parser import Response
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
