@@ -22,7 +22,7 @@ from deploywatch.exporter.net.http.header_fields import TOKEN, HeaderName, Heade
 from deploywatch.exporter.net.http.http2 import ALPN
 from deploywatch.exporter.net.http.phases import Phases
 from deploywatch.exporter.net.http.redirects import STATUSES, redirected, withheld
-from deploywatch.exporter.net.http.response_parser import Response
+from deploywatch.exporter.net.http.response import Response
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.http.urls import as_written
 from deploywatch.exporter.net.tls.client import TlsClient, context_for

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
 
 from deploywatch.exporter.net.http.head import begins_well, end_of_head, tidied
-from deploywatch.exporter.net.resolve import Address
+from deploywatch.exporter.net.http.response import Response
 from deploywatch.exporter.results import Failed, Reason
 
 HEAD_LIMIT = 1024 * 1024
 """Bytes of a head that are read; servers with many cookies or policies send some hundreds of KiB."""
 
 _BODILESS = frozenset({204, 304})
-
-
-@dataclass(slots=True)
-class Response:
-    """What came back; `body` is at most the limit long, and `complete` says whether that is all of it.
-
-    A header that is there several times has its values joined by commas, cookies by line ends; bytes that
-    are no UTF-8 are surrogates, so that they can be sent again as they came. Of a body that is not
-    encoded as was asked for, `undecoded` says why, and `body` is empty. `secure` says that it came over TLS.
-    """
-
-    status: int
-    version: str
-    headers: dict[str, str]
-    address: Address | None = None
-    body: bytes = b""
-    complete: bool = True
-    bytes_read: int = 0
-    undecoded: Failed | None = None
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    secure: bool = False
-
-    def values(self, name: str) -> list[str]:
-        """The values of a header, each as it was sent."""
-        return [value for key, value in self.fields if key == name.lower()]
-
-    @property
-    def content_length(self) -> int:
-        """The Content-Length header; -1 without one."""
-        value = self.headers.get("content-length", "")
-        return int(value) if value.isascii() and value.isdigit() else -1
 
 
 async def read_response(
