@@ -15,18 +15,11 @@ from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import services as health
 from deploywatch.exporter.health.probes import ProbeHealth, Status, of_record, worst
+from deploywatch.exporter.http.health_fields import bodies, deadline_of, ping_time, serves, tenant_count
 from deploywatch.exporter.results import Reason, Result, iso
 from deploywatch.exporter.schedule import GoneError
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.settings.selection import INTEGRATION
-from deploywatch.quantity import parse_duration
-
-DEADLINE = 10.0
-"""Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""
-
-# Seconds; each caller holds a connection for as long as it waits.
-_LONGEST = 300.0
-_TENANTS = ("tenants", "tenant_count", "tenants_count")
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 Chosen = Callable[[Record], bool]
@@ -45,8 +38,8 @@ class HealthRoutes:
         needs(Scope.READ, app.router.add_get("/health/live", self._live))
         needs(Scope.READ, app.router.add_get("/health/ready", self._ready))
         needs(Scope.READ, app.router.add_get("/health/services/{service}", self._service))
-        needs(Scope.READ, app.router.add_get("/health/database", self._kind("postgres", _tenants)))
-        needs(Scope.READ, app.router.add_get("/health/redis", self._kind("redis", _ping_time)))
+        needs(Scope.READ, app.router.add_get("/health/database", self._kind("postgres", tenant_count)))
+        needs(Scope.READ, app.router.add_get("/health/redis", self._kind("redis", ping_time)))
         needs(Scope.READ, app.router.add_get("/health/integrations", self._integrations))
 
     async def answers(self, request: web.Request) -> list[tuple[str, int, str]]:
@@ -55,8 +48,8 @@ class HealthRoutes:
             "/health": self._whole,
             "/health/ready": self._ready,
             "/health/live": self._live,
-            "/health/database": self._kind("postgres", _tenants),
-            "/health/redis": self._kind("redis", _ping_time),
+            "/health/database": self._kind("postgres", tenant_count),
+            "/health/redis": self._kind("redis", ping_time),
             "/health/integrations": self._integrations,
         }
         answers = []
@@ -90,7 +83,7 @@ class HealthRoutes:
         if reason:
             return self._answer(Status.UNKNOWN, reason=reason)
         probes = [probe for probe in self._known_all() if probe.required and not probe.new]
-        bad = [probe for probe in probes if not _serves(probe)]
+        bad = [probe for probe in probes if not serves(probe)]
         failing = {"/".join(probe.key): probe.error or "not probed for a while" for probe in bad}
         status = worst([Status.HEALTHY, *(probe.status for probe in bad)])
         return self._answer(status, **({"failing": failing} if failing else {}))
@@ -104,7 +97,7 @@ class HealthRoutes:
             status = worst(probe.status for probe in probes if not probe.new)
             errors = [f"{'/'.join(probe.key)}: {probe.error}" for probe in probes if probe.error]
             error = {"error": "; ".join(errors)} if errors else {}
-            return self._answer(status, **error, **more(probes), probes=_shown(probes))
+            return self._answer(status, **error, **more(probes), probes=bodies(probes))
 
         return answer
 
@@ -118,7 +111,7 @@ class HealthRoutes:
             )
         status = worst(probe.status for probe in probes)
         failing = ["/".join(probe.key) for probe in probes if probe.status is not Status.HEALTHY]
-        return self._answer(status, allHealthy=not failing, failing=failing, integrations=_shown(probes))
+        return self._answer(status, allHealthy=not failing, failing=failing, integrations=bodies(probes))
 
     async def _service(self, request: web.Request) -> web.Response:
         key = self._find(request.match_info["service"], request.query.get("environment"))
@@ -142,7 +135,7 @@ class HealthRoutes:
         records = [record for record in self._board.records.values() if chosen(record)]
         if request.query.get("fresh", "") in {"", "0", "false"}:
             return [self._last(record) for record in records]
-        results = await asyncio.gather(*(self._fresh(record, _deadline(request)) for record in records))
+        results = await asyncio.gather(*(self._fresh(record, deadline_of(request)) for record in records))
         return [probe for probe in results if probe]
 
     async def _fresh(self, record: Record, deadline: float) -> ProbeHealth | None:
@@ -198,38 +191,3 @@ class HealthRoutes:
 
 def _in(environment: str | None) -> Chosen:
     return lambda record: environment in {None, record.target.key.environment}
-
-
-def _shown(probes: list[ProbeHealth]) -> list[dict[str, Any]]:
-    return [{**probe.key._asdict(), **probe.body()} for probe in probes]
-
-
-def _serves(probe: ProbeHealth) -> bool:
-    return probe.status in {Status.HEALTHY, Status.DEGRADED}
-
-
-def _tenants(probes: list[ProbeHealth]) -> dict[str, Any]:
-    """Source 000's field: what a query that is called so counts."""
-    counts = (probe.figures.get(name) for probe in probes for name in _TENANTS)
-    count = next((count for count in counts if count is not None), None)
-    return {} if count is None else {"tenantCount": int(count)}
-
-
-def _ping_time(probes: list[ProbeHealth]) -> dict[str, Any]:
-    """Source 000's field: the slowest round trip of PING, in milliseconds."""
-    slowest = max((probe.ping for probe in probes if probe.ping is not None), default=None)
-    return {} if slowest is None else {"pingTime": round(slowest * 1000, 3)}
-
-
-def _deadline(request: web.Request) -> float:
-    """Seconds; 400 for what is no duration."""
-    given = request.query.get("deadline")
-    if given is None:
-        return DEADLINE
-    try:
-        seconds = parse_duration(given).total_seconds()
-    except ValueError as error:
-        raise web.HTTPBadRequest(text=f"deadline: {error}\n") from error
-    if not 0 < seconds <= _LONGEST:
-        raise web.HTTPBadRequest(text=f"deadline: must be more than 0s and at most {_LONGEST:g}s\n")
-    return seconds
