@@ -25,9 +25,9 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done
-from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.settings import placeholders
 from deploywatch.receiver.settings.actions.investigate import Log
+from deploywatch.receiver.story import AlertView
 
 KIND = "investigate"
 _DEPLOYMENTS = 10

@@ -18,11 +18,11 @@ from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.action_schema import action_runs
+from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import gate
 
 log = logs.get("actions")

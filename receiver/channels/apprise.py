@@ -9,9 +9,10 @@ from typing import Any, Final
 from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.lifetime import Lifetime
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.rendering.filters import uncalled
 from deploywatch.receiver.settings.channels.apprise import AppriseSettings
+from deploywatch.receiver.story import Event
 
 KINDS: Final = {"critical": "failure", "high": "failure", "medium": "warning"}
 """What Apprise calls the severities, for the colours of some services."""

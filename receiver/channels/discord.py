@@ -9,9 +9,10 @@ from typing import Any, Final
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import whole
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.rendering.filters import cut, line
 from deploywatch.receiver.settings.channels.discord import DiscordSettings
+from deploywatch.receiver.story import Event
 
 # By Discord's documentation of embeds.
 TITLE_LIMIT: Final = 256

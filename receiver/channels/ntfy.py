@@ -8,9 +8,10 @@ from urllib.parse import quote
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import as_text
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.settings.channels.ntfy import NtfySettings
+from deploywatch.receiver.story import Event
 
 LIMIT: Final = 4096
 """Bytes of a message; a longer one would become an attachment."""

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.rendering.filters import cut, line, utc
 from deploywatch.receiver.settings.channels.opsgenie import OpsgenieSettings
+from deploywatch.receiver.story import Event
 
 # Characters, by Opsgenie's documentation of alert fields.
 MESSAGE_LIMIT: Final = 130

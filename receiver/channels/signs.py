@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from deploywatch.receiver.messages import Event, Message
+from deploywatch.receiver.messages import Message
+from deploywatch.receiver.story import Event
 
 SIGNS: Final = {"critical": "🔴", "high": "🟠", "medium": "🟡"}
 RESOLVED_SIGN: Final = "🟢"

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.signed_post import SignedPost
-from deploywatch.receiver.messages import Event, IncidentView, Message
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.filters import line, web_link
 from deploywatch.receiver.settings.channels.webhook import WebhookSettings
+from deploywatch.receiver.story import Event, IncidentView
 
 VERSION: Final = 1
 """Of the body; a key is added without a new version, none is taken away or changes its meaning."""

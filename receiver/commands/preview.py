@@ -12,18 +12,11 @@ from deploywatch.receiver.incidents.alerts import view
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.intake.payload import RejectedError, understand
-from deploywatch.receiver.messages import (
-    AlertView,
-    DeploymentView,
-    Event,
-    Message,
-    RollbackView,
-    Story,
-    TimelineEntryView,
-)
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import correlation, incident_type
+from deploywatch.receiver.story import AlertView, DeploymentView, Event, RollbackView, Story, TimelineEntryView
 
 POSTMORTEM = "postmortem"
 """The name of the one that is no message."""

@@ -13,7 +13,7 @@ import click
 from deploywatch import logs
 from deploywatch.clock import utc_now
 from deploywatch.conventions import RECEIVER_PORT
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from deploywatch.terminal import say
 from deploywatch.web import gc_tuning, options
 from deploywatch.web.prefix import External

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deploywatch.errors import ConfigError
-from deploywatch.receiver.messages import (
+from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.story import (
     AlertView,
     DegradationView,
     DeploymentView,
@@ -15,8 +17,6 @@ from deploywatch.receiver.messages import (
     RollbackView,
     Story,
 )
-from deploywatch.receiver.rendering.templates import Templates
-from deploywatch.receiver.settings.config import ReceiverConfig
 
 _ROLLBACK = RollbackView("1.2.3", "1.2.2", "cooldown", "until 14:35", timedelta(seconds=42))
 _START = datetime(2026, 5, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from deploywatch.receiver.messages import DeploymentView
+from deploywatch.receiver.story import DeploymentView
 
 BAD = "roll_back"
 """The verdict on a version to which nothing goes back."""

@@ -16,11 +16,11 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import bring_forward, enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import KIND as NOTIFICATION
 from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import gate
 
 KIND = "escalate"

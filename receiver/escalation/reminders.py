@@ -19,10 +19,10 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Outcome, done, retry
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.notify.reason import with_context
 from deploywatch.receiver.settings.people.on_call import PRIMARY, TEAM_LEAD
+from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import gate
 
 _HEAD_START = timedelta(minutes=5)

@@ -13,10 +13,10 @@ from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.incidents.decide import Episode, labels_of
-from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import alerts, incidents
+from deploywatch.receiver.story import AlertView
 
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
 

@@ -17,9 +17,9 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import ActionName
+from deploywatch.receiver.story import Event
 
 
 @dataclass(frozen=True, slots=True)

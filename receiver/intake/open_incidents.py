@@ -27,12 +27,12 @@ from deploywatch.receiver.incidents.gathered_lines import GatheredLines
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import durations
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.response import cannot_wait
 from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type
+from deploywatch.receiver.story import Event
 
 _TITLE_LIMIT = 300
 _NAMED = 5

@@ -23,11 +23,11 @@ from deploywatch.receiver.incidents import alerts, store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, resolution, response
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from deploywatch.receiver.store import StoreError
 from deploywatch.receiver.store.schema import jobs, threads
+from deploywatch.receiver.story import Event
 from deploywatch.secrets import Masked
 
 PATH: Final = "/webhook/pagerduty"

@@ -22,9 +22,9 @@ from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause
 from deploywatch.receiver.lifecycle.probable_cause import Hint
-from deploywatch.receiver.messages import AlertView, Event
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.causes import TELL_OWNER
+from deploywatch.receiver.story import AlertView, Event
 from deploywatch.receiver.suppression import gate
 
 

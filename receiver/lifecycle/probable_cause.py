@@ -9,8 +9,8 @@ from datetime import datetime
 from deploywatch.conventions import SEVERITIES, AlertLabel
 from deploywatch.quantity import Duration, format_duration, parse_duration
 from deploywatch.receiver.deployments.deployment import Deployment
-from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.settings.people.causes import TELL_OWNER, Answer, Cause, Causes
+from deploywatch.receiver.story import AlertView
 
 # Source 003, P5: resource → scale, code → roll back, external → notify the dependency's owner.
 ANSWERS: dict[Cause, tuple[Answer, ...]] = {

@@ -13,8 +13,8 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import tell
+from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import gate
 from deploywatch.receiver.suppression.gate import Asker, Reason
 

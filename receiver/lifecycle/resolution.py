@@ -27,12 +27,12 @@ from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import SOONEST, Outcome, backoff, done, retry
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
-from deploywatch.receiver.messages import DeploymentView, Event, RollbackView
 from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.causes import Cause
 from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.story import DeploymentView, Event, RollbackView
 
 _LOOK_AGAIN = timedelta(seconds=30)
 SETTLE, POSTMORTEM = "settle", "postmortem"

@@ -17,9 +17,9 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist, durations
 from deploywatch.receiver.lifecycle.checklist import Check
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.story import Event
 
 
 def acknowledge(

@@ -18,9 +18,10 @@ from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
-from deploywatch.receiver.messages import DeploymentView, Event, Message, RollbackView, Story
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.templates import CHANGES_STATE
 from deploywatch.receiver.store.schema import threads
+from deploywatch.receiver.story import DeploymentView, Event, RollbackView, Story
 
 # An older deployment is not named in messages: it is hardly at fault.
 _RECENT = timedelta(hours=24)

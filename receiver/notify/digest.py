@@ -16,10 +16,10 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, retry
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.store.schema import timeline
+from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import gate
 
 KIND = "joined"

@@ -15,14 +15,7 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.queue import job_key, mark_uncertain
 from deploywatch.receiver.jobs.retry import Outcome, done, failed, retry
-from deploywatch.receiver.messages import (
-    Channel,
-    DeliveryError,
-    Event,
-    Message,
-    PartlyDeliveredError,
-    identity,
-)
+from deploywatch.receiver.messages import Channel, DeliveryError, Message, PartlyDeliveredError, identity
 from deploywatch.receiver.notify import compose, taking_link
 from deploywatch.receiver.notify.delivery_results import (
     AGAIN_PREFIX,
@@ -36,6 +29,7 @@ from deploywatch.receiver.notify.delivery_results import (
 from deploywatch.receiver.notify.queueing import KIND, NEWS, tell
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.story import Event
 
 DEGRADED = "performance_degradation"
 """The incident type of what is slower or worse than before and does not call for a page."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from deploywatch.receiver.messages import Event, RollbackView
+from deploywatch.receiver.story import Event, RollbackView
 
 
 def packed(

@@ -11,13 +11,10 @@ from deploywatch.receiver.incidents import urgency
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import NewJob, Urgency
 from deploywatch.receiver.jobs.queue import enqueue, hurry
-from deploywatch.receiver.messages import (
-    Event,
-    RollbackView,
-)
 from deploywatch.receiver.notify.packing import packed
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.story import Event, RollbackView
 from deploywatch.receiver.suppression import gate, holding
 
 # What begins waits for the end of a silent window; the end of what people heard of is told all the same.

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, select
 
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.jobs.job import Job, State
-from deploywatch.receiver.messages import Channel, Event
+from deploywatch.receiver.messages import Channel
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.story import Event
 
 _KEPT_JOBS = 200
 """Deliveries of late that say which channels work."""

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
-from deploywatch.receiver.messages import Event, Message
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.on_call import Schedule
+from deploywatch.receiver.story import Event
 
 PAGE: Final = "/api/v1/taken"
 """Where the links lead; the page asks, because mail scanners open links."""

@@ -23,10 +23,10 @@ from deploywatch.receiver.incidents.dependencies import causes
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.incidents.timeline import SYSTEM
-from deploywatch.receiver.messages import AlertView
 from deploywatch.receiver.notify.queueing import heard
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.rendering.filters import web_link, worst_first
+from deploywatch.receiver.story import AlertView
 
 PATH = store.PAGE.replace("{id}", r"{id:\d+}")
 MOST_ALERTS = 50

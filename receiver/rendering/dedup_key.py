@@ -6,9 +6,7 @@ import hashlib
 from datetime import UTC
 from typing import Final
 
-from deploywatch.receiver.messages import (
-    IncidentView,
-)
+from deploywatch.receiver.story import IncidentView
 
 DEDUP_KEY_LIMIT: Final = 255
 """PagerDuty's limit, the narrowest of those that take a key."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from deploywatch import terminal
 from deploywatch.conventions import SEVERITIES
-from deploywatch.receiver.messages import AlertView, IncidentView
+from deploywatch.receiver.story import AlertView, IncidentView
 
 LINK_LIMIT: Final = 2000
 """Characters of a URL; a longer one is no link that a mail client or Slack would open."""

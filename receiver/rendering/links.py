@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from deploywatch.receiver.messages import (
-    APPROVE,
-    REJECT,
-    Event,
-    Story,
-)
+from deploywatch.receiver.messages import APPROVE, REJECT
 from deploywatch.receiver.rendering.filters import (
     web_link,
     worst_first,
 )
+from deploywatch.receiver.story import Event, Story
 
 LINKS_OF_A_KIND: Final = 3
 

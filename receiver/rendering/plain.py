@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.messages import (
-    Event,
-    Story,
-)
 from deploywatch.receiver.rendering.filters import (
     line,
     measured,
@@ -16,6 +12,7 @@ from deploywatch.receiver.rendering.filters import (
     where,
     worst_first,
 )
+from deploywatch.receiver.story import Event, Story
 
 
 def plain_message(story: Story, failure: str) -> tuple[str, str]:

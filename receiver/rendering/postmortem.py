@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from deploywatch.receiver.messages import (
-    AlertView,
-    DeploymentView,
-    IncidentView,
-    RollbackView,
-    TimelineEntryView,
-)
 from deploywatch.receiver.rendering.filters import (
     line,
 )
+from deploywatch.receiver.story import AlertView, DeploymentView, IncidentView, RollbackView, TimelineEntryView
 
 NOT_WHAT_HAPPENED: Final = frozenset(
     {"told", "fell_back", "reminded", "duplicate", "older_episode", "annotations_changed"}

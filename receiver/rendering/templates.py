@@ -14,18 +14,7 @@ from jinja2 import Template
 
 from deploywatch import logs
 from deploywatch.errors import ConfigError, Problem
-from deploywatch.receiver.messages import (
-    AlertView,
-    DeploymentView,
-    Event,
-    IncidentView,
-    Message,
-    RollbackView,
-    Standing,
-    Story,
-    TimelineEntryView,
-    identity,
-)
+from deploywatch.receiver.messages import Message, Standing, identity
 from deploywatch.receiver.rendering import loading
 from deploywatch.receiver.rendering.dedup_key import dedup_key
 from deploywatch.receiver.rendering.failure import failure_text, template_problems
@@ -40,6 +29,15 @@ from deploywatch.receiver.rendering.filters import (
 from deploywatch.receiver.rendering.links import links_of
 from deploywatch.receiver.rendering.plain import event_name, plain_message
 from deploywatch.receiver.rendering.postmortem import postmortem_facts, prevention
+from deploywatch.receiver.story import (
+    AlertView,
+    DeploymentView,
+    Event,
+    IncidentView,
+    RollbackView,
+    Story,
+    TimelineEntryView,
+)
 
 TITLE_LIMIT: Final = 200
 BODY_LIMIT: Final = 12_000

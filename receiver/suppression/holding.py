@@ -14,8 +14,8 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.queue import enqueue
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression.windows import Hold
 
 KIND = "held"

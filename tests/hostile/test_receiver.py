@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploywatch.cli import main
 from deploywatch.demo.processes import Processes, wait_until
 from deploywatch.receiver.channels import KINDS, kind_of
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.hostile.texts import TEXTS, assert_order, assert_page, assert_text, strings
 from tests.receiver.process import RealReceiver, start_inbox
 from tests.receiver.scene import alert

@@ -24,9 +24,10 @@ from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.worker import Worker
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.story import Event
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

@@ -18,9 +18,10 @@ from deploywatch.receiver.channels import KINDS, connect
 from deploywatch.receiver.events.cloudevent import StoredEvent
 from deploywatch.receiver.events.sinks import WebhookSink
 from deploywatch.receiver.events.types import EventType
-from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.settings.channels import AnySettings, ChannelSettings
 from deploywatch.receiver.settings.channels.webhook import WebhookSettings
+from deploywatch.receiver.story import Event
 from tests.receiver.channels.stories import message
 
 SETTINGS: TypeAdapter[AnySettings] = TypeAdapter(ChannelSettings)

@@ -12,9 +12,10 @@ from deploywatch.fakes.inbox import Answer, Inbox, Reply, serving
 from deploywatch.receiver.channels.email.channel import EmailChannel
 from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.incidents.store import Status
-from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from deploywatch.receiver.settings.channels.slack import SlackSettings
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, alert, ended, settings, until
 

@@ -16,11 +16,12 @@ from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.channels.pagerduty.channel import ACTIONS
 from deploywatch.receiver.channels.slack.channel import UPDATES_ONLY
 from deploywatch.receiver.escalation.timers import REMINDERS
-from deploywatch.receiver.messages import Event, IncidentView, identity
+from deploywatch.receiver.messages import identity
 from deploywatch.receiver.rendering.dedup_key import dedup_key
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.store.schema import alerts, incidents, jobs, timeline
+from deploywatch.receiver.story import Event, IncidentView
 from tests.support import arrivals
 from tests.support.arrivals import Arrivals, Page
 from tests.support.storm import SLACK_CHANNELS, Sent

@@ -23,11 +23,11 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
-from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.action_schema import approvals
+from deploywatch.receiver.story import Event, RollbackView
 from deploywatch.secrets import Masked
 
 KIND = "approval"

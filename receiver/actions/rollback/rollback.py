@@ -26,13 +26,13 @@ from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
-from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 from deploywatch.receiver.settings.executors.plan import Plan
 from deploywatch.receiver.settings.strategy import asked
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.story import Event, RollbackView
 from deploywatch.receiver.suppression import gate, holding
 
 KIND, VERIFY = ROLLBACK, "verify"

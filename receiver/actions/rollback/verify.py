@@ -24,10 +24,10 @@ from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
-from deploywatch.receiver.messages import Event, RollbackView
 from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings.actions.rollback import Verification
 from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.story import Event, RollbackView
 
 WATCH = "watch_rollback"
 """The kind of job that looks whether what was rolled back stays so."""

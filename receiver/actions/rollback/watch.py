@@ -17,9 +17,9 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done, retry
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.notify.queueing import heard, tell
 from deploywatch.receiver.store.action_schema import rollbacks
+from deploywatch.receiver.story import Event
 
 KIND: Final = verify.WATCH
 EVERY: Final = timedelta(minutes=1)

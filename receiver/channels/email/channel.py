@@ -25,9 +25,10 @@ from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.email.connections import Connections
 from deploywatch.receiver.channels.lifetime import Lifetime
-from deploywatch.receiver.messages import DeliveryError, Event, IncidentView, Message, PartlyDeliveredError
+from deploywatch.receiver.messages import DeliveryError, Message, PartlyDeliveredError
 from deploywatch.receiver.rendering.filters import cut, line
 from deploywatch.receiver.settings.channels.email import MAILBOX, EmailSettings
+from deploywatch.receiver.story import Event, IncidentView
 
 SUBJECT_LIMIT: Final = 200
 PROGRESS: Final = frozenset({Event.ROLLBACK_STARTED, Event.ROLLBACK_SUCCEEDED})

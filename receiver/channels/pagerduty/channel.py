@@ -16,9 +16,10 @@ from deploywatch import json_text
 from deploywatch.receiver.channels import errors as errors_module
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.pagerduty import events as pagerduty_events
-from deploywatch.receiver.messages import DeliveryError, DeploymentView, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from deploywatch.receiver.settings.fields import is_loopback
+from deploywatch.receiver.story import DeploymentView, Event
 
 # The library blocks a thread for each request; more of them would only meet PagerDuty's rate limit sooner.
 CONCURRENT: Final = 4

@@ -6,8 +6,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from deploywatch.receiver.messages import DeploymentView, Message
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.filters import cut, lasting, line, utc
+from deploywatch.receiver.story import DeploymentView
 
 LIMIT: Final = 512 * 1024
 """Bytes of an event."""

@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from deploywatch.receiver.channels.signs import sign
 from deploywatch.receiver.channels.slack.requests import Action, value
-from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, Standing
+from deploywatch.receiver.messages import APPROVE, REJECT, Message, Standing
 from deploywatch.receiver.rendering.filters import cut, line, time_of_day, uncalled, where
+from deploywatch.receiver.story import Event
 
 TEXT_LIMIT: Final = 1000
 """Characters of the plain text beside the blocks, which notifications and screen readers use."""

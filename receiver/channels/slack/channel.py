@@ -21,9 +21,10 @@ from deploywatch.receiver.channels.rate_limit import Pace
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
 from deploywatch.receiver.channels.slack import search as slack_search
 from deploywatch.receiver.channels.slack.answers import LostThreadError, RefusedBlocksError, failure
-from deploywatch.receiver.messages import DeliveryError, Event, Message, Standing
+from deploywatch.receiver.messages import DeliveryError, Message, Standing
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.settings.fields import is_loopback
+from deploywatch.receiver.story import Event
 
 INTERVAL: Final = timedelta(seconds=1)
 """Between two messages to a channel, as Slack's rate limits ask for."""

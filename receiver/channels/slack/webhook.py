@@ -7,8 +7,9 @@ from typing import Final
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.settings.channels.slack_webhook import SlackWebhookSettings
+from deploywatch.receiver.story import Event
 
 CREDENTIALS: Final = frozenset({"action_prohibited", "invalid_token", "no_active_hooks", "no_service", "no_team"})
 """What Slack says when the URL no longer lets anybody post."""

@@ -14,9 +14,9 @@ from sqlalchemy import insert
 from deploywatch.receiver.actions import scale, target_lock
 from deploywatch.receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
 from deploywatch.receiver.jobs.queue import claim
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.actions.scale import Scale
 from deploywatch.receiver.store.action_schema import action_runs
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended, settings

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.config import load
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploywatch.receiver.actions.rollback import approval
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.front import Front
 from tests.receiver.scene import HOUR, MINUTE, NOON, alert, ended
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from deploywatch.receiver.messages import (
+from deploywatch.receiver.messages import Message
+from deploywatch.receiver.rendering.templates import Templates
+from deploywatch.receiver.story import (
     AlertView,
     DegradationView,
     DeploymentView,
     Event,
     IncidentView,
-    Message,
     RollbackView,
     Story,
 )
-from deploywatch.receiver.rendering.templates import Templates
 
 OPENED = datetime(2026, 5, 1, 14, 3, 5, tzinfo=UTC)
 NOW = OPENED + timedelta(minutes=2, seconds=5)

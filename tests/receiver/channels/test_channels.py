@@ -25,9 +25,10 @@ from deploywatch.errors import ConfigError, DeploywatchError
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver import channels
 from deploywatch.receiver.channels import KINDS, connect, unregistered
-from deploywatch.receiver.messages import Channel, DeliveryError, Event
+from deploywatch.receiver.messages import Channel, DeliveryError
 from deploywatch.receiver.settings.channels import ChannelSettings
 from deploywatch.receiver.settings.channels.apprise import AppriseSettings
+from deploywatch.receiver.story import Event
 from deploywatch.secrets import Masked
 from tests.receiver.channels.conftest import ROUTING_KEY, SIGNING_SECRET, SLACK_TOKEN, SMTP_PASSWORD, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message

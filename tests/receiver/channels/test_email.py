@@ -16,8 +16,9 @@ import pytest
 from deploywatch.fakes.inbox import Inbox, MailRules, Reply, Serving, serving
 from deploywatch.receiver.channels.email import channel as email
 from deploywatch.receiver.channels.email.channel import EmailChannel
-from deploywatch.receiver.messages import DeliveryError, Event, PartlyDeliveredError
+from deploywatch.receiver.messages import DeliveryError, PartlyDeliveredError
 from deploywatch.receiver.settings.channels.email import EmailSettings
+from deploywatch.receiver.story import Event
 from tests.receiver.channels.conftest import SMTP_PASSWORD
 from tests.receiver.channels.limits import check_email
 from tests.receiver.channels.stories import (

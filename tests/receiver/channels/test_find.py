@@ -12,11 +12,12 @@ from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver.channels import connect
 from deploywatch.receiver.channels.slack import search as slack_search
 from deploywatch.receiver.channels.slack.channel import SlackChannel
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.settings.channels.webhook import WebhookSettings
+from deploywatch.receiver.story import Event
 from tests.receiver.channels.conftest import ROUTING_KEY, SLACK_TOKEN, WEBHOOK_SECRET
 from tests.receiver.channels.stories import message
 

@@ -15,8 +15,9 @@ from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.fakes.pagerduty import LIMIT as PAGERDUTY_LIMIT
 from deploywatch.receiver.channels.pagerduty import events as pagerduty_events
 from deploywatch.receiver.channels.pagerduty.channel import ACTIONS, PagerDutyChannel
-from deploywatch.receiver.messages import ChangeChannel, DeliveryError, DeploymentView, Event
+from deploywatch.receiver.messages import ChangeChannel, DeliveryError
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
+from deploywatch.receiver.story import DeploymentView, Event
 from tests.receiver.channels.conftest import ROUTING_KEY
 from tests.receiver.channels.limits import check_pagerduty
 from tests.receiver.channels.stories import (

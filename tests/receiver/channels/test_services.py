@@ -18,9 +18,10 @@ from deploywatch.fakes import discord as discord_fake
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver.channels import connect, discord, ntfy, opsgenie, teams, telegram
 from deploywatch.receiver.channels.telegram import TelegramChannel
-from deploywatch.receiver.messages import Channel, DeliveryError, Event, Message
+from deploywatch.receiver.messages import Channel, DeliveryError, Message
 from deploywatch.receiver.settings.channels import AnySettings, ChannelSettings
 from deploywatch.receiver.settings.channels.telegram import TelegramSettings
+from deploywatch.receiver.story import Event
 from tests.receiver.channels.stories import AWKWARD, TEMPLATES, file_name, message, same_as_golden
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,8 +14,9 @@ from deploywatch.fakes.slack import channel_id
 from deploywatch.receiver.channels import signs
 from deploywatch.receiver.channels.slack import answers as slack_answers
 from deploywatch.receiver.channels.slack.channel import SlackChannel
-from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.settings.channels.slack import SlackSettings
+from deploywatch.receiver.story import Event
 from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN
 from tests.receiver.channels.stories import AWKWARD, TEMPLATES, message
 

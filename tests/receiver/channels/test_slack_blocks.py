@@ -13,8 +13,9 @@ import pytest
 
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
 from deploywatch.receiver.channels.slack.blocks import Block
-from deploywatch.receiver.messages import Event, Message
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.templates import CHANGES_STATE
+from deploywatch.receiver.story import Event
 from tests.receiver.channels.limits import check_slack
 from tests.receiver.channels.stories import AWKWARD, INCIDENT, NOW, SOON, TEMPLATES, file_name, message, same_as_golden
 

@@ -15,8 +15,8 @@ from deploywatch.fakes.slack import Request
 from deploywatch.receiver.channels.slack import requests as slack_requests
 from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.channels.slack.requests import Action, Interaction, SlackRequestError, parse, verify
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.channels.slack import SlackSettings
+from deploywatch.receiver.story import Event
 from deploywatch.secrets import Masked
 from tests.receiver.channels.conftest import SIGNING_SECRET, SLACK_TOKEN
 from tests.receiver.channels.stories import HOSTILE, NOW, SOON, message

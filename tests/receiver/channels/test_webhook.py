@@ -20,8 +20,9 @@ from deploywatch.fakes.inbox import Answer, Inbox, Serving
 from deploywatch.receiver.channels import webhook
 from deploywatch.receiver.channels.signed_post import signature
 from deploywatch.receiver.channels.webhook import WebhookChannel
-from deploywatch.receiver.messages import DeliveryError, Event, Message
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.settings.channels.webhook import WebhookSettings
+from deploywatch.receiver.story import Event
 from deploywatch.secrets import Masked
 from tests.receiver.channels.conftest import WEBHOOK_SECRET
 from tests.receiver.channels.limits import check_webhook

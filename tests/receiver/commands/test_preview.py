@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploywatch.cli import main
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.scene import alert, body
 
 HOSTILE = "{{ 7*7 }} {% raise %} <script> <!channel>"

@@ -15,7 +15,7 @@ from deploywatch.receiver.database_migration.plan import load
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.lifecycle import resolution
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.database_migration.conftest import Database, Migrate, plan_text
 from tests.receiver.front import Front
 from tests.receiver.scene import MINUTE, NOON, Scene, alert

@@ -6,7 +6,8 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.deployments import announce, ledger
 from deploywatch.receiver.deployments.deployment import Deployment
-from deploywatch.receiver.messages import DeliveryError, DeploymentView
+from deploywatch.receiver.messages import DeliveryError
+from deploywatch.receiver.story import DeploymentView
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, RecordedChannel, Scene, settings
 

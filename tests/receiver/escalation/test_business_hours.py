@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from deploywatch.receiver.escalation import coverage
 from deploywatch.receiver.escalation.on_call import Duty, Gap, duty_of, gaps, leads, on_call, reach, turn
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.people.on_call import Schedule
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import HOUR, MINUTE, SECOND, alert, settings

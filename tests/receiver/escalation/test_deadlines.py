@@ -13,9 +13,9 @@ from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.people.response import DEADLINES, UPDATES, Response
 from deploywatch.receiver.settings.strategy import STRATEGIES, Severity
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, Scene, alert, ended, settings
 

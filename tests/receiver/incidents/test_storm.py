@@ -13,10 +13,11 @@ from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.lifecycle.resolution import postmortem
-from deploywatch.receiver.messages import Channel, Event
+from deploywatch.receiver.messages import Channel
 from deploywatch.receiver.settings.channels import ChannelSettings
 from deploywatch.receiver.settings.channels.slack import SlackSettings
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
 

@@ -12,8 +12,8 @@ from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.lifecycle import resolution
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.schema import alerts, deliveries
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
 

@@ -15,9 +15,9 @@ from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.incidents.alerts import view
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.lifecycle.probable_cause import ANSWERS, hint
-from deploywatch.receiver.messages import AlertView, Event
 from deploywatch.receiver.settings.people.causes import Cause, Causes
 from deploywatch.receiver.settings.people.flapping import Damping
+from deploywatch.receiver.story import AlertView, Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import MINUTE, Scene, alert, settings

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.action_schema import action_runs, rollbacks
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.lifecycle import response
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
 

@@ -9,8 +9,9 @@ import pytest
 
 from deploywatch.fakes.inbox import Inbox, Serving, serving
 from deploywatch.receiver.channels import connect_all
-from deploywatch.receiver.messages import DeliveryError, Event
+from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.conftest import exporter, ground
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.conftest import MakeScene

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import select
 
 from deploywatch.receiver.jobs.queue import claim, release_all
-from deploywatch.receiver.messages import DeliveryError, Event, Message, Story
+from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.notify.queueing import KIND, tell
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.story import Event, Story
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, RecordedChannel, Scene, alert, ended, settings
 

@@ -13,10 +13,11 @@ from structlog.testing import capture_logs
 
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome
-from deploywatch.receiver.messages import DeliveryError, Event, PartlyDeliveredError
+from deploywatch.receiver.messages import DeliveryError, PartlyDeliveredError
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.notify.delivery_results import try_refused_again
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended, settings
 

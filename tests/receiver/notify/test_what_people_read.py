@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from deploywatch.receiver.lifecycle import resolution, response
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended, settings
 

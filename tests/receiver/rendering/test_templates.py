@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from deploywatch.errors import ConfigError
-from deploywatch.receiver.messages import APPROVE, REJECT, Event, Message, RollbackView, Story, TimelineEntryView
+from deploywatch.receiver.messages import APPROVE, REJECT, Message
 from deploywatch.receiver.rendering import loading
 from deploywatch.receiver.rendering import templates as rendering
 from deploywatch.receiver.rendering.dedup_key import DEDUP_KEY_LIMIT, dedup_key
 from deploywatch.receiver.rendering.filters import FILTERS, cut, lasting, line, markdown, since, until, utc, web_link
 from deploywatch.receiver.rendering.templates import Templates, render_postmortem
+from deploywatch.receiver.story import Event, RollbackView, Story, TimelineEntryView
 from tests.receiver.channels.stories import (
     ALERT,
     AWKWARD,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, alert, ended, settings

@@ -6,7 +6,7 @@ import pytest
 
 from deploywatch.receiver.alert import labelled
 from deploywatch.receiver.incidents.store import Status
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from deploywatch.receiver.upstream.alertmanager import Seen
 from deploywatch.receiver.upstream.reconcile import Reconciler
 from deploywatch.receiver.upstream.watchdog import verdict

@@ -12,7 +12,7 @@ from deploywatch.receiver import retention
 from deploywatch.receiver.deployments import ledger, stages
 from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.deployments.stages import StageState
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from deploywatch.verdict.values import Answer
 from tests.receiver.conftest import MakeScene
 from tests.receiver.verification.conftest import Past, Watch, begin, configured

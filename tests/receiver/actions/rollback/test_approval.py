@@ -16,8 +16,9 @@ from deploywatch.access.webconfig import Access
 from deploywatch.pages.live import Live
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.api import add_to
-from deploywatch.receiver.messages import Event, Message
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.pages import Pages
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import MINUTE, NOON, Scene, alert, ended
 

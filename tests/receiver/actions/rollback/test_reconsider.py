@@ -10,9 +10,9 @@ from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.deployment import Status
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.store.schema import deployments
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.front import Front, front_of
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended

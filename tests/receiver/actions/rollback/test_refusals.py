@@ -15,9 +15,9 @@ from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.action_schema import approvals, rollbacks
 from deploywatch.receiver.store.schema import deployments
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import HOUR, MINUTE, Scene, ended
 

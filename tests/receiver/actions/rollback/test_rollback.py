@@ -14,10 +14,10 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.jobs.job import NewJob
 from deploywatch.receiver.jobs.queue import claim, enqueue
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.store.schema import deployments, timeline
 from deploywatch.receiver.store.schema import jobs as job_table
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, MovingClock, Scene, alert, ended, settings

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploywatch.receiver.actions.rollback.signal_check import Reading, State, Streak
-from deploywatch.receiver.messages import Event
 from deploywatch.receiver.settings.prometheus import Query, Signal
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import NOON, Scene
 

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from deploywatch.fakes.slack import signed
 from deploywatch.receiver.intake.slack_buttons import PATH, SlackButtons
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import MINUTE, Scene
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.messages import Event, Message
+from deploywatch.receiver.messages import Message
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended
 

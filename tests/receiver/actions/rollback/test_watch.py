@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from deploywatch.receiver.actions.rollback.watch import Reason, judge
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, ended
 

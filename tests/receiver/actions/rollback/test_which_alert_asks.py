@@ -6,7 +6,7 @@ import pytest
 
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.messages import Event
+from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
 
