@@ -11,7 +11,7 @@ from deploywatch.receiver.assessment import learned
 from deploywatch.receiver.assessment.amounts import shown
 from deploywatch.receiver.assessment.learned import Usual
 from deploywatch.receiver.assessment.measured import Degree, Measurement
-from deploywatch.verdict.plan import AnomalyLimit, HealthSignal, Recorded
+from deploywatch.verdict.plan_parts import AnomalyLimit, HealthSignal, Recorded
 
 Baselines = Mapping[str, Mapping[int, Usual]]
 """By recorded series: what is usual in each hour of the week."""

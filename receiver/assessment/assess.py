@@ -18,7 +18,7 @@ from deploywatch.receiver.assessment.learned import LEAST_SAMPLES, LEAST_WEEKS, 
 from deploywatch.receiver.assessment.measured import Counted, Measurement, Reading, Status
 from deploywatch.receiver.assessment.phase import Phase, next_look
 from deploywatch.receiver.assessment.recommendations import Recommendation
-from deploywatch.verdict.plan import Recorded
+from deploywatch.verdict.plan_parts import Recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import counters
 from deploywatch.receiver.verification import counting
-from deploywatch.verdict.plan import Plan, Recorded
+from deploywatch.verdict.plan import Plan
+from deploywatch.verdict.plan_parts import Recorded
 
 __all__ = ["KIND", "handle"]
 

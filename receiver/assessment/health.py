@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploywatch.receiver.assessment.measured import POINTS, Reading, Status
-from deploywatch.verdict.plan import Recorded
+from deploywatch.verdict.plan_parts import Recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from deploywatch.verdict.plan import HealthSignal
+from deploywatch.verdict.plan_parts import HealthSignal
 
 
 class Status(StrEnum):

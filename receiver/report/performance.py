@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from statistics import median, quantiles
 from typing import Any, Final, Literal
 
-from deploywatch.verdict.plan import HealthSignal
+from deploywatch.verdict.plan_parts import HealthSignal
 
 Sample = tuple[float, float]
 """A Unix time and a value."""

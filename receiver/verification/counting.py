@@ -21,7 +21,8 @@ from deploywatch.receiver.deployments.stages import Before, RunningStage
 from deploywatch.receiver.verification import time_of_day
 from deploywatch.receiver.verification.time_of_day import Usual
 from deploywatch.verdict.evidence import Look
-from deploywatch.verdict.plan import Counts, Limit, Operator, StagePlan, Watch
+from deploywatch.verdict.plan import StagePlan
+from deploywatch.verdict.plan_parts import Counts, Limit, Operator, Watch
 
 log = logs.get("verification")
 

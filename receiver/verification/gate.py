@@ -16,7 +16,8 @@ from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.verification import measured_requirements, question, requirements
 from deploywatch.receiver.verification.question import Asked, Facts, Finding, Question, Standing
-from deploywatch.verdict.plan import Plan, Requirement
+from deploywatch.verdict.plan import Plan
+from deploywatch.verdict.plan_parts import Requirement
 
 
 class GateState(StrEnum):

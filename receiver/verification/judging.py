@@ -12,7 +12,8 @@ from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.verification.time_of_day import Usual, allowed, said
 from deploywatch.verdict.evidence import Look
 from deploywatch.verdict.judge import judge
-from deploywatch.verdict.plan import Limit, StagePlan
+from deploywatch.verdict.plan import StagePlan
+from deploywatch.verdict.plan_parts import Limit
 from deploywatch.verdict.values import Decision, Measured, Stage, Watched
 
 

@@ -14,7 +14,8 @@ from deploywatch.receiver.verification.question import (
     Question,
     Standing,
 )
-from deploywatch.verdict.plan import Counts, Plan, filled
+from deploywatch.verdict.plan import Plan, filled
+from deploywatch.verdict.plan_parts import Counts
 
 DEFAULT_LEVEL = "comprehensive"
 _HOUR = 3600.0

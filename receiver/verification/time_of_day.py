@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploywatch.verdict.evidence import MOST_TIMES
-from deploywatch.verdict.plan import Limit
+from deploywatch.verdict.plan_parts import Limit
 
 DAYS: Final = 14
 ENOUGH_DAYS: Final = 5

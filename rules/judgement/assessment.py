@@ -17,7 +17,7 @@ from deploywatch.rules.resolved import (
     ResolvedStatus,
 )
 from deploywatch.rules.signals.signal import Signal
-from deploywatch.verdict.plan import AnomalyLimit, HealthSignal, Recorded
+from deploywatch.verdict.plan_parts import AnomalyLimit, HealthSignal, Recorded
 
 _KINDS: dict[str, Literal["statistical", "pattern", "correlation"]] = {
     "zscore": "statistical",

@@ -14,9 +14,9 @@ from deploywatch.rules.policy import Policy, Stage
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.signals import counting
 from deploywatch.rules.signals.signal import seconds
-from deploywatch.verdict.plan import Limit, Watch
-from deploywatch.verdict.plan import Requirement as Required
-from deploywatch.verdict.plan import Stage as PlannedStage
+from deploywatch.verdict.plan_parts import Limit, Watch
+from deploywatch.verdict.plan_parts import Requirement as Required
+from deploywatch.verdict.plan_parts import Stage as PlannedStage
 
 STAGES_LONG = 3
 """A person is asked after so many times the stage's length, where the policy does not say when."""

@@ -21,7 +21,7 @@ from deploywatch.rules.promql import Matcher
 from deploywatch.rules.series import Control, Durations, Measured, Requests
 from deploywatch.rules.signals import histogram
 from deploywatch.rules.signals.service import error_ratio, latency
-from deploywatch.verdict.plan import Counts
+from deploywatch.verdict.plan_parts import Counts
 
 Role = Literal["new", "old", "whole"]
 """Whose requests: the new version's, the old one's, or those of the whole service."""

@@ -13,7 +13,8 @@ from deploywatch.rules.policy import Policy
 from deploywatch.rules.series import Control, Durations, Requests
 from deploywatch.rules.signals import counting
 from deploywatch.rules.signals.counting import Role
-from deploywatch.verdict.plan import Counts, Limit, Plan, filled
+from deploywatch.verdict.plan import Plan, filled
+from deploywatch.verdict.plan_parts import Counts, Limit
 
 Values = Sequence[int | None]
 """What was scraped, sample by sample; None where nothing was."""

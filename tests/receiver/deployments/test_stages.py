@@ -14,7 +14,8 @@ from deploywatch.receiver.store import Store, StoreError
 from deploywatch.receiver.store.deployment_schema import deployment_stages
 from deploywatch.verdict.evidence import Look
 from deploywatch.verdict.judge import judge
-from deploywatch.verdict.plan import Counts, Limit, StagePlan
+from deploywatch.verdict.plan import StagePlan
+from deploywatch.verdict.plan_parts import Counts, Limit
 from deploywatch.verdict.values import Answer, Measured, Reason, Stage
 from tests.receiver.deployments.test_ledger import good, start
 from tests.receiver.scene import HOUR, MINUTE, NOON

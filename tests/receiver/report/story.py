@@ -19,7 +19,8 @@ from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.verification import judging
 from deploywatch.verdict.evidence import Look
-from deploywatch.verdict.plan import Counts, Limit, StagePlan, Watch
+from deploywatch.verdict.plan import StagePlan
+from deploywatch.verdict.plan_parts import Counts, Limit, Watch
 from deploywatch.verdict.values import Answer
 from tests.receiver.assessment.made import HEALTH
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene

@@ -22,7 +22,8 @@ from deploywatch.demo.servers import Running
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.report.performance import Sample, Told, compare, times
-from deploywatch.verdict.plan import HealthSignal, written
+from deploywatch.verdict.plan import written
+from deploywatch.verdict.plan_parts import HealthSignal
 from tests.receiver.assessment.made import ENTERPRISE, HEALTH
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import Answered, Front, front_of

@@ -20,7 +20,8 @@ from deploywatch.receiver.verification.time_of_day import Usual, change
 from deploywatch.rules.loading import load
 from deploywatch.rules.outputs.verification_plan import plan as planned
 from deploywatch.rules.resolve import resolve
-from deploywatch.verdict.plan import Counts, Limit, written
+from deploywatch.verdict.plan import written
+from deploywatch.verdict.plan_parts import Counts, Limit
 from deploywatch.verdict.values import Answer, Reason
 from tests.receiver.conftest import MakeScene
 from tests.receiver.verification.conftest import BEGINS, Past, begin, configured
