@@ -10,7 +10,7 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from deploywatch.receiver.actions import runs, target_lock
-from deploywatch.receiver.actions.rollback.brakes import HOUR
+from deploywatch.receiver.actions.rollback.situation import HOUR
 from deploywatch.receiver.actions.runs import Begun
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from deploywatch.conventions import SERVICE
 from deploywatch.pages.moments import lasting, moment
 from deploywatch.receiver.actions.rollback import approval
-from deploywatch.receiver.actions.rollback.brakes import ApprovalState
+from deploywatch.receiver.actions.rollback.situation import ApprovalState
 from deploywatch.receiver.api.routing import number
 from deploywatch.receiver.api.serializers import actions_json, whole_json
 from deploywatch.receiver.context import Context

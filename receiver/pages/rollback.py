@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from deploywatch.receiver.actions.rollback import approval
-from deploywatch.receiver.actions.rollback.brakes import ApprovalState
 from deploywatch.receiver.actions.rollback.outlook import outlook
+from deploywatch.receiver.actions.rollback.situation import ApprovalState
 from deploywatch.receiver.api.routing import number
 from deploywatch.receiver.deployments import ledger, verdicts
 from deploywatch.receiver.incidents import alerts, store

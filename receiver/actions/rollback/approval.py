@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from deploywatch.receiver.actions.rollback.brakes import ApprovalState, Go
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, usual_duration
+from deploywatch.receiver.actions.rollback.situation import ApprovalState, Go
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline

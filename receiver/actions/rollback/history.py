@@ -8,7 +8,7 @@ from typing import cast
 
 from sqlalchemy import Connection, Select, func, insert, select
 
-from deploywatch.receiver.actions.rollback.brakes import HOUR, ApprovalState, Situation
+from deploywatch.receiver.actions.rollback.situation import HOUR, ApprovalState, Situation
 from deploywatch.receiver.actions.target_lock import held_by
 from deploywatch.receiver.alert import VERDICT, Alert, source_of
 from deploywatch.receiver.deployments import earlier, ledger, verdicts

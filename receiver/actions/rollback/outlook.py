@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.actions.rollback import brakes
-from deploywatch.receiver.actions.rollback.brakes import Go, Refusal, Refused, Situation
 from deploywatch.receiver.actions.rollback.history import situation, usual_duration
 from deploywatch.receiver.actions.rollback.planning import values
+from deploywatch.receiver.actions.rollback.situation import Go, Refusal, Refused, Situation
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.incidents.store import Incident

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from deploywatch.receiver.actions.rollback import planning
-from deploywatch.receiver.actions.rollback.brakes import FINAL, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation
+from deploywatch.receiver.actions.rollback.situation import FINAL, Refusal, Refused
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline, urgency

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from deploywatch import logs
 from deploywatch.receiver.actions.rollback import approval, planning, reconsider
-from deploywatch.receiver.actions.rollback.brakes import FINAL, Go, Refusal, Refused
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation, usual_duration
 from deploywatch.receiver.actions.rollback.planning import Planned
+from deploywatch.receiver.actions.rollback.situation import FINAL, Go, Refusal, Refused
 from deploywatch.receiver.actions.runs import perform
 from deploywatch.receiver.actions.target_lock import give_back, holder, serial_key, take
 from deploywatch.receiver.alert import VERDICT, source_of

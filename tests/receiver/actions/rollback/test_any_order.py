@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Connection, select
 
 from deploywatch.receiver.actions.rollback import approval, reconsider, rollback, verify
-from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
+from deploywatch.receiver.actions.rollback.situation import ADVICE, Refusal
 from deploywatch.receiver.actions.rollback.verify import Health
 from deploywatch.receiver.app import HANDLERS
 from deploywatch.receiver.context import Context

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploywatch.receiver.actions.rollback import brakes as rules
-from deploywatch.receiver.actions.rollback.brakes import ADVICE, ApprovalState, Go, Refusal, Refused, Situation, decide
+from deploywatch.receiver.actions.rollback.brakes import decide
+from deploywatch.receiver.actions.rollback.situation import ADVICE, ApprovalState, Go, Refusal, Refused, Situation
+from deploywatch.receiver.actions.rollback.situation import HOUR as SITUATION_HOUR
 from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.settings.actions.rollback import Rollback
 from tests.receiver.scene import HOUR, MINUTE, NOON
@@ -153,7 +154,7 @@ def test_nothing_is_counted_against_a_target_that_has_not_been_rolled_back() -> 
 
 
 def test_the_caps_are_of_one_hour() -> None:
-    assert timedelta(minutes=60) == rules.HOUR
+    assert timedelta(minutes=60) == SITUATION_HOUR
 
 
 def test_an_approval_that_was_withdrawn_outweighs_nothing() -> None:

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import delete, insert, update
 
 from deploywatch.receiver.actions import target_lock
-from deploywatch.receiver.actions.rollback.brakes import ADVICE, Refusal
+from deploywatch.receiver.actions.rollback.situation import ADVICE, Refusal
 from deploywatch.receiver.api import add_to
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.store.action_schema import approvals, rollbacks
