@@ -56,7 +56,7 @@ from deploywatch.receiver.jobs.retry import Handler, Outcome
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.lifecycle import handlers as people
 from deploywatch.receiver.lifecycle import resolution
-from deploywatch.receiver.metrics import Counters, snapshot
+from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.notify import delivery_results, taking_link
 from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.pages import Pages
@@ -67,6 +67,7 @@ from deploywatch.receiver.sign_in.local_path import SIGN_IN, SIGN_OUT
 from deploywatch.receiver.sign_in.people import People
 from deploywatch.receiver.sign_in.routes import SignInRoutes
 from deploywatch.receiver.store import Store, StoreError
+from deploywatch.receiver.stored_metrics import snapshot
 from deploywatch.receiver.upstream.reconcile import Lost
 from deploywatch.receiver.upstream.rounds import compare_for_ever, listen_for_ever
 from deploywatch.receiver.verification import verdict_alert, watcher

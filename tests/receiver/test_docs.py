@@ -15,8 +15,9 @@ from deploywatch import config
 from deploywatch.access.webconfig import Access
 from deploywatch.cli import cli
 from deploywatch.conventions import DeploymentMetric, IncidentMetric, ReceiverMetric
-from deploywatch.receiver.metrics import Counters, snapshot
+from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.stored_metrics import snapshot
 from tests.receiver.scene import Scene, alert
 
 PAGE = (Path(__file__).parents[2] / "docs" / "receiver.md").read_text()

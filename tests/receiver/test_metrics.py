@@ -16,7 +16,8 @@ from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Outcome, retry
 from deploywatch.receiver.messages import DeliveryError
-from deploywatch.receiver.metrics import Counters, snapshot
+from deploywatch.receiver.metrics import Counters
+from deploywatch.receiver.stored_metrics import snapshot
 from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, alert, ended, settings

@@ -20,8 +20,9 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.events import facts, outbox
 from deploywatch.receiver.events.sinks import Sinks
 from deploywatch.receiver.jobs.job import State
-from deploywatch.receiver.metrics import Counters, snapshot
+from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.store.schema import jobs
+from deploywatch.receiver.stored_metrics import snapshot
 from tests.receiver.conftest import MakeScene
 from tests.receiver.events.published import SECRET, publishing, written
 from tests.receiver.scene import MINUTE, Scene

@@ -8,7 +8,8 @@ from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.escalation.policy import Verdict
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Outcome, done, retry
-from deploywatch.receiver.metrics import Counters, snapshot
+from deploywatch.receiver.metrics import Counters
+from deploywatch.receiver.stored_metrics import snapshot
 from tests.receiver.front import Front
 from tests.receiver.scene import MINUTE, NOON, SECOND, Scene, alert
 

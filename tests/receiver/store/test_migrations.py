@@ -20,10 +20,10 @@ from sqlalchemy import Connection, insert, select, text
 from deploywatch.demo.servers import Running
 from deploywatch.receiver import store as store_room
 from deploywatch.receiver.incidents import store as incident_store
-from deploywatch.receiver.metrics import snapshot
 from deploywatch.receiver.store import SchemaError, Store
 from deploywatch.receiver.store.revisions import current
 from deploywatch.receiver.store.schema import incidents
+from deploywatch.receiver.stored_metrics import snapshot
 from tests.receiver.scene import HOUR, MINUTE, NOON
 from tests.support import forked
 
