@@ -11,7 +11,7 @@ The rooms, from the top; each needs only some of those below it:
     verification        deployments from gate to verdict: requirements, the watcher, and what a verdict does
     announcements       deployments that others announce: CDEvents, GitHub, Argo CD, Flux
     intake              webhooks: understood, committed with all that follows, then answered
-    metrics             what the receiver counts of itself
+    metrics, stored_metrics   what the receiver counts of itself, and what it reads from the store to show
     lifecycle           opening, response, resolution, release, probable cause, checklist, flapping, durations
     actions             rollback, scale, run, investigate, posting, log, each with its brakes
     escalation          who is on call, policy, timers, steps, reminders
@@ -32,5 +32,6 @@ The rooms, from the top; each needs only some of those below it:
     screens             screens that show the wall by a link of their own
     client              the API, as the commands ask it
     alert, messages     an alert and a message, as values
+    story               an incident as templates see it
     store               SQLite or PostgreSQL, group commit, migrations
 """
