@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from bench.verdict.traffic import Run, Service
 from deploywatch.verdict.evidence import Look, Tally, dispersion, log_e_bad
-from deploywatch.verdict.judge import FALSE_OF_WORSE, LEAST_BAD
+from deploywatch.verdict.holds import LEAST_BAD
+from deploywatch.verdict.sentences import FALSE_OF_WORSE
 
 Method = Callable[[Service, Run], int | None]
 

@@ -17,6 +17,8 @@ from deploywatch.verdict.evidence import (
     requests_needed,
     total,
 )
+from deploywatch.verdict.holds import LEAST_BAD, MOST_MISSING, reasons_to_hold
+from deploywatch.verdict.sentences import FALSE_OF_WORSE, sentence
 from deploywatch.verdict.values import (
     MOST_STAGES,
     Answer,
@@ -30,15 +32,9 @@ from deploywatch.verdict.values import (
     percent,
 )
 
-MOST_MISSING, LEAST_COVERAGE, LEAST_BAD, WATCH_LOOKS = 0.2, 0.6, 5, 3
-FALSE_OF_WORSE = 0.1
-"""How often a version that is worse than the control, but within a relative limit, may be rolled back all the same."""
-LIKELY_WORSE = 3.0
-"""From these odds on, a relative limit that is not proven broken vetoes a promotion."""
 LATE_LOOKS = 2
 """Looks may come this much later than their time, since each waits for a scrape, and is not missing yet."""
 BEFORE_AND_AFTER_CONFIDENCE = 0.6
-LEAST_REQUESTS_OF_A_SHARE, MOST_SHARE_ODDS = 100, 2.0
 
 
 def judge(
@@ -60,7 +56,7 @@ def judge(
     findings = tuple(_find(stage, due, measured, len(limits)) for measured in limits)
     if guilty := [finding for finding in findings if _rolls_back(stage, finding)]:
         return _decide(stage, Answer.ROLL_BACK, [(Reason.PROVEN_BAD, sentence(stage, f)) for f in guilty], findings)
-    holds = list(_holds(stage, elapsed, findings, watched))
+    holds = list(reasons_to_hold(stage, elapsed, findings, watched))
     if not holds:
         kept = [(Reason.PROVEN_GOOD, sentence(stage, f)) for f in findings if f.good]
         return _decide(stage, Answer.PROMOTE, kept, findings)
@@ -68,30 +64,6 @@ def judge(
         after = f"{stage.most / 60:.0f} min" if stage.at_most else f"{MOST_STAGES} times the stage's time"
         holds.insert(0, (Reason.NEEDS_PERSON, f"no answer after {after}: accept or roll back"))
     return _decide(stage, Answer.HOLD, holds, findings)
-
-
-def sentence(stage: Stage, finding: Finding) -> str:
-    """One limit in words: what was counted, and what that proves."""
-    text = _proof(stage, finding)
-    return f"{text}; {finding.note}" if finding.note else text
-
-
-def _proof(stage: Stage, finding: Finding) -> str:
-    counts = finding.counts
-    version = "canary" if stage.control else "new version"
-    text = f"{finding.name}: {version} failed {counts.bad:,} of {counts.requests:,} requests"
-    if stage.control or finding.relative:
-        text += f", {stage.other} {counts.control_bad:,} of {counts.control_requests:,}"
-    than = f"{finding.limit:.3g} times {stage.other}" if finding.relative else f"{100 * finding.limit:g} %"
-    rarely, seldom = (f"wrong once in {1 / chance:.0f}" for chance in (stage.false_rollback, stage.false_promotion))
-    if finding.bad and finding.relative:
-        often = f"wrong once in {1 / FALSE_OF_WORSE:.0f}"
-        return f"{text}; worse than {stage.other} proven, {rarely}, and worse than {than}, {often}"
-    if finding.bad:
-        return f"{text}; worse than {than} proven, {rarely}"
-    if finding.good:
-        return f"{text}; better than {than} proven, {seldom}"
-    return f"{text}; neither worse nor better than {than} proven"
 
 
 def _error(stage: Stage, due: int, limits: Sequence[Measured], problems: Sequence[str]) -> Decision | None:
@@ -165,76 +137,6 @@ def _find(stage: Stage, due: int, measured: Measured, limits: int) -> Finding:
 
 def _rolls_back(stage: Stage, finding: Finding) -> bool:
     return finding.bad and not finding.control_bad and (stage.control or not finding.relative)
-
-
-def _gaps(findings: Sequence[Finding]) -> Iterator[tuple[Reason, str]]:
-    for finding in findings:
-        if finding.coverage < LEAST_COVERAGE:
-            covered, least = percent(finding.coverage), percent(LEAST_COVERAGE)
-            yield Reason.GAP, f"{finding.name}: {covered} of the looks have traffic, less than {least}"
-
-
-def _holds(
-    stage: Stage, elapsed: float, findings: Sequence[Finding], watched: Sequence[Watched]
-) -> Iterator[tuple[Reason, str]]:
-    """Every reason not to promote, the most serious first."""
-    for finding in findings:
-        if finding.bad and not finding.control_bad:
-            yield Reason.NEEDS_PERSON, f"{sentence(stage, finding)}; time of day not excluded, so a person decides"
-    yield from _gaps(findings)
-    yield from _watches(watched)
-    for finding in findings:
-        if mismatch := _mismatch(stage, finding):
-            yield Reason.SHARE_MISMATCH, mismatch
-    yield from _control_bad(findings)
-    for finding in findings:
-        if finding.needed and not finding.bad:
-            soon = "none came yet" if finding.minutes is None else f"{math.ceil(finding.minutes)} min at this rate"
-            yield Reason.LOW_TRAFFIC, f"{finding.name}: {finding.needed:,} more requests, {soon}"
-    yield from _undecided(stage, elapsed, findings)
-
-
-def _watches(watched: Sequence[Watched]) -> Iterator[tuple[Reason, str]]:
-    for watch in watched:
-        # Not measured is taken as bad: no data is never good.
-        if not any(bad is False for bad in watch.bad[-WATCH_LOOKS:]):
-            state = "was never measured" if all(bad is None for bad in watch.bad) else "is bad or not measured"
-            yield Reason.WATCH, f"{watch.name} {state} in the last {WATCH_LOOKS} looks"
-
-
-def _control_bad(findings: Sequence[Finding]) -> Iterator[tuple[Reason, str]]:
-    for finding in findings:
-        if finding.control_bad:
-            counts, limit = finding.counts, 100 * finding.limit
-            stable = f"stable itself failed {counts.control_bad:,} of {counts.control_requests:,} requests"
-            yield Reason.CONTROL_BAD_TOO, f"{finding.name}: {stable}; worse than {limit:g} % proven"
-
-
-def _undecided(stage: Stage, elapsed: float, findings: Sequence[Finding]) -> Iterator[tuple[Reason, str]]:
-    absolute = [finding for finding in findings if not finding.relative]
-    for finding in absolute:
-        if finding.needed is None and not finding.bad:
-            yield Reason.UNDECIDED, sentence(stage, finding)
-    if not absolute:
-        yield Reason.UNDECIDED, "no absolute limit: a comparison with the control alone can't prove a version good"
-    for finding in findings:
-        # Too little to roll back, too much to promote.
-        if finding.relative and not finding.bad and finding.log_e_bad >= math.log(LIKELY_WORSE):
-            yield Reason.UNDECIDED, f"{sentence(stage, finding)}, but likely worse"
-    if elapsed < stage.lasts:
-        yield Reason.UNDECIDED, f"the stage has {math.ceil((stage.lasts - elapsed) / 60)} min more"
-
-
-def _mismatch(stage: Stage, finding: Finding) -> str | None:
-    counts = finding.counts
-    both = counts.requests + counts.control_requests
-    if not stage.control or stage.share is None or not 0 < stage.share < 1 or both < LEAST_REQUESTS_OF_A_SHARE:
-        return None
-    planned = stage.share / (1 - stage.share)
-    if planned / MOST_SHARE_ODDS <= counts.requests / max(1, counts.control_requests) <= planned * MOST_SHARE_ODDS:
-        return None
-    of_all, plan = percent(counts.share or 0.0), percent(stage.share)
-    return f"{finding.name}: the canary has {of_all} of the requests, planned is {plan}"
 
 
 def _decide(
