@@ -50,8 +50,8 @@ from deploywatch.receiver.intake import recheck as rechecked
 from deploywatch.receiver.intake.ingest import Taken
 from deploywatch.receiver.intake.pagerduty_webhook import PagerDutyWebhook
 from deploywatch.receiver.intake.slack_buttons import SlackButtons
+from deploywatch.receiver.jobs.claim import release_all
 from deploywatch.receiver.jobs.job import Job, State
-from deploywatch.receiver.jobs.queue import release_all
 from deploywatch.receiver.jobs.retry import Handler, Outcome
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.lifecycle import handlers as people

@@ -9,8 +9,8 @@ from typing import Self
 
 from sqlalchemy import Connection
 
+from deploywatch.receiver.jobs.claim import Look
 from deploywatch.receiver.jobs.job import Job
-from deploywatch.receiver.jobs.queue import Look
 
 Start = Callable[[Look, float], None]
 Find = Callable[[Connection, Collection[int]], Look | None]

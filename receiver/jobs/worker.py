@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 
 from deploywatch import logs
 from deploywatch.clock import Now, Sleep
+from deploywatch.receiver.jobs.claim import LEASE, Look, extend, finish_all, look
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.leasing import Find, Leasing
-from deploywatch.receiver.jobs.queue import LEASE, Look, extend, finish_all, look
 from deploywatch.receiver.jobs.retry import Handler, Outcome, backoff, retry
 from deploywatch.receiver.store import Store, StoreError
 

@@ -12,8 +12,9 @@ from deploywatch import logs
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
+from deploywatch.receiver.jobs.claim import mark_uncertain
 from deploywatch.receiver.jobs.job import Job, State
-from deploywatch.receiver.jobs.queue import job_key, mark_uncertain
+from deploywatch.receiver.jobs.queue import job_key
 from deploywatch.receiver.jobs.retry import Outcome, done, failed, retry
 from deploywatch.receiver.messages import Channel, DeliveryError, Message, PartlyDeliveredError, identity
 from deploywatch.receiver.notify import compose, taking_link

@@ -17,7 +17,7 @@ import pytest
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from deploywatch.receiver.jobs.queue import LEASE
+from deploywatch.receiver.jobs.claim import LEASE
 from tests.receiver.process import RealReceiver, eventually
 from tests.support import books
 from tests.support.ground import Ground, ground

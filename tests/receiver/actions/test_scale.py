@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from deploywatch.receiver.actions import scale, target_lock
 from deploywatch.receiver.actions.scale import ADVICE, Go, Refusal, Refused, Situation, decide
-from deploywatch.receiver.jobs.queue import claim
+from deploywatch.receiver.jobs.claim import claim
 from deploywatch.receiver.settings.actions.scale import Scale
 from deploywatch.receiver.store.action_schema import action_runs
 from deploywatch.receiver.story import Event

@@ -14,8 +14,8 @@ from deploywatch.receiver.assessment.learned import hour_of_week
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import assessments, ledger
 from deploywatch.receiver.deployments.deployment import BAD, Status
+from deploywatch.receiver.jobs.claim import claim
 from deploywatch.receiver.jobs.job import Job
-from deploywatch.receiver.jobs.queue import claim
 from deploywatch.receiver.store import counters
 from tests.receiver.assessment.conftest import BEGINS, Past, begun, configured, every, ledgered, newest, on
 from tests.receiver.conftest import MakeScene

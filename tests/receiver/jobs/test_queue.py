@@ -10,10 +10,20 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from deploywatch.receiver.jobs import queue as queue_module
+from deploywatch.receiver.jobs.claim import (
+    LEASE,
+    QUEUE_LIMIT,
+    Look,
+    claim,
+    extend,
+    finish_all,
+    look,
+    mark_uncertain,
+    release_all,
+)
 from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.leased import LeaseLostError
-from deploywatch.receiver.jobs.queue import LEASE, QUEUE_LIMIT, Look, claim, enqueue, finish_all
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, backoff, done, failed, retry
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.store.schema import jobs as table
@@ -131,17 +141,17 @@ async def test_what_waits_for_room_in_its_queue_makes_no_next_time(store: Store)
     await store.write(lambda c: enqueue(c, NOON, *hanging))
     running = await store.write(lambda c: claim(c, NOON, "one", 64))
     held = {one.id: one for one in running}
-    assert await store.write(lambda c: queue_module.look(c, NOON, "one", 64, running=held)) == Look([], None)
+    assert await store.write(lambda c: look(c, NOON, "one", 64, running=held)) == Look([], None)
     held.pop(running[0].id)
-    found = await store.write(lambda c: queue_module.look(c, NOON, "one", 64, running=held))
+    found = await store.write(lambda c: look(c, NOON, "one", 64, running=held))
     assert (len(found.claimed), found.next_due) == (1, None)
 
 
 async def test_a_look_that_has_no_room_for_all_that_is_due_is_followed_by_another_at_once(store: Store) -> None:
     await queue(store, job("a"), job("b"), job("future", at=MINUTE))
-    found = await store.write(lambda c: queue_module.look(c, NOON, "one", 1))
+    found = await store.write(lambda c: look(c, NOON, "one", 1))
     assert (keys(found.claimed), found.next_due) == (["a"], NOON)
-    found = await store.write(lambda c: queue_module.look(c, NOON, "one", 10))
+    found = await store.write(lambda c: look(c, NOON, "one", 10))
     assert (keys(found.claimed), found.next_due) == (["b"], NOON + MINUTE)
 
 
@@ -179,10 +189,10 @@ async def test_what_is_done_once_more_is_in_doubt_before_it_is_done(store: Store
     await queue(store, job("a"))
     await claimed(store)
     (second,) = await claimed(store, after=2 * LEASE)
-    assert await store.write(lambda c: queue_module.mark_uncertain(c, second, 2))
+    assert await store.write(lambda c: mark_uncertain(c, second, 2))
     (third,) = await claimed(store, after=4 * LEASE)
     assert third.uncertain_attempts == 2
-    assert not await store.write(lambda c: queue_module.mark_uncertain(c, second, 3))
+    assert not await store.write(lambda c: mark_uncertain(c, second, 3))
 
 
 async def test_an_end_that_was_seen_says_what_is_in_doubt(store: Store) -> None:
@@ -199,7 +209,7 @@ async def test_only_the_leases_that_one_still_has_are_renewed(store: Store) -> N
     await queue(store, job("a"), job("b"))
     first, second = await claimed(store)
     await end(store, first, done())
-    renew = partial(queue_module.extend, owner="one", held=[first.id, second.id], until=NOON + 2 * LEASE)
+    renew = partial(extend, owner="one", held=[first.id, second.id], until=NOON + 2 * LEASE)
     assert await store.write(renew) == {second.id}
     assert await claimed(store, owner="two", after=2 * LEASE) == []
     assert keys(await claimed(store, owner="two", after=2 * LEASE + SECOND)) == ["b"]
@@ -243,7 +253,7 @@ async def test_an_end_and_what_it_changed_are_written_together(store: Store) -> 
 async def test_leases_are_released_when_the_process_that_held_them_is_gone(store: Store) -> None:
     await queue(store, job("a"))
     await claimed(store)
-    await store.write(lambda c: queue_module.release_all(c, NOON))
+    await store.write(lambda c: release_all(c, NOON))
     (again_,) = await claimed(store)
     assert again_.attempts == 2
 
@@ -256,7 +266,7 @@ def test_retries_wait_longer_each_time_and_at_most_five_minutes() -> None:
 
 async def test_the_next_time_is_that_of_the_earliest_job_that_waits_for_its_time_only(store: Store) -> None:
     async def next_due() -> Any:
-        return (await store.write(lambda c: queue_module.look(c, NOON, "one", 10))).next_due
+        return (await store.write(lambda c: look(c, NOON, "one", 10))).next_due
 
     assert await next_due() is None
     await queue(store, job("a1", serial_key="a", at=MINUTE), job("a2", serial_key="a"), job("b", at=2 * MINUTE))

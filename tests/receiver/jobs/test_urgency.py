@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import Connection, event
 
 from deploywatch.receiver.jobs import queue as queue_module
+from deploywatch.receiver.jobs.claim import QUEUE_LIMIT, claim
+from deploywatch.receiver.jobs.claim import look as claim_look
 from deploywatch.receiver.jobs.job import NewJob, Urgency
-from deploywatch.receiver.jobs.queue import QUEUE_LIMIT, claim, enqueue
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.store import Store
 from tests.receiver.conftest import MakeScene
 from tests.receiver.jobs.test_queue import keys
@@ -71,7 +73,7 @@ async def test_behind_a_backlog_a_critical_alert_is_among_the_next_jobs_taken(
     await scene.take(alert(severity="critical"))
     for channel in ("team0", "team1"):  # a place in each of two queues
         running.pop(next(job.id for job in running.values() if job.queue == f"deliver:{channel}"))
-    found = await store.write(lambda c: queue_module.look(c, NOON, "one", 20, running=running))
+    found = await store.write(lambda c: claim_look(c, NOON, "one", 20, running=running))
     told = [job.payload["channel"] for job in found.claimed if job.kind == "deliver" and job.incident_id]
     assert sorted(told) == ["team0", "team1"], "nothing else takes these places"
 
@@ -88,7 +90,7 @@ async def test_a_look_at_a_backlog_reads_no_more_than_it_may_take(store: Store) 
                 plans.extend(row[3] for row in rows)
 
         event.listen(connection, "before_cursor_execute", explain)
-        return len(queue_module.look(connection, NOON, "one", 16).claimed)
+        return len(claim_look(connection, NOON, "one", 16).claimed)
 
     assert await store.write(look) == 16
     assert not [plan for plan in plans if plan.startswith("SCAN jobs")]

@@ -15,8 +15,9 @@ from sqlalchemy import Engine, event, select
 from structlog.testing import capture_logs
 
 from deploywatch.receiver.jobs import worker as worker_module
+from deploywatch.receiver.jobs.claim import LEASE, QUEUE_LIMIT, claim
 from deploywatch.receiver.jobs.job import Job, State
-from deploywatch.receiver.jobs.queue import LEASE, QUEUE_LIMIT, claim, enqueue
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.jobs.worker import CLOCKS_APART, POLL_SECONDS, RENEWED, Worker
 from deploywatch.receiver.store import Store

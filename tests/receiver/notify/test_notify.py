@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select
 
-from deploywatch.receiver.jobs.queue import claim, release_all
+from deploywatch.receiver.jobs.claim import claim, release_all
 from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.notify import notify
 from deploywatch.receiver.notify.queueing import KIND, tell

@@ -27,8 +27,9 @@ from deploywatch.receiver.commands.deployments.spool import Spool
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
+from deploywatch.receiver.jobs.claim import claim, finish_all
 from deploywatch.receiver.jobs.job import NewJob
-from deploywatch.receiver.jobs.queue import claim, enqueue, finish_all
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import done
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.store import Store, StoreError, UnfitError, insert_new, upsert

@@ -34,7 +34,7 @@ from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.executors.plan import Result
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.incidents.decide import Effect
-from deploywatch.receiver.jobs.queue import LEASE, claim
+from deploywatch.receiver.jobs.claim import LEASE, claim
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.executors.choice import RollbackChoice

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, insert, select, update
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.jobs.claim import claim
 from deploywatch.receiver.jobs.job import NewJob
-from deploywatch.receiver.jobs.queue import claim, enqueue
+from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.store.schema import deployments, timeline
 from deploywatch.receiver.store.schema import jobs as job_table
