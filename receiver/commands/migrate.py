@@ -14,7 +14,8 @@ from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.shared import by, echo
 from deploywatch.receiver.database_migration import plan as plans
 from deploywatch.receiver.database_migration.lint import lint
-from deploywatch.receiver.database_migration.run import EXIT_CODES, Ended, Outcome, Run
+from deploywatch.receiver.database_migration.outcome import EXIT_CODES, Ended, Outcome
+from deploywatch.receiver.database_migration.run import Run
 from deploywatch.terminal import as_json, say
 from deploywatch.web import options
 
