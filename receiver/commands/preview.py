@@ -15,7 +15,8 @@ from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.strategy import correlation, incident_type
+from deploywatch.receiver.settings.strategy import incident_type
+from deploywatch.receiver.settings.targets import correlation
 from deploywatch.receiver.story import AlertView, DeploymentView, Event, RollbackView, Story, TimelineEntryView
 
 POSTMORTEM = "postmortem"

@@ -8,7 +8,7 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.dependencies import causes
 from deploywatch.receiver.settings.config import ReceiverConfig
-from deploywatch.receiver.settings.strategy import correlation
+from deploywatch.receiver.settings.targets import correlation
 
 
 def key_of(alert: Alert, settings: ReceiverConfig) -> str:

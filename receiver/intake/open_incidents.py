@@ -31,7 +31,8 @@ from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings import strategy
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.response import cannot_wait
-from deploywatch.receiver.settings.strategy import Severity, correlation, incident_type
+from deploywatch.receiver.settings.strategy import Severity, incident_type
+from deploywatch.receiver.settings.targets import correlation
 from deploywatch.receiver.story import Event
 
 _TITLE_LIMIT = 300

@@ -22,7 +22,8 @@ from deploywatch.receiver.settings.channels import ChannelSettings
 from deploywatch.receiver.settings.commands import Commands
 from deploywatch.receiver.settings.events import Events
 from deploywatch.receiver.settings.people import PeopleSettings
-from deploywatch.receiver.settings.strategy import Severity, StrategyTable, Targets, label_names
+from deploywatch.receiver.settings.strategy import Severity, StrategyTable
+from deploywatch.receiver.settings.targets import Targets, label_names
 from deploywatch.receiver.settings.upstream import Upstream
 from deploywatch.secrets import SecretUrl
 from deploywatch.web import prefix as web_prefix

@@ -6,7 +6,8 @@ import pytest
 
 from deploywatch.receiver.incidents.decide import Decision, Effect, Reason
 from deploywatch.receiver.settings import strategy
-from deploywatch.receiver.settings.strategy import STRATEGIES, Severity, Strategy, StrategyTable, Targets
+from deploywatch.receiver.settings.strategy import STRATEGIES, Severity, Strategy, StrategyTable
+from deploywatch.receiver.settings.targets import Targets
 from tests.receiver.scene import Scene, alert
 
 # Source 000, V6a: severity of each incident type.
