@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from deploywatch.access.scopes import Scope, needs
 from deploywatch.access.webconfig import Access
 from deploywatch.errors import DeploywatchError
 from deploywatch.web import sd_notify
+from deploywatch.web.addresses import bind_to, parse_address, printed_address, reaches_only_us, refuse_open
 from deploywatch.web.admission import Foreign, admission, no_urls
 from deploywatch.web.connections import HEAD_SECONDS, Connections, Site
 from deploywatch.web.prefix import LINKS, NOT_SAID, External, redirect_root, strip_from
@@ -112,7 +111,7 @@ class Server:
             "When the configuration was last reloaded with success.",
             registry=self.registry,
         )
-        self._on_loopback = _is_loopback(parse_address(self.listen)[0])
+        self._on_loopback = reaches_only_us(parse_address(self.listen)[0])
         self._note_reload()
 
     async def run(self, *, listening: Callable[[str], None] | None = None) -> None:
@@ -134,8 +133,8 @@ class Server:
         strip_from(runner.server, self.external.routes)
         try:
             site = Site(runner, self._connections, host, port, self.access.ssl)
-            await _bind(site, self.listen)
-            address = _address(runner)
+            await bind_to(site, self.listen)
+            address = printed_address(runner)
             log.info(
                 "listening", part=self.name, address=address + self.external.routes, tls=self.access.ssl is not None
             )
@@ -216,48 +215,3 @@ class Server:
         return (
             web.Response(status=500, text=f"reload refused: {reason}\n") if reason else web.Response(text="reloaded\n")
         )
-
-
-def parse_address(address: str) -> tuple[str | None, int]:
-    """Split `host:port`, `[v6]:port` or `:port` (all addresses); DeploywatchError when it is none of these."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise DeploywatchError(f"--web.listen-address {address!r}: write host:port or :port, such as :9871")
-    return host.strip("[]") or None, int(port)
-
-
-def refuse_open(listen: str, web_config: Loaded) -> None:
-    """DeploywatchError when an address that others can reach would be served without authentication."""
-    host, _ = parse_address(listen)
-    if not (web_config.authenticates or _is_loopback(host)):
-        raise DeploywatchError(
-            f"--web.listen-address {listen}: without authentication it listens on loopback only, because whoever "
-            "reaches it could have things done; give --web.config.file with bearer_tokens, basic_auth_users or "
-            f"required client certificates, or listen on 127.0.0.1:{parse_address(listen)[1]}"
-        )
-
-
-def _is_loopback(host: str | None) -> bool:
-    """Whether every address of the host is this machine's own; a name that has none is not."""
-    if host is None:
-        return False
-    try:
-        addresses = {str(address[0]) for *_, address in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
-
-
-async def _bind(site: web.BaseSite, address: str) -> None:
-    try:
-        await site.start()
-    except OSError as error:
-        raise DeploywatchError(
-            f"cannot listen on {address}: {error.strerror or error}; "
-            "free the port, or choose another with --web.listen-address"
-        ) from error
-
-
-def _address(runner: web.AppRunner) -> str:
-    host, port, *_ = runner.addresses[0]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -13,7 +13,7 @@ import pytest
 
 from deploywatch.demo.processes import wait_until
 from deploywatch.errors import DeploywatchError
-from deploywatch.web.serving import parse_address
+from deploywatch.web.addresses import parse_address
 from tests.deploywatch.conftest import PROGRAM, Sample, Start
 
 RELOADED = "deploywatch_config_last_reload_successful"
