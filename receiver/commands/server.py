@@ -65,9 +65,7 @@ def _check(config_file: Path, settings: ReceiverConfig, listen: str, web_config:
     from deploywatch.receiver.channels import connect_all  # noqa: PLC0415
     from deploywatch.receiver.commands import live_check, template_check  # noqa: PLC0415
     from deploywatch.receiver.escalation import coverage  # noqa: PLC0415
-    from deploywatch.web import (
-        addresses,  # noqa: PLC0415
-    )
+    from deploywatch.web import addresses  # noqa: PLC0415
 
     template_check.templates(settings, utc_now())
     access = webconfig.Access(web_config)

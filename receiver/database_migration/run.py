@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,8 +33,8 @@ from deploywatch.receiver.database_migration.session import (
     validated_value,
 )
 from deploywatch.receiver.database_migration.statements import Statement
+from deploywatch.receiver.database_migration.turn import keep_turn, numbered, take_turn
 
-_LOCK_SPACE = zlib.crc32(b"deploywatch migrate") & 0x7FFFFFFF
 _AGAIN = 0.5
 
 
@@ -67,7 +66,7 @@ class Run:
 
     async def _guarded(self) -> tuple[Outcome, str]:
         async with self._session(Outcome.NOT_BEGUN) as session:
-            await self._take_turn(session)
+            await take_turn(session)
             await self._back_up()
             if self.dry:
                 await self._transaction(session)
@@ -77,11 +76,6 @@ class Run:
             await self._transaction(session)
             await self._outside(session, self.plan.after, Outcome.COMMITTED_NOT_FINISHED)
         return Outcome.COMMITTED, ""
-
-    async def _take_turn(self, session: asyncpg.Connection) -> None:
-        """One migration a database at a time; the lock goes with the session."""
-        if not await session.fetchval("SELECT pg_try_advisory_lock($1, 0)", _LOCK_SPACE):
-            raise StopError(Outcome.HELD, "another migration of this database is under way; wait until it is done")
 
     async def _back_up(self) -> None:
         settings = self.plan.settings
@@ -98,11 +92,12 @@ class Run:
         self._if_stopped = Outcome.ROLLED_BACK
         try:
             await session.execute("BEGIN")
-            await self._keep_turn(session)
+            await keep_turn(session)
             await session.execute(f"SET LOCAL lock_timeout = {ms(settings.lock_timeout)}")
             await session.execute(f"SET LOCAL statement_timeout = {ms(settings.statement_timeout)}")
-            before = {each.name: await validated_value(session, each) for each in _with_before(settings.validate_)}
-            transaction = await self._numbered(session)
+            compared = [each for each in settings.validate_ if each.expectation.needs_before]
+            before = {each.name: await validated_value(session, each) for each in compared}
+            transaction = await numbered(session, settings.database)
             for statement in self.plan.transaction:
                 await self._statement(session, statement)
             for validation in settings.validate_:
@@ -123,13 +118,6 @@ class Run:
         self.tell("committed" if commits else "rolled back, as a dry run is")
         self._stop_if_interrupted()
 
-    async def _keep_turn(self, session: asyncpg.Connection) -> None:
-        """A pooler that gives each transaction another session has left the lock behind."""
-        held = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted)"
-        if not await session.fetchval(held):
-            pooled = "the session is not ours alone; connect to PostgreSQL itself, not through a pooler of transactions"
-            raise StopError(Outcome.NOT_BEGUN, pooled)
-
     async def _uninterrupted(self, ending: Coroutine[None, None, str]) -> str:
         """What a COMMIT answers, also when somebody wants to stop meanwhile: it cannot be taken back."""
         task = asyncio.ensure_future(ending)
@@ -144,19 +132,6 @@ class Run:
         self._if_stopped = Outcome.COMMITTED_NOT_FINISHED
         if self._interrupted and self.plan.after:
             raise StopError(self._if_stopped, f"interrupted{what_stays(self._if_stopped)}")
-
-    async def _numbered(self, session: asyncpg.Connection) -> int:
-        """The transaction's number, which no other can get any more, a crash of the server included.
-
-        A number of which nothing reached the disk is given anew after a crash; a later one that is flushed ends that.
-        """
-        transaction = int(await session.fetchval("SELECT pg_current_xact_id()::text"))
-        other = await connect(self.plan.settings.database)
-        try:
-            await other.execute("SELECT pg_logical_emit_message(true, 'deploywatch', 'migration begun')")
-        finally:
-            await other.close()
-        return transaction
 
     async def _statement(self, session: asyncpg.Connection, statement: Statement) -> None:
         started = time.monotonic()
@@ -212,7 +187,7 @@ class Run:
             return
         if session.is_closed():
             async with self._session(if_bad) as again:
-                await self._take_turn(again)
+                await take_turn(again)
                 await self._outside(again, statements, if_bad)
             return
         await session.execute(f"SET lock_timeout = {ms(settings.lock_timeout)}")
@@ -240,7 +215,3 @@ class Run:
             if session.is_in_transaction():
                 await roll_back(session)
             await close_session(session)
-
-
-def _with_before(validations: tuple[Validation, ...]) -> list[Validation]:
-    return [validation for validation in validations if validation.expectation.needs_before]
