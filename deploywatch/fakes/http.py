@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from deploywatch.fakes import discord, ntfy, opsgenie, routes, slack, slack_reading, slack_webhook, teams, telegram
+from deploywatch.fakes import discord, ntfy, opsgenie, routes, teams, telegram
 from deploywatch.fakes import pagerduty as pagerduty_module
 from deploywatch.fakes import webhook as webhook_module
+from deploywatch.fakes.slack import methods, reading
+from deploywatch.fakes.slack import webhook as slack_webhook
 from deploywatch.fakes.store import Answer, Inbox, Scripted
 from deploywatch.pages.answer import page as shown
 from deploywatch.pages.environment import templates_in
@@ -74,23 +76,23 @@ def application(
 def _add_slack(app: web.Application, inbox: Inbox, closing: Closing, slack_token: str | None) -> None:
     async def slack_post(request: web.Request) -> web.Response:
         body, authorization = await _fields(request), request.headers.get("Authorization", "")
-        return web.json_response(slack.post_message(body, authorization, inbox, slack_token))
+        return web.json_response(methods.post_message(body, authorization, inbox, slack_token))
 
     async def slack_auth(request: web.Request) -> web.Response:
         body, authorization = await _fields(request), request.headers.get("Authorization", "")
-        return web.json_response(slack.auth_test(body, authorization, slack_token))
+        return web.json_response(methods.auth_test(body, authorization, slack_token))
 
     async def slack_update(request: web.Request) -> web.Response:
         body, authorization = await _fields(request), request.headers.get("Authorization", "")
-        return web.json_response(slack.update(body, authorization, inbox, slack_token))
+        return web.json_response(methods.update(body, authorization, inbox, slack_token))
 
     async def slack_history(request: web.Request) -> web.Response:
         authorization = request.headers.get("Authorization", "")
-        return web.json_response(slack_reading.history(request.query, authorization, inbox, slack_token))
+        return web.json_response(reading.history(request.query, authorization, inbox, slack_token))
 
     async def slack_replies(request: web.Request) -> web.Response:
         authorization = request.headers.get("Authorization", "")
-        return web.json_response(slack_reading.replies(request.query, authorization, inbox, slack_token))
+        return web.json_response(reading.replies(request.query, authorization, inbox, slack_token))
 
     for path, handler in (
         ("/api/chat.postMessage", slack_post),

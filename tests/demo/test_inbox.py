@@ -25,7 +25,7 @@ from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import python_part
 from deploywatch.errors import DeploywatchError
 from deploywatch.fakes.inbox import Inbox, Serving, main, serving
-from deploywatch.fakes.slack import channel_id, press
+from deploywatch.fakes.slack.methods import channel_id, press
 from deploywatch.fakes.store import FILE
 
 TOKEN = {"Authorization": "Bearer xoxb-something-secret"}

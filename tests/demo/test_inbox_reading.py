@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from deploywatch.fakes.inbox import Inbox, Serving, serving
-from deploywatch.fakes.slack import channel_id
+from deploywatch.fakes.slack.methods import channel_id
 
 TOKEN = {"Authorization": "Bearer xoxb-something-secret"}
 CHANNEL = channel_id("#ops")

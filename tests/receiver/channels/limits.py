@@ -6,8 +6,8 @@ import json
 from email.message import EmailMessage
 from typing import Any
 
-from deploywatch.fakes import slack
 from deploywatch.fakes.pagerduty import LIMIT
+from deploywatch.fakes.slack import methods
 from deploywatch.fakes.store import Inbox
 from deploywatch.receiver.channels.email import channel as email
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
@@ -21,7 +21,7 @@ def check_slack(text: str, blocks: list[Any]) -> None:
     assert 0 < len(blocks) <= 50
     assert len(text) + slack_blocks.characters(blocks) <= slack_blocks.TOTAL_LIMIT
     body = {"token": "xoxb-t", "channel": "C1", "text": text, "blocks": json.loads(json.dumps(blocks))}
-    assert slack.post_message(body, "", Inbox(), None)["ok"]
+    assert methods.post_message(body, "", Inbox(), None)["ok"]
     # A run of rich text is shown letter by letter; a mention in one would be an element of its own.
     whole = text + json.dumps([block for block in blocks if block["type"] != "rich_text"], ensure_ascii=False)
     assert not any(mention in whole for mention in MENTIONS)

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
-from deploywatch.fakes.slack import channel_id
+from deploywatch.fakes.slack.methods import channel_id
 from deploywatch.receiver.channels import signs
 from deploywatch.receiver.channels.slack import answers as slack_answers
 from deploywatch.receiver.channels.slack.channel import SlackChannel

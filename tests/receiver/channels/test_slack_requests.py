@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from deploywatch.fakes import slack
 from deploywatch.fakes.inbox import Inbox, Serving
-from deploywatch.fakes.slack import Request
+from deploywatch.fakes.slack import methods
+from deploywatch.fakes.slack.methods import Request
 from deploywatch.receiver.channels.slack import requests as slack_requests
 from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.channels.slack.requests import Action, Interaction, SlackRequestError, parse, verify
@@ -25,7 +25,7 @@ SECRET = Masked(SIGNING_SECRET)
 
 
 def _request(body: bytes = b"payload=%7B%7D", secret: str = SIGNING_SECRET, at: datetime = NOW) -> Request:
-    return slack.signed(body, secret=secret, at=at)
+    return methods.signed(body, secret=secret, at=at)
 
 
 def _form(payload: object) -> bytes:
@@ -120,7 +120,7 @@ async def test_a_press_of_our_button_says_who_wants_what(
     channel = SlackChannel("team", SlackSettings.model_validate(settings | {"signing_secret": SIGNING_SECRET}))
     await channel.send(message(event), None)
     await channel.close()
-    request = slack.press(inbox.of("slack")[0], button, secret=SIGNING_SECRET, at=NOW)
+    request = methods.press(inbox.of("slack")[0], button, secret=SIGNING_SECRET, at=NOW)
     verify(request.headers, request.body, channel_secrets(settings), NOW)
     assert parse(request.body) == Interaction(button, 12, "U0123ANN", "ann", expires)
 

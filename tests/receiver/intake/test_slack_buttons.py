@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploywatch.fakes.slack import signed
+from deploywatch.fakes.slack.methods import signed
 from deploywatch.receiver.intake.slack_buttons import PATH, SlackButtons
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, Scene, alert, settings

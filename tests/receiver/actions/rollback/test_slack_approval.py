@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploywatch.fakes.slack import signed
+from deploywatch.fakes.slack.methods import signed
 from deploywatch.receiver.intake.slack_buttons import PATH, SlackButtons
 from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical

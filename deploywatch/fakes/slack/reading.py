@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from deploywatch.fakes.slack import Fields, bad_token, channel_id, refused
+from deploywatch.fakes.slack.block_kit import Fields
+from deploywatch.fakes.slack.methods import bad_token, channel_id, refused
 from deploywatch.fakes.store import Inbox, Received
 
 LIMIT: Final = 100

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
+from deploywatch.fakes.slack.block_kit import Fields, bad_content, blocks_of, buttons, content
 from deploywatch.fakes.store import Inbox, Received
-
-TEXT_LIMIT: Final = 40_000
-# Slack's limit of blocks in a message.
-BLOCKS_LIMIT: Final = 13_000
-"""Characters of all blocks together; Slack does not say how many exactly."""
-BLOCKS: Final = 50
-TEXTS: Final = {"header": 150, "section": 3000, "context": 3000, "button": 75}
-ELEMENTS: Final = {"context": 10, "actions": 25}
-STYLES: Final = {"bold", "italic", "strike", "code"}
-BUTTON_FIELDS: Final = {"action_id": 255, "value": 2000, "url": 3000}
-
-Fields = dict[str, Any]
-
-_TITLE_LIMIT = 300
 
 
 def post_message(body: Fields | None, authorization: str, inbox: Inbox, good_token: str | None) -> Fields:
@@ -99,7 +85,7 @@ def press(
     received: Received, action_id: str, *, secret: str, at: datetime, user: tuple[str, str] = ("U0123ANN", "ann")
 ) -> Request:
     """The signed request by which Slack tells that this person pressed that button; KeyError when there is none."""
-    button = next((button for button in _buttons(received) if button["action_id"] == action_id), None)
+    button = next((button for button in buttons(received) if button["action_id"] == action_id), None)
     if button is None:
         raise KeyError(action_id)
     action = {key: button[key] for key in ("action_id", "type", "text", "value", "url") if key in button}
@@ -141,104 +127,12 @@ def _bad_channel(channel: str) -> str | None:
     return None if channel.startswith(("#", "C", "D", "G")) else "channel_not_found"
 
 
-def bad_content(text: str, blocks: object) -> str | None:
-    if not text and not blocks:
-        return "no_text"
-    if len(text) > TEXT_LIMIT:
-        return "msg_too_long"
-    if not isinstance(blocks, list) or len(blocks) > BLOCKS or not all(map(_good_block, blocks)):
-        return "invalid_blocks"
-    return "msg_blocks_too_long" if sum(len(text) for text in _texts(blocks)) > BLOCKS_LIMIT else None
-
-
 def _bad_metadata(body: Fields) -> str | None:
     if "metadata" not in body:
         return None
     metadata = body["metadata"]
     good = isinstance(metadata, dict) and isinstance(metadata.get("event_payload"), dict) and metadata.get("event_type")
     return None if good else "invalid_metadata_format"
-
-
-def _good_block(block: Any) -> bool:
-    if not isinstance(block, dict) or block.get("type") not in {*TEXTS, *ELEMENTS, "divider", "rich_text"}:
-        return False
-    if block["type"] == "rich_text":
-        return _good_rich_text(block.get("elements"))
-    kind, elements = block["type"], block.get("elements")
-    texts = [block.get("text")] if kind in ("header", "section") else []
-    if kind in ELEMENTS:
-        if not isinstance(elements, list) or not 0 < len(elements) <= ELEMENTS[kind]:
-            return False
-        texts = elements if kind == "context" else []
-    if kind == "header" and not (isinstance(texts[0], dict) and texts[0].get("type") == "plain_text"):
-        return False
-    return all(_good_text(text, TEXTS[kind]) for text in texts) and (kind != "actions" or _good_buttons(elements))
-
-
-def _good_rich_text(sections: Any) -> bool:
-    """Sections of runs, none of them empty; a run's look is a property of its own."""
-    return isinstance(sections, list) and all(
-        isinstance(section, dict)
-        and section.get("type") == "rich_text_section"
-        and bool(section.get("elements"))
-        and all(
-            run.get("type") == "text" and run.get("text") and set(run.get("style", ())) <= STYLES
-            for run in section["elements"]
-        )
-        for section in sections or [None]
-    )
-
-
-def _good_buttons(elements: Any) -> bool:
-    ids = [element.get("action_id") for element in elements]
-    return len(set(ids)) == len(ids) and all(
-        element.get("type") == "button"
-        and _good_text(element.get("text"), TEXTS["button"])
-        and all(len(str(element.get(name, ""))) <= limit for name, limit in BUTTON_FIELDS.items())
-        for element in elements
-    )
-
-
-def _good_text(text: Any, limit: int) -> bool:
-    if not isinstance(text, dict) or text.get("type") not in ("plain_text", "mrkdwn"):
-        return False
-    return 0 < len(str(text.get("text") or "")) <= limit
-
-
-def blocks_of(body: Fields) -> Any:
-    """The blocks, which a form has as JSON in a text."""
-    blocks = body.get("blocks") or []
-    try:
-        return json.loads(blocks) if isinstance(blocks, str) else blocks
-    except ValueError:
-        return blocks
-
-
-def content(body: Fields, text: str, blocks: list[Any]) -> Fields:
-    """What is shown: the blocks where there are some, else the text."""
-    shown = "\n".join(_texts(blocks)) or text
-    raw = {name: value for name, value in body.items() if name != "token"}
-    title = html.unescape((text or shown).split("\n", 1)[0])  # as Slack shows its three escapes
-    return {"title": title[:_TITLE_LIMIT], "text": shown, "raw": raw}
-
-
-def _texts(blocks: list[Any]) -> Iterator[str]:
-    for block in blocks:
-        if isinstance(block.get("text"), dict):
-            yield str(block["text"]["text"])
-        elements = block.get("elements") or []
-        if block["type"] == "rich_text":
-            yield "".join(run["text"] for section in elements for run in section["elements"])
-        elif block["type"] == "context":
-            yield " ".join(str(element["text"]) for element in elements)
-        elif elements:
-            yield " ".join(f"[{element['text']['text']}]" for element in elements)
-
-
-def _buttons(received: Received) -> Iterator[Fields]:
-    for block in blocks_of(dict(received.raw)):
-        if block["type"] == "actions":
-            yield from block["elements"]
 
 
 def refused(error: str) -> Fields:

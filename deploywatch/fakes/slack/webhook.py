@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from deploywatch.fakes import slack
 from deploywatch.fakes.routes import Asked, Route, Said, is_wrong
+from deploywatch.fakes.slack import block_kit
 from deploywatch.fakes.store import Inbox
 
 
@@ -15,10 +15,10 @@ def post(asked: Asked, inbox: Inbox) -> Said:
         return Said("no_service", 404)
     if asked.body is None:
         return Said("invalid_payload", 400)
-    text, blocks = str(asked.body.get("text") or ""), slack.blocks_of(asked.body)
-    if refusal := slack.bad_content(text, blocks):
+    text, blocks = str(asked.body.get("text") or ""), block_kit.blocks_of(asked.body)
+    if refusal := block_kit.bad_content(text, blocks):
         return Said(refusal, 400)
-    inbox.keep("slack_webhook", thread="", **slack.content(asked.body, text, blocks))
+    inbox.keep("slack_webhook", thread="", **block_kit.content(asked.body, text, blocks))
     return Said("ok")
 
 
