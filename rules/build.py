@@ -19,6 +19,7 @@ from deploywatch.rules.outputs import (
     verification_plan,
 )
 from deploywatch.rules.outputs.emit import yaml
+from deploywatch.rules.outputs.self_alert_list import NAME
 from deploywatch.rules.outputs.unit_tests import boundary as boundary_tests
 from deploywatch.rules.outputs.unit_tests import count as count_tests
 from deploywatch.rules.outputs.unit_tests import own as self_tests
@@ -83,10 +84,10 @@ STAGES: tuple[Stage, ...] = (rule_files, test_files, runbook_files, plan_files)
 def self_files(policies: Sequence[Policy]) -> Iterator[tuple[str, str]]:
     """The watchdog, and alerts about deploywatch itself: one file for all policies of a build, its tests, runbooks."""
     header = (f"{MARK}; it is about deploywatch itself.",)
-    yield f"rules/{self_alerts.NAME}.alerts.yml", yaml(self_alerts.groups(policies), header=header)
-    tests = self_tests.tests(policies, f"../rules/{self_alerts.NAME}.alerts.yml")
-    yield f"tests/{self_alerts.NAME}.yml", yaml(tests, header=header)
-    yield f"runbooks/{self_alerts.NAME}.md", self_alerts.page(policies)
+    yield f"rules/{NAME}.alerts.yml", yaml(self_alerts.groups(policies), header=header)
+    tests = self_tests.tests(policies, f"../rules/{NAME}.alerts.yml")
+    yield f"tests/{NAME}.yml", yaml(tests, header=header)
+    yield f"runbooks/{NAME}.md", self_alerts.page(policies)
 
 
 def build(policies: Sequence[Policy], *, more: Sequence[Stage] = ()) -> Files:

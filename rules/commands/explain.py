@@ -13,7 +13,8 @@ from deploywatch.rules.links import runbook_name
 from deploywatch.rules.live import asking
 from deploywatch.rules.live.explanation import explain as lines_of
 from deploywatch.rules.loading import load
-from deploywatch.rules.outputs import bucket_alerts, self_alerts
+from deploywatch.rules.outputs import bucket_alerts, self_alert_list
+from deploywatch.rules.outputs.self_alert_list import NAME
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 from deploywatch.terminal import say
@@ -38,8 +39,8 @@ def _no_such(path: Path, policy: ResolvedPolicy, alert: str, named: Collection[s
     if alert == bucket_alerts.ALERT and bucket_alerts.needed(policy):
         page = runbook_name(policy.given, alert)
         return f"{alert} is built beside the policy's own alerts; runbooks/{page} explains it"
-    if alert in {one.name for one in self_alerts.alerts([policy.given])}:
-        return f"{alert} is about deploywatch itself, in every build; runbooks/{self_alerts.NAME}.md explains it"
+    if alert in {one.name for one in self_alert_list.alerts([policy.given])}:
+        return f"{alert} is about deploywatch itself, in every build; runbooks/{NAME}.md explains it"
     return f"{path} has no alert {alert!r}{nearest(alert, named)}"
 
 

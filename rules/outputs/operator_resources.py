@@ -11,6 +11,7 @@ from typing import Any
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules.outputs import alerting, recording, routing, self_alerts
 from deploywatch.rules.outputs.emit import Remarked, yaml
+from deploywatch.rules.outputs.self_alert_list import NAME
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedPolicy
 
@@ -60,7 +61,7 @@ def prometheus_rules(policies: Sequence[ResolvedPolicy], given: Metadata) -> Ite
         groups = [*recording.groups(policy)["groups"], *alerting.groups(policy)["groups"]]
         yield f"prometheus-rule/{name}.yml", _rule(name, name, groups, given)
     own = self_alerts.groups([policy.given for policy in policies])["groups"]
-    yield f"prometheus-rule/{self_alerts.NAME}.yml", _rule(self_alerts.NAME, self_alerts.POLICY, own, given)
+    yield f"prometheus-rule/{NAME}.yml", _rule(NAME, self_alerts.POLICY, own, given)
 
 
 def _rule(name: str, policy: str, groups: Sequence[Any], given: Metadata) -> str:

@@ -9,12 +9,13 @@ from ruamel.yaml import YAML
 
 from deploywatch.errors import ConfigError
 from deploywatch.rules.build import build, write
-from deploywatch.rules.outputs import self_alerts
+from deploywatch.rules.outputs import self_alert_list, self_alerts
 from deploywatch.rules.outputs.routing import WATCHDOG, config
+from deploywatch.rules.outputs.self_alert_list import NAME
 from tests.rules.raw_series import fires
 from tests.rules.tools import GOOD, SHIPPED, good, policy_from, promtool_test, run, shipped
 
-ALERTS = f"rules/{self_alerts.NAME}.alerts.yml"
+ALERTS = f"rules/{NAME}.alerts.yml"
 NAMES = [path.stem for path in SHIPPED]
 
 
@@ -25,21 +26,21 @@ def test_each_build_has_the_watchdog_and_what_it_says_of_itself_passes_its_tests
     assert len(group["rules"]) >= 10
     done = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", tmp_path / ALERTS)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = promtool_test([tmp_path / "tests" / f"{self_alerts.NAME}.yml"])
+    done = promtool_test([tmp_path / "tests" / f"{NAME}.yml"])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_each_threshold_has_its_reason_and_each_alert_its_section(tmp_path: Path) -> None:
     files = build([good(tmp_path, when="error_ratio > 1%")])
-    for alert in self_alerts.alerts([shipped("demo")]):
+    for alert in self_alert_list.alerts([shipped("demo")]):
         assert alert.why
         assert alert.why in files[ALERTS]
-        assert f"## {alert.name}\n" in files[f"runbooks/{self_alerts.NAME}.md"]
+        assert f"## {alert.name}\n" in files[f"runbooks/{NAME}.md"]
 
 
 def test_the_watchdog_goes_its_own_way(tmp_path: Path) -> None:
     """Its labels match no policy's route, so that the one that repeats it every two minutes takes it."""
-    labels = self_alerts.labels(self_alerts.alerts([shipped("demo")])[0])
+    labels = self_alerts.labels(self_alert_list.alerts([shipped("demo")])[0])
     routes = config([shipped("demo")])["route"]["routes"]
     matchers = [matcher for route in routes for matcher in route["matchers"]]
     assert f'policy="{labels["policy"]}"' not in matchers

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deploywatch.rules import promql
-from deploywatch.rules.outputs import self_alerts
+from deploywatch.rules.outputs import self_alert_list
 from deploywatch.rules.outputs.routing import WATCHDOG
-from deploywatch.rules.outputs.self_alerts import INTERVAL, SelfAlert
+from deploywatch.rules.outputs.self_alert_list import SelfAlert
+from deploywatch.rules.outputs.self_alerts import INTERVAL
 from deploywatch.rules.policy import Policy
 
 _AT = "25m"
@@ -17,7 +18,7 @@ _AT = "25m"
 
 def tests(policies: Sequence[Policy], alerts_file: str) -> dict[str, Any]:
     """The file of tests, as data: each alert fires when its part is sick, and none fires when it is well."""
-    entries = [entry for alert in self_alerts.alerts(policies) for entry in _of_alert(alert)]
+    entries = [entry for alert in self_alert_list.alerts(policies) for entry in _of_alert(alert)]
     interval = promql.duration(INTERVAL)
     return {"rule_files": [alerts_file], "evaluation_interval": interval, "tests": entries}
 
