@@ -15,7 +15,7 @@ from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.links import deployment_uid
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.rules.series import Requests
+from deploywatch.rules.series.requests import Requests
 from deploywatch.rules.signals.signal import Signal
 
 _COUNT, _RATIO, _SECONDS = UNITS[Unit.COUNT], UNITS[Unit.RATIO], UNITS[Unit.SECONDS]

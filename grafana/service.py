@@ -14,7 +14,7 @@ from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.links import dashboard_uid
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.rules.series import Requests
+from deploywatch.rules.series.requests import Requests
 
 
 def dashboard(policy: ResolvedPolicy) -> Dashboard:

@@ -19,7 +19,7 @@ The rooms, from the top; each needs only some of those below it:
     promql, links       pieces of queries, and of the addresses in annotations
     policy              the model of a policy file
     presets             the series of well-known exporters and proxies
-    inventory, resources   the series of machines and of the business
-    language, series    conditions as people write them; the series that a policy names
+    language            conditions as people write them
+    series              the series that a policy names: of requests, of machines, of the business
     builtin_policies    where the policies of the five sources are
 """

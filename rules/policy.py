@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 from deploywatch.config import Settings, nearest
 from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import Quantity, QuantityField, Unit
-from deploywatch.rules.inventory import Series
 from deploywatch.rules.language.expression import Condition, parse
 from deploywatch.rules.language.fields import (
     ACTIONS,
@@ -35,7 +34,8 @@ from deploywatch.rules.language.parts import Part
 from deploywatch.rules.language.selectors import SelectorField
 from deploywatch.rules.language.verification import Requirement, Verdict
 from deploywatch.rules.presets import PRESETS
-from deploywatch.rules.series import LabelName, NotEmpty, OwnLabel
+from deploywatch.rules.series.inventory import Series
+from deploywatch.rules.series.names import LabelName, NotEmpty, OwnLabel
 
 __all__ = ["ACTIONS", "LONGEST_NAME", "Alert", "CustomSignal", "Links", "OfficeHours", "Policy", "Receiver", "Source"]
 

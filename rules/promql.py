@@ -10,7 +10,7 @@ from decimal import Context, Decimal
 from deploywatch.conventions import ENVIRONMENT, SERVICE, AlertLabel
 from deploywatch.quantity import plain
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Measured
+from deploywatch.rules.series.requests import Measured
 
 Matcher = tuple[str, str, str]
 """A label, an operator, and its right side, not quoted."""

@@ -14,7 +14,7 @@ from typing import Any
 from deploywatch.errors import DeploywatchError
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 
 NEWER = (3, 0)
 """The first version that reads names in quotes, and that native histograms are built for."""

@@ -13,12 +13,12 @@ from deploywatch.document import Path
 from deploywatch.quantity import parse_duration
 from deploywatch.rules.conditions.deployments import Window, stage_windows
 from deploywatch.rules.conditions.objectives import signals as objective_signals
-from deploywatch.rules.inventory import Series
 from deploywatch.rules.language.expression import Condition, ExpressionError, parse
 from deploywatch.rules.language.judgement import Health
 from deploywatch.rules.language.objectives import Objective
 from deploywatch.rules.language.verification import Requirement
 from deploywatch.rules.policy import CustomSignal, Policy, Stage
+from deploywatch.rules.series.inventory import Series
 from deploywatch.rules.signals import known
 from deploywatch.rules.signals.signal import Signal
 

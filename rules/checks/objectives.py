@@ -8,7 +8,7 @@ from deploywatch.config import nearest
 from deploywatch.rules.checks.draft import Draft, Fault
 from deploywatch.rules.conditions.objectives import Bad, alert_names
 from deploywatch.rules.language.objectives import Objective
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals import SIGNALS
 from deploywatch.rules.signals.histogram import shown
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from deploywatch.document import path_text
-from deploywatch.rules.difference import changes
+from deploywatch.rules.difference.changes import changes
 from deploywatch.rules.loading import load
 from deploywatch.terminal import as_json, say
 

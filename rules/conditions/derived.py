@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
-from deploywatch.rules.inventory import Series
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.series.inventory import Series
 from deploywatch.rules.signals.signal import ANY, Domain, Example, Group, InputSeries, Query, Reading, Record, Signal
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -18,7 +18,7 @@ from deploywatch.rules.conditions.derived import HOUR, Derived
 from deploywatch.rules.conditions.view import of_alert, plain
 from deploywatch.rules.language.objectives import Objective, Told
 from deploywatch.rules.policy import Alert, Policy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals import histogram
 from deploywatch.rules.signals.service import availability, error_ratio, health, latency
 from deploywatch.rules.signals.signal import Domain, Example, Group, InputSeries, Record, Signal, seconds

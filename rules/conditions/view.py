@@ -13,10 +13,11 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.quantity import Quantity, format_duration
 from deploywatch.rules import promql
 from deploywatch.rules.conditions.derived import Derived
-from deploywatch.rules.inventory import Series
 from deploywatch.rules.language.parts import Part
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Durations, Measured, Requests
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.inventory import Series
+from deploywatch.rules.series.requests import Measured, Requests
 from deploywatch.rules.signals.custom import Custom
 from deploywatch.rules.signals.signal import Example, InputSeries, Query, Reading, Record, Signal
 

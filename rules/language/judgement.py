@@ -12,7 +12,7 @@ from deploywatch.config import Settings
 from deploywatch.quantity import Quantity, QuantityField, Unit
 from deploywatch.rules.language.expression import Comparison, comparisons, parse
 from deploywatch.rules.language.fields import Period
-from deploywatch.rules.series import NotEmpty
+from deploywatch.rules.series.names import NotEmpty
 
 
 def single(text: str) -> Comparison:

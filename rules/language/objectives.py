@@ -11,7 +11,7 @@ from deploywatch.config import Settings
 from deploywatch.quantity import Duration, Quantity, QuantityField, Unit
 from deploywatch.rules.language.fields import Action, Channel, IncidentType, Period, Severity, Wait
 from deploywatch.rules.language.parts import Part
-from deploywatch.rules.series import NotEmpty, OwnLabel
+from deploywatch.rules.series.names import NotEmpty, OwnLabel
 
 
 class Told(Settings):

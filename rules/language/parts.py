@@ -6,7 +6,7 @@ from typing import Literal
 
 from deploywatch.config import Settings
 from deploywatch.rules.language.fields import Period
-from deploywatch.rules.series import Chosen, LabelName, Pattern
+from deploywatch.rules.series.names import Chosen, LabelName, Pattern
 
 Role = Literal["canary", "stable"]
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from deploywatch.config import Settings
 from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
 from deploywatch.rules.language.fields import Period
-from deploywatch.rules.series import NotEmpty
+from deploywatch.rules.series.names import NotEmpty
 
 TAKES: Final[dict[str, frozenset[str]]] = {
     "approval": frozenset({"of", "in", "within"}),

@@ -10,7 +10,7 @@ from deploywatch.rules import promql
 from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals.histogram import shown
 from deploywatch.rules.signals.service.latency import LatencyQuantile
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from deploywatch.rules.conditions.view import plain
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.rules.resources import Quotient, Stock
-from deploywatch.rules.series import Durations, Measured
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Measured
+from deploywatch.rules.series.resources import Quotient, Stock
 from deploywatch.rules.signals.service.latency_mean import LatencyMean
 
 

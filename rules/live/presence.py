@@ -15,8 +15,9 @@ from deploywatch.rules.live.needs import Need, label_of, needs
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.requirements import demands, unmet
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.rules.resources import Conversions, Cpu, DiskTimes, Network
-from deploywatch.rules.series import Dependencies, Durations, Measured, Probes, Queues, Requests
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Dependencies, Measured, Probes, Queues, Requests
+from deploywatch.rules.series.resources import Conversions, Cpu, DiskTimes, Network
 
 _COUNTERS: tuple[type[Measured], ...] = (Requests, Cpu, Conversions, DiskTimes, Network)
 _MOST = 12

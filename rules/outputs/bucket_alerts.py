@@ -20,7 +20,7 @@ from deploywatch.rules.outputs import runbook_steps as steps
 from deploywatch.rules.outputs.emit import Remarked
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals import histogram
 from deploywatch.rules.signals.service.latency import LatencyQuantile
 from deploywatch.rules.signals.signal import InputSeries

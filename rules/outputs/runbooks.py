@@ -13,7 +13,8 @@ from deploywatch.rules.outputs import alerting
 from deploywatch.rules.outputs import runbook_steps as steps
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert
-from deploywatch.rules.series import Durations, Requests, Targets
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Requests, Targets
 from deploywatch.rules.signals.signal import Query
 
 

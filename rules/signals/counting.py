@@ -18,7 +18,8 @@ from deploywatch.rules import promql
 from deploywatch.rules.language.expression import Comparison
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.promql import Matcher
-from deploywatch.rules.series import Control, Durations, Measured, Requests
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Control, Measured, Requests
 from deploywatch.rules.signals import histogram
 from deploywatch.rules.signals.service import error_ratio, latency
 from deploywatch.verdict.plan_parts import Counts

@@ -10,7 +10,7 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Quantity, Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals.signal import InputSeries, Record, growing
 
 Written = Callable[[Decimal], str]

@@ -10,8 +10,8 @@ from typing import Literal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.resources import Quotient, Stock
-from deploywatch.rules.series import Measured
+from deploywatch.rules.series.requests import Measured
+from deploywatch.rules.series.resources import Quotient, Stock
 from deploywatch.rules.signals.signal import (
     AMOUNT,
     Domain,

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals.histogram import EACH, above_name, shown
 from deploywatch.rules.signals.signal import InputSeries, Record, steps
 

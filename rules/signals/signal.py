@@ -11,9 +11,9 @@ from enum import StrEnum
 
 from deploywatch.quantity import Quantity, Unit
 from deploywatch.rules import promql
-from deploywatch.rules.inventory import Series
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Measured
+from deploywatch.rules.series.inventory import Series
+from deploywatch.rules.series.requests import Measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from deploywatch.grafana.__main__ import files, write_shared
 from deploywatch.grafana.dashboards import of_policy
 from deploywatch.rules.links import dashboard_uid
 from deploywatch.rules.resolve import resolve
-from deploywatch.rules.series import Requests
+from deploywatch.rules.series.requests import Requests
 from deploywatch.rules.signals import business
 from deploywatch.rules.signals.signal import Group
 from tests.grafana.asking import questions

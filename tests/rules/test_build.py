@@ -19,8 +19,9 @@ from deploywatch.rules.builtin_policies import GENERATED
 from deploywatch.rules.outputs.unit_tests.test_cases import cases as cases_of
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
-from deploywatch.rules.resources import Complaints, DiskTimes, Pool, Satisfaction
-from deploywatch.rules.series import Dependencies, Deployments, Durations, Targets
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Dependencies, Deployments, Targets
+from deploywatch.rules.series.resources import Complaints, DiskTimes, Pool, Satisfaction
 from tests.rules.tools import GOOD, SHIPPED, good, policy_from, promtool_test, run, shipped
 
 NAMES = [path.stem for path in SHIPPED]

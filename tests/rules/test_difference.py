@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploywatch.rules.difference import changes
+from deploywatch.rules.difference.changes import changes
 from deploywatch.rules.policy import Policy
 from tests.rules.tools import GOOD, SHIPPED, policy_from, shipped
 

@@ -15,7 +15,8 @@ from deploywatch.cli import cli
 from deploywatch.rules.builtin_policies import GENERATED
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedAlert
-from deploywatch.rules.series import Durations, Requests
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Requests
 from tests.rules.tools import SHIPPED, shipped
 
 NAMES = [path.stem for path in SHIPPED]

@@ -10,7 +10,8 @@ from typing import Any
 from deploywatch.rules import promql
 from deploywatch.rules.language.judgement import single
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Control, Durations, Requests
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Control, Requests
 from deploywatch.rules.signals import counting
 from deploywatch.rules.signals.counting import Role
 from deploywatch.verdict.plan import Plan, filled

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from deploywatch.rules.series import Measured
+from deploywatch.rules.series.requests import Measured
 from deploywatch.rules.signals.signal import Example, InputSeries, Signal
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from deploywatch.rules.resources import Complaints
+from deploywatch.rules.series.resources import Complaints
 from deploywatch.rules.signals.kinds import HourlyFlow
 
 SIGNAL = HourlyFlow(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from deploywatch.rules.resources import Conversions
+from deploywatch.rules.series.resources import Conversions
 from deploywatch.rules.signals.kinds import Ratio
 from deploywatch.rules.signals.signal import SHARE
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from deploywatch.rules.resources import Revenue
+from deploywatch.rules.series.resources import Revenue
 from deploywatch.rules.signals.kinds import HourlyFlow
 
 SIGNAL = HourlyFlow(

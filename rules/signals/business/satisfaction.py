@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from deploywatch.quantity import Unit
-from deploywatch.rules.resources import Satisfaction
+from deploywatch.rules.series.resources import Satisfaction
 from deploywatch.rules.signals.kinds import Mean
 from deploywatch.rules.signals.signal import Domain
 

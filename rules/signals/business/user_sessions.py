@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from deploywatch.rules.resources import Sessions
+from deploywatch.rules.series.resources import Sessions
 from deploywatch.rules.signals.kinds import Level
 
 SIGNAL = Level(

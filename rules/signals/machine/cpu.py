@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.resources import CONTAINERS_ONLY, Cpu
+from deploywatch.rules.series.resources import CONTAINERS_ONLY, Cpu
 from deploywatch.rules.signals.signal import (
     SHARE,
     Domain,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from deploywatch.rules.series import DatabaseDurations
+from deploywatch.rules.series.durations import DatabaseDurations
 from deploywatch.rules.signals.service.latency import LatencyQuantile
 
 SIGNAL = LatencyQuantile(

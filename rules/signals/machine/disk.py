@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from deploywatch.rules.resources import Disk
+from deploywatch.rules.series.resources import Disk
 from deploywatch.rules.signals.kinds import Used
 from deploywatch.rules.signals.signal import SHARE
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.resources import DiskTimes
+from deploywatch.rules.series.resources import DiskTimes
 from deploywatch.rules.signals.signal import (
     AMOUNT,
     Example,

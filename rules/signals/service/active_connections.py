@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploywatch.quantity import Unit
-from deploywatch.rules.series import Connections
+from deploywatch.rules.series.requests import Connections
 from deploywatch.rules.signals.kinds import Level
 
 SIGNAL = Level(

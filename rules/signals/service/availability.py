@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Probes
+from deploywatch.rules.series.requests import Probes
 from deploywatch.rules.signals.service import health
 from deploywatch.rules.signals.signal import SHARE, Example, InputSeries, Query, Reading, Record, Signal
 

@@ -10,7 +10,7 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Dependencies, Probes
+from deploywatch.rules.series.requests import Dependencies, Probes
 from deploywatch.rules.signals.service import dependency_up
 from deploywatch.rules.signals.service.dependency_up import DEPENDS_ON
 from deploywatch.rules.signals.signal import (

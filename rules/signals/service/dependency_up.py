@@ -9,7 +9,7 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Dependencies, Probes
+from deploywatch.rules.series.requests import Dependencies, Probes
 from deploywatch.rules.signals.signal import (
     YES_NO,
     Domain,

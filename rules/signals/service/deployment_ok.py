@@ -9,7 +9,7 @@ from deploywatch.conventions import DeploymentMetric
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Deployments
+from deploywatch.rules.series.requests import Deployments
 from deploywatch.rules.signals.signal import (
     YES_NO,
     Domain,

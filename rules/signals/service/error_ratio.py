@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Requests
+from deploywatch.rules.series.requests import Requests
 from deploywatch.rules.signals.signal import SHARE, Example, InputSeries, Query, Reading, Record, Signal, growing
 
 _EACH = Decimal(10_000)

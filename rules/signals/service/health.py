@@ -9,7 +9,7 @@ from deploywatch.conventions import PROBE, ProbeMetric
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Probes
+from deploywatch.rules.series.requests import Probes
 from deploywatch.rules.signals.signal import YES_NO, Example, InputSeries, Query, Reading, Record, Signal, steady
 
 

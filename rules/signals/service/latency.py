@@ -13,9 +13,9 @@ from decimal import Decimal
 
 from deploywatch.quantity import Quantity, Unit
 from deploywatch.rules import promql
-from deploywatch.rules.inventory import Series
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.inventory import Series
 from deploywatch.rules.signals import histogram, native, summary
 from deploywatch.rules.signals.histogram import EACH, shown
 from deploywatch.rules.signals.signal import AMOUNT, SHARE, Domain, Example, InputSeries, Query, Reading, Record, Signal

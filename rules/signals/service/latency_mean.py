@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals import native
 from deploywatch.rules.signals.signal import Example, InputSeries, Query, Reading, Record, Signal, growing
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Queues
+from deploywatch.rules.series.requests import Queues
 from deploywatch.rules.signals.signal import COUNT, Example, InputSeries, Query, Reading, Record, Signal, steady
 
 QUEUE_ID = "queue_id"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.series import Requests
+from deploywatch.rules.series.requests import Requests
 from deploywatch.rules.signals.service.error_ratio import counter, request_rate, requests
 from deploywatch.rules.signals.signal import (
     AMOUNT,

@@ -13,7 +13,7 @@ from deploywatch.cli import main
 from deploywatch.rules.builtin_policies import POLICIES
 from deploywatch.rules.live.buckets import compared
 from deploywatch.rules.live.findings import Grade
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from tests.rules.live.conftest import Live
 from tests.rules.tools import policy_from
 

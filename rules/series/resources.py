@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from deploywatch.rules.series import LabelName, Measured, MetricName, Pattern
+from deploywatch.rules.series.names import LabelName, MetricName, Pattern
+from deploywatch.rules.series.requests import Measured
 
 CONTAINERS_ONLY = {"container": "|POD"}
 """cAdvisor counts a pod's containers, its pause container (`POD`) and its cgroup (no name) besides."""

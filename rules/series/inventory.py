@@ -6,7 +6,18 @@ from typing import TypeVar, get_args
 
 from deploywatch.config import Settings
 from deploywatch.errors import DeploywatchError
-from deploywatch.rules.resources import (
+from deploywatch.rules.series.durations import DatabaseDurations, Durations
+from deploywatch.rules.series.requests import (
+    Connections,
+    Dependencies,
+    Deployments,
+    Measured,
+    Probes,
+    Queues,
+    Requests,
+    Targets,
+)
+from deploywatch.rules.series.resources import (
     Complaints,
     Conversions,
     Cpu,
@@ -18,18 +29,6 @@ from deploywatch.rules.resources import (
     Revenue,
     Satisfaction,
     Sessions,
-)
-from deploywatch.rules.series import (
-    Connections,
-    DatabaseDurations,
-    Dependencies,
-    Deployments,
-    Durations,
-    Measured,
-    Probes,
-    Queues,
-    Requests,
-    Targets,
 )
 
 M = TypeVar("M", bound=Measured)

@@ -1,0 +1,1 @@
+"""What changes for people when one policy takes the place of another."""

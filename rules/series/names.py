@@ -1,0 +1,75 @@
+"""Names of metrics and labels, patterns and chosen values, as a policy may write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sized
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+T = TypeVar("T", bound=Sized)
+
+
+def _metric_name(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", value) and not _is_utf8_name(value):
+        raise ValueError(f"{value!r} is no metric name")
+    return value
+
+
+def _label_name(value: str) -> str:
+    plain = re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value) or _is_utf8_name(value)
+    if not plain or value.startswith("__"):
+        raise ValueError(f"{value!r} is no label name")
+    return value
+
+
+def _own_label(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value) or value.startswith("__"):
+        raise ValueError(f"{value!r} is no name for a label of alerts; use letters, digits and _")
+    return value
+
+
+def _is_utf8_name(value: str) -> bool:
+    """Whether it is a name as OpenTelemetry writes them, with points; what else Prometheus 3 takes is refused."""
+    return "." in value and re.fullmatch(r"[^\W\d][\w./:-]*", value) is not None
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+    return value
+
+
+def _something(value: T) -> T:
+    if not value:
+        raise ValueError("is empty; give at least one")
+    return value
+
+
+NotEmpty = AfterValidator(_something)
+"""Refuses nothing at all, once what is there has been read."""
+MetricName = Annotated[str, AfterValidator(_metric_name)]
+LabelName = Annotated[str, AfterValidator(_label_name)]
+OwnLabel = Annotated[str, AfterValidator(_own_label)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Chosen = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_several),
+    NotEmpty,
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+"""One value of a label, or several."""
+
+
+def literal_pattern(text: str) -> str:
+    """A value as a regular expression that matches nothing else."""
+    return re.sub(r"([.+*?()|\[\]{}^$\\])", r"\\\1", text)
