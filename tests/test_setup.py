@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,3 +77,13 @@ def test_with_all_of_it_there_under_any_of_its_names_the_distribution_is_install
     done = elsewhere.setup("prometheus-alertmanager prometheus-blackbox-exporter")
     assert (done.returncode, done.stderr) == (0, "setup: installing the distribution into .venv\n")
     assert "--editable .[test]" in (elsewhere.checkout / ".venv" / "asked").read_text()
+
+
+def test_the_extras_that_scripts_ask_for_are_there_and_are_named_as_pip_reads_them() -> None:
+    known = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    written = re.compile(r'^ *scripts/setup .*--extras ("[^"]*"|\S+)', re.MULTILINE)
+    scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
+    asked = [extras for script in scripts for extras in written.findall(script.read_text())]
+    assert len(asked) > 10
+    for extras in asked:
+        assert set(extras.strip('"').split(",")) <= known, extras

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from playwright.async_api import Page, async_playwright, expect
@@ -16,14 +17,36 @@ from playwright.async_api import Page, async_playwright, expect
 from tests.support.browser import ARGUMENTS
 
 PAGES = {
-    "now": ("/?tab=over", "#incidents > li"),
-    "incident": ("/incidents/1", "#timeline > li"),
-    "rollback": ("/incidents/1/rollback", "#brakes > li"),
+    "now": ("/", "#incidents > li"),
+    "incident": ("/incidents/{open}", "#alerts > li"),
+    "rollback": ("/incidents/{open}/rollback", "#brakes > li"),
     "deployments": ("/deployments", "#deployments > li"),
     "deployment": ("/deployments/{canary}", ".evidence"),
     "service": ("/services/shop/demo", "#service-now"),
 }
-"""The pictures by name: where each is taken, and what has to be on it; `{canary}` is the newest that has stages."""
+"""The pictures by name: where each is taken, and what has to be on it.
+
+`{canary}` is the newest deployment that has stages, `{open}` the incident of `TROUBLE`.
+"""
+TROUBLE = {
+    "status": "firing",
+    "labels": {
+        "alertname": "SlowCheckout",
+        "service": "shop",
+        "environment": "demo",
+        "severity": "high",
+        "incident_type": "slow_response",
+        "instance": "shop-2:8080",
+    },
+    "annotations": {
+        "summary": "shop in demo: 8.2 % of the checkouts take longer than 2 s",
+        "value": "8.2 %",
+        "threshold": "> 5 %",
+        "runbook_url": "https://runbooks.example/slow-checkout",
+        "dashboard_url": "https://grafana.example/d/shop",
+    },
+}
+"""What the demo ends without: something that waits for somebody. It is sent as Alertmanager would."""
 SCREENS = {"phone": (360, 640), "desktop": (1280, 800)}
 _PLACE = re.compile(r"The console, to look and to act: (http://\S+?)/$", re.MULTILINE)
 _LONGEST_SECONDS = 1800  # what is waited for is to be seen, however long that takes
@@ -63,16 +86,26 @@ async def _pictures(url: str, folder: Path) -> None:
         page.set_default_timeout(
             _LONGEST_SECONDS * 1000
         )  # it is waited for what is to be seen, however long that takes
-        canary = await _newest_with_evidence(page, url)
+        places = {"canary": await _newest_with_evidence(page, url), "open": await _trouble(page, url)}
         for screen, (width, height) in SCREENS.items():
             await page.set_viewport_size({"width": width, "height": height})
             for name, (path, seen) in PAGES.items():
-                await page.goto(f"{url}{path.format(canary=canary)}")
+                await page.goto(f"{url}{path.format_map(places)}")
                 await page.locator(seen).first.wait_for()
                 await expect(page.locator("#live")).to_have_text("Live", timeout=_LONGEST_SECONDS * 1000)
                 await page.evaluate("document.fonts.ready.then(() => true)")
                 await page.screenshot(path=folder / f"{name}-{screen}.png", animations="disabled")
         await browser.close()
+
+
+async def _trouble(page: Page, url: str) -> str:
+    """Send the alert that waits for somebody; the number of its incident."""
+    alert = {**TROUBLE, "startsAt": datetime.now(UTC).isoformat()}
+    sent = {"version": "4", "groupKey": "{}", "status": "firing", "receiver": "deploywatch", "alerts": [alert]}
+    answer = await page.request.post(f"{url}/webhook/alertmanager", data=sent)
+    assert answer.ok, await answer.text()
+    await page.goto(url)
+    return str(await page.locator("#incidents > li").first.get_attribute("data-incident"))
 
 
 async def _newest_with_evidence(page: Page, url: str) -> str:
