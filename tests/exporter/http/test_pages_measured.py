@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp.test_utils import TestServer
+from aiohttp import web
+from aiohttp.test_utils import TestServer, make_mocked_request
 from playwright.async_api import Page
 
 from deploywatch.exporter import config
@@ -37,8 +40,8 @@ PATHS = (
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shown(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Page, str]]:
-    """A browser's page, and the address of an exporter with a probe that fails, and one with long names."""
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Page, str, web.Application]]:
+    """A browser's page, the address and the routes of an exporter with a probe that fails, and one with long names."""
     path = tmp_path_factory.mktemp("exporter") / "exporter.yml"
     path.write_text(f"""
 services:
@@ -46,9 +49,32 @@ services:
   {LONG}: {{depends_on: [shop], probes: {{{LONG}: {{kind: tcp, address: "127.0.0.1:1"}}}}}}
 """)
     running = Exporter(path, config.load(path))
-    async with TestServer(make_server(running, listen=":0", web_config=None).app) as server, new_page() as page:
+    app = make_server(running, listen=":0", web_config=None).app
+    async with TestServer(app) as server, new_page() as page:
         await eventually(lambda: running.not_ready() is None)
-        yield page, str(server.make_url("/")).rstrip("/")
+        yield page, str(server.make_url("/")).rstrip("/"), app
+
+
+@pytest.fixture(scope="module")
+def shown(world: tuple[Page, str, web.Application]) -> tuple[Page, str]:
+    """The page, and the address."""
+    return world[:2]
+
+
+async def test_every_route_that_gives_a_page_is_measured(world: tuple[Page, str, web.Application]) -> None:
+    _, url, app = world
+    known = {"service": "shop", "environment": "default", "probe": "api", "number": "1"}
+    pages = set()
+    async with aiohttp.ClientSession(headers={"Accept": "text/html"}) as http:
+        for resource in app.router.resources():
+            path = re.sub(r"{(\w+)}", lambda part: known.get(part[1], "1"), resource.canonical)
+            async with http.get(url + path) as answer:
+                if answer.content_type == "text/html":
+                    pages.add(resource.canonical)
+    routes = [(await app.router.resolve(make_mocked_request("GET", path))).route for path in PATHS]
+    measured = {route.resource.canonical for route in routes if route.resource}
+    assert len(pages) >= 5
+    assert pages - measured == set()
 
 
 @pytest.mark.parametrize("path", [*PATHS[:5], PATHS[6], PATHS[8]])

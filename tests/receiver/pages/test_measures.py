@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
+import bcrypt
 import pytest
 import pytest_asyncio
+from aiohttp.test_utils import make_mocked_request
 from playwright.async_api import Page, Request, expect
 from sqlalchemy import update
 
+from deploywatch.access.scopes import ALL_SCOPES
+from deploywatch.access.webconfig import Access
+from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.notify import taking_link
 from deploywatch.receiver.store.schema import deployments
-from tests.receiver.pages.world import World
+from tests.receiver.pages.world import LONG, World, configured, served
 from tests.receiver.scene import NOON, alert
 from tests.support.measures import COLOURS, TOO_SMALL, WIDTHS, coloured, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
+STANDALONE = "/api/v1/deployments/3/report?format=html"
+"""A page to be kept as a file: it bears its style within, and has no script."""
 PATHS = (
     "/",
     "/?tab=over",
@@ -41,8 +54,20 @@ PATHS = (
     "/about",
     "/wall",
     "/screens",
+    "/screen?key={screen}",
+    "/screen?key=nothing",
     "/incidents/77",
+    "/api/v1/approval?{approval}",
+    "/api/v1/approval?signature=forged",
+    "/api/v1/taken?{taking}",
+    STANDALONE,
+    "{guarded}/",
+    "{guarded}/sign-in",
+    "{guarded}/sign-in?again=1",
+    "{guarded}/sessions",
 )
+"""Every route that gives a page; what is in braces is known once the servers run, `guarded` is where people sign in."""
+TOKEN = "of-the-one-with-the-long-name"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
@@ -53,33 +78,88 @@ async def page(world: World) -> AsyncIterator[Page]:
     await shown.context.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def places(
+    world: World, page: Page, empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, str]]:
+    """What stands for the braces: signed links, a screen's key, and a receiver at which somebody is signed in."""
+    folder, settings = tmp_path_factory.mktemp("guarded"), world.context.settings
+    shutil.copy(empty_store, folder / "store.db")
+    passwords = bcrypt.hashpw(b"lovelace", bcrypt.gensalt(4)).decode()
+    known = [{"user": "ann", "scopes": ["read"]}, {"name": LONG, "token": TOKEN, "scopes": sorted(ALL_SCOPES)}]
+    (folder / "web.yml").write_text(json.dumps({"basic_auth_users": {"ann": passwords}, "credentials": known}))
+    of_links = settings.model_copy(update={"external_url": world.url})
+    asked = await world.read(lambda c: approval.latest(c, 1))
+    made = await world.post("/api/v1/screens", {"by": "ann", "name": LONG})
+    async with contextlib.AsyncExitStack() as stack:
+        config = configured(world.ran, f"sqlite:///{folder}/store.db")
+        *_, guarded = await served(stack, config, Access(folder / "web.yml"))
+        await page.goto(f"{guarded}/sign-in")
+        await page.get_by_label("A token").fill(TOKEN)
+        await page.get_by_role("button", name="Sign in with the token").click()
+        await page.wait_for_url(f"{guarded}/")
+        yield {
+            "guarded": guarded,
+            "screen": made["url"].partition("key=")[2],
+            "approval": approval.link(of_links, asked, approval.YES).partition("?")[2],
+            "taking": taking_link.link(of_links, 2, "", asked.expires_at).partition("?")[2],
+        }
+
+
+def address(world: World, places: dict[str, str], path: str) -> str:
+    """Where the page of a path is."""
+    filled = path.format_map(places)
+    return filled if path.startswith("{") else world.url + filled
+
+
+async def test_every_route_that_gives_a_page_is_measured(world: World, places: dict[str, str]) -> None:
+    """Each GET is asked as a browser asks; what answers with HTML has to be above."""
+    known = {"id": "1", "service": "shop", "environment": "production"}
+    app, pages = world.app, set()
+    for resource in app.router.resources():
+        if not any(route.method == "GET" for route in resource):
+            continue
+        path = re.sub(r"{(\w+)}", lambda part: known.get(part[1], "1"), resource.canonical)
+        async with world.context.http.get(world.url + path, headers={"Accept": "text/html"}) as answer:
+            if answer.content_type == "text/html":
+                pages.add(resource.canonical)
+    measured = set()
+    for path in PATHS:
+        asked = make_mocked_request("GET", path.removeprefix("{guarded}").format_map(places))
+        measured.add((await app.router.resolve(asked)).route.resource.canonical)  # type: ignore[union-attr]
+    assert len(pages) > 20
+    assert pages - measured == set()
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_no_page_is_wider_than_its_screen_with_names_of_200_characters(
-    world: World, page: Page, path: str
+    world: World, page: Page, places: dict[str, str], path: str
 ) -> None:
-    await page.goto(world.url + path)
+    await page.goto(address(world, places, path))
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 640})
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, width
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_axe_finds_nothing_in_light_dark_and_forced_colours(world: World, page: Page, path: str) -> None:
+async def test_axe_finds_nothing_in_light_dark_and_forced_colours(
+    world: World, page: Page, places: dict[str, str], path: str
+) -> None:
     await page.set_viewport_size({"width": 390, "height": 640})
-    await page.goto(world.url + path)
+    await page.goto(address(world, places, path))
     for colours in COLOURS:
         await coloured(page, colours)
         assert await violations(page) == [], colours
     await coloured(page, COLOURS[0])
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [path for path in PATHS if path != STANDALONE])
 async def test_whatever_is_touched_is_44_pixels_and_nothing_breaks_the_policy(
-    world: World, page: Page, path: str
+    world: World, page: Page, places: dict[str, str], path: str
 ) -> None:
     broken: list[str] = []
     page.on("console", lambda message: broken.append(message.text) if message.type == "error" else None)
-    answer = await page.goto(world.url + path)
+    answer = await page.goto(address(world, places, path))
     assert answer is not None
     policy = answer.headers["content-security-policy"]
     assert "script-src 'self'" in policy
@@ -88,7 +168,7 @@ async def test_whatever_is_touched_is_44_pixels_and_nothing_breaks_the_policy(
     assert answer.headers["referrer-policy"] == "same-origin"
     await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     assert await page.evaluate(TOO_SMALL) == []
-    assert [text for text in broken if "404" not in text] == []
+    assert [text for text in broken if f"status of {answer.status}" not in text] == []
     assert await page.locator("[style], style, script:not([src])").count() == 0
 
 
@@ -190,8 +270,10 @@ async def test_in_grey_each_state_of_a_deployment_differs_by_its_word_and_sign(w
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("path", PATHS)
-async def test_axe_finds_nothing_at_any_width_in_any_colours(world: World, page: Page, path: str) -> None:
-    await page.goto(world.url + path)
+async def test_axe_finds_nothing_at_any_width_in_any_colours(
+    world: World, page: Page, places: dict[str, str], path: str
+) -> None:
+    await page.goto(address(world, places, path))
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
         for colours in COLOURS:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, async_playwright
 from sqlalchemy import Connection, select
@@ -36,6 +37,7 @@ from tests.receiver.scene import NOON, RecordedChannel, alert, body, settings
 from tests.support.browser import ARGUMENTS
 
 LONG = "x" * 200
+SECRET = "signs-the-links-of-this-world-0123456789"
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
 PLAN = {
     "policy": "shop",
@@ -69,6 +71,7 @@ class World:
     browser: Browser
     ran: Path
     live: Live
+    app: web.Application
 
     async def page(self, width: int = 390, height: int = 640, **more: Any) -> Page:
         """An empty page of a phone, or of another width; a browser's context of its own."""
@@ -136,20 +139,27 @@ async def running(empty_store: Path, folder: Path, **more: Any) -> AsyncIterator
     command.write_text(f"#!/bin/sh\necho ran >> {ran}\n")
     command.chmod(0o755)
     async with contextlib.AsyncExitStack() as stack:
-        http = await stack.enter_async_context(aiohttp.ClientSession())
         config = configured(command, f"sqlite:///{folder}/store.db", **more)
-        channels = {name: RecordedChannel() for name in config.channels}
-        store = Store(config.database.get_secret_value())
-        context = Context(config, store, Templates(), channels, http)
-        receiver = Receiver(lambda: config, config, context)
-        server = receiver.make_server("127.0.0.1:0", Access(None))
-        served = await stack.enter_async_context(TestServer(server.app))
+        receiver, app, context, url = await served(stack, config, Access(None))
         driver = await stack.enter_async_context(async_playwright())
         browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         stack.push_async_callback(browser.close)
-        world = World(str(served.make_url("/")).rstrip("/"), context, browser, ran, receiver.live)
+        world = World(url, context, browser, ran, receiver.live, app)
         await _fill(world)
         yield world
+
+
+async def served(
+    stack: contextlib.AsyncExitStack, config: ReceiverConfig, access: Access
+) -> tuple[Receiver, web.Application, Context, str]:
+    """A receiver that runs until the stack ends, its routes, what it stands on, and its address."""
+    http = await stack.enter_async_context(aiohttp.ClientSession())
+    channels = {name: RecordedChannel() for name in config.channels}
+    context = Context(config, Store(config.database.get_secret_value()), Templates(), channels, http)
+    receiver = Receiver(lambda: config, config, context)
+    app = receiver.make_server("127.0.0.1:0", access).app
+    server = await stack.enter_async_context(TestServer(app))
+    return receiver, app, context, str(server.make_url("/")).rstrip("/")
 
 
 def configured(command: Path, database: str, **more: Any) -> ReceiverConfig:
@@ -162,7 +172,7 @@ def configured(command: Path, database: str, **more: Any) -> ReceiverConfig:
         "rotations": rotations,
         "teams": {"shopping": {"services": ["*"], "primary": "first", "secondary": "second"}},
     }
-    rollback = {"mode": "approve", "targets": [target], "approval": {"within": "15m"}}
+    rollback = {"mode": "approve", "targets": [target], "approval": {"within": "15m", "secret": SECRET}}
     more = {"dependencies": {"checkout": ["payments"]}, **more}
     return settings(
         "team",
