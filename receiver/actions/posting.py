@@ -18,7 +18,7 @@ from deploywatch.receiver.executors.http import at
 from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.incidents.store import Incident
-from deploywatch.receiver.jobs.job import Job, NewJob
+from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, backoff, done, failed, retry
 from deploywatch.receiver.messages import DeliveryError
@@ -90,6 +90,12 @@ class HttpSystem:
         enqueue(
             connection, now, NewJob(self.end, f"{self.end}:{incident.id}", serial_key, now, incident_id=incident.id)
         )
+
+    def is_under_way(self, connection: Connection, incident: int) -> bool:
+        """Whether the opening notification is queued, and has neither been sent nor failed for good."""
+        open_states = jobs.c.state.in_((State.READY, State.RUNNING))
+        query = select(jobs.c.id).where(jobs.c.key == f"{self.kind}:{incident}", open_states)
+        return connection.execute(query).scalar() is not None
 
     async def close(self, context: Context, job: Job, settings: Post | None) -> Outcome:
         """Send the closing notification, where the opening one was sent."""

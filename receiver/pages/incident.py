@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 
 from deploywatch.conventions import SERVICE
 from deploywatch.pages.moments import lasting, moment
+from deploywatch.receiver.actions.posting import STATUS_PAGE, TICKET
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.actions.rollback.situation import ApprovalState
 from deploywatch.receiver.api.routing import number
@@ -26,9 +28,11 @@ from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.notify.queueing import heard
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.rendering.filters import web_link, worst_first
+from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.story import AlertView
 
 PATH = store.PAGE.replace("{id}", r"{id:\d+}")
+_NOT_CLOSED = frozenset({Kind.STATUS_PAGE_END_FAILED, Kind.STATUS_PAGE_END_REFUSED})
 MOST_ALERTS = 50
 """Alerts on one page; the API gives all."""
 
@@ -73,6 +77,7 @@ def read(connection: Connection, context: Context, wanted: int, now: datetime) -
         "deployment": ledger.find(connection, waiting.deployment_id) if waiting else None,
         "step": next_steps(connection, context.settings, [incident]).get(wanted),
         "heard": heard(connection, incident),
+        "outside": _outside(connection, context.settings, wanted, whole["timeline"]),
         "victims": _victims(views, incident.service, context),
         "took": list(_took(incident, views, whole["timeline"])),
         "update_due": next_update(connection, context.settings, incident),
@@ -96,6 +101,37 @@ def _links(views: Sequence[Any], bridge: str) -> Iterator[tuple[str, str]]:
         seen.update(unique)
         for position, link in enumerate(unique, start=1):
             yield (name if len(unique) == 1 else f"{name} {position}"), link
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What systems outside were told of an incident: the timeline's `lines`, and what the status page `says` now."""
+
+    lines: tuple[Any, ...]
+    says: str
+
+
+def _outside(connection: Connection, settings: ReceiverConfig, wanted: int, entries: Sequence[Any]) -> Outside:
+    """The ticket and the status page (P9 of source 003: whom it concerns outside hears of the incident there)."""
+    kinds = tuple(f"{system.kind}_" for system in (TICKET, STATUS_PAGE))
+    lines = tuple(entry for entry in entries if entry["kind"].startswith(kinds))
+    page, known = settings.status_page, {entry["kind"] for entry in lines}
+    if page is None:
+        says = ""
+    elif Kind.STATUS_PAGE_END_GOOD in known:
+        says = "The status page says that it is over."
+    elif known & _NOT_CLOSED:
+        says = "The status page may still say that there is an incident: close it there by hand."
+    elif Kind.STATUS_PAGE_GOOD in known:
+        end = "will say its end" if page.resolved else "is to be closed by hand"
+        says = f"The status page says that there is an incident, and {end}; it hears no updates."
+    elif Kind.STATUS_PAGE_UNKNOWN in known:
+        says = "Nobody knows what the status page says: look there."
+    elif STATUS_PAGE.is_under_way(connection, wanted):
+        says = "The status page is being told."
+    else:
+        says = "The status page says nothing of this incident."
+    return Outside(lines, says)
 
 
 def _folded(entries: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
