@@ -19,7 +19,8 @@ from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_fou
 from deploywatch.receiver.api.schemas.incidents import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import alerts, recheck, store, timeline
+from deploywatch.receiver.incidents import recheck, store, timeline
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, resolution, response
@@ -177,7 +178,7 @@ class Incidents:
     async def resolve(self, request: web.Request) -> web.Response:
         """End the incident by a person's word; 409 where its alerts still fire, without `force` or `hold`."""
         wish, wanted = await read_body(request, Resolve), number(request)
-        firing = await self._context.store.read(lambda c: alerts.firing_names(c, wanted))
+        firing = await self._context.store.read(lambda c: alert_store.firing_names(c, wanted))
         if firing and not wish.force and wish.hold is None:
             more = f" and {len(firing) - _NAMED} more" if len(firing) > _NAMED else ""
             names = ", ".join(firing[:_NAMED]) + more
@@ -189,7 +190,7 @@ class Incidents:
 
         def change(c: Connection, s: ReceiverConfig, incident: Incident, person: Resolve, now: datetime) -> Incident:
             over = resolution.resolve(c, s, incident, now, by=person.by, why=person.note or f"by {person.by}")
-            if alerts.firing_of(c, incident.id):
+            if alert_store.firing_of(c, incident.id):
                 recheck.watch_incident(c, incident.id, now, person.hold or _TRUSTED, by=person.by)
             return over
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from deploywatch.receiver.incidents.anomalies import Said
+from deploywatch.receiver.incidents.alerts.anomalies import Said
 from deploywatch.receiver.incidents.decide import Decision, Episode
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.store import counters

@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, exists, or_, select, update
 
-from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.messages import identity
 from deploywatch.receiver.settings.strategy import Severity
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.action_schema import action_runs, rollbacks
+from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import incidents
 from deploywatch.receiver.story import IncidentView

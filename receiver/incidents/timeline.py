@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from deploywatch.conventions import IncidentMetric
-from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.incidents.kinds import ROLLBACKS, Kind, counted
 from deploywatch.receiver.store import counters, insert_later
+from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.schema import timeline
 from deploywatch.receiver.story import TimelineEntryView
 

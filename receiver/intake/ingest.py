@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 
 from deploywatch.conventions import AlertLabel
 from deploywatch.receiver.alert import Alert, source, within
-from deploywatch.receiver.incidents import alerts as incident_alerts
-from deploywatch.receiver.incidents import grouping, liveness, recheck, store
-from deploywatch.receiver.incidents.anomalies import Anomalies
+from deploywatch.receiver.incidents import grouping, recheck, store
+from deploywatch.receiver.incidents.alerts import alert_store, liveness
+from deploywatch.receiver.incidents.alerts.anomalies import Anomalies
 from deploywatch.receiver.incidents.decide import (
     Decision,
     Effect,
@@ -146,7 +146,7 @@ class Ingest:
         """
         own = msgspec.structs.replace(alert, fingerprint=within(source(alert.labels), alert.fingerprint))
         if own.fingerprint not in self.known:
-            self.known.update(incident_alerts.episodes(self.connection, [own.fingerprint]))
+            self.known.update(alert_store.episodes(self.connection, [own.fingerprint]))
         keys = grouping.keys_of([own], self.settings)
         self.incidents.by_key.update(
             store.open_by_key(self.connection, [key for key in keys if key not in self.incidents.by_key])
@@ -240,7 +240,7 @@ class Ingest:
             incident = store.get(self.connection, incident_id)
             if incident.resolved_at or incident.quiet_since:
                 continue
-            if worst := incident_alerts.leading(self.connection, incident_id):
+            if worst := alert_store.leading(self.connection, incident_id):
                 self._rename(incident, worst)
             elif incident_id in self.resolved:
                 self.incidents.queued = True
@@ -253,7 +253,7 @@ class Ingest:
             store.save(self.connection, replace(incident, title=title, type=kind))
 
     def _save_alerts(self) -> None:
-        incident_alerts.save(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
+        alert_store.save(self.connection, list(self.changed.values()), self.now, overtaken=self.overtaken)
         self.changed.clear()
         self.overtaken.clear()
 
@@ -292,7 +292,7 @@ def ingest(
     alerts = [alert for delivery in new for alert in delivery.alerts]
     known, changes = alert_cache.episodes, alert_cache.changes
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
-        known.update(incident_alerts.episodes(connection, unknown))
+        known.update(alert_store.episodes(connection, unknown))
     state = Ingest(
         connection,
         settings,

@@ -18,7 +18,8 @@ from deploywatch.receiver.alert import Alert, within
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import migrations
 from deploywatch.receiver.deployments.migrations import Migration, Outcome
-from deploywatch.receiver.incidents import alerts, store
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.job import Job, NewJob
@@ -65,7 +66,7 @@ def _state(connection: Connection, number: int) -> tuple[Migration, bool, bool] 
     if migration is None:
         return None
     fingerprint = _fingerprint(migration)
-    episode, incident_id = alerts.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
+    episode, incident_id = alert_store.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
     incident = store.find(connection, incident_id) if incident_id else None
     resolved = incident is not None and incident.resolved_at is not None
     return migration, episode is not None, resolved or migrations.committed_after(connection, migration)

@@ -16,8 +16,8 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
-from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.decide import (
     Decision,
     Effect,
@@ -172,7 +172,7 @@ class OpenIncidents:
             # Of all that the transaction may ask about, as each would be a statement of its own.
             asked = {incident.id, *(each.id for each in self.by_key.values())}
             since = self.now - self.settings.quiet_time
-            found = incident_alerts.only_lesser_since(self.connection, asked, severity, since)
+            found = alert_store.only_lesser_since(self.connection, asked, severity, since)
             self.lesser.update({(number, severity): number in found for number in asked})
         return self.lesser[incident.id, severity]
 
@@ -231,4 +231,4 @@ class OpenIncidents:
 
 def title_of(alert: Alert) -> str:
     """What an incident is called after an alert."""
-    return (incident_alerts.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]
+    return (alert_store.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]

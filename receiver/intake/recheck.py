@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.alert import Alert, source_of
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import alerts, recheck
+from deploywatch.receiver.incidents import recheck
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.job import Job
@@ -42,7 +43,7 @@ async def still_firing(
     """What fires on although a person ended its incident begins another; `lost` forgets what is remembered of it."""
 
     def let_go(connection: Connection) -> tuple[Alert, ...]:
-        fires = alerts.give_up(connection, job.incident_id)
+        fires = alert_store.give_up(connection, job.incident_id)
         if fires:
             lost(connection)
         return fires

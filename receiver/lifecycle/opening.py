@@ -14,8 +14,8 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
-from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
@@ -56,7 +56,7 @@ def _facts(connection: Connection, job: Job) -> tuple[Sequence[AlertView], Seque
     deployed = ledger.recent(
         connection, limit=ledger.LATEST, service=incident.service, environment=incident.environment
     )
-    return incident_alerts.views(connection, incident.id), deployed
+    return alert_store.views(connection, incident.id), deployed
 
 
 def _write_cause(
@@ -76,7 +76,7 @@ def _answer(connection: Connection, settings: ReceiverConfig, incident: Incident
     if TELL_OWNER in actions:
         _tell_owner(connection, settings, store.get(connection, incident.id), hint, now)
     others = [action for action in actions if action != TELL_OWNER]
-    if others and (alert := incident_alerts.leading(connection, incident.id)):
+    if others and (alert := alert_store.leading(connection, incident.id)):
         case = Case(connection, settings, store.get(connection, incident.id), alert, Event.OPENED, now)
         queue_all(case, others)
 

@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from deploywatch.receiver.actions.queueing import Case, queue_all
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import alerts, store, timeline, urgency
+from deploywatch.receiver.incidents import store, timeline, urgency
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
@@ -60,7 +61,7 @@ def _release(connection: Connection, context: Context, job: Job) -> None:
             channels=held["tell"],
         )
         return
-    alert = alerts.episode(connection, held["fingerprint"], datetime.fromisoformat(held["starts_at"]))
+    alert = alert_store.episode(connection, held["fingerprint"], datetime.fromisoformat(held["starts_at"]))
     queue_all(Case(connection, context.settings, incident, alert, event, now), held["do"])
 
 

@@ -18,7 +18,8 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
-from deploywatch.receiver.incidents import alerts, liveness, recheck, store, timeline
+from deploywatch.receiver.incidents import recheck, store, timeline
+from deploywatch.receiver.incidents.alerts import alert_store, liveness
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
@@ -111,7 +112,7 @@ async def settle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         incident = store.get(connection, job.incident_id)
-        if incident.quiet_since == since and alerts.is_quiet(connection, incident.id):
+        if incident.quiet_since == since and alert_store.is_quiet(connection, incident.id):
             why = f"all alerts quiet for {format_duration(quiet.time)}"
             resolve(connection, context.settings, incident, now, by=SYSTEM, why=why)
 
@@ -125,7 +126,7 @@ def _quiet_facts(connection: Connection, incident_id: int) -> tuple[Incident, Se
 
 
 def _certain_since(connection: Connection, watchdog: Watchdog, incident_id: int, now: datetime) -> datetime | None:
-    known = alerts.fingerprints(connection, incident_id)
+    known = alert_store.fingerprints(connection, incident_id)
     return liveness.certain_since(connection, watchdog.alert, watchdog.within, known, now)
 
 
@@ -148,7 +149,7 @@ def postmortem(connection: Connection, context: Context, incident_id: int) -> st
     incident = store.get(connection, incident_id)
     return context.templates.render_postmortem(
         incident.view(context.settings.external_url),
-        alerts.views(connection, incident_id),
+        alert_store.views(connection, incident_id),
         timeline.entries(connection, incident_id),
         _rollback(connection, incident_id),
         _deployment(connection, incident),

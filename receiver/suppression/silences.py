@@ -9,7 +9,7 @@ from datetime import datetime
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import alerts
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.suppression.windows import Hold
 from deploywatch.receiver.upstream.alertmanager import Silence, Silenced
 from deploywatch.receiver.upstream.alertmanager import silenced as ask
@@ -35,7 +35,7 @@ async def current(context: Context, incident_id: int) -> Hold | None:
     upstream = context.settings.upstream
     if not upstream.alertmanagers:
         return None
-    firing = await context.store.read(lambda connection: alerts.firing_of(connection, incident_id))
+    firing = await context.store.read(lambda connection: alert_store.firing_of(connection, incident_id))
     if not firing:
         return None
     answers = await asyncio.gather(

@@ -15,8 +15,8 @@ from deploywatch import logs
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.alert import Alert, source_of
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import alerts as incident_alerts
 from deploywatch.receiver.incidents import timeline as incident_timeline
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.settings.upstream import Reconcile
 from deploywatch.receiver.store.schema import timeline
@@ -50,7 +50,7 @@ def note(connection: Connection, healing: Healing, now: datetime) -> Counter[Los
     """Say on the timelines what was healed, once; how many took effect, by what was lost."""
     took = Counter[Lost]()
     for alert in healing.alerts:
-        current = incident_alerts.episodes(connection, [alert.fingerprint]).get(alert.fingerprint)
+        current = alert_store.episodes(connection, [alert.fingerprint]).get(alert.fingerprint)
         if current is None or current[0].firing is not alert.firing:
             continue
         took[Lost.FIRING if alert.firing else Lost.RESOLVE] += 1
@@ -106,7 +106,7 @@ class Reconciler:
         """
         upstream = self._context.settings.upstream
         # First ours: what is delivered while they are asked is then no alert that they do not have.
-        stored = await self._context.store.read(incident_alerts.firing)
+        stored = await self._context.store.read(alert_store.firing)
         try:
             asked = upstream.reconcile.receiver
             seen = [await look(self._context.http, server, asked) for server in upstream.alertmanagers]

@@ -10,9 +10,9 @@ from deploywatch.conventions import AlertAnnotation, AlertLabel
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.alert import source as source_named
-from deploywatch.receiver.incidents import alerts
+from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts.liveness import Heard, heard
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.incidents.liveness import Heard, heard
 from deploywatch.receiver.settings.upstream import Upstream, Watchdog
 
 SILENT = "WatchdogSilent"
@@ -28,7 +28,7 @@ def verdict(connection: Connection, upstream: Upstream, since: datetime, now: da
     if settings is None:
         return None
     known = _listened_to(connection, upstream, settings)
-    fire = {alert.fingerprint: alert for alert in alerts.firing(connection) if alert.name == SILENT}
+    fire = {alert.fingerprint: alert for alert in alert_store.firing(connection) if alert.name == SILENT}
     changes = []
     for source, (called, last) in known.items():
         fires = fire.get(_fingerprint(settings, source))

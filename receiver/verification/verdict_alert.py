@@ -20,7 +20,7 @@ from deploywatch.receiver.deployments import ledger, stages, verdicts
 from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.deployments.verdicts import StoredVerdict
-from deploywatch.receiver.incidents import alerts
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.job import Job, NewJob, State
@@ -120,7 +120,7 @@ def _state(
     deployment = ledger.get(connection, stage.deployment_id)
     newest = ledger.latest(connection, deployment.service, deployment.environment) or deployment
     fingerprint = _fingerprint(stage, bad=bad)
-    known, _ = alerts.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
+    known, _ = alert_store.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
     fired = known is not None and known.firing
     return stage, deployment, newest, _decisive(connection, stage), fired
 

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Table, func, insert, select
 from deploywatch.receiver import retention
 from deploywatch.receiver.deployments import assessments
 from deploywatch.receiver.deployments.assessments import StoredAssessment
-from deploywatch.receiver.incidents import liveness, store
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.incidents.alerts import liveness
+from deploywatch.receiver.incidents.alerts.liveness import Heard
 from deploywatch.receiver.incidents.dedup_cache import AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.incidents.liveness import Heard
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.job import NewJob
 from deploywatch.receiver.jobs.queue import enqueue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from deploywatch.receiver.actions.rollback.verify import Proof
-from deploywatch.receiver.incidents.anomalies import EXPLANATIONS
+from deploywatch.receiver.incidents.alerts.anomalies import EXPLANATIONS
 from deploywatch.receiver.incidents.kinds import ACTIONS, Kind, counted, of_action
 from deploywatch.receiver.store.schema import timeline
 

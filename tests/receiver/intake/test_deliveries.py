@@ -10,10 +10,10 @@ import msgspec
 from sqlalchemy import select
 
 from deploywatch.receiver import retention
-from deploywatch.receiver.incidents import liveness
+from deploywatch.receiver.incidents.alerts import liveness
+from deploywatch.receiver.incidents.alerts.liveness import Heard
 from deploywatch.receiver.incidents.dedup_cache import BODY_STANDS, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.incidents.liveness import Heard
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.intake.payload import understand
 from deploywatch.receiver.intake.webhook import Intake

@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.app import HANDLERS
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.worker import Worker
@@ -218,7 +218,7 @@ class Model(RuleBasedStateMachine):
         return {incident.service for incident in await self.scene.incidents() if not incident.resolved_at}
 
     async def _stored(self) -> list[Alert]:
-        stored: list[Alert] = await self.scene.read(incident_alerts.firing)
+        stored: list[Alert] = await self.scene.read(alert_store.firing)
         return stored
 
 

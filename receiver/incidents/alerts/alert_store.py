@@ -11,9 +11,9 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, literal, or_, se
 
 from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents.chunks import chunks
 from deploywatch.receiver.incidents.decide import Episode, labels_of
 from deploywatch.receiver.store import upsert
+from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import alerts, incidents
 from deploywatch.receiver.story import AlertView

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from deploywatch.receiver.alert import Alert, source_of
-from deploywatch.receiver.incidents import alerts as incident_alerts
+from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.store.schema import alerts
 
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ def hear(connection: Connection, alert: Alert, now: datetime, within: timedelta)
         return
     since = now if known is None or known.silent(within, now) else known.since
     noted = Alert(key, False, _ALWAYS, None, alert.labels, {_SINCE: since.isoformat()})
-    incident_alerts.save(connection, [(noted, "low", None)], now)
+    alert_store.save(connection, [(noted, "low", None)], now)
 
 
 def certain_since(
