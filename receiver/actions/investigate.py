@@ -19,7 +19,7 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.executors import command
 from deploywatch.receiver.incidents import store, timeline
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -66,7 +66,7 @@ def _known(connection: Connection, incident_id: int) -> tuple[Incident, Sequence
     deployed = ledger.recent(
         connection, limit=ledger.LATEST, service=incident.service, environment=incident.environment
     )
-    alerts = [alert for alert in alert_store.views(connection, incident.id) if alert.firing]
+    alerts = [alert for alert in alert_views.views(connection, incident.id) if alert.firing]
     return incident, alerts, deployed[:_DEPLOYMENTS]
 
 

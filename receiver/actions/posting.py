@@ -16,7 +16,7 @@ from deploywatch.receiver.channels import errors
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.executors.http import at
 from deploywatch.receiver.incidents import kinds, store, timeline
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.queue import enqueue
@@ -204,6 +204,6 @@ def _found(answer: Any, path: str) -> str:
 
 
 def _facts(connection: Connection, context: Context, job: Job) -> dict[str, str]:
-    alerts = alert_store.views(connection, job.incident_id)
+    alerts = alert_views.views(connection, job.incident_id)
     incident = store.get(connection, job.incident_id)
     return facts(incident, alerts[0].summary if alerts else "", context.settings.external_url)

@@ -13,7 +13,7 @@ from deploywatch.receiver.api.routing import PREFIX, iso
 from deploywatch.receiver.api.schemas.actions import ActionsAnswer, ApprovalAnswer
 from deploywatch.receiver.api.schemas.incidents import CheckAnswer, HoldAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.incidents import store, timeline
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist
 from deploywatch.receiver.lifecycle.checklist import Check
@@ -78,7 +78,7 @@ def whole_json(connection: Connection, settings: ReceiverConfig, wanted: int, cl
                 "annotations": dict(alert.annotations),
                 "generator_url": alert.source_url,
             }
-            for alert in alert_store.views(connection, wanted)
+            for alert in alert_views.views(connection, wanted)
         ],
         "rollbacks": [
             {**row, "started_at": iso(row["started_at"]), "finished_at": iso(row["finished_at"])}

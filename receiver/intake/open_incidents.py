@@ -17,7 +17,7 @@ from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_store, alert_views
 from deploywatch.receiver.incidents.decide import (
     Decision,
     Effect,
@@ -231,4 +231,4 @@ class OpenIncidents:
 
 def title_of(alert: Alert) -> str:
     """What an incident is called after an alert."""
-    return (alert_store.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]
+    return (alert_views.view(alert, "").summary or alert.name)[:_TITLE_LIMIT]

@@ -20,7 +20,7 @@ from deploywatch.receiver.channels.pagerduty.requests import (
 )
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, resolution, response
@@ -111,7 +111,7 @@ class PagerDutyWebhook:
         if person.did is Did.ACKNOWLEDGED:
             response.acknowledge(connection, settings, incident, now, by=who, note="acknowledged in PagerDuty")
             return DONE
-        firing = sorted({alert.name for alert in alert_store.views(connection, incident.id) if alert.firing})
+        firing = sorted({alert.name for alert in alert_views.views(connection, incident.id) if alert.firing})
         if not firing or incident.resolved_at:
             resolution.resolve(connection, settings, incident, now, by=who, why="resolved in PagerDuty")
             return DONE

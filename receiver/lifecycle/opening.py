@@ -15,7 +15,7 @@ from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.incidents import store, timeline
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_store, alert_views
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
@@ -56,7 +56,7 @@ def _facts(connection: Connection, job: Job) -> tuple[Sequence[AlertView], Seque
     deployed = ledger.recent(
         connection, limit=ledger.LATEST, service=incident.service, environment=incident.environment
     )
-    return alert_store.views(connection, incident.id), deployed
+    return alert_views.views(connection, incident.id), deployed
 
 
 def _write_cause(

@@ -19,7 +19,7 @@ from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import recheck, store, timeline
-from deploywatch.receiver.incidents.alerts import alert_store, liveness
+from deploywatch.receiver.incidents.alerts import alert_store, alert_views, liveness
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
@@ -149,7 +149,7 @@ def postmortem(connection: Connection, context: Context, incident_id: int) -> st
     incident = store.get(connection, incident_id)
     return context.templates.render_postmortem(
         incident.view(context.settings.external_url),
-        alert_store.views(connection, incident_id),
+        alert_views.views(connection, incident_id),
         timeline.entries(connection, incident_id),
         _rollback(connection, incident_id),
         _deployment(connection, incident),

@@ -15,7 +15,7 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents import store, timeline
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.messages import Message
@@ -57,7 +57,7 @@ async def _read(context: Context, job: Job, asked: tuple[int, bytes]) -> Told:
 
 def _compose(connection: Connection, context: Context, job: Job) -> Told:
     incident = store.get(connection, job.incident_id)
-    alerts, leading = alert_store.views_and_leading(connection, incident.id)
+    alerts, leading = alert_views.views_and_leading(connection, incident.id)
     event = Event(job.payload["event"])
     story = Story(
         event=event,

@@ -21,7 +21,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation.upcoming import next_steps, next_update, review_due
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.dependencies import causes
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
@@ -63,7 +63,7 @@ def read(connection: Connection, context: Context, wanted: int, now: datetime) -
     actions = actions_json(connection, wanted)
     if incident is None or whole is None or actions is None:
         return None
-    views = worst_first(alert_store.views(connection, wanted))
+    views = worst_first(alert_views.views(connection, wanted))
     asked = approval.latest(connection, wanted)
     waiting = asked if asked and asked.state is ApprovalState.WAITING and asked.expires_at > now else None
     return {

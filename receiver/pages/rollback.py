@@ -10,7 +10,7 @@ from deploywatch.receiver.actions.rollback.situation import ApprovalState
 from deploywatch.receiver.api.routing import number
 from deploywatch.receiver.deployments import ledger, verdicts
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.pages.incident import PATH
 from deploywatch.receiver.rendering.filters import worst_first
@@ -37,7 +37,7 @@ class DecisionPages:
             return await self._console.missing(request, f"incident {wanted}")
         ahead = await context.store.read(lambda c: outlook(c, context, incident))
         asked = await context.store.read(lambda c: approval.latest(c, wanted))
-        firing = await context.store.read(lambda c: [alert for alert in alert_store.views(c, wanted) if alert.firing])
+        firing = await context.store.read(lambda c: [alert for alert in alert_views.views(c, wanted) if alert.firing])
         bad, proof = ahead.deployment, ""
         if asked is not None:
             question = asked
@@ -64,6 +64,6 @@ class DecisionPages:
         incident = await context.store.read(lambda c: store.find(c, wanted))
         if incident is None:
             return await self._console.missing(request, f"incident {wanted}")
-        views = await context.store.read(lambda c: alert_store.views(c, wanted))
+        views = await context.store.read(lambda c: alert_views.views(c, wanted))
         firing = worst_first(view for view in views if view.firing)
         return await self._console.page(request, "resolve.html", incident=incident, firing=firing, view=incident.view())

@@ -14,7 +14,7 @@ from deploywatch.receiver.alert import VERDICT, Alert, source_of
 from deploywatch.receiver.deployments import earlier, ledger, verdicts
 from deploywatch.receiver.deployments.deployment import BAD, Deployment
 from deploywatch.receiver.incidents import timeline
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_store, alert_views
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -65,7 +65,7 @@ def situation(
         of_target=connection.execute(lately.where(*of_target)).scalar_one(),
         in_all=connection.execute(lately).scalar_one(),
         held_by=held_by(connection, service, environment),
-        issues=tuple(alert.name for alert in alert_store.views(connection, incident.id) if alert.firing),
+        issues=tuple(alert.name for alert in alert_views.views(connection, incident.id) if alert.firing),
         word=_word(connection, incident, number),
         proof=verdicts.proof(connection, deployment.id) if deployment and deployment.verdict == BAD else "",
     )
@@ -99,7 +99,7 @@ def _asked_since(
 
     A person may ask because of any alert that fires.
     """
-    firing = alert_store.firing_with_severity(connection, incident.id)
+    firing = alert_views.firing_with_severity(connection, incident.id)
     began = [alert.starts_at for alert, severity in firing if not fingerprint or asks(settings, alert, severity)]
     episode, _ = alert_store.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
     if episode is not None:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, bindparam, case, literal, or_, select, update
 
-from deploywatch.conventions import SEVERITIES, AlertAnnotation
+from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import Episode, labels_of
 from deploywatch.receiver.store import upsert
 from deploywatch.receiver.store.chunks import chunks
-from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import alerts, incidents
-from deploywatch.receiver.story import AlertView
 
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
-
-
-_ALERTS_OF = (
-    select(alerts)
-    .where(alerts.c.incident_id == bindparam("incident"))
-    .order_by(alerts.c.starts_at, alerts.c.fingerprint)
-)
 
 
 _EPISODES = select(
@@ -102,7 +93,7 @@ def firing(connection: Connection) -> list[Alert]:
         .join(incidents, incidents.c.id == alerts.c.incident_id)
         .where(alerts.c.current, alerts.c.status == "firing", incidents.c.open_key.is_not(None))
     )
-    return [_alert(row) for row in connection.execute(query).mappings()]
+    return [alert_of_row(row) for row in connection.execute(query).mappings()]
 
 
 def is_quiet(connection: Connection, incident_id: int) -> bool:
@@ -111,38 +102,6 @@ def is_quiet(connection: Connection, incident_id: int) -> bool:
         alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing"
     )
     return connection.execute(query.limit(1)).first() is None
-
-
-def views(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
-    """The incident's alerts as templates see them, in the order in which they began."""
-    return tuple(view(alert, severity) for alert, severity in _of(connection, incident_id))
-
-
-def views_and_leading(connection: Connection, incident_id: int) -> tuple[tuple[AlertView, ...], Alert | None]:
-    """What `views` and `leading` say, from one read."""
-    known = _of(connection, incident_id)
-    firing = [
-        (SEVERITIES.index(severity) if severity in SEVERITIES else 0, alert)
-        for alert, severity in known
-        if alert.firing
-    ]
-    worst = min(firing, key=lambda ranked: (ranked[0], ranked[1].starts_at, ranked[1].fingerprint), default=None)
-    return tuple(view(alert, severity) for alert, severity in known), worst[1] if worst else None
-
-
-def firing_with_severity(connection: Connection, incident_id: int) -> list[tuple[Alert, str]]:
-    """The incident's alerts that fire with their severities, in the order in which they began."""
-    return [(alert, severity) for alert, severity in _of(connection, incident_id) if alert.firing]
-
-
-def _of(connection: Connection, incident_id: int) -> list[tuple[Alert, str]]:
-    """The incident's alerts with their severities, in the order in which they began."""
-
-    def read() -> list[tuple[Alert, str]]:
-        rows = connection.execute(_ALERTS_OF, {"incident": incident_id}).mappings()
-        return [(_alert(row), row["severity"]) for row in rows]
-
-    return unit_of_work.remember(connection, (alerts.name,), incident_id, read)
 
 
 def _alert_row(
@@ -163,34 +122,7 @@ def _alert_row(
     }
 
 
-def view(alert: Alert, severity: str) -> AlertView:
-    """An alert as templates see it."""
-    annotations = alert.annotations
-    summary, message = annotations.get(AlertAnnotation.SUMMARY, ""), first_of(annotations, AlertAnnotation.MESSAGES)
-    return AlertView(
-        name=alert.name,
-        firing=alert.firing,
-        severity=severity,
-        summary=summary or message,
-        description=annotations.get(AlertAnnotation.DESCRIPTION, "") or (message if summary else ""),
-        value=annotations.get(AlertAnnotation.VALUE, ""),
-        threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),
-        runbook_url=first_of(annotations, AlertAnnotation.RUNBOOKS),
-        dashboard_url=first_of(annotations, AlertAnnotation.DASHBOARDS),
-        source_url=alert.generator_url,
-        starts_at=alert.starts_at,
-        ends_at=alert.ends_at,
-        labels=alert.labels,
-        annotations=annotations,
-    )
-
-
-def first_of(annotations: Mapping[str, str], names: Iterable[str]) -> str:
-    """The first of these annotations that says something; an empty text where none does."""
-    return next((annotations[name] for name in names if annotations.get(name)), "")
-
-
-def _alert(row: RowMapping) -> Alert:
+def alert_of_row(row: RowMapping) -> Alert:
     """The alert; an episode that a newer one has overtaken does not fire, whatever was last heard of it."""
     return Alert(
         fingerprint=row["fingerprint"],
@@ -206,7 +138,7 @@ def _alert(row: RowMapping) -> Alert:
 def episode(connection: Connection, fingerprint: str, starts_at: datetime) -> Alert:
     """One episode that must be there."""
     query = select(alerts).where(alerts.c.fingerprint == fingerprint, alerts.c.starts_at == starts_at)
-    return _alert(connection.execute(query).mappings().one())
+    return alert_of_row(connection.execute(query).mappings().one())
 
 
 def leading(connection: Connection, incident_id: int) -> Alert | None:
@@ -218,7 +150,7 @@ def leading(connection: Connection, incident_id: int) -> Alert | None:
         .limit(1)
     )
     row = connection.execute(query).mappings().first()
-    return _alert(row) if row else None
+    return alert_of_row(row) if row else None
 
 
 def firing_names(connection: Connection, incident_id: int) -> list[str]:
@@ -236,7 +168,7 @@ def give_up(connection: Connection, incident_id: int) -> tuple[Alert, ...]:
     fires = (alerts.c.incident_id == incident_id, alerts.c.status == "firing")
     rows = connection.execute(select(alerts).where(*fires)).mappings().all()
     connection.execute(update(alerts).where(*fires).values(current=False))
-    return tuple(msgspec.structs.replace(_alert(row), firing=True) for row in rows)
+    return tuple(msgspec.structs.replace(alert_of_row(row), firing=True) for row in rows)
 
 
 def firing_of(connection: Connection, incident_id: int) -> frozenset[str]:

@@ -10,7 +10,7 @@ from deploywatch.fakes.store import Received
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.channels import connect
 from deploywatch.receiver.channels.slack.channel import SlackChannel
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.lifecycle.resolution import postmortem
 from deploywatch.receiver.messages import Channel
@@ -110,7 +110,7 @@ async def _nothing_is_lost(scene: Scene, inbox: Inbox, updated: list[Received]) 
     """Every alert is in the incident, its joining in the timeline, and people know of all in the end."""
     incident = await scene.incident()
     assert incident.severity == "critical"
-    alerts = await scene.read(lambda c: alert_store.views(c, incident.id))
+    alerts = await scene.read(lambda c: alert_views.views(c, incident.id))
     assert len(alerts) == ALERTS
     assert f"Alerts ({ALERTS} of {ALERTS} firing):" in inbox.of("webhook")[-1].text
     assert f"Alerts ({ALERTS} of {ALERTS} firing):" in inbox.of("email")[-1].text

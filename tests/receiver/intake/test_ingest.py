@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.lifecycle import resolution
@@ -68,7 +68,7 @@ async def test_a_storm_in_one_webhook_is_one_incident_one_message_and_few_lines(
     await scene.drain()
     assert scene.channels["team"].events == [Event.OPENED]
     assert await scene.lines("joined") == ["499 alerts joined: HighErrorRate (high) ×499"]
-    assert len(await scene.read(lambda c: alert_store.views(c, 1))) == 500
+    assert len(await scene.read(lambda c: alert_views.views(c, 1))) == 500
 
 
 async def test_a_worse_alert_raises_the_severity_and_says_so_once(scene: Scene) -> None:
@@ -116,7 +116,7 @@ async def test_a_repeated_webhook_changes_nothing_and_tells_nobody_twice(scene: 
 async def test_changed_annotations_are_kept_and_change_nothing_else(scene: Scene) -> None:
     await scene.take(alert(annotations={"value": "5%"}))
     reasons = await scene.take(alert(annotations={"value": "7%"}))
-    (view,) = await scene.read(lambda c: alert_store.views(c, 1))
+    (view,) = await scene.read(lambda c: alert_views.views(c, 1))
     assert view.value == "7%"
     assert reasons == {(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED): 1}
 

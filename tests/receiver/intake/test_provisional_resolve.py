@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.decide import LATE, Effect, Reason
 from deploywatch.receiver.incidents.store import Status
 from tests.receiver.conftest import MakeScene
@@ -115,4 +115,4 @@ async def test_what_an_alert_says_is_taken_over_under_its_lowered_start_too(scen
     await scene.after(2 * MINUTE)
     await scene.take(lowered)
     assert (await scene.incident()).title == "80 % fail"
-    assert len(await scene.read(lambda c: alert_store.views(c, 1))) == 1
+    assert len(await scene.read(lambda c: alert_views.views(c, 1))) == 1

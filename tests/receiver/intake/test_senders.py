@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.intake.payload import understand
 from deploywatch.receiver.settings.upstream import Upstream
 from tests.receiver.conftest import MakeScene
@@ -54,14 +54,14 @@ async def test_each_senders_alerts_open_the_incidents_of_their_services(make_sce
 async def test_the_link_to_what_the_sender_evaluated_is_kept(make_scene: MakeScene, sender: str, link: str) -> None:
     scene = make_scene(settings())
     await scene.take(*understand((PAYLOADS / f"{sender}.json").read_bytes(), NOON).alerts)
-    (view,) = await scene.read(lambda c: alert_store.views(c, 1))
+    (view,) = await scene.read(lambda c: alert_views.views(c, 1))
     assert link in view.source_url
 
 
 async def test_grafanas_links_and_values_are_used(make_scene: MakeScene) -> None:
     scene = make_scene(settings())
     await scene.take(*understand((PAYLOADS / "grafana.json").read_bytes(), NOON).alerts)
-    (view,) = await scene.read(lambda c: alert_store.views(c, 1))
+    (view,) = await scene.read(lambda c: alert_views.views(c, 1))
     assert (view.dashboard_url, view.value) == ("https://grafana.example/d/shop?orgId=1&viewPanel=7", "B=0.053, C=1")
     assert view.annotations["silence_url"].startswith("https://grafana.example/alerting/silence/new")
     assert view.runbook_url == "https://runbooks.example/errors"

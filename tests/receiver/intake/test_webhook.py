@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.webhook import Endpoint, Intake
@@ -224,14 +224,14 @@ MENDED = {
 async def test_what_other_senders_write_is_taken(running: Front, name: str) -> None:
     data, labels = MENDED[name]
     assert await running.post(data) == (200, "committed\n")
-    (view,) = await running.scene.read(lambda c: alert_store.views(c, 1))
+    (view,) = await running.scene.read(lambda c: alert_views.views(c, 1))
     assert labels.items() <= view.labels.items()
     assert await running.quarantined() == []
 
 
 async def test_values_that_are_no_numbers_keep_no_alert_out(running: Front) -> None:
     assert await running.post(_with(values={"B": None, "C": "NaN", "D": 2})) == (200, "committed\n")
-    (view,) = await running.scene.read(lambda c: alert_store.views(c, 1))
+    (view,) = await running.scene.read(lambda c: alert_views.views(c, 1))
     assert view.value == "B=None, C=NaN, D=2"
 
 
@@ -240,7 +240,7 @@ async def test_one_bad_alert_among_many_is_put_aside_and_counted_and_the_others_
     data = body(alerts=[alert_json(alert()), bad, alert_json(alert("HighLatency"))])
     status, text = await running.post(data)
     assert (status, text.startswith("committed, but for: $.alerts[1].startsAt: Input should be")) == (200, True)
-    assert [view.name for view in await running.scene.read(lambda c: alert_store.views(c, 1))] == [
+    assert [view.name for view in await running.scene.read(lambda c: alert_views.views(c, 1))] == [
         "HighErrorRate",
         "HighLatency",
     ]
@@ -262,7 +262,7 @@ async def test_grafanas_own_webhook_is_taken_with_its_links_and_values(running: 
         alerts=[{**alert_json(alert()), **fields}], version="1", orgId=1, state="alerting", title="t", message="m"
     )
     assert await running.post(data) == (200, "committed\n")
-    (view,) = await running.scene.read(lambda c: alert_store.views(c, 1))
+    (view,) = await running.scene.read(lambda c: alert_views.views(c, 1))
     assert view.dashboard_url == "https://grafana.example/d/7MeksYbmk?viewPanel=29"
     assert view.value == "A=44.2394, C=1"
     assert view.annotations["silence_url"].startswith("https://grafana.example/alerting/silence/new")

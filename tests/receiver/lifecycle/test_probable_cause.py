@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploywatch.receiver.deployments.deployment import Deployment, Status
-from deploywatch.receiver.incidents.alerts.alert_store import view
+from deploywatch.receiver.incidents.alerts.alert_views import view
 from deploywatch.receiver.lifecycle.flapping import quiet_needed
 from deploywatch.receiver.lifecycle.probable_cause import ANSWERS, hint
 from deploywatch.receiver.settings.people.causes import Cause, Causes
