@@ -21,7 +21,7 @@ from deploywatch.receiver.deployments import assessments, ledger
 from deploywatch.receiver.deployments.deployment import Status
 from deploywatch.receiver.events import outbox
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.lifecycle.durations import measures
 from deploywatch.receiver.notify import queueing

@@ -21,8 +21,8 @@ from deploywatch.receiver.executors import command
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.case import Action, Case
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.settings import placeholders

@@ -17,7 +17,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.executors.http import at
 from deploywatch.receiver.incidents import kinds, store, timeline
 from deploywatch.receiver.incidents.alerts import alert_views
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, backoff, done, failed, retry

@@ -15,7 +15,7 @@ from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.executors import registry
 from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.incidents import kinds, store, timeline
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.notify.queueing import tell

@@ -15,8 +15,8 @@ from deploywatch.receiver.actions.runs import Begun
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.case import Action, Case
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.settings.actions.scale import Scale, ScaleTarget

@@ -21,8 +21,8 @@ from deploywatch.receiver.api.serializers import check_json, incident_json, whol
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import recheck, store, timeline
 from deploywatch.receiver.incidents.alerts import alert_store
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity

@@ -14,7 +14,7 @@ from deploywatch.receiver.api.schemas.actions import ActionsAnswer, ApprovalAnsw
 from deploywatch.receiver.api.schemas.incidents import CheckAnswer, HoldAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.alerts import alert_views
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.lifecycle import checklist
 from deploywatch.receiver.lifecycle.checklist import Check
 from deploywatch.receiver.lifecycle.probable_cause import ANSWERS

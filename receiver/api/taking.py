@@ -17,7 +17,7 @@ from deploywatch.receiver.api.auditing import entry_of
 from deploywatch.receiver.api.routing import PREFIX, Route
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.lifecycle import audit, response
 from deploywatch.receiver.notify import taking_link
 from deploywatch.receiver.rendering.filters import line

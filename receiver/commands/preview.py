@@ -9,7 +9,7 @@ from pathlib import Path
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.alerts.alert_views import view
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.messages import Message

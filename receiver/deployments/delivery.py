@@ -24,7 +24,7 @@ from deploywatch.receiver.deployments.failed_deployments import (
     failed_deployment,
 )
 from deploywatch.receiver.incidents import store as incidents
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.store.schema import deployments as ledger_table
 
 ENOUGH = 5

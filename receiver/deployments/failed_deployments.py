@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deploywatch.receiver.deployments.deployment import BAD, REFUTED, Deployment, Status
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 
 ATTRIBUTED_WITHIN = timedelta(hours=24)
 _SERIOUS = ("critical", "high")

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.case import Action, Case
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import bring_forward, enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done

@@ -15,8 +15,8 @@ from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.escalation.upcoming import update_due
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Outcome, done, retry
 from deploywatch.receiver.notify.queueing import heard, tell

@@ -14,8 +14,8 @@ from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.escalation.on_call import Reached, reach
 from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.notify.reason import with_context

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from deploywatch.receiver.incidents import urgency
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.settings.config import ReceiverConfig

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.chunks import chunks

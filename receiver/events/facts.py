@@ -16,7 +16,7 @@ from urllib.parse import quote
 from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.events.types import EventType
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 
 _DIGEST = re.compile(r"^(?P<path>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})$")
 

@@ -12,8 +12,8 @@ from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import timeline, urgency
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome

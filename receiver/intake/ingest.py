@@ -27,8 +27,8 @@ from deploywatch.receiver.incidents.decide import (
 )
 from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
 from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.intake.open_incidents import OpenIncidents, title_of
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
 from deploywatch.receiver.notify.queueing import heard

@@ -24,8 +24,8 @@ from deploywatch.receiver.incidents.decide import (
     worse,
 )
 from deploywatch.receiver.incidents.gathered_lines import GatheredLines
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import durations
 from deploywatch.receiver.notify.queueing import tell
 from deploywatch.receiver.settings import strategy

@@ -21,8 +21,8 @@ from deploywatch.receiver.channels.pagerduty.requests import (
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.alerts import alert_views
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import audit, resolution, response
 from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from sqlalchemy import Connection
 
 from deploywatch.conventions import SEVERITIES, IncidentMetric
-from deploywatch.receiver.incidents.store import Incident, Status
+from deploywatch.receiver.incidents.incident import Incident, Status
 from deploywatch.receiver.store import counters
 
 STATES = tuple(status.value for status in Status if status is not Status.RESOLVED)

@@ -16,8 +16,8 @@ from deploywatch.receiver.escalation import escalate, timers
 from deploywatch.receiver.escalation.on_call import reach
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.alerts import alert_store, alert_views
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import Outcome, done
 from deploywatch.receiver.lifecycle import checklist, probable_cause

@@ -20,8 +20,8 @@ from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import recheck, store, timeline
 from deploywatch.receiver.incidents.alerts import alert_store, alert_views, liveness
+from deploywatch.receiver.incidents.incident import Incident, Status
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident, Status
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
 from deploywatch.receiver.jobs.queue import enqueue

@@ -13,8 +13,8 @@ from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.events import facts
 from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.lifecycle import checklist, durations
 from deploywatch.receiver.lifecycle.checklist import Check
 from deploywatch.receiver.notify.queueing import heard, tell

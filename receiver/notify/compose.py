@@ -16,7 +16,7 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.alerts import alert_views
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.templates import CHANGES_STATE

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select
 
 from deploywatch.receiver.incidents import urgency
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import NewJob, Urgency
 from deploywatch.receiver.jobs.queue import enqueue, hurry
 from deploywatch.receiver.notify.packing import packed

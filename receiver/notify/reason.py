@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.settings.people.causes import Cause
 
 

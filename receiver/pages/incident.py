@@ -23,8 +23,8 @@ from deploywatch.receiver.escalation.upcoming import next_steps, next_update, re
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.dependencies import causes
+from deploywatch.receiver.incidents.incident import PAGE, Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.notify.queueing import heard
 from deploywatch.receiver.pages.console import Console, Handler
@@ -32,7 +32,7 @@ from deploywatch.receiver.rendering.filters import web_link, worst_first
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.story import AlertView
 
-PATH = store.PAGE.replace("{id}", r"{id:\d+}")
+PATH = PAGE.replace("{id}", r"{id:\d+}")
 _NOT_CLOSED = frozenset({Kind.STATUS_PAGE_END_FAILED, Kind.STATUS_PAGE_END_REFUSED})
 MOST_ALERTS = 50
 """Alerts on one page; the API gives all."""

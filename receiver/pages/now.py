@@ -19,7 +19,7 @@ from deploywatch.receiver.escalation.on_call import gaps, on_call
 from deploywatch.receiver.escalation.upcoming import NextStep, next_steps
 from deploywatch.receiver.events import outbox
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.people.on_call import Schedule

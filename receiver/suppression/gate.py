@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.retry import SOONEST, Outcome, done, retry
 from deploywatch.receiver.settings.config import ReceiverConfig

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, update
 
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents import timeline
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.store.schema import jobs

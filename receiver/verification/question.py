@@ -17,7 +17,7 @@ from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.earlier import well_before, with_version
 from deploywatch.receiver.deployments.gate_records import GateRecord
 from deploywatch.receiver.incidents import store as incidents
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.verdict.plan import Plan
 from deploywatch.verdict.plan_parts import Requirement
 

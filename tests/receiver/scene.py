@@ -21,7 +21,7 @@ from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.messages import DeliveryError, Message

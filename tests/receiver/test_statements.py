@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from deploywatch.receiver.incidents.delivery import Delivery
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Status
 from deploywatch.receiver.intake.webhook import Intake
 from deploywatch.receiver.store import Store
 from tests.receiver.conftest import MakeScene

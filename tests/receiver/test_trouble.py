@@ -11,7 +11,7 @@ import pytest
 from deploywatch.fakes.inbox import Answer, Inbox, Reply, serving
 from deploywatch.receiver.channels.email.channel import EmailChannel
 from deploywatch.receiver.channels.slack.channel import SlackChannel
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.messages import DeliveryError
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from deploywatch.receiver.settings.channels.slack import SlackSettings

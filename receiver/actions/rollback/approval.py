@@ -18,8 +18,8 @@ from deploywatch.receiver.actions.rollback.situation import ApprovalState, Go
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done

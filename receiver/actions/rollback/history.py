@@ -15,8 +15,8 @@ from deploywatch.receiver.deployments import earlier, ledger, verdicts
 from deploywatch.receiver.deployments.deployment import BAD, Deployment
 from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.alerts import alert_store, alert_views
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
 from deploywatch.receiver.store.action_schema import approvals, breaker_resets, rollbacks

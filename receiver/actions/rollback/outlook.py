@@ -14,7 +14,7 @@ from deploywatch.receiver.actions.rollback.planning import values
 from deploywatch.receiver.actions.rollback.situation import Go, Refusal, Refused, Situation
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments.deployment import Deployment
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.settings.actions.rollback import RollbackTarget
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deploywatch.receiver.actions.rollback import brakes
 from deploywatch.receiver.actions.rollback.situation import Go, Refusal, Refused, Situation
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.settings.actions.rollback import Rollback
 from deploywatch.receiver.settings.executors.plan import Plan
 

@@ -12,8 +12,8 @@ from deploywatch.receiver.actions.rollback.situation import FINAL, Refusal, Refu
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import store, timeline, urgency
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done, retry

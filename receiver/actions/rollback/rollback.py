@@ -21,8 +21,8 @@ from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import store, timeline, urgency
 from deploywatch.receiver.incidents.case import Case
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.jobs.job import Job, NewJob, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done

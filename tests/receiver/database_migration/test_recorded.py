@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from deploywatch.receiver.database_migration.lint import MISSING, lint
 from deploywatch.receiver.database_migration.plan import load
 from deploywatch.receiver.incidents import store
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.story import Event
 from tests.receiver.database_migration.conftest import Database, Migrate, plan_text

@@ -11,7 +11,7 @@ import pytest
 from deploywatch.receiver.deployments import delivery
 from deploywatch.receiver.deployments.delivery import Delivery, Target
 from deploywatch.receiver.deployments.deployment import BAD, REFUTED, Deployment, Status
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from tests.receiver.scene import HOUR, MINUTE, NOON
 
 DAY = timedelta(days=1)

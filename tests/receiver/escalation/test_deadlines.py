@@ -11,8 +11,8 @@ import pytest
 from deploywatch.receiver.escalation import timers
 from deploywatch.receiver.escalation.policy import Verdict, judge
 from deploywatch.receiver.incidents import store, timeline
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.incidents.store import Incident
 from deploywatch.receiver.settings.people.response import DEADLINES, UPDATES, Response
 from deploywatch.receiver.settings.strategy import STRATEGIES, Severity
 from deploywatch.receiver.story import Event

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, select, update
 
 from deploywatch.receiver.escalation import timers
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.decide import Effect, Reason
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.store.schema import incidents
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of

@@ -11,7 +11,7 @@ from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.channels import connect
 from deploywatch.receiver.channels.slack.channel import SlackChannel
 from deploywatch.receiver.incidents.alerts import alert_views
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.lifecycle.resolution import postmortem
 from deploywatch.receiver.messages import Channel
 from deploywatch.receiver.settings.channels import ChannelSettings

@@ -6,7 +6,7 @@ import pytest
 
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.dependencies import causes
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MINUTE, Scene, alert, ended, settings
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.decide import Effect, Reason
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.store.schema import alerts, deliveries
 from deploywatch.receiver.story import Event

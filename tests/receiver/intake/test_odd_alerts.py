@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploywatch.receiver.incidents.decide import Decision, Effect, Reason
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.intake.payload import understand
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, NOON, Scene, settings

@@ -9,7 +9,7 @@ import msgspec
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.alerts import alert_views
 from deploywatch.receiver.incidents.decide import LATE, Effect, Reason
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended, settings
 

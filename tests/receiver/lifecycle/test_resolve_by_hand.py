@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from tests.receiver.front import front_of
 from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended
 

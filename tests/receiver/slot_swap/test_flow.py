@@ -28,7 +28,7 @@ from deploywatch.receiver.api import add_to
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.deployments.ledger import deployments
 from deploywatch.receiver.executors.plan import Means
-from deploywatch.receiver.incidents import store as incidents
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.intake.webhook import Endpoint, Intake
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.slot_swap import plan as plans
@@ -263,7 +263,7 @@ async def test_a_version_that_is_unwell_in_production_is_swapped_back_by_the_rec
     assert "is not well after the swap" in incident.title
     assert world.scene.channels["team"].messages
     await world.scene.after(timedelta(hours=1))
-    assert (await world.scene.incident()).status is incidents.Status.RESOLVED
+    assert (await world.scene.incident()).status is Status.RESOLVED
     assert world.swaps == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploywatch.receiver.incidents.store import Incident
+from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.jobs.retry import SOONEST, Outcome
 from deploywatch.receiver.suppression.gate import LOOK, Asker, Reason, Ruling, decide

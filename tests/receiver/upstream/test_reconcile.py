@@ -20,7 +20,7 @@ from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.alert import source, within
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.intake.payload import understand
 from deploywatch.receiver.settings.upstream import Alertmanager, Reconcile
 from deploywatch.receiver.upstream.alertmanager import Seen, look

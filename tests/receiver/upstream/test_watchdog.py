@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploywatch.receiver.alert import labelled
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.story import Event
 from deploywatch.receiver.upstream.alertmanager import Seen
 from deploywatch.receiver.upstream.reconcile import Reconciler

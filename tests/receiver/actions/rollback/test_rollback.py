@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from deploywatch.receiver.actions.rollback import rollback
 from deploywatch.receiver.deployments import ledger
-from deploywatch.receiver.incidents.store import Status
+from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.jobs.claim import claim
 from deploywatch.receiver.jobs.job import NewJob
 from deploywatch.receiver.jobs.queue import enqueue
