@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Annotated, TypeVar, get_args
+from datetime import datetime
+from typing import get_args
 
 from aiohttp import web
-from pydantic import Field
 from sqlalchemy import Connection
 
 from deploywatch.access.scopes import Scope
-from deploywatch.config import Settings
-from deploywatch.quantity import Duration
 from deploywatch.receiver.api.auditing import audited, entry_of
-from deploywatch.receiver.api.routing import Name, Remark, Route, limit, not_found, number, read_body
+from deploywatch.receiver.api.incident_requests import (
+    NAMED,
+    TRUSTED,
+    Commander,
+    Comment,
+    Mitigation,
+    P,
+    Person,
+    Resolve,
+    Several,
+    StatusUpdate,
+    Tick,
+)
+from deploywatch.receiver.api.routing import Route, limit, not_found, number, read_body
 from deploywatch.receiver.api.schemas.incidents import CheckAnswer, IncidentAnswer, WholeIncidentAnswer
 from deploywatch.receiver.api.serializers import check_json, incident_json, whole_json
 from deploywatch.receiver.context import Context
@@ -26,65 +36,6 @@ from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.lifecycle import audit, resolution, response
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import Severity
-
-P = TypeVar("P", bound="Person")
-
-
-_NAMED = 5
-_TRUSTED = timedelta(hours=1)
-"""For how long a person's word stands against alerts that fire on, where they do not say it."""
-
-
-class Person(Settings):
-    """Who does something to an incident, and what they say."""
-
-    by: Name
-    note: Remark = ""
-
-
-class Several(Person):
-    """Which incidents somebody takes in hand at once."""
-
-    incidents: Annotated[tuple[Annotated[int, Field(ge=1, le=2**53)], ...], Field(min_length=1, max_length=200)]
-
-
-class Resolve(Person):
-    """Ends an incident; while its alerts fire only with `force`, or `hold`, after which it begins anew."""
-
-    force: bool = False
-    hold: Annotated[Duration, Field(gt=timedelta(), le=timedelta(days=7))] | None = None
-
-
-class Comment(Person):
-    """What a person adds to the timeline."""
-
-    note: Annotated[Remark, Field(min_length=1)]
-
-
-class Commander(Person):
-    """Who leads from now on: whoever says so, when no other is named."""
-
-    leader: Name | None = None
-
-
-class Mitigation(Person):
-    """Something is being done against it, or, with `over`, no longer."""
-
-    over: bool = False
-
-
-class StatusUpdate(Comment):
-    """How it stands, and within what time people hear again, where that is not the usual time of its severity."""
-
-    next_in: Duration | None = None
-
-
-class Tick(Person):
-    """Which item of the checklist is done, or not `done` after all."""
-
-    item: Annotated[int, Field(ge=1, le=10_000)]
-    done: bool = True
-
 
 Change = Callable[[Connection, ReceiverConfig, Incident, P, datetime], Incident]
 
@@ -180,8 +131,8 @@ class Incidents:
         wish, wanted = await read_body(request, Resolve), number(request)
         firing = await self._context.store.read(lambda c: alert_store.firing_names(c, wanted))
         if firing and not wish.force and wish.hold is None:
-            more = f" and {len(firing) - _NAMED} more" if len(firing) > _NAMED else ""
-            names = ", ".join(firing[:_NAMED]) + more
+            more = f" and {len(firing) - NAMED} more" if len(firing) > NAMED else ""
+            names = ", ".join(firing[:NAMED]) + more
             return web.Response(
                 status=409,
                 text=f"incident {wanted} is not resolved: {names} still fire; write for how long that may be "
@@ -191,7 +142,7 @@ class Incidents:
         def change(c: Connection, s: ReceiverConfig, incident: Incident, person: Resolve, now: datetime) -> Incident:
             over = resolution.resolve(c, s, incident, now, by=person.by, why=person.note or f"by {person.by}")
             if alert_store.firing_of(c, incident.id):
-                recheck.watch_incident(c, incident.id, now, person.hold or _TRUSTED, by=person.by)
+                recheck.watch_incident(c, incident.id, now, person.hold or TRUSTED, by=person.by)
             return over
 
         return await self._change(request, Resolve, change)

@@ -9,7 +9,7 @@ from typing import Any
 from deploywatch.fakes.pagerduty import LIMIT
 from deploywatch.fakes.slack import methods
 from deploywatch.fakes.store import Inbox
-from deploywatch.receiver.channels.email import channel as email
+from deploywatch.receiver.channels.email.message import SUBJECT_LIMIT
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
 
 MENTIONS = ("<!", "<@", "<#")
@@ -41,7 +41,7 @@ def check_pagerduty(event: dict[str, Any]) -> None:
 def check_email(mail: EmailMessage) -> None:
     """One line of subject, no header that an alert made up, lines that every server takes, and inert HTML."""
     assert not mail.defects
-    assert 0 < len(mail["Subject"]) <= email.SUBJECT_LIMIT
+    assert 0 < len(mail["Subject"]) <= SUBJECT_LIMIT
     assert "\n" not in mail["Subject"]
     assert mail["Bcc"] is None
     source = mail.as_string()

@@ -14,8 +14,8 @@ import aiosmtplib
 import pytest
 
 from deploywatch.fakes.inbox import Inbox, MailRules, Reply, Serving, serving
-from deploywatch.receiver.channels.email import channel as email
 from deploywatch.receiver.channels.email.channel import EmailChannel
+from deploywatch.receiver.channels.email.message import compose, hello
 from deploywatch.receiver.messages import DeliveryError, PartlyDeliveredError
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from deploywatch.receiver.story import Event
@@ -90,7 +90,7 @@ async def test_awkward_messages_arrive_as_committed(served: Serving, inbox: Inbo
 def test_every_event_keeps_to_the_limits_with_awkward_data(name: str) -> None:
     for event in Event:
         told = TEMPLATES.render(replace(AWKWARD[name], event=event))
-        check_email(email.compose(told, _settings(), reference=None, at=NOW))
+        check_email(compose(told, _settings(), reference=None, at=NOW))
 
 
 async def test_all_recipients_get_one_mail(served: Serving, inbox: Inbox) -> None:
@@ -116,9 +116,9 @@ async def test_later_mails_belong_to_the_thread_of_the_first(served: Serving, in
 
 def test_a_mail_sent_twice_bears_the_same_id_and_another_message_another() -> None:
     settings = _settings()
-    first = email.compose(message(), settings, reference=None, at=NOW)
-    again = email.compose(message(), settings, reference=None, at=NOW.replace(hour=20))
-    other = email.compose(message(Event.ESCALATED), settings, reference=None, at=NOW)
+    first = compose(message(), settings, reference=None, at=NOW)
+    again = compose(message(), settings, reference=None, at=NOW.replace(hour=20))
+    other = compose(message(Event.ESCALATED), settings, reference=None, at=NOW)
     assert first["Message-ID"] == again["Message-ID"] != other["Message-ID"]
 
 
@@ -219,7 +219,7 @@ async def test_one_refused_recipient_does_not_keep_the_others_from_hearing_and_i
     [("vm", "example.com"), ("vm.", "example.com"), ("mx.inner.example", "mx.inner.example")],
 )
 def test_it_names_itself_by_a_full_name(host: str, name: str) -> None:
-    assert email.hello(host, "Operations <ops@example.com>") == name
+    assert hello(host, "Operations <ops@example.com>") == name
 
 
 async def test_the_name_to_say_hello_with_can_be_configured(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,10 +285,10 @@ def test_nothing_that_an_alert_says_begins_an_encoded_word_a_header_or_a_line() 
         replace(hostile, incident=words),
         replace(hostile, title="=" * 80),
     ):
-        source = email.compose(attacked, _settings(), reference=None, at=NOW).as_bytes()
+        source = compose(attacked, _settings(), reference=None, at=NOW).as_bytes()
         head = source.replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode()
         names = [row.partition(":")[0] for row in head.split("\n") if row[0] not in " \t"]
-        plain = email.compose(message(), _settings(), reference=None, at=NOW)
+        plain = compose(message(), _settings(), reference=None, at=NOW)
         assert sorted(names) == sorted(plain.keys())
         parsed = message_from_string(source.decode(), policy=policy.default)
         assert "boss" not in str(parsed["From"])
@@ -308,7 +308,7 @@ async def test_no_second_mail_hides_in_what_an_alert_says(served: Serving, inbox
     await channel.close()
     first, second = inbox.of("email")
     assert first.raw["to"] == second.raw["to"] == ["ops@example.com", "lead@example.com"]
-    source = email.compose(told, _settings(), reference=None, at=NOW).as_bytes()
+    source = compose(told, _settings(), reference=None, at=NOW).as_bytes()
     assert b"\r" not in source.replace(b"\r\n", b"\n")
     whole = _parsed(inbox)[0]
     assert "From ann" in _body(whole, "plain")
