@@ -14,12 +14,11 @@ from urllib.parse import quote
 
 from deploywatch.receiver.channels.signs import sign
 from deploywatch.receiver.channels.slack.requests import Action, value
+from deploywatch.receiver.channels.slack.text import TEXT_LIMIT, called, escape, text, whole_escapes
 from deploywatch.receiver.messages import APPROVE, REJECT, Message, Standing
-from deploywatch.receiver.rendering.filters import cut, line, time_of_day, uncalled, where
+from deploywatch.receiver.rendering.filters import cut, line, time_of_day, where
 from deploywatch.receiver.story import Event
 
-TEXT_LIMIT: Final = 1000
-"""Characters of the plain text beside the blocks, which notifications and screen readers use."""
 TOTAL_LIMIT: Final = 9000
 """Characters of text and blocks together; Slack refuses somewhat more with msg_blocks_too_long."""
 # Characters, by Slack's documentation of blocks; a message with a longer one is refused whole.
@@ -38,21 +37,10 @@ RUN: Final = len("text") * 2
 """Characters that a label in bold takes beside its own."""
 
 SAFE_IN_URL: Final = "%/:=&?~#+!$,;@()*[]"
-ENTITY: Final = 4
-"""Characters of the longest escape, `&amp;`, less one."""
 
 _LABEL = re.compile(r"^([A-Z][A-Za-z ]{1,24}:)(?= )", re.MULTILINE)
 
 Block = dict[str, Any]
-
-
-def text(message: Message, mention: str | None = None) -> str:
-    """The message in short, for notifications: its title and as much of its body as fits.
-
-    It is sent with `mrkdwn: false`, and shown where blocks are not, as by Mattermost, which looks for names in it.
-    """
-    head = f"{_called(message, mention)}{sign(message)} {escape(uncalled(message.title), TEXT_LIMIT // 2)}"
-    return f"{head}\n{escape(uncalled(message.body), TEXT_LIMIT - len(head) - 1)}".rstrip()
 
 
 def plain(message: Message, mention: str | None = None) -> list[Block]:
@@ -99,32 +87,9 @@ def characters(value: object) -> int:
             return 0
 
 
-def escape(data: str, limit: int) -> str:
-    """The data with &, < and > escaped, at most `limit` characters then, never cut inside an escape."""
-    whole = data.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    if len(whole) <= limit:
-        return whole
-    return f"{whole[: _whole_escapes(whole, max(limit - 1, 0))].rstrip()}…"
-
-
-def _whole_escapes(escaped: str, at: int) -> int:
-    """The place to cut at or before `at` that is inside no escape."""
-    ampersand = escaped.rfind("&", max(at - ENTITY, 0), at)
-    return ampersand if ampersand >= 0 and ";" not in escaped[ampersand:at] else at
-
-
-def _called(message: Message, mention: str | None) -> str:
-    """The mention and a space; nothing where nobody must act."""
-    if mention is None or not message.calls_somebody:
-        return ""
-    if mention in ("here", "channel"):
-        return f"<!{mention}> "
-    return f"<!subteam^{mention}> " if mention.startswith("S") else f"<@{mention}> "
-
-
 def _calling(message: Message, mention: str | None) -> list[Block]:
     """The section that calls whom the config names; nothing where nobody must act."""
-    called = _called(message, mention)
+    called = called(message, mention)
     return [{"type": "section", "text": _marked(called.strip())}] if called else []
 
 
@@ -147,7 +112,7 @@ def _parts(whole: str, limit: int) -> Iterator[str]:
     """The text in pieces of at most `limit` characters, cut between lines where there are some."""
     while len(whole) > limit:
         at = whole.rfind("\n", limit // 2, limit)
-        at = at if at > 0 else _whole_escapes(whole, limit)
+        at = at if at > 0 else whole_escapes(whole, limit)
         yield whole[:at]
         whole = whole[at:].lstrip("\n")
     if whole.strip():

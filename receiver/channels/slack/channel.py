@@ -20,6 +20,7 @@ from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.rate_limit import Pace
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
 from deploywatch.receiver.channels.slack import search as slack_search
+from deploywatch.receiver.channels.slack import text
 from deploywatch.receiver.channels.slack.answers import LostThreadError, RefusedBlocksError, failure
 from deploywatch.receiver.messages import DeliveryError, Message, Standing
 from deploywatch.receiver.settings.channels.slack import SlackSettings
@@ -194,7 +195,7 @@ class SlackChannel:
         # chat.update would look for names and links by itself, chat.postMessage would not.
         fields |= {"parse": "none", "link_names": False}
         content = {
-            "text": slack_blocks.text(message, settings.mention),
+            "text": text.text(message, settings.mention),
             "blocks": slack_blocks.blocks(
                 message, interactive=settings.signing_secret is not None, mention=settings.mention
             ),

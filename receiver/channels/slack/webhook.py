@@ -7,6 +7,7 @@ from typing import Final
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
+from deploywatch.receiver.channels.slack import text
 from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.settings.channels.slack_webhook import SlackWebhookSettings
 from deploywatch.receiver.story import Event
@@ -33,7 +34,7 @@ class SlackWebhookChannel:
         """Post the message, as plain text where Slack refuses its blocks. Raises DeliveryError."""
         settings = self._settings
         said = {
-            "text": slack_blocks.text(message, settings.mention),
+            "text": text.text(message, settings.mention),
             "mrkdwn": False,
             "unfurl_links": False,
             "unfurl_media": False,

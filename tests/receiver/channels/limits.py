@@ -11,13 +11,14 @@ from deploywatch.fakes.slack import methods
 from deploywatch.fakes.store import Inbox
 from deploywatch.receiver.channels.email.message import SUBJECT_LIMIT
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
+from deploywatch.receiver.channels.slack.text import TEXT_LIMIT
 
 MENTIONS = ("<!", "<@", "<#")
 
 
 def check_slack(text: str, blocks: list[Any]) -> None:
     """50 blocks, 3,000 characters a section, 150 a header, about 9,000 in all, and a text to fall back to."""
-    assert 0 < len(text) <= slack_blocks.TEXT_LIMIT
+    assert 0 < len(text) <= TEXT_LIMIT
     assert 0 < len(blocks) <= 50
     assert len(text) + slack_blocks.characters(blocks) <= slack_blocks.TOTAL_LIMIT
     body = {"token": "xoxb-t", "channel": "C1", "text": text, "blocks": json.loads(json.dumps(blocks))}
