@@ -89,8 +89,8 @@ def characters(value: object) -> int:
 
 def _calling(message: Message, mention: str | None) -> list[Block]:
     """The section that calls whom the config names; nothing where nobody must act."""
-    called = called(message, mention)
-    return [{"type": "section", "text": _marked(called.strip())}] if called else []
+    call = called(message, mention)
+    return [{"type": "section", "text": _marked(call.strip())}] if call else []
 
 
 def _body(body: str, room: int) -> Iterator[Block]:

@@ -14,7 +14,7 @@ import pytest
 from deploywatch.receiver.channels.slack import blocks as slack_blocks
 from deploywatch.receiver.channels.slack.blocks import Block
 from deploywatch.receiver.channels.slack.text import escape
-from deploywatch.receiver.channels.slack.text import text as text_text
+from deploywatch.receiver.channels.slack.text import text as text_of
 from deploywatch.receiver.messages import Message
 from deploywatch.receiver.rendering.templates import CHANGES_STATE
 from deploywatch.receiver.story import Event
@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden" / "slack"
 
 
 def _written(told: Message) -> str:
-    text, blocks = text_text(told), slack_blocks.blocks(told, interactive=True)
+    text, blocks = text_of(told), slack_blocks.blocks(told, interactive=True)
     check_slack(text, blocks)
     return json.dumps({"text": text, "blocks": blocks}, indent=2, ensure_ascii=False) + "\n"
 
@@ -57,7 +57,7 @@ def test_the_first_message_reads_as_committed_after_each_change(event: Event) ->
 def test_every_event_keeps_to_the_limits_with_awkward_data(name: str) -> None:
     for event, interactive in product(Event, (True, False)):
         told = TEMPLATES.render(replace(AWKWARD[name], event=event))
-        check_slack(text_text(told), slack_blocks.blocks(told, interactive=interactive))
+        check_slack(text_of(told), slack_blocks.blocks(told, interactive=interactive))
 
 
 @pytest.mark.parametrize("filling", ["&", "<", "🔥", "\n- &", "a\n", "What: x\n"])
@@ -66,7 +66,7 @@ def test_the_largest_message_keeps_to_the_limits(filling: str) -> None:
     incident = replace(INCIDENT, service=filling * 999, severity=filling * 99, acknowledged_by=filling * 999)
     told = replace(message(), title=filling * 999, body=filling * 12_000, links=links, incident=incident)
     for interactive in (True, False):
-        check_slack(text_text(told), slack_blocks.blocks(told, interactive=interactive))
+        check_slack(text_of(told), slack_blocks.blocks(told, interactive=interactive))
 
 
 def test_who_is_asked_to_approve_has_buttons_that_carry_incident_and_approval() -> None:
