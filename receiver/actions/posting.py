@@ -22,7 +22,8 @@ from deploywatch.receiver.jobs.job import Job, NewJob, State
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, backoff, done, failed, retry
 from deploywatch.receiver.messages import DeliveryError
-from deploywatch.receiver.rendering.filters import clean, lasting, line, web_link
+from deploywatch.receiver.rendering.filters import lasting, web_link
+from deploywatch.receiver.rendering.text import clean, line
 from deploywatch.receiver.settings.actions.posting import Post
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.placeholders import filled

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from deploywatch.access.webconfig import USER
 from deploywatch.receiver.actions.rollback.approvers import Answerer
 from deploywatch.receiver.incidents.timeline import SYSTEM
-from deploywatch.receiver.rendering.filters import line
 from deploywatch.receiver.rendering.lookalikes import reads_as
+from deploywatch.receiver.rendering.text import line
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -27,7 +27,7 @@ from deploywatch.receiver.deployments.deployment import Deployment
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.lifecycle import response
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.store.action_schema import attachments
 
 _NAME_LIMIT = 200

@@ -20,7 +20,7 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.lifecycle import audit, response
 from deploywatch.receiver.notify import taking_link
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 
 _NAME_LIMIT = 200
 _TEMPLATES = templates_in(Path(__file__).parent / "templates")

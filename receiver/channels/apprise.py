@@ -10,7 +10,7 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, Message
-from deploywatch.receiver.rendering.filters import uncalled
+from deploywatch.receiver.rendering.text import uncalled
 from deploywatch.receiver.settings.channels.apprise import AppriseSettings
 from deploywatch.receiver.story import Event
 

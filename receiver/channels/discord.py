@@ -10,7 +10,7 @@ from deploywatch.receiver.channels import errors, signs
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import whole
 from deploywatch.receiver.messages import DeliveryError, Message
-from deploywatch.receiver.rendering.filters import cut, line
+from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.settings.channels.discord import DiscordSettings
 from deploywatch.receiver.story import Event
 

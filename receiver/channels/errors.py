@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from deploywatch.receiver.messages import DeliveryError
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.secrets import MASK, Masked
 
 DETAIL_LIMIT = 300

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.messages import DeliveryError, Message
-from deploywatch.receiver.rendering.filters import cut, line, utc
+from deploywatch.receiver.rendering.filters import utc
+from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.settings.channels.opsgenie import OpsgenieSettings
 from deploywatch.receiver.story import Event
 

@@ -15,7 +15,7 @@ from deploywatch.receiver.channels.http_client import Answer, HttpClient
 from deploywatch.receiver.channels.links import as_text
 from deploywatch.receiver.channels.rate_limit import Pace
 from deploywatch.receiver.messages import DeliveryError, Message
-from deploywatch.receiver.rendering.filters import cut, line, uncalled
+from deploywatch.receiver.rendering.text import cut, line, uncalled
 from deploywatch.receiver.settings.channels.telegram import TelegramSettings
 from deploywatch.receiver.story import Event
 

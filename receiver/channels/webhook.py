@@ -10,7 +10,8 @@ from typing import Any, Final
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.signed_post import SignedPost
 from deploywatch.receiver.messages import Message
-from deploywatch.receiver.rendering.filters import line, web_link
+from deploywatch.receiver.rendering.filters import web_link
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.settings.channels.webhook import WebhookSettings
 from deploywatch.receiver.story import Event, IncidentView
 

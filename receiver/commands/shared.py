@@ -14,7 +14,7 @@ import click
 from deploywatch.conventions import RECEIVER_PORT
 from deploywatch.pages import moments
 from deploywatch.receiver.client import Client
-from deploywatch.receiver.rendering.filters import clean, line
+from deploywatch.receiver.rendering.text import clean, line
 from deploywatch.terminal import say
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,7 +13,7 @@ import aiohttp
 from deploywatch import json_text, responses
 from deploywatch.receiver.channels.errors import scrub, told
 from deploywatch.receiver.executors.plan import Means, Result
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.settings.executors.http import Follow
 from deploywatch.receiver.settings.executors.plan import Call
 from deploywatch.receiver.settings.placeholders import filled

@@ -17,7 +17,7 @@ from deploywatch.receiver.jobs.job import Job, NewJob, State, Urgency
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, retry
 from deploywatch.receiver.notify.queueing import heard, tell
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.store.schema import timeline
 from deploywatch.receiver.story import Event
 from deploywatch.receiver.suppression import gate

@@ -17,7 +17,8 @@ from deploywatch.pages.environment import finalized, templates_in
 from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.api.acting import name_of
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.rendering.filters import apart, measured, web_link
+from deploywatch.receiver.rendering.filters import measured, web_link
+from deploywatch.receiver.rendering.naming import apart
 from deploywatch.receiver.store import StoreError, UnfitError
 from deploywatch.receiver.store.schema import incidents
 

@@ -14,7 +14,7 @@ from deploywatch.receiver.incidents import store
 from deploywatch.receiver.lifecycle import postmortem_editions, resolution
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.pages.incident import PATH
-from deploywatch.receiver.rendering.filters import clean
+from deploywatch.receiver.rendering.text import clean
 from deploywatch.web.admission import takes_forms
 
 

@@ -10,9 +10,7 @@ from jinja2.exceptions import TemplateError
 
 from deploywatch.errors import Problem
 from deploywatch.receiver.rendering import loading
-from deploywatch.receiver.rendering.filters import (
-    line,
-)
+from deploywatch.receiver.rendering.text import line
 
 
 def template_problems(template: Template, render: Callable[[], object]) -> Iterator[Problem]:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from deploywatch.receiver.rendering.filters import (
-    line,
-    measured,
-    named,
-    since,
-    subject,
-    utc,
-    where,
-    worst_first,
-)
+from deploywatch.receiver.rendering.filters import measured, since, utc, worst_first
+from deploywatch.receiver.rendering.naming import named, subject, where
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.story import Event, Story
 
 

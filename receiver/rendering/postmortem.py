@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from deploywatch.receiver.rendering.filters import (
-    line,
-)
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.story import AlertView, DeploymentView, IncidentView, RollbackView, TimelineEntryView
 
 NOT_WHAT_HAPPENED: Final = frozenset(

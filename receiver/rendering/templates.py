@@ -18,17 +18,12 @@ from deploywatch.receiver.messages import Message, Standing, identity
 from deploywatch.receiver.rendering import loading
 from deploywatch.receiver.rendering.dedup_key import dedup_key
 from deploywatch.receiver.rendering.failure import failure_text, template_problems
-from deploywatch.receiver.rendering.filters import (
-    clean,
-    cut,
-    line,
-    markdown,
-    subject,
-    worst_first,
-)
+from deploywatch.receiver.rendering.filters import markdown, worst_first
 from deploywatch.receiver.rendering.links import links_of
+from deploywatch.receiver.rendering.naming import subject
 from deploywatch.receiver.rendering.plain import event_name, plain_message
 from deploywatch.receiver.rendering.postmortem import postmortem_facts, prevention
+from deploywatch.receiver.rendering.text import clean, cut, line
 from deploywatch.receiver.story import (
     AlertView,
     DeploymentView,

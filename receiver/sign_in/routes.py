@@ -18,7 +18,7 @@ from deploywatch.receiver.api.routing import guarded
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.lifecycle import audit
 from deploywatch.receiver.lifecycle.audit import Entry
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.sign_in import sessions
 from deploywatch.receiver.sign_in.local_path import SIGN_IN, SIGN_OUT, local_path
 from deploywatch.receiver.sign_in.people import People

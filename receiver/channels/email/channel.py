@@ -18,7 +18,7 @@ from deploywatch.receiver.channels.email.connections import Connections
 from deploywatch.receiver.channels.email.message import HEADERS, address_of, compose, hello
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.messages import DeliveryError, Message, PartlyDeliveredError
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.settings.channels.email import EmailSettings
 from deploywatch.receiver.story import Event
 

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from deploywatch.pages.environment import templates_in
 from deploywatch.receiver.messages import Message
-from deploywatch.receiver.rendering.filters import cut, line
+from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.settings.channels.email import MAILBOX, EmailSettings
 from deploywatch.receiver.story import IncidentView
 

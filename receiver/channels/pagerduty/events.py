@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from deploywatch.receiver.messages import Message
-from deploywatch.receiver.rendering.filters import cut, lasting, line, utc
+from deploywatch.receiver.rendering.filters import lasting, utc
+from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.story import DeploymentView
 
 LIMIT: Final = 512 * 1024

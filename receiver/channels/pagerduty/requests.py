@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.secrets import Masked
 
 NAME_LIMIT: Final = 100

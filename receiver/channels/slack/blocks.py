@@ -16,7 +16,9 @@ from deploywatch.receiver.channels.signs import sign
 from deploywatch.receiver.channels.slack.requests import Action, value
 from deploywatch.receiver.channels.slack.text import TEXT_LIMIT, called, escape, text, whole_escapes
 from deploywatch.receiver.messages import APPROVE, REJECT, Message, Standing
-from deploywatch.receiver.rendering.filters import cut, line, time_of_day, where
+from deploywatch.receiver.rendering.filters import time_of_day
+from deploywatch.receiver.rendering.naming import where
+from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.story import Event
 
 TOTAL_LIMIT: Final = 9000

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from deploywatch import json_text
 from deploywatch.errors import DeploywatchError
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.secrets import Masked
 
 WINDOW: Final = timedelta(minutes=5)

@@ -6,7 +6,7 @@ from typing import Final
 
 from deploywatch.receiver.channels.signs import sign
 from deploywatch.receiver.messages import Message
-from deploywatch.receiver.rendering.filters import uncalled
+from deploywatch.receiver.rendering.text import uncalled
 
 TEXT_LIMIT: Final = 1000
 """Characters of the plain text beside the blocks, which notifications and screen readers use."""

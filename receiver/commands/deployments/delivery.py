@@ -16,7 +16,7 @@ from rich.text import Text
 from deploywatch.quantity import format_duration
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.shared import FORMAT, echo, given, pass_client
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 from deploywatch.terminal import say
 
 _SHOWN: Final = (

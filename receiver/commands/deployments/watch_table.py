@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploywatch.quantity import format_duration
-from deploywatch.receiver.rendering.filters import line
+from deploywatch.receiver.rendering.text import line
 
 WIDE: Final = 110
 """Columns of a terminal from which a limit fits in one row."""

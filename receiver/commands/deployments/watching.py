@@ -17,7 +17,7 @@ from deploywatch.errors import UnreachableError
 from deploywatch.junit import Case, Kind, Suite, Trouble, document
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.deployments.watch_table import table
-from deploywatch.receiver.rendering.filters import clean, line
+from deploywatch.receiver.rendering.text import clean, line
 from deploywatch.terminal import say
 
 

@@ -13,8 +13,9 @@ from deploywatch.receiver.messages import APPROVE, REJECT, Message
 from deploywatch.receiver.rendering import loading
 from deploywatch.receiver.rendering import templates as rendering
 from deploywatch.receiver.rendering.dedup_key import DEDUP_KEY_LIMIT, dedup_key
-from deploywatch.receiver.rendering.filters import FILTERS, cut, lasting, line, markdown, since, until, utc, web_link
+from deploywatch.receiver.rendering.filters import FILTERS, lasting, markdown, since, until, utc, web_link
 from deploywatch.receiver.rendering.templates import Templates, render_postmortem
+from deploywatch.receiver.rendering.text import cut, line
 from deploywatch.receiver.story import Event, RollbackView, Story, TimelineEntryView
 from tests.receiver.channels.stories import (
     ALERT,
