@@ -7,7 +7,6 @@ person's word, the next stage, the deployment's end, or another version that is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,23 +14,20 @@ from functools import partial
 from sqlalchemy import Connection
 
 from deploywatch import logs
-from deploywatch.conventions import ReceiverMetric
 from deploywatch.errors import UnreachableError
 from deploywatch.receiver.context import Context
-from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
-from deploywatch.receiver.deployments.deployment import BAD, Deployment, Status
+from deploywatch.receiver.deployments import ledger, looks, stages
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.earlier import bad_spans
 from deploywatch.receiver.deployments.looks import StoredLook
 from deploywatch.receiver.deployments.stages import RunningStage, StageState
-from deploywatch.receiver.events import facts
-from deploywatch.receiver.events.outbox import emit
 from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.jobs.job import Job, NewJob
 from deploywatch.receiver.jobs.queue import enqueue
 from deploywatch.receiver.jobs.retry import Outcome, done, retry
-from deploywatch.receiver.store import counters
-from deploywatch.receiver.verification import counting, judging, time_of_day, verdict_alert
-from deploywatch.verdict.values import Answer, Decision, Reason
+from deploywatch.receiver.verification import counting, judging, time_of_day
+from deploywatch.receiver.verification.look_record import record_verdict, store_look
+from deploywatch.verdict.values import Answer
 
 KIND = "watch_stage"
 AT_ONCE = 20
@@ -138,7 +134,7 @@ async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
         # What was missed is judged as of its own time, look by look, before what is now.
         then = stage.ends_of(number) + timedelta(seconds=stage.plan.scrape)
         decision = judging.decide(stage, taken, then if number < last else context.clock())
-        store = partial(_store, context=context, stage=stage, look=look, decision=decision)
+        store = partial(store_look, context=context, stage=stage, look=look, decision=decision)
         went_on = await context.store.write(store)
         if not went_on:
             return stage, False
@@ -153,74 +149,11 @@ async def _without_source(context: Context, stage: RunningStage, problem: str) -
         if current.state is StageState.RUNNING:
             taken = looks.of_stage(connection, stage.id)
             decision = judging.decide(current, taken, now, [context.conceal(problem)])
-            _record(connection, context, current, taken[-1].number if taken else 0, decision)
+            record_verdict(connection, context, current, taken[-1].number if taken else 0, decision)
 
     await context.store.write(write)
     log.warning("a look could not be taken", stage=stage.id, reason=context.conceal(problem))
     return retry("Prometheus cannot be asked", max(SOON, timedelta(seconds=stage.plan.look / 2)))
-
-
-def _store(
-    connection: Connection, *, context: Context, stage: RunningStage, look: StoredLook, decision: Decision
-) -> bool:
-    """Store a look and its verdict, and what follows; False where the stage does not go on."""
-    now, current = context.clock(), stages.get(connection, stage.id)
-    if current.state is not StageState.RUNNING:
-        return False
-    if not looks.add(connection, stage.id, look, now):
-        return False  # another replica was faster; its verdict is from the same looks
-    _record(connection, context, current, look.number, decision)
-    return decision.answer is not Answer.ROLL_BACK
-
-
-def _record(connection: Connection, context: Context, stage: RunningStage, number: int, decision: Decision) -> None:
-    now, known = context.clock(), verdicts.newest(connection, stage.id)
-    if (
-        known is None
-        or known.look != number
-        or _said(known.answer, known.sentences) != _said(decision.answer, decision.sentences)
-    ):
-        counters.add(connection, ReceiverMetric.VERDICTS, decision.answer, decision.reason)
-        verdicts.record(
-            connection,
-            stage_id=stage.id,
-            deployment_id=stage.deployment_id,
-            look=number,
-            decision=decision,
-            now=now,
-        )
-    if decision.answer != stage.answer:
-        _publish(connection, context, stage, decision, now)
-    stages.note_answer(connection, stage.id, decision.answer, decision.reason)
-    if decision.answer is Answer.ROLL_BACK:
-        stages.end(connection, stage.id, StageState.ROLLED_BACK, now)
-        ledger.judge(connection, stage.deployment_id, BAD, now)
-        verdict_alert.queue(connection, stage, now, bad=True)
-    elif decision.answer is Answer.PROMOTE and stage.plan.last:
-        ledger.judge(connection, stage.deployment_id, decision.answer, now)
-    elif decision.reason is Reason.NEEDS_PERSON or (decision.answer is Answer.ERROR and _is_long(stage, now)):
-        verdict_alert.queue(connection, stage, now, bad=False)
-
-
-def _publish(connection: Connection, context: Context, stage: RunningStage, decision: Decision, now: datetime) -> None:
-    fact = facts.verdict_given(
-        ledger.get(connection, stage.deployment_id),
-        stage,
-        now,
-        answer=decision.answer,
-        reason=decision.reason,
-        sentences=decision.sentences,
-    )
-    emit(connection, context.settings, fact, now)
-
-
-def _is_long(stage: RunningStage, now: datetime) -> bool:
-    """Whether the stage's time is over, so that an error is no passing one: somebody must know that nobody judges."""
-    return now - stage.started_at >= timedelta(seconds=stage.plan.lasts)
-
-
-def _said(answer: Answer, sentences: Sequence[str]) -> tuple[Answer, tuple[str, ...]]:
-    return answer, tuple(sentences)
 
 
 def _state(connection: Connection, stage_id: int) -> _State | None:

@@ -1,0 +1,85 @@
+"""A look at a stage, stored with the verdict on it, and said where it changes something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from deploywatch.conventions import ReceiverMetric
+from deploywatch.receiver.context import Context
+from deploywatch.receiver.deployments import ledger, looks, stages, verdicts
+from deploywatch.receiver.deployments.deployment import BAD
+from deploywatch.receiver.deployments.looks import StoredLook
+from deploywatch.receiver.deployments.stages import RunningStage, StageState
+from deploywatch.receiver.events import facts
+from deploywatch.receiver.events.outbox import emit
+from deploywatch.receiver.store import counters
+from deploywatch.receiver.verification import verdict_alert
+from deploywatch.verdict.values import Answer, Decision, Reason
+
+
+def store_look(
+    connection: Connection, *, context: Context, stage: RunningStage, look: StoredLook, decision: Decision
+) -> bool:
+    """Store a look and its verdict, and what follows; False where the stage does not go on."""
+    now, current = context.clock(), stages.get(connection, stage.id)
+    if current.state is not StageState.RUNNING:
+        return False
+    if not looks.add(connection, stage.id, look, now):
+        return False  # another replica was faster; its verdict is from the same looks
+    record_verdict(connection, context, current, look.number, decision)
+    return decision.answer is not Answer.ROLL_BACK
+
+
+def record_verdict(
+    connection: Connection, context: Context, stage: RunningStage, number: int, decision: Decision
+) -> None:
+    now, known = context.clock(), verdicts.newest(connection, stage.id)
+    if (
+        known is None
+        or known.look != number
+        or _said(known.answer, known.sentences) != _said(decision.answer, decision.sentences)
+    ):
+        counters.add(connection, ReceiverMetric.VERDICTS, decision.answer, decision.reason)
+        verdicts.record(
+            connection,
+            stage_id=stage.id,
+            deployment_id=stage.deployment_id,
+            look=number,
+            decision=decision,
+            now=now,
+        )
+    if decision.answer != stage.answer:
+        _publish(connection, context, stage, decision, now)
+    stages.note_answer(connection, stage.id, decision.answer, decision.reason)
+    if decision.answer is Answer.ROLL_BACK:
+        stages.end(connection, stage.id, StageState.ROLLED_BACK, now)
+        ledger.judge(connection, stage.deployment_id, BAD, now)
+        verdict_alert.queue(connection, stage, now, bad=True)
+    elif decision.answer is Answer.PROMOTE and stage.plan.last:
+        ledger.judge(connection, stage.deployment_id, decision.answer, now)
+    elif decision.reason is Reason.NEEDS_PERSON or (decision.answer is Answer.ERROR and _is_long(stage, now)):
+        verdict_alert.queue(connection, stage, now, bad=False)
+
+
+def _publish(connection: Connection, context: Context, stage: RunningStage, decision: Decision, now: datetime) -> None:
+    fact = facts.verdict_given(
+        ledger.get(connection, stage.deployment_id),
+        stage,
+        now,
+        answer=decision.answer,
+        reason=decision.reason,
+        sentences=decision.sentences,
+    )
+    emit(connection, context.settings, fact, now)
+
+
+def _is_long(stage: RunningStage, now: datetime) -> bool:
+    """Whether the stage's time is over, so that an error is no passing one: somebody must know that nobody judges."""
+    return now - stage.started_at >= timedelta(seconds=stage.plan.lasts)
+
+
+def _said(answer: Answer, sentences: Sequence[str]) -> tuple[Answer, tuple[str, ...]]:
+    return answer, tuple(sentences)
