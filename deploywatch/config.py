@@ -20,11 +20,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from deploywatch import document
-from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
+from deploywatch.files import document, yaml_reader
+from deploywatch.files.document import Document
+from deploywatch.files.watched_files import WATCHED
 from deploywatch.secrets import Filled, Masked, Unreadable, filled_of, is_url, redact_url, without
-from deploywatch.watched_files import WATCHED
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -103,7 +103,7 @@ def read_file(
         raise ConfigError([Problem(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", f"is not UTF-8 at byte {error.start}")]) from error
-    return document.read(text, str(path), variables, literal=literal)
+    return yaml_reader.read(text, str(path), variables, literal=literal)
 
 
 def build(document: Document, model: type[M], *, base: Path | None = None) -> M:

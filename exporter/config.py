@@ -11,10 +11,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from deploywatch import config
-from deploywatch import document as documents
 from deploywatch.config import Settings
-from deploywatch.document import Document
-from deploywatch.document import Path as KeyPath
 from deploywatch.errors import ConfigError
 from deploywatch.exporter.access import AccessSettings
 from deploywatch.exporter.probes import AnyProbe
@@ -29,6 +26,9 @@ from deploywatch.exporter.settings.per_server import PerServer
 from deploywatch.exporter.settings.port_registry import PortRegistry
 from deploywatch.exporter.settings.refusal import Refusals, take_out, told
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection
+from deploywatch.files import yaml_reader
+from deploywatch.files.document import Document
+from deploywatch.files.document import Path as KeyPath
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -173,7 +173,7 @@ def load(path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterS
 def load_text(text: str, path: Path, *, variables: Mapping[str, str] | None = None) -> ExporterSettings:
     """The same of a text that stood in the file, with its secrets' files as they are now."""
     given = os.environ if variables is None else variables
-    return built(documents.read(text, str(path), given, literal=is_literal), path.parent)
+    return built(yaml_reader.read(text, str(path), given, literal=is_literal), path.parent)
 
 
 def _read(path: Path, variables: Mapping[str, str] | None) -> Document:

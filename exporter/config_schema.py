@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from deploywatch.editor_schema import DIALECT, Schema, explain, finished, offer_files
 from deploywatch.exporter.config import ExporterSettings
 from deploywatch.exporter.probes import KINDS
 from deploywatch.exporter.settings.blackbox import PROBERS
 from deploywatch.exporter.settings.modules import TARGET_KEYS
+from deploywatch.files.editor_schema import DIALECT, Schema, explain, finished, offer_files
 
 PATH = Path(__file__).parent / "schema.json"
 

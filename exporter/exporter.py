@@ -21,7 +21,7 @@ from deploywatch.exporter.discovery.files import TargetFiles, together
 from deploywatch.exporter.schedule import Scheduler
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
-from deploywatch.watched_files import WATCHED
+from deploywatch.files.watched_files import WATCHED
 from deploywatch.web import gc_tuning
 
 log = logs.get("exporter")

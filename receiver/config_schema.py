@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from deploywatch.editor_schema import DIALECT, Schema, explain, finished, offer_files
+from deploywatch.files.editor_schema import DIALECT, Schema, explain, finished, offer_files
 from deploywatch.receiver.settings.config import ReceiverConfig
 
 PATH = Path(__file__).parent / "schema.json"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploywatch import config
-from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
+from deploywatch.files.document import Document
 from deploywatch.rules import checks
 from deploywatch.rules.conditions.objectives import expanded
 from deploywatch.rules.policy import Policy

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploywatch.editor_schema import DIALECT, Schema, explain, finished
+from deploywatch.files.editor_schema import DIALECT, Schema, explain, finished
 from deploywatch.quantity import Unit
 from deploywatch.rules.policy import Policy
 

@@ -13,8 +13,8 @@ from deploywatch.access import signing_keys
 from deploywatch.access.scopes import Identity
 from deploywatch.access.settings import Credential, TlsServer, WebConfig
 from deploywatch.access.signing_keys import Keys, KeysError
-from deploywatch.document import Document
 from deploywatch.errors import ConfigError
+from deploywatch.files.document import Document
 
 _TLS_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploywatch import json_text
-from deploywatch.editor_schema import Schema
+from deploywatch.files.editor_schema import Schema
 from deploywatch.reference.phrases import UnknownKeywordError, cell, inert, phrase
 from deploywatch.reference.schema_page import has_section, linker, object_section
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from deploywatch.editor_schema import VARIABLE, Schema
+from deploywatch.files.editor_schema import VARIABLE, Schema
 
 Link = Callable[[str], str]
 """Gives the Markdown for a reference, such as `#/$defs/Layer`."""

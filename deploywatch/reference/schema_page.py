@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploywatch import json_text
-from deploywatch.editor_schema import Schema
+from deploywatch.files.editor_schema import Schema
 from deploywatch.reference.phrases import UnknownKeywordError, cell, inert, phrase
 
 # An object's keywords: its rows say them, or `_exclusions` does.

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from deploywatch import config
 from deploywatch.config import Settings
-from deploywatch.editor_schema import explain
+from deploywatch.files.editor_schema import explain
 from deploywatch.verdict.plan_parts import Chance, Counts, Limit, Recorded, Requirement, Seconds, Share, Stage, Watch
 
 SCHEMA: Literal["deploywatch.verification-plan/1"] = "deploywatch.verification-plan/1"

@@ -37,11 +37,11 @@ from deploywatch.exporter.http.probe_route import told
 from deploywatch.exporter.results import iso
 from deploywatch.exporter.settings.refusal import told as why
 from deploywatch.exporter.targets import Key
+from deploywatch.files.watched_files import WATCHED
 from deploywatch.pages.answer import page
 from deploywatch.pages.environment import templates_in
 from deploywatch.pages.live import PATH as LIVE
 from deploywatch.pages.live import Live
-from deploywatch.watched_files import WATCHED
 
 MOST_PROBLEMS = 20
 

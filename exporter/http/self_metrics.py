@@ -12,7 +12,7 @@ from deploywatch import __version__
 from deploywatch.exporter.discovery.groups import DropReason
 from deploywatch.exporter.exporter import Exporter, Refused
 from deploywatch.exporter.results import Dropped
-from deploywatch.watched_files import WATCHED
+from deploywatch.files.watched_files import WATCHED
 
 
 class Own(Collector):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploywatch.document import Document
-from deploywatch.document import Path as KeyPath
 from deploywatch.exporter.ports.claims import Claim, Origin
 from deploywatch.exporter.ports.compose_ports import Published, long_form, short_form
 from deploywatch.exporter.ports.files import Files
 from deploywatch.exporter.ports.interpolation import fill
+from deploywatch.files.document import Document
+from deploywatch.files.document import Path as KeyPath
 
 LABEL = "deploywatch.service"
 """A compose label that says as which service the registry knows it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from deploywatch import document
-from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
+from deploywatch.files import yaml_reader
+from deploywatch.files.document import Document
 
 
 class Files:
@@ -29,7 +29,7 @@ class Files:
         """All YAML documents of a file."""
         if path not in self._documents:
             text = self.text(path)
-            self._documents[path] = [] if text is None else document.read_all(text, str(path))
+            self._documents[path] = [] if text is None else yaml_reader.read_all(text, str(path))
         return self._documents[path]
 
     def text(self, path: Path) -> str | None:

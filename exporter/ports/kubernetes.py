@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploywatch.document import Document
-from deploywatch.document import Path as KeyPath
 from deploywatch.exporter.ports.claims import PROTOCOLS, Claim, Origin, Range, address_of, checked
 from deploywatch.exporter.ports.files import Files
+from deploywatch.files.document import Document
+from deploywatch.files.document import Path as KeyPath
 
 NODE_PORTS = Range(30_000, 32_767)
 """What a cluster gives to nodePort unless its API server is told otherwise."""

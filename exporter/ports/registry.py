@@ -8,10 +8,10 @@ from typing import Any
 
 from deploywatch import config
 from deploywatch.config import nearest
-from deploywatch.document import Document
-from deploywatch.document import Path as KeyPath
 from deploywatch.errors import ConfigError
 from deploywatch.exporter.ports.claims import PROTOCOLS, Claim, Origin, Range, address_of, checked
+from deploywatch.files.document import Document
+from deploywatch.files.document import Path as KeyPath
 
 MARKS = ("http", "speaks", "banner", "free")
 """How the exporter's `port` probe knows the service; `deploywatch ports` does not use them."""

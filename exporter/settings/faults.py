@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from deploywatch.config import nearest
-from deploywatch.document import Document, path_text
-from deploywatch.document import Path as KeyPath
 from deploywatch.exporter.settings.layers import LAYERS
+from deploywatch.files.document import Document, path_text
+from deploywatch.files.document import Path as KeyPath
 from deploywatch.quantity import parse_duration
 
 Fault = tuple[KeyPath, str]

@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from deploywatch.config import RelativePath, Settings, nearest
-from deploywatch.document import Document
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.exporter.ports import registry
 from deploywatch.exporter.ports.claims import Claim
 from deploywatch.exporter.probes.port import Entry
+from deploywatch.files.document import Document
 
 
 class PortRegistry(Settings):

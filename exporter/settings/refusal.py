@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from deploywatch.config import faults_of_part
-from deploywatch.document import Document, path_text
-from deploywatch.document import Path as KeyPath
 from deploywatch.errors import Problem
 from deploywatch.exporter.settings.blackbox import PROBERS, BlackboxModule, translated
 from deploywatch.exporter.settings.blackbox.places import told_as_there
 from deploywatch.exporter.settings.modules import Module
+from deploywatch.files.document import Document, path_text
+from deploywatch.files.document import Path as KeyPath
 
 Fault = tuple[KeyPath, str]
 

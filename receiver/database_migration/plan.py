@@ -13,10 +13,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from deploywatch import config
 from deploywatch.config import RelativePath, Settings
-from deploywatch.document import Document
-from deploywatch.document import Path as KeyPath
-from deploywatch.editor_schema import DIALECT, finished
 from deploywatch.errors import ConfigError, Problem
+from deploywatch.files.document import Document
+from deploywatch.files.document import Path as KeyPath
+from deploywatch.files.editor_schema import DIALECT, finished
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.database_migration import expectation
 from deploywatch.receiver.database_migration.expectation import Expectation

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 from deploywatch.quantity import parse_duration
 from deploywatch.rules.conditions.deployments import Window, stage_windows
 from deploywatch.rules.conditions.objectives import signals as objective_signals

@@ -8,7 +8,7 @@ from typing import Any
 
 from deploywatch.config import nearest
 from deploywatch.conventions import ENVIRONMENT, SERVICE
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 from deploywatch.quantity import format_duration
 from deploywatch.rules.checks.draft import Draft, Fault, duration, readable
 from deploywatch.rules.conditions import resolve

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 from deploywatch.quantity import format_duration
 from deploywatch.rules.checks.draft import Draft, Fault, readable
 from deploywatch.rules.conditions import resolve

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 from deploywatch.quantity import Quantity, parse_quantity
 from deploywatch.rules.checks.draft import Draft, Fault, readable
 from deploywatch.rules.checks.limits import comparison_fault

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deploywatch.config import nearest
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 from deploywatch.rules.checks.draft import Draft, Fault, readable, verification_texts
 from deploywatch.rules.checks.limits import comparison_fault
 from deploywatch.rules.language.expression import Comparison

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from deploywatch import config
-from deploywatch.document import path_text
 from deploywatch.errors import UnreachableError
+from deploywatch.files.document import path_text
 from deploywatch.prometheus import Prometheus
 from deploywatch.quantity import format_duration, parse_duration
 from deploywatch.rules.live import asking, buckets, history, presence

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deploywatch.document import path_text
+from deploywatch.files.document import path_text
 from deploywatch.rules.difference.changes import changes
 from deploywatch.rules.loading import load
 from deploywatch.terminal import as_json, say

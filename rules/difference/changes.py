@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deploywatch.document import Path, path_text
+from deploywatch.files.document import Path, path_text
 from deploywatch.rules.conditions import signal
 from deploywatch.rules.difference.alerts import OF_ALERT, come, gone, listed, slower, verb
 from deploywatch.rules.language.expression import comparisons

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 
 
 class Grade(StrEnum):

@@ -6,17 +6,17 @@ import tracemalloc
 
 import pytest
 
-from deploywatch import document
+from deploywatch.files import yaml_reader
 
 
 def data(text: str, **variables: str) -> object:
-    found = document.read(text, "f.yml", variables)
+    found = yaml_reader.read(text, "f.yml", variables)
     assert not found.problems
     return found.data
 
 
 def problems(text: str, **variables: str) -> list[str]:
-    return [str(problem) for problem in document.read(text, "f.yml", variables).problems]
+    return [str(problem) for problem in yaml_reader.read(text, "f.yml", variables).problems]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_booleans_of_yaml_1_1_are_read_where_the_file_says_so() -> None:
 
 
 def test_every_key_and_item_has_its_place() -> None:
-    found = document.read("# first\na:\n  - b\n  - c: 1\n    d: {e: f}\n", "f.yml")
+    found = yaml_reader.read("# first\na:\n  - b\n  - c: 1\n    d: {e: f}\n", "f.yml")
     assert found.places == {
         (): (2, 1),
         ("a",): (2, 1),
@@ -69,14 +69,14 @@ def test_every_key_and_item_has_its_place() -> None:
 
 
 def test_a_fault_can_point_into_a_text() -> None:
-    found = document.read("a: 'x > y'\nb: x > y\nc: |\n  x\n", "f.yml")
+    found = yaml_reader.read("a: 'x > y'\nb: x > y\nc: |\n  x\n", "f.yml")
     for key in "abc":
         found.report((key,), "bad", offset=4)
     assert [(p.line, p.column) for p in found.problems] == [(1, 9), (2, 8), (3, 1)]
 
 
 def test_a_fault_at_what_is_not_there_points_to_its_parent() -> None:
-    found = document.read("a:\n  b: 1\n", "f.yml")
+    found = yaml_reader.read("a:\n  b: 1\n", "f.yml")
     found.report(("a", "c", 3), "bad")
     assert [str(problem) for problem in found.problems] == ["f.yml:1:1: a.c[3]: bad"]
 
@@ -92,7 +92,7 @@ def test_aliases_and_merged_keys_are_filled_in() -> None:
 
 
 def test_a_key_that_overrides_a_merged_one_keeps_its_own_place() -> None:
-    found = document.read("base: &base {y: 2}\ntwo:\n  y: 4\n  <<: *base\n", "f.yml")
+    found = yaml_reader.read("base: &base {y: 2}\ntwo:\n  y: 4\n  <<: *base\n", "f.yml")
     assert found.places["two", "y"] == (3, 3)
 
 
@@ -143,7 +143,7 @@ def test_a_variable_is_data_and_never_yaml() -> None:
 
 
 def test_without_variables_nothing_is_filled_in() -> None:
-    assert document.read("a: ${X}", "f.yml").data == {"a": "${X}"}
+    assert yaml_reader.read("a: ${X}", "f.yml").data == {"a": "${X}"}
 
 
 @pytest.mark.parametrize("text", ["${A-two}", "${1}", "${}", "${A", "${A.b}"])
@@ -165,7 +165,7 @@ def _bomb(levels: int, *, merges: bool = False) -> str:
 def test_aliases_that_stand_for_billions_of_values_are_refused(merges: bool) -> None:
     tracemalloc.start()
     try:
-        read = document.read(_bomb(12, merges=merges), "f.yml", {})
+        read = yaml_reader.read(_bomb(12, merges=merges), "f.yml", {})
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

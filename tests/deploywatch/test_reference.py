@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploywatch.editor_schema import VARIABLE
+from deploywatch.files.editor_schema import VARIABLE
 from deploywatch.reference import pages
 from deploywatch.reference.phrases import UnknownKeywordError, inert, phrase
 from deploywatch.reference.schema_page import Page

@@ -15,7 +15,7 @@ from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.settings.blackbox import http as blackbox_http
-from deploywatch.watched_files import WATCHED, WatchedFiles
+from deploywatch.files.watched_files import WATCHED, WatchedFiles
 from tests.exporter.certs import Certs
 from tests.exporter.support import Web, eventually, probe
 

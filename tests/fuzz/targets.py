@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploywatch import config, document
+from deploywatch import config
 from deploywatch.access.settings import WebConfig
 from deploywatch.clock import SystemClock
 from deploywatch.errors import ConfigError
@@ -21,6 +21,7 @@ from deploywatch.exporter.net.health.resources import HealthUnits
 from deploywatch.exporter.net.http.response_parser import read_response
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed
+from deploywatch.files import yaml_reader
 from deploywatch.receiver.intake import payload
 from deploywatch.receiver.intake.payload import RejectedError
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -130,7 +131,7 @@ def _text(data: bytes) -> str:
 
 
 def _policy(data: bytes) -> None:
-    _refuses(lambda: checked(document.read(_text(data), "policy.yml", {"HOME": "x"}), NOWHERE))
+    _refuses(lambda: checked(yaml_reader.read(_text(data), "policy.yml", {"HOME": "x"}), NOWHERE))
 
 
 def _policies() -> Iterator[bytes]:
@@ -145,7 +146,7 @@ def _config(data: bytes) -> None:
         _refuses(lambda: exporter_config.load_text(text, NOWHERE / "exporter.yml", variables={"HOME": "x"}))
         return
     model = (ReceiverConfig, WebConfig)[data[0] % 2]
-    _refuses(lambda: config.build(document.read(text, "a.yml", {"HOME": "x"}), model, base=NOWHERE))
+    _refuses(lambda: config.build(yaml_reader.read(text, "a.yml", {"HOME": "x"}), model, base=NOWHERE))
 
 
 def _printable(words: str, *, within: int = 10**7) -> None:

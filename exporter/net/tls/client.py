@@ -12,7 +12,7 @@ from pydantic import model_validator
 
 from deploywatch.config import RelativePath, Settings
 from deploywatch.exporter.net.tls.handshake import telling
-from deploywatch.watched_files import WATCHED, Stamp, stamp_of
+from deploywatch.files.watched_files import WATCHED, Stamp, stamp_of
 
 _VERSIONS = {
     "TLS 1.0": ssl.TLSVersion.TLSv1,

@@ -12,7 +12,7 @@ from deploywatch.exporter.net.http.header_fields import HeaderName
 from deploywatch.exporter.net.http.judging.expectations import Version
 from deploywatch.exporter.net.pattern import Pattern
 from deploywatch.exporter.settings.blackbox.parts import Part, Reached, SecretFile, TlsConfig, read, refused
-from deploywatch.watched_files import WATCHED
+from deploywatch.files.watched_files import WATCHED
 
 
 def _body(base: Path, name: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_vali
 from pydantic_core import PydanticCustomError
 
 from deploywatch.config import Settings
-from deploywatch.watched_files import WATCHED
+from deploywatch.files.watched_files import WATCHED
 
 
 def _refuse(value: Any) -> None:

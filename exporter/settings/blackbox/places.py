@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 
 _THERE: Mapping[Path, Path] = {
     ("tls",): ("tls_config",),

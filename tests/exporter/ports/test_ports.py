@@ -10,9 +10,9 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from deploywatch.document import read
 from deploywatch.errors import ConfigError
 from deploywatch.exporter import config
+from deploywatch.files.yaml_reader import read
 from tests.exporter.ports.conftest import Ran, Run, Write
 
 REGISTRY = json.dumps(

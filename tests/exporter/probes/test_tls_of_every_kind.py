@@ -17,7 +17,7 @@ from deploywatch.exporter.probes import KINDS, AnyProbe
 from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.probing.settings import ProbeSettings
 from deploywatch.exporter.results import Reason
-from deploywatch.watched_files import WATCHED
+from deploywatch.files.watched_files import WATCHED
 from tests.exporter.certs import Certs
 from tests.exporter.probes.test_tls import old
 from tests.exporter.support import Tcp, measured, probe

@@ -19,10 +19,11 @@ from aiohttp.test_utils import TestServer
 from pydantic import Field
 from structlog.testing import capture_logs
 
-from deploywatch import config, document
+from deploywatch import config
 from deploywatch.config import Settings
 from deploywatch.errors import ConfigError, DeploywatchError
 from deploywatch.fakes.inbox import Answer, Inbox, Serving
+from deploywatch.files import yaml_reader
 from deploywatch.receiver import channels
 from deploywatch.receiver.channels import KINDS, connect, unregistered
 from deploywatch.receiver.messages import Channel, DeliveryError
@@ -61,7 +62,7 @@ class _Config(Settings):
 def _load(text: str, folder: Path) -> _Config:
     for name, secret in SECRETS.items():
         (folder / name).write_text(f"{secret}\n")
-    return config.build(document.read(text, "receiver.yml", {}), _Config, base=folder)
+    return config.build(yaml_reader.read(text, "receiver.yml", {}), _Config, base=folder)
 
 
 def _example(kind: str) -> str:

@@ -15,7 +15,7 @@ import asyncpg
 import jsonschema
 import pytest
 
-from deploywatch.document import read
+from deploywatch.files.yaml_reader import read
 from deploywatch.receiver.database_migration.backup import without_password
 from deploywatch.receiver.database_migration.expectation import number, parse
 from deploywatch.receiver.database_migration.plan import SCHEMA, schema
