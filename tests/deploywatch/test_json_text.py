@@ -17,7 +17,7 @@ _READERS = {("json", "loads"), ("json", "load"), ("response", "json"), ("request
 OURS = {
     "deploywatch/json_text.py",
     # What the stand-ins of tests and the demo are sent by ourselves.
-    *(f"deploywatch/fakes/{name}.py" for name in ("http", "routes", "slack", "webhook")),
+    *(f"deploywatch/fakes/{name}.py" for name in ("http", "routes", "slack/block_kit", "webhook")),
     "deploywatch/demo/narrator.py",
 }
 

@@ -56,6 +56,8 @@ DECIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     # Its simulations take long, and what they notice the examples notice too.
     "deploywatch/verdict/evidence.py": ("tests/deploywatch/test_evidence.py", "-k", "not no_more_often"),
     "deploywatch/verdict/judge.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
+    "deploywatch/verdict/holds.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
+    "deploywatch/verdict/sentences.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
     "deploywatch/verdict/values.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
 }
 """Each module that decides without doing, with the tests that are to notice when it decides otherwise."""
