@@ -40,6 +40,7 @@ KNOWN: Final = Path(__file__).with_name("mutants.json")
 ENOUGH: Final = 0.9
 
 ON_SQLITE: Final = ("-k", "not postgresql")
+VERDICTS: Final = ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py")
 DECIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "receiver/incidents/decide.py": ("tests/receiver/incidents/test_decide.py",),
     "receiver/actions/rollback/brakes.py": ("tests/receiver/actions/rollback/test_brakes.py",),
@@ -55,10 +56,10 @@ DECIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "receiver/suppression/silences.py": ("tests/receiver/upstream/test_silences.py", *ON_SQLITE),
     # Its simulations take long, and what they notice the examples notice too.
     "deploywatch/verdict/evidence.py": ("tests/deploywatch/test_evidence.py", "-k", "not no_more_often"),
-    "deploywatch/verdict/judge.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
-    "deploywatch/verdict/holds.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
-    "deploywatch/verdict/sentences.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
-    "deploywatch/verdict/values.py": ("tests/deploywatch/test_verdict_limits.py", "tests/deploywatch/test_verdict.py"),
+    "deploywatch/verdict/judge.py": VERDICTS,
+    "deploywatch/verdict/holds.py": VERDICTS,
+    "deploywatch/verdict/sentences.py": VERDICTS,
+    "deploywatch/verdict/values.py": VERDICTS,
 }
 """Each module that decides without doing, with the tests that are to notice when it decides otherwise."""
 
