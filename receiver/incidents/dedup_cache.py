@@ -26,8 +26,8 @@ BODY_STANDS: Final = timedelta(days=1)
 
 Made = Counter[Decision]
 """How often each decision was made."""
-Asked = tuple[bytes, str | None]
-"""A body's digest, and the name of the alert that is the watchdog."""
+Asked = tuple[tuple[bytes, int], str | None]
+"""What names the alerts of a delivery, and the name of the alert that is the watchdog."""
 Known = dict[str, tuple[Episode, int | None]]
 """The current episode of each fingerprint, with the incident that it belongs to."""
 _CHANGES: Final = "alert_changes"
@@ -81,7 +81,8 @@ class AlertCache:
 
     def settle(self, asked: Asked, made: Made) -> None:
         """Remember that this body, with this watchdog, changes nothing as long as no alert changes."""
-        if asked[0]:
+        (digest, _), _ = asked
+        if digest:
             self._settled[asked] = self.changes, made
 
     def settled(self, asked: Asked) -> Made | None:

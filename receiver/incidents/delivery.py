@@ -33,32 +33,34 @@ class Delivery:
     also: Callable[[Connection], None] = _nothing
     whole: int | None = None
     """Of how many alerts this is the first part; None where it is all of them, or a later part."""
-    part: int = 0
-    """Which part of a webhook it is, from 0; the first is stored with the whole body."""
+    first: int = 0
+    """The place of its first alert in the webhook; the part that begins it is stored with the whole body."""
     is_last: bool = True
 
-    def slices(self, most: int) -> tuple[Delivery, ...]:
-        """The delivery in parts of at most so many alerts, in their order; each can be taken in for itself.
+    def part(self, first: int, most: int) -> Delivery:
+        """So many alerts of the delivery at most, from a place on; each part can be taken in for itself.
 
         What is done at its end belongs to the last. Whoever sends all of it again changes nothing.
         """
-        if len(self.alerts) <= most:
-            return (self,)
-        starts = range(0, len(self.alerts), most)
-        return tuple(self._slice(number, start, most, starts[-1]) for number, start in enumerate(starts))
-
-    def _slice(self, number: int, start: int, most: int, last: int) -> Delivery:
+        if first == 0 and len(self.alerts) <= most:
+            return self
+        is_last = first + most >= len(self.alerts)
         return replace(
             self,
-            alerts=self.alerts[start : start + most],
-            digest=self.digest if number == 0 else _named(self.digest, number),
-            also=self.also if start == last else _nothing,
-            whole=len(self.alerts) if number == 0 else None,
-            part=number,
-            is_last=start == last,
+            alerts=self.alerts[first : first + most],
+            digest=_named(self.digest, first) if first else self.digest,
+            also=self.also if is_last else _nothing,
+            whole=None if first else len(self.alerts),
+            first=first,
+            is_last=is_last,
         )
 
+    @property
+    def asked(self) -> tuple[bytes, int]:
+        """What names these alerts, by which they are known when they come again; nothing where the body has no name."""
+        return self.digest, len(self.alerts)
 
-def _named(digest: bytes, part: int) -> bytes:
-    """A digest for a part, by which it is known when it comes again; none where the whole has none."""
-    return hashlib.sha256(digest + part.to_bytes(4)).digest() if digest else b""
+
+def _named(digest: bytes, first: int) -> bytes:
+    """A digest for a part, from its place; none where the whole has none."""
+    return hashlib.sha256(digest + first.to_bytes(4)).digest() if digest else b""

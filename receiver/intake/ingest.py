@@ -76,7 +76,7 @@ class Ingest:
 
     def take_all(self, delivery: Delivery, watchdog: str | None) -> None:
         """Take the alerts of a delivery, unless it is one that changed nothing and would change nothing again."""
-        asked = delivery.digest, watchdog
+        asked = delivery.asked, watchdog
         if again := self.alert_cache.settled(asked):
             self.reasons.update(again)
             return
@@ -285,10 +285,10 @@ def ingest(
     """
     alert_cache = alert_cache or AlertCache()
     alert_cache.catch_up(connection)
-    insert_all(connection, deliveries, [_row(delivery, alert_cache) for delivery in batch if delivery.part == 0])
+    insert_all(connection, deliveries, [_row(delivery, alert_cache) for delivery in batch if delivery.first == 0])
     # Every build of rules has a watchdog: who does not listen for it wants no incident of it either.
     watchdog = (settings.upstream.watchdog or Watchdog()).alert
-    new = [delivery for delivery in batch if not alert_cache.settled((delivery.digest, watchdog))]
+    new = [delivery for delivery in batch if not alert_cache.settled((delivery.asked, watchdog))]
     alerts = [alert for delivery in new for alert in delivery.alerts]
     known, changes = alert_cache.episodes, alert_cache.changes
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from sys import intern
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +22,10 @@ from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake import bodies
 from deploywatch.receiver.intake.bodies import BodyError
 
+R = TypeVar("R")
+Steps = Generator[None, None, R]
+"""Work in steps, between which another may be done."""
+
 _FAULTS_LIMIT = 64 * 1024
 _FAULT_LENGTH = 500
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -29,6 +34,9 @@ _REMEMBERED_ALERTS, _SHORT_ALERT = 10_000, 2048
 _REMEMBERED_BODIES, _SHORT_BODY = 1000, 16 * 1024
 """The same of whole bodies; 16 MB at most."""
 _MOST_FAULTS = 50
+_ALERT_COST, _MENDING_COST, _STEP_COST = 256, 8 * 1024, 64 * 1024
+"""What reading takes, in bytes of JSON: an alert beside its length, one that has to be mended, and one step."""
+_LABELLED_AT_ONCE = 200
 _FINGERPRINT_LIMIT = 100
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _NEVER = 1  # the year of Alertmanager's "no end yet"
@@ -100,10 +108,38 @@ def understand(body: bytes, received_at: datetime, labels: Mapping[str, str] = _
 
     `labels` are those of the source, which each of its alerts bears.
     """
-    read = repeated(body) if len(body) <= _SHORT_BODY else _understood(body)
+    return _result(_steps(body, received_at, labels))
+
+
+async def understand_in_turns(body: bytes, received_at: datetime, labels: Mapping[str, str]) -> Delivery:
+    """Do as `understand`, and let others have their turn of the event loop meanwhile: 30 MB take half a second."""
+    steps = _steps(body, received_at, labels)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("Delivery", end.value)
+        await asyncio.sleep(0)
+
+
+def _result(steps: Steps[R]) -> R:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("R", end.value)
+
+
+def _steps(body: bytes, received_at: datetime, labels: Mapping[str, str]) -> Steps[Delivery]:
+    read = repeated(body) if len(body) <= _SHORT_BODY else (yield from _reading(body))
     alerts, digest = read.alerts, read.digest
     if labels:
-        alerts = tuple(labelled(alert, labels) for alert in alerts)
+        own: list[Alert] = []
+        for number, alert in enumerate(alerts, start=1):
+            own.append(labelled(alert, labels))
+            if number % _LABELLED_AT_ONCE == 0:
+                yield
+        alerts = tuple(own)
         digest = sha256(digest + source(labels).encode(), usedforsecurity=False).digest()
     return Delivery(received_at, body, alerts, read.truncated, digest, read.rejected)
 
@@ -120,10 +156,11 @@ class Read(NamedTuple):
 @lru_cache(maxsize=_REMEMBERED_BODIES)
 def repeated(body: bytes) -> Read:
     """A body, read once: Alertmanager repeats a group byte by byte until something changes."""
-    return _understood(body)
+    return _result(_reading(body))
 
 
-def _understood(body: bytes) -> Read:
+def _reading(body: bytes) -> Steps[Read]:
+    """Read a body in steps of some milliseconds."""
     digest = sha256(body, usedforsecurity=False).digest()
     try:
         quick = _QUICK.decode(body.removeprefix(BOM_UTF8))
@@ -131,11 +168,17 @@ def _understood(body: bytes) -> Read:
         raise RejectedError(f"not an Alertmanager webhook of version 4: {_all_faults(body, error)}") from error
     alerts: list[Alert] = []
     faults: list[str] = []
+    cost = 0
     for number, raw in enumerate(map(bytes, quick.alerts)):
+        cost += _ALERT_COST + len(raw)
         try:
             alerts.append(remembered(raw) if len(raw) <= _SHORT_ALERT else _read(raw))
         except _UNREADABLE as error:
+            cost += _MENDING_COST
             _mend(raw, number, error, alerts, faults)
+        if cost >= _STEP_COST:
+            cost = 0
+            yield
     if quick.version == "1":
         alerts = [msgspec.structs.replace(alert, fingerprint=within(GRAFANA, alert.fingerprint)) for alert in alerts]
     if faults and not alerts:

@@ -19,7 +19,8 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents.dedup_cache import REMEMBERED, AlertCache
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import Taken, ingest
-from deploywatch.receiver.intake.payload import RejectedError, understand
+from deploywatch.receiver.intake.pace import Pace
+from deploywatch.receiver.intake.payload import RejectedError, understand_in_turns
 from deploywatch.receiver.jobs.leasing import Leasing
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.store import StoreError, UnfitError, insert_all
@@ -30,9 +31,6 @@ log = logs.get("webhook")
 
 # Webhooks of one transaction: a commit costs the same for many, and each waits for all of them.
 _BATCH = 64
-# Alerts of one webhook in one transaction; and those of all, after which no more webhooks are added to it.
-SLICE = 1_000
-_FULL = 5_000
 # With more waiting, 503 is better: Alertmanager tries again, and nothing is lost with this process.
 _BACKLOG = 2000
 # Bytes of a body that is kept because it could not be understood.
@@ -44,23 +42,39 @@ _OURS = {OURS: "webhook"}
 
 @dataclass(slots=True)
 class _Waiting:
-    """A webhook that waits: the parts that are still to be taken in, and who is answered after the last."""
+    """A webhook that waits: where the alerts begin that are still to be taken in, and who is answered after the last."""
 
-    parts: deque[Delivery]
+    delivery: Delivery
     answer: asyncio.Future[None]
+    first: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many of its alerts are still to be taken in."""
+        return len(self.delivery.alerts) - self.first
 
 
 class Intake:
     """Commits deliveries, as many together as are waiting, and answers each one once it is safe.
 
     A delivery of very many alerts is committed slice by slice, and others between them; what was committed of it stays
-    when it breaks off, and changes nothing when it comes again.
+    when it breaks off, and changes nothing when it comes again. `pace` says how many alerts a transaction takes.
     """
 
-    def __init__(self, context: Context, *, committed: Callable[[Taken], None], leasing: Callable[[], Leasing]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        committed: Callable[[Taken], None],
+        leasing: Callable[[], Leasing],
+        pace: Pace | None = None,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._context = context
         self._leasing = leasing
         self._committed = committed
+        self._pace = pace or Pace()
+        self._timer = timer
         self._waiting: deque[_Waiting] = deque()
         self._came = asyncio.Event()
         self.alert_cache = AlertCache(shared=not context.store.is_sqlite)
@@ -81,7 +95,7 @@ class Intake:
         if self.backlog >= _BACKLOG:
             raise StoreError(f"{self.backlog} webhooks are waiting already")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(deque(delivery.slices(SLICE)), future))
+        self._waiting.append(_Waiting(delivery, future))
         self._came.set()
         await future
 
@@ -96,7 +110,7 @@ class Intake:
                     self._came.clear()
                 await self._commit(batch)
                 # What is left of a webhook comes after those that have waited meanwhile.
-                self._waiting.extend(waiting for waiting in batch if waiting.parts)
+                self._waiting.extend(waiting for waiting in batch if waiting.left)
                 if self._waiting:
                     self._came.set()
         finally:
@@ -106,18 +120,21 @@ class Intake:
             self._waiting.clear()
 
     def _next(self) -> list[_Waiting]:
-        """The webhooks of which the next part belongs to the next transaction."""
+        """The webhooks that are taken in by the next transaction, in the order in which they came.
+
+        One that does not fit beside others waits for the next, and one that does not fit at all has it for itself.
+        """
         batch: list[_Waiting] = []
-        alerts = 0
-        while self._waiting and len(batch) < _BATCH and alerts < _FULL:
-            waiting = self._waiting.popleft()
-            alerts += len(waiting.parts[0].alerts)
-            batch.append(waiting)
+        room = self._pace.alerts
+        while self._waiting and len(batch) < _BATCH and (not batch or self._waiting[0].left <= room):
+            batch.append(self._waiting.popleft())
+            room -= batch[-1].left
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        """Commit the next part of each; who has no more parts is answered."""
-        deliveries = [waiting.parts[0] for waiting in batch]
+        """Commit each, or the next slice of one that is too large; who is committed as a whole is answered."""
+        deliveries = [waiting.delivery.part(waiting.first, self._pace.alerts) for waiting in batch]
+        taken_in = sum(len(delivery.alerts) for delivery in deliveries)
 
         def take(connection: Connection) -> Taken:
             now = self._context.clock()
@@ -126,6 +143,7 @@ class Intake:
                 leasing.look(connection)
             return taken
 
+        begun = self._timer()
         try:
             with self._leasing() as leasing:
                 taken = await self._context.store.write(take)
@@ -136,9 +154,10 @@ class Intake:
             await self._recover(batch, error)
             return
         self.alert_cache.forget(beyond=REMEMBERED)
-        for waiting in batch:
-            waiting.parts.popleft()
-            if not waiting.parts:
+        self._pace.took(self._timer() - begun, taken_in)
+        for waiting, delivery in zip(batch, deliveries, strict=True):
+            waiting.first += len(delivery.alerts)
+            if not waiting.left:
                 _answer(waiting, None)
         self._committed(taken)
 
@@ -151,7 +170,7 @@ class Intake:
         if not isinstance(error, StoreError):
             log.exception("a delivery could not be taken in", exc_info=error)
         for waiting in batch:
-            waiting.parts.clear()
+            waiting.first = len(waiting.delivery.alerts)  # nothing more of it is taken in
             _answer(waiting, error)
 
 
@@ -207,7 +226,7 @@ class Endpoint:
     async def _take(self, request: web.Request, body: bytes) -> web.Response:
         try:
             begun = time.perf_counter()
-            delivery = understand(body, self._context.clock(), _of_source(request))
+            delivery = await understand_in_turns(body, self._context.clock(), _of_source(request))
             if delivery.rejected:
                 delivery = replace(delivery, also=self._put_aside(request, delivery))
             await self._intake.accept(delivery)
