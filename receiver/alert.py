@@ -17,7 +17,7 @@ VERDICT: Final = "verdict"
 _FINGERPRINT_LIMIT: Final = 80
 
 
-class Alert(msgspec.Struct, frozen=True):
+class Alert(msgspec.Struct, frozen=True, gc=False):
     """One alert of a webhook; `starts_at` names its episode, `ends_at` is None while it fires."""
 
     fingerprint: str

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+import msgspec
 
 from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Episode(msgspec.Struct, frozen=True, gc=False):
     """What is stored of the newest episode of a fingerprint; `changed_at` is when it was last changed by a delivery.
 
     `labels` stands for the alert's labels, as `labels_of` gives it; 0 where that is not known.
@@ -21,7 +21,7 @@ class Episode:
 
     starts_at: datetime
     firing: bool
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     changed_at: datetime | None = None
     labels: int = 0
 

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from deploywatch.conventions import AlertAnnotation
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.incidents.dependencies import causes
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.targets import correlation
+
+Likeness = tuple[tuple[tuple[str, str], ...], str | None, str | None, str]
+
+
+def likeness(alert: Alert, settings: ReceiverConfig) -> Likeness:
+    """All of an alert that decides what it does to an open incident: those that share it do the same."""
+    annotations, deciding = alert.annotations, settings.deciding_labels
+    return (
+        tuple([label for label in alert.labels.items() if label[0] in deciding]),
+        annotations.get(AlertAnnotation.CHANNELS),
+        annotations.get(AlertAnnotation.ESCALATE_AFTER),
+        alert.name,
+    )
 
 
 def key_of(alert: Alert, settings: ReceiverConfig) -> str:

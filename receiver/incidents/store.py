@@ -13,6 +13,7 @@ from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.messages import identity
 from deploywatch.receiver.store import insert_id
 from deploywatch.receiver.store.action_schema import action_runs, rollbacks
+from deploywatch.receiver.store.among import among, rows
 from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import incidents
@@ -26,6 +27,7 @@ _OWN = tuple(column.name for column in incidents.columns if column.name not in (
 # Built once, because every action and message needs them.
 _ONE = _INCIDENTS.where(incidents.c.id == bindparam("which"))
 _SAVE = update(incidents).where(incidents.c.id == bindparam("which"))
+_BY_KEY = among(select(incidents), incidents.c.open_key)
 _READ_FROM = (incidents.name, rollbacks.name, action_runs.name)
 
 
@@ -70,11 +72,7 @@ def _remembered(connection: Connection) -> dict[Hashable, Any]:
 
 def open_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incident]:
     """The open incidents of these keys."""
-    by_key = {}
-    for chunk in chunks(keys):
-        for row in connection.execute(select(incidents).where(incidents.c.open_key.in_(chunk))).mappings():
-            by_key[row["open_key"]] = _incident(row)
-    return by_key
+    return {row.open_key: _incident(row._mapping) for row in rows(connection, _BY_KEY, keys)}
 
 
 def recent(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -29,7 +29,7 @@ from deploywatch.receiver.incidents.dedup_cache import AlertCache, Known
 from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.intake.open_incidents import OpenIncidents, title_of
+from deploywatch.receiver.intake.open_incidents import OpenIncidents, joined_text, title_of
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
 from deploywatch.receiver.notify.queueing import heard
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -42,6 +42,7 @@ _NAMED_LIMIT = 60
 _HELD = 5_000  # alerts to be written that are held in memory
 _UNKNOWN = (None, None)
 _HEARD = Decision(Effect.RECORD, Reason.WATCHDOG_HEARD)
+_JOINS = Decision(Effect.JOIN, Reason.INCIDENT_IS_OPEN)
 _TRUNCATED = Decision(Effect.RECORD, Reason.TRUNCATED)
 
 
@@ -51,6 +52,17 @@ class Taken:
 
     reasons: Counter[tuple[Effect, Reason]]
     queued: bool
+
+
+@dataclass(slots=True)
+class Joined:
+    """What a new alert has joined, for those that are like it."""
+
+    key: str
+    incident: Incident
+    text: str
+    severity: Severity
+    is_guess: bool
 
 
 @dataclass(slots=True)
@@ -73,6 +85,9 @@ class Ingest:
     resolved: set[int] = field(default_factory=set)
     retitled: set[int] = field(default_factory=set)
     reasons: Counter[tuple[Effect, Reason]] = field(default_factory=Counter)
+    likeness: Mapping[int, grouping.Likeness] = field(default_factory=dict)
+    """Of the new alerts, by their identities: another may have the same fingerprint."""
+    joined: dict[grouping.Likeness, Joined] = field(default_factory=dict)
 
     def take_all(self, delivery: Delivery, watchdog: str | None) -> None:
         """Take the alerts of a delivery, unless it is one that changed nothing and would change nothing again."""
@@ -90,11 +105,18 @@ class Ingest:
     def take(self, alert: Alert) -> Decision:
         """Decide about one alert and apply the decision."""
         known, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
+        if known is None and alert.firing and (decision := self._join_like_another(alert)):
+            return decision
         if known and known.labels and known.labels != labels_of(alert.labels):
             return self._take_apart(alert)
         repeated = decide_repeated(alert, known, self.now) if known else None
         if known and repeated and repeated.effect in (Effect.IGNORE, Effect.DEFER):
             return self._pass_over(alert, known, incident_id, repeated)
+        return self._look_at(alert, known, incident_id, repeated)
+
+    def _look_at(
+        self, alert: Alert, known: Episode | None, incident_id: int | None, repeated: Decision | None
+    ) -> Decision:
         key = grouping.key_of(alert, self.settings)
         said = self.settings.strategy.known_severity(alert)
         severity = said or UNKNOWN
@@ -108,15 +130,34 @@ class Ingest:
             now=self.now,
             cause_is_open=cause is not None,
         )
+        if decision.effect is Effect.OPEN:
+            incident_id = self.incidents.begin(alert, severity, key)
+        elif decision.effect in (Effect.JOIN, Effect.WORSEN) and incident:
+            incident_id = self.incidents.join(alert, severity, key, incident, decision)
+            self._note_other_title(alert, known, incident_id)
+        elif decision.effect is Effect.ATTACH and cause:
+            incident_id = cause.id
+            self.incidents.lines.gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
+        else:
+            self._note(decision, alert, known, incident_id, incident)
+        if alert.firing and said is None:
+            self._guess(alert, incident_id)
+        self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
+        if known is None and decision == _JOINS and (likeness := self.likeness.get(id(alert))):
+            joined, text = self.incidents.by_key[key], joined_text(alert, severity)
+            self.joined[likeness] = Joined(key, joined, text, severity, is_guess=said is None)
+        return decision
+
+    def _note(
+        self,
+        decision: Decision,
+        alert: Alert,
+        known: Episode | None,
+        incident_id: int | None,
+        incident: Incident | None,
+    ) -> None:
+        """Note what brings no alert to an incident, but belongs to one."""
         match decision.effect:
-            case Effect.OPEN:
-                incident_id = self.incidents.begin(alert, severity, key)
-            case Effect.JOIN | Effect.WORSEN if incident is not None:
-                incident_id = self.incidents.join(alert, severity, key, incident, decision)
-                self._note_other_title(alert, known, incident_id)
-            case Effect.ATTACH if cause is not None:
-                incident_id = cause.id
-                self.incidents.lines.gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
             case Effect.RESOLVE if incident_id is not None:
                 self.incidents.lines.gather(incident_id, Kind.ALERT_RESOLVED, alert.name)
                 self.resolved.add(incident_id)
@@ -127,10 +168,22 @@ class Ingest:
                 self.anomalies.add(incident.id, decision.reason, alert.name)
             case _:
                 pass
-        if alert.firing and said is None:
+
+    def _join_like_another(self, alert: Alert) -> Decision | None:
+        """Take a new alert into the incident that one like it has joined; None when it has to be looked at for itself.
+
+        All that such a one asks for is queued already, as long as the incident is what it was then.
+        """
+        likeness = self.likeness.get(id(alert))
+        other = self.joined.get(likeness) if likeness else None
+        if other is None or self.incidents.by_key.get(other.key) is not other.incident:
+            return None
+        incident_id = other.incident.id
+        self.incidents.lines.gather(incident_id, Kind.JOINED, other.text)
+        if other.is_guess:
             self._guess(alert, incident_id)
-        self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
-        return decision
+        self._keep(alert, other.severity, incident_id)
+        return _JOINS
 
     def _note_other_title(self, alert: Alert, known: Episode | None, incident_id: int | None) -> None:
         """Note that an incident may be called otherwise now, as its alert says something else than it did."""
@@ -293,20 +346,22 @@ def ingest(
     known, changes = alert_cache.episodes, alert_cache.changes
     if unknown := {alert.fingerprint for alert in alerts if alert.fingerprint not in known}:
         known.update(alert_store.episodes(connection, unknown))
+    # Only a new episode asks whether an incident is open.
+    fresh = [(grouping.likeness(alert, settings), alert) for alert in alerts if _is_new(alert, known)]
     state = Ingest(
         connection,
         settings,
         now,
         alert_cache,
         known=known,
-        # Only a new episode asks whether an incident is open.
         incidents=OpenIncidents(
             connection,
             settings,
             now,
-            store.open_by_key(connection, grouping.keys_of((a for a in alerts if _is_new(a, known)), settings)),
+            store.open_by_key(connection, grouping.keys_of(dict(fresh).values(), settings)),
         ),
         anomalies=Anomalies(alert_cache.said),
+        likeness={id(alert): likeness for likeness, alert in fresh},
     )
     for delivery in batch:
         state.take_all(delivery, watchdog)

@@ -95,7 +95,7 @@ class OpenIncidents:
 
     def join(self, alert: Alert, severity: Severity, key: str, incident: Incident, decision: Decision) -> int:
         """Take an alert into the incident that is open for it; its number."""
-        self.lines.gather(incident.id, Kind.JOINED, f"{alert.name} ({severity})")
+        self.lines.gather(incident.id, Kind.JOINED, joined_text(alert, severity))
         if incident.quiet_since:
             self.lines.write(
                 incident.id, Kind.REOPENED, f"{alert.name} fires within the quiet time; the incident goes on"
@@ -227,6 +227,11 @@ class OpenIncidents:
             by_severity, known = self.settings.notify.by_severity, self.settings.channels
             self.heard[key] = strategy.channels(alert, by_severity, severity, known)
         return self.heard[key]
+
+
+def joined_text(alert: Alert, severity: Severity) -> str:
+    """What the timeline calls an alert that joins."""
+    return f"{alert.name} ({severity})"
 
 
 def title_of(alert: Alert) -> str:

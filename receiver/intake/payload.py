@@ -33,6 +33,7 @@ _REMEMBERED_ALERTS, _SHORT_ALERT = 10_000, 2048
 """Alerts whose reading is remembered, and the bytes of the longest of them; some 20 MB."""
 _REMEMBERED_BODIES, _SHORT_BODY = 1000, 16 * 1024
 """The same of whole bodies; 16 MB at most."""
+_REMEMBERED_ANNOTATIONS = 1000
 _MOST_FAULTS = 50
 _ALERT_COST, _MENDING_COST, _STEP_COST = 256, 8 * 1024, 64 * 1024
 """What reading takes, in bytes of JSON: an alert beside its length, one that has to be mended, and one step."""
@@ -74,7 +75,7 @@ class _QuickAlert(msgspec.Struct, gc=False):
     fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=_FINGERPRINT_LIMIT)]
     starts_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="startsAt")
     ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(name="endsAt", default=None)
-    annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    annotations: msgspec.Raw = msgspec.Raw(b"{}")
     generator_url: str = msgspec.field(name="generatorURL", default="")
     # Grafana's own webhook has these as well.
     dashboard_url: str = msgspec.field(name="dashboardURL", default="")
@@ -94,6 +95,7 @@ class _QuickPayload(msgspec.Struct, gc=False):
     truncated_alerts: int = msgspec.field(name="truncatedAlerts", default=0)
 
 
+_TEXTS = msgspec.json.Decoder(dict[str, str])
 _QUICK_ALERT = msgspec.json.Decoder(_QuickAlert)
 _QUICK = msgspec.json.Decoder(_QuickPayload)
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -308,6 +310,7 @@ def _alert(payload: _AlertPayload | _QuickAlert) -> Alert:
     if ends_at and ends_at.tzinfo is not UTC:
         ends_at = in_utc(ends_at)
     firing = payload.status == "firing"
+    annotations = _annotations_of(payload) if isinstance(payload, _QuickAlert) else _shared(payload.annotations)
     ended = not firing and ends_at is not None and ends_at.year > _NEVER
     return Alert(
         payload.fingerprint,
@@ -315,20 +318,40 @@ def _alert(payload: _AlertPayload | _QuickAlert) -> Alert:
         starts_at,
         ends_at if ended else None,
         _shared(payload.labels),
-        _shared(_annotations(payload)),
+        _with_links(annotations, payload),
         intern(payload.generator_url),
     )
 
 
-def _annotations(payload: _AlertPayload | _QuickAlert) -> dict[str, str]:
+def _annotations_of(payload: _QuickAlert) -> dict[str, str]:
+    raw = bytes(payload.annotations)
+    return same_annotations(raw) if len(raw) <= _SHORT_ALERT else _read_annotations(raw)
+
+
+@lru_cache(maxsize=_REMEMBERED_ANNOTATIONS)
+def same_annotations(raw: bytes) -> dict[str, str]:
+    """Annotations, read once: the alerts of a group often have the same, and then share them."""
+    return _read_annotations(raw)
+
+
+def _read_annotations(raw: bytes) -> dict[str, str]:
+    try:
+        return _shared(_TEXTS.decode(raw))
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(str(error).replace("`$", "`$.annotations", 1)) from error
+
+
+def _with_links(annotations: dict[str, str], payload: _AlertPayload | _QuickAlert) -> dict[str, str]:
     """The annotations, with the links and values that Grafana gives beside them."""
+    if not (payload.panel_url or payload.dashboard_url or payload.silence_url or payload.values):
+        return annotations
     beside = {
         AlertAnnotation.DASHBOARD_URL: payload.panel_url or payload.dashboard_url,
         "silence_url": payload.silence_url,
         AlertAnnotation.VALUE: ", ".join(f"{name}={value:g}" for name, value in (payload.values or {}).items()),
     }
-    added = {name: text for name, text in beside.items() if text and name not in payload.annotations}
-    return {**payload.annotations, **added} if added else payload.annotations
+    added = {name: text for name, text in beside.items() if text and name not in annotations}
+    return {**annotations, **_shared(added)}
 
 
 def _shared(texts: dict[str, str]) -> dict[str, str]:

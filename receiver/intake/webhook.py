@@ -42,7 +42,7 @@ _OURS = {OURS: "webhook"}
 
 @dataclass(slots=True)
 class _Waiting:
-    """A webhook that waits: where the alerts begin that are still to be taken in, and who is answered after the last."""
+    """A webhook that waits: where the alerts begin that are still to be taken in, and who is answered at the end."""
 
     delivery: Delivery
     answer: asyncio.Future[None]

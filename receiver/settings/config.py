@@ -120,6 +120,12 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
         return tuple(name for name in self.correlate_by if name not in TARGET_LABELS)
 
     @cached_property
+    def deciding_labels(self) -> frozenset[str]:
+        """The labels that say where an alert belongs, how bad it is, and what it asks for; its name does too."""
+        bearing = (AlertLabel.SEVERITY, AlertLabel.INCIDENT_TYPE, AlertLabel.ACTION)
+        return frozenset((*self.service_from, *self.environment_from, *self.further_labels, *bearing))
+
+    @cached_property
     def outside_channels(self) -> frozenset[str]:
         """The channels of outside contacts that are nobody else's: they hear that they are asked, and the end."""
         theirs = {name for contact in self.oncall.contacts.values() for name in contact.channels}

@@ -9,9 +9,10 @@ from enum import Enum, auto
 from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Insert, Table, insert
+import msgspec
+from sqlalchemy import JSON, Connection, Dialect, Insert, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
@@ -21,8 +22,9 @@ from deploywatch.receiver.store.errors import UnfitError
 
 Row = Mapping[str, Any]
 Binder = Callable[[Any], Any]
-_AT_ONCE = 1000
+AT_ONCE: Final = 1000
 """Rows that are written at the same time: a hundred thousand would need hundreds of megabytes."""
+_JSON = msgspec.json.Encoder()
 _MOMENT_LENGTH = len("2026-05-01 12:00:00.000000")
 
 
@@ -104,7 +106,7 @@ def insert_into(dialect: Dialect, table: Table) -> sqlite.Insert | postgresql.In
 def _write(connection: Connection, table: Table, rows: Iterable[Row], known: Known) -> None:
     """The values are bound here, column by column; SQLAlchemy, row by row, takes longer than the database."""
     coming = iter(rows)
-    while some := list(islice(coming, _AT_ONCE)):
+    while some := list(islice(coming, AT_ONCE)):
         text, columns = _statement(connection.dialect, table, tuple(some[0]), known)
         connection.exec_driver_sql(text, _bound(columns, some))
 
@@ -117,11 +119,25 @@ def _write_one(connection: Connection, table: Table, row: Row) -> int:
 
 def _bound(columns: Sequence[tuple[str, Binder]], rows: Sequence[Row]) -> list[tuple[Any, ...]]:
     """The rows' values as the driver takes them; UnfitError when it would not."""
+    return _together([(bind, map(itemgetter(name), rows)) for name, bind in columns])
+
+
+def write_columns(connection: Connection, table: Table, columns: Mapping[str, Iterable[Any]], known: Known) -> None:
+    """Write rows that come column by column."""
+    text, binders = _statement(connection.dialect, table, tuple(columns), known)
+    connection.exec_driver_sql(text, _together([(bind, columns[name]) for name, bind in binders]))
+
+
+def _together(columns: Sequence[tuple[Binder, Iterable[Any]]]) -> list[tuple[Any, ...]]:
+    """The values of columns as rows that the driver takes; UnfitError when it would not."""
     try:
-        bound = [map(bind, map(itemgetter(name), rows)) for name, bind in columns]
-        return list(zip(*bound, strict=True))
+        return list(zip(*(_fit(bind, values) for bind, values in columns), strict=True))
     except (ValueError, OverflowError) as error:
         raise UnfitError(f"a value cannot be stored: {error}") from error
+
+
+def _fit(bind: Binder, values: Iterable[Any]) -> Iterable[Any]:
+    return values if bind is _as_it_is else map(bind, values)
 
 
 @lru_cache
@@ -158,6 +174,8 @@ def on_conflict(
 def _binder(dialect: Dialect, kind: TypeEngine[Any]) -> Binder:
     if isinstance(kind, Moment) and dialect.name == "sqlite":
         return _moment
+    if isinstance(kind, JSON):
+        return as_json
     return kind.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
 
 
@@ -165,6 +183,11 @@ def _binder(dialect: Dialect, kind: TypeEngine[Any]) -> Binder:
 def _moment(value: datetime | None) -> str | None:
     """The text that SQLAlchemy gives SQLite for a time, at a fifth of the cost."""
     return value.astimezone(UTC).isoformat(" ", "microseconds")[:_MOMENT_LENGTH] if value else None
+
+
+def as_json(value: Any) -> str:
+    """The JSON text of a value."""
+    return _JSON.encode(value).decode()
 
 
 def _as_it_is(value: Any) -> Any:

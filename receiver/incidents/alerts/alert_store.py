@@ -12,22 +12,26 @@ from sqlalchemy import Connection, RowMapping, bindparam, case, literal, or_, se
 from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import Episode, labels_of
-from deploywatch.receiver.store import upsert
+from deploywatch.receiver.store.among import among, rows
+from deploywatch.receiver.store.by_column import AT_ONCE, upsert_columns
 from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.schema import alerts, incidents
 
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
 
 
-_EPISODES = select(
+_EPISODES = among(
+    select(
+        alerts.c.fingerprint,
+        alerts.c.starts_at,
+        alerts.c.status,
+        alerts.c.annotations,
+        alerts.c.updated_at,
+        alerts.c.labels,
+        alerts.c.incident_id,
+    ).where(alerts.c.current),
     alerts.c.fingerprint,
-    alerts.c.starts_at,
-    alerts.c.status,
-    alerts.c.annotations,
-    alerts.c.updated_at,
-    alerts.c.labels,
-    alerts.c.incident_id,
-).where(alerts.c.current, alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+)
 
 
 _RECENT_ONES = (
@@ -54,9 +58,8 @@ def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, t
             Episode(starts_at, status == "firing", annotations, updated_at, labels_of(labels)),
             incident_id,
         )
-        for chunk in chunks(fingerprints)
-        for fingerprint, starts_at, status, annotations, updated_at, labels, incident_id in connection.execute(
-            _EPISODES, {"fingerprints": chunk}
+        for fingerprint, starts_at, status, annotations, updated_at, labels, incident_id in rows(
+            connection, _EPISODES, fingerprints
         )
     }
 
@@ -79,11 +82,8 @@ def save(
         connection.execute(
             update(alerts).where(alerts.c.current, alerts.c.fingerprint.in_(chunk)).values(current=False)
         )
-    rows = (
-        _alert_row(alert, severity, incident, now, current=alert.starts_at == newest[alert.fingerprint])
-        for alert, severity, incident in changed
-    )
-    upsert(connection, alerts, rows)
+    for start in range(0, len(changed), AT_ONCE):
+        upsert_columns(connection, alerts, _columns(changed[start : start + AT_ONCE], newest, now))
 
 
 def firing(connection: Connection) -> list[Alert]:
@@ -104,21 +104,23 @@ def is_quiet(connection: Connection, incident_id: int) -> bool:
     return connection.execute(query.limit(1)).first() is None
 
 
-def _alert_row(
-    alert: Alert, severity: str, incident_id: int | None, now: datetime, *, current: bool = True
-) -> dict[str, Any]:
+def _columns(
+    changed: Sequence[tuple[Alert, str, int | None]], newest: Mapping[str, datetime], now: datetime
+) -> dict[str, Sequence[Any]]:
+    """The rows column by column: a storm's alerts would be as many dictionaries."""
+    known, severities, belong_to = zip(*changed, strict=True)
     return {
-        "fingerprint": alert.fingerprint,
-        "starts_at": alert.starts_at,
-        "current": current,
-        "incident_id": incident_id,
-        "status": "firing" if alert.firing else "resolved",
-        "ends_at": alert.ends_at,
-        "severity": severity,
-        "labels": alert.labels,
-        "annotations": alert.annotations,
-        "generator_url": alert.generator_url,
-        "updated_at": now,
+        "fingerprint": [alert.fingerprint for alert in known],
+        "starts_at": [alert.starts_at for alert in known],
+        "current": [alert.starts_at == newest[alert.fingerprint] for alert in known],
+        "incident_id": belong_to,
+        "status": ["firing" if alert.firing else "resolved" for alert in known],
+        "ends_at": [alert.ends_at for alert in known],
+        "severity": severities,
+        "labels": [alert.labels for alert in known],
+        "annotations": [alert.annotations for alert in known],
+        "generator_url": [alert.generator_url for alert in known],
+        "updated_at": [now] * len(known),
     }
 
 
