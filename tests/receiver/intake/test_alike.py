@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents import grouping
 from deploywatch.receiver.incidents.delivery import Delivery
-from deploywatch.receiver.intake import ingest as intake
-from deploywatch.receiver.intake.ingest import Ingest, ingest
+from deploywatch.receiver.intake.ingest import Ingest, Taken, ingest
 from deploywatch.receiver.store import schema
 from deploywatch.receiver.store.engine import unit_of_work
 from tests.receiver import scene
@@ -57,6 +58,10 @@ def anything(draw: Any) -> Alert:
     return ended(one) if draw(st.integers(0, 9)) == 0 else one
 
 
+def _take(connection: Connection, *, sent: list[Delivery], now: datetime) -> Taken:
+    return ingest(connection, CONFIG, sent, now)
+
+
 def _store(batches: list[list[Alert]]) -> dict[str, list[Any]]:
     """All that is in the store after these webhooks."""
     tables = (schema.incidents, schema.alerts, schema.timeline, schema.jobs, schema.counters)
@@ -64,7 +69,7 @@ def _store(batches: list[list[Alert]]) -> dict[str, list[Any]]:
         for number, batch in enumerate(batches):
             now = NOON + number * MINUTE
             sent = [Delivery(now, b"", tuple(batch))]
-            unit_of_work.run(connection, lambda c, sent=sent, now=now: ingest(c, CONFIG, sent, now))
+            unit_of_work.run(connection, partial(_take, sent=sent, now=now))
         return {table.name: sorted(map(repr, connection.execute(select(table)).all())) for table in tables}
 
 
@@ -116,7 +121,7 @@ def test_whatever_is_read_of_an_alert_that_joins_is_in_its_likeness() -> None:
     labels, annotations = Read(second.labels), Read(second.annotations)
     second = msgspec.structs.replace(second, labels=labels, annotations=annotations)
     with _empty() as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake.grouping, "likeness", lambda one, _: (one.fingerprint,))
+        patch.setattr(grouping, "likeness", lambda one, _: (one.fingerprint,))
         ingest(connection, CONFIG, [Delivery(NOON, b"", (first, second))], NOON)
     assert labels.names - {"alertname"} <= CONFIG.deciding_labels
     # The title is that of the alert that opened it; a summary goes into a message where a channel is new.
