@@ -15,6 +15,7 @@ from deploywatch.access.webconfig import USER, Access
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="deploywatch", charset="UTF-8"'}
 # A script of our own page must not make the browser ask for a password.
 _QUIET_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="deploywatch"'}
+# Enough for a line; a log must not take a page that somebody had answered.
 _REASON = 200
 
 
@@ -48,15 +49,18 @@ def guard(access: Access, open_paths: frozenset[str], sign_in: SignIn | None = N
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_open = request.path in open_paths
         try:
+            # On an open path nobody is asked, yet a certificate that was shown still names who it is.
             guarded = access.required and not is_open
             identity = await _who(access, people, request) if guarded else access.certified(request)
         except BusyError as error:
             text = "too many passwords wait to be checked, or were wrong; try again\n"
             retry = {"Retry-After": str(error.retry_after)}
             return web.Response(status=429, text=text, headers={**access.headers, **retry})
+        # Found first and answered last: the configured headers belong on refusals too.
         refused = _unknown(people, request) if identity is None else None
         if identity is not None:
             request[IDENTITY] = identity
+            # A stream outlives the request that began it: it asks again whether who listens would still be let in.
             request[STILL] = Standing(partial(_still, access, people, request))
             if identity.verified:
                 request[USER] = identity.name
@@ -69,6 +73,7 @@ def guard(access: Access, open_paths: frozenset[str], sign_in: SignIn | None = N
         except web.HTTPException as error:
             error.headers.update(access.headers)
             raise
+        # The headers of a stream are on their way already.
         if not response.prepared:
             response.headers.setdefault("X-Content-Type-Options", "nosniff")
             response.headers.update(access.headers)
@@ -102,6 +107,7 @@ async def _who(access: Access, people: SignIn, request: web.Request) -> Identity
     remote = request.remote or ""
     if authorization := request.headers.get("Authorization", ""):
         return await access.identify(authorization, remote)
+    # A browser sends its session's cookie with every request whether anybody wants that or not, so it comes last.
     known = access.named_certificate(request) or await access.proxied(request) or await people.identify(request)
     if known is None:
         access.guesses.note(Refusal.MISSING, remote)
@@ -123,6 +129,7 @@ def _unknown(people: SignIn, request: web.Request) -> web.Response:
     asked = people.ask(request) if "Authorization" not in request.headers else None
     if asked is not None:
         return asked
+    # Browsers that do not say are old ones; curl does not say either, and understands the challenge.
     by_script = request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
     text = "credentials are missing or wrong\n"
     return web.Response(status=401, text=text, headers=_QUIET_CHALLENGE if by_script else _CHALLENGE)

@@ -16,10 +16,13 @@ from prometheus_client.registry import Collector
 
 from deploywatch import logs
 
+# bcrypt takes a tenth of a second and more on purpose. Without a bound, whoever sends wrong passwords quickly enough
+# keeps a core busy and everybody else waiting.
 PENDING = 16
 """Passwords that wait to be checked, all together."""
 PENDING_OF_ONE = 4
 """Those that one address has sent."""
+# Per address and name, not per name alone: nobody must be able to lock out a colleague by guessing under their name.
 WRONG_OF_ONE_NAME = 10
 """Wrong passwords for a name that one address may send within WRONG_SECONDS."""
 WRONG_OF_ONE = 60
@@ -73,8 +76,10 @@ class Attempts:
     def refuse(self, remote: str, name: str) -> None:
         """GuessingError where too many were wrong."""
         now = self._clock()
+        # Here, and not by a timer: who guesses pays for the cleaning.
         self._forget(now)
         for key, most in _counted(remote, name):
+            # `get`, since looking must not remember an address that did nothing wrong.
             wrong = self._wrong.get(key)
             if wrong and len(wrong) >= most:
                 raise GuessingError(max(1, math.ceil(wrong[0] + WRONG_SECONDS - now)))
@@ -105,6 +110,7 @@ def _network(remote: str) -> str:
         return remote
     if address.version == 4:
         return str(address)
+    # An IPv4 client of a dual-stack socket appears as ::ffff:192.0.2.1, and must not get a second count for it.
     return str(address.ipv4_mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
@@ -116,6 +122,7 @@ class Guesses(Collector):
         self._counts = Counter[Refusal]()
         self._unsaid = Counter[Refusal]()
         self._said: dict[Refusal, float] = {}
+        # bcrypt lets go of the GIL, so the event loop goes on; one thread, so that guessing takes one core at most.
         self._thread = ThreadPoolExecutor(1, "passwords")
         self._checking: dict[bytes, asyncio.Future[bool]] = {}
         self._pending = Counter[str]()
@@ -148,6 +155,7 @@ class Guesses(Collector):
 
     async def check(self, key: bytes, remote: str, work: Callable[[], bool]) -> bool:
         """What the work says; the same key is worked on once at a time. BusyError where too many wait."""
+        # A browser opens a page with ten requests that bear the same password: one check answers them all.
         checking = self._checking.get(key)
         if checking is None:
             if self._pending.total() >= PENDING or self._pending[remote] >= PENDING_OF_ONE:
@@ -156,6 +164,7 @@ class Guesses(Collector):
             checking = asyncio.get_running_loop().run_in_executor(self._thread, work)
             self._checking[key] = checking
             checking.add_done_callback(lambda _: self._done(key, remote))
+        # Whoever hangs up must not cancel the check that others wait for.
         return await asyncio.shield(checking)
 
     def _done(self, key: bytes, remote: str) -> None:

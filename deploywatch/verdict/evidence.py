@@ -14,8 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+# The alternatives that are mixed over: of no real service is less than one request in 100,000 bad for long, and none
+# needs statistics at nine in ten. They may be chosen freely, as long as they are chosen before the counts are seen:
+# that is what keeps the mixture an e-value.
 LEAST_RATIO, MOST_RATIO, MOST_TIMES = 1e-5, 0.9, 16.0
+# So fine that no ratio between two points loses evidence that matters; each further point costs time at each look. The
+# comparison has fewer, because it is worked out anew for every look.
 POINTS, TIMES_POINTS = 140, 32
+# Requests fail in clumps: a pod restarts, a client retries. Twice as scattered as single coins is the cautious guess.
 UNKNOWN_DISPERSION, ENOUGH_BAD = 2.0, 10
 """The dispersion that is assumed where the control had fewer bad requests than this: clumps can't be seen in so few."""
 
@@ -67,6 +73,7 @@ def total(looks: Iterable[Look]) -> Counts:
     sums = [0, 0, 0, 0]
     for look in looks:
         for i, count in enumerate((look.requests, look.bad, look.control_requests, look.control_bad)):
+            # `faults` has refused what is no count; None is a control's that there is not.
             sums[i] += int(count or 0)
     return Counts(*sums)
 
@@ -86,11 +93,16 @@ def log_e_worse(looks: Iterable[Look], times: float, dispersion: float = 1.0) ->
     is compared within itself, so that the hour of the day cancels. Summed in a fixed order: the order of the looks
     changes not even the last digit."""
     tally = Tally(times)
+    # Floating-point sums depend on their order, and a replica that takes over must come to the very same number. A look
+    # without a bad request adds nothing to a comparison of who has the bad ones.
     for look in sorted(look for look in looks if look.bad or look.control_bad):
         tally.add(look)
     return tally.log_e(dispersion)
 
 
+# Given how many bad requests there were in both, how many of them are the version's is a coin whose bias is known where
+# it is as good as the control: its part of the traffic. So the error ratio itself, which nobody knows and which changes
+# by the hour, drops out of the comparison.
 class Tally:
     """The log likelihood of each ratio to the control, look by look: of the bad requests of a look, which part is the
     version's, given its part of the traffic."""
@@ -101,6 +113,7 @@ class Tally:
         if not 0 < times < MOST_TIMES:
             raise ValueError(f"a ratio to the control lies between 0 and {MOST_TIMES:g}, not {times:g}")
         self._times = times
+        # Index 0 is the hypothesis "exactly at the limit", against which `beyond` is measured.
         # The limit itself comes first, and each ratio is weighed against the control's own, or a limit below it.
         least = min(1.0, times)
         self._terms = [(r, math.log(r / least)) for r in (times, *_grid(least, MOST_TIMES, TIMES_POINTS))]
@@ -111,6 +124,7 @@ class Tally:
         n, x, m, y = look.requests or 0, look.bad or 0, look.control_requests or 0, look.control_bad or 0
         if not (n and m and x + y):
             return
+        # The likelihood of x among x + y at the ratio r, over that at the base: (r·n)^x · m^y / (r·n + m)^(x + y).
         both, base, log = x + y, min(1.0, self._times) * n + m, math.log
         self._sums = [
             s + x * gain - both * log((r * n + m) / base) for s, (r, gain) in zip(self._sums, self._terms, strict=True)
@@ -128,10 +142,12 @@ def dispersion(before: Sequence[Look]) -> float:
     freedom), at least 1. Never of the version that is judged: clumps of its own would excuse it."""
     looks = [(int(look.requests or 0), int(look.bad or 0)) for look in before if look.requests]
     requests, bad = sum(n for n, _ in looks), sum(x for _, x in looks)
+    # Where every request is bad the variance is 0, and nothing can be divided by it.
     if bad < ENOUGH_BAD or len(looks) < 2 or bad == requests:
         return UNKNOWN_DISPERSION
     ratio = bad / requests
     chi2 = math.fsum((x - n * ratio) ** 2 / (n * ratio * (1 - ratio)) for n, x in looks)
+    # Below 1 it would be taken as more even than chance, and make the evidence stronger than it is.
     return max(1.0, chi2 / (len(looks) - 1))
 
 
@@ -145,12 +161,15 @@ def requests_needed(requests: int, bad: int, limit: float, dispersion: float, ta
 
     if proven(0):
         return 0
+    # Doubling, then halving: the evidence grows with the number of requests, so there is one place where it is enough.
     most = 1
     while not proven(most):
         most *= 2
+        # A share that is at its limit is never proven under it; what took years of traffic is as good as never.
         if most > 10**12:
             return None
     least = most // 2
+    # A thousandth is more exact than the share that it is worked out from.
     while most - least > max(1, most // 1000):
         middle = (least + most) // 2
         least, most = (least, middle) if proven(middle) else (middle, most)
@@ -160,6 +179,7 @@ def requests_needed(requests: int, bad: int, limit: float, dispersion: float, ta
 def _absolute(requests: float, bad: float, limit: float, end: float, dispersion: float) -> float:
     if not LEAST_RATIO < limit < MOST_RATIO:
         raise ValueError(f"a limit lies between {LEAST_RATIO:g} and {MOST_RATIO:g}, not {limit:g}")
+    # The mean over many alternatives, so that nobody must say beforehand how bad a bad version is.
     well = requests - bad
     return _log_mean_exp([bad * a + well * b for a, b in _terms(limit, end)], dispersion)
 
@@ -168,6 +188,8 @@ def _absolute(requests: float, bad: float, limit: float, end: float, dispersion:
 def _terms(limit: float, end: float) -> list[tuple[float, float]]:
     """What a bad and a good request add to the log likelihood ratio, for each ratio between limit and end."""
     grid = _grid(limit, end, POINTS)
+    # The hypothesis is composite (at most the limit); the limit itself is the hardest of it to tell apart, so that what
+    # speaks against the limit speaks against all of it.
     return [(math.log(p / limit), math.log1p(-p) - math.log1p(-limit)) for p in grid]
 
 
@@ -178,6 +200,8 @@ def _grid(start: float, end: float, points: int) -> list[float]:
 
 
 def _log_mean_exp(values: Sequence[float], dispersion: float) -> float:
+    # The largest is taken out before exp, which overflows beyond 709: a stage with many requests gets there. Divided by
+    # the dispersion, n clumped requests count as n/φ independent ones.
     most, exp = max(values) / dispersion, math.exp
     return most + math.log(math.fsum(exp(value / dispersion - most) for value in values) / len(values))
 
@@ -194,6 +218,7 @@ def _faults(name: str, requests: Count, bad: Count) -> list[str]:
 
 
 def _is_count(value: Count) -> bool:
+    # To Python, True is an int; to us it is a source that answered something else.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return value >= 0 and (isinstance(value, int) or value.is_integer())

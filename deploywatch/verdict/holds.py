@@ -14,9 +14,14 @@ from deploywatch.verdict.values import (
     percent,
 )
 
+# With a fifth of the looks missing Prometheus was away, and nothing is judged. With traffic in less than 60 % of them
+# the version had its requests in bursts, and may be bad between. Fewer than 5 bad requests are no proof whatever the
+# ratio is: one user who tries again makes three. One scrape of three may fail.
 MOST_MISSING, LEAST_COVERAGE, LEAST_BAD, WATCH_LOOKS = 0.2, 0.6, 5, 3
 LIKELY_WORSE = 3.0
 """From these odds on, a relative limit that is not proven broken vetoes a promotion."""
+# Routing by connection or by session is never exact; twice or half as much is another rule than the one that is
+# planned.
 LEAST_REQUESTS_OF_A_SHARE, MOST_SHARE_ODDS = 100, 2.0
 
 
@@ -27,12 +32,16 @@ def _gaps(findings: Sequence[Finding]) -> Iterator[tuple[Reason, str]]:
             yield Reason.GAP, f"{finding.name}: {covered} of the looks have traffic, less than {least}"
 
 
+# The first reason is the one that is shown and counted, so the order is by what a person must do about it: decide, mend
+# the measuring, mend the traffic, wait.
 def reasons_to_hold(
     stage: Stage, elapsed: float, findings: Sequence[Finding], watched: Sequence[Watched]
 ) -> Iterator[tuple[Reason, str]]:
     """Every reason not to promote, the most serious first."""
     for finding in findings:
         if finding.bad and not finding.control_bad:
+            # Without a control at the same moments, "worse than before" may be the time of day: nothing acts on that by
+            # itself.
             yield Reason.NEEDS_PERSON, f"{sentence(stage, finding)}; time of day not excluded, so a person decides"
     yield from _gaps(findings)
     yield from _watches(watched)
@@ -68,6 +77,7 @@ def _undecided(stage: Stage, elapsed: float, findings: Sequence[Finding]) -> Ite
     for finding in absolute:
         if finding.needed is None and not finding.bad:
             yield Reason.UNDECIDED, sentence(stage, finding)
+    # A version that fails as often as a control that is broken is not good.
     if not absolute:
         yield Reason.UNDECIDED, "no absolute limit: a comparison with the control alone can't prove a version good"
     for finding in findings:
@@ -83,6 +93,7 @@ def _mismatch(stage: Stage, finding: Finding) -> str | None:
     both = counts.requests + counts.control_requests
     if not stage.control or stage.share is None or not 0 < stage.share < 1 or both < LEAST_REQUESTS_OF_A_SHARE:
         return None
+    # Odds, not shares: at 50 % a share cannot double, and at 1 % a point more or less is nothing.
     planned = stage.share / (1 - stage.share)
     if planned / MOST_SHARE_ODDS <= counts.requests / max(1, counts.control_requests) <= planned * MOST_SHARE_ODDS:
         return None

@@ -34,6 +34,7 @@ from deploywatch.verdict.values import (
 
 LATE_LOOKS = 2
 """Looks may come this much later than their time, since each waits for a scrape, and is not missing yet."""
+# Of a comparison with another time of day, which nobody can call certain.
 BEFORE_AND_AFTER_CONFIDENCE = 0.6
 
 
@@ -50,10 +51,14 @@ def judge(
     """
     if not 0 <= elapsed < math.inf:
         raise ValueError(f"a stage has run for some seconds, not {elapsed}")
+    # Only whole looks are due, and not the last ones, which wait for their scrape.
     due = math.floor(elapsed / stage.look) - LATE_LOOKS
+    # Errors first: what cannot be measured must neither roll back nor promote (no data is never good, an outage never
+    # acts).
     if error := _error(stage, due, limits, problems):
         return error
     findings = tuple(_find(stage, due, measured, len(limits)) for measured in limits)
+    # Before any reason to hold: a proven harm is not made smaller by a gap elsewhere.
     if guilty := [finding for finding in findings if _rolls_back(stage, finding)]:
         return _decide(stage, Answer.ROLL_BACK, [(Reason.PROVEN_BAD, sentence(stage, f)) for f in guilty], findings)
     holds = list(reasons_to_hold(stage, elapsed, findings, watched))
@@ -62,6 +67,7 @@ def judge(
         return _decide(stage, Answer.PROMOTE, kept, findings)
     if elapsed >= stage.most:
         after = f"{stage.most / 60:.0f} min" if stage.at_most else f"{MOST_STAGES} times the stage's time"
+        # The others stay behind it: they say what the person should look at.
         holds.insert(0, (Reason.NEEDS_PERSON, f"no answer after {after}: accept or roll back"))
     return _decide(stage, Answer.HOLD, holds, findings)
 
@@ -93,6 +99,8 @@ def _find(stage: Stage, due: int, measured: Measured, limits: int) -> Finding:
     counts = total(looks)
     traffic = [look for look in looks if look.requests and (look.control_requests or not measured.relative)]
     scatter = dispersion(measured.before)
+    # Bonferroni over limits and stages: the promise is for the whole deployment, not for each of its chances to be
+    # wrong.
     enough = math.log(limits * stage.stages / stage.false_rollback)
 
     def proven(of: Sequence[Look]) -> tuple[float, bool]:
@@ -111,6 +119,8 @@ def _find(stage: Stage, due: int, measured: Measured, limits: int) -> Finding:
     e_good, needed, minutes, control_bad = None, None, None, False
     if not measured.relative:
         target = -math.log(stage.false_promotion)
+        # Not divided by the number of limits: to promote, each must be proven, so that one wrong proof alone promotes
+        # nothing.
         e_good = log_e_good(counts.requests, counts.bad, measured.limit, scatter)
         needed = requests_needed(counts.requests, counts.bad, measured.limit, scatter, target)
         rate = counts.requests / (len(looks) * stage.look) if looks else 0.0
@@ -136,6 +146,8 @@ def _find(stage: Stage, due: int, measured: Measured, limits: int) -> Finding:
 
 
 def _rolls_back(stage: Stage, finding: Finding) -> bool:
+    # A control that is as bad points at something that both share, and going back would not help. A relative limit
+    # counts alone only where both ran at the same moments.
     return finding.bad and not finding.control_bad and (stage.control or not finding.relative)
 
 

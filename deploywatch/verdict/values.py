@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from deploywatch.verdict.evidence import Counts, Look
 
+# Long enough for traffic that comes late, short enough that nobody forgets that a stage is open.
 MOST_STAGES = 3
 """A person is asked after so many times the stage's time."""
 
@@ -87,6 +88,7 @@ class Stage:
     control: bool = True
     false_rollback: float = 0.01
     false_promotion: float = 0.05
+    # Two scrapes of 15 s, so that a rate has what it needs.
     look: float = 30.0
     at_most: float | None = None
 
@@ -132,6 +134,7 @@ class Finding:
             return 1.0
         if self.needed is None:
             return 0.0
+        # Not of the time: without traffic time proves nothing.
         return self.counts.requests / max(1, self.counts.requests + self.needed)
 
     @property
