@@ -124,12 +124,16 @@ class DeploymentView:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntryView:
-    """One line of an incident's timeline: `kind` is a bounded word, `actor` a person or `deploywatch`."""
+    """One line of an incident's timeline: `kind` is a bounded word, `actor` a person or `deploywatch`.
+
+    `aside` is what a review does without: what was only sent, or came once more.
+    """
 
     at: datetime
     kind: str
     actor: str
     text: str
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

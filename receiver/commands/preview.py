@@ -10,6 +10,7 @@ from deploywatch.errors import ConfigError, Problem
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.alerts.alert_views import view
 from deploywatch.receiver.incidents.incident import Incident
+from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.incidents.timeline import SYSTEM
 from deploywatch.receiver.intake.payload import RejectedError, understand
 from deploywatch.receiver.messages import Message
@@ -57,8 +58,8 @@ def preview_postmortem(file: Path, settings: ReceiverConfig, now: datetime) -> s
     incident, alerts = _opened(file, settings, now)
     view = replace(incident, resolved_at=now).view(settings.external_url)
     lines = (
-        TimelineEntryView(incident.opened_at, "opened", SYSTEM, f"opened by {alerts[0].name}: {incident.severity}"),
-        TimelineEntryView(now, "resolved", SYSTEM, "resolved: an example"),
+        TimelineEntryView(incident.opened_at, Kind.OPENED, SYSTEM, f"opened by {alerts[0].name}: {incident.severity}"),
+        TimelineEntryView(now, Kind.RESOLVED, SYSTEM, "resolved: an example"),
     )
     templates = Templates(settings.templates)
     return templates.render_postmortem(view, alerts, lines, _ROLLBACK, _deployment(incident))

@@ -113,6 +113,11 @@ class Kind(StrEnum):
 ROLLBACKS: Final = frozenset(kind for kind in Kind if kind.startswith(("rollback_", "approval_")))
 """Lines that say how it stands with a rollback."""
 
+ASIDE: Final = frozenset(
+    {Kind.TOLD, Kind.FELL_BACK, Kind.REMINDED, Kind.DUPLICATE, Kind.OLDER_EPISODE, Kind.ANNOTATIONS_CHANGED}
+)
+"""Lines that a review does without: what was only sent, and what came once more."""
+
 ACTIONS: Final = ("rollback", "scale", "run", "ticket", "status_page")
 OUTCOMES: Final = ("good", "failed", "unknown", "refused", "dry_run", "verified", "not_verified", "unproven", "undone")
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from deploywatch.conventions import IncidentMetric
-from deploywatch.receiver.incidents.kinds import ROLLBACKS, Kind, counted
+from deploywatch.receiver.incidents.kinds import ASIDE, ROLLBACKS, Kind, counted
 from deploywatch.receiver.store import counters, insert_later
 from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.schema import timeline
@@ -41,7 +41,7 @@ def entries(connection: Connection, incident_id: int) -> list[TimelineEntryView]
     """The incident's timeline, oldest first."""
     query = select(timeline).where(timeline.c.incident_id == incident_id).order_by(timeline.c.at, timeline.c.id)
     return [
-        TimelineEntryView(at=row["at"], kind=row["kind"], actor=row["actor"], text=row["text"])
+        TimelineEntryView(row["at"], row["kind"], row["actor"], row["text"], aside=row["kind"] in ASIDE)
         for row in connection.execute(query).mappings()
     ]
 

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.story import AlertView, DeploymentView, IncidentView, RollbackView, TimelineEntryView
-
-NOT_WHAT_HAPPENED: Final = frozenset(
-    {"told", "fell_back", "reminded", "duplicate", "older_episode", "annotations_changed"}
-)
-"""Kinds of lines that a review does not need: what was sent, and what came once more."""
 
 
 def postmortem_facts(
@@ -26,7 +20,7 @@ def postmortem_facts(
     `happened` is the timeline without what was only sent or repeated, `sent` how many lines that leaves out.
     """
     ordered = sorted(timeline, key=lambda entry: entry.at)
-    happened = [entry for entry in ordered if entry.kind not in NOT_WHAT_HAPPENED]
+    happened = [entry for entry in ordered if not entry.aside]
     return {
         "happened": happened,
         "sent": len(ordered) - len(happened),

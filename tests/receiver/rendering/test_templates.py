@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploywatch.errors import ConfigError
+from deploywatch.receiver.incidents.kinds import ASIDE, Kind
 from deploywatch.receiver.messages import APPROVE, REJECT, Message
 from deploywatch.receiver.rendering import loading
 from deploywatch.receiver.rendering import templates as rendering
@@ -323,6 +324,14 @@ def test_the_post_mortem_of_an_open_incident_without_deployment_says_so() -> Non
     assert "| Duration | still open |" in text
     assert "No recent deployment is known." in text
     assert "No rollback is recorded." in text
+
+
+def test_a_post_mortem_counts_what_was_only_sent_and_shows_what_happened() -> None:
+    sent = TimelineEntryView(NOW, Kind.TOLD, "deploywatch", "ops was told", aside=Kind.TOLD in ASIDE)
+    draft = TEMPLATES.render_postmortem(INCIDENT, [ALERT], [*TIMELINE, sent], None, None)
+    assert TIMELINE[0].text in draft
+    assert sent.text not in draft
+    assert "1 more lines, of messages that were sent" in draft
 
 
 def test_data_cannot_break_the_post_mortem() -> None:
