@@ -16,7 +16,7 @@ from deploywatch.exporter.net.http.judging.expectations import Expect, Gauges
 from deploywatch.exporter.net.http.judging.verdict import judge
 from deploywatch.exporter.net.http.oauth2 import AskWithToken
 from deploywatch.exporter.net.http.phases import PHASES, Phases
-from deploywatch.exporter.net.http.response import Response
+from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.probing.measurement import Measurement

@@ -18,7 +18,7 @@ from deploywatch.errors import ConfigError
 from deploywatch.exporter import config as exporter_config
 from deploywatch.exporter.net.health import body as health_body
 from deploywatch.exporter.net.health.resources import HealthUnits
-from deploywatch.exporter.net.http.response_parser import read_response
+from deploywatch.exporter.net.http.reading.response_parser import read_response
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed
 from deploywatch.files import yaml_reader

@@ -16,13 +16,13 @@ from deploywatch import __version__
 from deploywatch.config import RelativePath
 from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.net.http.cookies import Cookies
-from deploywatch.exporter.net.http.encoding import Coding, accepts, decode
 from deploywatch.exporter.net.http.exchange import Request, Via, exchange
 from deploywatch.exporter.net.http.header_fields import TOKEN, HeaderName, HeaderValue
 from deploywatch.exporter.net.http.http2 import ALPN
 from deploywatch.exporter.net.http.phases import Phases
+from deploywatch.exporter.net.http.reading.encoding import Coding, accepts, decode
+from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.net.http.redirects import STATUSES, redirected, withheld
-from deploywatch.exporter.net.http.response import Response
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.http.urls import as_written
 from deploywatch.exporter.net.tls.client import TlsClient, context_for

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import Request as Outgoing
 
 from deploywatch.exporter.net.http.exchange import Request
-from deploywatch.exporter.net.http.response import Response
+from deploywatch.exporter.net.http.reading.response import Response
 
 _HEADER = "cookie"
 _EXPIRES = re.compile(r";\s*expires\s*=\s*\"?(?P<date>[^;\"]*)\"?", re.IGNORECASE)

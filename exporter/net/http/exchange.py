@@ -19,8 +19,8 @@ from deploywatch.exporter.net.dial import Route, connect
 from deploywatch.exporter.net.http.http2 import Http2
 from deploywatch.exporter.net.http.phases import OF_CONNECTIONS, Phases
 from deploywatch.exporter.net.http.proxy import Proxies, authorization, open_proxy, tunnel
-from deploywatch.exporter.net.http.response import Response
-from deploywatch.exporter.net.http.response_parser import read_response
+from deploywatch.exporter.net.http.reading.response import Response
+from deploywatch.exporter.net.http.reading.response_parser import read_response
 from deploywatch.exporter.net.resolve import Address
 from deploywatch.exporter.net.tls.handshake import Begin, secure
 from deploywatch.exporter.net.unix import open_unix

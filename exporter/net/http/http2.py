@@ -14,8 +14,8 @@ import h2.settings
 
 from deploywatch.exporter.net.channel import Channel
 from deploywatch.exporter.net.circles import dissolve
-from deploywatch.exporter.net.http.response import Response
-from deploywatch.exporter.net.http.response_parser import HEAD_LIMIT
+from deploywatch.exporter.net.http.reading.response import Response
+from deploywatch.exporter.net.http.reading.response_parser import HEAD_LIMIT
 from deploywatch.exporter.results import Failed, Reason
 
 ALPN = ("h2", "http/1.1")

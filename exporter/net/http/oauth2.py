@@ -17,7 +17,7 @@ from deploywatch.exporter.net.dial import Route
 from deploywatch.exporter.net.http.client import Ask, http_url
 from deploywatch.exporter.net.http.exchange import Request, Via, exchange
 from deploywatch.exporter.net.http.phases import Phases
-from deploywatch.exporter.net.http.response import Response
+from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.tls.client import TlsClient, context_for
 from deploywatch.exporter.probing.os_errors import from_os_error

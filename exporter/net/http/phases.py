@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deploywatch.exporter.net.http.response import Response
+from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.net.resolve import Address
 from deploywatch.exporter.net.tls.certificates import Shown
 

@@ -14,7 +14,7 @@ from yarl import URL
 
 from deploywatch.exporter.net.channel import Channel, Tunnel
 from deploywatch.exporter.net.dial import Route, connect
-from deploywatch.exporter.net.http.response_parser import read_response
+from deploywatch.exporter.net.http.reading.response_parser import read_response
 from deploywatch.exporter.probing.os_errors import from_os_error
 from deploywatch.exporter.results import Failed, Reason
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from deploywatch.exporter.net.http.response import Response
-from deploywatch.exporter.net.http.response_parser import HEAD_LIMIT, read_response
+from deploywatch.exporter.net.http.reading.response import Response
+from deploywatch.exporter.net.http.reading.response_parser import HEAD_LIMIT, read_response
 from deploywatch.exporter.results import Failed, Reason
 
 ODD: Mapping[str, bytes] = {

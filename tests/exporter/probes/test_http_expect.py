@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from deploywatch.exporter.net.http.encoding import Coding, decode
 from deploywatch.exporter.net.http.judging.assertions import Assertion, parse_assertion
-from deploywatch.exporter.net.http.response_parser import read_response
+from deploywatch.exporter.net.http.reading.encoding import Coding, decode
+from deploywatch.exporter.net.http.reading.response_parser import read_response
 from deploywatch.exporter.results import Dropped, Failed, Reason
 from tests.exporter.support import Talk, Web, measured, probe
 

@@ -14,7 +14,7 @@ from deploywatch.exporter.net.health.resources import HealthUnits
 from deploywatch.exporter.net.http.header_fields import HeaderName
 from deploywatch.exporter.net.http.judging import body
 from deploywatch.exporter.net.http.judging.assertions import AssertionField
-from deploywatch.exporter.net.http.response import Response
+from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.net.pattern import Pattern, search
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Reason

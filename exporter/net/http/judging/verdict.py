@@ -8,7 +8,7 @@ from deploywatch.exporter.measure import families
 from deploywatch.exporter.net.health.body import note_health, read
 from deploywatch.exporter.net.http.judging import body
 from deploywatch.exporter.net.http.judging.expectations import Expect, Gauges
-from deploywatch.exporter.net.http.response import Response
+from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.net.pattern import search
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Failures, Reason

@@ -8,7 +8,7 @@ from typing import Any
 import httptools
 
 from deploywatch.exporter.net.http.head import begins_well, end_of_head, tidied
-from deploywatch.exporter.net.http.response import Response
+from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.results import Failed, Reason
 
 HEAD_LIMIT = 1024 * 1024

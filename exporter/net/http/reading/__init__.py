@@ -1,0 +1,1 @@
+"""An HTTP answer, read: its head, its fields, its body decoded."""
