@@ -126,15 +126,15 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
 
 
 def faults_of_part(
-    found: Document, path: document.Path, value: Any, model: type[BaseModel], base: Path
+    source: Document, path: document.Path, value: Any, model: type[BaseModel], base: Path
 ) -> list[tuple[document.Path, str]]:
     """What is wrong with the `value` at a path of a file, as `model` has it; each fault with its path below that."""
     try:
-        model.model_validate(value, context={"base": base, "filled": Filled(found.filled)})
+        model.model_validate(value, context={"base": base, "filled": Filled(source.filled)})
     except ValidationError as error:
         size = len(path)
-        places = {place[size:]: where for place, where in found.places.items() if place[:size] == path}
-        inner = Document(found.file, value, places)
+        places = {place[size:]: where for place, where in source.places.items() if place[:size] == path}
+        inner = Document(source.file, value, places)
         return [_explain(fault, model, inner) for fault in error.errors(include_url=False)]
     return []
 

@@ -153,10 +153,10 @@ def let_go(error: BaseException) -> None:
     """Free what an error has seen: a frame that keeps its own error is a circle, with all that the probe knew in it."""
     seen: list[BaseException] = [error]
     while seen:
-        one = seen.pop()
-        seen += [other for other in (one.__cause__, one.__context__) if other is not None]
-        seen += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-        one.__cause__ = one.__context__ = one.__traceback__ = None
+        error = seen.pop()
+        seen += [other for other in (error.__cause__, error.__context__) if other is not None]
+        seen += error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        error.__cause__ = error.__context__ = error.__traceback__ = None
 
 
 class Failures:

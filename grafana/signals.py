@@ -141,10 +141,10 @@ def _alerts_at(policy: ResolvedPolicy, signal: Signal) -> str:
         f"{_linked(policy, alert.given.alert)} at {term.comparison.operator} {term.comparison.written}"
         for alert, term in _limits(policy, signal)
     )
-    said = f" Alerts: {limits}." if limits else ""
+    sentence = f" Alerts: {limits}." if limits else ""
     by_bucket = isinstance(plain(signal), LatencyQuantile) and any(
         alert in bucket.alerts for bucket in bucket_alerts.needed(policy) for alert in alerts
     )
     if by_bucket:
-        said += f" {_linked(policy, bucket_alerts.ALERT)} says when no bucket is there to tell."
-    return said
+        sentence += f" {_linked(policy, bucket_alerts.ALERT)} says when no bucket is there to tell."
+    return sentence

@@ -34,7 +34,7 @@ def spread(values: list[float], unit: str, factor: float = 1.0) -> str:
 
 def ratios(ours: list[float], theirs: list[float]) -> list[float]:
     """Ours by theirs, round by round."""
-    return [one / other for one, other in zip(ours, theirs, strict=True)]
+    return [own / other for own, other in zip(ours, theirs, strict=True)]
 
 
 def verdict(value: float, goal: float) -> str:
@@ -70,11 +70,11 @@ class Bench:
 
     async def _cpu(self, name: str, setting: Setting, goal: float) -> None:
         ours, theirs = await cpu.compare(self._processes, self._folder / name, setting, self._rounds)
-        found = ratios(ours, theirs)
+        measured = ratios(ours, theirs)
         print(f"CPU for each {name} probe, {len(setting.urls)} targets, fresh connections, scraped with gzip")
         print(f"  deploywatch        {spread(ours, 'us', 1e6)}")
         print(f"  blackbox_exporter  {spread(theirs, 'us', 1e6)}")
-        print(f"  ratio              {spread(found, '')}; {verdict(statistics.median(found), goal)}")
+        print(f"  ratio              {spread(measured, '')}; {verdict(statistics.median(measured), goal)}")
 
     async def floor(self) -> None:
         """What no probe can do without."""
@@ -89,11 +89,11 @@ class Bench:
     async def metrics(self) -> None:
         """The time of /metrics."""
         times = await asyncio.to_thread(metrics.compare, 7)
-        found = ratios(times.ours, times.theirs)
+        measured = ratios(times.ours, times.theirs)
         print(f"/metrics of {metrics.TARGETS * metrics.FAMILIES} series, equal after parsing")
         print(f"  deploywatch        {spread(times.ours, 'ms', 1e3)}")
         print(f"  generate_latest    {spread(times.theirs, 'ms', 1e3)}")
-        print(f"  ratio              {spread(found, '')}; {verdict(statistics.median(found), 0.2)}")
+        print(f"  ratio              {spread(measured, '')}; {verdict(statistics.median(measured), 0.2)}")
         print(f"  rendering all targets anew, which runs do one by one: {spread(times.rendering, 'ms', 1e3)}")
 
     async def schedule(self) -> None:
@@ -132,26 +132,26 @@ class Bench:
 
     async def lock(self) -> None:
         """Sessions on a locked database."""
-        found = await lock.watch(self._processes, self._folder, seconds=15)
+        watch = await lock.watch(self._processes, self._folder, seconds=15)
         print("A database under lock, probed every second for 15 s")
-        print(f"  sessions of ours: at most {found.most} in {found.looks} looks, {found.left} at the end;", end=" ")
-        print(verdict(found.most, 1))
+        print(f"  sessions of ours: at most {watch.most} in {watch.looks} looks, {watch.left} at the end;", end=" ")
+        print(verdict(watch.most, 1))
 
     async def start(self) -> None:
         """The first runs of thousands of targets."""
-        found = await start.start(self._processes, self._folder / "start")
+        began = await start.start(self._processes, self._folder / "start")
         print(f"The start of {start.TARGETS} targets of {start.SERVERS} servers, {start.BOUND} at once at each of them")
-        print(f"  every one has run after {found.seconds:.1f} s; {verdict(found.seconds, start.INTERVAL)}")
-        print(f"    processor time of the exporter until then, the reading of its config too: {found.cpu:.1f} s")
-        print(f"  connections that one server saw at once: at most {found.most}; {verdict(found.most, start.BOUND)}")
-        print(f"  failed {found.failed:.0f}, missed {found.missed:.0f}")
+        print(f"  every one has run after {began.seconds:.1f} s; {verdict(began.seconds, start.INTERVAL)}")
+        print(f"    processor time of the exporter until then, the reading of its config too: {began.cpu:.1f} s")
+        print(f"  connections that one server saw at once: at most {began.most}; {verdict(began.most, start.BOUND)}")
+        print(f"  failed {began.failed:.0f}, missed {began.missed:.0f}")
 
     async def check(self) -> None:
         """A check of hundreds of probes."""
-        found = await start.check(self._processes, self._folder)
+        outcome = await start.check(self._processes, self._folder)
         print(f"`check` of {start.CHECKED} probes of {start.SERVERS} healthy servers, each within {start.WITHIN}")
-        print(f"  failed {len(found.failed)}: {found.failed[:3]}; {verdict(len(found.failed), 0)}")
-        print(f"  exit code {found.code}, {found.seconds:.1f} s, at most {found.most} at one server at once")
+        print(f"  failed {len(outcome.failed)}: {outcome.failed[:3]}; {verdict(len(outcome.failed), 0)}")
+        print(f"  exit code {outcome.code}, {outcome.seconds:.1f} s, at most {outcome.most} at one server at once")
 
 
 async def run(arguments: argparse.Namespace) -> None:

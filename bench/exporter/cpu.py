@@ -135,7 +135,7 @@ async def blackbox(server: Running, setting: Setting) -> float:
 
 async def compare(processes: Processes, folder: Path, setting: Setting, rounds: int) -> tuple[list[float], list[float]]:
     """CPU seconds for each probe, ours and theirs, by round."""
-    found: tuple[list[float], list[float]] = ([], [])
+    times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         for own, measure in ((True, ours), (False, blackbox)):
             place = folder / f"{number}"
@@ -144,6 +144,6 @@ async def compare(processes: Processes, folder: Path, setting: Setting, rounds: 
                 await asyncio.sleep(setting.interval * 1.5)  # until each target has run once
             else:
                 server = await asyncio.to_thread(start_blackbox, processes, place, setting)
-            found[0 if own else 1].append(await measure(server, setting))
+            times[0 if own else 1].append(await measure(server, setting))
             await asyncio.to_thread(server.child.stop)
-    return found
+    return times

@@ -36,13 +36,13 @@ class _Same(Collector):
 
     def collect(self) -> list[GaugeMetricFamily]:
         """Every family."""
-        found = []
+        rows = []
         for name, samples in self._values.items():
             family = GaugeMetricFamily(name, "Help.", labels=_LABELS)
             for labels, value in samples.items():
                 family.add_metric(labels, value)
-            found.append(family)
-        return found
+            rows.append(family)
+        return rows
 
 
 def compare(rounds: int) -> Times:

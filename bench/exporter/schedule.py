@@ -94,14 +94,14 @@ async def watch(
 
 def _values(text: str) -> dict[str, float]:
     """The sum of the series of each name; a bucket's name has its bound behind it."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     wanted = ("probe_runs_total", "probe_failures_total", "deploywatch_exporter_")
     lines = "".join(f"{line}\n" for line in text.splitlines() if line.startswith(wanted))
     for family in text_string_to_metric_families(lines):
         for sample in family.samples:
             name = f"{sample.name} {sample.labels['le']}" if "le" in sample.labels else sample.name
-            found[name] = found.get(name, 0.0) + sample.value
-    return found
+            numbers[name] = numbers.get(name, 0.0) + sample.value
+    return numbers
 
 
 def _quantile(values: dict[str, float], name: str, share: float) -> float:

@@ -86,10 +86,10 @@ async def check(processes: Processes, folder: Path) -> Checked:
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await child.communicate()
     seconds = time.monotonic() - begin
-    told = json.loads(output)
+    report = json.loads(output)
     failed = [
         str(probe.get("detail") or probe.get("reason"))
-        for service in told["services"]
+        for service in report["services"]
         for probe in service["probes"].values()
         if probe.get("status") != "healthy"
     ]

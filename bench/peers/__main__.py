@@ -39,20 +39,20 @@ looks at the metrics alone does not see it. Ours is in `probe_failure_info`, on 
 
 async def rows(wanted: list[Situation], folder: Path) -> list[tuple[Situation, str, str, bool]]:
     """What each said, and whether ours was right."""
-    found = []
+    compared = []
     with Processes(folder / "logs") as processes:
         scene = Scene(processes, folder)
-        for one in wanted:
+        for situation in wanted:
             async with scene.stack:
-                pair = await one.bring_about(scene)
+                pair = await situation.bring_about(scene)
             values = {
                 sample.family.name + "".join(f"{{{name}={value}}}" for name, value in sample.labels): sample.value
                 for sample in pair.ours.samples
             }
-            right = one.right(pair.ours, values)
-            found.append((one, plain(pair.theirs, folder), plain(our_words(pair), folder), right))
-            print(f"{'right' if right else 'WRONG'}: {one.name}: {found[-1][2]}", file=sys.stderr)
-    return found
+            right = situation.right(pair.ours, values)
+            compared.append((situation, plain(pair.theirs, folder), plain(our_words(pair), folder), right))
+            print(f"{'right' if right else 'WRONG'}: {situation.name}: {compared[-1][2]}", file=sys.stderr)
+    return compared
 
 
 def plain(text: str, folder: Path) -> str:
@@ -66,17 +66,17 @@ def plain(text: str, folder: Path) -> str:
     return text.replace("\n", " ").replace("|", "\\|").strip()
 
 
-def page(found: list[tuple[Situation, str, str, bool]]) -> str:
+def page(compared: list[tuple[Situation, str, str, bool]]) -> str:
     """The page."""
     versions = ", ".join(f"{name} {_version(command)}" for name, command in _PEERS.items())
-    lines = [_HEAD.format(count=len(found), date=f"{datetime.now(UTC):%Y-%m-%d}", versions=versions)]
+    lines = [_HEAD.format(count=len(compared), date=f"{datetime.now(UTC):%Y-%m-%d}", versions=versions)]
     number = 0
     for peer in _PEERS:
         lines += [f"## {peer}", "", f"| # | situation | {peer} | deploywatch |", "| --- | --- | --- | --- |"]
-        for one, theirs, ours, right in found:
-            if one.peer == peer:
+        for situation, theirs, ours, right in compared:
+            if situation.peer == peer:
                 number += 1
-                lines.append(f"| {number} | {one.name} | {theirs} | {ours}{'' if right else ' **WRONG**'} |")
+                lines.append(f"| {number} | {situation.name} | {theirs} | {ours}{'' if right else ' **WRONG**'} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -95,13 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     environment_of_tests()
     written, words = options.page, options.words
-    wanted = [one for one in SITUATIONS if not words or any(word in one.name for word in words)]
+    wanted = [situation for situation in SITUATIONS if not words or any(word in situation.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="deploywatch-peers-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        found = asyncio.run(rows(wanted, Path(folder)))
-    written.write_text(page(found))
-    wrong = [one.name for one, _, _, right in found if not right]
-    print(f"{len(found)} situations, {len(wrong)} wrong: {'; '.join(wrong)}", file=sys.stderr)
+        compared = asyncio.run(rows(wanted, Path(folder)))
+    written.write_text(page(compared))
+    wrong = [situation.name for situation, _, _, right in compared if not right]
+    print(f"{len(compared)} situations, {len(wrong)} wrong: {'; '.join(wrong)}", file=sys.stderr)
     return 1 if wrong else 0
 
 

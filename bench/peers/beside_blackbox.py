@@ -343,8 +343,8 @@ async def _(scene: Scene) -> Pair:
     await scene.http(url, tls=settings)
     # Our settings were read while the file was there; blackbox_exporter too was loaded then.
     made = scene.made(kind="http", url=url, tls=settings)
-    told = await scene.asked_again(url, moved.unlink)
-    return Pair(told, await scene.ran(made))
+    answer = await scene.asked_again(url, moved.unlink)
+    return Pair(answer, await scene.ran(made))
 
 
 @beside("https:// where plain HTTP is spoken", fails(Reason.TLS))

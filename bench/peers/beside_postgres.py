@@ -164,8 +164,8 @@ async def _(scene: Scene) -> Pair:
 
 def pooler(scene: Scene, backend: int, *settings: str) -> str:
     """The URL of a PgBouncer before a server."""
-    found = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    assert found, "pgbouncer is not on the PATH; scripts/peers installs it"
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    assert program, "pgbouncer is not on the PATH; scripts/peers installs it"
     port = scene.processes.free_port()
     folder = scene.folder / f"pgbouncer-{port}"
     folder.mkdir()
@@ -177,7 +177,7 @@ def pooler(scene: Scene, backend: int, *settings: str) -> str:
     config.write_text("\n".join(lines) + "\n")
     for path in (folder, users, config):
         shutil.chown(path, "postgres", "postgres")
-    child = scene.processes.start(f"pgbouncer-{port}", [Path(found), config], user="postgres", folder=folder)
+    child = scene.processes.start(f"pgbouncer-{port}", [Path(program), config], user="postgres", folder=folder)
     scene.own(child)
     wait_until(lambda: b"process up" in child.log.read_bytes(), within=30, what="start PgBouncer", child=child)
     return f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"

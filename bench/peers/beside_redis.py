@@ -170,8 +170,8 @@ async def cluster(scene: Scene) -> list[Running]:
     await asyncio.to_thread(run, ["redis-cli", "--cluster", "create", *places, "--cluster-yes"])
 
     def agreed() -> bool:
-        told = [run(["redis-cli", "-p", str(node.port), "cluster", "info"]).stdout for node in nodes]
-        return all("cluster_state:ok" in text for text in told)
+        answers = [run(["redis-cli", "-p", str(node.port), "cluster", "info"]).stdout for node in nodes]
+        return all("cluster_state:ok" in text for text in answers)
 
     await asyncio.to_thread(wait_until, agreed, within=60, what="form a cluster")
     return nodes

@@ -42,10 +42,10 @@ class MissingError(DeploywatchError):
 
 def program(name: str) -> str:
     """Where a peer is; MissingError when it is not."""
-    found = shutil.which(name)
-    if found is None:
+    installed = shutil.which(name)
+    if installed is None:
         raise MissingError(f"{name} is not on the PATH; scripts/peers installs it")
-    return found
+    return installed
 
 
 class Scene:
@@ -108,17 +108,17 @@ class Scene:
         """Blackbox_exporter's http prober and ours, with the same TLS settings."""
         secured = {"tls_config": tls} if tls else {}
         module = {"prober": "http", "http": {"preferred_ip_protocol": "ip4", **secured, **(theirs or {})}}
-        told = await self._asked_blackbox(url, module, shown)
+        answer = await self._asked_blackbox(url, module, shown)
         result = await self.ours(kind="http", url=url, **({"tls": tls} if tls else {}), **(ours or {}))
-        return Pair(told, result, shown)
+        return Pair(answer, result, shown)
 
     async def tcp_prober(
         self, address: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], *, shown: tuple[str, ...] = ()
     ) -> Pair:
         """Blackbox_exporter's tcp prober, and ours with whatever kind it is."""
         module = {"prober": "tcp", "tcp": {"preferred_ip_protocol": "ip4", **theirs}}
-        told = await self._asked_blackbox(address, module, shown)
-        return Pair(told, await self.ours(**ours), shown)
+        answer = await self._asked_blackbox(address, module, shown)
+        return Pair(answer, await self.ours(**ours), shown)
 
     async def _asked_blackbox(self, target: str, module: Mapping[str, Any], shown: Sequence[str]) -> str:
         config = self.folder / "blackbox.yml"
@@ -164,8 +164,8 @@ class Scene:
             ["--disable-settings-metrics", *more],
             {"DATA_SOURCE_NAME": dsn if "sslmode" in dsn else f"{dsn}{'&' if '?' in dsn else '?'}sslmode=disable"},
         )
-        told = _exporter_words(lines, log, "pg_up", theirs_shown)
-        return Pair(told, await self.ours(kind="postgres", dsn=dsn, **(ours or {})), shown)
+        answer = _exporter_words(lines, log, "pg_up", theirs_shown)
+        return Pair(answer, await self.ours(kind="postgres", dsn=dsn, **(ours or {})), shown)
 
     async def redis(
         self,
@@ -178,8 +178,8 @@ class Scene:
     ) -> Pair:
         """Redis_exporter with these options, and ours."""
         lines, log = await self._scraped("prometheus-redis-exporter", [f"-redis.addr={url}", *options], {})
-        told = _exporter_words(lines, log, "redis_up", theirs_shown)
-        return Pair(told, await self.ours(kind="redis", url=url, **(ours or {})), shown)
+        answer = _exporter_words(lines, log, "redis_up", theirs_shown)
+        return Pair(answer, await self.ours(kind="redis", url=url, **(ours or {})), shown)
 
     def _written(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -219,8 +219,8 @@ def blackbox_words(text: str, shown: Sequence[str]) -> str:
         return f"success{facts}"
     lines = [line for line in text.splitlines() if re.search(r"level=(?:error|warn)|Invalid", line)]
     errors = [_BLACKBOX_ERROR.findall(line) for line in lines if "Probe failed" not in line]
-    said = next((words[-1] for words in reversed(errors) if words), "without a word")
-    return f"fails: {said}{facts}".replace('\\"', '"')
+    reason = next((words[-1] for words in reversed(errors) if words), "without a word")
+    return f"fails: {reason}{facts}".replace('\\"', '"')
 
 
 def _exporter_words(lines: list[str] | None, log: str, up: str, shown: Sequence[str]) -> str:
@@ -247,12 +247,12 @@ def _last_error(log: str) -> str:
 
 
 def _values(lines: Sequence[str]) -> dict[str, float]:
-    found = {}
+    values = {}
     for line in lines:
         match = re.fullmatch(r"(?P<series>[a-z_]+(?:\{.*\})?) (?P<value>\S+)", line)
         if match and re.fullmatch(r"[-+.\deE]+|NaN|[+-]Inf", match["value"]):
-            found[match["series"]] = float(match["value"])
-    return found
+            values[match["series"]] = float(match["value"])
+    return values
 
 
 def _facts(values: Mapping[str, float], shown: Sequence[str]) -> str:

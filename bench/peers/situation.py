@@ -41,20 +41,20 @@ def situation(
 
 def well(**values: float) -> Right:
     """Right is a success, with these values."""
-    return lambda result, found: result.success and all(found.get(name) == value for name, value in values.items())
+    return lambda result, samples: result.success and all(samples.get(name) == value for name, value in values.items())
 
 
 def shows(*names: str) -> Right:
     """Right is a success that has these series."""
-    return lambda result, found: result.success and all(name in found for name in names)
+    return lambda result, samples: result.success and all(name in samples for name in names)
 
 
 def fails(reason: Reason, *words: str, has: tuple[str, ...] = ()) -> Right:
     """Right is a failure for the reason, with these words in its detail and these series beside it."""
-    return lambda result, found: (
+    return lambda result, samples: (
         result.reason is reason
         and all(word in result.detail for word in words)
-        and all(any(name.startswith(series) for name in found) for series in has)
+        and all(any(name.startswith(series) for name in samples) for series in has)
     )
 
 

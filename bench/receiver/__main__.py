@@ -55,10 +55,10 @@ def storm(console: Console, place: Place, inbox: Running, _: Plan) -> None:
     taken_in = time.perf_counter() - begun
     wait_until(lambda: due(database) == 0, within=300, what="settle the storm")
     settled = time.perf_counter() - begun
-    told = len(get(inbox, "/inbox").split('"title"')) - 1
+    messages = len(get(inbox, "/inbox").split('"title"')) - 1
     console.print(
         f"storm: {seen.good * ALERTS} alerts of {STORM_SERVICES} services taken in after {taken_in:.1f} s, "
-        f"settled after {settled:.1f} s (goal 60 s), {told} messages in the inbox, "
+        f"settled after {settled:.1f} s (goal 60 s), {messages} messages in the inbox, "
         f"{peak_megabytes(server):.0f} MB at most (goal 300 MB)"
     )
     server.child.stop()
@@ -71,9 +71,9 @@ def history(console: Console, place: Place, inbox: Running, plan: Plan) -> None:
         fill(database, number)
     running = {name: place.receiver(f"history-{index}", url, inbox) for index, (name, url) in enumerate(stores.items())}
     for new, what in ((False, "known"), (True, "new")):
-        found = in_turns(console, {name: poster(server, new=new) for name, server in running.items()}, plan.rounds)
+        measured = in_turns(console, {name: poster(server, new=new) for name, server in running.items()}, plan.rounds)
         title = f"{ALERTS} alerts a webhook, {what} ones"
-        console.print(rates(title, found, next(iter(running)), goal="about 1"))
+        console.print(rates(title, measured, next(iter(running)), goal="about 1"))
     paths = (
         "/api/v1/incidents?limit=100",
         "/api/v1/incidents?status=open&limit=100",

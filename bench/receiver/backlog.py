@@ -92,9 +92,9 @@ class Listener:
                 size = re.search(rb"(?i)content-length: (\d+)", head)
                 body = await reader.readexactly(int(size[1]) if size else 0)
                 self.messages += 1
-                for service, told in self._told.items():
+                for service, arrived in self._told.items():
                     if service in body:
-                        told.set()
+                        arrived.set()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         writer.close()
 
@@ -103,9 +103,9 @@ async def _critical(server: Running, listener: Listener, number: int) -> float:
     """Seconds from the moment at which a critical alert is posted until a channel has heard of it."""
     service = f"critical-{number}".encode()
     body = webhook(0, 1).replace(b"high", b"critical").replace(b"service-0000", service)
-    told, begun = listener.expect(service), time.perf_counter()
+    arrived, begun = listener.expect(service), time.perf_counter()
     await _post(server.port, body.replace(b"~" * 12, b"c%011x" % number))
-    await asyncio.wait_for(told.wait(), 60)
+    await asyncio.wait_for(arrived.wait(), 60)
     return time.perf_counter() - begun
 
 

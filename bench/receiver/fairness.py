@@ -38,12 +38,12 @@ def fairness(console: Console, place: Place, inbox: Running, plan: Plan) -> None
 def large(alerts: int) -> bytes:
     """One webhook of so many alerts with short texts, which a group of all services' instances would give."""
     whole = json.loads(webhook(0, 1))
-    [one] = whole["alerts"]
-    one["annotations"] = {"summary": "More than 1 % of the requests fail"}
+    [alert] = whole["alerts"]
+    alert["annotations"] = {"summary": "More than 1 % of the requests fail"}
     whole["groupKey"], whole["groupLabels"], whole["commonLabels"] = "{}", {}, {}
     whole["alerts"] = [
         {
-            **one,
+            **alert,
             "labels": {
                 "alertname": "InstanceDown",
                 "service": f"large-{number % SERVICES:03}",
@@ -66,11 +66,11 @@ async def beside(port: int, body: bytes) -> tuple[float, list[float]]:
     template = webhook(0, 1)
     while not whole.done():
         number = len(small)
-        one = template.replace(b"~" * 12, b"%012x" % number)
-        one = one.replace(b"service-0000", b"small-%04d" % (number % SERVICES))
+        payload = template.replace(b"~" * 12, b"%012x" % number)
+        payload = payload.replace(b"service-0000", b"small-%04d" % (number % SERVICES))
         due = begun + number * EVERY
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        small.append(asyncio.create_task(_post(port, one, due)))
+        small.append(asyncio.create_task(_post(port, payload, due)))
     return await whole, list(await asyncio.gather(*small))
 
 

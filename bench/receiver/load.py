@@ -74,7 +74,7 @@ def webhook(service: int, alerts: int) -> bytes:
         "description": "4.2 % of the requests failed in the last five minutes; the threshold is 1 %.",
         "runbook_url": "https://runbooks.example/errors",
     }
-    found = [
+    bodies = [
         {
             "status": "firing",
             "labels": {"alertname": "HighErrorRate", "instance": f"{_MARK.decode()}-{number}:8080", **common},
@@ -96,7 +96,7 @@ def webhook(service: int, alerts: int) -> bytes:
         "commonLabels": {"alertname": "HighErrorRate", **common},
         "commonAnnotations": annotations,
         "externalURL": "http://alertmanager.example:9093",
-        "alerts": found,
+        "alerts": bodies,
     }
     return json.dumps(whole, separators=(",", ":")).encode()
 
@@ -113,8 +113,8 @@ def requests(load: Load) -> Iterator[bytes]:
     """The requests, one after another."""
     whole = [request(webhook(service, load.alerts)) for service in range(load.services)]
     if load.new:
-        yield from (one.replace(_MARK, b"%012x" % n) for n, one in zip(count(load.first), cycle(whole), strict=False))
-    yield from cycle([one.replace(_MARK, b"%012x" % n) for n, one in enumerate(whole)])
+        yield from (body.replace(_MARK, b"%012x" % n) for n, body in zip(count(load.first), cycle(whole), strict=False))
+    yield from cycle([body.replace(_MARK, b"%012x" % n) for n, body in enumerate(whole)])
 
 
 async def _closed(load: Load, seen: Seen) -> None:

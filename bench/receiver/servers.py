@@ -114,8 +114,8 @@ def get(server: Running, path: str) -> str:
 def peak_megabytes(server: Running) -> float:
     """The most memory that the process has needed so far."""
     status = Path(f"/proc/{server.child.process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else 0.0
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak[1]) / 1024 if peak else 0.0
 
 
 def due(database: str) -> int:
@@ -128,9 +128,9 @@ def due(database: str) -> int:
 
     async def ask() -> int:
         store = Store(database)
-        found = await store.read(look)
+        counts = await store.read(look)
         await store.close()
-        return found
+        return counts
 
     return asyncio.run(ask())
 
@@ -185,18 +185,18 @@ def _fill(connection: Connection, first: int, last: int) -> None:
     connection.execute(insert(incidents), [_incident(number, now, where) for number in numbers])
     connection.execute(insert(alerts), [_alert(number, part, now, where) for number in numbers for part in range(2)])
     per_service = Counter(f"service-{number % 1000:04}" for number in numbers)
-    for service, found in per_service.items():
-        counters.add(connection, IncidentMetric.OPENED, service, "production", by=found)
+    for service, rows in per_service.items():
+        counters.add(connection, IncidentMetric.OPENED, service, "production", by=rows)
     counters.add(connection, IncidentMetric.RESOLVE, "high", "300.0", by=last - first)
     counters.add(connection, f"{IncidentMetric.RESOLVE}_sum", "high", by=300.0 * (last - first))
     lines = [{"incident_id": number, "at": now, "kind": "told", "actor": "deploywatch"} for number in numbers]
-    connection.execute(insert(timeline), [{**one, "text": "team: a message"} for one in lines for _ in range(_LINES)])
-    told = [
+    connection.execute(insert(timeline), [{**line, "text": "team: a message"} for line in lines for _ in range(_LINES)])
+    messages = [
         NewJob("deliver", f"old:{number}:{part}", f"deliver:{number}:team", now, incident_id=number)
         for number in numbers
         for part in range(2)
     ]
-    enqueue(connection, now, *told)
+    enqueue(connection, now, *messages)
     connection.execute(
         update(jobs).where(jobs.c.incident_id.between(first + 1, last)).values(state="done", finished_at=now)
     )

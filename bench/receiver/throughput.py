@@ -38,9 +38,9 @@ def throughput(console: Console, place: Place, inbox: Running, plan: Plan) -> No
             database = place.database(name) if store == "SQLite" else place.postgres(name)
             server = place.receiver(name, database, inbox)
             ours = f"{store}, alerts {which}"
-            found = in_turns(console, {HANDLER: peer, ours: poster(server, new=new)}, plan.rounds)
+            seen = in_turns(console, {HANDLER: peer, ours: poster(server, new=new)}, plan.rounds)
             title = f"{ALERTS} alerts a webhook, {CONNECTIONS} connections"
-            console.print(rates(title, found, HANDLER, goal=f"{GOALS[store, new]:.2f}"))
+            console.print(rates(title, seen, HANDLER, goal=f"{GOALS[store, new]:.2f}"))
             server.child.stop()
 
 
@@ -58,28 +58,28 @@ def poster(server: Running, *, new: bool) -> Callable[[], Seen]:
 
 def in_turns(console: Console, posters: Mapping[str, Callable[[], Seen]], rounds: int) -> dict[str, list[Seen]]:
     """What each saw, round by round; AssertionError when a webhook was not answered with 200."""
-    found: dict[str, list[Seen]] = {name: [] for name in posters}
+    by_name: dict[str, list[Seen]] = {name: [] for name in posters}
     for turn in range(rounds + 1):
         for name, run in posters.items():
             console.print(f"round {turn} of {rounds}: {name}", style="dim")
             seen = run()
             assert not seen.bad, f"{name}: {seen.bad} answers were not 200: {seen.refusal}"
             if turn:  # the first warms up
-                found[name].append(seen)
-    return found
+                by_name[name].append(seen)
+    return by_name
 
 
-def rates(title: str, found: Mapping[str, list[Seen]], peer: str, *, goal: str) -> Table:
+def rates(title: str, rounds: Mapping[str, list[Seen]], peer: str, *, goal: str) -> Table:
     """A row for each, with its share of the peer's throughput in the same round."""
     rates_heads = ("webhooks/s: min", "median", "max", "of the first, round by round")
     heads = ("", *rates_heads, "CPU for each", "first's CPU / it", "answered in: median", "99 of 100")
-    caption = f"goal: at least {goal} of the first; {len(found[peer])} rounds of {SECONDS:g} s"
+    caption = f"goal: at least {goal} of the first; {len(rounds[peer])} rounds of {SECONDS:g} s"
     table = Table(*heads, title=title, caption=caption)
-    usual_cpu = median(seen.cpu / seen.good for seen in found[peer])
-    for name, many in found.items():
+    usual_cpu = median(seen.cpu / seen.good for seen in rounds[peer])
+    for name, many in rounds.items():
         rates = [seen.rate for seen in many]
         shown = [f"{rate:.0f}" for rate in (min(rates), median(rates), max(rates))]
-        ratios = [rate / usual.rate for rate, usual in zip(rates, found[peer], strict=True)]
+        ratios = [rate / usual.rate for rate, usual in zip(rates, rounds[peer], strict=True)]
         ratio = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         times = [f"{median(seen.quantile(at) for seen in many) * 1000:.1f} ms" for at in (50, 99)]
         cpu = median(seen.cpu / seen.good for seen in many)

@@ -72,8 +72,8 @@ def _listening(port: int, side: _Side) -> Iterator[Heard]:
     if not side.streams:
         yield heard
         return
-    said = json.dumps({"port": port, "streams": side.streams, "pages": side.pages, "token": READER})
-    command = [sys.executable, "-m", "bench.receiver.watchers", said]
+    order = json.dumps({"port": port, "streams": side.streams, "pages": side.pages, "token": READER})
+    command = [sys.executable, "-m", "bench.receiver.watchers", order]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -95,8 +95,8 @@ def _table(sides: list[_Side]) -> Table:
     )
     usual, spent = _at(alone, 99), _cpu(alone)
     for side in sides:
-        pairs = [one.quantile(99) / none.quantile(99) for one, none in zip(side.rounds, alone.rounds, strict=True)]
-        seconds = sum(one.seconds for one in side.rounds)
+        pairs = [own.quantile(99) / none.quantile(99) for own, none in zip(side.rounds, alone.rounds, strict=True)]
+        seconds = sum(own.seconds for own in side.rounds)
         heard = f"{sum(h.messages for h in side.heard) / seconds:.1f}, {sum(h.pages for h in side.heard) / seconds:.1f}"
         ratio = f"{100 * (median(pairs) - 1):+.0f} % ({100 * (min(pairs) - 1):+.0f} to {100 * (max(pairs) - 1):+.0f})"
         table.add_row(

@@ -81,10 +81,10 @@ def once(place: Place, name: str, database: str, plan: Plan, *, hangs: bool) -> 
     cpu = cpu_seconds(server.child.process.pid)
     both = [sys.executable, "-m", "bench.receiver_actions.sides", json.dumps(asdict(sides))]
     done = subprocess.run(both, stdout=subprocess.PIPE, text=True, check=True)
-    told = Told(**json.loads(done.stdout))
-    told.cpu = cpu_seconds(server.child.process.pid) - cpu
+    answer = Told(**json.loads(done.stdout))
+    answer.cpu = cpu_seconds(server.child.process.pid) - cpu
     server.child.stop()
-    return told
+    return answer
 
 
 def in_turns(console: Console, place: Place, name: str, database: Callable[[str], str], plan: Plan) -> Rounds:
@@ -94,12 +94,14 @@ def in_turns(console: Console, place: Place, name: str, database: Callable[[str]
         kinds = [("answers", rounds.answers), ("hangs", rounds.hangs)]
         for kind, seen in kinds if turn % 2 else reversed(kinds):
             url = database(f"{name.lower()}_{turn}_{kind}")
-            told = once(place, f"{name}-{turn}-{kind}", url, plan, hangs=kind == "hangs")
-            whole = f"99 of 100 after {p99(_of(told.after_commit, 'all four')):.0f} ms, {told.fifth} begun on the fifth"
-            bad = f"{told.bad} webhooks not answered with 200, {told.missing} messages missing"
+            answer = once(place, f"{name}-{turn}-{kind}", url, plan, hangs=kind == "hangs")
+            whole = (
+                f"99 of 100 after {p99(_of(answer.after_commit, 'all four')):.0f} ms, {answer.fifth} begun on the fifth"
+            )
+            bad = f"{answer.bad} webhooks not answered with 200, {answer.missing} messages missing"
             load = os.getloadavg()[0]
             console.print(f"{name} {turn}, the fifth {kind}: {whole}; {bad}; load average {load:.1f}", style="dim")
-            seen.append(told)
+            seen.append(answer)
     return rounds
 
 
@@ -114,18 +116,23 @@ def table(name: str, rounds: Rounds, plan: Plan) -> Table:
     title = (
         f"{name}: from commit to channel, ms, {plan.rate:g} incidents/s; median (min to max) of {plan.rounds} rounds"
     )
-    found = Table(*heads, title=title, caption="goals: 99 of 100 under 250 ms; changes by less than 10 %")
+    times_table = Table(*heads, title=title, caption="goals: 99 of 100 under 250 ms; changes by less than 10 %")
     for channel in (*CHANNELS, "all four"):
-        before = [_of(told.after_commit, channel) for told in rounds.answers]
-        in_all = [_of(told.in_all, channel) for told in rounds.answers]
-        beside = [_of(told.after_commit, channel) for told in rounds.hangs]
+        before = [_of(answer.after_commit, channel) for answer in rounds.answers]
+        in_all = [_of(answer.in_all, channel) for answer in rounds.answers]
+        beside = [_of(answer.after_commit, channel) for answer in rounds.hangs]
         changes = [_change(a, b) for a, b in zip(before, beside, strict=True)]
         together = _change(*(list(chain.from_iterable(rounds)) for rounds in (before, beside)))
-        middle = [median(one) * 1000 for one in before]
-        columns = (middle, [p99(one) for one in before], [p99(one) for one in in_all], [p99(one) for one in beside])
+        middle = [median(times) * 1000 for times in before]
+        columns = (
+            middle,
+            [p99(times) for times in before],
+            [p99(times) for times in in_all],
+            [p99(times) for times in beside],
+        )
         change = f"{together:.0f} % ({min(changes):.0f} to {max(changes):.0f})"
-        found.add_row(channel, *map(_spread, columns), change)
-    return found
+        times_table.add_row(channel, *map(_spread, columns), change)
+    return times_table
 
 
 def _change(before: Sequence[float], beside: Sequence[float]) -> float:
@@ -134,7 +141,7 @@ def _change(before: Sequence[float], beside: Sequence[float]) -> float:
 
 
 def _of(times: dict[str, list[float]], channel: str) -> list[float]:
-    return times[channel] if channel in times else [one for some in times.values() for one in some]
+    return times[channel] if channel in times else [seconds for some in times.values() for seconds in some]
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -193,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rounds = in_turns(console, place, shown, databases(), plan)
                 console.print(table(shown, rounds, plan))
                 for whose in ("cpu", "sides"):
-                    cpu = [1000 * getattr(told, whose) / (plan.rate * plan.seconds) for told in rounds.answers]
+                    cpu = [1000 * getattr(answer, whose) / (plan.rate * plan.seconds) for answer in rounds.answers]
                     who = "the receiver" if whose == "cpu" else "both sides"
                     console.print(f"{shown}: processor time of {who} for each incident: {_tenths(cpu)} ms")
     console.print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -1,7 +1,7 @@
-"""Both sides of a receiver in one process with one clock: Alertmanager that posts, and everybody who is told.
+"""Both sides of a receiver in one process with one clock: Alertmanager that posts, and everybody who is heard.
 
 `python -m bench.receiver_actions.sides '{"port": 9872, ...}'` (the fields of Sides) prints what it saw as JSON. Each
-webhook opens an incident of a new service; whoever is told of it is recognized by that service's number.
+webhook opens an incident of a new service; whoever is heard of it is recognized by that service's number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What to do: post `rate` webhooks a second to `port` for `seconds`, and be told on the other ports."""
+    """What to do: post `rate` webhooks a second to `port` for `seconds`, and be heard on the other ports."""
 
     port: int
     http: int
@@ -98,13 +98,13 @@ def _request(template: bytes, number: int) -> bytes:
 
 
 def channels(number: int) -> tuple[str, ...]:
-    """Who is told of the incident with this number."""
+    """Who is heard of the incident with this number."""
     return f"slack-{number % TEAMS}", "pagerduty", "mail", "webhook", "fifth"
 
 
 async def run(sides: Sides) -> Told:
-    """Post, be told, and tell when."""
-    inbox, told = Inbox(), Told()
+    """Post, be heard, and tell when."""
+    inbox, heard = Inbox(), Told()
 
     async def fifth(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answers every request, or none."""
@@ -112,7 +112,7 @@ async def run(sides: Sides) -> Told:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 size = re.search(rb"(?i)content-length: (\d+)", head)
                 await reader.readexactly(int(size[1]) if size else 0)
-                told.fifth += 1
+                heard.fifth += 1
                 if not sides.hangs:
                     writer.write(_ANSWER)
         writer.close()
@@ -127,21 +127,23 @@ async def run(sides: Sides) -> Told:
         while len(arrivals(inbox)) < expected and time.time() < deadline:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.2)
         for (channel, number), at in arrivals(inbox).items():
-            told.after_commit.setdefault(channel, []).append(at - alertmanager.committed[number])
-            told.in_all.setdefault(channel, []).append(at - alertmanager.due[number])
-        told.sides = time.process_time()
-        told.missing, told.bad = expected - len(arrivals(inbox)), alertmanager.bad
-    return told
+            heard.after_commit.setdefault(channel, []).append(at - alertmanager.committed[number])
+            heard.in_all.setdefault(channel, []).append(at - alertmanager.due[number])
+        heard.sides = time.process_time()
+        heard.missing, heard.bad = expected - len(arrivals(inbox)), alertmanager.bad
+    return heard
 
 
 def arrivals(inbox: Inbox) -> dict[tuple[str, int], float]:
     """When each channel first heard of each incident, in seconds since 1970."""
-    found: dict[tuple[str, int], float] = {}
-    for one in inbox.received:
-        service = _SERVICE.search(one.title) or _SERVICE.search(one.text)
+    first: dict[tuple[str, int], float] = {}
+    for message in inbox.received:
+        service = _SERVICE.search(message.title) or _SERVICE.search(message.text)
         if service:
-            found.setdefault((one.channel, int(service[1])), datetime.fromisoformat(one.at).astimezone(UTC).timestamp())
-    return found
+            first.setdefault(
+                (message.channel, int(service[1])), datetime.fromisoformat(message.at).astimezone(UTC).timestamp()
+            )
+    return first
 
 
 if __name__ == "__main__":

@@ -53,12 +53,12 @@ def evaluation(console: Console) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sets = _sets(folder)
-        found: dict[str, Measured] = {}
+        measured: dict[str, Measured] = {}
         with running(folder / "prometheus") as bench:
             for which, rules in sets.items():
                 console.print(f"measuring: {which}", style="dim")
-                found[which] = bench.evaluate(rules, EVALUATIONS)
-            console.print(_table(found, bench.series()))
+                measured[which] = bench.evaluate(rules, EVALUATIONS)
+            console.print(_table(measured, bench.series()))
     console.print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
@@ -73,24 +73,24 @@ def _sets(folder: Path) -> dict[str, Path]:
     return sets
 
 
-def _table(found: dict[str, Measured], series: int) -> Table:
+def _table(measured: dict[str, Measured], series: int) -> Table:
     table = Table(
         *("rules", "groups' seconds", "of the interval", "by hand / generated", "spread"),
         *("processor", "of two cores", "by hand / generated", "alerts firing", "missed"),
         title=f"{len(load.ALERTS)} alerts for {len(load.SERVICES)} services, {series} series, every {load.INTERVAL} s",
         caption=f"target: under {TARGET_SHARE:.0%} of the interval; medians of {EVALUATIONS} evaluations; "
-        f"processor: without the {found[NOTHING].busy:.2f} s that scrapes take",
+        f"processor: without the {measured[NOTHING].busy:.2f} s that scrapes take",
     )
-    idle = found.pop(NOTHING).busy
-    for name, one in found.items():
-        peer, busy = found.get(PEERS.get(name, "")), one.busy - idle
+    idle = measured.pop(NOTHING).busy
+    for name, numbers in measured.items():
+        peer, busy = measured.get(PEERS.get(name, "")), numbers.busy - idle
         table.add_row(
-            *(name, f"{one.median:.2f} s", f"{one.median / load.INTERVAL:.1%}"),
-            f"{peer.median / one.median:.2f}" if peer else "",
-            f"{one.spread:.0%}",
+            *(name, f"{numbers.median:.2f} s", f"{numbers.median / load.INTERVAL:.1%}"),
+            f"{peer.median / numbers.median:.2f}" if peer else "",
+            f"{numbers.spread:.0%}",
             *(f"{busy:.2f} s", f"{busy / load.INTERVAL / CORES:.1%}"),
             f"{(peer.busy - idle) / busy:.2f}" if peer else "",
-            *(str(one.firing), str(one.missed)),
+            *(str(numbers.firing), str(numbers.missed)),
         )
     return table
 

@@ -72,16 +72,16 @@ def policy() -> Policy:
 
 def policies() -> Iterator[Policy]:
     """A policy a service, with a selector of its own."""
-    one = policy()
+    policy_ = policy()
     for service in SERVICES:
-        own = replace(one.selectors["service"], values=(service,), pattern=service, sample=service)
-        yield one.model_copy(update={"policy": service, "selectors": {"service": own}})
+        own = replace(policy_.selectors["service"], values=(service,), pattern=service, sample=service)
+        yield policy_.model_copy(update={"policy": service, "selectors": {"service": own}})
 
 
 def generated(some: Iterable[Policy], folder: Path) -> None:
     """Write the rules of these policies, as `rules build` gives them."""
-    for one in some:
-        for name, text in rule_files(resolve(one)):
+    for rule in some:
+        for name, text in rule_files(resolve(rule)):
             (folder / Path(name).name).write_text(text)
 
 

@@ -118,24 +118,24 @@ def explain(made: Schema, root: type[BaseModel]) -> None:
 
 def _models(root: type[BaseModel]) -> set[type[BaseModel]]:
     """The model, and every one that a field of it may hold."""
-    found: set[type[BaseModel]] = set()
+    models: set[type[BaseModel]] = set()
     waiting: list[Any] = [root]
     while waiting:
         kind = waiting.pop()
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
-            found.add(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in models:
+            models.add(kind)
             waiting += [field.annotation for field in kind.model_fields.values()]
         waiting += get_args(kind)
-    return found
+    return models
 
 
 def _explanations(model: type[BaseModel]) -> dict[str, str]:
     """The docstrings below a model's fields."""
-    found: dict[str, str] = {}
-    for one in reversed(model.__mro__):
-        if one is not BaseModel and issubclass(one, BaseModel):
-            found |= _docstrings(ast.parse(textwrap.dedent(inspect.getsource(one))).body[0])
-    return {model.model_fields[name].alias or name: text for name, text in found.items() if name in model.model_fields}
+    texts: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if base is not BaseModel and issubclass(base, BaseModel):
+            texts |= _docstrings(ast.parse(textwrap.dedent(inspect.getsource(base))).body[0])
+    return {model.model_fields[name].alias or name: text for name, text in texts.items() if name in model.model_fields}
 
 
 def _docstrings(definition: ast.stmt) -> dict[str, str]:

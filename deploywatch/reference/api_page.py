@@ -60,19 +60,21 @@ def _bodies(operation: Schema, link: linker) -> Iterator[str]:
     if body := operation.get("requestBody"):
         optional = "" if body.get("required") else ", which may be left out"
         yield f"Takes {_content(body['content'], link)}{optional}.\n"
-    said = []
+    parts = []
     for status, response in operation["responses"].items():
         if "$ref" in response:
-            said.append(f"{status} [{(name := response['$ref'].rsplit('/', 1)[1]).lower()}](#{name.lower()})")
+            parts.append(f"{status} [{(name := response['$ref'].rsplit('/', 1)[1]).lower()}](#{name.lower()})")
         else:
             content = f", {_content(response['content'], link)}" if "content" in response else ""
-            said.append(f"{status} ({inert(response['description'].rstrip('.'))}{content})")
-    yield f"Answers {', '.join(said)}.\n"
+            parts.append(f"{status} ({inert(response['description'].rstrip('.'))}{content})")
+    yield f"Answers {', '.join(parts)}.\n"
 
 
 def _content(content: dict[str, Any], link: linker) -> str:
-    said = (phrase(one["schema"], link) if kind == "application/json" else f"`{kind}`" for kind, one in content.items())
-    return " or ".join(said)
+    phrases = (
+        phrase(media["schema"], link) if kind == "application/json" else f"`{kind}`" for kind, media in content.items()
+    )
+    return " or ".join(phrases)
 
 
 def _responses(api: Schema) -> Iterator[str]:

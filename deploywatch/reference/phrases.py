@@ -45,9 +45,9 @@ def phrase(part: Schema, link: Link) -> str:
         return " or ".join(
             phrase({**rest, "type": kind} if kind == "string" else {"type": kind}, link) for kind in kinds
         )
-    said = _KINDS[kinds](rest, link) if kinds in _KINDS else "anything"
+    words = _KINDS[kinds](rest, link) if kinds in _KINDS else "anything"
     _require_empty(rest)
-    return said
+    return words
 
 
 def _taken(rest: Schema, key: str) -> str:
@@ -72,13 +72,13 @@ def _text(rest: Schema, _: Link) -> str:
     examples = rest.pop("examples", [])
     if "30s" in examples:
         return f"a duration, such as {_code(examples[0])}"
-    said = _FORMATS.get(kind := rest.pop("format", ""), f"text ({kind})" if kind else "text")
+    words = _FORMATS.get(kind := rest.pop("format", ""), f"text ({kind})" if kind else "text")
     if examples:
-        said += f" such as {', '.join(_code(example) for example in examples)}"
+        words += f" such as {', '.join(_code(example) for example in examples)}"
     pattern, least, most = _own(rest.pop("pattern", "")), rest.pop("minLength", 0), rest.pop("maxLength", None)
     size = f"{least} to {most} characters" if most is not None else f"at least {least} characters"
     limits = [size] if most is not None or least > 1 else (["not empty"] if least else [])
-    return ", ".join((said, *limits, *([f"matching {_code(pattern)}"] if pattern else [])))
+    return ", ".join((words, *limits, *([f"matching {_code(pattern)}"] if pattern else [])))
 
 
 def _own(pattern: str) -> str:
@@ -139,12 +139,12 @@ def _small_mapping(rest: Schema, link: Link) -> str:
         raise UnknownKeywordError(
             f"say in reference/phrases.py that {', '.join(properties)} may have other keys beside"
         )
-    said = (f"`{key}` ({phrase(value, link)}{', required' * (key in required)})" for key, value in properties.items())
-    return f"a mapping of {', '.join(said)}"
+    words = (f"`{key}` ({phrase(value, link)}{', required' * (key in required)})" for key, value in properties.items())
+    return f"a mapping of {', '.join(words)}"
 
 
-def _grouped(said: str) -> str:
-    return f"({said})" if " or " in said else said
+def _grouped(words: str) -> str:
+    return f"({words})" if " or " in words else words
 
 
 _KINDS: dict[str | None, Callable[[Schema, Link], str]] = {

@@ -153,18 +153,18 @@ def _instead(part: Schema) -> dict[str, str]:
 
 def _places(made: Schema, definitions: dict[str, Schema]) -> dict[str, list[str]]:
     """Where each definition stands, as paths of keys; the nearest first. Inside itself it is not followed again."""
-    found: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
     waiting: deque[tuple[str, str, tuple[str, ...]]] = deque(
         (reference, place, ()) for reference, place in _references(made, "")
     )
     while waiting:
         name, place, through = waiting.popleft()
-        found.setdefault(name, [])
-        if place not in found[name]:
-            found[name].append(place)
-        if name not in through and len(found[name]) == 1:
+        places.setdefault(name, [])
+        if place not in places[name]:
+            places[name].append(place)
+        if name not in through and len(places[name]) == 1:
             waiting += [(below, at, (*through, name)) for below, at in _references(definitions[name], place)]
-    return found
+    return places
 
 
 def _references(part: Schema, place: str) -> Iterator[tuple[str, str]]:

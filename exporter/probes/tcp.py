@@ -198,8 +198,8 @@ async def _expect(lines: Lines, pattern: str, number: int) -> Found:
         if match:
             return match
         last = line
-    said = f"; the last was {last[:_SHOWN].decode('utf-8', 'replace')!r}" if last else ""
-    raise NotSaidError("expect", f"turn {number}: the connection ended and no line had matched {pattern!r}{said}")
+    last_line = f"; the last was {last[:_SHOWN].decode('utf-8', 'replace')!r}" if last else ""
+    raise NotSaidError("expect", f"turn {number}: the connection ended and no line had matched {pattern!r}{last_line}")
 
 
 def expand(text: str, match: Found) -> str:

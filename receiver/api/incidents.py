@@ -111,10 +111,10 @@ class Incidents:
         row = entry_of(request, now, by=sent.by, sent=sent)
 
         def write(connection: Connection) -> list[Incident]:
-            found = {wanted: store.find(connection, wanted) for wanted in dict.fromkeys(sent.incidents)}
-            if missing := [wanted for wanted, incident in found.items() if incident is None]:
+            by_number = {wanted: store.find(connection, wanted) for wanted in dict.fromkeys(sent.incidents)}
+            if missing := [wanted for wanted, incident in by_number.items() if incident is None]:
                 raise web.HTTPNotFound(text=f"there is no incident {missing[0]}\n")
-            known = [incident for incident in found.values() if incident]
+            known = [incident for incident in by_number.values() if incident]
             for incident in known:
                 audit.record(connection, replace(row, incident_id=incident.id))
             return [

@@ -78,8 +78,8 @@ async def measure(asked: Asked, at: datetime) -> Measurement:
         points = scores.get(signal.name)
         if points is not None and points not in _STATUSES:
             remarks.append(f"{signal.name}: its status is {points:g}, and must be 0, 0.5 or 1")
-        found = _STATUSES.get(points, Status.UNKNOWN) if points is not None else Status.UNKNOWN
-        readings.append(Reading(signal, found, values.get(signal.value), int(counts.get(signal.name, 0))))
+        overall = _STATUSES.get(points, Status.UNKNOWN) if points is not None else Status.UNKNOWN
+        readings.append(Reading(signal, overall, values.get(signal.value), int(counts.get(signal.name, 0))))
     return Measurement(
         readings=tuple(readings),
         degrees=degrees,
@@ -124,11 +124,11 @@ def _counted(asked: Asked, selector: str, at: datetime) -> str:
 
 
 def _each(
-    found: Sequence[Series], label: str, worst: Callable[[Iterable[float]], float] | None, remarks: list[str]
+    answered: Sequence[Series], label: str, worst: Callable[[Iterable[float]], float] | None, remarks: list[str]
 ) -> Mapping[str, float]:
     """One number for each value of a label; where nothing says which of several is the worst, none."""
     by_label: dict[str, list[float]] = {}
-    for series in found:
+    for series in answered:
         by_label.setdefault(series.labels.get(label, ""), []).append(series.value)
     each = {}
     for name, values in by_label.items():

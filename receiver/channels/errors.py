@@ -36,8 +36,8 @@ def from_status(status: int, detail: str, *, after: timedelta | None = None) -> 
 
 def redirected(status: int) -> DeliveryError:
     """The error for a redirect: to follow it would take a secret to where nobody configured it."""
-    told = f"HTTP {status}: redirects are not followed; configure the URL that it leads to"
-    return DeliveryError("rejected", told, again=False)
+    advice = f"HTTP {status}: redirects are not followed; configure the URL that it leads to"
+    return DeliveryError("rejected", advice, again=False)
 
 
 def timed_out(seconds: float) -> DeliveryError:

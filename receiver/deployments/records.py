@@ -113,7 +113,7 @@ def _known(connection: Connection, record: Record) -> Deployment | None:
 
 def _lacking(known: Deployment, record: Record) -> dict[str, Any]:
     """What the record says of the deployment and the ledger does not know."""
-    said = {
+    values = {
         "previous_version": record.previous_version or record.rollback_of,
         "strategy": record.strategy,
         "deployer": record.deployer,
@@ -122,7 +122,7 @@ def _lacking(known: Deployment, record: Record) -> dict[str, Any]:
         "committed_at": record.committed_at,
         "fixes": record.fixes,
     }
-    return {name: value for name, value in said.items() if value and not getattr(known, name)}
+    return {name: value for name, value in values.items() if value and not getattr(known, name)}
 
 
 def _stays(deployment: Deployment, record: Record) -> str:

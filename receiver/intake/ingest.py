@@ -118,8 +118,8 @@ class Ingest:
         self, alert: Alert, known: Episode | None, incident_id: int | None, repeated: Decision | None
     ) -> Decision:
         key = grouping.key_of(alert, self.settings)
-        said = self.settings.strategy.known_severity(alert)
-        severity = said or UNKNOWN
+        named = self.settings.strategy.known_severity(alert)
+        severity = named or UNKNOWN
         incident = self.incidents.by_key.get(key)
         cause = self._cause(alert, severity) if self.settings.dependencies and not incident else None
         decision = repeated or decide(
@@ -140,12 +140,12 @@ class Ingest:
             self.incidents.lines.gather(cause.id, Kind.VICTIM, f"{alert.name} of {self.settings.target(alert)[0]}")
         else:
             self._note(decision, alert, known, incident_id, incident)
-        if alert.firing and said is None:
+        if alert.firing and named is None:
             self._guess(alert, incident_id)
         self._keep(self._as_known(alert, known, incident_id, decision), severity, incident_id)
         if known is None and decision == _JOINS and (likeness := self.likeness.get(id(alert))):
             joined, text = self.incidents.by_key[key], joined_text(alert, severity)
-            self.joined[likeness] = Joined(key, joined, text, severity, is_guess=said is None)
+            self.joined[likeness] = Joined(key, joined, text, severity, is_guess=named is None)
         return decision
 
     def _note(

@@ -172,8 +172,8 @@ class OpenIncidents:
             # Of all that the transaction may ask about, as each would be a statement of its own.
             asked = {incident.id, *(each.id for each in self.by_key.values())}
             since = self.now - self.settings.quiet_time
-            found = alert_store.only_lesser_since(self.connection, asked, severity, since)
-            self.lesser.update({(number, severity): number in found for number in asked})
+            lesser = alert_store.only_lesser_since(self.connection, asked, severity, since)
+            self.lesser.update({(number, severity): number in lesser for number in asked})
         return self.lesser[incident.id, severity]
 
     def _worsen_again(self, alert: Alert, severity: Severity, key: str, incident: Incident) -> None:

@@ -239,13 +239,13 @@ def _mended(raw: bytes) -> bytes:
     return msgspec.json.encode(alert)
 
 
-def _texts(said: object, *, within: str) -> object:
+def _texts(given: object, *, within: str) -> object:
     """Names with texts; what has no names stands under the name `within`, and stays what it is without one."""
-    if said is None:
+    if given is None:
         return {}
-    if isinstance(said, dict):
-        return {name: text for name, value in said.items() if (text := _text(value)) is not None}
-    return {within: _text(said)} if within else said
+    if isinstance(given, dict):
+        return {name: text for name, value in given.items() if (text := _text(value)) is not None}
+    return {within: _text(given)} if within else given
 
 
 def _text(value: object) -> str | None:
@@ -254,10 +254,10 @@ def _text(value: object) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-def _end(said: object) -> object:
+def _end(value: object) -> object:
     """The end as it is said, where that is a time: an alert fires or not by its status alone."""
     try:
-        return said if isinstance(said, str) and in_utc(datetime.fromisoformat(said)) else None
+        return value if isinstance(value, str) and in_utc(datetime.fromisoformat(value)) else None
     except (ValueError, OverflowError):
         return None
 

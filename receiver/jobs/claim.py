@@ -112,8 +112,8 @@ def look(
     busy = Counter(job.queue for job in held.values())
     asked = {"now": now, "full": _full(busy), "most": 2 * limit}
     rows: list[RowMapping] = []
-    found = connection.execute(_LOOK, asked).mappings().all()
-    due = [row for row in found if row["id"] is not None and row["id"] not in held]
+    rows_found = connection.execute(_LOOK, asked).mappings().all()
+    due = [row for row in rows_found if row["id"] is not None and row["id"] not in held]
     for row in due:
         if busy[row["queue"]] < QUEUE_LIMIT and len(rows) < limit:
             busy[row["queue"]] += 1
@@ -130,8 +130,8 @@ def look(
                 uncertain_attempts=_UNCERTAIN,
             )
         )
-    more = len(found) == 2 * limit or len(rows) == limit
-    return Look([_leased(row) for row in rows], now if more else found[0]["next_run_at"])
+    more = len(rows_found) == 2 * limit or len(rows) == limit
+    return Look([_leased(row) for row in rows], now if more else rows_found[0]["next_run_at"])
 
 
 def _leased(row: RowMapping) -> Job:

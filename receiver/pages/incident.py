@@ -160,7 +160,7 @@ def _took(incident: Incident, views: Sequence[AlertView], entries: Sequence[Any]
     """How long each part of the response took, as source 001 (B11) counts them; all but the first from the opening."""
     began = min((view.starts_at for view in views), default=incident.opened_at)
     yield f"detected after {lasting(max(incident.opened_at - began, timedelta()))}"
-    taken = next((one["at"] for one in entries if one["kind"] == Kind.UPDATE), None)
+    taken = next((entry["at"] for entry in entries if entry["kind"] == Kind.UPDATE), None)
     for word, at in (
         ("in hand", incident.acknowledged_at),
         ("first update", moment(taken) if taken else None),

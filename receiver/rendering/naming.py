@@ -29,11 +29,11 @@ def apart(alert: AlertView, incident: IncidentView) -> str:
 
     Not those that the message says anyway, nor those that say who watches. Where there are more than fit, it says so.
     """
-    said = {incident.service, incident.environment, *incident.correlation.values()}
+    known = {incident.service, incident.environment, *incident.correlation.values()}
     labels = {
         name: value
         for name, value in alert.labels.items()
-        if name not in _SAID_ANYWAY and value and not (name in _PLACES and value in said)
+        if name not in _SAID_ANYWAY and value and not (name in _PLACES and value in known)
     }
     first = [name for name in _TELLING if name in labels]
     names = [*first, *(name for name in sorted(labels) if name not in first)]

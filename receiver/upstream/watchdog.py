@@ -58,8 +58,8 @@ def _listened_to(connection: Connection, upstream: Upstream, settings: Watchdog)
     return {source: (called, last) for source, (called, last) in known.items() if last}
 
 
-def _silent(settings: Watchdog, source: str, called: str, found: Heard | None, now: datetime) -> Alert:
-    last = f"last heard {found.at:%Y-%m-%d %H:%M:%S} UTC" if found else "never heard"
+def _silent(settings: Watchdog, source: str, called: str, heard: Heard | None, now: datetime) -> Alert:
+    last = f"last heard {heard.at:%Y-%m-%d %H:%M:%S} UTC" if heard else "never heard"
     which = f"{settings.alert} of {called}" if called else settings.alert
     return Alert(
         fingerprint=_fingerprint(settings, source),

@@ -84,14 +84,14 @@ def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, 
 async def _live(
     policies: Sequence[tuple[Path, Policy]], url: str, token_file: Path | None, over: timedelta
 ) -> list[_Told]:
-    told = []
+    sentences = []
     async with asking.connected(url, token_file) as prometheus:
         for path, policy in policies:
             document = config.read_file(path)
             async for finding in _findings(prometheus, resolve(policy), over):
                 line, column = document.place(finding.path)
-                told.append(_Told(str(path), line, column, finding))
-    return told
+                sentences.append(_Told(str(path), line, column, finding))
+    return sentences
 
 
 async def _past(

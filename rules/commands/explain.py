@@ -39,7 +39,7 @@ def _no_such(path: Path, policy: ResolvedPolicy, alert: str, named: Collection[s
     if alert == bucket_alerts.ALERT and bucket_alerts.needed(policy):
         page = runbook_name(policy.given, alert)
         return f"{alert} is built beside the policy's own alerts; runbooks/{page} explains it"
-    if alert in {one.name for one in self_alert_list.alerts([policy.given])}:
+    if alert in {own.name for own in self_alert_list.alerts([policy.given])}:
         return f"{alert} is about deploywatch itself, in every build; runbooks/{NAME}.md explains it"
     return f"{path} has no alert {alert!r}{nearest(alert, named)}"
 

@@ -34,7 +34,7 @@ def changes(old: Policy, new: Policy) -> tuple[Change, ...]:
     """Every change, those of alerts first, alert by alert."""
     differences = list(_differences(_plain(old), _plain(new), ()))
     moved = _renamed(old, new)
-    told = [
+    sentences = [
         *(Change(("alerts", now, "alert"), was, now, _rename(was, now)) for was, now in moved.items()),
         *(
             Change(path, was, now, _words(old, new, path, was, now))
@@ -42,7 +42,7 @@ def changes(old: Policy, new: Policy) -> tuple[Change, ...]:
             if not (path[0] == "alerts" and len(path) == 2 and path[1] in {*moved, *moved.values()})
         ),
     ]
-    return tuple(sorted(told, key=lambda change: change.path[0] != "alerts"))
+    return tuple(sorted(sentences, key=lambda change: change.path[0] != "alerts"))
 
 
 def _plain(policy: Policy) -> dict[str, Any]:

@@ -82,7 +82,9 @@ def _asked(only: Policy, alert: ResolvedAlert) -> tuple[Query, ...]:
         asked += _targets(only)
     for term in alert.terms:
         asked += term.signal.diagnosis(only)
-    asked = [query for one in asked for query in (one, *_by_more(alert.terms[0].signal.seen(only), alert, one))]
+    asked = [
+        query for wanted in asked for query in (wanted, *_by_more(alert.terms[0].signal.seen(only), alert, wanted))
+    ]
     asked += _breakdown(alert.terms[0].signal.seen(only), alert)
     started = deployments.held(only, DeploymentMetric.STARTED)
     asked.append(Query("What was deployed, and how many seconds ago", f"time() - {started}"))

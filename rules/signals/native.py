@@ -56,7 +56,7 @@ def series(
 
     def written(times: int) -> str:
         buckets = " ".join(promql.number(count * times) for count in counts)
-        said = f"sum:{promql.number(total * times)} count:{promql.number(sum(counts, Decimal(0)) * times)}"
-        return f"{{{{schema:0 {said} offset:{first} buckets:[{buckets}]}}}}"
+        sample = f"sum:{promql.number(total * times)} count:{promql.number(sum(counts, Decimal(0)) * times)}"
+        return f"{{{{schema:0 {sample} offset:{first} buckets:[{buckets}]}}}}"
 
     return InputSeries(promql.sample_series(policy, durations), f"{written(0)}+{written(1)}x{steps(policy)}")

@@ -121,8 +121,8 @@ class Http2:
         if len(self.preface) < _FRAME_HEAD:
             self.preface += data[:_FRAME_HEAD]
             if len(self.preface) > _TYPE and self.preface[_TYPE] != _SETTINGS:
-                said = (data if data.startswith(self.preface) else self.preface)[:_SHOWN].partition(b"\r\n")[0]
-                raise Failed(Reason.PROTOCOL, f"the server does not speak HTTP/2; it says {said!r}")
+                beginning = (data if data.startswith(self.preface) else self.preface)[:_SHOWN].partition(b"\r\n")[0]
+                raise Failed(Reason.PROTOCOL, f"the server does not speak HTTP/2; it says {beginning!r}")
 
     def _take(self, event: h2.events.Event) -> None:
         match event:

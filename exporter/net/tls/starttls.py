@@ -96,8 +96,8 @@ async def _greeted(lines: Lines, turned_away: tuple[bytes, ...]) -> None:
     """Look at the greeting, which stays to be read; Failed(unavailable) for one that begins as those who refuse do."""
     line = await _line(lines)
     if line.startswith(turned_away):
-        said = line[:_SHOWN].decode("utf-8", "replace")
-        raise Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {said}")
+        answer = line[:_SHOWN].decode("utf-8", "replace")
+        raise Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {answer}")
     lines.back(line)
 
 

@@ -30,9 +30,9 @@ def told_as_there(prober: str, below: Path, message: str) -> tuple[Path, str]:
     inside = below[1:] if below[:1] == (prober,) else None
     path = below if inside is None else (prober, *_there(inside))
     for ending in _NAMED:
-        named, found, rest = message.partition(ending)
-        if found:
-            return path, f"{'.'.join(map(str, (prober, *_there(tuple(named.split('.'))))))}{found}{rest}"
+        named, separator, rest = message.partition(ending)
+        if separator:
+            return path, f"{'.'.join(map(str, (prober, *_there(tuple(named.split('.'))))))}{separator}{rest}"
     return path, message
 
 

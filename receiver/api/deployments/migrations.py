@@ -69,10 +69,10 @@ class Migrations:
     async def listed(self, request: web.Request) -> web.Response:
         """List database migrations, the newest first; `?service=` and `?environment=` narrow it."""
         service, environment, most = request.query.get("service"), request.query.get("environment"), limit(request)
-        found = await self._context.store.read(
+        rows = await self._context.store.read(
             lambda c: list(migrations.recent(c, limit=most, service=service, environment=environment))
         )
-        return web.json_response([migration.to_json() for migration in found])
+        return web.json_response([migration.to_json() for migration in rows])
 
     async def record(self, request: web.Request) -> web.Response:
         """Record how a database migration ended; one that did not go well tells people. 200 where it was known."""

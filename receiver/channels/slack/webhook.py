@@ -33,16 +33,16 @@ class SlackWebhookChannel:
     async def send(self, message: Message, reference: str | None) -> str | None:
         """Post the message, as plain text where Slack refuses its blocks. Raises DeliveryError."""
         settings = self._settings
-        said = {
+        payload = {
             "text": text.text(message, settings.mention),
             "mrkdwn": False,
             "unfurl_links": False,
             "unfurl_media": False,
         }
         blocks = slack_blocks.blocks(message, interactive=False, mention=settings.mention)
-        answer = await self._post({**said, "blocks": blocks})
+        answer = await self._post({**payload, "blocks": blocks})
         if answer.status == 400 and answer.text.strip() in BLOCKS:
-            answer = await self._post({**said, "blocks": slack_blocks.plain(message, settings.mention)})
+            answer = await self._post({**payload, "blocks": slack_blocks.plain(message, settings.mention)})
         if not answer.is_good:
             raise failure(answer)
         # Mattermost says the same word, Rocket.Chat says it in JSON.

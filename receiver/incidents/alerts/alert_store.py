@@ -199,6 +199,6 @@ def only_lesser_since(
     return frozenset(
         number
         for chunk in chunks(incident_ids)
-        for number, one_as_bad, one in connection.execute(_RECENT, {"incidents": chunk, **asked})
-        if one and not one_as_bad
+        for number, worse_there, any_there in connection.execute(_RECENT, {"incidents": chunk, **asked})
+        if any_there and not worse_there
     )
