@@ -1,7 +1,7 @@
-"""Both sides of a receiver in one process with one clock: Alertmanager that posts, and everybody who is heard.
+"""Both sides of a receiver in one process with one clock: Alertmanager that posts, and everybody who is told.
 
 `python -m bench.receiver_actions.sides '{"port": 9872, ...}'` (the fields of Sides) prints what it saw as JSON. Each
-webhook opens an incident of a new service; whoever is heard of it is recognized by that service's number.
+webhook opens an incident of a new service; whoever is told of it is recognized by that service's number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What to do: post `rate` webhooks a second to `port` for `seconds`, and be heard on the other ports."""
+    """What to do: post `rate` webhooks a second to `port` for `seconds`, and be told on the other ports."""
 
     port: int
     http: int
@@ -98,12 +98,12 @@ def _request(template: bytes, number: int) -> bytes:
 
 
 def channels(number: int) -> tuple[str, ...]:
-    """Who is heard of the incident with this number."""
+    """Who is told of the incident with this number."""
     return f"slack-{number % TEAMS}", "pagerduty", "mail", "webhook", "fifth"
 
 
 async def run(sides: Sides) -> Told:
-    """Post, be heard, and tell when."""
+    """Post, be told, and tell when."""
     inbox, heard = Inbox(), Told()
 
     async def fifth(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
