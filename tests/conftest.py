@@ -18,6 +18,7 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from tests.support.browser import new_page
+from tests.support.forked import ForkedProcesses
 
 # The tests start hundreds of commands; where no bytecode may be kept, each compiles all that it imports: half its time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -44,7 +45,7 @@ def workshop() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def processes(workshop: Path) -> Iterator[Processes]:
     """Starts children; all are stopped at the end of the session."""
-    with Processes(workshop / "logs") as running:
+    with ForkedProcesses(workshop / "logs") as running:
         yield running
 
 

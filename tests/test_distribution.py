@@ -13,42 +13,39 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+# One worker runs all of it: the checkout is built once.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("distribution")]
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from this checkout."""
-    return _build("--wheel", tmp_path_factory.mktemp("wheel"))
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this checkout in which `scripts/build` has run."""
+    copy = tmp_path_factory.mktemp("built") / "copy"
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        own = {".git", ".venv", "build", "dist", ".mypy_cache"} if Path(folder) == ROOT else set()
+        return {*own, "__pycache__"} & set(names)
+
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
+    (copy / "scripts" / "setup").write_text("#!/bin/sh\n")  # what runs this is set up already
+    (copy / ".venv").symlink_to(Path(sys.executable).parents[1])
+    subprocess.run(["sh", str(copy / "scripts" / "build")], check=True, capture_output=True)
+    return copy
 
 
-def _build(what: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "build", what, "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (built,) = folder.iterdir()
-    return built
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    """The wheel, which was built from the sdist."""
+    (file,) = (built / "dist").glob("*.whl")
+    return file
 
 
-class Environment:
-    """A virtual environment with nothing in it but pip."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.python = folder / "venv" / "bin" / "python"
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-
-    def pip(self, *arguments: str) -> None:
-        """Run pip there; what it installs is of the versions that the tests run with."""
-        if arguments[0] == "install":
-            arguments = (*arguments, "--constraint", str(ROOT / "constraints.txt"))
-        subprocess.run([str(self.python), "-m", "pip", *arguments, "--quiet"], check=True, capture_output=True)
-
-    def run(self, *arguments: str) -> str:
-        """What Python prints with these arguments."""
-        command = [str(self.python), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=self.folder).stdout
+def _run(python: Path, *arguments: str, folder: Path) -> str:
+    """What Python prints with these arguments."""
+    command = [str(python), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout
 
 
 def test_the_wheel_has_one_name_and_all_that_it_needs(wheel: Path) -> None:
@@ -67,65 +64,54 @@ def test_the_wheel_has_one_name_and_all_that_it_needs(wheel: Path) -> None:
 
 
 def test_a_wheel_from_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -> None:
-    sdist = _build("--sdist", tmp_path)
-    unpacked = tmp_path / "unpacked"
-    subprocess.run([sys.executable, "-m", "tarfile", "-e", str(sdist), str(unpacked)], check=True)
-    (source,) = unpacked.iterdir()
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(tmp_path / "again"),
-        str(source),
-    ]
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
-    (again,) = (tmp_path / "again").iterdir()
-    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+    (straight,) = tmp_path.iterdir()
+    with zipfile.ZipFile(straight) as first, zipfile.ZipFile(wheel) as second:
         assert sorted(first.namelist()) == sorted(second.namelist())
 
 
-def test_it_works_from_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    environment = Environment(tmp_path)
-    environment.pip("install", str(wheel))
+def test_it_works_from_an_empty_environment(built: Path, tmp_path: Path) -> None:
+    """In the one whose bill of materials was written: the wheel and what it needs, and nothing else."""
+    python = built / "build" / "sbom" / "bin" / "python"
 
     def deploywatch(*arguments: str) -> str:
-        return environment.run("-m", "deploywatch", *arguments)
+        return _run(python, "-m", "deploywatch", *arguments, folder=tmp_path)
 
     assert "From probe to post-mortem" in deploywatch("--help")
     find = "from deploywatch.rules.builtin_policies import POLICIES; print(POLICIES / 'demo.yml')"
-    deploywatch("rules", "build", environment.run("-c", find).strip(), "--out", str(tmp_path / "built"))
-    assert (tmp_path / "built" / "alertmanager.yml").is_file()
-    assert list((tmp_path / "built" / "dashboards").iterdir())
+    policy = _run(python, "-c", find, folder=tmp_path).strip()
+    assert not Path(policy).is_relative_to(ROOT)
+    deploywatch("rules", "build", policy, "--out", str(tmp_path / "rules"))
+    assert (tmp_path / "rules" / "alertmanager.yml").is_file()
+    assert list((tmp_path / "rules" / "dashboards").iterdir())
     (tmp_path / "receiver.yml").write_text("quiet_time: 5m\n")
     assert "good" in deploywatch("receiver", "--config.file", "receiver.yml", "--config.check")
 
 
 def test_pypis_rules_works_before_beside_and_after_it(wheel: Path, tmp_path: Path) -> None:
-    environment = Environment(tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+
+    def pip(*arguments: str) -> None:
+        subprocess.run([str(python), "-m", "pip", *arguments, "--quiet"], check=True, capture_output=True)
+
+    def run(code: str) -> str:
+        return _run(python, "-c", code, folder=tmp_path)
+
     theirs = "import rules; from rules import predicate; print(rules.VERSION)"
     # It is an application for Django, which it needs only where it is used with it.
-    environment.pip("install", "rules")
-    before = environment.run("-c", theirs)
-    environment.pip("install", "--no-deps", str(wheel))
-    assert environment.run("-c", theirs) == before
-    assert environment.run("-c", "import deploywatch; print(deploywatch.__version__)").strip()
-    environment.pip("uninstall", "--yes", "deploywatch")
-    assert environment.run("-c", theirs) == before
+    pip("install", "rules", "--constraint", str(ROOT / "constraints.txt"))
+    before = run(theirs)
+    pip("install", "--no-deps", str(wheel))
+    assert run(theirs) == before
+    assert run("import deploywatch; print(deploywatch.__version__)").strip()
+    pip("uninstall", "--yes", "deploywatch")
+    assert run(theirs) == before
 
 
-def test_the_bill_of_materials_names_what_an_installation_has_and_nothing_else(tmp_path: Path) -> None:
-    """As `scripts/build` makes it, in a copy."""
-    copy = tmp_path / "copy"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
-    for name in ("scripts/build", "pyproject.toml", "constraints.txt"):
-        shutil.copy2(ROOT / name, copy / name)
-    (copy / "scripts" / "setup").write_text("#!/bin/sh\n")  # what runs this is set up already
-    (copy / ".venv").symlink_to(Path(sys.executable).parents[1])
-    subprocess.run(["sh", str(copy / "scripts" / "build")], check=True, capture_output=True)
-    (file,) = (copy / "dist").glob("*.cdx.json")
+def test_the_bill_of_materials_names_what_an_installation_has_and_nothing_else(built: Path) -> None:
+    (file,) = (built / "dist").glob("*.cdx.json")
     bill = json.loads(file.read_text())
     assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "deploywatch")
     listed = {one["name"].lower().replace("_", "-"): one["version"] for one in bill["components"]}

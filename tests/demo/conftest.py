@@ -19,6 +19,8 @@ from redis import Redis
 
 from deploywatch.demo.processes import Child, Processes, wait_until
 from deploywatch.demo.servers import Running
+from tests.support import forked
+from tests.support.forked import ForkedProcesses
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
 
@@ -61,13 +63,7 @@ class Served:
     def deploy(self, version: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run deploy.py as a person or a rollback does."""
         where = ["--state", str(self.state), "--shop-port", str(self.port)]
-        return subprocess.run(
-            [sys.executable, str(DEMO / "deploy.py"), version, *where, *options],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return forked.python(DEMO / "deploy.py", version, *where, *options)
 
     def shops(self) -> list[int]:
         """The processes of all versions that the front has ever started."""
@@ -86,7 +82,7 @@ def alive(process: int) -> bool:
 @pytest.fixture
 def children(tmp_path: Path) -> Iterator[Processes]:
     """Children of one test, stopped at its end."""
-    with Processes(tmp_path / "logs") as running:
+    with ForkedProcesses(tmp_path / "logs") as running:
         yield running
 
 

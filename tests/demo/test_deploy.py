@@ -13,6 +13,7 @@ import pytest
 
 from deploywatch.demo.processes import wait_until
 from tests.demo.conftest import DEMO, Served, Traffic, alive
+from tests.support import forked
 
 
 def version(front: Served) -> str:
@@ -154,13 +155,7 @@ def test_each_deployment_is_noted(front: Served) -> None:
 
 
 def test_without_a_front_there_is_a_clear_error(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, str(DEMO / "deploy.py"), "1.2.2", "--state", str(tmp_path), "--shop-port", "1"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = forked.python(DEMO / "deploy.py", "1.2.2", "--state", tmp_path, "--shop-port", "1")
     assert ended.returncode == 1
     assert "is front.py running?" in ended.stderr
 

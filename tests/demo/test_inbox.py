@@ -21,12 +21,12 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import python_part
 from deploywatch.errors import DeploywatchError
 from deploywatch.fakes.inbox import Inbox, Serving, main, serving
 from deploywatch.fakes.slack.methods import channel_id, press
 from deploywatch.fakes.store import FILE
+from tests.support.forked import ForkedProcesses
 
 TOKEN = {"Authorization": "Bearer xoxb-something-secret"}
 KEY = "0123456789abcdef0123456789abcdef"
@@ -301,7 +301,7 @@ async def test_what_was_received_is_listed_shown_and_kept(served: Serving, tmp_p
 
 
 def test_the_program_receives_until_it_is_asked_to_end(tmp_path: Path) -> None:
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         port, smtp = processes.free_port(), processes.free_port()
         command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         command += ["--smtp", f"127.0.0.1:{smtp}", "--folder", str(tmp_path / "kept")]
@@ -317,7 +317,7 @@ def test_the_program_receives_until_it_is_asked_to_end(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         port = processes.free_port()
         command = [sys.executable, "-m", "deploywatch.fakes.inbox", "--http", f"127.0.0.1:{port}"]
         python_part(processes, "inbox", command, port=port, ready="/inbox")

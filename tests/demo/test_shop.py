@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from redis import Redis
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes, wait_until
 from tests.demo.conftest import DEMO, Shop, ask
+from tests.support import forked
 
 READS = ["/api/queues", "/api/user-sessions", "/api/tenants", "/api/health"]
 
@@ -137,8 +136,7 @@ def test_health_is_503_while_the_database_is_away(shop: Shop, children: Processe
     ],
 )
 def test_a_shop_that_cannot_start_says_why(storage: list[str], options: list[str], said: str) -> None:
-    command = [sys.executable, str(DEMO / "shop.py"), "--listen=127.0.0.1:0", *storage, *options]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = forked.python(DEMO / "shop.py", "--listen=127.0.0.1:0", *storage, *options)
     assert ended.returncode == 78
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr

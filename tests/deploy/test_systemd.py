@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support import forked
 
 UNITS = sorted((Path(__file__).parents[2] / "deploy/systemd").glob("*.service"))
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -42,7 +43,6 @@ def test_what_a_unit_starts_is_a_command_of_ours(unit: Path) -> None:
     text = unit.read_text().replace("\\\n", " ")
     (start,) = re.findall(r"^ExecStart=\S+/deploywatch (.*)$", text, flags=re.MULTILINE)
     part, *options = start.split()
-    command = [sys.executable, "-m", "deploywatch", part, "--help"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = forked.run(part, "--help")
     assert ran.returncode == 0
     assert all(option.partition("=")[0] in ran.stdout for option in options)

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from deploywatch.demo.processes import Child, Processes, wait_until
+from tests.support.forked import ForkedProcesses
 
 PROGRAM = Path(__file__).with_name("sample_server.py")
 
@@ -53,7 +54,7 @@ Start = Callable[..., Sample]
 @pytest.fixture
 def children(tmp_path: Path) -> Iterator[Processes]:
     """Children of one test, stopped at its end."""
-    with Processes(tmp_path / "logs") as running:
+    with ForkedProcesses(tmp_path / "logs") as running:
         yield running
 
 

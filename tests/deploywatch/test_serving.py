@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +14,7 @@ from deploywatch.demo.processes import wait_until
 from deploywatch.errors import DeploywatchError
 from deploywatch.web.addresses import parse_address
 from tests.deploywatch.conftest import PROGRAM, Sample, Start
+from tests.support import forked
 
 RELOADED = "deploywatch_config_last_reload_successful"
 
@@ -100,13 +100,8 @@ async def test_an_idle_connection_does_not_hold_up_the_end(start: Start) -> None
 
 def test_an_address_in_use_is_a_clear_error(start: Start, tmp_path: Path) -> None:
     sample = start()
-    ended = subprocess.run(
-        [sys.executable, PROGRAM, "--config.file=x", f"--web.listen-address={sample.address}", f"--folder={tmp_path}"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    listen = f"--web.listen-address={sample.address}"
+    ended = forked.python(PROGRAM, "--config.file=x", listen, f"--folder={tmp_path}")
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"sample: cannot listen on {sample.address}: ")
     assert "in use" in ended.stderr
@@ -135,7 +130,6 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 def _acting(folder: Path, listen: str, web_config: str = "") -> subprocess.CompletedProcess[str]:
     """The sample as a server that acts, which is expected to end by itself."""
     command: list[str | Path] = [
-        sys.executable,
         PROGRAM,
         "--config.file=x",
         f"--web.listen-address={listen}",
@@ -145,7 +139,7 @@ def _acting(folder: Path, listen: str, web_config: str = "") -> subprocess.Compl
     if web_config:
         (folder / "web.yml").write_text(web_config)
         command.append(f"--web.config.file={folder / 'web.yml'}")
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return forked.python(*command)
 
 
 @pytest.mark.parametrize("listen", [":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0", "no-such-host.invalid:0"])

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, ask
 from tests.receiver.scene import alert, alert_json, body
+from tests.support.forked import ForkedProcesses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -28,7 +28,7 @@ HEAD = b"POST /webhook/alertmanager HTTP/1.1\r\nHost: localhost\r\nContent-Type:
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[RealReceiver]:
     """A receiver that runs, with an incident of a neighbour."""
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         running = RealReceiver(processes, tmp_path)
         running.configure(database="sqlite:///store.db")
         running.start()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploywatch.demo.processes import Processes
 from tests.fuzz.targets import TOP
 from tests.receiver.process import RealReceiver
 from tests.receiver.scene import alert, body
+from tests.support.forked import ForkedProcesses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -22,7 +22,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[RealReceiver]:
     """A receiver with an incident and a deployment."""
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         running = RealReceiver(processes, tmp_path)
         running.configure(database="sqlite:///store.db")
         running.start()

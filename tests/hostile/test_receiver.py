@@ -17,15 +17,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploywatch.cli import main
-from deploywatch.demo.processes import Processes, wait_until
+from deploywatch.demo.processes import wait_until
 from deploywatch.receiver.channels import KINDS, kind_of
 from deploywatch.receiver.story import Event
 from tests.hostile.texts import TEXTS, assert_order, assert_page, assert_text, strings
 from tests.receiver.process import RealReceiver, start_inbox
 from tests.receiver.scene import alert
 from tests.support.browser import new_page
+from tests.support.forked import ForkedProcesses
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+# One worker runs all of it: the receiver is told everything once.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("hostile receiver")]
 
 PERSON = "ann"
 MIGRATED = {"outcome": "rolled_back", "started_at": "2026-05-01T12:00:00Z", "finished_at": "2026-05-01T12:01:00Z"}
@@ -133,7 +135,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """A receiver with every channel, told everything."""
     folder = tmp_path_factory.mktemp("hostile")
     hooks = Hooks()
-    with Processes(folder / "logs") as processes:
+    with ForkedProcesses(folder / "logs") as processes:
         inbox = start_inbox(processes, folder / "inbox")
         receiver = RealReceiver(processes, folder)
         channels = _channels(inbox.url, inbox.smtp, hooks.server.server_port)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Child, Processes, wait_until
+from tests.support import forked
 
 
 def ask(url: str, data: bytes | None = None, *, method: str | None = None) -> tuple[int, str]:
@@ -36,6 +41,17 @@ def ask(url: str, data: bytes | None = None, *, method: str | None = None) -> tu
 def eventually(ready: Callable[[], bool], what: str, child: Child | None = None) -> None:
     """Poll until it is true."""
     wait_until(ready, within=90, what=what, child=child)
+
+
+@cache
+def _empty_store() -> Path:
+    """A store with the current schema and nothing in it: to migrate one takes half a second of a core."""
+    folder = Path(tempfile.mkdtemp(prefix="deploywatch-store-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "receiver.yml").write_text("database: sqlite:///store.db\n")
+    migrated = forked.run("store", "migrate", "--config.file", "receiver.yml", cwd=folder)
+    assert migrated.returncode == 0, migrated.stderr
+    return folder / "store.db"
 
 
 @dataclass(slots=True)
@@ -64,7 +80,9 @@ class RealReceiver:
         self.file.write_text(json.dumps(self.config))
 
     def launch(self) -> Child:
-        """Start it without waiting."""
+        """Start it without waiting; a store of SQLite that is not there yet is given to it with its schema."""
+        if self.config.get("database") == "sqlite:///store.db" and not (self.folder / "store.db").exists():
+            shutil.copy(_empty_store(), self.folder / "store.db")
         self.port = self.port or self.processes.free_port()
         address = f"127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "deploywatch", "receiver", "--config.file", str(self.file)]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from deploywatch.clock import utc_now
-from deploywatch.demo.processes import Processes
 from tests.receiver.process import Inbox, RealReceiver, eventually, healthy_service, start_inbox
 from tests.receiver.scene import NOON, alert, body
+from tests.support.forked import ForkedProcesses
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def inbox(folder: Path) -> Iterator[Inbox]:
     """An inbox for all tests here."""
-    with Processes(folder / "logs") as processes:
+    with ForkedProcesses(folder / "logs") as processes:
         yield start_inbox(processes, folder / "inbox")
 
 
@@ -39,7 +39,7 @@ def health() -> Iterator[str]:
 @pytest.fixture
 def receiver(tmp_path: Path, inbox: Inbox, health: str) -> Iterator[RealReceiver]:
     """A configured receiver that is not started yet; its rollback adds a line to the file `runs`."""
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         inbox.file.unlink(missing_ok=True)
         real = RealReceiver(processes, tmp_path)
         real.configure(

@@ -25,7 +25,7 @@ from tests.support.processes import fetch, poll
 
 Labels = dict[str, str]
 
-# Low ones of a policy wait for office hours; here each hour is one.
+# Low ones of a policy wait for office hours; here each hour is one, and nobody waits for more of a group to come.
 _SOON = {
     "token_file": None,
     "office_hours": None,
@@ -127,8 +127,7 @@ def test_of_alerts_that_fire_together_alertmanager_sends_those_of_the_model_and_
         policies = []
         for policy in map(shipped, NAMES):
             assert policy.receiver is not None
-            # Low ones of a policy wait for office hours; here each hour is one.
-            changed = policy.receiver.model_copy(update={"url": url, "token_file": None, "office_hours": None})
+            changed = policy.receiver.model_copy(update={"url": url, **_SOON})
             policies.append(policy.model_copy(update={"receiver": changed}))
         plays = [_play(policy) for policy in policies]
         firing, wanted = [alert for alerts, _ in plays for alert in alerts], set().union(*(heard for _, heard in plays))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from deploywatch.cli import main
-from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, eventually
 from tests.receiver.scene import alert, body
+from tests.support.forked import ForkedProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ ONCALL = {
 def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealReceiver]:
     """One receiver for all tests here, without channels."""
     folder = tmp_path_factory.mktemp("commands")
-    with Processes(folder / "logs") as processes:
+    with ForkedProcesses(folder / "logs") as processes:
         real = RealReceiver(processes, folder)
         real.configure(database="sqlite:///store.db", oncall=ONCALL)
         real.start()

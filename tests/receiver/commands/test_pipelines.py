@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver
+from tests.support import forked_program
+from tests.support.forked import ForkedProcesses
 
 PAGE = (Path(__file__).parents[3] / "docs" / "pipelines.md").read_text()
 
@@ -35,7 +35,7 @@ def parsed(name: str) -> Any:
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[RealReceiver]:
     """A receiver that is not started yet."""
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         real = RealReceiver(processes, tmp_path)
         real.configure(database="sqlite:///store.db")
         real.port = processes.free_port()
@@ -50,7 +50,7 @@ class Runner:
         self.folder.mkdir()
         programs = folder / "bin"
         programs.mkdir()
-        self._program(programs / "deploywatch", f'exec {sys.executable} -m deploywatch "$@"')
+        forked_program.write(programs / "deploywatch")
         self._program(programs / "pip", "exit 0")
         self._program(programs / "git", "echo 2026-11-27T21:00:00+01:00")
         self.deploys(0)

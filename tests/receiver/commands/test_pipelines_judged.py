@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from deploywatch.rules.resolve import resolve
 from deploywatch.verdict.plan import written
 from tests.receiver.commands.test_pipelines import parsed, snippet
 from tests.receiver.process import RealReceiver, eventually
+from tests.support import forked_program
 from tests.support.versions import Version, served
 
 pytestmark = pytest.mark.timeout(600)
@@ -125,8 +125,8 @@ def runner(processes: Processes, workshop: Path) -> Iterator[Runner]:
         receiver.deploy("1.2.2")
         programs = folder / "bin"
         programs.mkdir()
+        forked_program.write(programs / "deploywatch")
         for name, text in {
-            "bin/deploywatch": f'exec {sys.executable} -m deploywatch "$@"',
             "bin/pip": "exit 0",
             "bin/git": "echo 2026-11-27T21:00:00+01:00",
             "traffic.sh": 'echo "$1" >> traffic',

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from deploywatch.demo.processes import Processes
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.commands.deployments import telling
 from tests.receiver.process import RealReceiver
 from tests.support import forked
+from tests.support.forked import ForkedProcesses
 
 SHOP = ("--service", "shop", "--environment", "production")
 
@@ -25,7 +25,7 @@ SHOP = ("--service", "shop", "--environment", "production")
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[RealReceiver]:
     """A receiver that is not started yet."""
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         real = RealReceiver(processes, tmp_path)
         real.configure(database="sqlite:///store.db")
         real.port = processes.free_port()

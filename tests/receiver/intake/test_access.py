@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import ssl
@@ -15,10 +14,11 @@ import bcrypt
 import pytest
 import trustme
 
-from deploywatch.demo.processes import Processes, wait_until
+from deploywatch.demo.processes import wait_until
 from tests.receiver.process import RealReceiver
 from tests.receiver.scene import alert, body
 from tests.support import forked
+from tests.support.forked import ForkedProcesses
 
 Listen = Callable[[str], RealReceiver]
 
@@ -28,7 +28,7 @@ WEBHOOK = "/webhook/alertmanager"
 @pytest.fixture
 def listen(tmp_path: Path) -> Iterator[Listen]:
     """Starts a receiver with this web config on every address of the machine."""
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
 
         def start(web_config: str) -> RealReceiver:
             real = RealReceiver(processes, tmp_path, port=processes.free_port())
@@ -88,7 +88,7 @@ async def test_a_client_certificate_lets_in_without_anything_else(listen: Listen
 
 
 @pytest.mark.parametrize("web_config", ["", "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"])
-async def test_nobody_is_served_from_afar_without_credentials(tmp_path: Path, web_config: str) -> None:
+def test_nobody_is_served_from_afar_without_credentials(tmp_path: Path, web_config: str) -> None:
     server = trustme.CA().issue_cert("127.0.0.1")
     server.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     server.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
@@ -96,14 +96,11 @@ async def test_nobody_is_served_from_afar_without_credentials(tmp_path: Path, we
     (tmp_path / "web.yml").write_text(web_config)
     options = ["--config.file", "receiver.yml", "--web.config.file", "web.yml", "--web.listen-address", ":0"]
     for more in ([], ["--config.check"]):
-        ended = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "deploywatch", "receiver", *options, *more),
-            cwd=tmp_path,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        said = (await ended.communicate())[1].decode()
+        ended = forked.run("receiver", *options, *more, cwd=tmp_path)
         assert ended.returncode == 2
-        assert "deploywatch: --web.listen-address :0: without authentication it listens on loopback only" in said
+        assert (
+            "deploywatch: --web.listen-address :0: without authentication it listens on loopback only" in ended.stderr
+        )
     assert not (tmp_path / "store.db").exists()
 
 

@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploywatch.demo import servers
-from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, ask
+from tests.support.forked import ForkedProcesses
 from tests.support.processes import poll
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -114,7 +114,7 @@ class Ground:
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
     """All three, and nothing has fired yet."""
-    with Processes(tmp_path / "logs") as processes, _way() as way:
+    with ForkedProcesses(tmp_path / "logs") as processes, _way() as way:
         config = tmp_path / "alertmanager.yml"
         times = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": "24h"}
         hook = {"url": way.url, "send_resolved": True}

@@ -18,6 +18,7 @@ import pytest
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver
+from tests.support.forked import ForkedProcesses
 from tests.support.processes import fetch, poll
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -92,7 +93,7 @@ def _now() -> datetime:
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
     """Nothing has been started yet."""
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         yield Ground(processes, tmp_path, RealReceiver(processes, tmp_path, port=processes.free_port()))
 
 

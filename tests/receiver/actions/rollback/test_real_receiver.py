@@ -10,9 +10,9 @@ import pytest
 
 from deploywatch.cli import main
 from deploywatch.clock import utc_now
-from deploywatch.demo.processes import Processes
 from tests.receiver.process import RealReceiver, ask, eventually, healthy_service, start_inbox
 from tests.receiver.scene import NOON, alert, body
+from tests.support.forked import ForkedProcesses
 
 
 def cli(*arguments: str) -> object:
@@ -25,7 +25,7 @@ def cli(*arguments: str) -> object:
 def test_a_person_approves_by_command_and_the_rollback_runs_and_is_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Processes(tmp_path / "logs") as processes, healthy_service("1.2.2") as health:
+    with ForkedProcesses(tmp_path / "logs") as processes, healthy_service("1.2.2") as health:
         real = RealReceiver(processes, tmp_path)
         target = {
             "command": ["sh", "-c", 'echo "$@" > ran', "-", "{service}", "{to_version}"],
@@ -54,7 +54,7 @@ def test_a_person_approves_by_command_and_the_rollback_runs_and_is_verified(
 
 
 def test_a_signed_link_needs_no_credentials_and_everything_else_does(tmp_path: Path) -> None:
-    with Processes(tmp_path / "logs") as processes:
+    with ForkedProcesses(tmp_path / "logs") as processes:
         real = RealReceiver(processes, tmp_path)
         real.configure(database="sqlite:///store.db", rollback={"approval": {"secret": "0123456789abcdef"}})
         (tmp_path / "token").write_text("a-very-long-token-of-a-person")
