@@ -57,7 +57,7 @@ from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.lifecycle import handlers as people
 from deploywatch.receiver.lifecycle import resolution
 from deploywatch.receiver.metrics import Counters
-from deploywatch.receiver.notify import delivery_results, taking_link
+from deploywatch.receiver.notify import delivery_results, overtaken, taking_link
 from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.pages import Pages
 from deploywatch.receiver.pages.wall import SCREEN_LIVE
@@ -125,6 +125,7 @@ class Receiver:
         fenced = frozenset() if context.store.is_sqlite else frozenset({KIND})
         self.worker = Worker(context.store, by_kind, owner=owner, clock=context.clock, fenced=fenced)
         self.worker.finished = self._job_finished
+        self.worker.lost = partial(overtaken.lost, context)
         self.intake = webhook.Intake(context, committed=self._committed, leasing=self.worker.leasing)
         by_kind[outbox.KIND] = partial(deliver.handle, context, sinks=self._sinks)
         # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.

@@ -35,13 +35,25 @@ QUIET_SEVERITIES: Final = frozenset({"medium", "low"})
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """Why a message says once more how it stands: one about `event` was sent late, after newer ones.
+
+    `began` are the ids of the incident's messages on this channel that began a trouble of their own: a late one may
+    have brought up again what another has ended.
+    """
+
+    event: Event
+    began: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A story in words: `title` is one line of plain text, `body` several; channels escape and shape both.
 
     `id` names the message on one channel, and stays the same however often it is sent. `dedup_key` stays the same for
     the incident's whole life. `at` is when it happened. `standing` is there when the
     event changes the incident's state, `expires` when an approval is wanted. `recipient` is the one of the channel's
-    recipients that has not got it yet, where the others have.
+    recipients that has not got it yet, where the others have. `late` is there when it only says how it stands now.
     """
 
     event: Event
@@ -55,14 +67,31 @@ class Message:
     standing: Standing | None = None
     expires: datetime | None = None
     recipient: str = ""
+    late: Late | None = None
 
-    def trouble_key(self, limit: int) -> str:
+    def trouble_key(self, limit: int, began: str = "") -> str:
         """A key of its own for the trouble that this message begins, however often it is sent; `limit` in characters.
 
-        Whoever acknowledged an incident's smaller trouble, or the one before, is not to hide what begins now.
+        `began` is the id of another message, for the trouble which that one began. Whoever acknowledged an incident's
+        smaller trouble, or the one before, is not to hide what begins now. The severity is not in it: the incident may
+        have become worse from one try to the next.
         """
-        suffix = f"-{self.incident.severity}-{self.id[:8]}"
+        suffix = f"-{(began or self.id)[:8]}"
         return f"{self.dedup_key[: limit - len(suffix)]}{suffix}"
+
+    def other_keys(self, limit: int, current: str) -> list[str]:
+        """The keys of the incident's other troubles, where one of them may have come up again late."""
+        if self.late is None:
+            return []
+        keys = [self.dedup_key[:limit], *(self.trouble_key(limit, began) for began in self.late.began)]
+        return [key for key in keys if key != current]
+
+    @property
+    def acknowledges_no_more(self) -> bool:
+        """Whether an acknowledgement was sent late that counts no more, so that nobody would be called."""
+        incident = self.incident
+        late = self.late is not None and self.late.event is Event.ACKNOWLEDGED
+        return late and incident.resolved_at is None and incident.acknowledged_at is None
 
     @property
     def calls_somebody(self) -> bool:

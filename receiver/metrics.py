@@ -17,6 +17,7 @@ from deploywatch.receiver.events import outbox
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Outcome
+from deploywatch.receiver.notify import overtaken
 from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.upstream.reconcile import Lost
 
@@ -67,6 +68,7 @@ class Counters:
         """Count the deliveries of these channels from 0 on, so that an alert sees the first that fails."""
         for channel in channels:
             self.deliveries.labels(channel, "done", "")
+            self.deliveries.labels(channel, "done", overtaken.TOLD_LATE)
             for reason in _REFUSALS:
                 self.deliveries.labels(channel, "failed", reason)
 

@@ -60,13 +60,15 @@ class OpsgenieChannel:
         """Send the event; the reference is the alias of the trouble as it is now. Raises DeliveryError."""
         alias = before = reference or message.dedup_key[:ALIAS_LIMIT]
         action, sign = ACTIONS[message.event], {"source": "deploywatch", "user": "deploywatch"}
-        if action == "create":
-            if message.event is Event.WORSENED:
+        for other in message.other_keys(ALIAS_LIMIT, alias):
+            await self._call("POST", _of(other, "close"), {**sign, "note": f"It goes on as {alias}."[:NOTE_LIMIT]})
+        if action == "create" or message.acknowledges_no_more:
+            if message.event is Event.WORSENED or message.late:
                 # A second creation is counted, but pages nobody where somebody acknowledged, and leaves the priority.
                 alias = message.trouble_key(ALIAS_LIMIT)
             await self._call("POST", "/v2/alerts", alert(message, self._settings, alias))
             if before != alias:
-                note = f"It got worse, and goes on as {alias}."[:NOTE_LIMIT]
+                note = f"It {'' if message.late else 'got worse, and '}goes on as {alias}."[:NOTE_LIMIT]
                 await self._call("POST", _of(before, "close"), {**sign, "note": note})
         else:
             note = cut(f"{message.title}\n\n{message.body}", NOTE_LIMIT)

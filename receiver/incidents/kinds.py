@@ -49,6 +49,7 @@ class Kind(StrEnum):
 
     # Who was told.
     TOLD = "told"
+    TOLD_LATE = "told_late"
     NOT_TOLD = "not_told"
     UNKNOWN_WHETHER_TOLD = "unknown_whether_told"
     FELL_BACK = "fell_back"
@@ -114,7 +115,15 @@ ROLLBACKS: Final = frozenset(kind for kind in Kind if kind.startswith(("rollback
 """Lines that say how it stands with a rollback."""
 
 ASIDE: Final = frozenset(
-    {Kind.TOLD, Kind.FELL_BACK, Kind.REMINDED, Kind.DUPLICATE, Kind.OLDER_EPISODE, Kind.ANNOTATIONS_CHANGED}
+    {
+        Kind.TOLD,
+        Kind.TOLD_LATE,
+        Kind.FELL_BACK,
+        Kind.REMINDED,
+        Kind.DUPLICATE,
+        Kind.OLDER_EPISODE,
+        Kind.ANNOTATIONS_CHANGED,
+    }
 )
 """Lines that a review does without: what was only sent, and what came once more."""
 

@@ -160,6 +160,12 @@ def mark_uncertain(connection: Connection, job: Job, uncertain_attempts: int) ->
     return changed.rowcount == 1
 
 
+def is_leased(connection: Connection, job: Job, owner: str) -> bool:
+    """Whether this attempt at the job is still the owner's."""
+    ours = (jobs.c.id == job.id, jobs.c.leased_by == owner, jobs.c.attempts == job.attempts)
+    return connection.execute(select(jobs.c.id).where(*ours, jobs.c.state == State.RUNNING)).first() is not None
+
+
 def _full(busy: Mapping[str, int]) -> list[str]:
     """The queues at their limit, with so many running."""
     return [queue for queue, count in busy.items() if count >= QUEUE_LIMIT]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from deploywatch import logs
 from deploywatch.clock import Now, Sleep
-from deploywatch.receiver.jobs.claim import LEASE, Look, extend, finish_all, look
+from deploywatch.receiver.jobs.claim import LEASE, Look, extend, finish_all, is_leased, look
 from deploywatch.receiver.jobs.job import Job
 from deploywatch.receiver.jobs.leasing import Find, Leasing
 from deploywatch.receiver.jobs.retry import Handler, Outcome, backoff, retry
@@ -82,6 +82,8 @@ class Worker:
         self._idle.set()
         self._stopping = False
         self.finished: Callable[[Job, Outcome], None] = lambda _job, _outcome: None
+        self.lost: Callable[[Connection, Job, Outcome | None], object] = lambda _connection, _job, _outcome: None
+        """Called, in a transaction, for a job that ran on although another worker has it; None when it was cut off."""
 
     def wake(self) -> None:
         """Look for due jobs now: something was queued."""
@@ -182,10 +184,10 @@ class Worker:
             outcome = retry(f"internal error: {error!r}", backoff(job.attempts), reason="internal")
         if outcome is None:
             log.warning("a job was cut off, as its lease may be over", key=job.key)
-            self.wake()
+            await self._say_lost(job, None)
         elif not await self._finish_some_time(job, outcome):
             log.warning("a job was finished by someone else meanwhile", key=job.key)
-            self.wake()
+            await self._say_lost(job, outcome)
 
     async def _run_fenced(self, job: Job, fence: float) -> Outcome | None:
         """Run it; None when it was cut off: whoever takes it over then knows that it was."""
@@ -202,6 +204,26 @@ class Worker:
             raise
         finally:
             self._fences.pop(job.id, None)
+
+    async def _say_lost(self, job: Job, outcome: Outcome | None) -> None:
+        """Have what follows from a lost lease be written, however long the store is in trouble."""
+
+        def write(connection: Connection) -> None:
+            if not is_leased(connection, job, self._owner):
+                self.lost(connection, job, outcome)
+
+        while True:
+            try:
+                await self._store.write(write)
+            except StoreError as error:
+                log.error("what follows from a lost lease waits for the store", key=job.key, reason=str(error))
+                await asyncio.sleep(POLL_SECONDS)
+            except Exception:
+                log.exception("what follows from a lost lease could not be recorded", kind=job.kind, key=job.key)
+                break
+            else:
+                break
+        self.wake()
 
     async def _finish_some_time(self, job: Job, outcome: Outcome) -> bool:
         """Store how it ended, however long the store is in trouble: what was done is not to be done again."""

@@ -42,7 +42,9 @@ def acknowledge(
     timers.promise(connection, known, now, None)  # what was promised about a smaller trouble does not hold for this one
     channels = heard(connection, known)
     more = {"next_update": due} if due else None
-    tell(connection, settings, known, Event.ACKNOWLEDGED, now, note=note, channels=channels, more=more)
+    # Whoever takes it in hand after it became worse is told of, too.
+    once = now.isoformat()
+    tell(connection, settings, known, Event.ACKNOWLEDGED, now, once=once, note=note, channels=channels, more=more)
     return known
 
 

@@ -26,7 +26,7 @@ from deploywatch.receiver.story import DeploymentView, Event, RollbackView, Stor
 # An older deployment is not named in messages: it is hardly at fault.
 _RECENT = timedelta(hours=24)
 _TIMES, _SPANS = frozenset({"expires", "next_update"}), frozenset({"eta"})
-_ONE_CHANNELS = frozenset({"channel", "instead_of"})
+_ONE_CHANNELS = frozenset({"channel", "instead_of", "late", "of"})
 # Built once, because every message needs it.
 _REFERENCES = select(threads.c.channel, threads.c.reference).where(threads.c.incident_id == bindparam("incident"))
 

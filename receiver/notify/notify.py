@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch import logs
 from deploywatch.receiver.context import Context
+from deploywatch.receiver.incidents import timeline
 from deploywatch.receiver.incidents.case import Action, Case
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.jobs.claim import mark_uncertain
@@ -17,7 +18,7 @@ from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.queue import job_key
 from deploywatch.receiver.jobs.retry import Outcome, done, failed, retry
 from deploywatch.receiver.messages import Channel, DeliveryError, Message, PartlyDeliveredError, identity
-from deploywatch.receiver.notify import compose, taking_link
+from deploywatch.receiver.notify import compose, overtaken, taking_link
 from deploywatch.receiver.notify.delivery_results import (
     AGAIN_PREFIX,
     delivered,
@@ -44,16 +45,22 @@ async def handle(context: Context, job: Job) -> Outcome:
     if channel is None:
         gone = gave_up(context, job, f"{name} is no longer configured")
         return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
+    if overtaken.LATE in job.payload:
+        return await _once_more(context, job, channel)
     event = Event(job.payload["event"])
     if event is Event.ESCALATED and await context.store.read(lambda c: _told_with_the_opening(c, job)):
-        return Outcome(State.DONE, f"{name} was called as it opened", reason="told_already")
+        return overtaken.nothing_sent(name, overtaken.TOLD_ALREADY)
     if not channel.wants(event):
-        return Outcome(State.DONE, f"{name} does not tell of such events", reason="not_wanted")
+        return overtaken.nothing_sent(name, overtaken.NOT_WANTED)
     composed = await compose.of(context, job)
     if outdated := _outdated(job, composed.message):
         return Outcome(State.DONE, outdated, record=not_any_more(context, job, outdated), reason="outdated")
     message = taking_link.added(context.settings, _named(composed.message, job), name)
-    reference = composed.references.get(name)
+    return await _send(context, job, channel, message, composed.references.get(name))
+
+
+async def _send(context: Context, job: Job, channel: Channel, message: Message, reference: str | None) -> Outcome:
+    """Hand the message over, after an earlier sending that was cut off is settled."""
     try:
         if job.uncertain_attempts and (outcome := await _in_doubt(context, job, channel, message, reference)):
             return outcome
@@ -63,6 +70,25 @@ async def handle(context: Context, job: Job) -> Outcome:
     except DeliveryError as error:
         return await not_sent(context, job, error)
     return done(message.title, delivered(context, job, message, reference, sent))
+
+
+async def _once_more(context: Context, job: Job, channel: Channel) -> Outcome:
+    """Say how it stands now, where a message was sent late, after newer ones."""
+    found = await context.store.read(lambda connection: overtaken.find(connection, job, context.clock()))
+    if found is None:
+        return overtaken.nothing_sent(job.payload["channel"], overtaken.IN_ORDER)
+    composed = await compose.of(context, found.job)
+    message = found.of(_named(composed.message, job))
+    outcome = await _send(context, found.job, channel, message, composed.references.get(job.payload["channel"]))
+    if outcome.state is not State.DONE or outcome.record is None:
+        return outcome
+    told = outcome.record
+
+    def record(connection: Connection) -> None:
+        timeline.write(connection, job.incident_id, context.clock(), Kind.TOLD_LATE, found.text)
+        told(connection)
+
+    return replace(outcome, record=record, reason=overtaken.TOLD_LATE)
 
 
 def _told_with_the_opening(connection: Connection, job: Job) -> bool:

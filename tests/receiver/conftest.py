@@ -20,6 +20,7 @@ from deploywatch.receiver.events import deliver, outbox
 from deploywatch.receiver.events.sinks import Sinks
 from deploywatch.receiver.jobs.retry import Handler
 from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.notify import overtaken
 from deploywatch.receiver.rendering.templates import Templates
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store import Store
@@ -132,6 +133,7 @@ async def make_scene(store: Store, clock: MovingClock, templates: Templates) -> 
             stack.push_async_callback(sinks.close)
             handlers[outbox.KIND] = partial(deliver.handle, context, sinks=sinks)
             worker = Worker(store, handlers, owner=owner, clock=clock)
+            worker.lost = partial(overtaken.lost, context)
             # A webhook starts the jobs that it queued: none may outlive the store and the session.
             stack.push_async_callback(worker.stop, 1)
             return Scene(context, clock, worker, channels)

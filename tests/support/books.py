@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.channels.pagerduty.channel import ACTIONS
 from deploywatch.receiver.channels.slack.channel import UPDATES_ONLY
 from deploywatch.receiver.escalation.timers import REMINDERS
@@ -167,7 +166,8 @@ def _rolled_back_twice(books: Books) -> Iterator[str]:
 
 def _unsaid(job: Row) -> bool:
     """Whether the job ended without a message, as its channel does not tell of such events, or was told already."""
-    return job["state"] == "done" and any(why in job["note"] for why in ("does not tell of such", "was called as it"))
+    reasons = ("does not tell of such", "was called as it", "had been told nothing newer")
+    return job["state"] == "done" and any(why in job["note"] for why in reasons)
 
 
 def _only_changes(job: Row) -> bool:
@@ -224,6 +224,8 @@ def _paged_late(books: Books) -> Iterator[str]:
         pages = _pages(books, row["id"], _dedup_key(row))
         if row["id"] in last and pages and pages[-1][-1] != last[row["id"]]:
             yield f"incident {row['id']}: PagerDuty was told last to {pages[-1][-1]}, not {last[row['id']]}"
+        if row["resolved_at"] and any(told[-1].action != "resolve" for told in pages[:-1]):
+            yield f"incident {row['id']} is over, and PagerDuty has an earlier alert of it open"
 
 
 def _names(books: Books, incident_id: int, key: str) -> tuple[str, ...]:
@@ -235,7 +237,7 @@ def _names(books: Books, incident_id: int, key: str) -> tuple[str, ...]:
         and job["payload"]["channel"] == PAGER
         and job["payload"]["event"] == Event.WORSENED
     ]
-    return (key, *(f"{key}-{severity}-{name}" for name in worse for severity in reversed(SEVERITIES)))
+    return (key, *(f"{key}-{name}" for name in worse))
 
 
 def _pages(books: Books, incident_id: int, key: str) -> list[Sequence[Page]]:

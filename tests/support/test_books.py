@@ -100,13 +100,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 def test_what_got_worse_has_a_page_under_a_name_of_its_own() -> None:
     worse = _paged("worsened") | {"id": 3}
-    own = f"{KEY}-critical-{identity(KEY, worse['key'])[:8]}"
+    own = f"{KEY}-{identity(KEY, worse['key'])[:8]}"
     pages = {KEY: [PAGES[0], PAGES[1]], own: [Page("trigger", "worsened", NOON), PAGES[1]]}
     jobs = [*JOBS, worse, _paged("resolved") | {"id": 4, "key": "again"}]
     lines = [*LINES, *({"incident_id": 1, "kind": "told"} for _ in range(2))]
     good = replace(GOOD, jobs=jobs, timeline=lines, **_arrived(pages, slack=NAMES))
     assert faults(good, [SENT]) == []
-    stranger = replace(good, **_arrived({**pages, f"{KEY}-critical-00000000": PAGES}, slack=NAMES))
+    open_still = replace(good, **_arrived({**pages, KEY: [PAGES[0]]}, slack=NAMES))
+    assert any("an earlier alert of it open" in fault for fault in faults(open_still, [SENT]))
+    stranger = replace(good, **_arrived({**pages, f"{KEY}-00000000": PAGES}, slack=NAMES))
     assert any("an alert of its own" in fault for fault in faults(stranger, [SENT]))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import ceil
 from typing import Any, Final, Literal
 
@@ -72,6 +73,8 @@ class PagerDutyChannel:
         Events that ask nobody to act are not sent, and `reference` comes back as it was.
         """
         action = ACTIONS[message.event]
+        if message.late is not None:
+            return await self._stand(message, reference)
         if action is None:
             return reference
         key = before = reference or pagerduty_events.dedup_key(message)
@@ -83,6 +86,22 @@ class PagerDutyChannel:
         await self._call(lambda: self._client.send_event(action, dedup_key=key, **event))
         if before != key:
             await self._call(lambda: self._client.send_event("resolve", dedup_key=before))
+        return key
+
+    async def _stand(self, message: Message, reference: str | None) -> str:
+        """Bring its alerts to what is true now: an incident that is over has none open, another one the current one."""
+        key = reference or pagerduty_events.dedup_key(message)
+        others = message.other_keys(pagerduty_events.DEDUP_KEY_LIMIT, key)
+        if message.incident.resolved_at:
+            others.append(key)
+        elif message.acknowledges_no_more:
+            # An acknowledgement cannot be taken back: what nobody has in hand begins under a new name.
+            others.append(key)
+            key = pagerduty_events.dedup_key(message, new=True)
+            event = pagerduty_events.alert(message, self._settings.client_url)
+            await self._call(lambda: self._client.send_event("trigger", dedup_key=key, **event))
+        for other in others:
+            await self._call(partial(self._client.send_event, "resolve", dedup_key=other))
         return key
 
     async def find(self, message: Message, reference: str | None) -> str | None:

@@ -264,6 +264,44 @@ async def test_what_was_done_is_not_done_again_because_the_store_was_in_trouble(
     assert await states(workshop.store) == {"a": State.DONE}
 
 
+@pytest.mark.parametrize("took", [True, False], ids=["another took it", "nobody took it"])
+async def test_what_was_done_after_its_lease_was_lost_is_said_where_another_has_it(
+    workshop: Workshop, took: bool
+) -> None:
+    lost: list[tuple[str, str]] = []
+
+    async def slow(_: Job) -> Outcome:
+        if took:
+            await workshop.store.write(lambda c: claim(c, NOON + MINUTE, "two", 9))
+        return done("sent")
+
+    worker = workshop.worker(slow)
+    worker.lost = lambda _, one, outcome: lost.append((one.key, outcome.note if outcome else "cut off"))
+    await queue(workshop.store, job("a"))
+    await worker.drain()
+    assert lost == ([("a", "sent")] if took else [])
+
+
+async def test_what_was_cut_off_is_lost_only_once_another_has_it(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[Outcome | None] = []
+
+    async def slow(one: Job) -> Outcome:
+        if one.key == "b":
+            await workshop.store.write(lambda c: claim(c, NOON + MINUTE, "two", 9))
+        await asyncio.sleep(60)
+        return done()
+
+    monkeypatch.setattr(worker_module, "LEASE", CLOCKS_APART + SECOND)
+    for key, said in (("a", 0), ("b", 1)):
+        await queue(workshop.store, job(key))
+        worker = workshop.worker(slow, fenced={"note"})
+        worker.lost = lambda _connection, _job, outcome: lost.append(outcome)
+        await worker.drain()
+        assert lost == [None] * said
+
+
 async def test_a_job_runs_when_its_time_comes_and_not_before(workshop: Workshop) -> None:
     worker = workshop.worker()
     await queue(workshop.store, job("a", at=MINUTE))

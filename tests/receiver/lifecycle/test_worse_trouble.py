@@ -57,6 +57,7 @@ async def test_an_acknowledgement_of_the_worse_trouble_counts(scene: Scene) -> N
     await acknowledged_and_worse(scene)
     await acknowledge(scene, by="bob")
     assert (await scene.incident()).acknowledged_by == "bob"
+    assert [event for event in scene.channels["team"].events if event is Event.ACKNOWLEDGED] == [Event.ACKNOWLEDGED] * 2
 
 
 async def test_an_alert_that_makes_nothing_worse_leaves_the_acknowledgement(scene: Scene) -> None:
