@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Select, Text, any_, bindparam, func, select
+from sqlalchemy import Column, Connection, Select, Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 _VALUES: Final = "values"
@@ -21,8 +21,9 @@ def among(query: Select[Any], column: Column[str]) -> ByDialect:
     A list in brackets would be another statement for each length, which takes longer to put together than to answer.
     """
     each = func.json_each(bindparam(_VALUES, type_=Text)).table_valued("value")
-    in_array: ColumnElement[bool] = column == any_(bindparam(_VALUES, type_=ARRAY(Text)))
-    return {"sqlite": query.where(column.in_(select(each.c.value))), "postgresql": query.where(in_array)}
+    # `= ANY(…)` of many values is planned as a look at every row, which compares each value.
+    one = select(func.unnest(bindparam(_VALUES, type_=ARRAY(Text))))
+    return {"sqlite": query.where(column.in_(select(each.c.value))), "postgresql": query.where(column.in_(one))}
 
 
 def rows(connection: Connection, queries: ByDialect, values: Iterable[str]) -> Any:

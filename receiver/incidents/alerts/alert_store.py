@@ -20,7 +20,7 @@ from deploywatch.receiver.store.schema import alerts, incidents
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
 
 
-_EPISODES = among(
+EPISODES = among(
     select(
         alerts.c.fingerprint,
         alerts.c.starts_at,
@@ -59,7 +59,7 @@ def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, t
             incident_id,
         )
         for fingerprint, starts_at, status, annotations, updated_at, labels, incident_id in rows(
-            connection, _EPISODES, fingerprints
+            connection, EPISODES, fingerprints
         )
     }
 
