@@ -30,6 +30,7 @@ _WIDE = "these may do everything; narrow them with credentials: [{token_file: â€
 USER = web.RequestKey("user", str)
 """In a request that bore good credentials with a user's name: that name."""
 
+# bcrypt of a random text that nobody has kept, at the usual cost.
 _NOBODY = b"$2b$10$vZS4O2NWdBjE8wMvW2OIgeN98b6yMfrhv4PRmD7btdUnR40DY2jNC"
 
 
@@ -51,6 +52,7 @@ class Access:
         self.loaded = Loaded(WebConfig())
         self._listening = False
         self.use(self.read())
+        # Only a config that replaces another may not switch TLS on or off: the socket is bound already.
         self._listening = True
         self.ssl = self._latest
         if self.ssl is not None:
@@ -80,6 +82,7 @@ class Access:
         proxy = loaded.settings.proxy_identity
         self._proxy = Proxy(proxy, proxied, loaded.signing_keys) if proxy else None
         self._named = {_digest(b"token", token): identity for token, identity in self._narrow.items() if identity.name}
+        # What was verified under the old file may be wrong by the new one.
         self._verified.clear()
         if loaded.settings.wide:
             log.warning(_WIDE, entries=", ".join(loaded.settings.wide))
@@ -105,6 +108,7 @@ class Access:
         """
         scheme, _, value = authorization.partition(" ")
         identity, refusal = None, Refusal.MALFORMED if authorization else Refusal.MISSING
+        # Schemes are case-insensitive (RFC 9110, 11.1), and clients use that.
         if scheme.lower() == "bearer":
             identity, refusal = self._bearer(value.strip().encode(errors="surrogateescape")), Refusal.TOKEN
         elif scheme.lower() == "basic" and (pair := _pair(value)) is not None:
@@ -124,6 +128,7 @@ class Access:
 
     def prove_token(self, given: str, remote: str) -> Proof | None:
         """Whose token that is; None where nobody has it. One without a name gives an identity without one."""
+        # A token has no name to count by, so only the address counts.
         self._refuse_guesses(remote, "")
         token = given.encode(errors="surrogateescape")
         identity = self._bearer(token)
@@ -160,6 +165,7 @@ class Access:
     def certified(self, request: web.Request) -> Identity:
         """Who asks where nobody needs to show a token or a password: the one that the client certificate names."""
         certificate = _certificate(request)
+        # TLS has checked the chain already, where the file asks for client certificates.
         if not certificate:
             return Identity()
         if (named := self.named_certificate(request)) is not None:
@@ -185,6 +191,7 @@ class Access:
         if seen not in self._verified:
             self._refuse_guesses(remote, user)
             try:
+                # The stored hash is part of the key: after a reload the same pair is another question.
                 good = await self.guesses.check(seen + hashed, remote, lambda: _check(password.encode()[:72], hashed))
             except BusyError as error:
                 self.guesses.note(error.reason, remote)
@@ -206,6 +213,7 @@ class Access:
 
 def _digest(*parts: bytes) -> str:
     """By what a credential is known again."""
+    # A NUL stands in no user name and no bcrypt hash, so that no two credentials come to one text.
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -226,6 +234,7 @@ def _pair(value: str) -> tuple[str, str] | None:
 
 def _check(password: bytes, hashed: bytes) -> bool:
     try:
+        # bcrypt reads 72 bytes and newer libraries refuse more; Prometheus's exporter-toolkit cuts too.
         return bcrypt.checkpw(password, hashed)
     except ValueError:
         return False

@@ -16,10 +16,12 @@ from aiohttp.web_urldispatcher import AbstractRoute
 
 from deploywatch.web.bodies import Bodies, TooLargeError, TooMuchError
 
+# The largest that somebody unknown has reason to send is the form of the sign-in.
 STRANGER_BYTES = 64 * 1024
 """Bytes of a body that is read for one who has shown no credential."""
 STRANGER_SECONDS = 10.0
 """How long such a body may take to arrive."""
+# Far more than any request to the API has; a file of deployments is sent record by record.
 REQUEST_BYTES = 1024**2
 """Bytes of a body that is read for one who has shown a credential, or needs none; webhooks may be larger."""
 TOGETHER_BYTES = 32 * 1024**2
@@ -49,6 +51,7 @@ _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
+# Forms are what any page of the web may post without being asked, so a route must say that it takes them.
 _TAKES_FORMS: WeakSet[AbstractRoute] = WeakSet()
 
 
@@ -131,6 +134,7 @@ def _foreign(request: web.Request, own_urls: Iterable[str], *, checks_host: bool
     is not there, and `Origin` is ours or not there. Browsers alone send these; programs with a token need neither.
     """
     host, ours = request.headers.get("Host", ""), {_origin(url) for url in own_urls if url}
+    # HTTP/1.0 sends no Host; a browser always does.
     named = host and not _is_ours(host, {_hostname(netloc) for _, netloc in ours})
     if named and checks_host:
         return Foreign.HOST
@@ -141,6 +145,7 @@ def _foreign(request: web.Request, own_urls: Iterable[str], *, checks_host: bool
     from_ours = bool(sent[1]) and sent in ours  # a proxy in front may have changed Host
     if named and not from_ours:
         return Foreign.BROWSER_HOST
+    # The browser's own word is the best there is; Origin is for those that do not say it.
     if site is not None:
         return None if site in _OWN_SITES else Foreign.ORIGIN
     return None if from_ours or (sent[1] and sent[1] == host.lower()) else Foreign.ORIGIN
@@ -158,6 +163,7 @@ def _refused_body(request: web.Request, open_paths: frozenset[str]) -> web.Respo
     by_form = request.path in open_paths or request.match_info.route in _TAKES_FORMS
     wanted = (_JSON, FORM) if by_form else (_JSON,)
     # Such as CloudEvents': a page of another site cannot send them unasked, as little as plain JSON.
+    # The page that posts these asks the server first (CORS preflight), which answers no.
     is_json = request.content_type.startswith("application/") and request.content_type.endswith("+json")
     if request.content_type not in wanted and not is_json:
         return _closing(415, f"the body's Content-Type must be {' or '.join(wanted)}")

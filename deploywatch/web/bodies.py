@@ -6,6 +6,7 @@ import asyncio
 
 from aiohttp import StreamReader, web
 
+# With the default bound of a webhook, several of the largest fit; the container's limit is above it.
 TOGETHER = 128 * 1024**2
 """Bytes of bodies that are held at the same time."""
 SECONDS = 60.0
@@ -48,6 +49,7 @@ class Held:
         self._size = 0
 
     async def __aenter__(self) -> bytes:
+        # Refused by its announcement, before a byte is read.
         if (self._request.content_length or 0) > self._limit:
             raise TooLargeError(_too_large(self._limit))
         try:
@@ -55,6 +57,7 @@ class Held:
         except BaseException:
             self._let_go()
             raise
+        # A join would copy the body once more, and most come in one piece.
         whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         return whole
@@ -81,6 +84,7 @@ class Held:
         """Hold a piece. What is announced takes no room: it may never come, and others wait for theirs."""
         if self._size + len(piece) > self._limit:
             raise TooLargeError(_too_large(self._limit))
+        # Alone, one body may always come: else a limit that is set too low would take nothing, for ever.
         others = self._bodies.held - self._size
         if others and self._bodies.held + len(piece) > self._bodies.together:
             raise TooMuchError(f"{others} bytes of other bodies are being taken in")

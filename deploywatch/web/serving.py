@@ -26,6 +26,7 @@ from deploywatch.web.prefix import LINKS, NOT_SAID, External, redirect_root, str
 log = logs.get("serving")
 
 HEALTHY, READY, RELOAD = "/-/healthy", "/-/ready", "/-/reload"
+# Below Kubernetes's and systemd's usual grace (30 s and 90 s), so that it ends by itself and is not killed.
 DRAIN_SECONDS = 20.0
 
 
@@ -81,8 +82,11 @@ class Server:
             ["reason"],
             registry=self.registry,
         )
+        # Each reason exists at 0: the first of its kind is then an increase, which alerts can see.
         for foreign in Foreign:
             foreign_requests.labels(foreign)
+        # From the outside in: nobody's body is read before they are known, and no session counts for a page of somebody
+        # else.
         middlewares = (
             guard(self.access, open_paths, self.sign_in),
             admission(
@@ -111,6 +115,7 @@ class Server:
             "When the configuration was last reloaded with success.",
             registry=self.registry,
         )
+        # Worked out once: what is bound cannot change while it runs.
         self._on_loopback = reaches_only_us(parse_address(self.listen)[0])
         self._note_reload()
 
@@ -119,20 +124,24 @@ class Server:
 
         `listening` is told the address once the port is bound, so that port 0 can be used.
         """
+        # Looked at again here: the web config may have been replaced since the server was made.
         host, port = parse_address(self.listen)
         self._guarded(self.access.loaded)
         runner = web.AppRunner(
             self.app,
+            # Ours do more: they say "stopping" and let what was begun end.
             handle_signals=False,
             shutdown_timeout=DRAIN_SECONDS,
             access_log=None,
             keepalive_timeout=HEAD_SECONDS,
+            # A few kilobytes can become gigabytes; bodies in another coding are refused with 415.
             auto_decompress=False,
         )
         await runner.setup()
         strip_from(runner.server, self.external.routes)
         try:
             site = Site(runner, self._connections, host, port, self.access.ssl)
+            # Before "listening" is said: a port that is taken must not look like a server that came up.
             await bind_to(site, self.listen)
             address = printed_address(runner)
             log.info(
@@ -156,6 +165,7 @@ class Server:
 
     async def _reload_both(self) -> str | None:
         try:
+            # SIGHUP and POST /-/reload may come together, and the later one must not be overtaken by the earlier.
             async with self._reloading:
                 # Read before the part reloads, taken over after: a fault in either leaves both as they were.
                 web_config = self._guarded(self.access.read())
@@ -181,6 +191,7 @@ class Server:
 
     async def _until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
+        # The loop keeps only weak references to its tasks: one that nobody holds may vanish half-way.
         reloads: set[asyncio.Task[str | None]] = set()
 
         def reload() -> None:
@@ -194,6 +205,7 @@ class Server:
         try:
             await self.draining.wait()
         finally:
+            # From here on a second Ctrl-C ends the process at once, as people expect of it.
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 

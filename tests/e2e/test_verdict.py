@@ -22,22 +22,14 @@ import pytest
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from deploywatch.rules.loading import load
-from deploywatch.rules.outputs.verification_plan import plan as planned
-from deploywatch.rules.resolve import resolve
-from deploywatch.verdict.plan import written
 from tests.receiver.process import Inbox, RealReceiver, eventually, healthy_service, start_inbox
+from tests.support.policies import planned, shop
 from tests.support.versions import Version, served
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-POLICY = """
-policy: shop
-about: The shop.
-sources:
-  ours: {title: Chosen for this test}
-series:
-  requests: {metric: http_requests_total, control: {label: version}}
+POLICY = shop(
+    """
 interval: 1s
 window: 10s
 stages:
@@ -47,16 +39,11 @@ verdict:
   fail: [error_ratio > 0.5%, rise(error_ratio) > 100%]
   look: 2s
   source: {ours: figures}
-alerts:
-  - alert: HighErrorRate
-    when: error_ratio > 50%
-    for: 10m
-    severity: critical
-    incident_type: deployment_failure
-    action: rollback
-    summary: "{service} fails"
-    source: {ours: Errors}
-"""
+""",
+    control="{label: version}",
+    fires="error_ratio > 50%",
+    wait="10m",
+)
 
 
 @dataclass(slots=True)
@@ -120,10 +107,7 @@ def world(workshop: Path, canary: Version) -> Iterator[World]:
         scraped = {"job_name": "shop", "honor_labels": True, "file_sd_configs": [{"files": [str(targets)]}]}
         config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [scraped]}))
         targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{stable}"]}]))
-        (folder / "policy.yml").write_text(POLICY)
-        plan = planned(resolve(load(folder / "policy.yml", variables={})))
-        assert plan is not None
-        (folder / "shop.json").write_text(written(plan))
+        planned(POLICY, folder)
         prometheus = servers.prometheus(processes, folder / "tsdb", config)
         inbox = start_inbox(processes, folder / "inbox")
         well = stack.enter_context(healthy_service("1.2.3"))

@@ -26,6 +26,7 @@ _KEY: Final = "unit_of_work"
 _READS: Final = ("SELECT", "WITH")
 _CHANGED: Final = "changes_pages"
 _WRITTEN: Final = re.compile(r'\b(?:INSERT INTO|DELETE FROM|UPDATE(?! SET\b))\s+"?(\w+)')
+# Named are those that no page shows, so that a new table is taken to be shown until somebody says otherwise.
 UNSEEN: Final = frozenset(
     {
         "alembic_version",
@@ -42,6 +43,7 @@ UNSEEN: Final = frozenset(
     }
 )
 """Tables whose rows no page shows by themselves; another that is written may change one."""
+# A storm of a hundred thousand alerts must not wait in memory as rows twice.
 MOST: Final = 1000
 """Rows of a table that wait at the same time."""
 
@@ -58,15 +60,20 @@ class UnitOfWork:
 
     def flush(self, connection: Connection) -> None:
         """Insert everything that waits, each table's rows in the order in which they came."""
+        # Inserting may make more rows wait, such as counters.
         while self.waiting:
+            # Exchanged before the first statement, which would else flush the same rows again.
             waiting, self.waiting = self.waiting, {}
             self.insert_all(connection, list(waiting.values()))
 
     def before(self, connection: Connection, statement: str) -> None:
         """Insert what waits for a table that the statement names; forget what was read of one that it changes."""
+        # A name within a longer one flushes too early, which is correct and only slower; the other way about would be
+        # wrong.
         if self.waiting and any(table in statement for table in self.waiting):
             self.flush(connection)
         if self.read and not statement.startswith(_READS):
+            # `keeps`: whoever saves an incident has put it into the memory as it will be.
             for tables, known in self.read.items():
                 if known and tables != self.keeps and any(table in statement for table in tables):
                     known.clear()
@@ -87,6 +94,7 @@ def run(connection: Connection, work: Callable[[Connection], T], insert_all: Ins
         result = work(connection)
         unit.flush(connection)
     finally:
+        # Popped on errors too: the connection goes back to its pool, and its next user is somebody else.
         info.pop(_KEY, None)
     return result
 
@@ -139,6 +147,7 @@ def insert_later(connection: Connection, table: str, rows: Sequence[Row], insert
         if table in tables and tables != unit.keeps:
             known.clear()
     kinds = unit.waiting.setdefault(table, [])
+    # Kinds are kept in their order, since "insert what is new" after "replace" is not the same as before it.
     if not kinds or kinds[-1][0] is not insert:
         kinds.append((insert, []))
     waiting = kinds[-1][1]

@@ -16,24 +16,16 @@ import pytest
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
-from deploywatch.rules.loading import load
-from deploywatch.rules.outputs.verification_plan import plan as planned
-from deploywatch.rules.resolve import resolve
-from deploywatch.verdict.plan import written
 from tests.receiver.commands.test_pipelines import parsed, snippet
 from tests.receiver.process import RealReceiver, eventually
 from tests.support import forked_program
+from tests.support.policies import planned, shop
 from tests.support.versions import Version, served
 
 pytestmark = pytest.mark.timeout(600)
 
-POLICY = """
-policy: shop
-about: The shop.
-sources:
-  ours: {title: Chosen for this test}
-series:
-  requests: {metric: http_requests_total, control: {label: version}}
+POLICY = shop(
+    """
 interval: 1s
 window: 10s
 stages:
@@ -45,16 +37,12 @@ verdict:
   fail: [error_ratio > 0.5%]
   look: 1s
   source: {ours: figures}
-alerts:
-  - alert: HighErrorRate
-    when: error_ratio > 50%
-    for: 10m
-    severity: critical
-    incident_type: deployment_failure
-    action: notify
-    summary: "{service} fails"
-    source: {ours: Errors}
-"""
+""",
+    control="{label: version}",
+    fires="error_ratio > 50%",
+    wait="10m",
+    action="notify",
+)
 TARGET = ("--service", "shop", "--environment", "production")
 
 
@@ -110,10 +98,7 @@ def runner(processes: Processes, workshop: Path) -> Iterator[Runner]:
         scraped = {"job_name": "shop", "honor_labels": True, "static_configs": targets}
         config = folder / "prometheus.yml"
         config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": [scraped]}))
-        (folder / "policy.yml").write_text(POLICY)
-        plan = planned(resolve(load(folder / "policy.yml", variables={})))
-        assert plan is not None
-        (folder / "shop.json").write_text(written(plan))
+        planned(POLICY, folder)
         prometheus = servers.prometheus(processes, folder / "tsdb", config)
         receiver = RealReceiver(processes, folder)
         receiver.configure(

@@ -33,23 +33,15 @@ from deploywatch.receiver.intake.webhook import Endpoint, Intake
 from deploywatch.receiver.metrics import Counters
 from deploywatch.receiver.slot_swap import plan as plans
 from deploywatch.receiver.slot_swap.flow import Asked, Flow, StoppedError
-from deploywatch.rules.loading import load
-from deploywatch.rules.outputs.verification_plan import plan as planned
-from deploywatch.rules.resolve import resolve
-from deploywatch.verdict.plan import written
 from tests.demo.conftest import alive
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import Scene, alert, settings
+from tests.support.policies import planned, shop
 
 PAGE = (Path(__file__).parents[3] / "docs" / "slots.md").read_text()
 EXAMPLE = re.search(r"```yaml\n# slots.yml\n(.*?)```", PAGE, re.DOTALL)
-POLICY = """
-policy: shop
-about: The shop.
-sources:
-  ours: {title: Chosen for tests}
-series:
-  requests: {metric: http_requests_total}
+POLICY = shop(
+    """
 stages:
   - {stage: switched, share: 100%, lasts: 5m}
 gate:
@@ -57,17 +49,8 @@ gate:
 verdict:
   fail: [error_ratio > 0.5%]
   source: {ours: figures}
-receiver: {url: "http://127.0.0.1:9872/webhook/alertmanager"}
-alerts:
-  - alert: HighErrorRate
-    when: error_ratio > 1%
-    for: 2m
-    severity: critical
-    incident_type: deployment_failure
-    action: rollback
-    summary: "{service} fails"
-    source: {ours: Errors}
 """
+)
 SCRIPTS = {
     "into-slot.sh": 'echo "$1" > slot',
     "swap.sh": "cp slot between; cp live slot; cp between live; echo swapped >> swaps",
@@ -169,10 +152,7 @@ class World:
 @pytest.fixture
 async def world(make_scene: MakeScene, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """1.2.3 is in production, and 1.2.2 in the slot; a rollback swaps by a command, unless the test says how."""
-    (tmp_path / "policy.yml").write_text(POLICY)
-    plan = planned(resolve(load(tmp_path / "policy.yml", variables={})))
-    assert plan is not None
-    (tmp_path / "shop.json").write_text(written(plan))
+    planned(POLICY, tmp_path)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     target = {

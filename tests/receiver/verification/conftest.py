@@ -21,22 +21,15 @@ from deploywatch.receiver.deployments.stages import RunningStage
 from deploywatch.receiver.deployments.verdicts import StoredVerdict
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.verification import watcher
-from deploywatch.rules.loading import load
-from deploywatch.rules.outputs.verification_plan import plan as planned
-from deploywatch.rules.resolve import resolve
-from deploywatch.verdict.plan import Plan, written
+from deploywatch.verdict.plan import Plan
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MovingClock, Scene, settings
 from tests.receiver.verification import history
 from tests.receiver.verification.traffic import TRAFFIC
+from tests.support.policies import planned, shop
 
-POLICY = """
-policy: shop
-about: The shop.
-sources:
-  ours: {title: Chosen for tests}
-series:
-  requests: {metric: http_requests_total, control: {label: deployment, new: canary, old: stable}}
+POLICY = shop(
+    """
 selectors: {environment: production}
 interval: 30s
 stages:
@@ -53,17 +46,9 @@ verdict:
   fail: [error_ratio > 0.5%]
   watch: [cpu > 90%]
   source: {ours: figures}
-receiver: {url: "http://127.0.0.1:9872/webhook/alertmanager"}
-alerts:
-  - alert: HighErrorRate
-    when: error_ratio > 1%
-    for: 2m
-    severity: critical
-    incident_type: deployment_failure
-    action: rollback
-    summary: "{service} fails"
-    source: {ours: Errors}
-"""
+""",
+    control="{label: deployment, new: canary, old: stable}",
+)
 
 BEGINS = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
 """When the stage of every scene begins; Prometheus keeps what is that old, and the future of a test is in the past."""
@@ -83,16 +68,12 @@ def past(processes: Processes, workshop: Path) -> Past:
     """Every scene of traffic in a Prometheus's storage, and the plan of the policy."""
     folder = workshop / "verification"
     folder.mkdir()
-    (folder / "policy.yml").write_text(POLICY)
-    plan = planned(resolve(load(folder / "policy.yml", variables={})))
-    assert plan is not None
-    file = folder / "shop.json"
-    file.write_text(written(plan))
+    plan = planned(POLICY, folder)
     record = plan.watch[0].query.partition("{")[0]
     history.write(folder / "tsdb", TRAFFIC, BEGINS, record)
     config = folder / "prometheus.yml"
     config.write_text("global: {}\n")
-    return Past(servers.prometheus(processes, folder / "tsdb", config), plan, file)
+    return Past(servers.prometheus(processes, folder / "tsdb", config), plan, folder / "shop.json")
 
 
 @pytest.fixture

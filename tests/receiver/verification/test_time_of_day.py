@@ -17,22 +17,14 @@ from deploywatch.receiver.deployments.stages import RunningStage, StageState
 from deploywatch.receiver.verification import counting, time_of_day
 from deploywatch.receiver.verification.counting import Source
 from deploywatch.receiver.verification.time_of_day import Usual, change
-from deploywatch.rules.loading import load
-from deploywatch.rules.outputs.verification_plan import plan as planned
-from deploywatch.rules.resolve import resolve
-from deploywatch.verdict.plan import written
 from deploywatch.verdict.plan_parts import Counts, Limit
 from deploywatch.verdict.values import Answer, Reason
 from tests.receiver.conftest import MakeScene
 from tests.receiver.verification.conftest import BEGINS, Past, begin, configured
+from tests.support.policies import planned, shop
 
-POLICY = """
-policy: shop
-about: The shop.
-sources:
-  ours: {title: Chosen for tests}
-series:
-  requests: {metric: http_requests_total}
+POLICY = shop(
+    """
 selectors: {environment: production}
 interval: 30s
 stages:
@@ -40,17 +32,8 @@ stages:
 verdict:
   fail: [error_ratio > 20%, rise(error_ratio) > 25%]
   source: {ours: figures}
-receiver: {url: "http://127.0.0.1:9872/webhook/alertmanager"}
-alerts:
-  - alert: HighErrorRate
-    when: error_ratio > 1%
-    for: 2m
-    severity: critical
-    incident_type: deployment_failure
-    action: rollback
-    summary: "{service} fails"
-    source: {ours: Errors}
 """
+)
 STEP, HOUR = 30, 3600
 LIMIT = Limit(
     name="rise(error_ratio) > 25%", signal="error_ratio", limit=1.25, relative=True, new=Counts(requests="", bad="")
@@ -86,10 +69,7 @@ def fortnight(processes: Processes, workshop: Path) -> Past:
     """Two weeks of two hours each in a Prometheus's storage, and a plan without a control."""
     folder = workshop / "fortnight"
     folder.mkdir()
-    (folder / "policy.yml").write_text(POLICY)
-    plan = planned(resolve(load(folder / "policy.yml", variables={})))
-    assert plan is not None
-    (folder / "shop.json").write_text(written(plan))
+    plan = planned(POLICY, folder)
     (folder / "history.om").write_text("\n".join((*_lines(), "")))
     made = ["promtool", "tsdb", "create-blocks-from", "openmetrics"]
     subprocess.run([*made, str(folder / "history.om"), str(folder / "tsdb")], check=True, capture_output=True)
