@@ -40,6 +40,8 @@ class Case:
     @property
     def once(self) -> str:
         """What names the trouble that people are told of and escalated to, once."""
+        # The severity is part of it: an incident that became worse tells and escalates once more (the worst that is
+        # true now).
         return f"{self.incident.severity}{self.again}"
 
     @property
@@ -57,6 +59,7 @@ class Case:
 
     def queue_once(self, kind: str, *, which: str = "", serial_key: str = "", **payload: str) -> None:
         """Queue a job of this kind, once an incident and severity; `which` tells several of a kind apart."""
+        # The key outlives the job: a queue that saw it never takes it again, which is what makes it once.
         key = f"{kind}:{self.incident.id}:{self.incident.severity}:{which}"
         self._queue(kind, key, serial_key or f"{kind}:{self.incident.id}:{which}", payload)
 

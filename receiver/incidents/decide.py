@@ -13,6 +13,7 @@ from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
 
 
+# `gc=False`: fifty thousand of them are remembered, hold no circles, and need not be walked by each collection.
 class Episode(msgspec.Struct, frozen=True, gc=False):
     """What is stored of the newest episode of a fingerprint; `changed_at` is when it was last changed by a delivery.
 
@@ -28,6 +29,7 @@ class Episode(msgspec.Struct, frozen=True, gc=False):
 
 def labels_of(labels: Mapping[str, str]) -> int:
     """A number that stands for an alert's labels in this process."""
+    # Only compared within this process, so that Python's seed for hashes does not matter; 0 is kept for "not known".
     return hash(frozenset(labels.items())) or 1
 
 
@@ -73,6 +75,8 @@ class Decision(NamedTuple):
     reason: Reason
 
 
+# A peer of Alertmanager's cluster waits 15 s (`--cluster.peer-timeout`) a position, and a webhook's own timeout comes
+# on top.
 LATE: Final = timedelta(minutes=1)
 """For how long after a resolve a firing of the same episode may be one that came late: another Alertmanager of a pair
 waits for its peer, and a webhook that was given up may still be under way."""
@@ -95,6 +99,7 @@ def decide(
     `cause_is_open` says that a service on which the alert's depends has an open incident: the alert belongs there.
     Within `LATE`, any order and repetition of the same deliveries ends the same.
     """
+    # First, because it needs neither severity nor incident: what Alertmanager repeats is nearly all that comes.
     if known is not None and (repeated := decide_repeated(alert, known, now)):
         return repeated
     if not alert.firing:
@@ -102,15 +107,19 @@ def decide(
             return Decision(Effect.RESOLVE, Reason.ALERT_RESOLVED)
         return Decision(Effect.RECORD, Reason.RESOLVED_BEFORE_FIRING)
     fires_on = known is not None and not known.firing and alert.starts_at <= known.starts_at
+    # Only where the service has no incident of its own: an alert never moves from one incident to another.
     if open_severity is None and cause_is_open:
         return Decision(Effect.ATTACH, Reason.VICTIM_OF_DEPENDENCY)
     if open_severity is None:
         return Decision(Effect.OPEN, Reason.FIRES_ON if fires_on else Reason.FIRST_ALERT)
+    # Before `fires_on`: that it is worse is what people must hear, whatever else is strange about it.
     if worse(severity, open_severity):
         return Decision(Effect.WORSEN, Reason.MORE_SEVERE)
     if fires_on:
         return Decision(Effect.JOIN, Reason.FIRES_ON)
     if known is not None and known.firing:
+        # A later start under a known fingerprint is a new episode, so the end of the one before was lost on its way. It
+        # is no reason to open a second incident.
         return Decision(Effect.JOIN, Reason.RESOLVE_MISSED)
     return Decision(Effect.JOIN, Reason.INCIDENT_IS_OPEN)
 
@@ -135,6 +144,8 @@ def decide_repeated(alert: Alert, known: Episode, now: datetime) -> Decision | N
 
 def _still_firing(alert: Alert, known: Episode, now: datetime) -> Decision:
     """Judge a repetition; one with an earlier start is a late delivery for a while, and then this episode, lowered."""
+    # Alertmanager lowers a start when another Prometheus of a pair fired earlier; a delivery that was under way for
+    # long looks the same at first, and does not a minute later.
     if alert.starts_at < known.starts_at and not _late_ones_are_over(known, now):
         return _OLDER
     if alert.annotations != known.annotations:

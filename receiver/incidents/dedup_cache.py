@@ -21,6 +21,7 @@ from deploywatch.receiver.store import counters
 REMEMBERED: Final = 50_000
 """Alerts that a receiver keeps in memory between transactions; some 50 MB."""
 
+# Not for ever: the stored one is deleted some day by retention, and the copies would point at nothing.
 BODY_STANDS: Final = timedelta(days=1)
 """How long a stored body stands for those that come after it and are the same."""
 
@@ -52,6 +53,8 @@ class AlertCache:
 
     def catch_up(self, connection: Connection) -> None:
         """Forget the alerts if another replica has changed any."""
+        # Read in the transaction that goes on from it: on PostgreSQL the advisory lock keeps the count still until
+        # its end.
         if self.shared and (stored := counters.value(connection, _CHANGES)) != self.as_of:
             self._forget_alerts()
             self.as_of = stored
@@ -60,6 +63,7 @@ class AlertCache:
         """Let the other replicas forget the alerts, as this transaction changes some and we remember how."""
         if self.shared:
             counters.add(connection, _CHANGES)
+            # Our own change is known to us; only somebody else's makes us forget.
             self.as_of += 1
 
     def lose(self, connection: Connection) -> None:
@@ -69,6 +73,7 @@ class AlertCache:
 
     def forget(self, *, beyond: int = 0) -> None:
         """Forget everything, if more than `beyond` alerts, anomalies or bodies are remembered."""
+        # All at once and not the oldest: no bookkeeping on the webhook's path, and a storm fills it again in seconds.
         if max(len(self.episodes), len(self.said), len(self.bodies)) > beyond:
             self._forget_alerts()
             self.said.clear()
@@ -82,6 +87,7 @@ class AlertCache:
     def settle(self, asked: Asked, made: Made) -> None:
         """Remember that this body, with this watchdog, changes nothing as long as no alert changes."""
         (digest, _), _ = asked
+        # A delivery without a digest was made by the receiver itself, and comes only once.
         if digest:
             self._settled[asked] = self.changes, made
 

@@ -48,6 +48,7 @@ class Delivery:
         return replace(
             self,
             alerts=self.alerts[first : first + most],
+            # Each part needs a name of its own, else the second would be taken for a repetition of the first.
             digest=_named(self.digest, first) if first else self.digest,
             also=self.also if is_last else _nothing,
             whole=None if first else len(self.alerts),

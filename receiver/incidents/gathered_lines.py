@@ -29,6 +29,7 @@ class GatheredLines:
 
     def write(self, incident_id: int, kind: Kind, text: str) -> None:
         """Write a line now, after those that were gathered before it."""
+        # Else a line about what happened later would stand above those that led to it.
         self.flush()
         timeline.write(self.connection, incident_id, self.now, kind, text)
 

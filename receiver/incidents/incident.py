@@ -58,6 +58,8 @@ class Incident:
     @property
     def status(self) -> Status:
         """Resolved; monitoring while all its alerts are quiet; mitigating; else acknowledged or open."""
+        # The order is that of how far it is: what is quiet is not called mitigating, although a rollback may still be
+        # verified.
         if self.resolved_at:
             return Status.RESOLVED
         if self.quiet_since:

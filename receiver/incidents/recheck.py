@@ -21,6 +21,7 @@ def queue(connection: Connection, alert: Alert, known: Episode, incident_id: int
     """Look again at the alert, once for each of its resolves."""
     resolved_at = known.changed_at or now
     key = f"{KIND}:{alert.fingerprint}:{resolved_at.isoformat()}"
+    # The whole alert, because nothing else keeps what the deferred delivery said.
     payload: dict[str, Any] = msgspec.to_builtins(alert)
     job = NewJob(KIND, key, f"{KIND}:{alert.fingerprint}", resolved_at + LATE, incident_id=incident_id, payload=payload)
     enqueue(connection, now, job)
@@ -29,6 +30,7 @@ def queue(connection: Connection, alert: Alert, known: Episode, incident_id: int
 STILL_FIRING: Final = "still_firing"
 
 
+# A person's word counts, and is not believed for ever: what fires on after it is told again.
 def watch_incident(connection: Connection, incident_id: int, now: datetime, after: timedelta, *, by: str) -> None:
     """A person ended the incident while alerts fire: see after a time whether they were right."""
     key = f"{STILL_FIRING}:{incident_id}"

@@ -18,11 +18,14 @@ from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import incidents
 
+# Worked out on reading, never stored: an action that ends would have to find the incident again, and a crash between
+# the two would leave it "mitigating" for ever.
 _ACTED = or_(
     exists().where(rollbacks.c.incident_id == incidents.c.id, rollbacks.c.state.in_(("running", "verifying"))),
     exists().where(action_runs.c.incident_id == incidents.c.id, action_runs.c.state == "running"),
 )
 _INCIDENTS = select(incidents, _ACTED.label("mitigation"))
+# `open_key` follows from the others, and the number is the database's.
 _OWN = tuple(column.name for column in incidents.columns if column.name not in ("id", "open_key"))
 # Built once, because every action and message needs them.
 _ONE = _INCIDENTS.where(incidents.c.id == bindparam("which"))

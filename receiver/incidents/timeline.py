@@ -23,6 +23,7 @@ def write(
 ) -> None:
     """Add one line to the timeline; one that says how an action ended is counted."""
     write_all(connection, [line(incident_id, at, kind, text, actor=actor)])
+    # Counted with the line, in one transaction: a counter that runs ahead of the timeline could never be explained.
     if labels := counted(kind):
         counters.add(connection, IncidentMetric.ACTIONS, *labels)
 

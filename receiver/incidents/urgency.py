@@ -8,6 +8,7 @@ from typing import Final
 from deploywatch.receiver.jobs.job import Urgency
 from deploywatch.receiver.settings.strategy import Severity
 
+# Warnings and below wait for nobody's sleep: what is critical overtakes them in the queue.
 _OF: Final[Mapping[str, Urgency]] = {"critical": Urgency.CRITICAL, "high": Urgency.HIGH}
 
 

@@ -17,6 +17,7 @@ from deploywatch.receiver.store.by_column import AT_ONCE, upsert_columns
 from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.schema import alerts, incidents
 
+# By rank, since the words do not sort by how bad they are; one that is not known comes first, as the worst.
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
 
 
@@ -75,6 +76,8 @@ def save(
 
     `overtaken` are the fingerprints that have an older current episode in the store.
     """
+    # One webhook may bear two episodes of a fingerprint, the old one's end and the new one's beginning; only one is
+    # current.
     newest: dict[str, datetime] = {}
     for alert, _, _ in changed:
         newest[alert.fingerprint] = max(alert.starts_at, newest.get(alert.fingerprint, alert.starts_at))
@@ -194,6 +197,7 @@ def only_lesser_since(
 
     One without such alerts is none of them.
     """
+    # As bad or worse: they are in the order of badness.
     as_bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
     asked = {"since": since, "as_bad": as_bad}
     return frozenset(

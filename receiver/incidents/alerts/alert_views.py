@@ -29,6 +29,7 @@ def views_and_leading(connection: Connection, incident_id: int) -> tuple[tuple[A
     """What `views` and `leading` say, from one read."""
     known = _of(connection, incident_id)
     firing = [
+        # A severity that nobody here knows counts as the worst (an unknown value takes the dangerous meaning).
         (SEVERITIES.index(severity) if severity in SEVERITIES else 0, alert)
         for alert, severity in known
         if alert.firing
@@ -61,6 +62,7 @@ def view(alert: Alert, severity: str) -> AlertView:
         firing=alert.firing,
         severity=severity,
         summary=summary or message,
+        # The message stands in for whichever of the two is missing, and is not said twice.
         description=annotations.get(AlertAnnotation.DESCRIPTION, "") or (message if summary else ""),
         value=annotations.get(AlertAnnotation.VALUE, ""),
         threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),

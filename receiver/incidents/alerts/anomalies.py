@@ -37,6 +37,8 @@ class Anomalies:
 
     def add(self, incident_id: int | None, reason: Reason, what: str) -> None:
         """Remark on an alert, by its name, or on what else `what` says; nothing when it belongs to no incident."""
+        # Once an incident and reason, not once an alert: two Alertmanagers repeat thousands, and the timeline is for
+        # people.
         if incident_id is not None and (incident_id, reason) not in self.said:
             self.new.setdefault((incident_id, reason), what)
 
@@ -44,6 +46,8 @@ class Anomalies:
         """Write each remark that its incident's timeline does not have yet."""
         if not self.new:
             return
+        # `said` is this process's memory; after a restart, or from another replica, the timeline itself says what
+        # stands there.
         there = timeline.kinds(connection, {incident_id for incident_id, _ in self.new})
         timeline.write_all(
             connection,

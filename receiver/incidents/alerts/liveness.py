@@ -13,6 +13,7 @@ from deploywatch.receiver.alert import Alert, source_of
 from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.store.schema import alerts
 
+# Before any alert; one fixed start, so that a watchdog has one row whatever start its alert bears.
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 _SINCE = "heard_since"
 
@@ -43,10 +44,13 @@ def hear(connection: Connection, alert: Alert, now: datetime, within: timedelta)
     """Note that a watchdog was heard, which belongs to no incident; that it ended is no sign of life."""
     source = source_of(alert.fingerprint)
     known, key = heard(connection, alert.name, source), _key(alert.name, source)
+    # A watchdog fires always. Its resolve means that its rule was removed or its Prometheus went away.
     if not alert.firing:
         connection.execute(update(alerts).where(alerts.c.fingerprint == key).values(ends_at=now))
         return
     since = now if known is None or known.silent(within, now) else known.since
+    # Stored among the alerts, as one that does not fire and belongs to nothing: so it is shared by replicas and kept
+    # over restarts without a table of its own.
     noted = Alert(key, False, _ALWAYS, None, alert.labels, {_SINCE: since.isoformat()})
     alert_store.save(connection, [(noted, "low", None)], now)
 
@@ -62,6 +66,7 @@ def certain_since(
     known = [last for source in sources if (last := heard(connection, name, source))]
     if any(last.silent(within, now) for last in known):
         return None
+    # Several sources may have sent these alerts: what ended is over only since all of them are heard without a break.
     return max((last.since for last in known), default=_ALWAYS)
 
 
