@@ -62,6 +62,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        # At the call: all parts together take a second to import, and `--help` or a pipeline's one command should not
+        # wait for it.
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, cmd_name)
         return command
@@ -86,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = cli.main(
             args=None if arguments is None else list(arguments),
             prog_name="deploywatch",
+            # click would print and exit by itself; our errors have exit codes of their own.
             standalone_mode=False,
         )
     except click.ClickException as error:
@@ -104,5 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 2
     except (click.Abort, KeyboardInterrupt):
         say("interrupted", err=True)
+        # As a shell counts: 128 and the number of SIGINT.
         code = 130
     sys.exit(code if isinstance(code, int) else 0)

@@ -23,11 +23,13 @@ def parse(content: bytes | str) -> Any:
     are refused: readers differ in what they make of them (RFC 8259, sections 4, 6 and 9). Half of a surrogate pair,
     which no UTF-8 can write, becomes U+FFFD.
     """
+    # Some tools for Windows write a byte order mark before it.
     text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
     try:
         value = _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
+    # Cheap, and right only about what can't be too deep: with fewer brackets than that there is no need to look.
     if sum(1 for _ in _OPENING.finditer(text)) > DEPTH:
         _refuse_depth(value)
     return _encodable(value) if _SURROGATE.search(text) or _has_surrogates(content) else value
@@ -49,6 +51,7 @@ def _refuse_depth(value: Any) -> None:
 def _encodable(value: Any) -> Any:
     match value:
         case str():
+            # By way of UTF-16, where two halves that belong together become the one character that they mean.
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case list():
             return [_encodable(part) for part in value]

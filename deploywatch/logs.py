@@ -37,6 +37,7 @@ def configure(*, form: str = "logfmt", level: str = "info") -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(form)],
         )
     )
+    # `force`: a library may have set one up at import.
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
     # One line a request or a statement is noise below debug.
     for name in ("aiohttp.access", "alembic", "slack_sdk", "asyncio"):
@@ -65,6 +66,7 @@ def _renderers(form: str) -> list[Processor]:
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Of bytes that are no HTTP, which anybody can send, one line is said: our code has no part in it."""
     error = record.exc_info[1] if record.exc_info else None
+    # By the module's name, since the classes there are many and not all of them public.
     if type(error).__module__ == "aiohttp.http_exceptions":
         record.msg, record.args, record.exc_info = f"not HTTP: {type(error).__name__}", (), None
         record.levelno, record.levelname = logging.WARNING, "WARNING"

@@ -40,6 +40,7 @@ class Cost:
     samples: int | None
 
 
+# A fortnight of thousands of series, which `rules check` asks for; beyond it the machine is at risk.
 _ANSWER_LIMIT = 256 * 1024**2
 _REMARKS = ("PromQL warning:", "PromQL info:")
 """What the engine says of an expression, such as that a name is none of a counter; the answer is whole."""
@@ -65,8 +66,10 @@ class Prometheus:
         asked = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
         data = await self._get("/api/v1/query", asked, whole=whole)
         kind = data["resultType"]
+        # `vector(1)` is a vector and `1` a scalar, and policies may say either.
         if kind == "scalar":
             return [Series({}, float(data["result"][1]))]
+        # A native histogram has `histogram` and no `value`.
         if kind != "vector" or not all("value" in item for item in data["result"]):
             kind_given = "histograms" if kind == "vector" else f"a {kind}"
             raise UnreachableError(f"{self._name} gave {kind_given} and not numbers for the query {expression!r}")
@@ -122,16 +125,19 @@ class Prometheus:
         return f"Prometheus at {redact_url(self.url)}"
 
     async def _get(self, path: str, parameters: dict[str, str], *, whole: bool = False) -> Any:
+        # GET where it fits: proxies cache it, and some in front of Prometheus allow nothing else.
         method, where = ("POST", "data") if len(parameters.get("query", "")) > _LONG else ("GET", "params")
         given: dict[str, Any] = {where: parameters}
         try:
             address = f"{self.url.rstrip('/')}{path}"
+            # A proxy that asks people to sign in redirects to a page with 200, which would pass for an answer.
             async with self.session.request(method, address, allow_redirects=False, **given) as response:
                 answer = json_text.parse(await responses.read_direct(response, _ANSWER_LIMIT))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             # An invalid URL repeats itself in its error, with its credentials.
             reason = "" if isinstance(error, aiohttp.InvalidURL) else str(error)
             raise UnreachableError(f"{self._name} did not answer {path}: {reason or type(error).__name__}") from error
+        # Not by the HTTP status: Prometheus gives its reason in a body with 400 and 422.
         if not isinstance(answer, dict) or answer.get("status") != "success":
             reason = answer.get("error", answer) if isinstance(answer, dict) else answer
             raise UnreachableError(f"{self._name} refused {path}: {reason}")

@@ -18,6 +18,7 @@ async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
         content += chunk
         if len(content) > limit:
             raise ValueError(f"the answer is larger than {limit} bytes")
+        # A body that is there already is read without ever waiting, and probes would run late meanwhile.
         await asyncio.sleep(0)
     return bytes(content)
 

@@ -16,6 +16,7 @@ MASK = "***"
 _SHORTEST = 6
 # As a header bears them, whoever repeats it: a name and password in base64, or a token that was fetched somewhere.
 _SHOWN = re.compile(r"\b(Basic|Bearer)( +|%20|\+)([A-Za-z0-9+/._~=-]{8,})", re.IGNORECASE)
+# "Bearer authentication is off" is a sentence; a token has digits and this length.
 _SHORTEST_TOKEN = 16
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_PARAMETER = re.compile(r"((?:^|(?<=[&;]))[^=&;]*(?:passw|secret|token|key|sig)[^=&;]*=)[^&;]*", re.IGNORECASE)
@@ -31,6 +32,7 @@ class Unreadable:
 class Filled(frozenset[str]):
     """What came from variables into a config. Any two are equal: settings are, that say the same."""
 
+    # Whether a config has changed is asked of its settings; where a value came from is no change.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Filled)
 
@@ -78,6 +80,8 @@ def _split(url: str) -> SplitResult | None:
         _ = parts.port
     except ValueError:
         return None
+    # `https://user:pa/ss@host` is a host `user`, a port `pa` and the rest of the password in the path: no part of it
+    # may be shown.
     misplaced = "@" in parts.path + parts.query + parts.fragment and ":" in parts.netloc
     return None if misplaced else parts
 
@@ -95,6 +99,7 @@ def found_in(settings: object) -> Iterator[str]:
     match settings:
         case Masked():
             secret = settings.get_secret_value()
+            # The whole first, since it may be a URL that an error repeats letter by letter.
             yield secret
             yield from _password(secret)
         case str():
@@ -112,6 +117,7 @@ def found_in(settings: object) -> Iterator[str]:
 def _password(url: str) -> Iterator[str]:
     parts = _split(url) if is_url(url) else None
     if parts and parts.password:
+        # Servers repeat it decoded, libraries as it stands in the URL.
         yield from (parts.password, unquote(parts.password))
 
 
@@ -125,6 +131,7 @@ def without(text: str, filled: frozenset[str]) -> str:
     """The text without what came from variables; what is short is masked only where it is all that there is."""
     if text in filled:
         return MASK
+    # The longest first: a secret that begins another would leave the other's end to be read.
     for value in sorted(filled, key=len, reverse=True):
         if len(value) >= _SHORTEST:
             text = text.replace(value, MASK)
@@ -135,9 +142,11 @@ def _masked(shown: re.Match[str]) -> str:
     """The scheme without the credential; what is a word of a sentence, or a challenge, stays."""
     scheme, space, value = shown.groups()
     if scheme.lower() == "bearer":
+        # A challenge such as `Bearer realm` has no digits.
         is_one = len(value) >= _SHORTEST_TOKEN and any(letter.isdigit() for letter in value)
     else:
         try:
+            # Basic is name:password; what has no colon inside is a word that happens to be base64.
             is_one = b":" in b64decode(value + "=" * (-len(value) % 4))
         except ValueError:
             is_one = False

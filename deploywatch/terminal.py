@@ -10,6 +10,7 @@ import click
 
 # Control characters, and the directional overrides that make a text read other than it is; right-to-left
 # letters themselves stay as they are.
+# C0 and C1 controls, and the marks that turn the direction of writing: an alert's text could hide a part of a command.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -21,6 +22,7 @@ _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 def clean(text: str) -> str:
     """Plain text that can be encoded: one kind of line end, no control characters, no lone surrogates."""
+    # A lone surrogate, which JSON may bring, would be an error at the first print.
     whole = text.encode("utf-8", "replace").decode()
     return _UNSEEN.sub("", _LINE_ENDS.sub("\n", whole)).replace("\t", " ")
 

@@ -13,6 +13,7 @@ from deploywatch.access.scopes import Identity
 from deploywatch.access.signing_keys import Keys, RemoteKeys
 
 KIND = "proxy"
+# No HS256 and its like: with a shared secret whoever can check a name could also sign one.
 _ALGORITHMS = ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA")
 _LEEWAY = 30  # seconds that the proxy's clock may differ from ours
 _NAME_LIMIT = 200
@@ -36,6 +37,7 @@ class Proxy:
         """Whom the proxy names; None where it names nobody. UntrustedError where the header does not count."""
         signed = self._settings.jwt
         given = request.headers.getall(signed.header if signed else self._settings.header or "", [])
+        # Some proxies send the header empty for what needs no sign-in.
         if not given or given == [""]:
             return None
         if len(given) > 1:
@@ -68,6 +70,8 @@ class Proxy:
                 audience=settings.audience,
                 issuer=settings.issuer,
                 leeway=_LEEWAY,
+                # A JWT without an end would be a password for ever; without an audience, one of another service of the
+                # same proxy would do.
                 options={"require": ["exp", "iss", "aud", settings.claim]},
             )
         except (jwt.PyJWTError, ValueError) as error:

@@ -80,4 +80,5 @@ def needed(route: AbstractRoute) -> Scope | None:
     if route.resource is None:
         return None
     method = "GET" if route.method == "HEAD" else route.method
+    # A route that somebody forgot to mark is closed to most, and not open to all.
     return _NEEDED.get(route.resource, {}).get(method, Scope.ADMIN)

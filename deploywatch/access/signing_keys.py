@@ -59,7 +59,9 @@ class RemoteKeys:
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
         """The key of this id; None where the URL has none, or was asked a moment ago."""
+        # Known keys are never asked for again: the URL may be away for hours without anybody noticing.
         if key_id not in self._keys:
+            # Of many requests that come with a new key, one asks, and the others find what it brought.
             async with self._asking:
                 if key_id not in self._keys and self._is_due():
                     await self._ask()
@@ -69,6 +71,7 @@ class RemoteKeys:
         return self._asked is None or self._clock() - self._asked >= ASK_AGAIN_SECONDS
 
     async def _ask(self) -> None:
+        # Before the answer: a URL that is away must not be asked once for each request.
         self._asked = self._clock()
         try:
             async with (

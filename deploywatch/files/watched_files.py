@@ -22,6 +22,8 @@ Stamp = tuple[int, int, int]
 def stamp_of(path: Path) -> Stamp:
     """What changes when a file is replaced or written to; OSError when it is not there."""
     status = path.stat()
+    # The inode too: Kubernetes replaces a mounted secret by turning a link, and the new file may be as large and as
+    # old.
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
@@ -67,6 +69,8 @@ class WatchedFiles:
                 if stamp_of(path) == before:
                     self.good([path])
                     continue
+                # Read before it counts as changed: a secret that is half written is empty, and must not replace a good
+                # one.
                 path.read_bytes() if path in self._plain else _content(path)
             except (OSError, ValueError) as error:
                 self.bad([path], getattr(error, "strerror", None) or str(error))

@@ -19,6 +19,7 @@ from deploywatch.files.document import Document, Path
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)(?=\{)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\{[^}]*\}?))"
 )
+# More than any config that people write with anchors has.
 _REPEATED = 50_000
 """Values that aliases may stand for, all together; a file of half a kilobyte can mean billions."""
 _MERGE = "tag:yaml.org,2002:merge"
@@ -93,6 +94,7 @@ def _fill(
         document.problems.append(Problem(document.file, 1, 1, "", "is nested too deeply to be read"))
 
 
+# Not the document's other problems: those stop one value, this one stops the reading.
 class _BombError(Exception):
     def __init__(self, node: Node) -> None:
         super().__init__()
@@ -111,12 +113,15 @@ class _Reader:
         self.repeated = 0
 
     def value(self, node: Node, path: Path) -> Any:
+        # The first place counts: with a merge key the same path is met again at the anchor.
         self.document.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        # ruamel gives the very node of an anchor for each alias, so the object itself shows a circle.
         if id(node) in self.open:
             self.document.report(path, "an alias that contains itself; write the value out")
             return None
         self._meet(node)
         self.open.append(id(node))
+        # Compose's `!override` and `!reset` are tags of their own, which who reads the document may know.
         if not str(node.tag).startswith("tag:yaml.org,2002:"):
             self.document.tags[path] = str(node.tag)
         try:
@@ -139,6 +144,7 @@ class _Reader:
                     value = self.value(source, path)
                     merged = {**value, **merged} if isinstance(value, dict) else merged
                 continue
+            # As text, whatever YAML makes of it: `on:` would else be the key True, and `5:` a number.
             key = str(key_node.value) if isinstance(key_node, ScalarNode) else "?"
             here = (*path, key)
             self.document.places[here] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
@@ -158,12 +164,15 @@ class _Reader:
     def scalar(self, node: Node, path: Path) -> Any:
         text = str(node.value)
         if node.start_mark.line == node.end_mark.line:
+            # To point at a character within a value, as in a condition, the quote before it has to be counted.
             quote = 1 if getattr(node, "style", None) in {"'", '"'} else 0
             self.document.texts[path] = (node.start_mark.line + 1, node.start_mark.column + 1 + quote)
         kind = str(node.tag).rpartition(":")[2]
         if kind == "null":
             return None
         if kind == "bool":
+            # ruamel reads YAML 1.2, where only true and false are booleans by themselves; the others come with an
+            # explicit tag.
             return text.lower() in {"true", "yes", "on", "y"}
         if kind == "int":
             return _integer(text)

@@ -90,6 +90,7 @@ def strip_from(server: web.Server | None, prefix: str) -> None:
     """Make a server take the prefix off every request before anything looks at its path; what lacks it is 404."""
     if server is None or not prefix:
         return
+    # There, because aiohttp chooses the route before any middleware sees the request.
     make = server.request_factory
 
     def request(message: Any, *rest: Any) -> web.BaseRequest:
@@ -111,6 +112,7 @@ def redirect_root(app: web.Application, prefix: str) -> None:
 def _within(url: URL, prefix: str) -> dict[str, Any]:
     """What changes in a request's first line once the prefix is taken off."""
     whole = url.raw_path
+    # The raw path, so that %2F in a service's name stays one part of it.
     path = (whole[len(prefix) :] or "/") if f"{whole}/".startswith(f"{prefix}/") else _ELSEWHERE.get(whole, _OUTSIDE)
     inside = URL.build(path=path, query_string=url.raw_query_string, encoded=True)
     return {"path": str(inside), "url": inside}

@@ -45,6 +45,7 @@ def _send(state: str) -> None:
     name = f"\0{address[1:]}" if address.startswith("@") else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+            # systemd that does not read must not hold up the server that tells it.
             notify.setblocking(False)
             notify.connect(name)
             notify.send(state.encode())
