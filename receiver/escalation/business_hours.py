@@ -32,6 +32,7 @@ def around(rotation: Rotation, at: datetime, within: Span) -> Span | None:
     if hours is None:
         return None
     since, until = hours
+    # Hours that touch (00:00 to 24:00, day after day) are one turn to people, and not one a day.
     while until < within.until and (later := _holding(rotation, until)):
         until = later.until
     while since > within.since and (earlier := _before(rotation, since)):

@@ -44,6 +44,7 @@ def at_once(
     channels_ = channels or wanted(settings)
     if channels_ and due is not None and not (channels_ := unheard(connection, incident, channels_, due)):
         return
+    # Who was called at night must also hear that it is over.
     wider = replace(incident, channels=tuple(dict.fromkeys((*incident.channels, *channels_))))
     store.save(connection, wider)
     names = ", ".join(channels_) or "nobody: no channel is configured"
@@ -66,6 +67,7 @@ def later(connection: Connection, incident: Incident, now: datetime, after: time
         urgency=urgency.of(incident.severity),
         payload={"trouble": trouble},
     )
+    # Queued once for this trouble; where it is queued already, the earlier of the two times counts.
     enqueue(connection, now, job)
     bring_forward(connection, job)
 
@@ -76,6 +78,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     One that is quiet just now is looked at again: it ends, or it goes on and somebody must take it in hand.
     """
     known, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
+    # Asked before the gate's ruling: in hand is in hand, also during maintenance.
     if known.acknowledged_at:
         return done("acknowledged")
     if not ruling.opens:
@@ -84,6 +87,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         incident = store.get(connection, job.incident_id)
+        # Asked anew in the transaction: somebody may have acknowledged while Alertmanager was asked for silences.
         if incident.waits_for_somebody:
             why = f"nobody acknowledged it since {incident.opened_at:%H:%M:%S} UTC"
             # Another trouble than the one that was escalated before is told anew.

@@ -91,6 +91,7 @@ def turn(schedule: Schedule, rotation: str, at: datetime) -> Turn | None:
 
     Who stands in does so outside the hours as well.
     """
+    # The last one written is the latest agreement between people.
     for override in reversed(schedule.overrides):
         if override.rotation == rotation and override.since <= at < override.until:
             return Turn(override.who, override.since, override.until, stands_in=True)
@@ -119,6 +120,7 @@ def reach(schedule: Schedule, who: Iterable[str], service: str, at: datetime) ->
 def _meant(schedule: Schedule, word: str, service: str, at: datetime) -> tuple[tuple[str, ...], Gap | None]:
     if word == MANAGEMENT:
         return schedule.management, None
+    # Not a role: a person's name, or a contact's.
     if word not in ROLES:
         return (word,), None
     name = schedule.team_of(service)
@@ -159,6 +161,7 @@ def _regular(rotation: Rotation, at: datetime) -> Turn:
     zone, first = ZoneInfo(rotation.zone), _first(rotation)
 
     def begins(number: int) -> datetime:
+        # Hand-over is at an hour of the wall's clock, also in the week in which it is changed.
         return (first + number * rotation.every).replace(tzinfo=zone).astimezone(UTC)
 
     # A guess on the wall's clock is off by one at most where the clock was changed.

@@ -29,6 +29,7 @@ def watch(case: Case) -> None:
         kind=KIND,
         key=f"{KIND}:{incident.id}:{incident.severity}",
         serial_key=f"{KIND}:{incident.id}",
+        # From its opening, not from now: one that became worse after an hour has had that hour.
         run_at=incident.opened_at + longest,
         incident_id=incident.id,
         urgency=urgency.of(incident.severity),

@@ -31,6 +31,7 @@ def judge(incident: Incident, severity: str) -> Verdict:
         return Verdict.OVER
     if incident.acknowledged_at:
         return Verdict.ACKNOWLEDGED
+    # The bigger trouble has deadlines of its own, which were queued when it became worse.
     if incident.severity != severity:
         return Verdict.SUPERSEDED
     return Verdict.QUIET if incident.quiet_since else Verdict.DUE

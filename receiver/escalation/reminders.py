@@ -33,6 +33,7 @@ async def respond(context: Context, job: Job) -> Outcome:
     """Nobody has acknowledged within the deadline: remind those who heard, and who is on call."""
     incident, ruling = await gate.ask(context, job.incident_id, asker=gate.Asker.TELLS)
     verdict = judge(incident, job.payload["severity"])
+    # QUIET goes to the gate, which says when to look again: quiet may end by firing anew.
     if verdict not in (Verdict.DUE, Verdict.QUIET):
         return done(verdict)
     if not ruling.opens:
@@ -69,12 +70,14 @@ async def update(context: Context, job: Job) -> Outcome:
     if not ruling.opens:
         return ruling.outcome()
     promised = job.payload.get("promised") if incident.acknowledged_at else None
+    # Worked out when it is looked at: an update that was written meanwhile moves it.
     due = await context.store.read(lambda c: update_due(c, context.settings, incident, promised)) or now
     if now < due:
         return retry(Verdict.NOT_YET, due - now)
 
     who = incident.commander or incident.acknowledged_by
     text = f"a status update was {'promised for' if promised else 'due at'} {due:%H:%M} UTC"
+    # Who is on it hears first and once: to remind the whole channel at the same moment shames, and helps nobody.
     alone = _alone(context, incident, who, now) if who and job.payload.get("reminded") != due.isoformat() else ()
 
     def record(connection: Connection) -> None:

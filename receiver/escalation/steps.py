@@ -38,6 +38,8 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def _decide(connection: Connection, context: Context, job: Job, incident: Incident) -> Outcome:
     settings, now, step = context.settings, context.clock(), job.payload
+    # The time at which it was to happen, not now: a receiver that was down for an hour runs several steps at once, and
+    # each must know what the others did since then.
     due = escalate.due_at(connection, job)
     reached = _reached(connection, settings, incident, step, now, due=due)
     if not reached.channels:
@@ -55,6 +57,7 @@ def _decide(connection: Connection, context: Context, job: Job, incident: Incide
         why = with_context(fresh, f"nobody acknowledged it within {after}{called}{away}")
         once = f"step:{step['severity']}{step.get('again', '')}:{step['number']}{step.get('part', '')}"
         escalate.at_once(connection, settings, fresh, now, why=why, once=once, channels=reached.channels)
+        # Channels were told; the people whom it means sleep. The rest of the step waits for their hours.
         if _may_wait(reached, step):
             _say_waiting(connection, context, job, reached)
             _leave_people(connection, job)
@@ -104,6 +107,7 @@ def _reached(
     """
     reached = reach(settings.oncall, step["who"], incident.service, now)
     channels = tuple(dict.fromkeys((*reached.channels, *step["channels"])))
+    # What is critical reaches somebody at any hour, even where the schedule has a hole.
     if not channels and (step["falls_back"] or (reached.gaps and cannot_wait(step["severity"]))):
         channels = escalate.wanted(settings)
     channels = escalate.unheard(connection, incident, channels, due)

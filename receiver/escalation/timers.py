@@ -53,6 +53,7 @@ def deadlines(
             "after": step.after.total_seconds(),
             "who": list(step.who),
             "channels": list(step.channels),
+            # What a step needs is packed with it: it goes by the config that was in force when the incident began.
             "repeats": not settings.escalation.is_default(severity),
             "falls_back": settings.escalation.reaches_always(severity),
             "again": again,
@@ -101,6 +102,7 @@ def _queue(
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     key = f"{kind}:{incident.id}:{which}"
+    # Paperwork must never stand before a page in the queue.
     soon = Urgency.LOW if kind in (UPDATE, REVIEW) else urgency.of(incident.severity)
     job = NewJob(kind, key, key, run_at, incident.id, payload or {}, urgency=soon)
     enqueue(connection, now, job)

@@ -28,8 +28,11 @@ from deploywatch.receiver.jobs.leased import update_leased
 from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.store.schema import jobs
 
+# Long enough that a slow commit loses nothing, short enough that a page which a dead replica held goes out within half
+# a minute.
 LEASE = timedelta(seconds=20)
 """For how long a job is its worker's, unless renewed; then others take it over."""
+# A channel that hangs takes these and no more; all other queues have room beside it.
 QUEUE_LIMIT = 16
 """Jobs of one queue that a worker runs at a time."""
 _earlier = jobs.alias("earlier")
@@ -44,6 +47,8 @@ _HAS_ROOM = jobs.c.queue.not_in(bindparam("full", expanding=True))
 
 def _first_of(*which: ColumnElement[bool], order: ColumnElement[Any]) -> Select[Any]:
     """The first jobs of one kind that may run now; an index gives them in their order."""
+    # Limited within each part of the union, before the parts are joined: else the whole backlog would be sorted at
+    # each look.
     query = select(jobs).where(*which, _HAS_ROOM, ~_BLOCKED).order_by(order, jobs.c.id).limit(bindparam("most"))
     return select(query.subquery())
 
@@ -59,6 +64,7 @@ _DUE = union_all(
         )
         for urgency in Urgency
     ),
+    # Leases that ran out, of whoever held them: this is the whole recovery after a crash.
     _first_of(jobs.c.state == State.RUNNING, jobs.c.leased_until < bindparam("now"), order=jobs.c.leased_until),
 ).subquery("due")
 _NEXT = (
@@ -108,8 +114,10 @@ def look(
     connection: Connection, now: datetime, owner: str, limit: int, *, running: Mapping[int, Job] | None = None
 ) -> Look:
     """Lease jobs as `claim` does, and see when the next look is worth it."""
+    # By what is in hand, not by the store alone: a lease may have run out while we are still at it.
     held = running or {}
     busy = Counter(job.queue for job in held.values())
+    # Twice as many as there is room for, since some will be of queues that fill up within this very look.
     asked = {"now": now, "full": _full(busy), "most": 2 * limit}
     rows: list[RowMapping] = []
     rows_found = connection.execute(_LOOK, asked).mappings().all()
@@ -130,6 +138,7 @@ def look(
                 uncertain_attempts=_UNCERTAIN,
             )
         )
+    # Cut off by a limit: there may be more that is due, so the next look is at once.
     more = len(rows_found) == 2 * limit or len(rows) == limit
     return Look([_leased(row) for row in rows], now if more else rows_found[0]["next_run_at"])
 
@@ -154,6 +163,7 @@ def mark_uncertain(connection: Connection, job: Job, uncertain_attempts: int) ->
     """Write down, before it is done once more, what is in doubt from now on; False when the job is no longer ours."""
     changed = connection.execute(
         update(jobs)
+        # The attempt is the fence: whoever took the job over has counted it up.
         .where(jobs.c.id == job.id, jobs.c.attempts == job.attempts, jobs.c.state == State.RUNNING)
         .values(uncertain_attempts=uncertain_attempts)
     )
@@ -177,6 +187,7 @@ def _ended(job: Job, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "attempt": job.attempts,
         "state": outcome.state,
         "run_at": now + outcome.after,
+        # An error may repeat a whole page that a channel answered.
         "note": outcome.note[:2000],
         "finished_at": now if outcome.state in (State.DONE, State.FAILED) else None,
         "uncertain_attempts": outcome.uncertain_attempts,

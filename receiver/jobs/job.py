@@ -24,6 +24,7 @@ class Urgency(IntEnum):
     A queue has a limit of what runs at a time, so what is less urgent has room beside the queues of what is more so.
     """
 
+    # Numbers, because the database sorts by them.
     CRITICAL = 0
     HIGH = 1
     NORMAL = 2

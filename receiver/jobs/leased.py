@@ -45,10 +45,12 @@ def update_leased(connection: Connection, owner: str, rows: Sequence[Mapping[str
 
     LeaseLostError, and the transaction is to be given up, where SQLite cannot tell which of several was lost.
     """
+    # One statement that says which rows it changed, however many; SQLite runs one a row and says only how many.
     if connection.dialect.name == "postgresql":
         values = json.dumps([{name: _plain(value) for name, value in row.items()} for row in rows])
         return set(connection.exec_driver_sql(_POSTGRESQL, (values, owner)).scalars())
     parameters = [{**row, "owner": owner} for row in rows]
+    # Most come alone, and of one its count says which.
     if len(rows) == 1:
         return {rows[0]["which"]} if connection.execute(_ENDED, parameters[0]).rowcount == 1 else set()
     if connection.execute(_ENDED, parameters).rowcount != len(rows):

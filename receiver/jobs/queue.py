@@ -22,6 +22,7 @@ _NAME_LIMIT = 200
 
 def enqueue(connection: Connection, now: datetime, *new: NewJob) -> None:
     """Queue jobs, with others of this work; one whose key was ever queued before is left out."""
+    # A key that was ever queued stays so: this is what makes "once an incident" true over crashes and replicas.
     insert_later(connection, jobs, [_row(job, now) for job in new], Known.KEPT)
 
 
@@ -62,6 +63,7 @@ def bring_forward(connection: Connection, job: NewJob) -> None:
     """Have the waiting job of this key run no later than this one says."""
     connection.execute(
         update(jobs)
+        # Only what waits: a job that runs has decided already.
         .where(jobs.c.key == _fit(job.key), jobs.c.state == State.READY, jobs.c.run_at > job.run_at)
         .values(run_at=job.run_at)
     )

@@ -51,4 +51,5 @@ def failed(note: str, record: Callable[[Connection], object] | None = None, *, r
 
 def backoff(attempts: int) -> timedelta:
     """How long to wait after so many attempts: 1 s, doubled each time, at most 5 minutes."""
+    # The exponent is bounded too: after a day of attempts 2 to their number would be no timedelta any more.
     return min(timedelta(seconds=2 ** min(attempts - 1, 10)), _MAX_BACKOFF)

@@ -43,14 +43,17 @@ async def of(context: Context, job: Job) -> Told:
     """The message of a job, rendered from what the store knows when it is asked for."""
     event = msgspec.json.encode({name: value for name, value in job.payload.items() if name not in _ONE_CHANNELS})
     asked = (job.incident_id, event)
+    # An opening goes to several channels at the same moment: it is read and rendered once, and all of them await it.
     if asked not in context.composing:
         context.composing[asked] = asyncio.create_task(_read(context, job, asked), name="compose")
+    # One channel that is cancelled must not take the message from the others.
     composed: Told = await asyncio.shield(context.composing[asked])
     return composed
 
 
 async def _read(context: Context, job: Job, asked: tuple[int, bytes]) -> Told:
     """Read the incident, after all that begin with the job have asked; who asks later may have to know more."""
+    # Before reading: who asks from now on may know of a change that this reading does not see.
     del context.composing[asked]
     return await context.store.read_together(lambda connection: _compose(connection, context, job))
 

@@ -49,8 +49,11 @@ async def not_sent(context: Context, job: Job, error: DeliveryError) -> Outcome:
     """Retry a failed delivery later, or give it up; where it may have arrived all the same, the next try knows."""
     age, trouble, settings = context.clock() - job.created_at, str(error), context.settings.notify
     text = f"could not tell {_whom(job)}: {trouble}"
+    # Before all else: after a day the news is old, whatever the channel says now.
     if age >= settings.give_up_after:
         return failed(trouble, gave_up(context, job, text), reason=error.reason)
+    # A refusal (a wrong token, a channel that was deleted) needs a person. It is loud in the log, told elsewhere, and
+    # tried seldom.
     if not error.again:
         log.error(
             "a channel refuses a message",
@@ -93,6 +96,7 @@ def partly_sent(
             left = NewJob(
                 kind=KIND,
                 key=f"{job.key}:to:{recipient}",
+                # A line of its own: one mailbox that is full must not hold up the next message to all the others.
                 serial_key=f"{serial_key_of(job.incident_id, job.payload['channel'])}:{recipient}",
                 queue=queue_of(job.payload["channel"]),
                 urgency=job.urgency,
@@ -112,6 +116,7 @@ def _refused(context: Context, job: Job, text: str) -> Any:
         now = context.clock()
         timeline.write(connection, job.incident_id, now, Kind.NOT_TOLD, text)
         fall_back(connection, context, job, text)
+        # Its own key is its serial key too: nothing waits behind it.
         key = f"{AGAIN_PREFIX}{job.key}"
         later = NewJob(
             kind=KIND,
@@ -135,6 +140,7 @@ def delivered(
     def record(connection: Connection) -> None:
         if sent and sent != reference:
             row = {"incident_id": job.incident_id, "channel": name, "reference": sent}
+            # Replaced, since the first message of an incident may have been told by a stand-in before.
             insert_later(connection, threads, [row], Known.REPLACED)
         timeline.write(connection, job.incident_id, context.clock(), Kind.TOLD, f"{name}: {message.title}{how}")
 
@@ -152,6 +158,7 @@ def gave_up(context: Context, job: Job, text: str, *, kind: Kind = Kind.NOT_TOLD
 def fall_back(connection: Connection, context: Context, job: Job, trouble: str) -> None:
     """Tell the channel's stand-in instead, once for a message; without one, another where it would reach nobody."""
     name, other = job.payload["channel"], stand_in_of(context, job)
+    # One recipient of several that was refused is not "nobody was reached".
     if other is None and job.payload.get("recipient") is None:
         other = stand_in.choose(connection, context.settings, context.channels, job)
     if other is None:
@@ -167,6 +174,7 @@ def fall_back(connection: Connection, context: Context, job: Job, trouble: str) 
         incident_id=job.incident_id,
         payload={**job.payload, "channel": other, "instead_of": name},
     )
+    # Asked at each failed try; the key lets it happen once.
     if enqueue_new(connection, now, instead):
         text = f"{other} is told instead of {name}: {trouble}"
         timeline.write(connection, job.incident_id, now, Kind.FELL_BACK, text)
@@ -174,4 +182,5 @@ def fall_back(connection: Connection, context: Context, job: Job, trouble: str) 
 
 
 def stand_in_of(context: Context, job: Job) -> str | None:
+    # No stand-in of a stand-in: two that name each other would hand a message to and fro.
     return None if job.payload.get("instead_of") else context.settings.notify.fallback.get(job.payload["channel"])

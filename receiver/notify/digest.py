@@ -48,6 +48,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         now, fresh = context.clock(), store.get(connection, job.incident_id)
+        # Looked at again within the transaction: an update may have told of them in between.
         since, lines = _untold(connection, fresh.id)
         if lines and not fresh.resolved_at:
             what = "; ".join(f"{text} ×{count}" if count > 1 else text for text, count in Counter(lines).items())

@@ -42,6 +42,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     """Render the message and hand it to its channel; trouble that may pass is tried again, for a day."""
     name = job.payload["channel"]
     channel = context.channels.get(name)
+    # The config was changed while the message waited. Its stand-in is told, and it is no success.
     if channel is None:
         gone = gave_up(context, job, f"{name} is no longer configured")
         return failed(f"channel {name} is no longer configured", gone, reason="not_configured")
@@ -52,6 +53,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         return overtaken.nothing_sent(name, overtaken.TOLD_ALREADY)
     if not channel.wants(event):
         return overtaken.nothing_sent(name, overtaken.NOT_WANTED)
+    # Composed at each try, not when it was queued: what people read is how it stands now.
     composed = await compose.of(context, job)
     if outdated := _outdated(job, composed.message):
         return Outcome(State.DONE, outdated, record=not_any_more(context, job, outdated), reason="outdated")
@@ -96,6 +98,7 @@ def _told_with_the_opening(connection: Connection, job: Job) -> bool:
 
     Only where that message has arrived: else this one is the call.
     """
+    # The keys say what belongs together: same incident, same `once`, same channel, another event.
     start = f"{KIND}:{job.incident_id}:{Event.ESCALATED}:"
     if not job.key.startswith(start):
         return False
@@ -129,6 +132,7 @@ async def _in_doubt(
         arrived = await _unbroken(channel.find(message, reference), message)
         uncertain_attempts = 1
     except DeliveryError as error:
+        # The channel may answer in a moment, and its word is better than any guess.
         if error.again and age < PATIENCE:
             raise
         stood, stand_in = context.clock() - context.started_at, stand_in_of(context, job) is not None
@@ -144,6 +148,7 @@ async def _in_doubt(
             return failed(text, gave_up(context, job, text, kind=Kind.UNKNOWN_WHETHER_TOLD), reason="in_doubt")
     if arrived is not None:
         return done(message.title, delivered(context, job, message, reference, arrived, how="; it had arrived"))
+    # Written before it is sent once more: should this try be cut off as well, the next one knows how many there were.
     if not await context.store.write(lambda connection: mark_uncertain(connection, job, uncertain_attempts)):
         return retry("another replica has it", timedelta())
     return None
@@ -157,6 +162,7 @@ async def _unbroken(call: Awaitable[str | None], message: Message) -> str | None
         raise
     except Exception as error:
         log.exception("a channel broke", event_told=message.event, incident=message.incident.id)
+        # Only the type: the text of an error that nobody foresaw may bear a credential.
         raise DeliveryError("internal", type(error).__name__, again=True, unsure=True) from error
 
 

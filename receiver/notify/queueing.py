@@ -42,6 +42,7 @@ def tell(
     `more` are further fields of the Story, such as `expires` or `eta`.
     """
     channels = tuple(incident.channels if channels is None else channels)
+    # Here, and not when it is sent: what was never queued cannot be told by mistake later.
     if event not in OUTSIDE_HEARS:
         channels = tuple(name for name in channels if name not in settings.outside_channels)
     ruling = gate.look(connection, settings, incident, now, asker=gate.Asker.TELLS) if event in NEWS else gate.GO

@@ -26,6 +26,7 @@ def choose(connection: Connection, settings: ReceiverConfig, channels: Mapping[s
     """
     tell = {name for name, channel in channels.items() if channel.wants(Event(job.payload["event"]))}
     tried, reached = _siblings(connection, job, tell)
+    # Somebody has it, or may yet get it: a further channel would only be noise.
     if reached:
         return None
     outside = settings.outside_channels

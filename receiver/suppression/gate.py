@@ -80,8 +80,10 @@ def decide(
 
     What is over never goes on again. While every alert is quiet it is either over soon, or fires anew.
     """
+    # First, as the only one that is final: all others say "not now".
     if incident.resolved_at:
         return Ruling(Reason.OVER)
+    # A window names its end, so it goes before quiet, which can only be asked again.
     if window and not (window.tell and asker is Asker.TELLS):
         return Ruling(Reason.MAINTENANCE, max(window.until - now, SOONEST), window)
     if incident.quiet_since:
@@ -124,11 +126,14 @@ async def ask(
         return incident, look(connection, settings, incident, now, asker=asker)
 
     incident, ruling = await context.store.read_together(read)
+    # Alertmanager is asked over the network: not for what is stopped anyway.
     if not ruling.opens:
         return incident, ruling
     try:
         silence = await silences.current(context, incident_id)
     except UnreachableError:
+        # Nobody answers: a silence that was known counts to its known end, and none is invented (silence must mean
+        # health).
         known = silenced_until if silenced_until and silenced_until > now else None
         silence = Hold(known, tell=False, reason="silenced") if known else None
     return incident, decide(
@@ -152,6 +157,7 @@ async def hold_back(context: Context, job: Job) -> Outcome | None:
     def keep(connection: Connection) -> None:
         incident, now = store.get(connection, job.incident_id), context.clock()
         serial_key = connection.execute(select(jobs.c.serial_key).where(jobs.c.id == job.id)).scalar_one()
+        # Each minute, not at its end alone: people expire silences early, and nobody tells us.
         again = now + max(min(hold.until - now, LOOK), SOONEST)
         holding.keep_silenced(connection, hold, incident, now, job=job, serial_key=serial_key, look=again)
 

@@ -56,6 +56,7 @@ def hold(
     connection: Connection, recurring: Sequence[RecurringWindow], service: str, environment: str, now: datetime
 ) -> Hold | None:
     """What holds actions for this service back now, or None."""
+    # By the moment: all who ask within one transaction ask about the same one.
     stored = unit_of_work.remember(connection, (maintenance.name,), now, lambda: _open(connection, now))
     return windows.hold([*_recurring(recurring, now), *stored], service, environment, now)
 

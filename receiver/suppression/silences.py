@@ -36,10 +36,13 @@ async def current(context: Context, incident_id: int) -> Hold | None:
     if not upstream.alertmanagers:
         return None
     firing = await context.store.read(lambda connection: alert_store.firing_of(connection, incident_id))
+    # Nothing fires: a silence would be about nothing, and whoever asks sees `quiet` anyway.
     if not firing:
         return None
     answers = await asyncio.gather(
-        *(ask(context.http, server) for server in upstream.alertmanagers), return_exceptions=True
+        # All of a pair: silences spread between them by gossip, and one may not have heard yet.
+        *(ask(context.http, server) for server in upstream.alertmanagers),
+        return_exceptions=True,
     )
     seen = _good(answers, incident_id)
     if not seen:
@@ -56,6 +59,7 @@ def hold(firing: Collection[str], seen: Sequence[Silenced], now: datetime) -> Ho
     """
     lasting = [_last(fingerprint, seen, now) for fingerprint in firing]
     lasting_silences = [silence for silence in lasting if silence]
+    # One alert that is not silenced is reason enough to go on: whoever silenced the others did not mean it.
     if not lasting_silences or len(lasting_silences) < len(lasting):
         return None
     first = min(lasting_silences, key=lambda silence: (silence.ends_at, silence.id))

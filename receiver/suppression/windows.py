@@ -47,10 +47,12 @@ def occurrence(recurring: RecurringWindow, at: datetime) -> Window | None:
     """The window of a recurring one that is open at a time; of several that overlap, the one that ends last."""
     zone = ZoneInfo(recurring.zone)
     today = at.astimezone(zone).date()
+    # A window may have begun days ago and last; one day more, as its zone's date may be ahead of ours.
     for back in range(recurring.lasts.days + 2):
         day = today - timedelta(days=back)
         if recurring.days and WEEKDAYS[day.weekday()] not in recurring.days:
             continue
+        # On the wall's clock of its zone first: 02:00 stays 02:00 when the clocks are changed.
         begins = datetime.combine(day, recurring.at, zone).astimezone(UTC)
         if begins <= at < begins + recurring.lasts:
             ends = begins + recurring.lasts
@@ -64,4 +66,5 @@ def hold(windows: Iterable[Window], service: str, environment: str, at: datetime
     if not open_windows:
         return None
     last = max(open_windows, key=lambda window: window.ends_at)
+    # The most careful of several counts, as each was written for a reason of its own.
     return Hold(last.ends_at, all(window.tell for window in open_windows), last.reason)
