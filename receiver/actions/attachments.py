@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert
 
 from deploywatch.receiver.store.action_schema import attachments
 
+# An incident in a storm may have hundreds of them, and SQLite keeps them all in one file.
 LIMIT: Final = 256 * 1024
 """Bytes of one attachment that are kept: the end, which is where trouble shows."""
 

@@ -46,6 +46,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     health, signals, logs = await asyncio.gather(
         _health(context, incident), _signals(context, incident), _logs(context, incident)
     )
+    # Read again: the alerts of a minute ago beside the logs of now would tell a wrong story.
     if signals or logs or health != _NO_HEALTH:  # which took a while
         incident, alerts, deployed = await context.store.read(lambda c: _known(c, job.incident_id))
 

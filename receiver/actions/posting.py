@@ -107,9 +107,11 @@ class HttpSystem:
         if reference is None:
             return done(*self._said(context, job, "end_refused", f"{self.what} not closed: none was opened"))
         end, values = settings.resolved, {**values, "reference": reference}
+        # Without it the request would go to the list of all tickets.
         if not reference and "{reference}" in end.url:
             text = f"{self.what} not closed: the answer to its opening had no {settings.reference}"
             return failed(*self._said(context, job, "end_failed", text))
+        # Quoted whole, slashes too: an alert's text must not choose another path.
         url = end.url.format_map({name: quote(value, safe="") for name, value in values.items()})
         try:
             await _send(
@@ -172,6 +174,7 @@ def facts(incident: Incident, summary: str, external_url: str) -> dict[str, str]
 async def _send(context: Context, settings: Post, request: _Request) -> Any:
     """Send a request; the answer's JSON comes back, None when it is none. DeliveryError when that fails."""
     headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    # Sent again after a crash, the ticket must not be a second one where the system knows the header.
     headers[settings.idempotency_header] = request.key
     if settings.token is not None:
         headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
@@ -194,6 +197,7 @@ async def _send(context: Context, settings: Post, request: _Request) -> Any:
 def _parsed(content: str) -> Any:
     try:
         return json_text.parse(content)
+    # Some answer with text or nothing; there is then no link, and that is all.
     except ValueError:
         return None
 

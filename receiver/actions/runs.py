@@ -54,6 +54,7 @@ def begin(
         "incident_id": incident.id,
         "service": incident.service,
         "environment": incident.environment,
+        # Unique in the table: a second run of the same job finds the first one's row and stops there.
         "key": job.key,
         "state": "running",
         "detail": shown[:2000],
@@ -143,6 +144,7 @@ def _close(
     tell(
         connection, context.settings, incident, Event.UPDATE, now, once=f"{job.kind}:{number}", note=text, more=headline
     )
+    # An action that failed is a reason to wake somebody: it was meant to spare them that.
     if not result.good:
         escalate.at_once(connection, context.settings, incident, now, why=text, once=f"{job.kind}:{number}")
     if after is not None:

@@ -23,6 +23,7 @@ def holder(deployment_id: int) -> str:
 def take(connection: Connection, service: str, environment: str, by: str, now: datetime) -> bool:
     """Take the target's lock, whichever replica asks; False when somebody else has it."""
     row = {"service": service, "environment": environment, "holder": by, "since": now}
+    # Insert and look, in one transaction: the primary key decides, not a read that is old by the time of the write.
     insert_new(connection, target_locks, [row])
     return held_by(connection, service, environment) == by
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from deploywatch.receiver.executors.plan import Means, Result
 from deploywatch.receiver.settings.executors.plan import Steps
 
+# PATH finds programs, HOME has kubectl's and git's configuration, LANG the letters of their messages.
 _ALWAYS = ("PATH", "HOME", "LANG")
 # Bytes from the end of the output, where a command says why it failed.
 _OUTPUT_LIMIT = 64 * 1024
@@ -83,6 +84,7 @@ async def run(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            # A group of its own: a signal then reaches the children too, and Ctrl-C at our terminal does not.
             start_new_session=True,
             env={**_inherited(environment), **(variables or {})},
         )
@@ -97,6 +99,7 @@ async def run(
     except TimeoutError:
         code = None
     finally:
+        # Also after a good end: children that it left behind are ended with it.
         await _end(process, grace)
         await asyncio.wait([collecting], timeout=_DRAIN_SECONDS)
         collecting.cancel()
@@ -112,6 +115,7 @@ async def _collect(process: asyncio.subprocess.Process, output: bytearray) -> No
     """Keep the last 64 KiB of what it writes, however much that is."""
     if process.stdout is None:
         return
+    # Read on even when enough is known: a full pipe would stop the command.
     while chunk := await process.stdout.read(_OUTPUT_LIMIT):
         output += chunk
         del output[:-_OUTPUT_LIMIT]
@@ -128,6 +132,7 @@ async def _end(process: asyncio.subprocess.Process, grace: float) -> None:
         _signal(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_exited(process), grace)
+    # To the group, always: the program may be gone and its children not.
     _signal(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(_exited(process), _KILL_SECONDS)

@@ -43,12 +43,14 @@ class _Run:
         body = filled(self.call.settings.body, self.call.values)
         try:
             status, answer = await self._ask("POST", self.call.settings.url, body)
+        # Nothing was sent, so nothing can have begun.
         except aiohttp.ClientConnectorError as error:
             return Result(good=False, detail=f"the run was not started: {self._told(error)}")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return Result(good=False, detail=f"whether the run started is unknown: {self._told(error)}", known=False)
         if not 200 <= status < 300:
             detail = f"the run was not started: HTTP {status}: {self._clean(answer)}"
+            # A gateway's 502 may stand before a CI that took the request.
             return Result(good=False, detail=detail, known=status < 500)
         if self.call.settings.follow is None:
             return Result(good=True, detail=f"HTTP {status}")

@@ -20,6 +20,7 @@ class Quiet:
 
 def quiet_needed(reopened: Iterable[datetime], now: datetime, usual: timedelta, settings: Damping) -> Quiet:
     """How long the incident must be quiet, from when it was reopened before."""
+    # Counted by its reopenings, which people felt, and not by how often alerts changed.
     count = sum(now - settings.window <= at <= now for at in reopened)
     if count < settings.reopenings or settings.quiet_time <= usual:
         return Quiet(usual)

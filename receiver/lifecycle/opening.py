@@ -34,9 +34,11 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         incident, settings = store.get(connection, job.incident_id), context.settings
+        # Before the look whether it is over: the review has the checklist too.
         checklist.add(connection, incident.id, settings.strategy.of(incident.severity))
         if incident.resolved_at:
             return
+        # Became worse meanwhile: that has a job of its own with shorter deadlines.
         if incident.severity == job.payload["severity"] and not incident.acknowledged_at:
             held = job.payload.get("held", True)
             hold = gate.window_of(connection, settings, incident, job.created_at) if held else None
@@ -62,10 +64,12 @@ def _facts(connection: Connection, job: Job) -> tuple[Sequence[AlertView], Seque
 def _write_cause(
     connection: Connection, settings: ReceiverConfig, incident: Incident, hint: Hint, now: datetime
 ) -> None:
+    # The timeline is no place to say the same guess again.
     if (hint.cause, hint.why) == (incident.cause, incident.cause_why):
         return
     store.save(connection, replace(incident, cause=hint.cause, cause_why=hint.why))
     timeline.write(connection, incident.id, now, Kind.CAUSE, str(hint))
+    # The words may change by the minute; actions follow only from another cause.
     if hint.cause != incident.cause:
         _answer(connection, settings, incident, hint, now)
 

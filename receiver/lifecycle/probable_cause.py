@@ -51,6 +51,7 @@ class Hint:
 
 def _named(causes: Sequence[tuple[AlertView, Cause | None]]) -> Hint | None:
     """What an alert names by itself, a deployment before a dependency."""
+    # A deployment first: where both are named, going back is what can be done, and is quickly done.
     for wanted in (Cause.DEPLOYMENT, Cause.DEPENDENCY):
         for alert, cause in causes:
             if cause is wanted:
@@ -85,6 +86,7 @@ def dependency(labels: Mapping[str, str]) -> str:
 
 
 def _cause_of(labels: Mapping[str, str], settings: Causes) -> Cause | None:
+    # A team's own word goes before every table.
     if label := labels.get("cause", ""):
         return Cause(label) if label in set(Cause) else None
     kind = labels.get(AlertLabel.INCIDENT_TYPE, "")
@@ -96,6 +98,7 @@ def _recent(deployments: Iterable[Deployment], began: datetime, settings: Causes
     """The last deployment before the first alert, if it is recent and no rollback."""
     before = [deployment for deployment in deployments if began - settings.recent <= deployment.started_at <= began]
     last = max(before, key=lambda deployment: (deployment.started_at, deployment.id), default=None)
+    # A rollback is a remedy; to suspect it would roll forward to what was bad.
     return last if last and last.rollback_of is None else None
 
 

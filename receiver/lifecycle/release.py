@@ -22,6 +22,7 @@ from deploywatch.receiver.suppression.gate import Asker, Reason
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Do what was held, leave it when the incident is over; look again while it is held or all is quiet."""
+    # What is held by a silence knows its end, for the case that no Alertmanager answers then.
     end = job.payload.get("silenced_until")
     known = datetime.fromisoformat(end) if end else None
     _, ruling = await gate.ask(context, job.incident_id, asker=Asker.ACTS, silenced_until=known)
@@ -41,6 +42,7 @@ def _release(connection: Connection, context: Context, job: Job) -> None:
         again["serial_key"] = again.pop("lane", None) or again["serial_key"]  # an older version held it as `lane`
         released = NewJob(
             **again,
+            # The held job's own key is used up: the queue would take it for a repetition.
             key=f"{job.key}:released",
             run_at=now,
             incident_id=incident.id,
@@ -61,6 +63,7 @@ def _release(connection: Connection, context: Context, job: Job) -> None:
             channels=held["tell"],
         )
         return
+    # The episode that asked, not today's: it may have ended and begun anew while it was held.
     alert = alert_store.episode(connection, held["fingerprint"], datetime.fromisoformat(held["starts_at"]))
     queue_all(Case(connection, context.settings, incident, alert, event, now), held["do"])
 

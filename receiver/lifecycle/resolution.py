@@ -35,6 +35,7 @@ from deploywatch.receiver.settings.upstream import Watchdog
 from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.story import DeploymentView, Event, RollbackView
 
+# A watchdog is repeated each minute or so; asking more often would learn nothing.
 _LOOK_AGAIN = timedelta(seconds=30)
 SETTLE, POSTMORTEM = "settle", "postmortem"
 
@@ -47,6 +48,8 @@ def watch_quiet(connection: Connection, incident: Incident, now: datetime, quiet
     timeline.write(connection, incident.id, now, Kind.QUIET, text)
     job = NewJob(
         kind=SETTLE,
+        # A key for each quiet time: one that fired again in between has another, and the older job finds that it is
+        # not meant.
         key=f"settle:{incident.id}:{now.isoformat()}",
         serial_key=f"settle:{incident.id}",
         run_at=now + quiet_time,
@@ -61,6 +64,7 @@ def resolve(
     connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str, why: str
 ) -> Incident:
     """End the incident, tell everyone who heard of it, and have the review drafted; a second time changes nothing."""
+    # A person and the quiet time may end it in the same second.
     if incident.status is Status.RESOLVED:
         return incident
     over = replace(incident, resolved_at=now, resolved_by=by)
@@ -69,7 +73,9 @@ def resolve(
     timeline.write(connection, incident.id, now, Kind.RESOLVED, f"resolved: {why}", actor=by)
     emit(connection, settings, facts.incident_resolved(over, now, why), now)
     more = {"cause": f"probably {over.cause}: {over.cause_why}"} if over.cause and over.cause != Cause.UNKNOWN else None
+    # Only who heard that it began hears that it ended; to anybody else the end would be a riddle.
     tell(connection, settings, over, Event.RESOLVED, now, note=why, channels=heard(connection, over), more=more)
+    # A yes that comes after the end must not roll anything back.
     approval.withdraw(connection, over.id, now)
     queue_ends(connection, settings, over, now)
     draft = NewJob(
@@ -89,6 +95,7 @@ async def settle(context: Context, job: Job) -> Outcome:
     """Resolve the incident when it has been quiet ever since this job was queued, and for as long as it must be."""
     since, now = datetime.fromisoformat(job.payload["quiet_since"]), context.clock()
     incident, reopened, is_pending = await context.store.read_together(lambda c: _quiet_facts(c, job.incident_id))
+    # It fired again, and perhaps is quiet once more: the job of that later quiet time decides.
     if incident.quiet_since != since:
         return done("it fired again")
     quiet = quiet_needed(reopened, since, context.settings.quiet_time, context.settings.damping)
@@ -107,11 +114,13 @@ async def settle(context: Context, job: Job) -> Outcome:
         if now < certain + quiet.time:
             return retry(f"{watchdog.alert} was silent meanwhile", certain + quiet.time - now)
 
+    # An alert fired within a minute of its resolve: whether that was late or true is known only then.
     if is_pending:
         return retry("one of its alerts may fire on", SOONEST)
 
     def record(connection: Connection) -> None:
         incident = store.get(connection, job.incident_id)
+        # Asked in the transaction that ends it: an alert may have come while the store was read.
         if incident.quiet_since == since and alert_store.is_quiet(connection, incident.id):
             why = f"all alerts quiet for {format_duration(quiet.time)}"
             resolve(connection, context.settings, incident, now, by=SYSTEM, why=why)
@@ -137,6 +146,7 @@ def _cannot_tell(context: Context, incident: Incident, why: str) -> Outcome:
     )
 
     def record(connection: Connection) -> None:
+        # Said once for each quiet time, not each half minute.
         waits = timeline.moments(connection, incident.id, Kind.RESOLVE_WAITS)
         if not incident.quiet_since or not waits or waits[-1] < incident.quiet_since:
             timeline.write(connection, incident.id, context.clock(), Kind.RESOLVE_WAITS, text)
@@ -178,6 +188,7 @@ async def draft(context: Context, job: Job) -> Outcome:
 def write_draft(file: Path, text: str) -> None:
     """Write the file whole, for its owner and group alone, whatever the umask. Raises OSError."""
     file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    # Beside it, so that the rename stays within one file system and is atomic.
     whole = file.with_suffix(".part")
     whole.unlink(missing_ok=True)
     with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as part:

@@ -60,6 +60,7 @@ def ask(
 
     Asked again, because the incident became worse, the question is a new one; the timeline has the answer to the first.
     """
+    # Random and stored: a link is good once, for this question alone, and not after an answer.
     within, nonce = settings.rollback.approval.within, secrets.token_hex(16)
     row = {
         "incident_id": incident.id,
@@ -111,6 +112,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def record(connection: Connection) -> None:
         asked, now = get(connection, job.payload["approval"]), context.clock()
+        # Asked anew with a later end, after it became worse: this job is the first question's.
         if asked.state is not ApprovalState.WAITING or now < asked.expires_at:
             return
         _close(connection, asked, ApprovalState.EXPIRED, now, by=None, note="")
@@ -126,6 +128,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note: str, now: datetime) -> str:
     """Take a person's word; the sentence why it does not count, or empty. After a yes every brake is asked again."""
+    # In one transaction with the answer: of two people who tap at once, the first counts.
     if asked.state is not ApprovalState.WAITING:
         who = f" by {asked.decided_by}" if asked.decided_by else ""
         return f"the question about the rollback to {asked.to_version} is {asked.state}{who} already"
@@ -207,6 +210,7 @@ def refused_link(settings: ReceiverConfig, asked: Approval | None, query: Mappin
         used = asked is not None and asked.state is not ApprovalState.WAITING
         return f"this was answered already: {asked.state}" if used and asked else "this link is not valid"
     expected = _signature(secret, asked, query)
+    # In constant time, so that nobody can guess a signature letter by letter.
     if not hmac.compare_digest(expected.encode(), query.get("signature", "").encode()):
         return "this link is not valid"
     if now >= asked.expires_at:
@@ -215,6 +219,7 @@ def refused_link(settings: ReceiverConfig, asked: Approval | None, query: Mappin
 
 
 def _signature(secret: Masked, asked: Approval, query: Mapping[str, str]) -> str:
+    # The nonce is signed and not in the link: it cannot be read from a mail.
     signed = "\n".join((str(asked.id), query.get("answer", ""), query.get("expires", ""), asked.nonce or ""))
     return hmac.new(secret.get_secret_value().encode(), signed.encode(), hashlib.sha256).hexdigest()
 

@@ -101,12 +101,14 @@ def queue_for(connection: Connection, incident: Incident, by: str, now: datetime
 
 async def handle(context: Context, job: Job) -> Outcome:
     """Decide and, when the brakes allow it, run the command once."""
+    # Before every brake: what was begun has begun, whatever is held or refused by now.
     interrupted = await context.store.read(lambda connection: _interrupted(connection, job))
     if interrupted is not None:
         number, why = interrupted["id"], "the receiver stopped while it ran"
         return done("unknown after a crash", lambda connection: _unknown(connection, context, number, why))
     if held := await gate.hold_back(context, job):
         return held
+    # Committed before the command runs: after a crash at any moment later the row says that it may have happened.
     begun = await context.store.write(lambda connection: _begin(connection, context, job))
     if begun is None:
         return done()
@@ -115,6 +117,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     log.info("rollback ended", incident=job.incident_id, good=result.good, result=result.detail)
     if result.good:
         return done(result.detail, lambda connection: _succeeded(connection, context, job, begun))
+    # A time-out or a lost connection to CI: perhaps it goes on without us.
     if not result.known:
         return done(result.detail, lambda connection: _unknown(connection, context, begun.id, result.detail))
     return done(result.detail, lambda connection: _failed(connection, context, job, begun, result.detail))
@@ -122,6 +125,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
 def _interrupted(connection: Connection, job: Job) -> RowMapping | None:
     """The rollback that an earlier run of this job began and did not finish."""
+    # The first try can have left nothing; this saves each rollback a query.
     if job.attempts == 1:
         return None
     query = select(rollbacks).where(rollbacks.c.incident_id == job.incident_id, rollbacks.c.state == "running")
@@ -132,6 +136,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     """Decide, and write down what follows; what is to run now comes back."""
     incident, now = store.get(connection, job.incident_id), context.clock()
     at = situation(connection, context.settings, incident, now, fingerprint=job.payload.get("fingerprint", ""))
+    # Asked in the very transaction that writes "running": a window that was opened a moment ago still counts.
     hold = gate.look(connection, context.settings, incident, now, asker=gate.Asker.ACTS).hold
     if hold and not at.incident_over:
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key(at.service, at.environment))
@@ -172,6 +177,7 @@ def _start(
 ) -> Begun | None:
     """Write down that it begins, before it does: the row and the lock are what no replica gets past."""
     now, bad = context.clock(), go.deployment
+    # Scaling changes the same target, and takes the same lock.
     if not take(connection, bad.service, bad.environment, holder(bad.id), now):
         _refuse(connection, context, incident, job, Refused(Refusal.LOCKED, "another replica was faster"))
         return None
@@ -200,6 +206,7 @@ def _refuse(connection: Connection, context: Context, incident: Incident, job: J
     now = context.clock()
     text = f"rollback refused ({refused.reason}): {refused.sentence}; asked for by {job.payload['alert']}"
     timeline.write(connection, incident.id, now, Kind.ROLLBACK_REFUSED, text)
+    # For the message alone: the refusal was decided on the situation, not on this.
     latest = ledger.latest(connection, incident.service, incident.environment)
     if refused.reason not in FINAL:
         reconsider.wait(connection, incident, job, refused.reason, now)
@@ -229,6 +236,7 @@ def _succeeded(connection: Connection, context: Context, job: Job, begun: Begun)
 def _failed(connection: Connection, context: Context, job: Job, begun: Begun, detail: str) -> None:
     now, incident = context.clock(), store.get(connection, job.incident_id)
     _close(connection, begun.id, "failed", detail, now)
+    # Not after a success: nobody else may change the target until it is verified.
     give_back(connection, incident.service, incident.environment, holder(begun.deployment_id))
     view = RollbackView(begun.view.from_version, begun.view.to_version, "command", detail, now - begun.started_at)
     timeline.write(connection, incident.id, now, Kind.ROLLBACK_FAILED, f"rollback failed: {detail}")

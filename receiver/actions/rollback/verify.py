@@ -92,11 +92,13 @@ async def _prove(context: Context, settings: Verification, row: RowMapping) -> V
         health = await look(context.http, settings.url, service, environment, row["to_version"])
         signals = await signal_check.look(context, context.settings.prometheus, settings.signals, service, environment)
         now = context.clock()
+        # One bad look begins the time anew: a service that crashes each minute is never well "for 3 minutes".
         well_since = (well_since or now) if health.good else None
         streak = streak.after(signals, now)
         well = well_since is not None and now - well_since >= settings.healthy_for
         if well and (not settings.signals or streak.lasted >= settings.signals_for):
             return Verdict(Proof.VERIFIED, _proven(settings, health, signals))
+        # After the proof, so that a time that is just enough still proves it.
         if now >= deadline:
             return _missed(settings, health, signals, well=well, gaps=streak.gaps)
         await context.sleep(settings.interval / timedelta(seconds=1))
@@ -114,6 +116,7 @@ def _missed(settings: Verification, health: Health, signals: Reading, *, well: b
     within = format_duration(settings.within)
     if not well:
         return Verdict(Proof.NOT_VERIFIED, f"not healthy within {within}: {health.detail}")
+    # Health is well, and only Prometheus lacked values: no proof, and no accusation either.
     if gaps:
         detail = f"{health.detail}, but the metrics neither prove nor disprove it within {within}: {signals.detail}"
         return Verdict(Proof.UNPROVEN, detail)
@@ -140,12 +143,14 @@ async def look(http: aiohttp.ClientSession, url: str, service: str, environment:
         return Health(
             good=False, detail=f"the exporter gave no answer: {error or type(error).__name__}", answered=False
         )
+    # Something else answers at that address, such as a proxy's page; that says nothing about the service.
     if not isinstance(answer, dict) or "status" not in answer:
         detail = f"the exporter's answer says no status (HTTP {response.status})"
         return Health(good=False, detail=detail, answered=False)
     running = str(answer.get("version") or "")
     if answer["status"] != "healthy":
         return Health(good=False, detail=f"{service} is {answer['status']}", running=running)
+    # Healthy, but the old pods still answer: that is not the rollback's success.
     if version and running and running != version:
         return Health(good=False, detail=f"{service} runs {running}, not {version}", running=running)
     return Health(good=True, detail=f"{service} is healthy with {running or 'an unknown version'}", running=running)
@@ -159,6 +164,7 @@ def _record(connection: Connection, context: Context, row: RowMapping, verdict: 
     now, incident, proof = context.clock(), store.get(connection, row["incident_id"]), verdict.proof
     closed = {"state": proof, "detail": verdict.detail[:2000], "finished_at": now}
     connection.execute(update(rollbacks).where(rollbacks.c.id == row["id"]).values(**closed))
+    # The lock goes whatever was proven: a person must be able to act now.
     give_back(connection, row["service"], row["environment"], holder(row["deployment_id"]))
     if proof is Proof.VERIFIED:
         # Only now: the ledger says what was proven, not what a command said.
