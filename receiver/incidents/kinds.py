@@ -40,6 +40,7 @@ class Kind(StrEnum):
 
     # What people did.
     ACKNOWLEDGED = "acknowledged"
+    GIVEN_BACK = "given_back"
     MITIGATING = "mitigating"
     COMMANDER = "commander"
     COMMENT = "comment"

@@ -11,10 +11,13 @@ from sqlalchemy import Connection, select
 
 from deploywatch import logs
 from deploywatch.receiver.channels.pagerduty.requests import (
+    HANDED_ON,
+    PEOPLE_ONLY,
     Did,
     PagerDutyRequestError,
     PersonDid,
     Unused,
+    is_of_pagerduty,
     parse,
     verify,
 )
@@ -33,8 +36,18 @@ from deploywatch.secrets import Masked
 
 PATH: Final = "/webhook/pagerduty"
 DONE, UNKNOWN_ALERT, FIRES_ON, SMALLER = "done", "unknown_alert", "fires_on", "smaller_trouble"
-OUTCOMES: Final = (DONE, UNKNOWN_ALERT, FIRES_ON, SMALLER, *Unused, "forged", "malformed")
+NOTED, IS_OVER = "noted", "is_over"
+OUTCOMES: Final = (DONE, UNKNOWN_ALERT, FIRES_ON, SMALLER, NOTED, IS_OVER, *Unused, "forged", "malformed")
 """What becomes of an event; each is counted."""
+
+_SAID: Final = {
+    Did.UNACKNOWLEDGED: "not acknowledged any more",
+    Did.REOPENED: "reopened",
+    Did.REASSIGNED: "reassigned",
+    Did.ESCALATED: "escalated",
+    Did.DELEGATED: "delegated",
+    Did.PRIORITY_UPDATED: "given a priority",
+}
 
 log = logs.get("pagerduty")
 
@@ -104,6 +117,8 @@ class PagerDutyWebhook:
 
     def _apply(self, connection: Connection, incident: Incident, channel: str, person: PersonDid, now: datetime) -> str:
         settings, who = self._context.settings, person.who
+        if person.did not in PEOPLE_ONLY:
+            return self._pass_on(connection, incident, person, now)
         if _worse_is_on_its_way(connection, incident, channel):
             text = f"{person.did.name.lower()} in PagerDuty, which had not heard yet that it became {incident.severity}"
             timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, f"{text}: that does not count", actor=who)
@@ -119,6 +134,24 @@ class PagerDutyWebhook:
         note = f"resolved in PagerDuty while {', '.join(firing)} fires: it stays open until that ends, and is in hand"
         response.acknowledge(connection, settings, incident, now, by=who, note=note)
         return FIRES_ON
+
+    def _pass_on(self, connection: Connection, incident: Incident, person: PersonDid, now: datetime) -> str:
+        """Void the acknowledgement that came from PagerDuty, where that is given back there; note the rest."""
+        what = f"{_SAID[person.did]} in PagerDuty"
+        if person.did is Did.PRIORITY_UPDATED:
+            what += f" ({person.whom or 'none'}): the severity stays that of the alerts"
+        elif person.whom and person.did in HANDED_ON:
+            what += f" to {person.whom}"
+        by, gives_back = incident.acknowledged_by, person.gives_back and not incident.resolved_at
+        if gives_back and is_of_pagerduty(by):
+            response.give_back(connection, self._context.settings, incident, now, by=person.who, note=what)
+            return DONE
+        if incident.resolved_at:
+            what += "; it is over here"
+        elif gives_back and by:
+            what += f"; {by} took it here, and has it still"
+        timeline.write(connection, incident.id, now, Kind.COMMENT, what, actor=person.who)
+        return IS_OVER if incident.resolved_at else NOTED
 
 
 def _worse_is_on_its_way(connection: Connection, incident: Incident, channel: str) -> bool:

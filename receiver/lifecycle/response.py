@@ -48,6 +48,25 @@ def acknowledge(
     return known
 
 
+def give_back(
+    connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime, *, by: str, note: str
+) -> Incident:
+    """Void an acknowledgement that was given back: deadlines and escalation begin anew, and people hear of it."""
+    if incident.resolved_at or not incident.acknowledged_at:
+        return incident
+    had = incident.acknowledged_by
+    known = replace(incident, acknowledged_at=None, acknowledged_by=None)
+    store.save(connection, known)
+    text = f"{note}: {had} has it no more, so nobody has it"
+    timeline.write(connection, incident.id, now, Kind.GIVEN_BACK, text, actor=by)
+    again = now.isoformat()
+    timers.begin(connection, known, now, f"@{again}", held=False)
+    headline = {"headline": "Nobody has it any more"}
+    channels = heard(connection, known)
+    tell(connection, settings, known, Event.UPDATE, now, once=again, note=text, channels=channels, more=headline)
+    return known
+
+
 def approve(
     connection: Connection, settings: ReceiverConfig, asked: Approval, *, yes: bool, by: str, note: str, now: datetime
 ) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,13 +17,26 @@ from deploywatch.secrets import Masked
 
 NAME_LIMIT: Final = 100
 _PREFIX: Final = "v1="
+_OF_PAGERDUTY: Final = re.compile(r"(?s:.*) \(PagerDuty \S+\)|PagerDuty \S+")
 
 
 class Did(StrEnum):
-    """What a person did in PagerDuty that counts here."""
+    """What was done in PagerDuty that counts here, by a person, or by a rule such as the end of an acknowledgement."""
 
     ACKNOWLEDGED = "incident.acknowledged"
     RESOLVED = "incident.resolved"
+    UNACKNOWLEDGED = "incident.unacknowledged"
+    REOPENED = "incident.reopened"
+    REASSIGNED = "incident.reassigned"
+    ESCALATED = "incident.escalated"
+    DELEGATED = "incident.delegated"
+    PRIORITY_UPDATED = "incident.priority_updated"
+
+
+PEOPLE_ONLY: Final = frozenset({Did.ACKNOWLEDGED, Did.RESOLVED})
+"""What counts by a person's word alone, as we do the same by our own integration."""
+HANDED_ON: Final = frozenset({Did.REASSIGNED, Did.ESCALATED, Did.DELEGATED})
+"""What gives the incident to somebody else."""
 
 
 class Unused(StrEnum):
@@ -41,11 +55,27 @@ class PersonDid:
     dedup_key: str
     user_id: str
     user_name: str
+    status: str = ""
+    """Of the incident in PagerDuty afterwards: `triggered` when nobody there has it."""
+    whom: str = ""
+    """To whom it is given, or the priority that it was given; may be empty."""
 
     @property
     def who(self) -> str:
         """`Ann Lee (PagerDuty PABC123)`."""
         return f"{self.user_name} (PagerDuty {self.user_id})" if self.user_name else f"PagerDuty {self.user_id}"
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether nobody in PagerDuty has it in hand any more, as far as the event tells."""
+        return self.did in (Did.UNACKNOWLEDGED, Did.REOPENED) or (
+            self.did in HANDED_ON and self.status != "acknowledged"
+        )
+
+
+def is_of_pagerduty(who: str | None) -> bool:
+    """Whether that is the name of somebody who did something in PagerDuty, as `PersonDid.who` writes it."""
+    return bool(who and _OF_PAGERDUTY.fullmatch(who))
 
 
 class PagerDutyRequestError(DeploywatchError):
@@ -80,7 +110,8 @@ def sign(secret: Masked, body: bytes) -> str:
 def parse(body: bytes) -> PersonDid | Unused:
     """What a verified request tells of. Raises PagerDutyRequestError for what is no event.
 
-    What an integration did, and so we ourselves, comes back as an event too: only people's word counts.
+    What an integration did, and so we ourselves, comes back as an event too: to acknowledge and to resolve, only
+    people's word counts. That an acknowledgement ended is PagerDuty's own doing, and counts.
     """
     event = _event(body)
     kind, agent, data = event.get("event_type"), event.get("agent"), event.get("data")
@@ -88,13 +119,23 @@ def parse(body: bytes) -> PersonDid | Unused:
         return Unused.PING
     if kind not in set(Did):
         return Unused.UNKNOWN_EVENT
-    if not isinstance(agent, dict) or agent.get("type") not in ("user_reference", "user"):
+    agent = agent if isinstance(agent, dict) else {}
+    if kind in PEOPLE_ONLY and agent.get("type") not in ("user_reference", "user"):
         return Unused.NOT_A_PERSON
-    key = data.get("incident_key") if isinstance(data, dict) else None
+    data = data if isinstance(data, dict) else {}
+    key = data.get("incident_key")
     if not isinstance(key, str) or not key:
         raise PagerDutyRequestError("malformed", "$.event.data.incident_key is missing")
     user_id, name = line(str(agent.get("id") or "?"), 30), line(str(agent.get("summary") or ""), NAME_LIMIT)
-    return PersonDid(Did(kind), key, user_id, name)
+    whom = _names(data.get("priority")) if kind == Did.PRIORITY_UPDATED else _names(data.get("assignees"))
+    return PersonDid(Did(kind), key, user_id, name, status=str(data.get("status") or ""), whom=whom)
+
+
+def _names(given: Any) -> str:
+    """What references of PagerDuty's are called, in one bounded line; empty where they do not say."""
+    references = given if isinstance(given, list) else [given]
+    names = [str(one.get("summary") or one.get("id") or "") for one in references if isinstance(one, dict)]
+    return line(", ".join(filter(None, names)), NAME_LIMIT)
 
 
 def _event(body: bytes) -> Mapping[str, Any]:
