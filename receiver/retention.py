@@ -32,6 +32,7 @@ Lost = Callable[[Connection], None]
 EVERY = timedelta(hours=1)
 KEPT_ASSESSMENTS = 5
 """Assessments of a deployment that stay, however old: its report shows their trend."""
+# While it deletes, no webhook can be committed: 200 take a few milliseconds.
 AT_ONCE = 200
 """Incidents that one transaction forgets."""
 _PAUSE_SECONDS = 0.1
@@ -39,6 +40,7 @@ _HEARD = "heard:%"  # a watchdog's last sign of life
 
 _BELONGING: Sequence[tuple[Table, Column[int]]] = [
     (table, key.parent)
+    # In the order of foreign keys, so that a table that somebody adds is emptied too, without an entry here.
     for table in reversed(metadata.sorted_tables)
     for key in table.foreign_keys
     if key.column.table is incidents and table is not rollbacks

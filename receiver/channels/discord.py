@@ -99,6 +99,7 @@ def payload(message: Message, mention: str | None) -> dict[str, Any]:
     return {
         "content": f"<@&{calls}>" if calls else "",
         "embeds": [embed],
+        # With an empty `parse`, no `@everyone` in an alert's text calls anybody, however it is written.
         "allowed_mentions": {"parse": [], "roles": [calls] if calls else []},
     }
 
@@ -115,6 +116,7 @@ def escape(text: str) -> str:
 
 def _fitted(body: str, room: int) -> str:
     """The body with its labels in bold, cut before it is escaped: no mark is left half escaped."""
+    # Escaping makes it longer by as much as nobody knows beforehand, so it is tried, shorter each time.
     size = len(body)
     while True:
         shown = _LABEL.sub(r"**\1**", "\n".join(_escaped_line(text) for text in cut(body, size).split("\n")))

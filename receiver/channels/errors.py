@@ -24,10 +24,13 @@ def from_status(status: int, detail: str, *, after: timedelta | None = None) -> 
     match status:
         case 429:
             return DeliveryError("rate_limited", text, again=True, after=after)
+        # Not tried again by itself: each wrong try brings a token nearer to being locked.
         case 401 | 403:
             return DeliveryError("credentials", text, again=False)
+        # The server says that it did not read the request, so nothing has arrived.
         case 408:
             return DeliveryError("timeout", text, again=True)
+        # Our message, as it is, is wrong to them; the same one will be wrong in a minute.
         case _ if 400 <= status < 500:
             return DeliveryError("rejected", text, again=False)
         case _:
@@ -47,6 +50,7 @@ def timed_out(seconds: float) -> DeliveryError:
 
 def unconnected(error: BaseException, secrets: tuple[Masked | None, ...] = ()) -> DeliveryError:
     """The error for a connection that failed or broke."""
+    # A name that was not found, a connection that was refused: nothing can have arrived, and no doubt is left.
     never_open = isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError, socket.gaierror))
     return DeliveryError("connection", told(error, secrets), again=True, unsure=not never_open)
 
@@ -86,4 +90,5 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> time
             asked = parsedate_to_datetime(text) - (now or datetime.now(UTC))
         except (ValueError, TypeError):
             return None
+    # A date in the past asks for no wait; NaN seconds cannot come so far (timedelta refuses them).
     return min(max(asked, timedelta()), MOST_WAITING)

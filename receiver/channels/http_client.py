@@ -59,6 +59,7 @@ class HttpClient:
 
     def __init__(self, home: str, timeout: timedelta, secrets: tuple[Masked | None, ...]) -> None:
         self._seconds = timeout.total_seconds()
+        # HTTP_PROXY of the environment is for the world outside; a stand-in on this machine is not behind it.
         self._proxied = not is_loopback(home)
         self._secrets = secrets
         self._lifetime = Lifetime()
@@ -82,6 +83,7 @@ class HttpClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Not from the error: its text may bear the URL, and that is not masked.
             raise errors.unconnected(error, self._secrets) from None
+        # Slack's, Discord's and their like answer themselves; a redirect is a proxy that wants a sign-in.
         if 300 <= answer.status < 400:
             raise errors.redirected(answer.status)
         return answer

@@ -40,6 +40,7 @@ class NtfyChannel:
         answer = await self._ask("POST", "/", {"topic": topic, **payload(message)})
         if not answer.is_good:
             raise failure(answer)
+        # A captive portal answers 200 too.
         if not answer.fields.get("id"):
             raise errors.foreign("ntfy's")
         return reference
@@ -95,4 +96,5 @@ def fitted(text: str, end: str = "") -> str:
 
 def _cut(text: str, size: int) -> str:
     raw = text.encode()
+    # Cut by bytes, as ntfy counts; what is left of a letter at the cut is dropped.
     return text if len(raw) <= size else f"{raw[: size - len('…'.encode())].decode('utf-8', 'ignore').rstrip()}…"

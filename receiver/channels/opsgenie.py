@@ -60,6 +60,7 @@ class OpsgenieChannel:
         """Send the event; the reference is the alias of the trouble as it is now. Raises DeliveryError."""
         alias = before = reference or message.dedup_key[:ALIAS_LIMIT]
         action, sign = ACTIONS[message.event], {"source": "deploywatch", "user": "deploywatch"}
+        # The alerts of smaller troubles, and of a channel's former life, would else stay open for ever.
         for other in message.other_keys(ALIAS_LIMIT, alias):
             await self._call("POST", _of(other, "close"), {**sign, "note": f"It goes on as {alias}."[:NOTE_LIMIT]})
         if action == "create" or message.acknowledges_no_more:

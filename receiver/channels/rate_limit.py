@@ -35,6 +35,7 @@ class Pace:
         if wait > self._patience:
             detail = f"the channel's rate is used up for {wait:.1f} s"
             raise DeliveryError("rate_limited", detail, again=True, after=timedelta(seconds=wait))
+        # The turn is taken before the sleep, so that whoever asks next is given the one behind it.
         self._next = now + wait + self._interval
         if wait:
             await self._sleep(wait)

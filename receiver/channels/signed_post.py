@@ -88,7 +88,9 @@ class SignedPost:
 
 def signature(body: bytes, secrets: Sequence[Masked], now: datetime) -> str:
     """`t=<seconds>,v1=<HMAC-SHA256 of "<seconds>.<body>" in hex>`, with a v1 for each secret."""
+    # Within the signature: a body that somebody kept cannot be sent again an hour later.
     timestamp = int(now.timestamp())
     signed = f"{timestamp}.".encode() + body
     digests = (hmac.new(secret.get_secret_value().encode(), signed, hashlib.sha256).hexdigest() for secret in secrets)
+    # One for each secret, so that both sides can change theirs without a moment in which nothing fits.
     return ",".join((f"t={timestamp}", *(f"v1={digest}" for digest in digests)))

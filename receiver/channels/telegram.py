@@ -55,6 +55,7 @@ class TelegramChannel:
         """Send the message; the reference is the number of the incident's first. Raises DeliveryError."""
         await self._pace.turn()
         answer = await self._call("sendMessage", {"chat_id": self._chat, **payload(message, reference)})
+        # Refused with the new number in the answer; the message must not wait until somebody has edited the config.
         if moved := _moved(answer):
             # A group that became a supergroup has a new number for ever.
             _log.warning("the chat has moved; write its new number into the config", channel=self.name, chat=moved)
@@ -104,6 +105,7 @@ def failure(answer: Answer) -> DeliveryError:
 
 def payload(message: Message, reference: str | None) -> dict[str, Any]:
     """The message as text without markup: a title in bold by its place, and buttons for the links."""
+    # No parse_mode: with one, each underscore of an alert's name could break the message or format it.
     title = f"{signs.sign(message)} {uncalled(line(message.title, 200))}"
     more = as_text(message, after=BUTTONS)
     text = fitted(f"{title}\n\n{uncalled(message.body)}", f"\n{more}" if more else "")

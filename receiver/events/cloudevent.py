@@ -34,6 +34,7 @@ class StoredEvent:
     @property
     def event_id(self) -> str:
         """The same whenever it is sent; of another row, also in a store that was begun anew, another."""
+        # Row numbers begin at 1 again in a new store, and consumers remember ids for weeks.
         return f"{self.id}-{int(self.recorded_at.timestamp() * 1000)}"
 
     @property
@@ -80,4 +81,5 @@ def _attributes(event: StoredEvent) -> dict[str, str]:
 
 def _time(at: datetime) -> str:
     """RFC 3339, in UTC."""
+    # Both are RFC 3339; some consumers read only the Z.
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -41,6 +41,7 @@ async def handle(context: Context, job: Job, *, sinks: Sinks) -> Outcome:
 
 def _again(context: Context, job: Job, error: DeliveryError) -> Outcome:
     text = f"{job.payload['sink']}: {context.conceal(str(error))}"
+    # Everything behind it in its order would wait until it is given up, and it can never be taken.
     if error.reason == TOO_LARGE:
         return failed(f"{text}; it would never be taken", reason=error.reason)
     if context.clock() - job.created_at >= context.settings.events.give_up_after:

@@ -66,6 +66,7 @@ class KafkaSink:
         """Write it, and wait until all replicas have it. Raises DeliveryError."""
         headers, value = binary(event)
         producer = await self._started()
+        # Counted before the wait: a reload that closes this sink must not cut off what another event is sending.
         producer.under_way += 1
         try:
             # An idempotent producer of aiokafka waits for its brokers without an end.
@@ -101,6 +102,7 @@ class KafkaSink:
             self._producer = None
 
     async def _started(self) -> _Producer:
+        # Of a hundred events that wait, one starts the producer.
         async with self._starting:
             if self._producer is None:
                 self._producer = _Producer(await self._start())
@@ -142,6 +144,7 @@ def options(settings: KafkaSettings) -> dict[str, Any]:
     given: dict[str, Any] = {
         "bootstrap_servers": list(settings.brokers),
         "client_id": "deploywatch",
+        # An event that only the leader had is lost with it.
         "acks": "all",
         "enable_idempotence": settings.idempotent,
         "request_timeout_ms": milliseconds,

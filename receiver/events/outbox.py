@@ -48,6 +48,7 @@ def emit(connection: Connection, settings: ReceiverConfig, fact: Fact, now: date
         NewJob(
             kind=KIND,
             key=f"{KIND}:{number}:{sink}",
+            # In order for each service, as Kafka's key has it; services do not wait for each other.
             serial_key=f"{KIND}:{sink}:{fact.service}/{fact.environment}",
             queue=queue_of(sink),
             run_at=now,
@@ -98,6 +99,7 @@ def waiting(connection: Connection) -> list[tuple[str, int, datetime]]:
 
 def trouble(connection: Connection, now: datetime) -> list[str]:
     """What people should know of events that did not arrive: a sentence each."""
+    # Failed for good, which no queue shows any more: it is said for a day.
     lost = (
         select(jobs.c.queue, func.count(), func.max(jobs.c.finished_at))
         .where(jobs.c.kind == KIND, jobs.c.state == State.FAILED, jobs.c.finished_at >= now - HISTORY)

@@ -51,6 +51,7 @@ class Sinks:
 
     async def renew(self, settings: Events) -> None:
         """Take over another configuration; what is under way ends first."""
+        # Exchanged first: what comes meanwhile goes by the new configuration.
         before, self._sinks = self._sinks, _connected(settings)
         for sink in before.values():
             await sink.close()

@@ -21,6 +21,7 @@ from deploywatch.receiver.settings.placeholders import filled
 _ANSWER_LIMIT = 4 * 1024**2
 _ANSWER_SECONDS = 30.0
 _DETAIL_LIMIT = 300
+# Asked once more, a token that is refused stays refused; all else may be a CI that is being restarted.
 _PERMANENT = frozenset({401, 403})
 
 
@@ -65,6 +66,8 @@ class _Run:
                 status, answer = await self._ask("GET", follow.url, None, run=run)
                 if status in _PERMANENT:
                     return Result(good=False, detail=f"the run cannot be followed: HTTP {status}", known=False)
+                # CI systems take seconds until a run that they accepted is listed: 404 and an empty list are no
+                # failure.
                 run_found = self._found(follow, answer) if status == 200 else None
                 last = self._clean(at(run_found, follow.link)) if run_found and follow.link else last
                 state = str(at(run_found, follow.state) or "") if run_found is not None else ""
@@ -86,6 +89,7 @@ class _Run:
         items = at(answer, follow.find.list)
         wanted, field = self.call.values["id"], follow.find.field
         for item in items if isinstance(items, list) else ():
+            # As a word of its own: `deploywatch-1` is within `deploywatch-12`.
             if wanted in str(at(item, field) or "").split():
                 return item
         return None

@@ -81,6 +81,7 @@ def source(context: Context) -> Source:
 
 def whole(value: float) -> int | None:
     """A count, or None for what is none: NaN, infinite, negative, a fraction."""
+    # Counts are differences of whole samples; what is a fraction was extrapolated, and is no count.
     if not math.isfinite(value) or value < 0 or abs(value - round(value)) > 1e-6 * max(1.0, value):
         return None
     return round(value)
@@ -99,6 +100,7 @@ async def state(asked: Source, watch: Watch, at: float) -> bool | None:
     """Whether a condition holds for any of its series; None where it has no value, or one is none."""
     numbers = await asked.numbers(watch.query, at)
     holds = [holding(watch.operator, value, watch.threshold) for value in numbers if not math.isnan(value)]
+    # One series that is bad is bad, even where another has no value.
     if any(holds):
         return True
     return None if not holds or len(holds) < len(numbers) else False
@@ -134,6 +136,7 @@ async def before(asked: Source, stage: RunningStage, but: Sequence[Span] = ()) -
     earlier: dict[str, Sequence[tuple[int, int]]] = {}
     for limit in plan.limits:
         counts = limit.old if plan.control and limit.old is not None else limit.new
+        # The last of them ends where the stage begins, and touches nothing of the new version.
         times = Times(end - (points - 1) * plan.look, end, plan.look, _widened(but, plan.scrape))
         earlier[limit.name] = await history(asked, counts, times)
     return earlier
@@ -201,6 +204,7 @@ async def _samples(asked: Source, query: str, times: Times) -> dict[float, float
             )
     except TimeoutError as error:
         raise UnreachableError(f"Prometheus gave no answer within {asked.timeout:g} s") from error
+    # Several series mean that the query does not sum: to take the first would be to guess.
     return dict(lines[0].samples) if len(lines) == 1 else {}
 
 

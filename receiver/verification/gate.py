@@ -81,9 +81,11 @@ class Gate:
 
 async def look(context: Context, asked: Asked) -> Gate:
     """How the gate stands now; what a source cannot answer is unknown, and said."""
+    # Whatever lacks: going back is what mends it.
     if asked.rollback:
         return Gate(asked, "", (Check("rollback", Standing.OPEN, "a rollback is never gated"),))
     plans = context.settings.verification.plans_of(asked.service, asked.environment)
+    # Two plans may ask for different things, and nobody has said which of them counts.
     if len(plans) != 1:
         return Gate(asked, "", (_no_plan(plans, asked),))
     (plan,) = plans
@@ -96,6 +98,7 @@ async def look(context: Context, asked: Asked) -> Gate:
     facts, held = await context.store.read(
         lambda c: (question.facts(c, asked, wanted, now), held_by(c, asked.service, asked.environment))
     )
+    # One after another: the gate is asked seldom, and Prometheus is not to be flooded by it.
     checks = [await _check(context, plan, asked, facts, requirement) for requirement in wanted]
     if held:
         # No plan has to ask for that: what begins now may be overwritten, or overwrite what mends.
@@ -106,6 +109,7 @@ async def look(context: Context, asked: Asked) -> Gate:
 
 async def _check(context: Context, plan: Plan, asked: Asked, facts: Facts, wanted: Requirement) -> Check:
     handler = HANDLERS.get(wanted.require)
+    # A plan of a newer version: what cannot be checked is not taken for fulfilled.
     if handler is None:
         advice = "update the receiver, or build the plan with the rules of its version"
         return Check(wanted.require, Standing.UNKNOWN, "this receiver does not know such a requirement", advice)

@@ -24,6 +24,7 @@ def decide(stage: RunningStage, taken: Sequence[StoredLook], now: datetime, prob
     elapsed = max(0.0, (now - stage.started_at).total_seconds() - plan.scrape)
     by_number = {look.number: look for look in taken}
     newest = max(by_number, default=0)
+    # With the holes: a look that is missing counts as missing, and is not skipped.
     looks = [by_number.get(number) for number in range(1, newest + 1)]
     limits = [_measured(stage, limit, looks) for limit in plan.limits]
     watched = [
@@ -73,6 +74,7 @@ def _with_the_past(look: Look | None, number: int, earlier: Sequence[Look]) -> L
     """A look beside one of the time before, each of which counts once."""
     if look is None:
         return None
+    # Beyond what the past has, nothing can be compared: such a look proves nothing.
     past = earlier[number] if number < len(earlier) else Look(0, 0)
     return Look(look.requests, look.bad, past.requests, past.bad)
 

@@ -32,10 +32,12 @@ def refused(
     """Why an approval does not count, or empty; what is not known counts against it."""
     if approval.withdrawn_at is not None:
         return f"withdrawn by {approval.withdrawn_by}"
+    # Approved was what these bytes are, not the name of a version that can be built again.
     if approval.artifact != artifact:
         return f"that was for {approval.artifact or 'no artifact'}, not for {artifact or 'one without an artifact'}"
     if now >= min(approval.expires_at, approval.at + within):
         return f"expired at {min(approval.expires_at, approval.at + within):%Y-%m-%d %H:%M} UTC"
+    # With nobody named, the same person could approve and deploy without anybody seeing it.
     if not folded(deployer):
         return UNNAMED
     if folded(deployer) in names(approval.by):
@@ -49,6 +51,7 @@ def not_theirs(settings: Verification, role: str, by: str, *, verified: bool) ->
     if allowed is None:
         return ""
     who = by.partition(FOR)[0]
+    # A name that was only claimed in a request is not enough where roles are given to people.
     if not verified:
         return f"nobody verified that this is {who}; verification.roles names who is {role}"
     return "" if who in allowed else f"{who} is no {role}; verification.roles names {', '.join(allowed)}"
@@ -58,6 +61,7 @@ def different(approvals: Sequence[GateApproval], roles: Sequence[str]) -> dict[s
     """For as many roles as possible an approval each, all by different people."""
     best: dict[str, GateApproval] = {}
 
+    # By trying: two roles that one person could fill must not leave the other empty. There are few of both.
     def choose(position: int, chosen: dict[str, GateApproval]) -> None:
         nonlocal best
         if len(chosen) > len(best):

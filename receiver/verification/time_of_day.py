@@ -15,6 +15,7 @@ from typing import Final
 from deploywatch.verdict.evidence import MOST_TIMES
 from deploywatch.verdict.plan_parts import Limit
 
+# Two weeks have each weekday twice; Prometheus keeps 15 days by default.
 DAYS: Final = 14
 ENOUGH_DAYS: Final = 5
 LEAST_BAD: Final = 10
@@ -57,7 +58,9 @@ def usual(changes: Sequence[float | None]) -> Usual:
     """What the changes of the days come to."""
     known = sorted(change for change in changes if change is not None)
     if len(known) < ENOUGH_DAYS:
+        # Too few days to say: then nothing is excused by the hour.
         return Usual(1.0, len(known))
+    # The second highest: one strange day is no habit of the hour.
     return Usual(known[-2], len(known))
 
 

@@ -74,6 +74,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         return await _without_source(context, state.stage, str(error))
     if more:
         return retry("more looks are due", SOON)
+    # One scrape after its end: before that, the last samples of the look are not in Prometheus yet.
     at = stage.ends_of(await _newest(context, stage) + 1) + timedelta(seconds=stage.plan.scrape)
     return retry("until the next look", max(at - context.clock(), SOON))
 
@@ -86,6 +87,7 @@ class _End:
 
 def _gone(deployment: Deployment, newest: Deployment) -> str:
     """Why nobody looks any more at what was deployed, or empty."""
+    # Judged as if it still ran, the requests of the version before would prove the new one good.
     if newest.rollback_of == deployment.id or (newest.id == deployment.id and deployment.status is Status.ROLLED_BACK):
         return f"{deployment.version} was rolled back"
     if newest.id != deployment.id:
@@ -124,6 +126,7 @@ async def _with_before(context: Context, state: _State, asked: counting.Source) 
 async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
     """Take the looks that are due, and judge after each; whether more are due."""
     asked, stage, taken = counting.source(context), state.stage, state.taken
+    # Asked once and stored: the hour before the stage does not change, but Prometheus may forget it.
     if stage.before is None:
         stage = await _with_before(context, state, asked)
     newest = taken[-1].number if taken else 0
@@ -135,6 +138,7 @@ async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
         then = stage.ends_of(number) + timedelta(seconds=stage.plan.scrape)
         decision = judging.decide(stage, taken, then if number < last else context.clock())
         store = partial(store_look, context=context, stage=stage, look=look, decision=decision)
+        # A look in each transaction: after a crash the next replica goes on with the one that is not stored.
         went_on = await context.store.write(store)
         if not went_on:
             return stage, False
@@ -153,6 +157,7 @@ async def _without_source(context: Context, stage: RunningStage, problem: str) -
 
     await context.store.write(write)
     log.warning("a look could not be taken", stage=stage.id, reason=context.conceal(problem))
+    # Half a look: soon enough to lose none, seldom enough for a Prometheus that is starting.
     return retry("Prometheus cannot be asked", max(SOON, timedelta(seconds=stage.plan.look / 2)))
 
 
