@@ -30,6 +30,7 @@ def negotiate(accept: str) -> Format:
         kind, *parameters = (word.strip() for word in part.lower().split(";"))
         format_asked = {"application/openmetrics-text": Format.OPENMETRICS, "text/plain": Format.TEXT}.get(kind)
         given = next((_weight(word[2:]) for word in parameters if word.startswith("q=")), 1.0)
+        # Greater only: of equal weights the first counts, as Prometheus writes what it prefers first.
         if format_asked and given > weight:
             best, weight = format_asked, given
     return best
@@ -55,6 +56,7 @@ def escape(value: str) -> str:
 def number(value: float) -> str:
     """A sample's value: as short as it can be and still be read back as the same number."""
     value = float(value)
+    # Beyond it, floats do not hold every integer, and the shortest text is the exponent's.
     if value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     text = repr(value)
@@ -122,6 +124,7 @@ class Exposition:
                 self._families[family.name] = _Block({format_: _head(family, format_) for format_ in Format})
             self._families[family.name].texts[target] = text
         before, now = self._of_target.get(target, frozenset()), frozenset(family.name for family in texts)
+        # Nearly always: the same families as a moment ago, and no set to work out.
         if before == now:
             return
         for name in before - now:

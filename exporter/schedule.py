@@ -23,12 +23,14 @@ from deploywatch.exporter.targets import Key, Target
 
 log = logs.get("exporter")
 
+# 5,000 targets begin within 50 s, or within their interval where that is shorter: never all at the same moment.
 START_SPACING = 0.01
 """Seconds between the first runs of two targets on average, so that a start is spread and yet soon over."""
 
 _AT_ONCE = 100
 """Runs that are begun before anything else is let on."""
 
+# Not all of it: what breaks off by itself just before its end has hung as well.
 _HUNG = 0.9
 """The share of its timeout from which on a run is held to have hung."""
 
@@ -66,6 +68,7 @@ class Scheduler:
         if (slots.size, slots.per_server) != (self._slots.size, self._slots.per_server):
             self._slots = slots
         for key, target_run in list(self._target_runs.items()):
+            # A reload that leaves a target as it is must not move its times: its rhythm, and its counters, go on.
             if wanted.get(key) != target_run.target:
                 del self._target_runs[key]
                 self._leaving |= target_run.leave()
@@ -101,8 +104,10 @@ class Scheduler:
         if target_run is None:
             raise GoneError(f"{'/'.join(key)} is not probed")
         task = target_run.asked
+        # All who ask before it begins share one run: a hundred health checks are no reason to probe a hundred times.
         if task is None:
             task = target_run.asked = target_run.start(self._ask(target_run))
+        # `wait`, since awaiting the task itself would cancel it with the first of them who hangs up.
         await asyncio.wait({task})
         if task.cancelled():
             raise GoneError(f"{'/'.join(key)} is no longer probed")
@@ -140,6 +145,8 @@ class Scheduler:
             if wait > 0:
                 await self._clock.sleep(wait)
                 continue
+            # After a pause of the machine thousands are due: they are begun in portions, and scrapes are answered
+            # between them.
             for _ in range(_AT_ONCE):
                 if not self._heap or self._heap[0][0] > self._clock.monotonic():
                     break
@@ -153,9 +160,12 @@ class Scheduler:
         target_run.regular = self._following(target_run)
         target_run.number += 1
         if target_run.run is None or target_run.run.done():
+            # Noted before it has a place: what waits for one is late, and overdue() has to show it.
             target_run.due = at
             target_run.run = target_run.start(self._run_due(target_run, at))
         else:
+            # Not queued behind the other: a target that takes longer than its interval would be probed without a
+            # pause.
             self.missed += 1
 
     def _following(self, target_run: TargetRun) -> float:

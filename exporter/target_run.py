@@ -33,6 +33,7 @@ class Room:
             async with self._all:
                 yield
             return
+        # The narrow one first: whoever waited with a place of all in hand would block those who are well.
         async with self._for_hung, self._all:
             yield
 
@@ -65,6 +66,7 @@ class Slots:
         if server is None:
             yield
             return
+        # The limit is part of the key, so that a reload with another one does not fight over the old room.
         key = (one_spelling(server), self.per_server.limit(kind))
         room = self._servers.get(key)
         if room is None:

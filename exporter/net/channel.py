@@ -11,6 +11,8 @@ PIECE = 64 * 1024
 """At most so many bytes are received at once."""
 
 
+# Our own instead of asyncio's streams: it gives the time of each phase, shows a certificate that was refused, and waits
+# for no TLS goodbye.
 class Channel:
     """One connection; OSError when it breaks. Who closes it says no goodbye to a server that may never answer one."""
 
@@ -59,6 +61,7 @@ class Channel:
             except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
+            # Many servers hang up without close_notify; whether the answer was whole is for HTTP's length to say.
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 

@@ -18,5 +18,6 @@ def dissolve(*served: object) -> None:
 
 def release(transport: Any) -> None:
     """Free a transport that is closing; asyncio's own keeps a method of itself, others do not."""
+    # Thousands of probes a minute leave a circle each: without this the collector has to walk them all.
     if transport is not None and transport.is_closing() and "_read_ready_cb" in getattr(transport, "__dict__", {}):
         transport._read_ready_cb = None

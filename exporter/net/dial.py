@@ -18,6 +18,7 @@ from deploywatch.exporter.net.tls.handshake import BROKEN_OFF, Begin, seen_in, t
 from deploywatch.exporter.probing.measurement import Allowed
 from deploywatch.exporter.results import Failed, Reason
 
+# RFC 8305 recommends it: longer than most round trips, shorter than anybody's patience.
 ATTEMPT_DELAY = 0.25
 """Seconds after which the next address is tried beside one that has not answered."""
 
@@ -60,6 +61,7 @@ class Route:
             return addresses
         allowed = [address for address in addresses if self.allowed(ipaddress.ip_address(address.ip))]
         if not allowed:
+            # Raises: the first address stands for all of them, so that people read one.
             permit(addresses[0], self.allowed)
         return allowed
 
@@ -72,6 +74,8 @@ class Route:
             # As C libraries read it: 127.1, 0x7f.1 and 2130706433 are addresses.
             literal = literal or Address(socket.AF_INET, (socket.inet_ntoa(socket.inet_aton(host)), 0))
         except OSError:
+            # A proxy resolves names in its own network, where ours mean nothing; localhost means the proxy's machine
+            # everywhere.
             if host.rstrip(".").lower() != "localhost":
                 return
             literal = Address(socket.AF_INET, ("127.0.0.1", 0))

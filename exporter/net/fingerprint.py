@@ -22,7 +22,9 @@ from deploywatch.exporter.net.tls.client import TlsClient
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Failed, Reason
 
+# PostgreSQL answers it with one byte before any authentication, and logs no failed login.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+# What says no is Redis too: with a password, in protected mode, while it loads, under ACLs.
 _REDIS = (b"+PONG", b"-NOAUTH", b"-DENIED", b"-LOADING", b"-NOPERM")
 
 

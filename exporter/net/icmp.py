@@ -72,6 +72,7 @@ class Echo:
 
     def _socket(self) -> socket.socket:
         family, protocol = self.address.family, _PROTOCOLS[self.address.protocol]
+        # First without privileges (net.ipv4.ping_group_range); raw needs CAP_NET_RAW.
         with contextlib.suppress(PermissionError, OSError):
             return socket.socket(family, socket.SOCK_DGRAM, protocol)
         try:
@@ -107,10 +108,13 @@ class Echo:
 
     def _is_reply(self, data: bytes) -> bool:
         if self.raw and self.address.protocol == 4:
+            # Raw IPv4 comes with its IP header, raw IPv6 does not.
             data = data[(data[0] & 0x0F) * 4 :] if data else data
         if len(data) < 8:
             return False
         kind, _, _, identifier, sequence = struct.unpack("!BBHHH", data[:8])
+        # A raw socket hears everybody's replies; the kernel writes and checks the identifier of the other kind
+        # itself.
         own = identifier == self.identifier if self.raw else True
         return bool(kind == _REPLY[self.address.protocol] and own and sequence == self.sequence)
 

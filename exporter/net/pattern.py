@@ -33,7 +33,9 @@ class Found:
 def compiled(pattern: str) -> Any:
     """The expression over bytes in UTF-8; re2.error when it is none."""
     options = re2.Options()
+    # RE2 would write each faulty expression to standard error, beside our own message.
     options.log_errors = False
+    # RE2: linear in its input, so that no answer of a server can make a pattern run for minutes.
     return re2.compile(pattern.encode(), options)
 
 

@@ -60,11 +60,13 @@ class Resolver:
         if literal:
             return [literal]
         key = (host, port)
+        # Hundreds of probes of one host ask at once; getaddrinfo takes a thread each, and there are few of them.
         pending = self._pending.get(key)
         if pending is None:
             pending = asyncio.ensure_future(_look_up(host, port))
             self._pending[key] = pending
             pending.add_done_callback(lambda done: self._forget(key, done))
+        # One whose time is over must not cancel the lookup of the others.
         addresses = await asyncio.shield(pending)
         return sorted(addresses, key=lambda address: address.protocol != prefer) if prefer else addresses
 

@@ -47,6 +47,7 @@ class Measurement:
 
     def label(self, text: str) -> str:
         """A label's value, cut at LABEL_LIMIT characters; that it was cut is counted."""
+        # Each different value is a series in Prometheus for as long as it keeps data.
         if len(text) > LABEL_LIMIT:
             self.dropped[Dropped.LABEL_CUT] += 1
         return text[:LABEL_LIMIT]
@@ -71,6 +72,7 @@ class Measurement:
 
         yield passed
         end = self.clock.monotonic()
+        # Not in a `finally`: where the stage failed, its own reason is the one that counts.
         self.overdue = Reason.DEADLINE
 
 

@@ -23,6 +23,7 @@ from deploywatch.terminal import visible
 
 log = logs.get("exporter")
 
+# A server may answer with a page; the landing page and the logs show what it said in full.
 DETAIL_LIMIT = 1000
 """Characters of a detail that are kept; what was cut ends with an ellipsis."""
 
@@ -43,6 +44,7 @@ async def run(
     started, begin = clock.now(), clock.monotonic()
     measurement = Measurement(clock, begin + limit, allowed)
     reason, detail = await _verdict(probe, measurement, limit)
+    # Before secrets are taken out and after: what is hidden in a control character must not hide a secret from us.
     detail = visible(detail)
     samples, repeated = _unique(measurement)
     if repeated and reason is None:
@@ -89,6 +91,7 @@ def _unique(measurement: Measurement) -> tuple[tuple[Sample, ...], str | None]:
         series = (sample.family.name, sample.labels)
         first = kept.setdefault(series, sample)
         own = sample.family.name.startswith(OWN)
+        # Our own may be said twice by two layers of a probe with the same value, which harms nothing.
         if first is sample or (own and first.value == sample.value):
             continue
         measurement.dropped[Dropped.REPEATED_SERIES] += 1
@@ -107,6 +110,7 @@ async def _verdict(probe: Probe, measurement: Measurement, limit: float) -> tupl
         async with scope:
             await probe.measure(measurement)
     except Exception as error:
+        # Whether the scope expired, and not the error's type: a TimeoutError may be the server's as well.
         verdict = _verdict_on(error, measurement, limit if scope.expired() else None)
         let_go(error)
         return verdict
@@ -122,5 +126,6 @@ def _verdict_on(error: Exception, measurement: Measurement, overdue: float | Non
     if isinstance(error, OSError):
         verdict = from_os_error(error)
         return verdict.reason, verdict.detail
+    # Ours, and not the target's: the trace is for whoever mends the exporter, the metric says `internal`.
     log.exception("a probe broke", stage=measurement.stage)
     return Reason.INTERNAL, f"{type(error).__name__} at: {measurement.stage}; see the log of the exporter"

@@ -65,6 +65,7 @@ class ProbeSettings(Settings):
     def conceal(self, text: str) -> str:
         """The text without secrets, without what came from variables too; where the target is stays readable."""
         place = self.server() or ""
+        # A host that came from a variable is no secret to people who look for what failed.
         hidden = (secret for secret in found_in(self) if not is_url(secret) and secret not in place)
         return without(text, frozenset(hidden))
 
@@ -106,6 +107,7 @@ class ProbeSettings(Settings):
 
     def with_changes(self, **changes: Any) -> Self:
         """A validated copy; ValueError says what is wrong with a change."""
+        # Only what was set: a default may depend on what is changed.
         kept = {name: getattr(self, name) for name in self.model_fields_set if name not in changes}
         try:
             return type(self).model_validate(kept | changes, context={"filled": filled_of(self)})

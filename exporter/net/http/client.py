@@ -113,7 +113,9 @@ class Ask(ThroughProxy):
         if authorization:
             defaults["Authorization"] = authorization
         given = {name.lower() for name in headers}
+        # What the config says wins over what is sent anyway, whatever its spelling.
         sent = headers | {name: value for name, value in defaults.items() if name.lower() not in given}
+        # Credentials of the URL go into a header; in the request line each proxy would log them.
         return Request(self.method, place.with_user(None), tuple(sent.items()), body.encode("utf-8", "surrogateescape"))
 
     def plain_headers(self) -> dict[str, str]:
@@ -180,6 +182,7 @@ async def follow(ask: Ask, request: Request, via: Via, trail: Trail, allowed: Al
         try:
             response = await exchange(trail.cookies.added_to(request), via, trail.phases, body_limit=limit)
         except BaseException:
+            # An answer that broke off is shown as far as it came: its status says more than "reset".
             trail.response = trail.phases.broken
             raise
         trail.response = response

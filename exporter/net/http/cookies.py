@@ -44,6 +44,7 @@ class Cookies:
         kept = _pairs(_as_text(outgoing.get_header("Cookie") or ""))
         if not kept:
             return request
+        # The server's newer value counts, as in a browser.
         named = {_name(pair) for pair in kept}
         own = [pair for name, value in request.headers if name.lower() == _HEADER for pair in _pairs(value)]
         sent = "; ".join([*(pair for pair in own if _name(pair) not in named), *kept])

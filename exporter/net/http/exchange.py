@@ -82,6 +82,7 @@ class Request:
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self._has_length():
             lines.append(f"Content-Length: {len(self.body)}")
+        # A fresh connection for each run: a probe is to see what a new client sees.
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("utf-8", "surrogateescape") + self.body
 
 
@@ -103,6 +104,7 @@ class Via:
 async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: int) -> Response:
     """Send a request and read the answer; Failed when there is none, or none that is HTTP."""
     host = request.url.raw_host or ""
+    # A redirect may lead to another server: what the one before showed is not this one's.
     phases.shown = phases.broken = None
     proxy = None if via.socket else via.proxies.of(request.url)
     addresses = await _resolved(request.url, via, phases, proxy)
@@ -120,6 +122,7 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
             with phases.timed("tls"):
                 name = via.server_name or request.server_name or host
                 await secure(channel, via.tls(), name, phases.see, _begin(proxy, request.url, addresses, via))
+        # What the server chose, not what we offered.
         if channel.tls is not None and channel.tls.selected_alpn_protocol() == "h2":
             response = await _over_http2(request, channel, phases, body_limit)
         else:
@@ -128,6 +131,7 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
                 wire = request.to_proxy(addresses[0].ip if addresses else None, authorization(proxy))
             with phases.timed("processing"):
                 await channel.send(wire)
+                # Processing ends with the first byte, as blackbox_exporter counts it.
                 first = await channel.receive()
             with phases.timed("transfer"):
                 response = await read_response(first, channel.receive, request.method, body_limit, phases.break_off)

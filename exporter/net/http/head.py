@@ -24,6 +24,7 @@ def begins_well(data: bytes | bytearray) -> bool:
 
 def end_of_head(data: bytes | bytearray) -> int | None:
     """How many bytes the first head takes, its empty line included; None while it has no end."""
+    # Lines may end with a bare LF, which RFC 9112 (2.2) lets a recipient take.
     ends = [at + len(end) for end in (b"\n\r\n", b"\n\n") if (at := data.find(end)) >= 0]
     return min(ends, default=None)
 
@@ -35,6 +36,7 @@ def tidied(head: bytes) -> bytes:
     for line in lines:
         if not line:
             continue
+        # Folded lines are obsolete, and sent all the same.
         if line[:1] in {b" ", b"\t"} and fields:
             name, before = fields[-1]
             fields[-1] = name, before + b" " + line.strip()

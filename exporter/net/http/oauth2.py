@@ -25,6 +25,7 @@ from deploywatch.exporter.results import Failed, Reason
 from deploywatch.secrets import Secret, SecretUrl
 
 _MOST = 256 * 1024
+# So that it does not end on its way to the server.
 _EARLY = 10.0
 """Seconds before its end from which on a token is not used any more."""
 
@@ -112,10 +113,12 @@ class Tokens:
 
     async def _fetch(self) -> dict[str, Any]:
         response = await self._ask()
+        # Only for 4xx: what is broken is asked again at the next run.
         if response.status // 100 == 4:
             # Some endpoints want the client in the header, others in the form, and none says which.
             self._in_header = not self._in_header
             second = await self._ask()
+            # Neither was taken: it goes back to the standard's way, the header.
             if second.status // 100 != 2:
                 self._in_header = not self._in_header
             response = second if second.status // 100 == 2 else response
@@ -136,6 +139,7 @@ class Tokens:
         form, secret = settings.form(), settings.client_secret.get_secret_value()
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         if self._in_header:
+            # Encoded as a form's values first: RFC 6749, 2.3.1.
             pair = f"{quote_plus(settings.client_id)}:{quote_plus(secret)}"
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         else:

@@ -29,10 +29,12 @@ def redirected(request: Request, status: int, location: str) -> Request:
     if url.scheme not in {"http", "https"} or not url.host:
         raise Failed(Reason.REDIRECT, "redirected to something that is not an HTTP URL")
     headers, method, body = request.headers, request.method, request.body
+    # As browsers and Go do: RFC 9110 (15.4) allows the change of a POST for 301 and 302, and asks for it with 303.
     if status == 303 or (status in {301, 302} and method == "POST"):
         method, body = "HEAD" if method == "HEAD" else "GET", b""
     if url.origin() != request.url.origin():
         upgraded = _upgraded(request.url, url)
+        # Named are those that may leave: a header that nobody has thought of stays at home.
         headers, body = tuple(header for header in headers if _may_leave(header, upgraded)), b""
     return Request(method, url, headers, body)
 
