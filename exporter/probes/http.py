@@ -93,6 +93,7 @@ class HttpProbe:
             measurement.stage = trail.phases.at
             measurement.overdue = OVERDUE.get(trail.phases.at, Reason.DEADLINE)
             _note(trail, measurement)
+        # The token was revoked before its end; the next run fetches another, this one says what it saw.
         if self.tokens and response.status == 401:
             self.tokens.forget()
         took = measurement.clock.monotonic() - begin

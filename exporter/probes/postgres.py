@@ -28,6 +28,7 @@ from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl, with_password
 
 # The server ends a statement before we do, so that it is told as its timeout and leaves no query running.
+# A tenth of the time that is left, so that the server's own words ("canceling statement …") arrive before our deadline.
 _SERVER_MARGIN = 0.1
 # After the deadline the session is left; one that is still there so much later was abandoned.
 _ABANDONED_SECONDS = 10.0
@@ -115,6 +116,7 @@ class PostgresProbe:
         except (asyncpg.PostgresError, asyncpg.InternalClientError, asyncpg.InterfaceError) as error:
             raise explain(error, measurement.stage) from error
         except ConnectionError as error:
+            # asyncpg says by a plain ConnectionError that the server answered N to the request for TLS.
             if "SSL upgrade" not in str(error):
                 raise
             raise Failed(Reason.TLS, "the server offers no TLS") from error
@@ -134,6 +136,7 @@ class PostgresProbe:
             certificates.note(dialer.shown, measurement)
 
     async def _ask(self, connection: Any, measurement: Measurement) -> None:
+        # A server that takes connections may hang on its disk, or refuse every statement while it starts.
         rows = await _fetch(connection, "SELECT 1", "SELECT 1", families.POSTGRES_SELECT, measurement)
         if [list(row.values()) for row in rows] != [[1]]:
             raise Failed(Reason.VALUE, "SELECT 1 did not give 1")

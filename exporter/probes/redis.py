@@ -31,6 +31,7 @@ from deploywatch.secrets import Secret, SecretUrl
 
 EXPIRY_SECONDS = 10  # source 000: SET with 10 s expiry
 # Seconds in which a server that turns us away says why, before it is asked anything.
+# "max number of clients reached" comes unasked, right after the connection.
 _LISTENING = 0.5
 
 
@@ -167,6 +168,7 @@ class RedisProbe:
     async def _ask(self, talk: Conversation, measurement: Measurement) -> None:
         failures = Failures()
         if self.settings.round_trip:
+            # A replica is read-only, and INFO is worth reading all the same: each question has its turn.
             with failures.trying("SET and GET"), explained("SET and GET"):
                 await self._round_trip(talk, measurement)
         for section in self.settings.collect:

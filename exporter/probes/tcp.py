@@ -174,6 +174,8 @@ async def _talk(channel: Channel, dialogue: Dialogue, host: str, measurement: Me
         if send is not None:
             await channel.send(send.encode("utf-8", "surrogateescape") + b"\n")
         if turn.starttls:
+            # What came in the clear and would be read as if it had come over TLS: a known attack on STARTTLS
+            # (CVE-2011-0411).
             if lines.left:
                 raise Failed(Reason.PROTOCOL, "the server said more before TLS began than it should")
             await encrypt(channel, dialogue.tls, host, measurement)

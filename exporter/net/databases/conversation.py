@@ -15,8 +15,10 @@ Word = str | bytes | int
 Open = Callable[[str, int], Awaitable[Any]]
 """Connects to another node of a cluster, as the same user and over the same route."""
 
+# Each is a connection of its own within one run.
 _MOST_NODES = 100
 # Keys are tried until one falls to this node; a cluster of 100 nodes needs some hundreds.
+# In one round trip: a key falls to a node by chance, one in as many as there are nodes.
 _TRIED_AT_ONCE = 64
 _TRIED = 1024
 
@@ -35,6 +37,8 @@ class Conversation:
         try:
             return await self.connection.read_response()
         except exceptions.AskError as error:
+            # Answered outside the `except`: an error in there would drag this one along as its context, with all that
+            # it holds.
             sent_on = error
         return await self._elsewhere(sent_on, words)
 
@@ -104,6 +108,7 @@ class Conversation:
         except exceptions.ResponseError:
             # Cluster support is disabled, or the command is not known.
             return [self]
+        # CLUSTER SLOTS names each range's primary third; replicas follow it, and have the same keys.
         places = {(entry[2][0].decode() or self.connection.host, int(entry[2][1])) for entry in slots}
         if not places:
             return [self]

@@ -35,9 +35,12 @@ _VALUES: dict[str, tuple[str, ...]] = {
         ("ssl_min_protocol_version", "ssl_max_protocol_version"), ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
     ),
 }
+# What asyncpg does not know and libpq does: taken out of the URL, and done here.
 _OURS = frozenset({"connect_timeout", "options", "application_name", "fallback_application_name", "client_encoding"})
 # Settings of a session that PostgreSQL takes at its start.
 _SESSION = frozenset({"search_path", "timezone", "datestyle", "intervalstyle", "statement_timeout", "lock_timeout"})
+# What would be read and not done is refused with its reason, as a probe that asks something else than its URL says is
+# worse than none.
 _REFUSED = {
     "service": "its file could change what is probed; write what it says into the URL",
     "hostaddr": "write the address as the host, and the name as tls.server_name",
@@ -138,6 +141,7 @@ def _seconds(text: str | None) -> float | None:
         seconds = int(text)
     except ValueError as error:
         raise ValueError(f"connect_timeout: {text!r} is no whole number of seconds") from error
+    # PostgreSQL's documentation of `connect_timeout` says so.
     return max(2.0, float(seconds)) if seconds > 0 else None
 
 

@@ -39,6 +39,7 @@ class DsnTls:
 
     def _made(self) -> ssl.SSLContext:
         context = telling(ssl.create_default_context(cafile=self.root))
+        # `verify-ca` trusts the authority and any name, as libpq has it.
         context.check_hostname = self.mode == "verify-full"
         if self.crl:
             context.load_verify_locations(cafile=self.crl)
@@ -55,6 +56,8 @@ class DsnTls:
 def dsn_tls(given: Mapping[str, str]) -> DsnTls | None:
     """What the parameters of a URL say; None where it is the library's affair."""
     mode, root = given.get("sslmode"), given.get("sslrootcert")
+    # Only where the server must be who it says: a renewed authority's file then has to be read anew, which asyncpg does
+    # not do.
     if not root or mode not in _MODES:
         return None
     return DsnTls(

@@ -24,6 +24,7 @@ _LENGTH: Mapping[bytes, str] = {
     b"hash": "HLEN",
     b"string": "STRLEN",
 }
+# A page takes Redis about a millisecond, in which it answers nobody else.
 _SCAN_COUNT = 1000
 # With the page size: patterns are searched in at most 200,000 keys a run.
 _SCAN_CALLS = 200
@@ -72,6 +73,7 @@ async def note_keys(talk: Conversation, name: str, gauge: KeyGauge, measurement:
         for held in await _numbers(talk, [gauge.key.encode()], gauge):
             if held is not None:
                 measurement.add(family, held)
+            # A counter that nobody has counted up yet is 0, so that its first increase shows.
             elif gauge.type == "counter":
                 measurement.add(family, 0)
             else:
@@ -104,6 +106,7 @@ async def note_info(talk: Conversation, wanted: Iterable[Statistics], measuremen
     for section in wanted:
         text = await talk.ask("INFO", section)
         fields = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
+        # A managed Redis may have the section and say nothing in it.
         if not fields.keys() & (_INFO[section].keys() | {"role"}):
             raise Failed(Reason.VALUE, f"INFO {section} says nothing here; leave {section} out of collect")
         for key, family in _INFO[section].items():
@@ -134,6 +137,7 @@ async def _scan(talk: Conversation, name: str, gauge: KeyGauge) -> list[bytes]:
             if len(keys) > most:
                 many = f"gauge {name}: more than {most} keys match {gauge.key}; at least {len(keys)} do"
                 raise Failed(Reason.TOO_LARGE, many)
+            # SCAN ends by its cursor, never by an empty page.
             if int(cursor) == 0:
                 break
             if calls >= _SCAN_CALLS:

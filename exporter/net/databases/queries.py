@@ -51,6 +51,7 @@ def _joined(name: str, column: str) -> str:
 
 async def _fetched(statement: Any, name: str, most: int) -> list[Any]:
     cursor = await statement.cursor()
+    # One more than may be: that there are more shows without having them sent.
     rows: list[Any] = await cursor.fetch(most + 1)
     if len(rows) > most:
         # All of them are counted on the server, and none more is sent.
@@ -64,6 +65,7 @@ async def rows_of(connection: Any, name: str, query: Query, gauges: Mapping[str,
 
     Of a query without labels that gives no row, it is one of NULLs: nothing was found where one number was asked for.
     """
+    # Unnamed: poolers in transaction mode, such as PgBouncer, keep no named statements.
     statement = await connection.prepare(query.sql, name="")
     columns = [(attribute.name, attribute.type.name) for attribute in statement.get_attributes()]
     numbers = _number_columns(name, [column for column, _ in columns], gauges)
@@ -72,6 +74,7 @@ async def rows_of(connection: Any, name: str, query: Query, gauges: Mapping[str,
         statement = await connection.prepare(asked, name="")
     rows = await _fetched(statement, name, query.max_rows)
     names = [column for column, _ in columns]
+    # `SELECT max(…)` gives a row with NULL, `SELECT … WHERE` none: for one number both mean that there is nothing.
     if not rows and not set(names) - numbers:
         return [dict.fromkeys(names)]
     return [dict(zip(names, row.values(), strict=True)) for row in rows]

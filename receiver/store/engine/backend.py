@@ -51,6 +51,7 @@ def told(error: Exception) -> Exception:
     if not isinstance(error, SQLAlchemyError | OSError):
         return error
     translated = as_store_error(error)
+    # Given to somebody who waits for it elsewhere, and so not raised `from`.
     translated.__cause__ = error
     return translated
 

@@ -15,6 +15,7 @@ from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.errors import UnfitError
 from deploywatch.receiver.store.writing import Known, Row, TableInsert, as_json
 
+# The first that fits counts: SmallInteger and BigInteger are Integers to SQLAlchemy.
 _TYPES: Final[tuple[tuple[type[TypeEngine[Any]], str], ...]] = (
     (Moment, "timestamptz"),
     (JSON, "json"),
@@ -35,6 +36,7 @@ def insert_all(connection: Connection, waiting: Sequence[Sequence[unit_of_work.K
         if not more and isinstance(insert, TableInsert) and _fits(insert):
             together.append((insert, rows))
         else:
+            # Rows of several kinds for one table have an order between them, which one statement would not keep.
             unit_of_work.insert_each(connection, [kinds])
     if together:
         _insert_together(connection, together)
@@ -61,6 +63,7 @@ def _statement(inserts: tuple[TableInsert, ...]) -> str:
     return f"WITH {others} {parts[-1]}" if others else parts[-1]
 
 
+# JSON in one parameter, since a protocol message holds at most 65,535 of them.
 def _insert(insert: TableInsert, number: int) -> str:
     """An INSERT of rows that come as one JSON array, in their order."""
     table = insert.table

@@ -15,6 +15,7 @@ from deploywatch.receiver.store.engine import unit_of_work
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
+# An fsync takes as long for 64 as for one; the last of many more would wait too long for its answer.
 MOST: Final = 64
 """Works in one transaction."""
 PATIENCE: Final = 10.0
@@ -59,6 +60,7 @@ class GroupCommit:
         """Return what the work returned, once it is committed; raise what it or the commit raised."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
+        # One task for as long as there is something: a transaction begins the moment the one before has ended.
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="store-write")
         return await future
@@ -89,10 +91,12 @@ class GroupCommit:
     async def _commit(self, batch: Sequence[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
         works = [work for work, _ in batch]
         try:
+            # Of one alone there is no savepoint: nothing else could go on without it.
             results = await self._transaction(
                 self._whole(works[0]) if len(works) == 1 else lambda c: self._each(c, works)
             )
         except BaseException as error:
+            # The commit failed for all of them: nobody may be told that theirs is safe.
             for _, future in batch:
                 _raise(future, error)
             if not isinstance(error, Exception):
@@ -117,6 +121,7 @@ class GroupCommit:
                 # Fails where the work has caught a database's error: PostgreSQL then takes nothing more from it.
                 connection.exec_driver_sql("RELEASE SAVEPOINT work")
             except Exception as error:
+                # Nothing is left to roll back to: all fail, and are tried again by those who asked.
                 if not _lives(connection):
                     raise
                 connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")

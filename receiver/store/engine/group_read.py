@@ -13,6 +13,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 Asked = tuple[Work[Any], asyncio.Future[Any]]
 
+# On PostgreSQL a connection is held for all of it, and there are eight.
 MOST: Final = 32
 """Works in one transaction: who is first waits for all of them."""
 

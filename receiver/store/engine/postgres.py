@@ -90,6 +90,7 @@ class Postgres:
 def _alone(connection: Connection, work: Work[T], *, counts: bool) -> T:
     """Run the work in a transaction that waits for all others; its beginning is one trip to the database."""
     unit_of_work.take_changed(connection)
+    # In one message; the lock ends with the transaction, whatever becomes of us.
     _send(connection, f"BEGIN; SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
     try:
         result = work(connection)

@@ -24,8 +24,10 @@ _READERS = 4
 _ONE_MAKES_IT = threading.Lock()
 _PRAGMAS = (
     "journal_mode=WAL",
+    # With NORMAL, a power cut loses what was committed last, which Alertmanager has been told is stored.
     "synchronous=FULL",
     "foreign_keys=ON",
+    # A backup or `sqlite3` in another process may hold the file for a moment.
     "busy_timeout=5000",
     "cache_size=-16000",  # 16 MB
     "wal_autocheckpoint=4000",  # pages: 16 MB, so that a storm does not copy the log back every few commits
@@ -37,6 +39,7 @@ class Sqlite:
 
     def __init__(self, url: URL) -> None:
         url = url.set(drivername="sqlite+pysqlite")
+        # IMMEDIATE: a transaction that begins by reading could not become a writer while another one writes.
         self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", connections=1)
         self._reader = _sqlite_engine(url, "BEGIN", "query_only=ON", connections=_READERS)
         self._writing = ThreadPoolExecutor(1, "store-write")
