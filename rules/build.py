@@ -108,6 +108,7 @@ def write(files: Files, folder: Path) -> tuple[str, ...]:
     Only what has changed is touched. Of what else is there, only files that an earlier build wrote are taken away.
     Raises DeploywatchError, before anything is written, where a file that somebody else wrote is in the way.
     """
+    # Before anything is written: half a build beside somebody's own files would be worse than none.
     foreign = [name for name, text in sorted(files.items()) if _is_foreign(folder, name, text)]
     if foreign:
         raise DeploywatchError(
@@ -115,6 +116,7 @@ def write(files: Files, folder: Path) -> tuple[str, ...]:
             "written over; move it away, or build into another folder"
         )
     changed = [name for name, text in sorted(files.items()) if _replace(folder / name, text)]
+    # Else the rules of a policy that was renamed would go on firing beside the new ones.
     for name in sorted(_earlier(folder) - files.keys()):
         (folder / name).unlink(missing_ok=True)
         changed.append(name)
@@ -141,6 +143,7 @@ def _replace(path: Path, text: str) -> bool:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Prometheus may reload at any moment, and half a file is no rule at all.
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
@@ -168,5 +171,6 @@ def _earlier(folder: Path) -> set[str]:
     return {
         name
         for name in known
+        # The note is a file in the folder, which anybody may have written: it must not lead us out of it.
         if isinstance(name, str) and ".." not in Path(name).parts and not Path(name).is_absolute()
     }

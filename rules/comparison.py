@@ -24,6 +24,7 @@ OPERATIONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
 
 _OPPOSITE = {">": "<=", "<=": ">", "<": ">=", ">=": "<", "==": "!=", "!=": "=="}
 
+# Floats keep 15 digits, and rates divide: a step of a ten-thousandth is still told apart after both.
 _NEAR = Decimal("0.0001")
 """How near to a threshold its tests go, as a share of it; nearer, and the float that Prometheus reads is the same."""
 
@@ -75,6 +76,7 @@ def expression(policy: Policy, condition: Condition, joined: Mapping[Comparison,
     """The condition in PromQL; both sides of an `and` are about the same service."""
     if isinstance(condition, Comparison):
         return joined[condition].expression(policy)
+    # `or` needs no `on`: it takes what the left side lacks, and both sides bear the same labels.
     word = f"and {ON}" if isinstance(condition, Every) else "or"
     parts = [expression(policy, part, joined) for part in condition.parts]
     if isinstance(condition, Every):

@@ -15,6 +15,7 @@ from deploywatch.rules.series.requests import Measured
 Matcher = tuple[str, str, str]
 """A label, an operator, and its right side, not quoted."""
 
+# Every decimal of 15 digits comes back from a float as it went in (IEEE 754 binary64).
 _EXACT_DIGITS = 15
 """As many digits a float keeps, whatever they are."""
 
@@ -130,6 +131,7 @@ def grouped(aggregate: str, source: Measured, vector: str, keep: Mapping[str, st
     names = _own_names(source) | dict(keep or {})
     for ours, theirs in names.items():
         if ours != theirs:
+            # Before the sum: afterwards their name for it is gone.
             vector = f'label_replace({vector}, "{ours}", "$1", "{theirs}", "(.*)")'
     return f"{aggregate} by ({', '.join(names)}) ({vector})"
 

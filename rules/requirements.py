@@ -19,6 +19,7 @@ from deploywatch.rules.series.durations import Durations
 NEWER = (3, 0)
 """The first version that reads names in quotes, and that native histograms are built for."""
 
+# Everything else that stands in `series` is taken for a name, so that a new key is looked at by itself.
 _VALUES = frozenset({"errors", "failing", "passing", "new", "old", "unit", "counts", "buckets"})
 """Keys of `series` whose texts are no names."""
 

@@ -61,6 +61,7 @@ def _alert(policy: Policy, alert: Alert) -> ResolvedAlert:
 def _stepping(policy: Policy, terms: Sequence[Term], limit: str) -> str:
     """When an alert fires whose limits step, in PromQL: `limit` is its threshold series."""
     same = len({term.reading.record for term in terms}) == 1
+    # Only where the recorded series is compared with the limit itself can the threshold be a series, too.
     if same and all(term.reading.threshold == term.comparison.quantity.value for term in terms):
         (record, operator) = (terms[0].reading.record, terms[0].comparison.operator)
         return f"{promql.recorded(policy, record)}\n{operator} {ON} group_left ()\n{limit}"
@@ -121,6 +122,7 @@ def _records(
 ) -> tuple[Record, ...]:
     records: dict[object, Record] = {}
     for record in _needed(policy, alerts, judged, signals):
+        # Two alerts may need one record: a group with a rule twice is refused by Prometheus.
         records.setdefault((record.name, *sorted(record.labels.items())), record)
     order = list(Group)
     return tuple(sorted(records.values(), key=lambda record: order.index(record.group)))

@@ -99,6 +99,7 @@ class Ingest:
         self.reasons.update(made)
         if delivery.truncated > 0:
             self.miss(delivery)
+        # Only what changed nothing: anything else must be looked at again, also when the very same body comes.
         elif all(effect is Effect.IGNORE for effect, _ in made):
             self.alert_cache.settle(asked, made)
 
@@ -107,6 +108,7 @@ class Ingest:
         known, incident_id = self.known.get(alert.fingerprint, _UNKNOWN)
         if known is None and alert.firing and (decision := self._join_like_another(alert)):
             return decision
+        # Two alerts with one fingerprint would overwrite each other, and one of them would be lost without a word.
         if known and known.labels and known.labels != labels_of(alert.labels):
             return self._take_apart(alert)
         repeated = decide_repeated(alert, known, self.now) if known else None
@@ -130,6 +132,7 @@ class Ingest:
             now=self.now,
             cause_is_open=cause is not None,
         )
+        # By what is decided, not by what is there: decide() alone knows why.
         if decision.effect is Effect.OPEN:
             incident_id = self.incidents.begin(alert, severity, key)
         elif decision.effect in (Effect.JOIN, Effect.WORSEN) and incident:
@@ -234,6 +237,7 @@ class Ingest:
         if alert.starts_at < known.starts_at:
             # It is the episode that is known, whichever start Alertmanager gives it now.
             return msgspec.structs.replace(alert, starts_at=known.starts_at)
+        # The old episode's row stays as history, and is no longer the current one.
         self.overtaken.add(alert.fingerprint)
         if known.firing and alert.firing:
             self.anomalies.add(incident_id, Reason.RESOLVE_MISSED, alert.name)
@@ -277,6 +281,7 @@ class Ingest:
             (
                 cause
                 for cause in near
+                # A cause that is quiet, or that nobody was told of, would swallow an alert that then nobody hears of.
                 if not worse(severity, cause.severity) and not cause.quiet_since and heard(self.connection, cause)
             ),
             None,
@@ -337,6 +342,8 @@ def ingest(
     `alert_cache` saves looking up what is remembered; the caller makes it forget when the transaction fails.
     """
     alert_cache = alert_cache or AlertCache()
+    # Within the transaction, behind the lock that all replicas share: what is remembered from here on is true until its
+    # end.
     alert_cache.catch_up(connection)
     insert_all(connection, deliveries, [_row(delivery, alert_cache) for delivery in batch if delivery.first == 0])
     # Every build of rules has a watchdog: who does not listen for it wants no incident of it either.

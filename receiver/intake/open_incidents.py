@@ -207,8 +207,10 @@ class OpenIncidents:
         self.queued = True
         self.asked.update((incident.id, event, action) for action in wanted)
         self.asked.add((incident.id, "after", after))
+        # Actions write lines of their own, which must stand behind those that led to them.
         self.lines.flush()
         if key in self.joined:
+            # Whoever acts reads the incident from the store, and must find it as it is now.
             store.save(self.connection, self.joined.pop(key))
         queue_all(Case(self.connection, self.settings, incident, alert, event, self.now, again), wanted)
         if timed:

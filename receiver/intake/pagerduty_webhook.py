@@ -119,6 +119,7 @@ class PagerDutyWebhook:
         settings, who = self._context.settings, person.who
         if person.did not in PEOPLE_ONLY:
             return self._pass_on(connection, incident, person, now)
+        # Who took the smaller trouble has not seen the bigger one yet.
         if _worse_is_on_its_way(connection, incident, channel):
             text = f"{person.did.name.lower()} in PagerDuty, which had not heard yet that it became {incident.severity}"
             timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, f"{text}: that does not count", actor=who)
@@ -143,6 +144,7 @@ class PagerDutyWebhook:
         elif person.whom and person.did in HANDED_ON:
             what += f" to {person.whom}"
         by, gives_back = incident.acknowledged_by, person.gives_back and not incident.resolved_at
+        # Only what PagerDuty gave it takes back: who took the incident here has it still.
         if gives_back and is_of_pagerduty(by):
             response.give_back(connection, self._context.settings, incident, now, by=person.who, note=what)
             return DONE

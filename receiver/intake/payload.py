@@ -26,6 +26,8 @@ R = TypeVar("R")
 Steps = Generator[None, None, R]
 """Work in steps, between which another may be done."""
 
+# pydantic names every fault with its path, at a kilobyte of memory each: of a large body the quick reader's first has
+# to do.
 _FAULTS_LIMIT = 64 * 1024
 _FAULT_LENGTH = 500
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -33,10 +35,12 @@ _REMEMBERED_ALERTS, _SHORT_ALERT = 10_000, 2048
 """Alerts whose reading is remembered, and the bytes of the longest of them; some 20 MB."""
 _REMEMBERED_BODIES, _SHORT_BODY = 1000, 16 * 1024
 """The same of whole bodies; 16 MB at most."""
+# Fewer than alerts: those of one group mostly differ in their values only, or not at all.
 _REMEMBERED_ANNOTATIONS = 1000
 _MOST_FAULTS = 50
 _ALERT_COST, _MENDING_COST, _STEP_COST = 256, 8 * 1024, 64 * 1024
 """What reading takes, in bytes of JSON: an alert beside its length, one that has to be mended, and one step."""
+# About a millisecond, after which others have their turn.
 _LABELLED_AT_ONCE = 200
 _FINGERPRINT_LIMIT = 100
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -75,6 +79,7 @@ class _QuickAlert(msgspec.Struct, gc=False):
     fingerprint: Annotated[str, msgspec.Meta(min_length=1, max_length=_FINGERPRINT_LIMIT)]
     starts_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="startsAt")
     ends_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(name="endsAt", default=None)
+    # Left as bytes: the alerts of a storm have the same ones over and over, and these are read once.
     annotations: msgspec.Raw = msgspec.Raw(b"{}")
     generator_url: str = msgspec.field(name="generatorURL", default="")
     # Grafana's own webhook has these as well.
@@ -142,6 +147,7 @@ def _steps(body: bytes, received_at: datetime, labels: Mapping[str, str]) -> Ste
             if number % _LABELLED_AT_ONCE == 0:
                 yield
         alerts = tuple(own)
+        # The same body from another source is about other alerts.
         digest = sha256(digest + source(labels).encode(), usedforsecurity=False).digest()
     return Delivery(received_at, body, alerts, read.truncated, digest, read.rejected)
 
@@ -163,8 +169,11 @@ def repeated(body: bytes) -> Read:
 
 def _reading(body: bytes) -> Steps[Read]:
     """Read a body in steps of some milliseconds."""
+    # Only to know it again; yet SHA-256, since whoever sends two bodies with one digest would have the second
+    # ignored.
     digest = sha256(body, usedforsecurity=False).digest()
     try:
+        # Some senders on Windows begin with a byte order mark.
         quick = _QUICK.decode(body.removeprefix(BOM_UTF8))
     except _UNREADABLE as error:
         raise RejectedError(f"not an Alertmanager webhook of version 4: {_all_faults(body, error)}") from error
@@ -182,7 +191,10 @@ def _reading(body: bytes) -> Steps[Read]:
             cost = 0
             yield
     if quick.version == "1":
+        # Grafana's fingerprints are another hash of the same labels, and may be equal to one of Alertmanager's by
+        # chance.
         alerts = [msgspec.structs.replace(alert, fingerprint=within(GRAFANA, alert.fingerprint)) for alert in alerts]
+    # 400 only where nothing is left: with 400 Alertmanager gives the whole webhook up.
     if faults and not alerts:
         raise RejectedError(f"not an Alertmanager webhook of version 4: {'; '.join(faults)}")
     return Read(tuple(alerts), quick.truncated_alerts, digest, tuple(faults))
@@ -232,6 +244,7 @@ def _mended(raw: bytes) -> bytes:
     for name in ("generatorURL", "dashboardURL", "panelURL", "silenceURL"):
         alert[name] = _text(alert.get(name)) or ""
     if isinstance(status := alert.get("status"), str):
+        # What is in doubt here is a spelling, not whether it fires.
         alert["status"] = status.strip().lower()
     alert["endsAt"] = _end(alert.get("endsAt"))
     _mend_values(alert)
@@ -281,6 +294,7 @@ def _mend_fingerprint(alert: dict[str, Any]) -> None:
     if fingerprint and len(fingerprint) > _FINGERPRINT_LIMIT:
         fingerprint = sha256(fingerprint.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
     if not fingerprint and isinstance(alert.get("labels"), dict):
+        # As Alertmanager's own fingerprint separates names and values, so that no two sets of labels read alike.
         named = "\xff".join(f"{name}\xff{value}" for name, value in sorted(alert["labels"].items()))
         fingerprint = sha256(named.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:16]
     if fingerprint:
@@ -305,12 +319,14 @@ def _told(fault: Exception) -> str:
 
 def _alert(payload: _AlertPayload | _QuickAlert) -> Alert:
     starts_at, ends_at = payload.starts_at, payload.ends_at
+    # Nearly all are UTC already, and converting costs as much as reading.
     if starts_at.tzinfo is not UTC:
         starts_at = in_utc(starts_at)
     if ends_at and ends_at.tzinfo is not UTC:
         ends_at = in_utc(ends_at)
     firing = payload.status == "firing"
     annotations = _annotations_of(payload) if isinstance(payload, _QuickAlert) else _shared(payload.annotations)
+    # Of what fires, endsAt is only when Alertmanager would time it out.
     ended = not firing and ends_at is not None and ends_at.year > _NEVER
     return Alert(
         payload.fingerprint,

@@ -43,6 +43,7 @@ class SlackButtons:
         """200 once it is done, or when there was nothing to do; 401 for a forged request, 400 for a malformed one."""
         context, now = self._context, self._context.clock()
         try:
+            # The raw bytes: the signature is over them, and parsed and written again they would be others.
             body = await request.read()
             verify(request.headers, body, self._secrets(), now)
             pressed = parse(body)
@@ -103,6 +104,8 @@ class SlackButtons:
         asked = [
             asked
             for asked in approval.of_incident(connection, pressed.incident)
+            # The question's end names it: one that was asked again has a later one, and an old button decides nothing
+            # of it.
             if pressed.expires and int(asked.expires_at.timestamp()) == int(pressed.expires.timestamp())
         ]
         if not asked:

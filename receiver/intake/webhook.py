@@ -92,6 +92,7 @@ class Intake:
         """
         if self._closed:
             raise StoreError("shutting down")
+        # Refused early, with Retry-After, costs a connection; taken in and timed out, it costs the work twice.
         if self.backlog >= _BACKLOG:
             raise StoreError(f"{self.backlog} webhooks are waiting already")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -139,6 +140,7 @@ class Intake:
         def take(connection: Connection) -> Taken:
             now = self._context.clock()
             taken = ingest(connection, self._context.settings, deliveries, now, self.alert_cache)
+            # In the same transaction: a job that is due now is leased at once, and needs no look of its own.
             if taken.queued:
                 leasing.look(connection)
             return taken
@@ -148,6 +150,7 @@ class Intake:
             with self._leasing() as leasing:
                 taken = await self._context.store.write(take)
         except BaseException as error:
+            # It may remember what was rolled back.
             self.alert_cache.forget()
             if not isinstance(error, Exception):
                 raise
@@ -236,6 +239,7 @@ class Endpoint:
         except StoreError as error:
             return self._later(str(error))
         except Exception:
+            # A fault of ours: counted under its own name, since it needs us and not the operator.
             self._counters.answered("broken")
             raise  # answered with 500, so that Alertmanager sends it again
         self._accepted.inc()

@@ -18,6 +18,7 @@ def local_path(text: str) -> str:
     if len(text) > _LIMIT or not _PLAIN.fullmatch(text):
         return "/"
     path = urlsplit(text).path
+    # A link to the sign-out as the page to come back to would end the session that was just begun.
     return "/" if path in (SIGN_IN, SIGN_OUT) or "/../" in f"{path}/" or "//" in path else text
 
 
@@ -31,6 +32,7 @@ def page_of(request: web.Request, prefix: str) -> str:
     """The page to come back to: this one, or the one whose form was sent."""
     if request.method in ("GET", "HEAD"):
         return local_path(request.path_qs)
+    # Only for a form that was sent: it is asked for again as a page, since its body is gone.
     referer = urlsplit(request.headers.get("Referer", ""))
     if not referer.netloc or referer.netloc.lower() != request.headers.get("Host", "").lower():
         return "/"

@@ -44,6 +44,7 @@ class People:
         try:
             session = await self._context.store.read(lambda connection: sessions.find(connection, key, now))
         except StoreError as error:
+            # Not "signed out": whoever would sign in again now could not either.
             raise web.HTTPServiceUnavailable(text=f"{error}\n", headers={"Retry-After": "5"}) from error
         # A browser keeps its cookie from other names; a request with it under another name is not the browser's own.
         host = request.headers.get("Host", "").lower()
@@ -72,6 +73,7 @@ class People:
             path="/",
             secure=self.is_secure,
             httponly=True,
+            # Lax: a link in Slack opens the page signed in; a form of another site sends no cookie.
             samesite="Lax",
         )
 
@@ -85,6 +87,7 @@ class People:
             return None
         if session.is_fresh(self._context.clock()):
             return replace(known, session=session.id)
+        # A phone that was left unlocked may look, and not roll back.
         lapsed = known.scopes & {Scope.APPROVE}
         return replace(known, session=session.id, scopes=known.scopes - lapsed, lapsed=lapsed)
 

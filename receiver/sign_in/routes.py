@@ -75,6 +75,7 @@ class SignInRoutes:
         old, now = request.cookies.get(self._people.cookie, ""), self._context.clock()
 
         def write(connection: Connection) -> None:
+            # A new key at each sign-in, and the old one ends: a key that somebody planted is worth nothing.
             sessions.end(connection, sessions.hashed(old))
             user = name if who.kind == "password" else ""
             sessions.begin(
@@ -112,6 +113,7 @@ class SignInRoutes:
     async def _end(self, request: web.Request) -> web.Response:
         """End one session of one's own; who may administer ends any."""
         identity, wanted = request[IDENTITY], _text(await request.post(), "session")
+        # In the statement itself, so that a guessed number of somebody else's session ends nothing.
         name = None if Scope.ADMIN in identity.scopes else identity.name
 
         def write(connection: Connection) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from deploywatch.receiver.store.console_schema import sessions
 
+# An on-call phone must not ask for a password at night; what acts asks again after APPROVES_FOR.
 LASTS = timedelta(days=30)
 """How long a session lasts, from its sign-in."""
 APPROVES_FOR = timedelta(hours=12)
