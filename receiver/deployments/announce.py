@@ -24,6 +24,7 @@ def queue(connection: Connection, context: Context, deployment: Deployment, now:
     news = [
         NewJob(
             kind=KIND,
+            # By its state: that it began, and how it ended, are two pieces of news.
             key=f"change:{deployment.id}:{deployment.status}:{name}",
             serial_key=f"change:{deployment.id}:{name}",
             queue=f"change:{name}",

@@ -86,6 +86,7 @@ def withdraw(connection: Connection, number: int, now: datetime, *, by: str) -> 
     """Take an approval back; a second time changes nothing. None where there is no such approval."""
     connection.execute(
         update(gate_approvals)
+        # The first who takes it back stays on the record.
         .where(gate_approvals.c.id == number, gate_approvals.c.withdrawn_at.is_(None))
         .values(withdrawn_at=now, withdrawn_by=by)
     )

@@ -83,6 +83,7 @@ def queue(connection: Connection, deployment: Deployment, now: datetime) -> None
     if deployment.rollback_of is not None or now - (ended or deployment.started_at) >= WATCHED_FOR:
         return
     name = f"{KIND}:{deployment.id}"
+    # A pipeline's clock may be ahead of ours.
     at = max(now, deployment.started_at)
     job = NewJob(kind=KIND, key=name, serial_key=name, run_at=at, payload={"deployment": deployment.id})
     enqueue(connection, now, job)

@@ -27,6 +27,7 @@ from deploywatch.receiver.incidents import store as incidents
 from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.store.schema import deployments as ledger_table
 
+# The median of fewer says more about chance than about delivery; the number is shown instead.
 ENOUGH = 5
 _DAY = 86400.0
 
@@ -128,6 +129,7 @@ def measure(target: Target, since: datetime, until: datetime) -> Delivery:
     """Measure a target's deployments that began from `since` to `until`, and its incidents that opened then."""
     attributed = attribute(target.deployments, target.incidents)
     rows = [deployment for deployment in target.deployments if since <= deployment.started_at <= until]
+    # What still runs may yet fail; a rollback is rework and no change.
     changes = [row for row in rows if row.rollback_of is None and row.status is not Status.RUNNING]
     back = [row for row in rows if row.rollback_of is not None]
     course = Course.of(target.deployments)
@@ -141,6 +143,8 @@ def measure(target: Target, since: datetime, until: datetime) -> Delivery:
         _seconds(incident.opened_at, incident.resolved_at) for incident in target.incidents if incident.resolved_at
     ]
     recoveries = [_seconds(each.since, each.recovered) for each in failed if each.recovered]
+    # Since its first deployment, not since the window's beginning: a service of last week is not delivered "0.1 times a
+    # day".
     days = max(1.0, _seconds(max(since, target.known_since), until) / _DAY)
     fine = len(changes) - len(failed)
     return Delivery(

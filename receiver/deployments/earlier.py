@@ -11,6 +11,7 @@ from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.store.schema import deployments
 
 _TRIED = exists().where(rollbacks.c.deployment_id == deployments.c.id)
+# Far more versions than anybody would go back by, and few enough to read at each question.
 _LOOK_BACK = 200
 
 
@@ -83,6 +84,8 @@ def last_well(
         # What its pipeline called a success, and the verdict or its watching did not, is nothing to go back to.
         if status == Status.SUCCEEDED and verdict != BAD and success != REFUTED and not tried:
             return str(version)
+        # Its newest deployment decides about a version: one that was well last year and failed yesterday is not
+        # well.
         judged.add(version)
     return None
 

@@ -12,6 +12,7 @@ from deploywatch.receiver.incidents.incident import Incident
 
 ATTRIBUTED_WITHIN = timedelta(hours=24)
 _SERIOUS = ("critical", "high")
+# Somebody else's outage is not the deployment's failure.
 _OTHER_CAUSES = ("resource", "dependency")
 
 

@@ -87,6 +87,7 @@ def judge(connection: Connection, deployment_id: int, verdict: str, now: datetim
     """Note the verdict that decided about a deployment; one that was judged bad stays so."""
     connection.execute(
         update(deployments)
+        # `<>` would leave out NULL, which a deployment has before its first verdict.
         .where(deployments.c.id == deployment_id, deployments.c.verdict.is_distinct_from(BAD))
         .values(verdict=verdict, judged_at=now)
     )
@@ -161,6 +162,7 @@ def latest(connection: Connection, service: str, environment: str) -> Deployment
 def before(connection: Connection, service: str, environment: str, moment: datetime) -> Deployment | None:
     """The target's last deployment that had begun by then and is no rollback: what may be at fault."""
     newest = recent(connection, limit=LATEST, service=service, environment=environment)
+    # Of the newest few first: they are remembered within the transaction, and nearly always enough.
     there = (deployment for deployment in newest if deployment.started_at <= moment and deployment.rollback_of is None)
     if (known := next(there, None)) or len(newest) < LATEST:
         return known

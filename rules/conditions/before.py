@@ -28,6 +28,7 @@ from deploywatch.rules.policy import Alert, Policy
 from deploywatch.rules.signals.signal import ANY, Domain, Example, Group, InputSeries, Record, Signal, seconds
 
 _MINUTE = timedelta(minutes=1)
+# PromQL has no "offset by the age of the deployment", so the age chooses one of a few fixed look-backs.
 LADDER = (5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, DAY)
 """Up to which age of a deployment the look-back is that long."""
 
@@ -79,6 +80,7 @@ class Change(Derived):
     def own(self, policy: Policy) -> tuple[Record, ...]:
         was = promql.recorded(policy, self._expected(policy))
         least = promql.number(LEAST[self.of.unit])
+        # From 0 no share can be worked out: it is compared with a crumb instead.
         appeared = f"clamp_min({self.now(policy)} / {least} - 1, 0)\nand {deployments.ON}\n({was} == 0)"
         expression = {
             "rise": f"(\n{self.now(policy)}\n/\n({was} > 0)\n-\n1\n)\nor\n({appeared})",
@@ -186,6 +188,7 @@ class Change(Derived):
             since = f" >= {promql.number(seconds(below))}" if below else ""
             held = f"{age}{since} < {promql.number(seconds(up_to))}"
             rungs.append(f"(\n{mean}{promql.duration(up_to)})\nand {deployments.ON}\n{held}\n)")
+        # What was taken before is kept, since the hour before the deployment slides out of each look-back.
         taken = f"last_over_time({promql.recorded(policy, record)}[{promql.duration(KEPT)}])"
         kept = f"(\n{taken}\nand {deployments.ON}\n({self._stays(policy)})\nand {deployments.ON}\n{age} < {_DAY}\n)"
         about = f"{title} in the hour before the newest deployment that followed a good one, until that is a day old"
@@ -199,6 +202,8 @@ class Change(Derived):
         names = [alert.alert for alert in policy.alerts if self._compares(alert)]
         if not names:
             return same
+        # While the alert goes on, the next deployment is compared with what was before the bad one: a hotfix that
+        # changes nothing must not end it.
         matchers = [("alertname", "=~", "|".join(names)), ("alertstate", "=~", "pending|firing")]
         by = f"by ({SERVICE}, {ENVIRONMENT})"
         return f"{same}\nor {deployments.ON}\ngroup {by} ({promql.recorded(policy, 'ALERTS', matchers)})"
@@ -216,6 +221,7 @@ class Change(Derived):
         then = self._baseline(policy, usual.name, f"what is usual of {self.of.title}")
         was, now = promql.recorded(policy, self._before(policy)), promql.recorded(policy, usual.name)
         age = promql.recorded(policy, deployments.AGE)
+        # In proportion: traffic that doubles every evening is to double after a deployment, too.
         moved = f"{was}\n* {now}\n/ ({promql.recorded(policy, then.name)} > 0)"
         soon = f"{was}\nand {deployments.ON}\n{age} < {promql.number(seconds(UNSEASONED))}"
         about = f"{self.of.title} as it would be now, had nothing been deployed"

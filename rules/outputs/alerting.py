@@ -17,6 +17,7 @@ from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 
 def own_labels(policy: Policy, alert: Alert) -> dict[str, str]:
     """The labels that every alert of this rule bears, beside those of its series; the policy's own first."""
+    # Ours last: a label that means something to routes and to the receiver cannot be written over by a policy.
     return alert.labels | {
         AlertLabel.SEVERITY: alert.severity,
         AlertLabel.INCIDENT_TYPE: alert.incident_type,

@@ -12,6 +12,7 @@ from deploywatch.quantity import plain
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./:-]*(?: [A-Za-z0-9_./(-][A-Za-z0-9_.,/():-]*)*")
 _DURATION = re.compile(r"(?:\d+(?:ms|[wdhms]))+")
+# Words that YAML 1.1, which promtool and older tools read, takes for something else than text.
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "~"}
 
 
@@ -23,6 +24,7 @@ class Remarked:
     value: Any
 
 
+# Our own few lines, because a library writes no comments above keys, and folds long PromQL.
 def yaml(data: Mapping[str, Any], *, header: Sequence[str] = ()) -> str:
     """Write mappings, lists, texts, whole numbers and truth values; a text of several lines as a block."""
     lines = [f"# {line}" for line in header]

@@ -49,6 +49,7 @@ def _mutes(policy: Policy, severity: str, targets: Sequence[str], *source: str) 
                 matches(policy),
                 f'{AlertLabel.SEVERITY}="{target}"',
                 f'{AlertLabel.INCIDENT_TYPE}!="{DEPENDENCY_FAILURE}"',
+                # What asks for an action is never muted: nobody would do it.
                 _NO_ROLLBACK,
             ],
             "equal": SAME,

@@ -20,6 +20,7 @@ SECRET = "deploywatch-webhook"  # noqa: S105 - the name of a Kubernetes Secret, 
 """The Secret, and its key `token`, from which Alertmanager has the receiver's token."""
 NAMESPACE = "namespace"
 
+# What etcd takes of one object.
 _CONFIGMAP_BYTES = 1024 * 1024
 _MATCHER = re.compile(r'(?P<name>[A-Za-z_]\w*)(?P<matchType>!=|=~|!~|=)"(?P<value>.*)"')
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
@@ -96,6 +97,7 @@ def alertmanager_configs(policies: Sequence[ResolvedPolicy], given: Metadata) ->
     """
     whole = routing.config(_with_receiver(policies))
     *routes, watchdog = whole["route"]["routes"]
+    # An AlertmanagerConfig at the root of everybody's Alertmanager must leave other people's alerts alone.
     root = {**whole["route"], "matchers": ['policy!=""', f'alertname!="{routing.WATCHDOG}"'], "routes": routes}
     receivers = [_receiver(receiver) for receiver in whole["receivers"]]
     spec: dict[str, Any] = {

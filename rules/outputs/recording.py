@@ -11,6 +11,7 @@ from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.signals.signal import Group, Record
 
+# They look back for days, and each evaluation reads all of it.
 _SLOWEST = {Group.BASELINES: 60, Group.DELIVERY: 60}
 """Groups that look back for long, and change slowly, are evaluated every so many seconds, or at the interval."""
 

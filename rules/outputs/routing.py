@@ -50,6 +50,7 @@ def _watchdog() -> dict[str, Any]:
     return {
         "matchers": [f'alertname="{WATCHDOG}"'],
         "group_by": ["alertname"],
+        # Its first beat after a restart must not wait.
         "group_wait": "0s",
         "group_interval": beat,
         "repeat_interval": beat,
@@ -63,6 +64,7 @@ def receiver_name(policy: Policy) -> str:
 
 def _route(policy: Policy, receiver: Receiver) -> dict[str, Any]:
     """The policy's alerts: those that ask for a rollback first, then by severity."""
+    # Before severity, whose first match would take it: a rollback waits for no group to fill.
     at_once = {"matchers": [_ROLLBACK], "group_wait": "0s"}
     return {
         "matchers": [matches(policy)],
@@ -73,6 +75,7 @@ def _route(policy: Policy, receiver: Receiver) -> dict[str, Any]:
 
 def _of_severity(policy: Policy, receiver: Receiver, severity: str) -> dict[str, Any]:
     repeat = promql.duration(receiver.repeat_interval * _PATIENCE[severity])
+    # Held by Alertmanager, which sends when the hours begin; critical is never among the held.
     hours = {"active_time_intervals": [_hours_name(policy)]} if severity in held(policy) else {}
     return {"matchers": [f'{AlertLabel.SEVERITY}="{severity}"'], "repeat_interval": repeat, **hours}
 

@@ -88,6 +88,7 @@ def _asked(only: Policy, alert: ResolvedAlert) -> tuple[Query, ...]:
     asked += _breakdown(alert.terms[0].signal.seen(only), alert)
     started = deployments.held(only, DeploymentMetric.STARTED)
     asked.append(Query("What was deployed, and how many seconds ago", f"time() - {started}"))
+    # Two signals of one condition often ask the same; the first one's words stay.
     known: dict[str, Query] = {}
     for query in asked:
         known.setdefault(query.expression, query)

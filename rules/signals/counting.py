@@ -27,8 +27,10 @@ from deploywatch.verdict.plan_parts import Counts
 Role = Literal["new", "old", "whole"]
 """Whose requests: the new version's, the old one's, or those of the whole service."""
 
+# Prometheus's own staleness (`--query.lookback-delta`), beyond which a series is gone to every query.
 NEWEST = timedelta(minutes=5)
 """How old the newest sample of a series may be; older, and the series is gone."""
+# A restart or a gap of the scrape is shorter; remembered for a day, each look would read a day of samples.
 KNOWN = timedelta(hours=1)
 """For how long a series is remembered, so that what comes back after a gap is not taken for new."""
 WORSE = "rise"
@@ -67,6 +69,7 @@ def _of_role(control: Control | None, role: Role) -> list[Matcher]:
         return []
     if control.new is not None and control.old is not None:
         return [(control.label, "=", control.new if role == "new" else control.old)]
+    # Where both are told by version, everything that is not the new one is the control.
     return [(control.label, "=" if role == "new" else "!=", "$version")]
 
 

@@ -16,6 +16,7 @@ from deploywatch.rules.signals.signal import InputSeries, Record, growing
 Written = Callable[[Decimal], str]
 """How a client writes a bound."""
 
+# Many, so that a tenth, a thousandth and the share next to a threshold are whole numbers of requests.
 EACH = Decimal(10_000)
 """How many requests a test has from sample to sample."""
 
@@ -30,6 +31,7 @@ def bucket_rate(policy: Policy, durations: Durations) -> str:
     return f"rate({promql.raw(policy, durations, suffix='_bucket')}[{promql.duration(policy.window)}])"
 
 
+# Only here is `rate` right: a quantile is interpolated between buckets, so exact counts would gain nothing.
 def buckets(policy: Policy, durations: Durations) -> Record:
     """Requests a second up to each bound, by service: for quantiles, which are interpolated, and so no counts."""
     return Record(
@@ -74,6 +76,8 @@ def slower(policy: Policy, durations: Durations, bound: Decimal) -> Record:
     total, within = (record.name for record in (every(policy, durations), quick(policy, durations, bound)))
     return Record(
         above_name(policy, durations, bound),
+        # One less the quick ones, since a histogram has no bucket of the slow ones. `> 0` leaves out the 0/0 of no
+        # traffic.
         f"1\n-\n{promql.recorded(policy, within)}\n/\n({promql.recorded(policy, total)} > 0)",
         f"requests that take longer than {shown(bound)}, as a share of all; counted by the bucket at that bound",
     )
@@ -148,6 +152,7 @@ def spellings(bound: Decimal) -> str:
     plain = f"{re.escape(text)}0*" if "." in text else rf"{text}(\.0*)?"
     digits, exponent = _scientific(bound)
     pointed = rf"{digits[0]}\.{digits[1:]}0*" if len(digits) > 1 else rf"{digits}(\.0*)?"
+    # Go writes e+06, others e6.
     sign = "-" if exponent < 0 else "[+]?"
     return f"{plain}|{pointed}[eE]{sign}0*{abs(exponent)}"
 

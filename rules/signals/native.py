@@ -26,6 +26,7 @@ def rate(policy: Policy, durations: Durations, *, by: str = "") -> str:
 
 def slower(policy: Policy, durations: Durations, bound: Decimal) -> Record:
     """The share of requests that take longer than a bound."""
+    # Interpolated within a bucket, as it must be: a native histogram has no bucket at the bound.
     quick = f"histogram_fraction(0, {promql.number(bound * durations.per_second)}, {rate(policy, durations)})"
     return Record(
         above_name(policy, durations, bound),

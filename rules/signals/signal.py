@@ -39,6 +39,8 @@ AMOUNT = Domain()
 ANY = Domain(lowest=None)
 
 
+# Prometheus evaluates groups side by side and rules of one group in order, so what is read must be in an earlier group,
+# or earlier in the same.
 class Group(StrEnum):
     """Groups of recording rules, in the order in which one reads what another left; within one, rules run in order."""
 
@@ -175,6 +177,7 @@ class Signal(ABC):
 def steps(policy: Policy) -> int:
     """How many samples after the first fill a window, the longest wait, and a window again."""
     longest = max(alert.for_ for alert in policy.alerts)
+    # Rounded up: // rounds down, also below zero.
     return -(-(2 * longest_window(policy) + longest) // policy.interval)
 
 

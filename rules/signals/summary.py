@@ -27,6 +27,7 @@ def slowest(policy: Policy, durations: Durations, quantile: Decimal, name: str) 
     in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
     return Record(
         name,
+        # Quantiles of instances cannot be averaged; the slowest is at least true of somebody's requests.
         f"{promql.grouped('max', durations, f'({each(policy, durations, quantile)} >= 0)')}{in_seconds}",
         "of the slowest instance, by its client; `>= 0` leaves out the NaN of no traffic",
     )
