@@ -21,6 +21,7 @@ from deploywatch.errors import DeploywatchError, UnreachableError
 
 _SECONDS = 30.0
 _TEXT = "text/markdown"
+# 404 is said by us about a number, and by any other server about a path that it does not have.
 _NO_SUCH_PLACE, _NO_SUCH_NUMBER = (404, 405), "there is no "
 _TAKEN = "committed"
 _ANSWER_LIMIT = 256 * 1024**2
@@ -106,11 +107,13 @@ class Client:
     ) -> Any:
         try:
             response, content = self._exchange(method, root + path + (f"?{urlencode(query)}" if query else ""), body)
+            # A proxy's page is HTML too; only ours bears the header.
             media = _TEXT if OURS in response.headers else response.headers.get_content_type()
             status, answer = response.status, _answer(response.status, media, content)
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = str(error).strip() or type(error).__name__
             raise UnreachableError(f"the receiver at {self.shown} gave no answer: {reason}; is --url right?") from error
+        # It may pass: whoever keeps things for later keeps this.
         if status >= 500:
             raise UnreachableError(f"the receiver at {self.shown} cannot answer now ({status}): {answer}")
         if status >= 400:

@@ -38,6 +38,7 @@ def acting(request: web.Request, claimed: str) -> str:
     verified = request.get(USER, "")
     if verified == name:
         return name
+    # NFKC first: wide and decorated letters read the same to people.
     if _LIKE_VERIFIED.search(unicodedata.normalize("NFKC", name)):
         raise web.HTTPBadRequest(text="$.by: it is written like a name that was verified; write who you are\n")
     return f"{verified} for {name}" if verified else name

@@ -30,6 +30,7 @@ def _number(value: float) -> str:
     """Three significant digits, and every digit before the point."""
     if value == 0:
         return "0"
+    # Significant digits: 0.0123 and 1,230 are as exact as each other, and as short.
     decimals = min(_MOST_DECIMALS, max(0, _DIGITS - 1 - math.floor(math.log10(abs(value)))))
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

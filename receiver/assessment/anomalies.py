@@ -44,6 +44,7 @@ def _recorded(plan: Recorded, measured: Measurement) -> Iterator[Anomaly]:
     for name, degree in measured.degrees.items():
         if degree <= 0:
             continue
+        # Prometheus may run rules of a newer policy than this plan: an anomaly that it does not know is still shown.
         limit = limits.get(name) or AnomalyLimit(name=name, kind="pattern", signals=(), medium=name)
         high = degree > 1
         text = limit.high if high and limit.high else limit.medium

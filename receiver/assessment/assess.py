@@ -83,6 +83,8 @@ def assess(plan: Recorded, measured: Measurement, known: Known, at: datetime) ->
         recommendations=recommendations.recommend(measured, strange, judged_bad=known.judged_bad),
         unmeasured=tuple(_unmeasured(plan, measured, known, at)),
         problem=measured.problem,
+        # Away: each look without an answer makes the next one later, as a Prometheus that starts needs no more of
+        # them.
         next_look=next_look(known.phase, judged.status, away=known.away + 1 if measured.problem else 0),
     )
 

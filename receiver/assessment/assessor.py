@@ -67,6 +67,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         return done("there is no such deployment any more")
     now, deployment = context.clock(), state.deployment
     plans = context.settings.verification.plans_of(deployment.service, deployment.environment)
+    # Two plans weigh differently, and nobody has said which counts: then nothing is weighed, and that is said.
     plan = plans[0] if len(plans) == 1 else None
     if over := _over(context, state, now):
         validated = _validation(state, plan, over.until)
@@ -84,6 +85,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     await context.store.write(
         partial(_store, settings=context.settings, state=state, made=made, usual=usual, plan=plan)
     )
+    # Once for a trouble, not once for each look.
     if made.problem and (state.last is None or state.last.problem != made.problem):
         log.warning("a deployment could not be assessed", deployment=deployment.id, reason=made.problem)
     # A plan may come with the next configuration.
@@ -180,6 +182,7 @@ def _store(
         details=made.details(),
         next_seconds=made.next_look.total_seconds(),
     )
+    # Another replica may have stored this number a moment ago: then it has published and counted as well.
     if assessments.add(connection, row):
         if state.last is None or (state.last.status, state.last.phase) != (row.status, row.phase):
             emit(connection, settings, facts.assessment_completed(deployment, made.at, row.to_json()), made.at)

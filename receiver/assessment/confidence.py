@@ -61,6 +61,7 @@ def confidence(health: Health, readings: Sequence[Reading], counted: Sequence[Co
     return Confidence(
         coverage=health.coverage,
         agreement=same / weight if weight else 0.0,
+        # Without any reading, a verdict's counted requests alone say nothing about health.
         sufficiency=sum(enough) / len(enough) if there else 0.0,
     )
 

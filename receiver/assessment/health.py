@@ -40,6 +40,7 @@ def overall(readings: Sequence[Reading], plan: Recorded) -> Health:
     measured = sum(reading.signal.weight for reading in there)
     coverage = measured / weight if weight else 0.0
     points = sum(POINTS[reading.status] * reading.signal.weight for reading in there)
+    # Of the measured weight: an unknown signal lowers the coverage, and neither helps nor hurts the score.
     score = points / measured if measured and coverage >= plan.least_coverage else None
     return Health(_status(there, score, plan.healthy), score, coverage)
 
@@ -59,6 +60,7 @@ def _kind(kind: str, readings: Sequence[Reading], plan: Recorded) -> KindHealth:
 
 
 def _status(there: Sequence[Reading], score: float | None, healthy: float) -> Status:
+    # Before the coverage: what is critical is critical, however little else was measured.
     if any(reading.status is Status.CRITICAL for reading in there):
         return Status.CRITICAL
     if score is None:

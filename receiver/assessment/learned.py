@@ -18,6 +18,7 @@ from statistics import median
 
 from deploywatch.receiver.assessment.measured import Degree
 
+# Long enough for each hour of the week four times, short enough that last season is forgotten.
 WEEKS = 4
 SPAN = timedelta(weeks=WEEKS)
 STEP = timedelta(minutes=5)
@@ -29,6 +30,8 @@ MEDIUM, HIGH = 3.0, 4.0
 HOURS = 7 * 24
 MOST_NAMED = 5
 """What happened in a time that is left out is named up to so many times."""
+# For normal values, 1.4826 times the median absolute deviation is the standard deviation. At least 5 % of the median or
+# of the limit, since a signal that hardly moves would else call every ripple an anomaly.
 _OF_NORMAL, _LEAST = 1.4826, 0.05
 _WEEK_SECONDS = 7 * 86400
 
@@ -58,6 +61,7 @@ class Usual:
 
     def deviation(self, bound: float = 0.0) -> float:
         """One deviation, in the signal's unit; 0 where nothing says how large it is."""
+        # The median and the MAD, not mean and deviation: one outage in four weeks must not widen the band.
         return max(_OF_NORMAL * self.mad, _LEAST * abs(self.median), _LEAST * abs(bound))
 
     def band(self, bound: float = 0.0) -> tuple[float, float]:
@@ -85,6 +89,7 @@ class Deviation:
 def hour_of_week(at: datetime) -> int:
     """From 0, Monday's first hour, to 167; in UTC."""
     utc = at.astimezone(UTC)
+    # In UTC, so that no hour is there twice when the clocks are changed; it is off by an hour then, for some weeks.
     return utc.weekday() * 24 + utc.hour
 
 
@@ -102,6 +107,7 @@ def learn(samples: Iterable[tuple[float, float]], left_out: Sequence[LeftOut], u
             continue
         hour = hour_of_week(moment)
         values[hour].append(value)
+        # Ten samples of one hour are one observation of what is usual, not ten.
         weeks[hour].add(int(at // _WEEK_SECONDS))
     return {hour: _usual(seen, len(weeks[hour])) for hour, seen in values.items()}
 

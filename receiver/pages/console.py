@@ -104,12 +104,15 @@ class Console:
 
         async def answered(request: web.Request) -> web.StreamResponse:
             try:
+                # Before anything is read: a change that comes in between makes the page renew itself once too often,
+                # and never too seldom.
                 request[_CHANGE] = await self.context.store.changes()
                 return await handler(request)
             except StoreError as error:
                 return self.trouble(error)
             except UnfitError as error:
                 return await self.refused(request, str(error), status=400)
+            # The API's own refusals are text for programs; here they become a page that leads back.
             except web.HTTPClientError as error:
                 return await self.refused(request, error.text or error.reason, status=error.status)
 

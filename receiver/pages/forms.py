@@ -57,6 +57,7 @@ def _posting(console: Console, route: Route, after: str) -> Handler:
             return await console.refused(request, _readable(error.text or ""), status=error.status, back=back)
         if done.status >= 400:
             return await console.refused(request, _readable(done.text or ""), status=done.status, back=back)
+        # 303, so that reloading the page afterwards does not send the form once more.
         response = web.Response(status=303, headers={"Location": console.path(await _after(request, back))})
         await _remember(request, response, console)
         return response

@@ -61,6 +61,7 @@ def read(connection: Connection, context: Context, wanted: int, now: datetime) -
     incident = store.find(connection, wanted)
     whole = whole_json(connection, context.settings, wanted, lambda: now)
     actions = actions_json(connection, wanted)
+    # All of it in one transaction: half a page of before and half of after would contradict itself.
     if incident is None or whole is None or actions is None:
         return None
     views = worst_first(alert_views.views(connection, wanted))
@@ -138,6 +139,7 @@ def _outside(connection: Connection, settings: ReceiverConfig, wanted: int, entr
 def _folded(entries: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
     """The timeline, the newest first: what people said one by one, deploywatch's own lines in runs."""
     run: list[Any] = []
+    # Turned round once, and runs kept in the order in which they are read: newest first.
     for entry in reversed(entries):
         if entry["actor"] == SYSTEM:
             run.append(entry)

@@ -60,6 +60,7 @@ class Lists:
 
     async def _audit(self, request: web.Request) -> web.Response:
         text, who, most = request.query.get("incident", ""), request.query.get("who") or None, limit(request)
+        # 18 digits fit into the database's integer, 19 may not.
         if text and not re.fullmatch("[0-9]{1,18}", text):
             raise web.HTTPBadRequest(text=f"incident={text[:40]}: write the number of an incident")
         wanted = int(text) if text else None

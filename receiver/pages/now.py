@@ -90,6 +90,7 @@ def _chosen(request: web.Request) -> _Chosen:
 
 def _read(connection: Connection, settings: ReceiverConfig, chosen: _Chosen, me: str, now: datetime) -> dict[str, Any]:
     over = chosen.tab == "over"
+    # Read before they are filtered, so that the lists of services and environments have all there are.
     incidents = store.recent(connection, only_open=not over, limit=MOST)
     listed = [incident for incident in incidents if _fits(incident, settings.oncall, chosen, me, now)]
     steps = next_steps(connection, settings, listed)

@@ -37,6 +37,7 @@ def _duration(text: str) -> Duration:
 
 
 def _channel_name(name: str) -> str:
+    # The annotation `channels` separates names by commas.
     if not name.strip() or name != name.strip() or "," in name or len(name) > _NAME_LIMIT:
         raise ValueError(
             f"a channel's name has 1 to {_NAME_LIMIT} characters, no comma and no space at its ends, "
@@ -162,6 +163,7 @@ class ReceiverConfig(ActionSettings, PeopleSettings, Targets):
             raise ValueError(
                 f"{backend} is not supported; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
             )
+        # Answered with 200, an alert that is only in memory is lost with the process.
         if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
             raise ValueError(
                 "SQLite needs a file, because what is only in memory does not survive: write sqlite:///FILE"
@@ -205,4 +207,5 @@ def _database(database: SecretUrl, state: Path) -> SecretUrl:
     url = make_url(database.get_secret_value())
     if url.get_backend_name() != "sqlite" or not url.database or Path(url.database).is_absolute():
         return database
+    # With its password: rendered with `***` it would be opened with that.
     return type(database)(url.set(database=str(state / url.database)).render_as_string(hide_password=False))

@@ -26,6 +26,7 @@ def _http_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable() or " " in url:
         raise ValueError("must be a URL such as https://example.com/")
+    # A URL is shown on pages and in logs; credentials belong into fields that are masked.
     if parts.username or parts.password:
         raise ValueError("must not carry credentials")
     return url

@@ -22,6 +22,7 @@ def check_template(command: Sequence[str], known: Collection[str] = PLACEHOLDERS
             parts = [part[1:] for part in string.Formatter().parse(argument) if part[1] is not None]
         except ValueError as error:
             raise ValueError(f"{argument!r}: {error}; write {{{{ and }}}} for literal braces") from error
+        # `{service!r}` and `{service:>9}` would write something else than what was checked.
         for name, spec, conversion in parts:
             if name not in known:
                 raise ValueError(f"{argument!r}: unknown {{{name}}}; known: {', '.join(sorted(known))}")
@@ -36,6 +37,7 @@ def check_values(values: Mapping[str, str]) -> None:
     path traversal or control characters.
     """
     for name, value in values.items():
+        # Without a shell nothing is expanded; still a value may be read as an option, or as a path.
         if not _SAFE.fullmatch(value) or ".." in value:
             raise ValueError(f"{name} {value[:80]!r} has characters that are not passed to a command")
 

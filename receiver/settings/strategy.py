@@ -137,6 +137,7 @@ class StrategyTable(Settings):
         label = _plain(alert.labels.get(AlertLabel.SEVERITY, ""))
         if named := self._by_name.get(label):
             return named
+        # The label first, since it is the alert's own word; the type is only a rule of ours.
         by_type = self._by_type.get(incident_type(alert))
         if by_type is None and alert.labels.get(AlertLabel.INCIDENT_TYPE):
             by_type = "low"  # source 000: any other incident type
@@ -160,6 +161,7 @@ class StrategyTable(Settings):
 
         The last may be one that this receiver does not have; the caller says so on the timeline.
         """
+        # Each once, in their order: an alert that asks for what its severity does anyway asks for it once.
         return tuple(dict.fromkeys((*self.of(severity).immediate, *asked(alert))))
 
 

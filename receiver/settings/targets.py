@@ -15,6 +15,8 @@ from deploywatch.conventions import AlertLabel
 from deploywatch.receiver.alert import Alert
 
 _NAME_LIMIT = 200
+# From what people named themselves to what Kubernetes names for them; `job` is often the exporter's, and so near the
+# end.
 SERVICE_LABELS: Final = (
     *(AlertLabel.SERVICE, "service.name", "service_name", "app", "app.kubernetes.io/name", "app_kubernetes_io_name"),
     *("deployment", "statefulset", "daemonset", "cronjob", "job", "namespace"),
@@ -67,6 +69,7 @@ class Targets(Settings):
         self, services: tuple[str | None, ...], environments: tuple[str | None, ...], name: str
     ) -> tuple[str, str]:
         values = [value for text in services if (value := (text or "").strip())]
+        # Where only an exporter is named, the incident is about that rather than about nothing.
         service = next((value for value in values if not self._ignored.fullmatch(value)), values[0] if values else name)
         named = ((text or "").strip() for text in environments)
         return service[:_NAME_LIMIT], next(filter(None, named), "default")[:_NAME_LIMIT]
