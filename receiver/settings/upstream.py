@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import timedelta
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,15 +14,21 @@ from deploywatch.secrets import Masked
 
 
 class Reconcile(Settings):
-    """Every `every`, open alerts are compared with what the Alertmanagers have.
+    """Open alerts are compared with what the Alertmanagers have.
 
-    `receiver` is a regular expression for the names that our routes have there; an alert younger than `settle` may
-    still be on its way.
+    What is missing there for `every` is over. What fires there, and was not delivered although it is older than
+    `settle`, is taken in; younger, it may still be on its way. `receiver` is a regular expression for the names that
+    our routes have there.
     """
 
     every: Duration = parse_duration("5m")
     settle: Duration = parse_duration("2m")
     receiver: str = "deploywatch.*"
+
+    @property
+    def pause(self) -> timedelta:
+        """How long to wait from one comparison to the next, at least a second."""
+        return max(min(self.every, self.settle), timedelta(seconds=1))
 
 
 class Watchdog(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -38,7 +38,8 @@ class Healing:
 
     firing: tuple[Alert, ...]
     resolved: tuple[Alert, ...]
-    missing: frozenset[str]
+    missing: Mapping[str, datetime]
+    """Fingerprints of alerts that no Alertmanager has, and since when; they may be over."""
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -72,12 +73,16 @@ def _is_newer(alert: Alert, known: Alert | None) -> bool:
 
 
 def compare(
-    stored: Iterable[Alert], seen: Sequence[Seen], missing_before: frozenset[str], now: datetime, settings: Reconcile
+    stored: Iterable[Alert],
+    seen: Sequence[Seen],
+    missing_since: Mapping[str, datetime],
+    now: datetime,
+    settings: Reconcile,
 ) -> Healing:
     """What to heal, from the alerts that fire in the store and what every Alertmanager has.
 
     Absence alone resolves nothing: an alert counts as resolved when every Alertmanager answered, each has been up
-    for two rounds, and none has had it in this round and the one before (`missing_before`).
+    for twice as long as `every`, and none has had it for `every` (`missing_since`, from the comparisons before).
     """
     have = {alert.fingerprint: alert for answer in seen for alert in answer.alerts}
     # What comes from elsewhere, such as Grafana, is none of theirs: that they lack it says nothing.
@@ -85,19 +90,19 @@ def compare(
     ours = {alert.fingerprint: alert for alert in stored if source_of(alert.fingerprint) in sources}
     old = (alert for alert in have.values() if now - alert.starts_at >= settings.settle)
     lost = tuple(alert for alert in old if _is_newer(alert, ours.get(alert.fingerprint)))
-    missing = frozenset(ours) - frozenset(have)
+    missing = {name: missing_since.get(name, now) for name in ours if name not in have}
     settled = all(now - answer.up_since >= 2 * settings.every for answer in seen)
-    over = missing & missing_before if settled else frozenset[str]()
+    over = {name for name, since in missing.items() if settled and now - since >= settings.every}
     resolved = tuple(msgspec.structs.replace(ours[name], firing=False, ends_at=now) for name in sorted(over))
-    return Healing(lost, resolved, missing - over)
+    return Healing(lost, resolved, {name: since for name, since in missing.items() if name not in over})
 
 
 class Reconciler:
-    """Remembers from round to round which alerts were missing."""
+    """Remembers from round to round which alerts were missing, and since when."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._missing: frozenset[str] = frozenset()
+        self._missing: Mapping[str, datetime] = {}
 
     async def round(self) -> Healing | None:
         """Ask every Alertmanager; what has to be healed, or None.
@@ -112,7 +117,7 @@ class Reconciler:
             seen = [await look(self._context.http, server, asked) for server in upstream.alertmanagers]
         except UnreachableError as error:
             log.warning("open alerts could not be compared", reason=str(error))
-            self._missing = frozenset()
+            self._missing = {}
             return None
         now = self._context.clock()
         # A watchdog shows that alerts arrive: that Alertmanager lists it shows nothing of the kind.

@@ -26,7 +26,7 @@ async def compare_for_ever(context: Context, accept: Accept, healed: Callable[[C
     """Compare every few minutes, and take in what was lost as if it had been delivered; `healed` counts it."""
     reconciler = Reconciler(context)
     while True:
-        await context.sleep(context.settings.upstream.reconcile.every / timedelta(seconds=1))
+        await context.sleep(context.settings.upstream.reconcile.pause / timedelta(seconds=1))
         if context.settings.upstream.alertmanagers:
             try:
                 await _heal(context, await reconciler.round(), accept, healed)

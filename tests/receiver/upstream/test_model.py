@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,7 +32,7 @@ from deploywatch.receiver.incidents.delivery import Delivery
 from deploywatch.receiver.intake.ingest import ingest
 from deploywatch.receiver.jobs.worker import Worker
 from deploywatch.receiver.rendering.templates import Templates
-from deploywatch.receiver.settings.upstream import Alertmanager
+from deploywatch.receiver.settings.upstream import Alertmanager, Reconcile
 from deploywatch.receiver.store import Store
 from deploywatch.receiver.upstream.alertmanager import Seen, Silenced
 from deploywatch.receiver.upstream.reconcile import Reconciler, note
@@ -42,9 +43,10 @@ from tests.support.judging import Judge
 STEPS = int(os.environ.get("MODEL_STEPS", "2000"))
 _OF_ONE = 100
 _PHASES = (Phase.generate,) if "MODEL_FAST" in os.environ else tuple(Phase)
-_EVERY = 5
-_HEALED_WITHIN = 4 * _EVERY
-"""Minutes: two rounds of comparing, and what may come between them."""
+_LOOK = Reconcile().pause // MINUTE
+"""Minutes from one comparison with Alertmanager to the next."""
+_HEALED_WITHIN = 20
+"""Minutes: an alert is missing for five of them, its Alertmanager is up for ten, and what may come between."""
 URLS = ("http://alertmanager-0", "http://alertmanager-1")
 NAMES = st.sampled_from([("shop", "HighErrorRate"), ("shop", "ServiceDown"), ("search", "HighLatency")])
 WHICH = st.integers(0, 1)
@@ -161,7 +163,7 @@ class Model(RuleBasedStateMachine):
             for alerts in sent:
                 # Without the setting it is an alert like any other, and there is none such.
                 await self.scene.take(*(alert for alert in alerts if self.upstream or alert.name != WATCHDOG[1]))
-            if self.upstream and self.minutes % _EVERY == 0:
+            if self.upstream and self.minutes % _LOOK == 0:
                 await self._heal()
             await self.scene.drain()
             faults = self.judge.judge(await self._stored(), await self._open())
@@ -226,19 +228,28 @@ def _counted(_: Counter[Any]) -> None:
     """What was healed is of no interest here."""
 
 
-@pytest.mark.parametrize("upstream", [True, False])
-def test_after_quiet_the_open_incidents_are_what_fires(
-    empty_store: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch, upstream: bool
-) -> None:
+@pytest.fixture
+def playing(empty_store: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], type[Model]]:
+    """The model, with Alertmanager's API played, too; it takes whether the receiver may ask it."""
+
     async def silenced(_: aiohttp.ClientSession, __: Alertmanager) -> Silenced:
         return Silenced({}, {})
 
     for room in ("intake.recheck", "upstream.reconcile"):
         monkeypatch.setattr(f"deploywatch.receiver.{room}.look", lambda *about: Model.playing.look(*about))  # noqa: PLW0108 - another one plays each time
     monkeypatch.setattr("deploywatch.receiver.suppression.silences.ask", silenced)
-    Model.upstream, Model.empty, Model.templates = upstream, empty_store, templates
+
+    def model(upstream: bool) -> type[Model]:
+        Model.upstream, Model.empty, Model.templates = upstream, empty_store, templates
+        return Model
+
+    return model
+
+
+@pytest.mark.parametrize("upstream", [True, False])
+def test_after_quiet_the_open_incidents_are_what_fires(playing: Callable[[bool], type[Model]], upstream: bool) -> None:
     run_state_machine_as_test(
-        Model,
+        playing(upstream),
         settings=how(
             max_examples=max(1, STEPS // 2 // _OF_ONE),
             stateful_step_count=_OF_ONE,
@@ -248,3 +259,22 @@ def test_after_quiet_the_open_incidents_are_what_fires(
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_an_episode_that_alertmanager_keeps_to_itself_is_known_in_time(playing: Callable[[bool], type[Model]]) -> None:
+    """Its notification log has the one before as firing, which was silenced when it ended."""
+    name = ("search", "HighLatency")
+    model = playing(True)()
+    model.start()
+    events: list[tuple[Any, ...]] = [
+        ("begin", name),
+        ("mute", name),
+        ("end", name),
+        ("wait", 15),
+        ("unmute", name),
+        ("begin", name),
+        ("wait", 5),
+    ]
+    for event in events:
+        model.step(event)
+    model.teardown()

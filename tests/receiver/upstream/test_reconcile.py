@@ -31,39 +31,40 @@ from tests.support.processes import fetch, poll
 
 SETTINGS = Reconcile()
 LONG_AGO = NOON - 24 * HOUR
+BEFORE = NOON - SETTINGS.every
 ONE, OTHER = alert(starts=-HOUR), alert("HighLatency", starts=-HOUR)
 
 
 def test_an_alert_that_never_came_is_taken_in() -> None:
-    healing = compare([], [Seen((ONE,), LONG_AGO)], frozenset(), NOON, SETTINGS)
+    healing = compare([], [Seen((ONE,), LONG_AGO)], {}, NOON, SETTINGS)
     assert healing.firing == (ONE,)
 
 
 def test_an_alert_that_is_still_on_its_way_is_waited_for() -> None:
     young = alert(starts=-MINUTE)
-    assert compare([], [Seen((young,), LONG_AGO)], frozenset(), NOON, SETTINGS).alerts == ()
+    assert compare([], [Seen((young,), LONG_AGO)], {}, NOON, SETTINGS).alerts == ()
 
 
 def test_an_alert_that_both_have_is_left_alone() -> None:
-    assert compare([ONE], [Seen((ONE,), LONG_AGO)], frozenset(), NOON, SETTINGS).alerts == ()
+    assert compare([ONE], [Seen((ONE,), LONG_AGO)], {}, NOON, SETTINGS).alerts == ()
 
 
 def test_a_newer_episode_that_never_came_is_taken_in() -> None:
     newer = alert(starts=-10 * MINUTE)
-    assert compare([ONE], [Seen((newer,), LONG_AGO)], frozenset(), NOON, SETTINGS).firing == (newer,)
+    assert compare([ONE], [Seen((newer,), LONG_AGO)], {}, NOON, SETTINGS).firing == (newer,)
 
 
 def test_an_alert_that_is_missing_once_is_only_remembered() -> None:
-    healing = compare([ONE, OTHER], [Seen((OTHER,), LONG_AGO)], frozenset(), NOON, SETTINGS)
+    healing = compare([ONE, OTHER], [Seen((OTHER,), LONG_AGO)], {}, NOON, SETTINGS)
     assert healing.alerts == ()
-    assert healing.missing == {ONE.fingerprint}
+    assert healing.missing == {ONE.fingerprint: NOON}
 
 
 @pytest.mark.parametrize("name", ["grafana", source({"environment": "staging"})])
 def test_an_alert_of_another_source_is_not_missed(name: str) -> None:
     foreign = msgspec.structs.replace(ONE, fingerprint=within(name, ONE.fingerprint))
-    healing = compare([foreign], [Seen((), LONG_AGO)], frozenset({foreign.fingerprint}), NOON, SETTINGS)
-    assert (healing.alerts, healing.missing) == ((), frozenset())
+    healing = compare([foreign], [Seen((), LONG_AGO)], {foreign.fingerprint: BEFORE}, NOON, SETTINGS)
+    assert (healing.alerts, healing.missing) == ((), {})
 
 
 @pytest.mark.parametrize(
@@ -113,21 +114,33 @@ def test_half_a_login_or_two_of_them_are_refused(login: dict[str, Any]) -> None:
         Alertmanager.model_validate({"url": "http://alertmanager:9093", **login})
 
 
-def test_an_alert_that_is_missing_twice_has_resolved() -> None:
-    healing = compare([ONE], [Seen((), LONG_AGO)], frozenset({ONE.fingerprint}), NOON, SETTINGS)
+def test_an_alert_that_is_missing_for_as_long_as_is_set_has_resolved() -> None:
+    healing = compare([ONE], [Seen((), LONG_AGO)], {ONE.fingerprint: BEFORE}, NOON, SETTINGS)
     assert [(one.fingerprint, one.firing, one.ends_at) for one in healing.resolved] == [(ONE.fingerprint, False, NOON)]
+
+
+def test_an_alert_that_is_missing_for_a_shorter_time_is_waited_for() -> None:
+    since = BEFORE + SECOND
+    healing = compare([ONE], [Seen((), LONG_AGO)], {ONE.fingerprint: since}, NOON, SETTINGS)
+    assert (healing.alerts, healing.missing) == ((), {ONE.fingerprint: since})
+
+
+def test_comparisons_lie_no_further_apart_than_what_is_on_its_way_may_take() -> None:
+    assert SETTINGS.pause == SETTINGS.settle < SETTINGS.every
+    assert Reconcile(every=MINUTE).pause == MINUTE
+    assert Reconcile(settle=0 * SECOND).pause == SECOND
 
 
 def test_an_alertmanager_that_has_just_started_resolves_nothing() -> None:
     restarted = Seen((), NOON - 9 * MINUTE)
-    healing = compare([ONE], [Seen((), LONG_AGO), restarted], frozenset({ONE.fingerprint}), NOON, SETTINGS)
+    healing = compare([ONE], [Seen((), LONG_AGO), restarted], {ONE.fingerprint: BEFORE}, NOON, SETTINGS)
     assert healing.alerts == ()
-    assert healing.missing == {ONE.fingerprint}
+    assert healing.missing == {ONE.fingerprint: BEFORE}
 
 
 def test_an_alert_that_one_of_two_still_has_is_not_over() -> None:
     seen = [Seen((), LONG_AGO), Seen((ONE,), LONG_AGO)]
-    assert compare([ONE], seen, frozenset({ONE.fingerprint}), NOON, SETTINGS).alerts == ()
+    assert compare([ONE], seen, {ONE.fingerprint: BEFORE}, NOON, SETTINGS).alerts == ()
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +219,7 @@ async def test_an_alert_that_fires_again_while_alertmanager_is_asked_is_not_take
         scene: Scene = make_scene(settings(upstream={"alertmanagers": [str(server.make_url("/"))]}))
         reconciler = Reconciler(scene.context)
         await scene.take(alert())
-        reconciler._missing = frozenset({alert().fingerprint})  # the end of the first episode was on its way then
+        reconciler._missing = {alert().fingerprint: LONG_AGO}  # the end of the first episode was on its way then
         delivery = await reconciler.round()
         assert delivery is not None
         await scene.take(*delivery.alerts)
