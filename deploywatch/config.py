@@ -35,6 +35,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
     _filled: Filled = PrivateAttr(default=Filled())
 
+    def __deepcopy__(self, _: dict[int, Any] | None = None) -> Self:
+        """Itself: it never changes. Pydantic copies the default of each field for each model that has it."""
+        return self
+
     @model_validator(mode="after")
     def _know_what_was_filled_in(self, info: ValidationInfo) -> Self:
         filled = (info.context or {}).get("filled")

@@ -79,6 +79,11 @@ def get(name: str) -> BoundLogger:
     return logger
 
 
+def debugging(name: str) -> bool:
+    """Whether anybody sees the lines for debugging of one part."""
+    return logging.getLogger(name).isEnabledFor(logging.DEBUG)
+
+
 def _short_level(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if event.get("level") == "warning":
         event["level"] = "warn"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class Reason(StrEnum):
@@ -67,9 +67,12 @@ class Family:
     type: Literal["gauge", "counter", "histogram"]
     help: str
 
+    def __hash__(self) -> int:
+        """By the name alone, which a run asks for some thirty times."""
+        return hash(self.name)
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+
+class Sample(NamedTuple):
     """One number of a family; `suffix` is `_bucket`, `_sum` or `_count` in a histogram.
 
     `labels` are those beside the labels of the target.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -26,16 +25,39 @@ class Room:
         self._all = asyncio.Semaphore(size)
         self._for_hung = asyncio.Semaphore(max(1, size // 2))
 
-    @contextlib.asynccontextmanager
-    async def one(self, *, hung: bool) -> AsyncIterator[None]:
-        """Wait for a place and hold it."""
-        if not hung:
-            async with self._all:
-                yield
-            return
+    def one(self, *, hung: bool) -> tuple[asyncio.Semaphore, ...]:
+        """What a run has to wait for and hold, in this order."""
         # The narrow one first: whoever waited with a place of all in hand would block those who are well.
-        async with self._for_hung, self._all:
-            yield
+        return (self._for_hung, self._all) if hung else (self._all,)
+
+
+class Places:
+    """Places that a run waits for, one after the other, and holds."""
+
+    __slots__ = ("_held", "_wanted")
+
+    def __init__(self, wanted: tuple[asyncio.Semaphore, ...]) -> None:
+        self._wanted = wanted
+        self._held = 0
+
+    async def __aenter__(self) -> None:
+        """Wait until all are held; none is when that is broken off."""
+        try:
+            for place in self._wanted:
+                await place.acquire()
+                self._held += 1
+        except BaseException:
+            self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give them back."""
+        self._release()
+
+    def _release(self) -> None:
+        for place in reversed(self._wanted[: self._held]):
+            place.release()
+        self._held = 0
 
 
 def one_spelling(server: str) -> str:
@@ -54,25 +76,23 @@ class Slots:
         self._room = Room(size)
         self._servers: dict[tuple[str, int], Room] = {}
 
-    @contextlib.asynccontextmanager
-    async def one(self, target: Target, *, hung: bool) -> AsyncIterator[None]:
-        """Wait for a place for a run of this target and hold it."""
-        async with self.at(target.server, target.kind, hung=hung), self._room.one(hung=hung):
-            yield
+    def one(self, target: Target, *, hung: bool) -> Places:
+        """The places for a run of this target: at its server, and among all."""
+        return Places((*self._at(target.server, target.kind, hung=hung), *self._room.one(hung=hung)))
 
-    @contextlib.asynccontextmanager
-    async def at(self, server: str | None, kind: str, *, hung: bool = False) -> AsyncIterator[None]:
-        """Wait for a place at a server alone, and hold it; there is always one where no server is known."""
+    def at(self, server: str | None, kind: str) -> Places:
+        """A place at a server alone; there is always one where no server is known."""
+        return Places(self._at(server, kind, hung=False))
+
+    def _at(self, server: str | None, kind: str, *, hung: bool) -> tuple[asyncio.Semaphore, ...]:
         if server is None:
-            yield
-            return
+            return ()
         # The limit is part of the key, so that a reload with another one does not fight over the old room.
         key = (one_spelling(server), self.per_server.limit(kind))
         room = self._servers.get(key)
         if room is None:
             room = self._servers[key] = Room(key[1])
-        async with room.one(hung=hung):
-            yield
+        return room.one(hung=hung)
 
 
 @dataclass(slots=True, eq=False)

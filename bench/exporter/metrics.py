@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from deploywatch.exporter.exposition import Exposition, Page
+from deploywatch.exporter.exposition import Exposition, layout_of, pairs, series_of
 from deploywatch.exporter.results import Family, Sample
 
 TARGETS, FAMILIES = 1000, 20
@@ -54,12 +54,13 @@ def compare(rounds: int) -> Times:
         for number, family in enumerate(families)
     }
     exposition = Exposition()
-    pages = {labels: Page(tuple(zip(_LABELS, labels, strict=True))) for labels in targets}
+    bases = {labels: pairs(tuple(zip(_LABELS, labels, strict=True))) for labels in targets}
+    layout = layout_of(series_of([Sample(family, 0) for family in families]))
 
     def render() -> None:
-        for labels, page in pages.items():
-            samples = [Sample(family, values[family.name][labels]) for family in families]
-            exposition.put(labels, page.render(samples))
+        for labels, base in bases.items():
+            found = [values[family.name][labels] for family in families]
+            exposition.put(labels, layout.families, layout.fill(base, found))
 
     render()
     registry = CollectorRegistry()

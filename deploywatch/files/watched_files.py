@@ -111,6 +111,8 @@ class WatchedFiles:
 
     def good(self, paths: Iterable[Path]) -> None:
         """Note that files can be used, again or still."""
+        if not (self._stale or self._since):
+            return
         for path in paths:
             self._since.pop(path, None)
             if self._stale.pop(path, None):

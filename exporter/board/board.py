@@ -10,12 +10,15 @@ from deploywatch.clock import Clock
 from deploywatch.exporter.board.history import History
 from deploywatch.exporter.board.record import Record
 from deploywatch.exporter.config import ServiceKey, dependents
-from deploywatch.exporter.exposition import Exposition, Format, Page
+from deploywatch.exporter.exposition import Exposition, Format
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.results import Dropped, Result, Sample, iso
 from deploywatch.exporter.targets import Key, Target
 
 log = logs.get("exporter")
+
+_AT_ONCE = 100
+"""Targets whose text is written anew without a pause: some milliseconds."""
 
 
 class Board:
@@ -38,15 +41,18 @@ class Board:
         dependencies: dict[ServiceKey, tuple[str, ...]],
         buckets: tuple[float, ...],
     ) -> None:
-        """Make room for these targets; those that are unchanged keep what is known of them, the others are gone."""
+        """Make room for these targets; of those that were there before, what is known stays, the others are gone."""
         old, self.records = self.records, {}
         for target in targets:
             known = old.get(target.key)
-            kept = known if known and known.target == target and known.buckets == buckets else None
-            self.records[target.key] = kept or Record(target, buckets)
-            if kept is None:
-                self._exposition.remove(target.key)
-                self._put(self.records[target.key])
+            if known and known.target == target and known.buckets == buckets:
+                self.records[target.key] = known
+                continue
+            record = known.successor(target, buckets) if known else Record(target, buckets)
+            self.records[target.key] = record
+            self._exposition.remove(target.key)
+            record.put(self._exposition)
+            record.put_failures(self._exposition)
         for gone in old.keys() - self.records.keys():
             self._exposition.remove(gone)
             self.history.forget(gone)
@@ -60,11 +66,14 @@ class Board:
             return
         before = record.last
         record.note(result)
-        self.dropped.update(result.dropped)
+        if result.dropped:
+            self.dropped.update(result.dropped)
         self.changes += before is None or before.reason != result.reason
         _log(record, before, result, self.dependents.get(target.key.owner, ()))
         self.history.note(target.key, target.kind, result)
-        self._put(record)
+        record.put(self._exposition)
+        if result.reason is not None:
+            record.put_failures(self._exposition)
         record.let_go()
 
     def text(self, format_: Format = Format.TEXT) -> str:
@@ -73,12 +82,21 @@ class Board:
 
     def pieces(self, format_: Format = Format.TEXT) -> Iterator[str]:
         """The text family by family, so that between two of them something else can be done."""
-        now = self._clock.now()
-        for record in self.records.values():
-            if not record.stale and record.expired(now):
-                record.stale = True
-                self._put(record)
+        for _ in self.expire():
+            pass
         yield from self._exposition.pieces(format_)
+
+    def expire(self) -> Iterator[None]:
+        """Take down what was measured before runs that were missed; it pauses, as all may have been missed at once."""
+        now, taken_down = self._clock.now(), 0
+        for record in list(self.records.values()):
+            if record.stale or not record.expired(now) or self.records.get(record.target.key) is not record:
+                continue
+            record.stale = True
+            record.put(self._exposition)
+            taken_down += 1
+            if taken_down % _AT_ONCE == 0:
+                yield
 
     def waiting(self) -> Iterator[Key]:
         """The targets that have not run yet."""
@@ -88,31 +106,35 @@ class Board:
         """A target's last result, unless a run has been missed since."""
         return None if record.expired(self._clock.now()) else record.last
 
-    def _put(self, record: Record) -> None:
-        self._exposition.put(record.target.key, record.render())
-
     def _set_dependencies(self, dependencies: dict[ServiceKey, tuple[str, ...]]) -> None:
         for owner in self.dependencies:
             self._exposition.remove(owner)
         self.dependencies, self.dependents = dependencies, dependents(dependencies)
         for owner, others in dependencies.items():
-            page = Page(((conventions.SERVICE, owner.service), (conventions.ENVIRONMENT, owner.environment)))
+            labels = ((conventions.SERVICE, owner.service), (conventions.ENVIRONMENT, owner.environment))
             samples = [Sample(families.DEPENDENCY, 1, (("depends_on", other),)) for other in dict.fromkeys(others)]
-            self._exposition.put(owner, page.render(samples))
+            self._exposition.put_samples(owner, labels, samples)
 
 
 def _log(record: Record, before: Result | None, now: Result, needed_by: tuple[str, ...]) -> None:
     """Tell when a probe begins to fail, fails for another reason, or works again; the rest is for debugging."""
+    if before is None:
+        as_before = now.success and not now.says
+    else:
+        as_before = before.reason == now.reason and bool(before.says) == bool(now.says)
+    if as_before and not logs.debugging("exporter"):
+        # To begin a line that nobody sees would cost as much as to send the request.
+        return
     place = {**record.target.key._asdict(), "target": record.target.shown}
     if now.says:
-        tell = log.debug if before is not None and before.says else log.warning
+        tell = log.debug if as_before else log.warning
         tell("probe succeeded, and the service says that it is degraded", **place, says=now.says, duration=now.duration)
         return
     if now.reason is None:
-        tell = log.info if before is not None and (not before.success or before.says) else log.debug
+        tell = log.debug if as_before else log.info
         tell("probe succeeded", **place, duration=now.duration)
         return
-    tell = log.debug if before is not None and before.reason == now.reason else log.warning
+    tell = log.debug if as_before else log.warning
     since = iso(record.failing_since if record.failing_since is not None else now.started)
     facts = {"reason": str(now.reason), "detail": now.detail, "duration": now.duration, "failing_since": since}
     tell("probe failed", **place, **facts, **({"needed_by": list(needed_by)} if needed_by else {}))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import bisect
-import math
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from deploywatch import conventions
 from deploywatch.conventions import ProbeMetric
 from deploywatch.exporter.board.strip import Strip
-from deploywatch.exporter.exposition import BASE, Page
+from deploywatch.exporter.exposition import BASE, Exposition, Layout, Series, layout_of, pairs, series_of
 from deploywatch.exporter.measure import families
 from deploywatch.exporter.probing.measurement import OWN
-from deploywatch.exporter.results import Family, Reason, Result, Sample
+from deploywatch.exporter.results import Reason, Result
 from deploywatch.exporter.targets import Target
 
 APPLICATION = "probe_application_"
@@ -28,7 +27,7 @@ class Record:
 
     target: Target
     buckets: tuple[float, ...]
-    page: Page = field(init=False)
+    labels: str = field(init=False)
     reasons: tuple[Reason, ...] = field(init=False)
     last: Result | None = None
     stale: bool = False
@@ -38,13 +37,13 @@ class Record:
     sum: float = 0.0
     counts: list[int] = field(init=False)
     strip: Strip = field(default_factory=Strip)
-    _failures_text: str = field(init=False)
+    _layout: Layout | None = None
 
     def __post_init__(self) -> None:
         self.counts = [0] * (len(self.buckets) + 1)
         self.reasons = self.target.settings.reasons()
         key = self.target.key
-        self.page = Page(
+        self.labels = pairs(
             (
                 (conventions.SERVICE, key.service),
                 (conventions.ENVIRONMENT, key.environment),
@@ -52,7 +51,22 @@ class Record:
                 (conventions.KIND, self.target.kind),
             )
         )
-        self._failures_text = self._render_failures()
+
+    def successor(self, target: Target, buckets: tuple[float, ...]) -> Record:
+        """The record of a probe whose settings have changed: of the same target, what is known of it stays known.
+
+        A probe that fails goes on failing, since when it did, until a run says otherwise. One that was good is unknown
+        until then when it is asked or judged otherwise now. Counters go on while the buckets are the same.
+        """
+        new, old = Record(target, buckets), self.target
+        if (old.kind, old.settings.shown_target()) != (target.kind, target.settings.shown_target()):
+            return new
+        new.strip, new.failing_since = self.strip, self.failing_since
+        if buckets == self.buckets:
+            new.runs, new.failures, new.sum, new.counts = self.runs, self.failures, self.sum, self.counts
+        if self.last is not None and (not self.last.success or _judged_alike(old, target)):
+            new.last, new.stale = self.last, self.stale
+        return new
 
     def note(self, result: Result) -> None:
         """Take over a run's result."""
@@ -61,7 +75,6 @@ class Record:
         self.strip.note(result)
         if result.reason is not None:
             self.failures[result.reason] += 1
-            self._failures_text = self._render_failures()
             if self.failing_since is None:
                 self.failing_since = result.started
             return
@@ -76,7 +89,7 @@ class Record:
         """
         if self.last is None or not self.last.samples:
             return
-        samples = tuple(sample for sample in self.last.samples if _is_shown(sample))
+        samples = tuple([sample for sample in self.last.samples if _is_shown(sample.family.name, bool(sample.labels))])
         self.last = replace(self.last, samples=samples)
 
     def expired(self, now: float) -> bool:
@@ -85,71 +98,64 @@ class Record:
             return False
         return now > self.last.started + 2 * self.target.interval + self.target.timeout
 
-    def render(self) -> dict[Family, str]:
-        """The text of each family; counters are there from the beginning, at 0."""
-        if self.last is None:
-            texts = {family: self.page.fill(text) for family, text in _unborn(self.buckets).items()}
-        else:
-            texts = self.page.render(self.samples())
-        texts[families.FAILURES] = self._failures_text
-        return texts
+    def put(self, exposition: Exposition) -> None:
+        """Put up the text of everything but the failures; without what was measured when that is stale."""
+        last, series, values = self.last, [], []
+        if last is not None and not self.stale:
+            series += [_SUCCESS, _DURATION]
+            values += [last.success, last.duration]
+            if last.reason:
+                series.append((families.FAILURE_INFO, "", (("reason", str(last.reason)),)))
+                values.append(1)
+            series += series_of(last.samples)
+            values += [sample.value for sample in last.samples]
+        if last is not None:
+            series.append(_LAST_RUN)
+            values.append(last.started)
+        counts = list(itertools.accumulate(self.counts))
+        series += _counters(self.buckets)
+        values += [self.runs, *counts, self.sum, counts[-1]]
+        # It is held so that the next run, and other targets, find it.
+        self._layout = layout = layout_of(tuple(series))
+        exposition.put(self.target.key, layout.families, layout.fill(self.labels, values))
 
-    def _render_failures(self) -> str:
-        """Rendered only when one is counted: for most targets these lines are many, and always the same."""
+    def put_failures(self, exposition: Exposition) -> None:
+        """Put up the counters of failures, which are there from the beginning, at 0."""
         reasons = dict.fromkeys((*self.reasons, *self.failures))
-        return self.page.fill(_failures(tuple((reason, self.failures[reason]) for reason in reasons)))
-
-    def samples(self) -> Iterator[Sample]:
-        """Everything to expose but the failures; without what was measured when that is stale."""
-        if self.last is not None and not self.stale:
-            yield Sample(families.SUCCESS, self.last.success)
-            yield Sample(families.DURATION, self.last.duration)
-            if self.last.reason:
-                yield Sample(families.FAILURE_INFO, 1, (("reason", str(self.last.reason)),))
-            yield from first_of_each(self.last.samples)
-        if self.last is not None:
-            yield Sample(families.LAST_RUN, self.last.started)
-        yield Sample(families.RUNS, self.runs)
-        yield from self._histogram()
-
-    def _histogram(self) -> Iterator[Sample]:
-        total = 0
-        for bound, count in zip((*self.buckets, math.inf), self.counts, strict=True):
-            total += count
-            # As OpenMetrics wants it: 1.0, not 1.
-            le = str(float(bound)) if bound < math.inf else "+Inf"
-            yield Sample(families.RUN_DURATION, total, (("le", le),), "_bucket")
-        yield Sample(families.RUN_DURATION, self.sum, suffix="_sum")
-        yield Sample(families.RUN_DURATION, total, suffix="_count")
+        lines = _failures(tuple([(reason, self.failures[reason]) for reason in reasons]))
+        exposition.put_alike(self.target.key, families.FAILURES, lines, self.labels)
 
 
-@lru_cache(maxsize=1024)
-def _failures(counts: tuple[tuple[Reason, int], ...]) -> str:
-    """The lines of these counters, of any target."""
-    return "".join(f'{families.FAILURES.name}{{{BASE},reason="{reason}"}} {count}\n' for reason, count in counts)
+def _judged_alike(one: Target, other: Target) -> bool:
+    """Whether two targets differ in nothing but their times and in what people choose them by."""
+    first, second = (target.settings.model_dump(exclude=_ABOUT_RUNS) for target in (one, other))
+    return first == second
+
+
+_ABOUT_RUNS = {"layer", "tags", "required", "timeout", "interval"}
+_SUCCESS: Series = (families.SUCCESS, "", ())
+_DURATION: Series = (families.DURATION, "", ())
+_LAST_RUN: Series = (families.LAST_RUN, "", ())
 
 
 @lru_cache(maxsize=64)
-def _unborn(buckets: tuple[float, ...]) -> dict[Family, str]:
-    """The lines of any target that has not run yet: the other counters, at 0."""
-    name = families.RUN_DURATION.name
+def _counters(buckets: tuple[float, ...]) -> tuple[Series, ...]:
+    """The series of runs and of the histogram, which any target has from the beginning."""
+    # As OpenMetrics wants it: 1.0, not 1.
     bounds = (*(str(float(bound)) for bound in buckets), "+Inf")
-    lines = [f'{name}_bucket{{{BASE},le="{bound}"}} 0\n' for bound in bounds]
-    lines += [f"{name}_sum{{{BASE}}} 0\n", f"{name}_count{{{BASE}}} 0\n"]
-    return {families.RUNS: f"{families.RUNS.name}{{{BASE}}} 0\n", families.RUN_DURATION: "".join(lines)}
+    family = families.RUN_DURATION
+    histogram = [(family, "_bucket", (("le", bound),)) for bound in bounds]
+    return ((families.RUNS, "", ()), *histogram, (family, "_sum", ()), (family, "_count", ()))
 
 
-def _is_shown(sample: Sample) -> bool:
+@lru_cache(maxsize=1024)
+def _failures(counts: tuple[tuple[Reason, int], ...]) -> tuple[str, ...]:
+    """The lines of these counters, of any target, in parts between which its labels stand."""
+    lines = [f'{families.FAILURES.name}{{{BASE},reason="{reason}"}} {count}\n' for reason, count in counts]
+    return tuple("".join(lines).split(BASE))
+
+
+@lru_cache(maxsize=4096)
+def _is_shown(name: str, labelled: bool) -> bool:
     """Whether health answers show it: what a service says of itself, the round trip of PING, figures of the config."""
-    name = sample.family.name
-    return name.startswith(APPLICATION) or name == ProbeMetric.REDIS_PING or not (sample.labels or name.startswith(OWN))
-
-
-def first_of_each(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The samples without those of a series that was there already: one such would spoil the whole scrape."""
-    seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
-    for sample in samples:
-        series = (sample.family.name, sample.labels)
-        if series not in seen:
-            seen.add(series)
-            yield sample
+    return name.startswith(APPLICATION) or name == ProbeMetric.REDIS_PING or not (labelled or name.startswith(OWN))

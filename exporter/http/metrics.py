@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,7 +17,8 @@ from deploywatch.exporter.exposition import Format, negotiate
 
 _FAST = 1
 _GZIP = 31  # zlib's word for gzip, with the largest window
-_LONG = 1024 * 1024  # bytes, from which on an answer is not copied as a whole
+_PART = 1024 * 1024  # bytes, which are put together without a pause
+_SHORT = 64 * 1024  # bytes, which are compressed before a thread would begin
 _WORTH_IT = 1400  # bytes: what fits into one packet gains nothing
 
 
@@ -32,39 +35,76 @@ class MetricsRoute:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         format_ = negotiate(request.headers.get("Accept", ""))
-        own = generate_openmetrics if format_ is Format.OPENMETRICS else generate_latest
-        body = []
-        for piece in self._exporter.board.pieces(format_):
-            body.append(piece.encode())
-            # Thousands of targets make a long page; the probes are not to wait for all of it.
+        for _ in self._exporter.board.expire():
             await asyncio.sleep(0)
-        return await exposed(request, [*body, own(self._registry)], format_)
+        return await exposed(request, self._pieces(format_), format_)
+
+    def _pieces(self, format_: Format) -> Iterator[bytes]:
+        own = generate_openmetrics if format_ is Format.OPENMETRICS else generate_latest
+        for piece in self._exporter.board.pieces(format_):
+            yield piece.encode()
+        yield own(self._registry)
 
 
-async def exposed(request: web.Request, body: list[bytes], format_: Format) -> web.StreamResponse:
-    """An answer in a format, compressed for whom takes that; a long one is sent piece by piece."""
+async def exposed(request: web.Request, pieces: Iterable[bytes], format_: Format) -> web.StreamResponse:
+    """An answer in a format, compressed for whom takes that; a long one is put together and sent part by part.
+
+    Thousands of targets make a long page, and the probes are not to wait for all of it.
+    """
     headers = {"Content-Type": format_.value, "Vary": "Accept, Accept-Encoding"}
-    if sum(map(len, body)) > _WORTH_IT and _takes_gzip(request.headers.get("Accept-Encoding", "")):
+    parts = _parts(pieces)
+    first = next(parts)
+    if sum(map(len, first)) > _WORTH_IT and _takes_gzip(request.headers.get("Accept-Encoding", "")):
         headers["Content-Encoding"] = "gzip"
-        return web.Response(body=await asyncio.to_thread(_compressed, body), headers=headers)
-    size = sum(map(len, body))
-    if size <= _LONG or request.method == "HEAD":
+        return web.Response(body=await _compressed(itertools.chain([first], parts)), headers=headers)
+    body = [b"".join(first)]
+    for part in parts:
+        body.append(b"".join(part))
+        await asyncio.sleep(0)
+    if len(body) == 1 or request.method == "HEAD":
         return web.Response(body=b"".join(body), headers=headers)
     response = web.StreamResponse(headers=headers)
-    response.content_length = size
+    response.content_length = sum(map(len, body))
     await response.prepare(request)
-    for piece in body:
-        await response.write(piece)
+    for sent in body:
+        await response.write(sent)
         # What was written goes out at once, mostly, and nothing would wait in between.
         await asyncio.sleep(0)
     await response.write_eof()
     return response
 
 
-def _compressed(body: list[bytes]) -> bytes:
-    """The body as gzip; each piece is compressed without holding up other threads."""
+def _parts(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The pieces in parts, each of which takes a millisecond to make; there is one at least."""
+    part: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        part.append(piece)
+        size += len(piece)
+        if size >= _PART:
+            yield part
+            part, size = [], 0
+    yield part
+
+
+async def _compressed(parts: Iterable[list[bytes]]) -> bytes:
+    """The whole as gzip; what takes long is done in a thread, while the next part is put together."""
     compressor = zlib.compressobj(_FAST, zlib.DEFLATED, _GZIP)
-    return b"".join([*(compressor.compress(piece) for piece in body), compressor.flush()])
+    loop, under_way = asyncio.get_running_loop(), None
+    done: list[bytes] = []
+    for part in parts:
+        if under_way:
+            done += await under_way
+        if sum(map(len, part)) < _SHORT:
+            done += map(compressor.compress, part)
+            under_way = None
+        else:
+            under_way = loop.run_in_executor(None, _each, compressor.compress, part)
+    return b"".join([*done, *(await under_way if under_way else ()), compressor.flush()])
+
+
+def _each(compress: Callable[[bytes], bytes], part: list[bytes]) -> list[bytes]:
+    return [*map(compress, part)]
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -13,7 +13,7 @@ from deploywatch.access.scopes import Scope, needs
 from deploywatch.config import nearest, redacted
 from deploywatch.errors import DeploywatchError
 from deploywatch.exporter.exporter import Exporter, Refused
-from deploywatch.exporter.exposition import Exposition, Format, Page, negotiate
+from deploywatch.exporter.exposition import Exposition, Format, negotiate
 from deploywatch.exporter.http.config_route import as_yaml
 from deploywatch.exporter.http.metrics import exposed
 from deploywatch.exporter.measure import families
@@ -167,7 +167,7 @@ def metrics(result: Result, format_: Format = Format.TEXT) -> str:
     if result.reason:
         samples.append(Sample(families.FAILURE_INFO, 1, (("reason", str(result.reason)),)))
     exposition = Exposition()
-    exposition.put("", Page(()).render([*samples, *result.samples]))
+    exposition.put_samples("", (), [*samples, *result.samples])
     return exposition.text(format_)
 
 

@@ -22,11 +22,13 @@ class Channel:
         self.sock = sock
         self.tls: ssl.SSLObject | None = None
         self._loop = asyncio.get_running_loop()
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
 
-    async def secure(self, context: ssl.SSLContext, name: str) -> ssl.SSLObject:
-        """Begin TLS with the server `name`; after an ssl.SSLError, `tls` still shows what the server presented."""
+    async def secure(self, context: ssl.SSLContext, name: str, *, asks: bool = False) -> ssl.SSLObject:
+        """Begin TLS with the server `name`; after an ssl.SSLError, `tls` still shows what the server presented.
+
+        Who `asks` something next sends the end of the handshake along with it.
+        """
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         while True:
             try:
@@ -40,7 +42,8 @@ class Channel:
                     await self._flush()
                 raise
             else:
-                await self._flush()
+                if not asks:
+                    await self._flush()
                 return tls
 
     async def send(self, data: bytes) -> None:
@@ -81,7 +84,13 @@ class Channel:
             self._incoming.write_eof()
 
     async def _write(self, data: bytes) -> None:
-        await self._loop.sock_sendall(self.sock, data)
+        try:
+            # Mostly there is room, and nothing to wait for.
+            sent = self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        if sent < len(data):
+            await self._loop.sock_sendall(self.sock, memoryview(data)[sent:])
 
     async def _read(self) -> bytes:
         return await self._loop.sock_recv(self.sock, PIECE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from dataclasses import dataclass, field
@@ -33,13 +34,17 @@ class Address:
         return str(self.sockaddr[0])
 
 
+_TARGETS = 65_536
+"""Addresses whose hash is kept, more than one process has targets: of fewer each would be forgotten before its turn."""
+
+
 def note_address(address: Address, measurement: Measurement) -> None:
     """Add which IP version was used, and the address's hash, by which a change of it shows."""
     measurement.add(families.IP_PROTOCOL, address.protocol)
     measurement.add(families.IP_ADDR_HASH, _hash(address.ip))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_TARGETS)
 def _hash(ip: str) -> int:
     """FNV-1a of 32 bits, as blackbox_exporter has it."""
     value = 0x811C9DC5
@@ -79,6 +84,11 @@ class Resolver:
 
 def literal_address(host: str, port: int) -> Address | None:
     """The address that a host already is; None for a name."""
+    if host.isascii() and host[:1].isdigit():
+        # Most literals; to take them apart in Python is what a look-up of one would cost.
+        with contextlib.suppress(OSError):
+            socket.inet_pton(socket.AF_INET, host)
+            return Address(socket.AF_INET, (host, port))
     # In a URL the percent sign before a zone is itself escaped (RFC 6874).
     bare, _, zone = host.replace("%25", "%", 1).partition("%")
     try:

@@ -22,7 +22,7 @@ from deploywatch.exporter.net.databases.statistics import NOTE, SQL, Statistics
 from deploywatch.exporter.net.resolve import note_address
 from deploywatch.exporter.net.tls import certificates
 from deploywatch.exporter.net.tls.client import TlsClient
-from deploywatch.exporter.probing.measurement import Measurement
+from deploywatch.exporter.probing.measurement import Measurement, Settling
 from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Failures, Family, Reason
 from deploywatch.secrets import Secret, SecretUrl, with_password
@@ -93,7 +93,7 @@ class PostgresSettings(ProbeSettings, Reach):
         return [family for name, query in self.queries.items() for family in query.gauges(name).values()]
 
 
-class PostgresProbe:
+class PostgresProbe(Settling):
     """Connects to a database, runs the statements, and disconnects."""
 
     def __init__(self, settings: PostgresSettings) -> None:

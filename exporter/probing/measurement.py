@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from deploywatch.clock import Clock
 from deploywatch.exporter.measure.gauges import LABEL_LIMIT
@@ -54,7 +55,7 @@ class Measurement:
 
     def add(self, family: Family, value: float, **labels: str) -> None:
         """Note a number."""
-        self.samples.append(Sample(family, value, tuple(labels.items())))
+        self.samples.append(Sample(family, value, tuple(labels.items()) if labels else ()))
 
     def remaining(self) -> float:
         """Seconds until the deadline; not below zero."""
@@ -84,10 +85,10 @@ class Probe(Protocol):
         ...
 
 
-@runtime_checkable
-class Settling(Protocol):
+class Settling(ABC):
     """A probe that leaves something behind at the server, and knows when that is gone."""
 
+    # A class and not a Protocol: each run asks whether its probe is one, and a Protocol is compared method by method.
+    @abstractmethod
     async def settled(self) -> None:
         """Wait until it is, but not long."""
-        ...

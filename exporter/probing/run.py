@@ -69,9 +69,10 @@ async def run(
 
 def _as_text(sample: Sample) -> Sample:
     """The sample with labels that everybody can see: services say some of them."""
-    if all(value.isprintable() for _, value in sample.labels):
-        return sample
-    return replace(sample, labels=tuple((name, visible(value)) for name, value in sample.labels))
+    for _, value in sample.labels:
+        if not value.isprintable():
+            return sample._replace(labels=tuple((name, visible(value)) for name, value in sample.labels))
+    return sample
 
 
 def _said(application: Application | None) -> Application | None:
@@ -85,9 +86,12 @@ def _said(application: Application | None) -> Application | None:
 
 def _unique(measurement: Measurement) -> tuple[tuple[Sample, ...], str | None]:
     """The samples with each series once, as a scrape needs it; and the first of the config's that was repeated."""
+    samples = [_as_text(sample) if sample.labels else sample for sample in measurement.samples]
+    if len({(sample.family.name, sample.labels) for sample in samples}) == len(samples):
+        return tuple(samples), None
     kept: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
     repeated: dict[tuple[str, tuple[tuple[str, str], ...]], None] = {}
-    for sample in map(_as_text, measurement.samples):
+    for sample in samples:
         series = (sample.family.name, sample.labels)
         first = kept.setdefault(series, sample)
         own = sample.family.name.startswith(OWN)

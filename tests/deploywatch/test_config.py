@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -272,6 +273,7 @@ def test_settings_are_shown_without_their_secrets(file: Path) -> None:
 
 def test_settings_do_not_change(file: Path) -> None:
     found = loaded(file, "name: x")
+    assert copy.deepcopy(found) is found, "thousands of models share one default"
     with pytest.raises(ValueError, match="frozen"):
         found.name = "y"  # type: ignore[misc] # what the test is about
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploywatch.exporter.exposition import Exposition, Format, Page, negotiate, number
+from deploywatch.exporter.exposition import BASE, Exposition, Format, layout_of, negotiate, number, pairs, series_of
 from deploywatch.exporter.results import Family, Sample
 
 LABEL_NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
@@ -34,7 +35,7 @@ def test_what_is_read_back_is_what_was_measured(
         base = (("SERVICE", service), ("N", str(position)))
         unique = {(family, labels): value for family, labels, value in measured}
         samples = [Sample(family, value, labels) for (family, labels), value in unique.items()]
-        exposition.put(position, Page(base).render(samples))
+        exposition.put_samples(position, base, samples)
         for sample in samples:
             expected[sample.family.name, frozenset((*base, *sample.labels))] = float(sample.value)
     families = list(text_string_to_metric_families(exposition.text()))
@@ -63,22 +64,54 @@ def test_numbers_are_written_as_prometheus_reads_them(value: float, text: str) -
 
 def test_a_target_that_is_put_again_replaces_what_it_had() -> None:
     one, other = FAMILIES[:2]
-    exposition, page = Exposition(), Page((("service", "shop"),))
-    exposition.put("shop", page.render([Sample(one, 1), Sample(other, 2)]))
-    exposition.put("shop", page.render([Sample(other, 3)]))
+    exposition = Exposition()
+    exposition.put_samples("shop", (("service", "shop"),), [Sample(one, 1), Sample(other, 2)])
+    exposition.put_samples("shop", (("service", "shop"),), [Sample(other, 3)])
     assert exposition.text().splitlines()[2:] == ['family_b{service="shop"} 3']
 
 
-def test_labels_that_come_and_go_are_not_remembered_for_ever() -> None:
-    page = Page((("service", "shop"),))
-    for number_ in range(1000):
-        page.render([Sample(FAMILIES[0], 1, (("user", str(number_)),))])
-    assert len(page._series) < 5
+def test_a_target_without_labels_has_no_braces_but_around_labels_of_the_sample() -> None:
+    exposition = Exposition()
+    exposition.put_samples("", (), [Sample(FAMILIES[0], 1), Sample(FAMILIES[1], 2, (("phase", "{,100%}"),))])
+    assert [line for line in exposition.text().splitlines() if line[0] != "#"] == [
+        "family_a 1",
+        'family_b{phase="{,100%}"} 2',
+    ]
+
+
+def test_of_a_series_that_is_there_twice_the_first_counts() -> None:
+    exposition = Exposition()
+    exposition.put_samples("shop", (), [Sample(FAMILIES[0], 1), Sample(FAMILIES[1], 2), Sample(FAMILIES[0], 3)])
+    assert [line for line in exposition.text().splitlines() if line[0] != "#"] == ["family_a 1", "family_b 2"]
+
+
+def test_targets_with_the_same_series_share_one_layout_which_goes_with_the_last_of_them() -> None:
+    samples = [Sample(FAMILIES[0], 1, (("user", "42"),)), Sample(FAMILIES[1], 2)]
+    series = series_of(samples)
+    layout = layout_of(series)
+    assert layout_of(series_of([sample._replace(value=7) for sample in samples])) is layout
+    held = weakref.ref(layout)
+    del layout
+    assert held() is None, "labels that come and go are not remembered for ever"
+
+
+def test_lines_that_many_targets_have_alike_bear_the_labels_of_each() -> None:
+    exposition = Exposition()
+    parts = tuple(f'family_a{{{BASE},reason="dns"}} 0\nfamily_a{{{BASE},reason="tls"}} 0\n'.split(BASE))
+    for name in ("shop", "pay"):
+        exposition.put_alike(name, FAMILIES[0], parts, pairs((("service", name),)))
+    exposition.remove("shop")
+    assert exposition.text().splitlines()[2:] == [
+        'family_a{service="pay",reason="dns"} 0',
+        'family_a{service="pay",reason="tls"} 0',
+    ]
+    exposition.remove("pay")
+    assert exposition.text() == ""
 
 
 def test_a_target_that_is_removed_leaves_nothing() -> None:
     exposition = Exposition()
-    exposition.put("shop", Page((("service", "shop"),)).render([Sample(FAMILIES[0], 1)]))
+    exposition.put_samples("shop", (("service", "shop"),), [Sample(FAMILIES[0], 1)])
     exposition.remove("shop")
     assert exposition.text() == ""
 
@@ -108,7 +141,7 @@ def test_openmetrics_is_read_back_too(measured: list[tuple[tuple[tuple[str, str]
     gauge, counter = Family("a", "gauge", 'Help with "quotes".'), Family("b_total", "counter", "Help.")
     exposition = Exposition()
     samples = [Sample(gauge, value, labels) for labels, value in measured]
-    exposition.put("x", Page((("SERVICE", "shop"),)).render([*samples, Sample(counter, 7)]))
+    exposition.put_samples("x", (("SERVICE", "shop"),), [*samples, Sample(counter, 7)])
     text = exposition.text(Format.OPENMETRICS) + "# EOF\n"
     read = {family.name: family for family in openmetrics(text)}  # type: ignore[no-untyped-call]
     assert (read["b"].type, read["b"].samples[0].value) == ("counter", 7)
@@ -124,9 +157,9 @@ def test_a_long_page_comes_in_pieces_none_of_which_takes_long_to_make() -> None:
     exposition = Exposition()
     family = Family("probe_failures_total", "counter", "Failures.")
     for place in range(5_000):
-        page = Page((("service", f"service{place}"), ("environment", "production"), ("probe", "http")))
+        labels = (("service", f"service{place}"), ("environment", "production"), ("probe", "http"))
         samples = [Sample(family, 1, (("reason", f"reason{reason}"),)) for reason in range(12)]
-        exposition.put(f"target{place}", page.render(samples))
+        exposition.put_samples(f"target{place}", labels, samples)
     pieces = list(exposition.pieces())
     assert "".join(pieces) == exposition.text()
     assert exposition.text().count("\n") == 60_002

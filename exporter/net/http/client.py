@@ -6,7 +6,6 @@ import base64
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
@@ -25,7 +24,7 @@ from deploywatch.exporter.net.http.reading.response import Response
 from deploywatch.exporter.net.http.redirects import STATUSES, redirected, withheld
 from deploywatch.exporter.net.http.through_proxy import ThroughProxy
 from deploywatch.exporter.net.http.urls import as_written
-from deploywatch.exporter.net.tls.client import TlsClient, context_for
+from deploywatch.exporter.net.tls.client import Contexts, TlsClient
 from deploywatch.exporter.probing.measurement import Allowed, Measurement
 from deploywatch.exporter.results import Dropped, Failed, Reason
 from deploywatch.quantity import Quantity, QuantityField, Unit, parse_quantity
@@ -95,13 +94,13 @@ class Ask(ThroughProxy):
             tls=self.tls_of(self.tls),
             server_name=self.tls.server_name,
             proxies=self.proxies(),
-            proxy_tls=partial(context_for, self.tls),
+            proxy_tls=Contexts(self.tls),
             socket=self.unix_socket,
         )
 
     def tls_of(self, tls: TlsClient) -> Callable[[], ssl.SSLContext]:
         """What gives the context of a connection."""
-        return partial(context_for, tls, ALPN if self.enable_http2 else ())
+        return Contexts(tls, ALPN if self.enable_http2 else ())
 
     def request(self, url: str, headers: dict[str, str], body: str) -> Request:
         """The first request to a URL, with these headers and those that are sent anyway; ValueError for no URL."""

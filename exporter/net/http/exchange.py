@@ -121,7 +121,8 @@ async def exchange(request: Request, via: Via, phases: Phases, *, body_limit: in
         if request.url.scheme == "https":
             with phases.timed("tls"):
                 name = via.server_name or request.server_name or host
-                await secure(channel, via.tls(), name, phases.see, _begin(proxy, request.url, addresses, via))
+                begin = _begin(proxy, request.url, addresses, via)
+                await secure(channel, via.tls(), name, phases.see, begin, asks=True)
         # What the server chose, not what we offered.
         if channel.tls is not None and channel.tls.selected_alpn_protocol() == "h2":
             response = await _over_http2(request, channel, phases, body_limit)

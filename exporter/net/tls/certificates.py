@@ -23,6 +23,9 @@ Problem = Literal[
 # A certificate's names are the server's choice, and become label values.
 LABEL_LIMIT = 256
 
+# More than the targets of one process: of fewer, each would be forgotten before its turn came again.
+_KEPT = 32_768
+
 _DER = 2  # _ssl.ENCODING_DER
 _VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 # X509_V_ERR_* of openssl/x509_vfy.h.
@@ -116,7 +119,7 @@ def note(seen: Shown, measurement: Measurement) -> None:
         measurement.add(families.TLS_VERIFY_FAILURE, 1, problem=seen.problem)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT)
 def _labels(certificate: Certificate) -> dict[str, str]:
     labels = {
         "fingerprint_sha256": certificate.fingerprint,
@@ -133,6 +136,7 @@ def problem_of(error: ssl.SSLCertVerificationError) -> Problem:
     return _PROBLEMS.get(getattr(error, "verify_code", 0), "other")
 
 
+@lru_cache(maxsize=256)
 def suite(name: str) -> str:
     """The name in IANA's registry of a cipher suite that OpenSSL names: `ECDHE-RSA-AES128-GCM-SHA256`."""
     match = _SUITE.fullmatch(name)
@@ -160,7 +164,7 @@ def _read_all(chain: Iterable[bytes]) -> tuple[Certificate, ...]:
     return tuple(certificate for der in chain if (certificate := _read(der)))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT)
 def _read(der: bytes) -> Certificate | None:
     try:
         certificate = x509.load_der_x509_certificate(der)

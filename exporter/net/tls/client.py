@@ -92,8 +92,43 @@ class TlsClient(Settings):
 
 def context_for(settings: TlsClient, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
     """The context of these settings, shared by all who have the same; a file that has changed is read again."""
-    files = [file for file in (settings.ca_file, settings.cert_file, settings.key_file) if file]
-    return last_good((settings, alpn), files, lambda: _shared(settings, alpn, tuple(stamp_of(file) for file in files)))
+    return Contexts(settings, alpn)()
+
+
+class Contexts:
+    """Gives the context of settings to a probe, run after run; while their files are as they were, the one of before.
+
+    To look it up among those that are shared compares settings with one another, field by field.
+    """
+
+    __slots__ = ("_alpn", "_context", "_files", "_settings", "_stamps")
+
+    def __init__(self, settings: TlsClient, alpn: tuple[str, ...] = ()) -> None:
+        self._settings, self._alpn = settings, alpn
+        self._files = [file for file in (settings.ca_file, settings.cert_file, settings.key_file) if file]
+        self._stamps: tuple[Stamp, ...] = ()
+        self._context: ssl.SSLContext | None = None
+
+    def __call__(self) -> ssl.SSLContext:
+        """The context; OSError or ssl.SSLError when there never was a good one."""
+        if self._context is not None and self._stamps == self._stamps_now():
+            WATCHED.good(self._files)
+            return self._context
+        self._context = None
+        return last_good((self._settings, self._alpn), self._files, self._made)
+
+    def _made(self) -> ssl.SSLContext:
+        stamps = tuple([stamp_of(file) for file in self._files])
+        context = _shared(self._settings, self._alpn, stamps)
+        # One that cannot be made now is tried again each time, and what is bad is said.
+        self._stamps, self._context = stamps, context
+        return context
+
+    def _stamps_now(self) -> tuple[Stamp, ...] | None:
+        try:
+            return tuple([stamp_of(file) for file in self._files])
+        except OSError:
+            return None
 
 
 def last_good(key: Hashable, files: list[Path], make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

@@ -66,17 +66,23 @@ def shown_by(error: BaseException | None) -> Shown | None:
 
 
 async def secure(
-    channel: Channel, context: ssl.SSLContext, name: str, tell: Callable[[Shown], None], begin: Begin | None = None
+    channel: Channel,
+    context: ssl.SSLContext,
+    name: str,
+    tell: Callable[[Shown], None],
+    begin: Begin | None = None,
+    *,
+    asks: bool = False,
 ) -> None:
     """Begin TLS with the server `name`; what it shows is told whether the handshake succeeds or not.
 
     Where the server refuses what we offer, it is looked at once more with whatever it takes: its certificate is told,
-    and Failed(tls) says what it speaks. `begin` is said before TLS then.
+    and Failed(tls) says what it speaks. `begin` is said before TLS then. Who `asks` next spares a packet of its own.
     """
     # Asked now: afterwards the server may be gone. Within another TLS connection there is no second look.
     server = None if isinstance(channel, Tunnel) else _peer(channel.sock)
     try:
-        tls = await channel.secure(context, certificate_name(name))
+        tls = await channel.secure(context, certificate_name(name), asks=asks)
     except BROKEN_OFF as error:
         seen, most = await seen_in(error, server, name, begin)
         if seen:

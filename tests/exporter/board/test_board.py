@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -187,8 +188,9 @@ def test_the_log_says_what_fails_since_when_and_who_needs_it(board: Board, clock
 
 
 def test_the_log_tells_once_that_a_service_says_it_is_degraded_and_once_that_it_is_well_again(
-    board: Board, clock: ManualClock
+    board: Board, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "exporter")
     degraded = Application(state=State.DEGRADED, status="ok, but not well: db")
     with capture_logs() as lines:
         for result in (good(clock), *[dataclasses.replace(good(clock), application=degraded)] * 2, good(clock)):
@@ -201,6 +203,70 @@ def test_since_when_a_target_fails_is_forgotten_when_it_works_again(board: Board
     board.note(target(), bad(clock))
     board.note(target(), good(clock))
     assert board.records[target().key].failing_since is None
+
+
+def changed(**changes: object) -> Target:
+    """The target of before with other settings."""
+    settings = RedisSettings.model_validate({"kind": "redis", "url": "redis://nowhere", **changes})
+    return dataclasses.replace(target(), settings=settings, probe=settings.probe(), timeout=5)
+
+
+@pytest.mark.parametrize("changes", [{"timeout": "5s"}, {"round_trip": False}, {"tags": ["critical"]}])
+async def test_a_failing_probe_whose_settings_change_goes_on_failing_since_when_it_did(
+    board: Board, clock: ManualClock, changes: dict[str, object]
+) -> None:
+    board.note(target(), bad(clock))
+    since = clock.now()
+    await clock.advance(60)
+    board.note(target(), bad(clock))
+    board.set_up([changed(**changes)], {}, BUCKETS)
+    record = board.records[target().key]
+    assert (record.failing_since, record.last and record.last.reason) == (since, Reason.DNS)
+    assert (read(board)["probe_success"], read(board)["probe_runs_total"]) == (0, 2)
+    assert list(board.waiting()) == []
+    board.note(changed(**changes), bad(clock))
+    assert record.failing_since == since
+    board.note(changed(**changes), good(clock))
+    assert board.records[target().key].failing_since is None
+    assert read(board)["probe_success"] == 1
+
+
+def test_a_good_probe_that_is_asked_otherwise_now_is_unknown_until_it_has_run_and_one_with_other_times_is_not(
+    board: Board, clock: ManualClock
+) -> None:
+    board.note(target(), good(clock))
+    board.set_up([changed(timeout="5s", tags=["critical"])], {}, BUCKETS)
+    assert (list(board.waiting()), read(board)["probe_success"]) == ([], 1)
+    board.set_up([changed(round_trip=False)], {}, BUCKETS)
+    assert list(board.waiting()) == [target().key]
+    assert "probe_success" not in board.text()
+    assert read(board)["probe_runs_total"] == 1, "what was counted stays"
+
+
+def test_another_target_under_the_same_name_is_unknown_and_with_other_buckets_counters_begin_anew(
+    board: Board, clock: ManualClock
+) -> None:
+    board.note(target(), bad(clock))
+    board.set_up([target()], {}, (0.5,))
+    assert (read(board)["probe_success"], read(board)["probe_runs_total"]) == (0, 0)
+    assert board.records[target().key].failing_since == clock.now()
+    board.set_up([target(url="redis://elsewhere")], {}, (0.5,))
+    assert list(board.waiting()) == [target().key]
+    assert board.records[target().key].failing_since is None
+
+
+async def test_after_a_long_pause_of_all_targets_their_measurements_go_in_steps(clock: ManualClock) -> None:
+    many, board = [target(f"cache{number}") for number in range(250)], Board(clock)
+    board.set_up(many, {}, BUCKETS)
+    for each in many:
+        board.note(each, good(clock))
+    await clock.advance(3600)
+    steps = board.expire()
+    next(steps)
+    board.set_up(many[:200], {}, BUCKETS)
+    assert len(list(steps)) == 1
+    assert "probe_success" not in board.text()
+    assert board.text().count("probe_runs_total{") == 200, "what is removed meanwhile does not come back"
 
 
 def test_what_runs_left_out_is_counted(board: Board, clock: ManualClock) -> None:
