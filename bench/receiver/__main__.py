@@ -15,6 +15,7 @@ from rich.table import Table
 
 from bench.receiver.backlog import backlog
 from bench.receiver.fairness import fairness
+from bench.receiver.floor import floor
 from bench.receiver.load import Load
 from bench.receiver.servers import STORES, Place, Plan, due, fill, get, peak_megabytes, post
 from bench.receiver.throughput import ALERTS, CONNECTIONS, in_turns, numbers, poster, rates, throughput
@@ -95,7 +96,7 @@ def _asked(server: Running, path: str) -> float:
     return median(times)
 
 
-PARTS = {part.__name__: part for part in (throughput, steady, storm, history, backlog, fairness, watched)}
+PARTS = {part.__name__: part for part in (throughput, steady, storm, history, backlog, fairness, floor, watched)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,8 +12,9 @@ from itertools import product
 from random import Random
 from statistics import median
 
-from bench.verdict.methods import METHODS
-from bench.verdict.traffic import LOOK, Service, simulate
+from bench.verdict.bound import most_found
+from bench.verdict.methods import ENOUGH, METHODS
+from bench.verdict.traffic import LOOK, STAGE_LOOKS, Service, simulate
 
 RATES, CLUMPS, RATIOS, FAULTS = (20, 200), (1, 5), (0.001, 0.003, 0.01), (2, 3, 5, 10)
 MOST_FALSE = 0.01
@@ -49,7 +50,15 @@ class Row:
             for name, other in outcomes.items():
                 compared = name == "Kayenta" or (name != "deploywatch" and self.false[name] <= MOST_FALSE)
                 if compared and (other.minutes, -other.found) < (own.minutes, -own.found):
-                    yield f"{times} times: {name} {other}, deploywatch {own}"
+                    yield f"{times} times: {name} {other}, deploywatch {own}; {self._bound(times, other)}"
+
+    def _bound(self, times: int, other: Outcome) -> str:
+        """The most that any test finds by then which keeps what is promised of each limit in each stage."""
+        minutes = other.minutes if math.isfinite(other.minutes) else STAGE_LOOKS * LOOK / 60
+        most = most_found(self.service, times, minutes, math.exp(-ENOUGH))
+        return (
+            f"whoever rolls back {math.exp(-ENOUGH):.2%} of the healthy finds {most:.0%} within {minutes:g} min at most"
+        )
 
 
 def measure(service: Service, healthy: int, faulty: int, seed: int = 0) -> Row:

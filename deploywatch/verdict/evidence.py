@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 
 # The alternatives that are mixed over: of no real service is less than one request in 100,000 bad for long, and none
 # needs statistics at nine in ten. They may be chosen freely, as long as they are chosen before the counts are seen:
@@ -20,7 +21,10 @@ from functools import lru_cache
 LEAST_RATIO, MOST_RATIO, MOST_TIMES = 1e-5, 0.9, 16.0
 # So fine that no ratio between two points loses evidence that matters; each further point costs time at each look. The
 # comparison has fewer, because it is worked out anew for every look.
-POINTS, TIMES_POINTS = 140, 32
+POINTS, TIMES_POINTS = 140, 48
+LEAST_LIKELY, LIKELIEST, LEAST_WEIGHT = 1.25, 3.0, 0.05
+"""Where a fault's ratio to the control is looked for: most of the stake is bet on three times, little on what is hardly
+worse, or so bad that little evidence is enough. Any weights that are chosen beforehand keep the promise."""
 # Requests fail in clumps: a pod restarts, a client retries. Twice as scattered as single coins is the cautious guess.
 UNKNOWN_DISPERSION, ENOUGH_BAD = 2.0, 10
 """The dispersion that is assumed where the control had fewer bad requests than this: clumps can't be seen in so few."""
@@ -107,7 +111,7 @@ class Tally:
     """The log likelihood of each ratio to the control, look by look: of the bad requests of a look, which part is the
     version's, given its part of the traffic."""
 
-    __slots__ = ("_sums", "_terms", "_times")
+    __slots__ = ("_sums", "_terms", "_times", "_weights")
 
     def __init__(self, times: float) -> None:
         if not 0 < times < MOST_TIMES:
@@ -117,6 +121,7 @@ class Tally:
         # The limit itself comes first, and each ratio is weighed against the control's own, or a limit below it.
         least = min(1.0, times)
         self._terms = [(r, math.log(r / least)) for r in (times, *_grid(least, MOST_TIMES, TIMES_POINTS))]
+        self._weights = [_weight(r) for r, _ in self._terms]
         self._sums = [0.0] * len(self._terms)
 
     def add(self, look: Look) -> None:
@@ -133,8 +138,10 @@ class Tally:
     def log_e(self, dispersion: float = 1.0) -> tuple[float, float]:
         """The evidence of all looks that were added: worse than the control, worse than `times` the control."""
         at_limit, *sums = self._sums
-        beyond = [s - at_limit for s, (r, _) in zip(sums, self._terms[1:], strict=True) if r > self._times]
-        return _log_mean_exp(sums, dispersion), _log_mean_exp(beyond, dispersion)
+        weights, rising = self._weights[1:], [r > self._times for r, _ in self._terms[1:]]
+        beyond = [s - at_limit for s in compress(sums, rising)]
+        worse = _log_mean_exp(sums, dispersion, weights)
+        return worse, _log_mean_exp(beyond, dispersion, list(compress(weights, rising)))
 
 
 def dispersion(before: Sequence[Look]) -> float:
@@ -199,16 +206,27 @@ def _grid(start: float, end: float, points: int) -> list[float]:
     return [start * math.exp(step * i) for i in range(1, points + 1)]
 
 
-def _log_mean_exp(values: Sequence[float], dispersion: float) -> float:
+def _weight(times: float) -> float:
+    """How much is bet on a ratio to the control: a triangle over its logarithm, with something everywhere."""
+    if times < LIKELIEST:
+        height = math.log(times / LEAST_LIKELY) / math.log(LIKELIEST / LEAST_LIKELY)
+    else:
+        height = math.log(MOST_TIMES / times) / math.log(MOST_TIMES / LIKELIEST)
+    return max(LEAST_WEIGHT, height)
+
+
+def _log_mean_exp(values: Sequence[float], dispersion: float, weights: Sequence[float] | None = None) -> float:
     # The largest is taken out before exp, which overflows beyond 709: a stage with many requests gets there. Divided by
     # the dispersion, n clumped requests count as n/φ independent ones.
     most, exp = max(values) / dispersion, math.exp
-    return most + math.log(math.fsum(exp(value / dispersion - most) for value in values) / len(values))
+    weighed = zip(weights or [1.0] * len(values), values, strict=True)
+    mean = math.fsum(weight * exp(value / dispersion - most) for weight, value in weighed)
+    return most + math.log(mean / (math.fsum(weights) if weights else len(values)))
 
 
 def _faults(name: str, requests: Count, bad: Count) -> list[str]:
     faults = [
-        f"{name}: {what} is {count}, not a count"
+        f"{name}: {what} has no value" if count is None else f"{name}: {what} is {count}, not a count"
         for what, count in (("their number", requests), ("the number of bad ones", bad))
         if not _is_count(count)
     ]

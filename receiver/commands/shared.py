@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +16,9 @@ from deploywatch.pages import moments
 from deploywatch.receiver.client import Client
 from deploywatch.receiver.rendering.text import clean, line
 from deploywatch.terminal import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,7 +86,10 @@ def minute(time: object) -> str:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: str, *, empty: str) -> None:
-    """Print rows as a table, or as JSON with all that they have."""
+    """Print rows as a table, or as JSON with all that they have.
+
+    A terminal that is too narrow gets each as a paragraph: nothing is cut off for want of room.
+    """
     if form == "json":
         say(json.dumps(rows, indent=2))
         return
@@ -91,13 +97,37 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: s
         say(empty)
         return
     from rich.console import Console  # noqa: PLC0415 - only a table needs it
-    from rich.table import Table  # noqa: PLC0415
+
+    print_rows(rows, columns, Console(width=None if sys.stdout.isatty() else 200))
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console) -> None:
+    """Print rows as a table, or where that is wider than the console each as a paragraph."""
+    from rich.table import Column, Table  # noqa: PLC0415 - only a table needs it
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        # As text: what a row says is nobody's markup, and no terminal's command.
-        table.add_row(*(Text("" if row[column] is None else line(row[column], 60)) for column in columns))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    # As text: what a row says is nobody's markup, and no terminal's command.
+    texts = [[Text(_cell(column, row[column])) for column in columns] for row in rows]
+    names = [column.replace("_", " ") for column in columns]
+    words = [
+        [*name.split(), *(word for row in texts for word in row[at].plain.split())] for at, name in enumerate(names)
+    ]
+    least = [max(map(len, some), default=0) for some in words]
+    room = console.width - sum(least)
+    if room >= len(least) - 1:
+        heads = (Column(name, min_width=width) for name, width in zip(names, least, strict=True))
+        between = min(2, room // max(1, len(least) - 1))
+        table = Table(*heads, box=None, padding=(0, between, 0, 0))
+        for row in texts:
+            table.add_row(*row)
+        console.print(table)
+        return
+    for row in texts:
+        said = [Text.assemble(f"{name} ", value) for name, value in zip(names, row, strict=True) if value]
+        console.print(Text(", ").join(said))
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    return line(minute(value) if column == "timestamp" or column.endswith("_at") else value, 60)

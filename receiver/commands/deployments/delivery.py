@@ -51,9 +51,10 @@ def delivery(client: Client, /, *, over: str, service: str | None, environment: 
 
 
 def _show(target: Mapping[str, Any]) -> None:
+    days = "1 day" if target["days"] == 1 else f"{target['days']:g} days"
     running = f", {target['running']} running" if target["running"] else ""
     echo(
-        f"{target['service']} in {target['environment']}, over {target['days']:g} days: {target['deployments']} "
+        f"{target['service']} in {target['environment']}, over {days}: {target['deployments']} "
         f"deployments that are over{running}, {target['rollbacks']} rollbacks"
     )
     rows = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
