@@ -117,6 +117,7 @@ async def check(
     async def one(target: Target) -> ProbeHealth:
         async with servers.turn(target) as server, slots:
             result = await run(target.probe, limit=target.timeout, clock=clock, conceal=target.settings.conceal)
+            # It answers before the server is rid of it; without this the next run there would find its remains.
             if isinstance(target.probe, Settling):
                 await target.probe.settled()
             server.note(hung=result.duration >= _HUNG * target.timeout)

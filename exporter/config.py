@@ -153,6 +153,7 @@ def dependents(dependencies: Mapping[ServiceKey, Iterable[str]]) -> dict[Service
     for owner, others in dependencies.items():
         for other in others:
             direct.setdefault(ServiceKey(other, owner.environment), set()).add(owner)
+    # By hand and not by recursion: a circle of dependencies is allowed in a config.
     closed: dict[ServiceKey, tuple[str, ...]] = {}
     for key, needing in direct.items():
         reached, waiting = set[ServiceKey](), list(needing)
@@ -182,9 +183,11 @@ def _read(path: Path, variables: Mapping[str, str] | None) -> Document:
 
 def built(document: Document, base: Path) -> ExporterSettings:
     """The settings of a document; ConfigError carries every fault."""
+    # First, as entries of the registry become entries of `ports`, which the checks below look at.
     unprobed = port_registry.take_in(document, base)
     for place, message in faults(document):
         document.report(place, message)
+    # A module with one bad option is taken out before the rest is built: one fault must not stop all probes.
     refused = take_out(document, base)
     for place, name in _discovering(document):
         if name in refused:
@@ -194,6 +197,7 @@ def built(document: Document, base: Path) -> ExporterSettings:
         document.problems += [problem for problems in refused.values() for problem in problems]
         raise ConfigError(document.problems)
     settings = config.build(document, ExporterSettings, base=base)
+    # No fields: these two are what was made of the file, and must not be settable in it.
     settings._refused = refused
     settings._unprobed_ports = unprobed
     return settings

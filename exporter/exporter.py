@@ -87,6 +87,7 @@ class Exporter:
 
     async def reload(self) -> None:
         """Take over the file as it is now; ConfigError, and nothing changed, when it has faults."""
+        # A reload and a look at files each take over what they read; interleaved, the older could win.
         async with self._changing:
             # In a thread: to read a long file must not hold up the probes.
             self._apply(*await asyncio.to_thread(self._read))
@@ -127,6 +128,7 @@ class Exporter:
             with WATCHED.reading():
                 settings = config.load_text(self._text, self._path)
         except ConfigError:
+            # Noted, else a faulty secret file would be read and logged again every few seconds.
             WATCHED.tried()
             raise
         return self._with_targets(settings)
@@ -135,6 +137,7 @@ class Exporter:
         text = _text(self._path)
         with WATCHED.reading():
             settings = config.load(self._path)
+        # Only once it was read without fault: secrets are renewed in the config that is in force.
         self._text = text
         return self._with_targets(settings)
 
@@ -147,10 +150,12 @@ class Exporter:
         return self.shard.of(together(list(targets(settings)), files.targets(), files.doubles))
 
     def _apply(self, settings: ExporterSettings, files: TargetFiles, targets: list[Target]) -> None:
+        # Before the board changes: it notes for good that the start is over, which new targets must not undo.
         self.not_ready()
         self.board.set_up(targets, settings.dependencies(), settings.buckets)
         self.scheduler.apply(targets, concurrency=settings.concurrency, per_server=settings.per_server)
         self._tell_refused(settings)
+        # Last, so that a fault above leaves in force what was.
         self.settings, self.files, self._began = settings, files, True
         for sentence in settings.unprobed_ports:
             log.warning("port not probed", entry=sentence)

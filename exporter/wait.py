@@ -61,6 +61,7 @@ async def until_ready(
     tell(f"ready after {after:.1f} s")
     if not smoke:
         return Waited(checked, after)
+    # A probe that is in both shows how it went in the suite, which was later.
     seen = {target.key for target in smoke}
     suite = await look(_bounded(smoke, left()))
     before = tuple(probe for probe in checked.probes if probe.key not in seen)

@@ -62,6 +62,7 @@ class Board:
     def note(self, target: Target, result: Result) -> None:
         """Put up a result; one of a target that has been removed or changed meanwhile is dropped."""
         record = self.records.get(target.key)
+        # A run that was under way while its target changed speaks of a probe that is no more.
         if record is None or record.target != target:
             return
         before = record.last
@@ -74,6 +75,7 @@ class Board:
         record.put(self._exposition)
         if result.reason is not None:
             record.put_failures(self._exposition)
+        # After the text is put: this drops the samples that the text is made of.
         record.let_go()
 
     def text(self, format_: Format = Format.TEXT) -> str:

@@ -33,6 +33,7 @@ class Lags:
 
     def note(self, seconds: float) -> None:
         """Count a delay."""
+        # Left: a delay of exactly a bound belongs to its bucket, as `le` means.
         self.counts[bisect.bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
         self.longest = max(self.longest, seconds)

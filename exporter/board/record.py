@@ -79,6 +79,7 @@ class Record:
                 self.failing_since = result.started
             return
         self.failing_since = None
+        # Of runs that succeeded alone: a run that failed at once would make the service look fast.
         self.counts[bisect.bisect_left(self.buckets, result.duration)] += 1
         self.sum += result.duration
 
@@ -96,6 +97,7 @@ class Record:
         """Whether at Unix time `now` a whole run has been missed."""
         if self.last is None:
             return False
+        # Two, as one run may begin late or take its whole timeout without being missed.
         return now > self.last.started + 2 * self.target.interval + self.target.timeout
 
     def put(self, exposition: Exposition) -> None:

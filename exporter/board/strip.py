@@ -34,6 +34,7 @@ class Strip:
 
     def note(self, result: Result) -> None:
         """Take a result; the oldest makes room."""
+        # An array and no deque of objects: objects of Python would take several times the room.
         if len(self._codes) == KEPT:
             del self._started[0], self._durations[0], self._codes[0]
         self._started.append(result.started)

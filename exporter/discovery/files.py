@@ -61,6 +61,7 @@ class TargetFiles:
         kept = {
             (number, path): Known(None, known.targets, known.dropped, known.problem)
             for number, entry in enumerate(settings.discover)
+            # Without the stamp, so that each is read anew: the modules that it refers to may have changed.
             for (before, path), known in self.known.items()
             if self.settings.discover[before] == entry
         }
@@ -72,6 +73,7 @@ class TargetFiles:
             (number, path): entry
             for number, entry in enumerate(self.settings.discover)
             for pattern in entry.files
+            # Sorted: of two files that name one target the first wins, and it has to be the same one each time.
             for path in sorted(pattern.parent.glob(pattern.name))
         }
         gone = self.known.keys() - present.keys()

@@ -28,6 +28,7 @@ class Status(StrEnum):
         return 200 if self in {Status.HEALTHY, Status.DEGRADED} else 503
 
 
+# Unknown is worse than degraded: a degraded service is known to serve.
 _WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
 
 

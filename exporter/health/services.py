@@ -98,6 +98,7 @@ def judge(all_of: Iterable[Status], own: Iterable[Status] = ()) -> Status:
     """One status of several: unhealthy when more than half fail or all `own` do, unknown when one is not known."""
     statuses, own = list(all_of), list(own)
     failing = statuses.count(Status.UNHEALTHY)
+    # Unknown ones count into the whole: nothing is said by majority of the few that are known.
     if failing * 2 > len(statuses) or (own and all(status is Status.UNHEALTHY for status in own)):
         return Status.UNHEALTHY
     if failing or Status.DEGRADED in statuses:
@@ -107,6 +108,7 @@ def judge(all_of: Iterable[Status], own: Iterable[Status] = ()) -> Status:
 
 def judged(probes: Iterable[ProbeHealth], others: Sequence[Status] = ()) -> Status:
     """The status of a service by its probes and those of `others`; probes that are new have no part in it."""
+    # A probe that a reload has added is unknown until its first run; it must not take the service out of rotation.
     known = [probe for probe in probes if not probe.new]
     own = [probe.status for probe in known]
     needed = (probe.status for probe in known if probe.required)

@@ -22,6 +22,7 @@ class ConfigRoute:
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
+        # Not READ: it shows every address in the network that is probed, though no secret.
         needs(Scope.ADMIN, app.router.add_get("/config", self._config))
 
     async def _config(self, request: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ DEADLINE = 10.0
 """Seconds that `fresh=1` waits for runs that begin now, unless `deadline=` says otherwise."""
 # Seconds; each caller holds a connection for as long as it waits.
 _LONGEST = 300.0
+# Metric names have no capital letters by our own convention, so a query cannot be called as the field is.
 _TENANTS = ("tenants", "tenant_count", "tenants_count")
 
 

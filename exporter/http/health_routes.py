@@ -85,6 +85,7 @@ class HealthRoutes:
         probes = [probe for probe in self._known_all() if probe.required and not probe.new]
         bad = [probe for probe in probes if not serves(probe)]
         failing = {"/".join(probe.key): probe.error or "not probed for a while" for probe in bad}
+        # Healthy is in it, as without any required probe nothing can be bad.
         status = worst([Status.HEALTHY, *(probe.status for probe in bad)])
         return self._answer(status, **({"failing": failing} if failing else {}))
 
@@ -117,6 +118,7 @@ class HealthRoutes:
         key = self._find(request.match_info["service"], request.query.get("environment"))
         if isinstance(key, web.Response):
             return key
+        # Of what it depends on the last results count: `fresh` is for the service that was asked for.
         others = {ServiceKey(name, key.environment) for name in self._board.dependencies.get(key, ())}
         probes = await self._probes(request, lambda record: record.target.key.owner == key)
         service_health = health.services(probes + self._known(others), self._board.dependencies).get(key)
@@ -146,6 +148,7 @@ class HealthRoutes:
                 result = await self._exporter.scheduler.fresh(key)
         except GoneError:
             return None
+        # The run itself goes on: it is the schedule's as well, and its result reaches the board.
         except TimeoutError:
             result = Result(started, deadline, Reason.DEADLINE, f"no fresh result within {deadline:g} s")
         return of_record(record, result, started=self._exporter.started)
@@ -162,6 +165,7 @@ class HealthRoutes:
     def _find(self, service: str, environment: str | None) -> ServiceKey | web.Response:
         owners = {key.owner for key in self._board.records}
         places = sorted(owner.environment for owner in owners if owner.service == service)
+        # The default environment is meant where the service is in it; between others nobody should guess.
         if environment is None and len(places) > 1 and self._exporter.settings.environment not in places:
             return web.json_response(
                 {"error": f"{service} is in several environments, add ?environment= one of: {', '.join(places)}"},

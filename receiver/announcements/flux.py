@@ -77,6 +77,7 @@ def _revision(metadata: Mapping[str, str]) -> str:
     revision = next((value for key, value in metadata.items() if key == "revision" or key.endswith("/revision")), "")
     name, _, digest = revision.partition("@")
     algorithm, _, value = digest.partition(":")
+    # A digest of an OCI artifact says nothing that a person would recognise; the tag before it does.
     if algorithm == "sha1":
         return value[:200]
     commit = name.rpartition("/")[2]

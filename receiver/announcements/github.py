@@ -20,6 +20,7 @@ _STATES: Final[dict[str, Status | None]] = {
     "failure": Status.FAILED,
     "error": Status.FAILED,
 }
+# GitHub sets `inactive` itself on each earlier deployment of the environment when a new one succeeds.
 _WAITS: Final = {"queued", "pending", "waiting", "inactive"}
 
 
@@ -34,6 +35,7 @@ class _Deployment(Payload):
     environment: Text
     created_at: UtcTime
     creator: _User | None = None
+    # Whatever the caller of GitHub's API put in: an object, a string of JSON, an empty string.
     payload: Any = None
 
 
@@ -71,12 +73,14 @@ def parse(kind: str, body: bytes, names: Announcements, github: GitHub) -> Annou
     if status.state not in _STATES:
         raise MalformedError(f"$.deployment_status.state: {status.state[:40]!r} is no state that is known")
     payload = deployment.payload if isinstance(deployment.payload, dict) else {}
+    # GitHub sends the ref as the workflow wrote it: the same branch comes short and in full.
     ref = deployment.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
     return Announced(
         service=names.service(_text(payload, "service") or event.repository.full_name),
         environment=names.environment(deployment.environment),
         version=_text(payload, "version") or (deployment.sha if github.version == "sha" else ref),
         status=_STATES[status.state],
+        # The two times come from different machines of GitHub; a deployment never ends before it began.
         at=_not_before(status.created_at, deployment.created_at),
         started_at=deployment.created_at,
         deployer=told(deployment.creator.login) if deployment.creator else "",

@@ -19,6 +19,8 @@ def verify(header: str, body: bytes, secrets: Sequence[Masked], *, key: str) -> 
     """ForgedError unless one of the secrets signed these very bytes; `key` is where the secrets are configured."""
     if not secrets:
         raise ForgedError(f"no {key} is configured here, so that nobody's signature is good")
+    # Bytes, as compare_digest refuses a str that is not ASCII with an error, which a forger could cause at will.
     given = header.strip().encode("utf-8", "replace")
+    # Several secrets are good at once, so that one can be changed without a delivery that is refused.
     if not any(hmac.compare_digest(sign(secret, body).encode(), given) for secret in secrets):
         raise ForgedError(f"the signature is not one of {key}" if given else "the request bears no signature")

@@ -15,6 +15,7 @@ from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.deployments.records import Record
 from deploywatch.receiver.intake import deployment_record
 
+# More than clocks drift, less than a time zone that was forgotten.
 CLOCKS_DIFFER: Final = timedelta(hours=1)
 _RECENT: Final = 50
 
@@ -42,6 +43,7 @@ def take(connection: Connection, context: Context, announced: Announced, now: da
 def _known(connection: Connection, announced: Announced) -> Deployment | None:
     """The deployment of the ledger that is meant; None where it is a new one."""
     place = (announced.service, announced.environment)
+    # With its own start, an announcement names its deployment; the guesses below are for senders without one.
     if announced.started_at is not None:
         return ledger.same(connection, *place, announced.version, announced.started_at)
     recent = ledger.recent(connection, limit=_RECENT, service=place[0], environment=place[1])
@@ -70,6 +72,7 @@ def _go_on(connection: Connection, context: Context, announced: Announced, known
         at = max(announced.at, known.started_at)
         ended = deployment_record.finish(connection, context, known.id, announced.status, at, now=now)
         return Took(Became.ENDED, ended or known)
+    # What was rolled back ended well or badly before that; a late report of it takes nothing back.
     if known.status is announced.status or known.status is Status.ROLLED_BACK:
         return Took(Became.KNOWN, known)
     why = f"deployment {known.id} of {known.version} is {known.status} already, and stays so"

@@ -72,6 +72,7 @@ class Announcements:
             return self._refused(source, Became.MALFORMED, error, request, 400)
         except StoreError as error:
             return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "5"})
+        # After the transaction: whoever is woken has to find what was written.
         self._queued()
         return web.json_response(took if source is Source.CDEVENTS and len(took) != 1 else took[0])
 

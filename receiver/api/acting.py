@@ -36,6 +36,7 @@ def acting(request: web.Request, claimed: str) -> str:
         raise web.HTTPBadRequest(text="$.by: write a name that can be read\n")
     refuse_ours(name, "by")
     verified = request.get(USER, "")
+    # Before the look below: whoever is called "Ann (Slack)" in the directory is verified to be so.
     if verified == name:
         return name
     # NFKC first: wide and decorated letters read the same to people.

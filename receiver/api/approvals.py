@@ -126,6 +126,7 @@ class Approvals:
             incident = store.find(connection, wanted)
             if incident is None:
                 return False, ""
+            # In the transaction that writes the answer: who deployed last may change in between.
             refused = self._refused(request, ledger.latest(connection, incident.service, incident.environment))
             if refused:
                 timeline.write(connection, incident.id, now, Kind.ACTION_REFUSED, refused, actor=person.by)
@@ -156,6 +157,7 @@ class Approvals:
         row = await self._context.store.read(lambda c: c.execute(query).mappings().first())
         if row is None:
             return not_found("attachment", wanted)
+        # It is what a command printed, perhaps HTML from an attacker's service, on the console's own origin.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
         return web.Response(body=row["body"], content_type=row["media_type"], charset="utf-8", headers=headers)
 
@@ -232,6 +234,7 @@ class Approvals:
                 return None, ""
             if stale := person.stale(asked):
                 return asked, stale
+            # Only a yes can do harm: anybody who may answer at all may say no.
             refused = self._refused(request, ledger.find(connection, asked.deployment_id)) if yes else ""
             if refused:
                 timeline.write(connection, wanted, now, Kind.ACTION_REFUSED, refused, actor=person.by)
@@ -257,6 +260,7 @@ def _taken(result: tuple[Approval | None, str]) -> bool:
 
 def _asked(connection: Connection, query: Mapping[str, str]) -> Approval | None:
     text = query.get("id", "")
+    # Under 19 digits it fits the column; a longer one would be an error of the database's and a 500.
     known = text.isascii() and text.isdigit() and len(text) < 19 and query.get("answer") in (YES, NO)
     return approval.find(connection, int(text)) if known else None
 

@@ -46,6 +46,7 @@ def entry_of(request: web.Request, now: datetime, *, by: str, sent: BaseModel | 
     number = request.match_info.get("id")
     return Entry(
         at=now,
+        # Who is signed in counts before what they wrote; `verified` says which of the two it was.
         who=user or by or "somebody",
         verified=bool(user),
         what=_what(request),

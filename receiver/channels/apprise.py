@@ -51,6 +51,7 @@ class AppriseChannel:
             raise errors.timed_out(seconds) from error
         except DeliveryError:
             raise
+        # Its plugins raise whatever their libraries do; only the type is shown, as texts have had tokens in them.
         except Exception as error:
             raise DeliveryError("server", f"Apprise broke: {type(error).__name__}", again=True, unsure=True) from None
         if not good:

@@ -36,6 +36,7 @@ def chart(band: ReportBand) -> Chart:
     edges = [point[side] for point in band["usual"] for side in ("low", "high")]
     numbers = [*edges, *(value["value"] for value in band["values"])]
     low, high = min(numbers), max(numbers)
+    # A flat line has no height: without room it would divide by zero.
     room = (high - low) * _MARGIN or abs(high) * _MARGIN or 1.0
 
     def x(at: datetime) -> str:
@@ -47,6 +48,7 @@ def chart(band: ReportBand) -> Chart:
     areas, medians = [], []
     for run in _runs(begins):
         points = [(begins[index], band["usual"][index]) for index in run]
+        # A step for each hour, not a slope between two: nothing says what is usual in between.
         top = [f"{x(edge)},{y(p['high'])}" for at, p in points for edge in (at, at + HOUR)]
         bottom = [f"{x(edge)},{y(p['low'])}" for at, p in reversed(points) for edge in (at + HOUR, at)]
         areas.append(" ".join((*top, *bottom)))
@@ -69,6 +71,7 @@ def _runs(begins: Sequence[datetime]) -> list[list[int]]:
     """Hours that follow each other."""
     runs: list[list[int]] = []
     for index, at in enumerate(begins):
+        # An hour that is not known breaks the band, lest the drawing claim something for it.
         if runs and at - begins[runs[-1][-1]] == HOUR:
             runs[-1].append(index)
         else:

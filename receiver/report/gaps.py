@@ -36,8 +36,10 @@ def _is_counted(look: StoredLook, limit: str, *, control: bool) -> bool:
 def _of_stage(stage: RunningStage, verdict: StoredVerdict | None, taken: Sequence[StoredLook]) -> Iterator[str]:
     where = f"stage {stage.name}"
     if not taken:
+        # A verdict with a look's number, and no look: retention has taken them, which is no gap in the measuring.
         yield f"{where}: no look is stored" + (" any more" if verdict is not None and verdict.look else "")
         return
+    # Looks are numbered by when they were due, so the last number says how many there should be.
     due = taken[-1].number
     if missing := due - len(taken):
         yield f"{where}: {missing} of {due} looks are missing"

@@ -66,6 +66,7 @@ def report(connection: Connection, settings: ReceiverConfig, deployment_id: int,
 def decisive(deployment: Deployment, judged: Judged) -> tuple[RunningStage, StoredVerdict] | None:
     """The verdict that a deployment stands on: the one that judged it bad, else the newest of its newest stage."""
     made = [(stage, verdict) for stage, verdict in judged if verdict is not None]
+    # A later stage, or a later look, may say something milder; the deployment stays what it was judged to be.
     if deployment.verdict == BAD:
         bad = [(stage, verdict) for stage, verdict in made if verdict.answer is Answer.ROLL_BACK]
         return bad[0] if bad else None
@@ -75,6 +76,7 @@ def decisive(deployment: Deployment, judged: Judged) -> tuple[RunningStage, Stor
 def sentence(deployment: Deployment, judged: Judged) -> str:
     """The verdict in one sentence, with its numbers."""
     what = f"{deployment.service} {deployment.version} in {deployment.environment}"
+    # The version that comes back was judged when it was deployed itself, if at all.
     if deployment.rollback_of is not None:
         return f"{what} is the rollback of deployment {deployment.rollback_of}, and was not judged"
     stood = decisive(deployment, judged)
@@ -123,6 +125,7 @@ def _stage(stage: RunningStage, verdict: StoredVerdict | None) -> ReportStage:
 
 
 def _limit(stage: RunningStage, finding: Mapping[str, Any], sentences: Sequence[str]) -> ReportLimit:
+    # Zeros stand in the counts where no control was asked for; shown, they would read as an idle old version.
     counts, beside = finding["counts"], stage.plan.control or finding["relative"]
     proven: Literal["bad", "good", "neither"] = "neither"
     if finding["bad"]:
@@ -180,6 +183,7 @@ _REASONS = {
 }
 
 
+# One that failed or was rolled back has an end already, and no stage can be begun any more.
 _COULD_BE_JUDGED = (Status.RUNNING, Status.SUCCEEDED)
 
 
@@ -201,6 +205,7 @@ def _recommendations(
     if not judged and deployment.rollback_of is None and deployment.status in _COULD_BE_JUDGED:
         text = f"nobody judges it: begin its stages (deploywatch deployments stage {deployment.id} NAME)"
         yield {"signal": "verdict", "text": text, "runbook": ""}
+    # The assessment may have said it already, from the same verdict; twice the same advice reads like two troubles.
     if bad and not any(recommendation["signal"] == "verdict" for recommendation in recommendations):
         text = "roll back: the version is proven bad; see whether a brake holds the rollback"
         yield {"signal": "verdict", "text": text, "runbook": ""}

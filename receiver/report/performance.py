@@ -101,6 +101,7 @@ def times(started: datetime, ended: datetime, until: datetime, days: int) -> Tim
     The time before ends before the deployment began: what was under way meanwhile is in neither.
     """
     after = Span(ended, max(ended, min(until, ended + days * DAY)))
+    # Whole days, so that the same hours of the day stand side by side; load differs more by hour than by version.
     shift = math.ceil((after.until - started) / DAY) * DAY
     return Times(Span(after.since - shift, after.until - shift), after, shift)
 
@@ -111,6 +112,7 @@ def compare(signal: HealthSignal, before: Sequence[Sample], after: Sequence[Samp
     both = sorted(earlier.keys() & later.keys())
     sides = _side(before, len(earlier)), _side(after, len(later))
     was, now = sides[0].median, sides[1].median
+    # From zero there is no share: 0 errors to 1 would be endlessly worse.
     change = (now - was) / abs(was) if was and now is not None else None
     moved = [median(later[hour]) - median(earlier[hour]) for hour in both]
     higher = sum(difference > 0 for difference in moved) / len(both) if both else None
@@ -118,6 +120,7 @@ def compare(signal: HealthSignal, before: Sequence[Sample], after: Sequence[Samp
     if higher is None or was is None or now is None or len(both) < FEWEST_HOURS:
         return Change(signal, *sides, change, len(both), higher, "not measured")
     way = 0
+    # Both have to hold: that it moved by something that matters, and that it did so in most hours and not once.
     if change is None or abs(change) >= LEAST:
         way = int(now > was and higher >= MOST_HOURS) - int(now < was and lower >= MOST_HOURS)
     return Change(signal, *sides, change, len(both), higher, _told(signal, way))
@@ -143,5 +146,6 @@ def _side(samples: Sequence[Sample], hours: int) -> Side:
     values = [value for _, value in samples if math.isfinite(value)]
     if not values:
         return Side(None, None, 0)
+    # Inclusive: the percentile of what was measured, not of a population beyond it, which could pass the maximum.
     high = quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
     return Side(median(values), high, hours)

@@ -20,6 +20,7 @@ from deploywatch.receiver.store.schema import deployments, incidents
 from deploywatch.receiver.verification import counting
 from deploywatch.verdict.plan import Plan
 
+# Prometheus refuses a query for more than 11,000 points of a series.
 _POINTS: Final = 5000
 _STEP: Final = 60.0
 _WEEK: Final = 7
@@ -55,11 +56,13 @@ async def performance(context: Context, deployment: Deployment, plan: Plan, days
     """Compare; UnreachableError when Prometheus gives no whole answer."""
     now = context.clock()
     following = await context.store.read(lambda c: _next(c, deployment))
+    # What comes after the next deployment is the next one's doing.
     until = min(now, following.started_at) if following else now
     compared = times(deployment.started_at, deployment.finished_at or deployment.started_at, until, days)
     asked = Asked(counting.source(context), plan, deployment)
     changes = []
     for signal in plan.health.signals:
+        # One after the other: a report has no hurry, and Prometheus has alerts to evaluate.
         before, after = [await _samples(asked, signal.value, span) for span in (compared.before, compared.after)]
         changes.append(compare(signal, before, after, compared.shift))
     opened = await context.store.read(

@@ -19,6 +19,7 @@ from deploywatch.receiver.report.schema import Report
 
 _FOLDER: Final = Path(__file__).parent / "templates"
 _STYLE: Final = (Path(moments.__file__).parent / "static" / "console.css").read_text(encoding="utf-8")
+# Of exactly what stands between the tags, with the newline that the template has after `<style>`.
 _DIGEST: Final = base64.b64encode(hashlib.sha256(f"\n{_STYLE}".encode()).digest()).decode()
 HEADERS: Final = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; "

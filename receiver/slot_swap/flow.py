@@ -76,7 +76,9 @@ class Flow:
             await self._do("the version into the slot", self.plan.deploy, values)
             await self._prove("the slot", self.plan.slot, values)
             await self._swap(values)
+        # Ctrl-C too: a deployment that is left `running` would hold the gate against the next one for hours.
         except BaseException:
+            # What stopped the flow is what a person has to read, not that the receiver was away as well.
             with contextlib.suppress(DeploywatchError):
                 await self._finish(number, "failure")
             raise
@@ -87,6 +89,7 @@ class Flow:
             what = f"{what}; look at production, and swap back by hand if it is bad"
             raise StoppedError(what, CANNOT_TELL) from error
 
+    # Slots are symmetrical: a swap of a swapped pair is a rollback that nobody asked for.
     async def _not_there_already(self) -> None:
         health = await self._look(self.plan.production, None)
         if health.running == self.asked.version:
@@ -98,6 +101,7 @@ class Flow:
         body |= {"artifact": self.asked.artifact} if self.asked.artifact else {}
         body |= {"fixes": self.asked.fixes} if self.asked.fixes else {}
         gate = await self._post("/gate", body, needs=("state", "stages", "checks"))
+        # Asked here, as after the swap it would be too late to hear of a typing error.
         if self.plan.stage not in gate["stages"]:
             known = ", ".join(gate["stages"]) or "none"
             raise StoppedError(f"stage: the verification plan has no stage {self.plan.stage!r}; it has: {known}", USAGE)
@@ -138,6 +142,7 @@ class Flow:
         if health.running == self.asked.version:
             self.say(f"the swap failed, and production runs {self.asked.version} all the same: {result.detail}")
             return
+        # Where the result is not `known`, the swap may still happen, and what runs now says nothing of the end.
         if result.known and health.running:
             raise StoppedError(f"the swap failed, and production runs {health.running}: {result.detail}", FAILED)
         what = f"the swap failed, and what production runs is not known: {result.detail}; {health.detail}"
@@ -154,6 +159,7 @@ class Flow:
             await self._smoke("production", self.plan.production, values)
         except StoppedError as stopped:
             await self._go_back(number, str(stopped))
+        # In a thread: the watch is the same one that the CLI has, and it sleeps and asks without a loop.
         code, why = await asyncio.to_thread(self.watch, number, self.plan.stage)
         if code == PROMOTED:
             await self._finish(number, "success")
@@ -174,10 +180,12 @@ class Flow:
         health = await self._look(self.plan.production, None)
         if health.running and health.running != self.asked.version:
             raise StoppedError(f"{why}; production runs {health.running}, and nothing is swapped back", FAILED)
+        # A start of its own: the same fingerprint with the same start would be a repetition of an earlier flow's alert.
         since = self.means.clock()
         await self._alert(why, since, None)
         self.say(f"{why}; the receiver is told to go back")
         back = await self._went_back(number)
+        # Nothing else would end this alert, as no Prometheus has a rule for it.
         await self._alert(why, since, self.means.clock())
         raise StoppedError(f"{why}; {back}", FAILED)
 
@@ -202,6 +210,7 @@ class Flow:
             "environment": self.plan.environment,
             "severity": "critical",
             "incident_type": "deployment_failure",
+            # The receiver goes back only where a rule asks for it, and this alert stands in for such a rule.
             "action": "rollback",
             "version": self.asked.version,
         }
@@ -213,6 +222,7 @@ class Flow:
             "labels": labels,
             "annotations": {"summary": f"{plan.service} {version} is not well after the swap: {why}"},
             "startsAt": since.isoformat(),
+            # Go's zero time, which is what Alertmanager sends for an alert that has not ended.
             "endsAt": ended.isoformat() if ended else "0001-01-01T00:00:00Z",
             "generatorURL": "",
             "fingerprint": identity(ALERT, plan.service, plan.environment, version)[:16],
@@ -237,10 +247,12 @@ class Flow:
         while True:
             health = await self._look(proof, self.asked.version)
             now = self.means.clock()
+            # One bad answer begins the time anew: "for a minute" means without a break.
             since = (since or now) if health.good else None
             if since is not None and now - since >= settings.healthy_for:
                 self.say(f"{where}: {health.detail}, for {format_duration(settings.healthy_for)}")
                 return
+            # After the look, so that a slow answer that came is judged before the time is held against it.
             if now >= deadline:
                 within = format_duration(settings.within)
                 raise StoppedError(f"{where}: not healthy within {within}: {health.detail}", FAILED)
@@ -253,6 +265,7 @@ class Flow:
     async def _perform(self, choice: RollbackChoice, values: Mapping[str, str]) -> Result:
         try:
             planned = choice.plan(values)
+        # A value that a plan will not put into an argument, such as a version that begins with a dash.
         except ValueError as error:
             return Result(good=False, detail=str(error))
         return await registry.perform(planned, self.means, choice.timeout)
@@ -268,6 +281,7 @@ class Flow:
         while True:
             try:
                 return await asyncio.to_thread(call)
+            # Only what did not arrive: a refusal would be the same however often it is asked.
             except UnreachableError:
                 if self.means.clock() >= end:
                     raise

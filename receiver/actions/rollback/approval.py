@@ -100,6 +100,7 @@ def ask(
 def _store(connection: Connection, row: Mapping[str, Any]) -> int:
     """Write the question in the place of an earlier one about the same deployment; its number."""
     same = (approvals.c.incident_id == row["incident_id"], approvals.c.deployment_id == row["deployment_id"])
+    # One row for each deployment in an incident: whoever looks for the word finds one answer, not several.
     number: int | None = connection.execute(select(approvals.c.id).where(*same)).scalar()
     if number is None:
         return insert_id(connection, approvals, row)
@@ -139,6 +140,7 @@ def answer(connection: Connection, asked: Approval, *, yes: bool, by: str, note:
     incident = store.get(connection, asked.incident_id)
     kind = Kind.ROLLBACK_APPROVED if yes else Kind.ROLLBACK_REJECTED
     timeline.write(connection, incident.id, now, kind, f"{'approved' if yes else 'rejected'} {what}", actor=by)
+    # A job and no call: since the question was asked a deployment may have begun, or another rollback.
     if yes:
         enqueue(connection, now, _decision(asked, incident, by, now))
     return ""

@@ -28,6 +28,7 @@ def refused(settings: Approval, who: Answerer, deployment: Deployment | None) ->
         return "who deployed it may not approve its rollback (not_deployer), and nobody verified that this is another"
     if deployment is None or not deployment.deployer:
         return "who deployed it may not approve its rollback (not_deployer), and the ledger does not say who that was"
+    # Folded, as `Ada@Example.org` in a pipeline and `ada@example.org` at sign-in are one person.
     if folded(deployment.deployer) in map(folded, who.verified | who.known_as):
         return f"{deployment.deployer} deployed it, and may not approve its rollback (not_deployer)"
     return ""

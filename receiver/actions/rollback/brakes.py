@@ -32,6 +32,7 @@ def decide(situation: Situation, settings: Rollback) -> Go | Refused:
     where = f"{situation.service} in {situation.environment}"
     target = settings.target(situation.service, situation.environment)
     deployment = situation.deployment
+    # First: a rollback after the trouble is over does harm whatever else is true.
     if situation.incident_over:
         return Refused(Refusal.INCIDENT_OVER, "every alert has resolved meanwhile")
     if target is None:
@@ -60,6 +61,7 @@ def _of_the_past(case: _Case) -> Refused | None:
 
 def _of_the_deployment(case: _Case) -> Refused | None:
     deployment, at = case.deployment, case.at
+    # The alert speaks of what ran when it began.
     if at.asked_since is not None and deployment.started_at > at.asked_since:
         detail = f"a deployment of {deployment.version} began at {deployment.started_at:%H:%M:%S} UTC"
         return Refused(Refusal.NEWER_DEPLOYMENT, f"{detail}, after the alert that asks; it may be the remedy")
@@ -88,6 +90,7 @@ def _of_the_target(case: _Case) -> Refused | None:
     at, settings = case.at, case.settings
     if at.held_by:
         return Refused(Refusal.LOCKED, f"{case.where} is in the hands of {at.held_by}")
+    # Before the cooldown: that ends by itself, and an open breaker only by a person.
     if at.failed_in_a_row >= settings.breaker:
         return Refused(Refusal.BREAKER_OPEN, f"the last {at.failed_in_a_row} rollbacks of {case.where} failed")
     if at.last_rollback and at.now < at.last_rollback + settings.cooldown:
@@ -101,6 +104,7 @@ def _of_the_hour(case: _Case) -> Refused | None:
     if at.of_target >= caps.target:
         detail = f"{at.of_target} rollbacks of {case.where} began within an hour"
         return Refused(Refusal.CAP_OF_TARGET, f"{detail}; at most {caps.target} may")
+    # When many services are bad at once, the cause is hardly each one's last deployment.
     if at.in_all >= caps.total:
         detail = f"{at.in_all} rollbacks of all services began within an hour"
         return Refused(Refusal.CAP_IN_ALL, f"{detail}; at most {caps.total} may")
@@ -119,6 +123,7 @@ def _of_a_person(case: _Case) -> Refused | None:
     return None
 
 
+# From what can never change for this deployment to what a person can still give: the first that holds is what is told.
 _BRAKES: tuple[Callable[[_Case], Refused | None], ...] = (
     _of_the_past,
     _of_the_deployment,
@@ -161,6 +166,7 @@ def _permission(case: _Case) -> Go | Refused:
     verdict = weigh(case.at.issues, case.settings.decide)
     if verdict.advice is Advice.MONITOR:
         return Refused(Refusal.NOT_ENOUGH_ISSUES, verdict.detail)
+    # Less sure only ever makes it more careful: a mode that asks, or a dry run, stays what it is.
     careful = verdict.advice is Advice.GRADUAL and mode == "auto"
     return Go(case.deployment, case.target, to_version, "approve" if careful else mode, verdict.detail)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from deploywatch.receiver.settings.actions.rollback import Decide
 
 # Source 004: `Math.min(issueCount * 0.3, 1.0)`.
+# So that three different issues make 90 %, and four are sure.
 _CONFIDENCE_OF_ONE = 0.3
 
 
@@ -34,7 +35,9 @@ def weigh(issues: Iterable[str], settings: Decide) -> Verdict:
 
     Enough of them and confidence: immediate. Enough, but less sure: gradual, which a person decides. Else: monitor.
     """
+    # The same alert for ten pods is one issue.
     different = sorted(set(issues))
+    # Rounded, as three times 0.3 is 0.8999999999999999, which a limit of 0.9 would not meet.
     confidence = min(round(len(different) * _CONFIDENCE_OF_ONE, 2), 1.0)
     enough = len(different) >= settings.issues
     advice = Advice.MONITOR

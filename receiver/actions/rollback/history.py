@@ -31,6 +31,7 @@ _OF_ITS_TROUBLE = frozenset({ApprovalState.REJECTED, ApprovalState.EXPIRED})
 
 def asks(settings: ReceiverConfig, alert: Alert, severity: str) -> bool:
     """Whether an alert asks for a rollback, by its own label or by what its severity calls for."""
+    # Both come in as alerts, but a site may trust counted requests and not its thresholds, or the other way round.
     asker = "verdict" if source_of(alert.fingerprint) == VERDICT else "alerts"
     wanted = settings.strategy.immediate(cast("Severity", severity), alert)
     return asker in settings.rollback.on and ROLLBACK in wanted
@@ -55,6 +56,7 @@ def situation(
         now=now,
         service=service,
         environment=environment,
+        # Quiet is enough: the incident stays open for a while after its last alert has ended.
         incident_over=incident.resolved_at is not None or incident.quiet_since is not None,
         deployment=deployment,
         tried=connection.execute(tried).scalar() or "",
@@ -101,6 +103,7 @@ def _asked_since(
     """
     firing = alert_views.firing_with_severity(connection, incident.id)
     began = [alert.starts_at for alert, severity in firing if not fingerprint or asks(settings, alert, severity)]
+    # The alert that asks may have ended meanwhile and so not be among those that fire.
     episode, _ = alert_store.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
     if episode is not None:
         began.append(episode.starts_at)

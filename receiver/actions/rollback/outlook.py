@@ -74,6 +74,7 @@ def _command(context: Context, at: Situation, target: RollbackTarget | None, inc
     """The command that would run, and why there is none."""
     if not (target and at.deployment and at.to_version):
         return "", ""
+    # The mode does not matter here: the command is the same in all of them.
     go = Go(at.deployment, target, at.to_version, "approve")
     try:
         return context.conceal(str(target.plan(values(go, incident)))), ""

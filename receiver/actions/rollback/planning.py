@@ -25,6 +25,8 @@ def decide(situation: Situation, incident: Incident, settings: Rollback) -> Plan
     if isinstance(decision, Refused):
         return decision
     try:
+        # Filled in while it can still be refused: once a run is begun, a fault in a value would count as a failed
+        # rollback.
         return Planned(decision, decision.target.plan(values(decision, incident)))
     except ValueError as error:
         return Refused(Refusal.UNSAFE_VALUE, str(error))
@@ -37,5 +39,7 @@ def values(go: Go, incident: Incident) -> dict[str, str]:
         "environment": go.deployment.environment,
         "from_version": go.deployment.version,
         "to_version": go.to_version,
+        # The same each time it is asked for this deployment: where the other side knows ids, a repetition starts
+        # nothing.
         "id": f"deploywatch-{incident.id}-{go.deployment.id}-{incident.opened_at:%Y%m%d%H%M%S}",
     }

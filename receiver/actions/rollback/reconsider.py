@@ -33,6 +33,7 @@ def wait(connection: Connection, incident: Incident, decided: Job, refusal: str,
     job = NewJob(
         kind=KIND,
         key=f"{KIND}:{decided.key}",
+        # A key of its own: in the queue of the rollbacks themselves it would wait behind the one that it is about.
         serial_key=_serial_key(incident.service, incident.environment),
         run_at=now + _interval(refusal),
         incident_id=incident.id,
@@ -64,6 +65,7 @@ async def handle(context: Context, job: Job) -> Outcome:
 
     def look(connection: Connection) -> tuple[Incident, gate.Ruling, str]:
         incident = store.get(connection, job.incident_id)
+        # Whether it may act at all is the gate's to say, here as everywhere; the brakes come after that.
         ruling = gate.decide(
             incident, window=None, silence=None, asker=gate.Asker.ACTS, now=now, quiet_time=settings.quiet_time
         )
@@ -79,6 +81,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         return ruling.outcome()
     if reason == refusal:
         return retry(refusal, _interval(refusal))
+    # It would be refused, and in a way that no later look changes.
     if reason in FINAL:
         return done(f"another decision: {reason}")
     text = f"{refusal} does not hold any more: whether to roll back is decided again"
@@ -86,6 +89,7 @@ async def handle(context: Context, job: Job) -> Outcome:
         kind=ROLLBACK,
         key=f"{job.payload['key']}:{job.id}",
         serial_key=serial_key(incident.service, incident.environment),
+        # The usual delay, in which alerts that began with the same event still come in.
         run_at=now + settings.rollback.delay,
         urgency=urgency.of(incident.severity),
         incident_id=incident.id,

@@ -26,6 +26,7 @@ def meets(connection: Connection, deployment: Deployment, now: datetime) -> str:
     if incident is not None:
         text = f"{deployment.version} began to be deployed while {by} is under way; either may overwrite the other"
         timeline.write(connection, incident, now, Kind.DEPLOYMENT_BEGAN, text)
+    # Not refused: the deployment runs already, and a pipeline that is stopped half way is no better off.
     return (
         f"{service} in {environment} is in the hands of {by}, and either may overwrite what the other deploys; "
         "when both have ended, look what runs"

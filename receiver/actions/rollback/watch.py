@@ -40,6 +40,7 @@ def judge(*, running: str, bad: str, newer: bool, incident_open: bool, now: date
 
     What nobody can see (`running` is empty) is looked at again, up to the end.
     """
+    # Asked first: a newer deployment may well be of the same version, and on purpose.
     if newer:
         return Reason.NEWER_DEPLOYMENT
     if running == bad:
@@ -54,6 +55,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     if target is None or not target.verify.watch:
         return done("not watched")
     health = await verify.look(context.http, target.verify.url, row["service"], row["environment"], row["to_version"])
+    # From the end of the incident: while it is open people look at it anyway.
     now, since = context.clock(), incident.resolved_at or datetime.fromisoformat(job.payload["verified_at"])
     reason = judge(
         running=health.running,

@@ -25,6 +25,7 @@ from deploywatch.receiver.verification import gate, people, refusal
 from deploywatch.receiver.verification.question import Asked
 
 # A decision is made on what is true now, so that less is allowed than for the record of a deployment.
+# A backup with a time in the future would satisfy the gate for longer than it may.
 _CLOCKS_DIFFER = timedelta(minutes=5)
 _ASKED = ("service", "environment", "version", "artifact", "strategy", "deployer", "fixes", "rollback")
 _LONG = 1000
@@ -113,6 +114,7 @@ class GateRoutes:
     async def ask(self, request: web.Request) -> web.Response:
         """How the gate stands, asked by a pipeline; a refusal is published, once while the same things lack."""
         sent, now = await read_body(request, GateQuestion), self._context.clock()
+        # Outside the transaction: it asks Prometheus, and no write may wait for that.
         state = await gate.look(self._context, Asked(**dict(sent)))
         if state.state is not gate.GateState.OPEN:
 

@@ -59,6 +59,7 @@ class EmailChannel:
                 refused = _answers(await self._connections.send(mail, recipients))
         except aiosmtplib.SMTPRecipientsRefused as error:
             answers = {refusal.recipient: f"{refusal.code} {refusal.message}" for refusal in error.recipients}
+            # All refused in the same way: one failure says as much, and is tried again or not as a whole.
             if len(answers) == 1 or len({answer[0] for answer in answers.values()}) == 1:
                 raise _failure(error, self._settings) from None
             # Nobody has got it, but some may later: each by itself.
@@ -128,6 +129,7 @@ def _failure(error: Exception, settings: EmailSettings) -> DeliveryError:
         case TimeoutError():
             return errors.timed_out(settings.timeout.total_seconds())
         case aiosmtplib.SMTPAuthenticationError(code=code):
+            # 454 is a temporary failure of the server's own, not a wrong password.
             return DeliveryError("credentials", detail, again=code < 500)
         case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
             answers = _shown({refusal.recipient: f"{refusal.code} {refusal.message}" for refusal in refused}, settings)

@@ -30,12 +30,14 @@ class Connections:
 
         Raises what aiosmtplib raises.
         """
+        # The one used last: it is the least likely to have been dropped, and the others may grow old and end.
         client = self._idle.pop()[0] if self._idle else None
         try:
             if client is None or not await _alive(client):
                 client = self._new()
                 await client.connect()
             refused, _ = await client.send_message(mail, recipients=list(recipients) if recipients else None)
+        # Also when cancelled: in the middle of DATA the connection is of no use to another mail.
         except BaseException:
             if client is not None:
                 client.close()
@@ -50,6 +52,7 @@ class Connections:
             await client.connect()
             await client.mail(sender)
             for recipient in recipients:
+                # RCPT is what servers refuse unknown recipients at; nothing is sent before DATA.
                 await client.rcpt(recipient)
             await client.rset()
         finally:

@@ -60,6 +60,7 @@ def compose(message: Message, settings: EmailSettings, *, reference: str | None,
     mail["Date"] = at
     mail["Message-ID"] = f"<{message.id}@{address_of(settings.sender).domain}>"
     mail["Auto-Submitted"] = _fixed("Auto-Submitted", "auto-generated")
+    # It comes from the store, but a header of ours must not bear what only looked like an ID once.
     if reference and _MESSAGE_ID.fullmatch(reference):
         mail["In-Reply-To"] = reference
         mail["References"] = reference

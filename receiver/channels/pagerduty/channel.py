@@ -23,6 +23,7 @@ from deploywatch.receiver.settings.fields import is_loopback
 from deploywatch.receiver.story import DeploymentView, Event
 
 # The library blocks a thread for each request; more of them would only meet PagerDuty's rate limit sooner.
+# Each holds a thread for as long as PagerDuty takes; more than these would only meet its rate limit sooner.
 CONCURRENT: Final = 4
 
 ACTIONS: Final[dict[Event, Literal["trigger", "acknowledge", "resolve"] | None]] = {
@@ -84,6 +85,7 @@ class PagerDutyChannel:
             key = pagerduty_events.dedup_key(message, new=True)
         event = pagerduty_events.alert(message, self._settings.client_url) if action == "trigger" else {}
         await self._call(lambda: self._client.send_event(action, dedup_key=key, **event))
+        # After the new one is there: failing in between leaves both open, and never none.
         if before != key:
             await self._call(lambda: self._client.send_event("resolve", dedup_key=before))
         return key
@@ -116,6 +118,7 @@ class PagerDutyChannel:
 
     async def check(self) -> str:
         """Resolve an alert that was never there, which PagerDuty drops, and which shows that the key is good."""
+        # The Events API has no request that only asks; this one changes nothing.
         await self._call(lambda: self._client.send_event("resolve", dedup_key="deploywatch/check"))
         return "PagerDuty takes the routing key"
 

@@ -60,6 +60,7 @@ def alert(message: Message, client_url: str | None = None) -> Event:
     links = [{"href": url, "text": line(name, 100)} for name, url in message.links[:LINKS] if len(url) <= LINK_LIMIT]
     if links:
         event["links"] = links
+    # A link that is cut leads nowhere: one that is too long is left out.
     home = incident.url if 0 < len(incident.url) <= LINK_LIMIT else client_url
     if home:
         event["client_url"] = home
@@ -99,6 +100,7 @@ def dedup_key(message: Message, *, new: bool = False) -> str:
 def _fitted(event: Event) -> Event:
     """The event with its message cut until the whole keeps to the API's limit; all else is bounded already."""
     details = event["payload"]["custom_details"]
+    # Measured as it is sent: JSON writes a character outside ASCII in six bytes or twelve.
     while details["message"] and len(json.dumps(event)) > LIMIT - FRAME:
         details["message"] = cut(details["message"], len(details["message"]) // 2)
     return event

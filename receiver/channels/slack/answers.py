@@ -71,6 +71,7 @@ def failure(error: SlackApiError, *, threaded: bool, secrets: tuple[Masked, ...]
     data = getattr(response, "data", None)
     code = str(data.get("error", "")) if isinstance(data, dict) else ""
     detail = errors.scrub(code, secrets)
+    # Slack says it by the status or in a body with 200, depending on the method.
     if status == 429 or code in RATE_LIMITED:
         return errors.from_status(429, detail, after=errors.retry_after(getattr(response, "headers", {})))
     if status != 200:
@@ -80,6 +81,7 @@ def failure(error: SlackApiError, *, threaded: bool, secrets: tuple[Masked, ...]
 
 def _refusal(code: str, detail: str, *, threaded: bool) -> DeliveryError:
     sentence = f"Slack says {detail[: errors.DETAIL_LIMIT]}"
+    # Without a thread there is nothing to begin anew: the same words mean that the message itself is at fault.
     if threaded and code in LOST_THREAD:
         return LostThreadError("rejected", sentence, again=True)
     if code in BLOCKS:

@@ -72,6 +72,7 @@ def blocks(message: Message, *, interactive: bool, mention: str | None = None) -
 
 def now_reads(message: Message, standing: Standing) -> Message:
     """The incident's first message as it should read by now."""
+    # The question was asked in a message of its own; here its links would outlive its answer.
     links = tuple(link for link in message.links if link[0] not in (APPROVE, REJECT))
     return replace(message, event=Event.OPENED, title=standing.title, body=standing.body, links=links, expires=None)
 
@@ -98,6 +99,7 @@ def _calling(message: Message, mention: str | None) -> list[Block]:
 def _body(body: str, room: int) -> Iterator[Block]:
     """The body as rich text, whose runs are shown as they are: Slack looks for no markup in them, and for no names."""
     shown = cut(body, max(room - SECTIONS_FRAME - RUN * min(len(_LABEL.findall(body, 0, room)), LABELS), 0))
+    # Each run is an object of its own in the message, so that bold has to stop somewhere.
     labels = LABELS
     for part in _parts(shown, SECTION_LIMIT):
         runs = _LABEL.split(part, maxsplit=labels) if labels else [part]
@@ -144,6 +146,7 @@ def _actions(message: Message) -> Iterator[Block]:
             "confirm": _plain("Roll back", 30),
             "deny": _plain("Not yet", 30),
         }
+        # With the end of its time, so that a press on an old message does not answer a new question.
         carried = value(incident.id, message.expires)
         buttons.append(_button(Action.APPROVE, APPROVE, value=carried, style="primary", confirm=sure))
         buttons.append(_button(Action.REJECT, REJECT, value=carried, style="danger"))
@@ -169,7 +172,9 @@ def _links(message: Message) -> Iterator[Block]:
 def _shown_links(message: Message) -> Iterable[tuple[str, str]]:
     shown, size = [], 0
     for name, url in message.links[:BUTTONS]:
+        # A `>` or `|` in a URL would end the link in mrkdwn and begin text of somebody else's choice.
         link = quote(url, safe=SAFE_IN_URL)
+        # Room for the link's name and marks, generously.
         size += len(link) + 60
         if size > LINKS_LIMIT:
             break

@@ -106,6 +106,7 @@ class SlackChannel:
         async with self._lifetime.message():
             await self._pace.turn()
             try:
+                # No turn is waited for between the two: chat.update and chat.postMessage have limits of their own.
                 updated = thread and message.standing and await self._update(message, message.standing, thread)
                 if thread and updated and message.event in UPDATES_ONLY:
                     return str(thread)
@@ -121,6 +122,7 @@ class SlackChannel:
         """
         thread = Place.of(reference, self._settings.channel)
         channel = thread.channel if thread else self._settings.channel
+        # chat.postMessage takes a name, conversations.history does not.
         if not slack_search.is_id(channel):
             raise errors.unknowable(f"Slack finds a channel by its ID only, not by {channel}")
         async with self._lifetime.message():
@@ -180,6 +182,7 @@ class SlackChannel:
             channel=thread.channel if thread else self._settings.channel,
             thread_ts=thread.ts if thread else None,
             reply_broadcast=True if thread and message.event in BROADCAST else None,
+            # Slack would fetch the console's links, and show its sign-in page under each message.
             unfurl_links=False,
             unfurl_media=False,
             mrkdwn=False,
@@ -216,6 +219,7 @@ class SlackChannel:
         settings = self._settings
         try:
             answer = await call(**fields)
+            # Looked at here, where an answer that is no dict is still caught.
             answer.get("ok")
         except SlackApiError as error:
             error_of_delivery = failure(error, threaded=threaded, secrets=(settings.token, *settings.signing_secrets))
@@ -250,6 +254,7 @@ class SlackChannel:
             token=settings.token.get_secret_value(),
             base_url=settings.base_url,
             session=self._session,
+            # The queue tries again, with the whole process in view; a retry in here would hide rate limits from it.
             retry_handlers=[],
             logger=_quiet,
         )

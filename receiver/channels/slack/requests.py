@@ -75,6 +75,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[Masked], n
         raise SlackRequestError("unsigned", "no signing secret is configured")
     if not timestamp or not signature:
         raise SlackRequestError("unsigned", "the request bears no signature")
+    # Not int() at once: it takes spaces, signs, underscores and digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,12}", timestamp):
         raise SlackRequestError("unsigned", "X-Slack-Request-Timestamp is no time")
     if abs(now.timestamp() - int(timestamp)) > WINDOW.total_seconds():
@@ -105,6 +106,7 @@ def parse(body: bytes) -> Interaction | None:
         raise SlackRequestError("malformed", "the payload bears no action or no user")
     pressed = actions[0]
     asked = str(pressed.get("action_id"))
+    # A link button is reported as pressed too, and so are buttons of versions to come.
     if asked not in set(Action):
         return None
     carried = _VALUE.fullmatch(str(pressed.get("value") or ""))

@@ -47,6 +47,7 @@ def where(channel: str, message: Message, cursor: str) -> dict[str, Any]:
 
 def read(answer: Mapping[str, Any], message: Message) -> Page:
     """What a page says; what is not as documented is not there."""
+    # By the metadata alone: a text can be written by anybody in the channel.
     matches, more = answer.get("messages"), answer.get("response_metadata")
     wanted = metadata(message)
     for item in matches if isinstance(matches, list) else []:

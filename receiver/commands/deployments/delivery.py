@@ -61,6 +61,7 @@ def _show(target: Mapping[str, Any]) -> None:
     for title, name, unit in _SHOWN:
         measure = target[name]
         rows.add_row(f"  {title}", Text(_value(measure["value"], unit)), Text(f"of {measure['n']} {measure['of']}"))
+    # In a pipeline rich would take 80 columns and break lines that a log could hold.
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(rows)
     for failed in target["failed"][-5:]:
         over = f"over at {failed['recovered'][:16]}" if failed["recovered"] else "not over"

@@ -20,12 +20,14 @@ EXIT: Final = {"open": 0, "closed": 1, "waiting": 3, "unknown": 4}
 _ANSWERED = ("state", "checks")
 _POLL_SECONDS = 5.0
 _FORBIDDEN = 403
+# 403 for a token that may only read; 404 and 405 from a receiver that was there before the gate was asked by POST.
 _NOT_PUBLISHED = (_FORBIDDEN, 404, 405)
 _SIGNS = {"open": "ok", "closed": "CLOSED", "waiting": "WAITING", "unknown": "UNKNOWN"}
 _MOMENT = click.DateTime(["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"])
 
 
 def _target(command: Any) -> Any:
+    # From the last to the first, as decorators apply: the help lists them from the top.
     for option in (
         click.option("--artifact", default="", help="What is deployed, such as an image with its digest."),
         click.option("--version", required=True),
@@ -56,6 +58,7 @@ def gate(client: Client, /, *, wait: str | None, form: str, rollback: bool, fixe
     query |= {"fixes": str(fixes)} if fixes else {}
     try:
         answer = _wait(client, query, patience)
+    # An exit code of its own: a pipeline must be able to tell "no" from "nobody answered".
     except UnreachableError as error:
         say(f"deploywatch: the gate cannot be asked: {error}", err=True)
         sys.exit(EXIT["unknown"])
@@ -71,6 +74,7 @@ def _wait(client: Client, query: dict[str, str], seconds: float) -> Any:
     while True:
         answer = _ask(client, query)
         left = end - time.monotonic()
+        # Only a person's word comes by waiting; what is closed needs somebody to do something first.
         if answer["state"] != "waiting" or left <= 0:
             return answer
         time.sleep(min(_POLL_SECONDS, left))

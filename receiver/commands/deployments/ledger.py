@@ -31,6 +31,7 @@ from deploywatch.receiver.commands.shared import (
 )
 from deploywatch.terminal import say
 
+# These two need libraries that take longer to load than `start` takes to run in a pipeline.
 _LATER = {
     "slot-swap": (
         "deploywatch.receiver.commands.deployments.slot_swap",
@@ -112,6 +113,7 @@ def start(
     }
     answer = telling.tell(client, spool, "POST", telling.PATH, body, strict=strict)
     telling.warn_of(answer)
+    # What is printed has to end the deployment even if the receiver was away and no number is known.
     reference = Reference(fields["service"], fields["environment"], fields["version"], moment)
     say(answer["id"] if answer else reference)
 
@@ -128,6 +130,7 @@ def finish(
 ) -> None:
     """Say how a deployment ended; DEPLOYMENT is what `start` printed. Never fails it, unless --strict."""
     moment = telling.timestamp(timestamp)
+    # A number is of a receiver that answered `start`; anything else names the deployment by itself.
     if deployment.isdigit():
         method, path, body = "PATCH", f"{telling.PATH}/{deployment}", {"status": status, "timestamp": moment}
     else:
@@ -136,6 +139,7 @@ def finish(
         except ValueError as error:
             if strict:
                 raise click.UsageError(str(error)) from error
+            # A typing error here must not fail a deployment that is through.
             telling.warn([f"{error}; the receiver does not know how it ended"])
             return
         method, path, body = "POST", telling.PATH, reference.ended(status, datetime.fromisoformat(moment))
@@ -300,6 +304,7 @@ def _records(file: Any) -> list[Any]:
 @pass_client
 def import_records(client: Client, file: Any) -> None:
     """Take in deployment records, one JSON object a line (- for standard input); a second time changes nothing."""
+    # All are read before one is sent, so that a fault in the last line does not leave half an import.
     records = _records(file)
     for number, record in enumerate(records, 1):
         try:

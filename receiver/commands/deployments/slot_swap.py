@@ -75,6 +75,7 @@ async def _run(client: Client, plan: plans.SlotPlan, asked: Asked) -> None:
 
     def watch(number: int, stage: str) -> tuple[int, str]:
         def sleep(seconds: float) -> None:
+            # No time.sleep: a thread cannot be cancelled, and the process would wait for it to the end of its sleep.
             if over.wait(seconds):
                 raise InterruptedError("the watch was ended")
 
@@ -89,6 +90,7 @@ async def _run(client: Client, plan: plans.SlotPlan, asked: Asked) -> None:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         try:
             await task
+        # By the signal's handler alone; what the flow had under way was ended by its own `finally`s.
         except asyncio.CancelledError as error:
             what = "interrupted; see what production runs, and what `deployments list` says"
             raise StoppedError(what, CANNOT_TELL) from error

@@ -18,6 +18,7 @@ from deploywatch import json_text
 from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.receiver.client import Client, RefusedError, shown
 
+# A wrong token must not throw away what was deployed meanwhile.
 PASSING: Final = frozenset({401, 403, 408, 425, 429})
 """Refusals that a person mends without the record being changed: they wait."""
 REFUSED: Final = "refused"
@@ -103,6 +104,7 @@ class Spool:
 
     def keep(self, entry: Entry) -> Path:
         """Write the entry down as the last. Raises OSError."""
+        # By the time it was kept, so that names sort as the calls came; random, as two may come in one tick.
         path = self.folder / f"{time.time_ns():020d}-{token_hex(4)}{_SUFFIX}"
         part = path.with_suffix(".part")
         try:
@@ -110,6 +112,7 @@ class Spool:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+        # In one step: whoever reads the folder sees the whole entry or none.
         part.rename(path)
         return path
 
@@ -145,6 +148,7 @@ class Spool:
         for path, entry in waiting.of(client.url):
             try:
                 client.record(entry.method, entry.path, entry.body, needs=ANSWERED)
+            # The rest waits too: sent out of order, an end could come before its beginning.
             except UnreachableError as error:
                 return Flushed(taken, tuple(refused), error)
             except RefusedError as error:
@@ -154,6 +158,7 @@ class Spool:
                 refused.append(f"{entry.method} {entry.path} {json.dumps(entry.body)}: {error}")
                 continue
             taken += 1
+            # After the answer: if we die in between it is sent twice, which changes nothing; else it would be lost.
             path.unlink(missing_ok=True)
         return Flushed(taken, tuple(refused))
 

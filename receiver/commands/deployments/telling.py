@@ -30,6 +30,7 @@ class Reference:
 
     def __str__(self) -> str:
         """One word: `shop/production/1.2.3@2026-11-27T22:00:00+00:00`."""
+        # Quoted, as a version such as `feature/x` would add a part to it.
         names = "/".join(quote(name, safe="") for name in (self.service, self.environment, self.version))
         return f"{names}@{self.timestamp}"
 
@@ -46,6 +47,7 @@ class Reference:
 
     def ended(self, status: str, now: datetime) -> dict[str, Any]:
         """The whole record of the deployment, which ended now."""
+        # The clock may have been set back in between; a deployment took no time less than none.
         took = max((now - in_utc(datetime.fromisoformat(self.timestamp))).total_seconds(), 0.0)
         return {
             "service": self.service,
@@ -68,6 +70,7 @@ def tell(client: Client, folder: Path, method: str, path: str, body: dict[str, A
             return _strictly(client, spool, entry) if strict else _in_turn(client, spool, entry)
     except OSError as error:
         warn([f"what cannot be told cannot be kept in {folder}: {error.strerror or error}; give another --spool"])
+    # Without a folder there is no order to keep: what happens now is told now or never.
     return client.record(method, path, body, needs=ANSWERED) if strict else _now_or_never(client, entry)
 
 

@@ -68,6 +68,7 @@ class Watch:
             except UnreachableError as error:
                 trouble = str(error)
             now = self.clock()
+            # A receiver that cannot judge, because Prometheus is away, is waited out like one that does not answer.
             if not trouble and _answer(last) != "error":
                 well = now
             show(last, trouble)
@@ -75,6 +76,7 @@ class Watch:
             patient = held is not None and now - held < self.patience.person
             if (decided := decided_by(last)) is not None and not trouble and not patient:
                 return decided, last, trouble
+            # After the decision: what is decided counts, however long it was not to be had.
             if now - well >= self.patience.errors:
                 return Exit.ERROR, last, trouble
             if self.patience.most and now - began >= self.patience.most:
@@ -87,6 +89,7 @@ def decided_by(answer: dict[str, Any] | None) -> Exit | None:
     if answer is None:
         return None
     state, verdict = answer["stage"]["state"], answer["verdict"]
+    # The stage's state before the verdict's answer: a look may have come after the stage was over.
     if state in ("promoted", "accepted"):
         return Exit.PROMOTE
     if state == "rolled_back" or _answer(answer) == "roll_back":
@@ -121,6 +124,7 @@ def follow(watch: Watch, form: str) -> Exit:
 
         def show(answer: dict[str, Any] | None, wrong: str) -> None:
             text = wrong or sentence(answer)
+            # In a log every look would be a line; only what has changed is worth one.
             if form == "table" and text not in lines[-1:]:
                 lines.append(text)
                 say(line(text, 400))
@@ -169,6 +173,7 @@ _AGREES: dict[str, Kind | None] = {"roll_back": "failure", "promote": None}
 _KINDS: dict[Exit, Kind | None] = {
     Exit.PROMOTE: None,
     Exit.ROLL_BACK: "failure",
+    # JUnit has no word for "not yet"; whatever is not promoted must not look green.
     Exit.HOLD: "failure",
     Exit.ERROR: "error",
     Exit.USAGE: "error",
