@@ -19,7 +19,7 @@ from bench.receiver.floor import floor
 from bench.receiver.load import Load
 from bench.receiver.servers import STORES, Place, Plan, due, fill, get, peak_megabytes, post
 from bench.receiver.throughput import ALERTS, CONNECTIONS, in_turns, numbers, poster, rates, throughput
-from bench.receiver.watched import watched
+from bench.receiver.watched import streams, watched
 from deploywatch.demo.processes import Processes, wait_until
 from deploywatch.demo.servers import Running
 
@@ -96,7 +96,9 @@ def _asked(server: Running, path: str) -> float:
     return median(times)
 
 
-PARTS = {part.__name__: part for part in (throughput, steady, storm, history, backlog, fairness, floor, watched)}
+PARTS = {
+    part.__name__: part for part in (throughput, steady, storm, history, backlog, fairness, floor, watched, streams)
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

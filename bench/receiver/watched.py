@@ -1,4 +1,8 @@
-"""What pages that renew themselves cost those who send webhooks: the same load with no stream and with fifty."""
+"""What pages that renew themselves cost those who send webhooks: the same load with no stream and with fifty.
+
+`watched` has the pages load themselves anew as well; `streams` has many short pairs of rounds of little difference,
+and says within what the median of the differences is to be expected, 19 times of 20.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import comb
 from statistics import median, quantiles
 
 from rich.console import Console
@@ -22,6 +27,7 @@ from deploywatch.demo.servers import Running
 
 STREAMS, SECONDS = 50, 5.0
 RATE, ALERTS = 50.0, 2
+SHORT_SECONDS, SHORT_RATE = 4.0, 100.0
 _numbers = count(start=5_000_000, step=100_000)
 
 
@@ -56,8 +62,48 @@ def watched(console: Console, place: Place, inbox: Running, plan: Plan) -> None:
     server.child.stop()
 
 
-def _round(server: Running, side: _Side) -> tuple[Seen, Heard]:
-    load = Load(server.port, ALERTS, True, SECONDS, 32, rate=RATE, first=next(_numbers))
+def streams(console: Console, place: Place, inbox: Running, plan: Plan) -> None:
+    """(g) The streams alone: pairs of short rounds, and the differences of each pair."""
+    server = place.receiver("streams", place.database("streams"), inbox)
+    alone, told = _Side("nobody listens", 0, pages=False), _Side(f"{STREAMS} streams", STREAMS, pages=False)
+    post(
+        Load(server.port, ALERTS, True, SHORT_SECONDS, 32, rate=SHORT_RATE, first=next(_numbers))
+    )  # opens the incidents
+    for turn in range(plan.rounds):
+        for side in (alone, told) if turn % 2 else (told, alone):
+            seen, heard = _round(server, side, SHORT_SECONDS, SHORT_RATE)
+            assert not seen.bad, f"{seen.bad} answers were not 200: {seen.refusal}"
+            side.rounds.append(seen)
+            side.heard.append(heard)
+    measures: dict[str, Callable[[Seen], float]] = {
+        "99 of 100": lambda seen: seen.quantile(99),
+        "median": lambda seen: seen.quantile(50),
+        "CPU a second": lambda seen: seen.cpu / seen.seconds,
+    }
+    for what, measure in measures.items():
+        ratios = [measure(b) / measure(a) - 1 for a, b in zip(alone.rounds, told.rounds, strict=True)]
+        low, high = _interval(ratios)
+        before = median(measure(seen) for seen in alone.rounds)
+        console.print(
+            f"{what}: {before * 1000:.2f} ms with nobody; {STREAMS} streams: {median(ratios):+.1%} "
+            f"({low:+.1%} to {high:+.1%}), of {len(ratios)} pairs"
+        )
+        console.print(" ".join(f"{100 * ratio:+.1f}" for ratio in ratios))
+    server.child.stop()
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """Between which two of six values or more the median of all that could be is, with 95 %, by the binomial."""
+    ordered, count = sorted(values), len(values)
+    below, tail = 0, 0.5**count
+    while below + 1 <= count // 2 and tail + comb(count, below + 1) * 0.5**count <= 0.025:
+        below += 1
+        tail += comb(count, below) * 0.5**count
+    return ordered[below], ordered[count - 1 - below]
+
+
+def _round(server: Running, side: _Side, seconds: float = SECONDS, rate: float = RATE) -> tuple[Seen, Heard]:
+    load = Load(server.port, ALERTS, True, seconds, 32, rate=rate, first=next(_numbers))
     with _listening(server.port, side) as heard:
         cpu = cpu_seconds(server.child.process.pid)
         seen = post(load)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -66,17 +66,41 @@ _SAID = {
 
 @dataclass(eq=False, slots=True)
 class _Stream:
-    """One that listens: what it is to hear next, which a newer message takes the place of."""
+    """One that listens; `ended` becomes known once it is to end."""
 
     request: web.Request
-    message: bytes | None = None
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    response: web.StreamResponse
+    ended: asyncio.Future[Ended] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    slow_since: float | None = None
 
     @property
     def is_gone(self) -> bool:
         """Whether nobody is there any more."""
         transport = self.request.transport
         return transport is None or transport.is_closing()
+
+    def end(self, why: Ended) -> None:
+        """End it, unless it ends already."""
+        if not self.ended.done():
+            self.ended.set_result(why)
+
+    async def tell(self, message: bytes, now: float) -> bool:
+        """Send it at once; False where what came before is not taken yet, so that this is left out."""
+        transport = self.request.transport
+        if self.ended.done() or transport is None or transport.is_closing():
+            self.end(Ended.GONE)
+        elif transport.get_write_buffer_size():
+            self.slow_since = now if self.slow_since is None else self.slow_since
+            if now - self.slow_since >= _PATIENCE_SECONDS:
+                self.end(Ended.SLOW)
+            return False
+        else:
+            self.slow_since = None
+            try:
+                await self.response.write(message)
+            except ConnectionError:
+                self.end(Ended.GONE)
+        return True
 
 
 class Live:
@@ -105,7 +129,7 @@ class Live:
         """End every stream at once, and open no other."""
         self._stopping = True
         for stream in self._streams:
-            stream.wake.set()
+            stream.end(Ended.STOPPING)
         if self._watching is not None:
             self._watching.cancel()
 
@@ -126,7 +150,6 @@ class Live:
             return web.Response(status=503, text=_SAID[why], headers={"Retry-After": _RETRY})
         headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
-        stream = _Stream(request)
         try:
             await response.prepare(request)
         except ConnectionError:  # it is gone already
@@ -134,17 +157,20 @@ class Live:
             return web.Response(status=503)
         if request.method == "HEAD":
             return response
-        self._streams.add(stream)
+        stream = _Stream(request, response)
         if self._newest is not None:
-            stream.message = self._newest
-            stream.wake.set()
+            await stream.tell(self._newest, time.monotonic())
+        self._streams.add(stream)
+        if self._stopping:  # since it was let in
+            stream.end(Ended.STOPPING)
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="live")
         ended = Ended.GONE
         try:
-            ended = await self._tell(stream, response, allowed)
+            ended = await _listens(stream, allowed)
         finally:
             self._streams.discard(stream)
+            stream.end(ended)  # whoever tells just now sends it nothing more
             self._ended.labels(ended).inc()
         response.force_close()
         return response
@@ -156,35 +182,9 @@ class Live:
         """How many streams somebody still reads."""
         return sum(not stream.is_gone for stream in self._streams)
 
-    async def _tell(self, stream: _Stream, response: web.StreamResponse, allowed: Still) -> Ended:
-        """Send what comes until it ends; why it ended."""
-        asked = time.monotonic()
-        while True:
-            await stream.wake.wait()
-            stream.wake.clear()
-            if self._stopping:
-                return Ended.STOPPING
-            if stream.is_gone:
-                return Ended.GONE
-            now = time.monotonic()
-            if now - asked >= STILL_SECONDS:
-                asked = now
-                if not await allowed():
-                    return Ended.REVOKED
-            message, stream.message = stream.message, None
-            if message is None:
-                continue
-            try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await response.write(message)
-            except TimeoutError:
-                return Ended.SLOW
-            except ConnectionError:
-                return Ended.GONE
-
     async def _watch(self) -> None:
         """Look while anybody listens; a store that does not answer has no beat, and says why."""
-        known, beaten, asked = "", 0.0, time.monotonic()
+        known, beaten = "", 0.0
         try:
             while self._streams:
                 now = time.monotonic()
@@ -193,10 +193,6 @@ class Live:
                 if now - beaten >= BEAT_SECONDS or (seen != known and not trouble and now - beaten >= rest):
                     known, beaten = (known if trouble else seen), now
                     await self._publish({"trouble": trouble} if trouble else {"change": seen})
-                if now - asked >= STILL_SECONDS:
-                    asked = now
-                    async for stream in self._in_turns():
-                        stream.wake.set()  # so that it asks whether it may still listen
                 await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - now)))
         finally:
             self._watching = self._newest = None
@@ -216,15 +212,21 @@ class Live:
 
     async def _publish(self, news: dict[str, str]) -> None:
         self._newest = message = f"data: {json.dumps(news)}\n\n".encode()
-        async for stream in self._in_turns():
-            if stream.message is not None:
-                self._skipped.inc()
-            stream.message = message
-            stream.wake.set()
-
-    async def _in_turns(self) -> AsyncIterator[_Stream]:
-        """Every stream, with a pause after each."""
+        # One after the other, with a pause after each, in which webhooks have their turn.
         pause = min(_PAUSE_SECONDS, SPREAD_SECONDS / max(1, len(self._streams)))
         for stream in list(self._streams):
-            yield stream
+            if not await stream.tell(message, time.monotonic()):
+                self._skipped.inc()
             await asyncio.sleep(pause)
+
+
+async def _listens(stream: _Stream, allowed: Still) -> Ended:
+    """Wait until it ends, and ask now and then whether whoever listens may still do so; why it ended."""
+    while True:
+        done, _ = await asyncio.wait([stream.ended], timeout=STILL_SECONDS)
+        if done:
+            return stream.ended.result()
+        if stream.is_gone:
+            return Ended.GONE
+        if not await allowed():
+            return Ended.REVOKED
