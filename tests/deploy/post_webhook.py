@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-PAYLOAD = {
+PAYLOAD: dict[str, Any] = {
     "version": "4",
     "groupKey": "deploy",
     "status": "firing",
@@ -34,7 +34,7 @@ PATIENCE = 120.0
 
 def post(url: str) -> Any:
     """The incidents of the receiver after the alert; raises what went wrong."""
-    _until_ready(f"{url}/-/ready")
+    until_ready(f"{url}/-/ready")
     headers = {"Content-Type": "application/json"}
     body = json.dumps(PAYLOAD).encode()
     asked = urllib.request.Request(f"{url}/webhook/alertmanager", body, headers)  # noqa: S310 - the caller's own
@@ -45,7 +45,7 @@ def post(url: str) -> Any:
         return json.load(answer)
 
 
-def _until_ready(url: str) -> None:
+def until_ready(url: str) -> None:
     until = time.monotonic() + PATIENCE
     while True:
         try:
