@@ -1,6 +1,6 @@
 """Does what docs/upgrade.md says, from one version to another and back, with a receiver that has data.
 
-python -m tests.deploy.upgrade OLD NEW     each a virtual environment with one version
+python -m tests.deploy.upgrade OLD NEW POLICY     two virtual environments with a version each; a policy of the old one
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Version:
     """One installed version."""
 
     def __init__(self, environment: str, folder: Path, port: int) -> None:
-        self._program = str(Path(environment) / "bin" / "deploywatch")
+        self._program = str(Path(environment).absolute() / "bin" / "deploywatch")
         self._folder = folder
         self._receiver = ["receiver", "--config.file=receiver.yml", f"--web.listen-address=127.0.0.1:{port}"]
         self.url = f"http://127.0.0.1:{port}"
@@ -144,7 +144,7 @@ def upgrade_and_back(before: Version, after: Version, folder: Path) -> None:
         say("the schema is the same: the old version went on with the store as it was")
 
 
-def main(old: str, new: str) -> None:
+def main(old: str, new: str, policy: str) -> None:
     """In a folder of its own."""
     for command in ("--config.check", "rules check", "store backup", "store restore", "rules build"):
         assert re.search(rf"`[^`]*{re.escape(command)}[^`]*`", PAGE.read_text()), (
@@ -155,8 +155,7 @@ def main(old: str, new: str) -> None:
         (folder / "receiver.yml").write_text("quiet_time: 1s\n")
         probe = '{services: {shop: {probes: {api: {kind: tcp, address: "127.0.0.1:1"}}}}}\n'
         (folder / "exporter.yml").write_text(probe)
-        policies = Path(__file__).parents[2] / "rules" / "policies"
-        (folder / "policy.yml").write_text((policies / "data-scientist-msl.yml").read_text())
+        (folder / "policy.yml").write_text(Path(policy).read_text())
         from deploywatch.demo.free_ports import free_port  # noqa: PLC0415 - of this checkout, and no version that is tried
 
         port = free_port()
@@ -169,4 +168,4 @@ def main(old: str, new: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

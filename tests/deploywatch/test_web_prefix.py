@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +107,28 @@ async def serving(server: Server) -> AsyncIterator[str]:
         await task
 
 
-async def _links(address: str, page: str) -> dict[str, int]:
-    """What each link and form of a page leads to; a form's path takes no GET, which 405 says, and is there."""
+async def _links(address: str, *starts: str) -> dict[str, int]:
+    """What each link, form and stream of all pages leads to that can be reached from the first ones.
+
+    A form's path takes no GET, which 405 says, and is there.
+    """
+    status: dict[str, int] = {}
+    left = list(starts)
     async with aiohttp.ClientSession() as session:
-        async with session.get(f"{address}{page}") as answer:
-            text = await answer.text()
-        found = re.findall(r'(?:href|src|action)="([^"#]+)"', text)
-        status = {path: (await session.get(f"{address}{path.replace('&amp;', '&')}")).status for path in found}
-        forms = set(re.findall(r'action="([^"#]+)"', text))
-        return {path: 200 if code == 405 and path in forms else code for path, code in status.items()}
+        while left:
+            path = left.pop()
+            async with session.get(f"{address}{path}", headers={"Accept": "text/html"}) as answer:
+                status[path] = answer.status
+                if answer.content_type != "text/html":
+                    continue
+                text = await answer.text()
+            found = re.findall(r'(?:href|src|action|data-stream)="([^"#]+)"', text)
+            status |= dict.fromkeys(re.findall(r' (?:form)?action="([^"#]+)"', text), 200)
+            left += {unescape(link) for link in found if link.startswith("/")} - set(status) - set(left)
+        for path in status:
+            async with session.get(f"{address}{path}") as answer:
+                status[path] = 200 if answer.status == 405 else answer.status
+    return status
 
 
 async def test_every_link_of_the_exporters_pages_leads_somewhere_below_a_prefix(tmp_path: Path) -> None:
@@ -130,10 +144,12 @@ async def test_every_link_of_the_exporters_pages_leads_somewhere_below_a_prefix(
                 await asyncio.sleep(0.05)
         links = await _links(address, "/tools/watch/")
         result = next(link for link in links if "/results/" in link)
-        links |= await _links(address, result)
-    assert set(links.values()) <= {200, 503}, links
+    # The page of services says of each path of /health what it answers, 404 where nothing of its kind is probed.
+    others = {link: code for link, code in links.items() if not link.startswith("/tools/watch/health")}
+    assert set(others.values()) == {200}, others
+    assert set(links.values()) <= {200, 404, 503}, links
     assert all(link.startswith("/tools/watch/") for link in links)
-    assert {"/tools/watch/", "/tools/watch/metrics", result} <= set(links)
+    assert {f"/tools/watch/{page}" for page in ("", "metrics", "services", "wall", "live")} | {result} <= set(links)
 
 
 async def test_every_link_of_the_receivers_pages_leads_somewhere_below_a_prefix(tmp_path: Path) -> None:
@@ -156,13 +172,15 @@ async def test_every_link_of_the_receivers_pages_leads_somewhere_below_a_prefix(
     }
     server = await receiver_server(tmp_path, external=External(OUTSIDE))
     async with serving(server) as address:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{address}/tools/watch/webhook/alertmanager", json=payload) as answer,
-        ):
-            assert answer.status == 200, await answer.text()
-        links = await _links(address, "/tools/watch/")
-        links |= await _links(address, "/tools/watch/incidents/1")
-    assert set(links.values()) == {200}, links
+        async with aiohttp.ClientSession(f"{address}/tools/watch/") as session:
+            await session.post("webhook/alertmanager", json=payload, raise_for_status=True)
+            began = {"service": "shop", "environment": "production", "version": "1"}
+            await session.post("api/v1/deployments", json=began, raise_for_status=True)
+            taken = await session.post("incidents/1/acknowledge", data={"by": "ann"}, allow_redirects=False)
+            assert (taken.status, taken.headers["Location"]) == (303, "/tools/watch/incidents/1")
+            assert taken.cookies["deploywatch-name"]["path"] == "/tools/watch/"
+        links = await _links(address, "/tools/watch/", "/tools/watch/incidents/1")
+    assert set(links.values()) == {200}, {link: code for link, code in links.items() if code != 200}
     assert all(link.startswith("/tools/watch/") for link in links)
-    assert {"/tools/watch/", "/tools/watch/incidents/1"} <= set(links)
+    pages = {"", "live", "incidents/1/resolve", "deployments/1/report", "screens", "audit?incident=1"}
+    assert {f"/tools/watch/{page}" for page in pages} - set(links) == set()
