@@ -52,10 +52,11 @@ _LONG = 4000
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """Asks one server; every method raises UnreachableError when it gives no good answer."""
+    """Asks one server; every method raises UnreachableError when it gives no good answer, or one of `most` bytes."""
 
     url: str
     session: aiohttp.ClientSession
+    most: int = _ANSWER_LIMIT
 
     async def query(self, expression: str, *, at: float | None = None, whole: bool = False) -> list[Series]:
         """Evaluate an expression now, or at a Unix time; a vector, or a scalar as one series without labels.
@@ -132,7 +133,7 @@ class Prometheus:
             address = f"{self.url.rstrip('/')}{path}"
             # A proxy that asks people to sign in redirects to a page with 200, which would pass for an answer.
             async with self.session.request(method, address, allow_redirects=False, **given) as response:
-                answer = json_text.parse(await responses.read_direct(response, _ANSWER_LIMIT))
+                answer = json_text.parse(await responses.read_direct(response, self.most))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             # An invalid URL repeats itself in its error, with its credentials.
             reason = "" if isinstance(error, aiohttp.InvalidURL) else str(error)

@@ -9,6 +9,7 @@ import aiohttp
 from deploywatch.secrets import redact_url
 
 _CHUNK = 64 * 1024
+_OF_LIBRARIES = 8 * 1024**2
 
 
 async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -45,3 +46,20 @@ async def read_direct(response: aiohttp.ClientResponse, limit: int) -> bytes:
         where = redact_url(response.headers.get("Location", "nowhere"))
         raise ValueError(f"it redirects ({response.status}) to {where} and is not followed: write the address itself")
     return await read(response, limit)
+
+
+class Bounded(aiohttp.ClientResponse):
+    """An answer that a library reads whole, such as slack_sdk: given up beyond 8 MiB unpacked, with a ValueError.
+
+    A session makes its answers so by `response_class=Bounded`.
+    """
+
+    async def read(self) -> bytes:
+        """The whole body, unpacked."""
+        if self._body is None:
+            try:
+                self._body = await read(self, _OF_LIBRARIES)
+            except BaseException:
+                self.close()
+                raise
+        return self._body

@@ -64,5 +64,7 @@ def _fill_in(document: Document) -> None:
     data = document.data if isinstance(document.data, dict) else {}
     named, series = data.get("preset"), data.get("series", {})
     names = [named] if isinstance(named, str) else named
-    if isinstance(names, list) and all(name in PRESETS for name in names) and isinstance(series, dict):
+    if not isinstance(names, list) or not isinstance(series, dict):
+        return
+    if all(isinstance(name, str) and name in PRESETS for name in names):
         data["series"] = filled_in(series, names)

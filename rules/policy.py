@@ -113,7 +113,7 @@ class CustomSignal(Settings):
     @classmethod
     def _unit(cls, value: object) -> Unit:
         for unit in Unit:
-            if value in {unit.value, unit.name.lower()}:
+            if isinstance(value, str) and value in {unit.value, unit.name.lower()}:
                 return unit
         raise ValueError(f"{value!r} is no unit; write one of {', '.join(unit.name.lower() for unit in Unit)}")
 

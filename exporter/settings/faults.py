@@ -20,9 +20,10 @@ def faults(document: Document) -> Iterator[Fault]:
     """All of them; looks at the plain data, so that they are told along with everything else."""
     data = document.data if isinstance(document.data, dict) else {}
     services = {name: entry for name, entry in _mapping(data, "services").items() if isinstance(entry, dict)}
-    default = data.get("environment", "default")
+    default = _text(data, "environment") or "default"
     owners = {
-        name: (entry.get("service") or name, entry.get("environment") or default) for name, entry in services.items()
+        name: (_text(entry, "service") or name, _text(entry, "environment") or default)
+        for name, entry in services.items()
     }
     yield from _same_twice(owners)
     for name, entry in services.items():
@@ -54,19 +55,19 @@ def _unknown_dependencies(
 ) -> Iterator[Fault]:
     own, environment = owners[name]
     known = {service for service, place in owners.values() if place == environment} - {own}
-    for position, other in enumerate(_list(entry, "depends_on")):
+    for position, other in _texts(entry, "depends_on"):
         path: KeyPath = ("services", name, "depends_on", position)
         if other == own:
             yield path, "a service does not depend on itself; remove it"
         elif other not in known:
-            yield path, f"no service {other!r} in environment {environment!r}{nearest(str(other), known)}"
+            yield path, f"no service {other!r} in environment {environment!r}{nearest(other, known)}"
 
 
 def _unknown_layers(probes: Probes, known: set[str]) -> Iterator[Fault]:
     for path, probe in probes:
-        layer = probe.get("layer", "immediate")
-        if layer not in known:
-            yield (*path, "layer"), f"no layer {layer!r}{nearest(str(layer), known)}"
+        layer = _text(probe, "layer")
+        if layer is not None and layer not in known:
+            yield (*path, "layer"), f"no layer {layer!r}{nearest(layer, known)}"
 
 
 def _too_long(probes: Probes, data: Mapping[str, Any]) -> Iterator[Fault]:
@@ -95,18 +96,18 @@ def _duration(value: Any) -> timedelta | None:
 def _unknown_in_selections(data: Mapping[str, Any], known: set[str]) -> Iterator[Fault]:
     for section in ("levels", "smoke"):
         for name, selection in _mapping(data, section).items():
-            for position, layer in enumerate(_list(selection, "layers") if isinstance(selection, dict) else ()):
+            for position, layer in _texts(selection, "layers") if isinstance(selection, dict) else ():
                 if layer not in known:
                     path: KeyPath = (section, name, "layers", position)
-                    yield path, f"no layer {layer!r}{nearest(str(layer), known)}"
+                    yield path, f"no layer {layer!r}{nearest(layer, known)}"
 
 
 def _unknown_modules(data: Mapping[str, Any]) -> Iterator[Fault]:
     known = _mapping(data, "modules")
     for position, entry in enumerate(_list(data, "discover")):
-        module = entry.get("module") if isinstance(entry, dict) else None
+        module = _text(entry, "module") if isinstance(entry, dict) else None
         if module is not None and module not in known:
-            yield ("discover", position, "module"), f"no module {module!r}{nearest(str(module), known)}"
+            yield ("discover", position, "module"), f"no module {module!r}{nearest(module, known)}"
 
 
 def _unknown_ports(probes: Probes, registry: Mapping[str, Any]) -> Iterator[Fault]:
@@ -116,9 +117,9 @@ def _unknown_ports(probes: Probes, registry: Mapping[str, Any]) -> Iterator[Faul
         if not registry:
             yield path, "there is no registry to look at; say under ports: which service is where"
             continue
-        for position, name in enumerate(_list(probe, "ports")):
+        for position, name in _texts(probe, "ports"):
             if name not in registry:
-                yield (*path, "ports", position), f"no port {name!r} in the registry{nearest(str(name), registry)}"
+                yield (*path, "ports", position), f"no port {name!r} in the registry{nearest(name, registry)}"
 
 
 def _two_helps(probes: Probes) -> Iterator[Fault]:
@@ -127,7 +128,7 @@ def _two_helps(probes: Probes) -> Iterator[Fault]:
     for path, probe in probes:
         for section in ("gauges", "queries"):
             for name, gauge in _mapping(probe, section).items():
-                text = gauge.get("help") if isinstance(gauge, dict) else None
+                text = _text(gauge, "help") if isinstance(gauge, dict) else None
                 here = (*path, section, name)
                 for metric in _metrics(name, gauge):
                     first, place = helps.setdefault(metric, (text, here))
@@ -157,3 +158,16 @@ def _mapping(data: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _list(data: Mapping[str, Any], key: str) -> list[Any]:
     value = data.get(key)
     return value if isinstance(value, list) else []
+
+
+def _text(data: Mapping[str, Any], key: str) -> str | None:
+    """The text at a key; None for what is none, which the model refuses where it stands."""
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _texts(data: Mapping[str, Any], key: str) -> Iterator[tuple[int, str]]:
+    """The texts of a list, each with its position."""
+    for position, value in enumerate(_list(data, key)):
+        if isinstance(value, str):
+            yield position, value

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_args
 
 from deploywatch.config import Settings
-from deploywatch.receiver.channels.apprise import AppriseChannel
+from deploywatch.receiver.channels.apprise.channel import AppriseChannel
 from deploywatch.receiver.channels.discord import DiscordChannel
 from deploywatch.receiver.channels.email.channel import EmailChannel
 from deploywatch.receiver.channels.ntfy import NtfyChannel

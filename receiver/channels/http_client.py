@@ -68,8 +68,11 @@ class HttpClient:
     async def ask(
         self, method: str, url: str, body: object = None, *, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send one request, with `body` as JSON; whatever the status, the answer comes back. Raises DeliveryError."""
-        data = None if body is None else json.dumps(body).encode()
+        """Send one request, with `body` as JSON, or bytes that are JSON; whatever the status, the answer comes back.
+
+        Raises DeliveryError.
+        """
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": "application/json", **(headers or {})} if data is not None else dict(headers or {})
         try:
             async with (

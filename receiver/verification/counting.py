@@ -26,6 +26,8 @@ from deploywatch.verdict.plan_parts import Counts, Limit, Operator, Watch
 
 log = logs.get("verification")
 
+ANSWER_LIMIT = 64 * 1024**2
+"""Bytes of an answer; a command may read more, and a receiver goes on living."""
 _MOST_POINTS = 10_000
 """Prometheus gives at most 11,000 points of a series in one answer."""
 _HOUR, _DAY = 3600.0, 86400.0
@@ -76,7 +78,8 @@ def source(context: Context) -> Source:
     metrics = context.settings.prometheus
     if metrics is None:
         raise UnreachableError("no Prometheus is configured; name one in `prometheus.url`")
-    return Source(Prometheus(metrics.url.get_secret_value(), context.http), metrics.timeout.total_seconds())
+    prometheus = Prometheus(metrics.url.get_secret_value(), context.http, ANSWER_LIMIT)
+    return Source(prometheus, metrics.timeout.total_seconds())
 
 
 def whole(value: float) -> int | None:

@@ -7,19 +7,19 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from math import ceil
 from typing import Any, Final, Literal
 
+import httpx2
 import pagerduty
 from pagerduty import EventsApiV2Client
 
 from deploywatch import json_text
 from deploywatch.receiver.channels import errors as errors_module
+from deploywatch.receiver.channels.http_client import HttpClient
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.pagerduty import events as pagerduty_events
 from deploywatch.receiver.messages import DeliveryError, Message
 from deploywatch.receiver.settings.channels.pagerduty import PagerDutySettings
-from deploywatch.receiver.settings.fields import is_loopback
 from deploywatch.receiver.story import DeploymentView, Event
 
 # The library blocks a thread for each request; more of them would only meet PagerDuty's rate limit sooner.
@@ -123,42 +123,68 @@ class PagerDutyChannel:
         return "PagerDuty takes the routing key"
 
     async def close(self) -> None:
-        """Let go of threads and connections; a thread that waits in vain ends with its own timeout."""
+        """Let go of threads and connections; a thread that waits in vain ends with the request's timeout."""
         await self._lifetime.end()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
+        await self._client.http.close()
 
     async def _call(self, call: Callable[[], object]) -> None:
         """Run one call of the client's in a thread, within the timeout; DeliveryError says what went wrong."""
         seconds = self._settings.timeout.total_seconds()
-        loop = asyncio.get_running_loop()
+        self._client.loop = loop = asyncio.get_running_loop()
         try:
             async with self._lifetime.message(), asyncio.timeout(seconds):
                 await loop.run_in_executor(self._threads, call)
         except TimeoutError as error:
             raise errors_module.timed_out(seconds) from error
-        except pagerduty.HttpError:
+        except (pagerduty.HttpError, RecursionError):
             # Not from the error: its text is what the other side said, and that is not masked.
             raise DeliveryError("server", "the answer is not PagerDuty's", again=True) from None
         except pagerduty.Error as error:
             raise errors_module.unconnected(error.__cause__ or error, (self._settings.routing_key,)) from error
 
 
+_OF_TRANSPORT: Final = frozenset({"content-encoding", "content-length", "host", "transfer-encoding"})
+"""Headers of a connection, and not of what is said."""
+
+
+class _Transport(httpx2.BaseTransport):
+    """Hands each request of the client to a function."""
+
+    def __init__(self, ask: Callable[[httpx2.Request], httpx2.Response]) -> None:
+        self._ask = ask
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Its answer."""
+        return self._ask(request)
+
+
 class _OneAttempt(EventsApiV2Client):
     """PagerDuty's client without its own retries, which sleep in the thread and for 429 have no end: the queue retries.
 
-    The client insists on https; here a URL is what the config says, so that a server on this machine will do.
+    The client insists on https; here a URL is what the config says, so that a server on this machine will do. Its
+    requests are made by `http`, in `loop`: its own way has a limit for each piece of an answer and none for the whole,
+    so that four answers that drip would hold every thread for ever.
     """
 
     max_network_attempts = 0
     url = ""
+    loop: asyncio.AbstractEventLoop
 
     def __init__(self, settings: PagerDutySettings) -> None:
         self._key = settings.routing_key
-        super().__init__(self._key.get_secret_value(), trust_env=not is_loopback(settings.url))
+        self.http = HttpClient(settings.url, settings.timeout, (settings.routing_key,))
+        super().__init__(self._key.get_secret_value(), transport=_Transport(self._asked), trust_env=False)
         self.url = settings.url
-        # Just above ours, so that the waiting side always says `timeout` first and the thread ends soon after.
-        self.timeout = ceil(settings.timeout.total_seconds()) + 1
+
+    def _asked(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer to a request, which is a thread's."""
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_TRANSPORT}
+        asking = self.http.ask(request.method, str(request.url), request.read(), headers=headers)
+        answer = asyncio.run_coroutine_threadsafe(asking, self.loop).result()
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_TRANSPORT}
+        return httpx2.Response(answer.status, headers=kept, text=answer.text)
 
     def postprocess(self, response: Any) -> None:
         """Turn an answer that is no success into a DeliveryError, before the client would try again."""

@@ -14,7 +14,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from deploywatch import logs
+from deploywatch import logs, responses
 from deploywatch.receiver.channels import errors
 from deploywatch.receiver.channels.lifetime import Lifetime
 from deploywatch.receiver.channels.rate_limit import Pace
@@ -233,7 +233,7 @@ class SlackChannel:
             raise errors.from_status(error.status, error.message) from error
         except (aiohttp.ClientError, OSError) as error:
             raise errors.unconnected(error, (settings.token,)) from error
-        except (SlackClientError, AttributeError, TypeError, ValueError) as error:
+        except (SlackClientError, AttributeError, TypeError, ValueError, RecursionError) as error:
             # slack_sdk takes an answer for a dict before it has looked; a proxy's page is none.
             raise DeliveryError("server", "the answer is not Slack's", again=True, unsure=True) from error
         answered: Mapping[str, Any] = answer
@@ -249,6 +249,7 @@ class SlackChannel:
                 trust_env=not is_loopback(settings.base_url),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[_following_nobody()],
+                response_class=responses.Bounded,
             )
         client = AsyncWebClient(
             token=settings.token.get_secret_value(),

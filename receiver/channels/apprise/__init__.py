@@ -1,0 +1,1 @@
+"""Apprise, whose library speaks to a service in a process of its own."""
