@@ -35,6 +35,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
     _filled: Filled = PrivateAttr(default=Filled())
 
+    # pydantic copies defaults for each model that is built; what is frozen need not be.
     def __deepcopy__(self, _: dict[int, Any] | None = None) -> Self:
         """Itself: it never changes. Pydantic copies the default of each field for each model that has it."""
         return self
@@ -62,6 +63,7 @@ class Settings(BaseModel):
 def _secret(name: str, data: dict[str, Any], base: Path) -> str | Unreadable:
     if name in data:
         return Unreadable(f"{name} and {name}_file are both given; keep one")
+    # From the config's folder, not from where the command was started: units and containers start anywhere.
     path = base / str(data[f"{name}_file"])
     try:
         return WATCHED.read_secret(path)
@@ -113,6 +115,7 @@ def read_file(
 def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
     """Validate what a document says against `model`; ConfigError carries its problems and the model's together."""
     result: M | None = None
+    # An empty file is an empty mapping, whose missing keys are then named one by one.
     if document.data is None and not document.problems:
         document.data = {}
     if document.data is not None:
@@ -122,6 +125,7 @@ def build(document: Document, model: type[M], *, base: Path | None = None) -> M:
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 path, message = _explain(fault, model, document)
+                # What has no value already has its own problem; that it is no number either says nothing new.
                 if path not in document.unfilled:
                     document.report(path, message)
     if document.problems or result is None:
@@ -166,6 +170,7 @@ def _without_credentials(value: Any, filled: frozenset[str]) -> Any:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest known word, else the list of what is known."""
     words = sorted(set(known))
+    # 0.6 is difflib's own: two letters in a word of five may be wrong.
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
@@ -216,6 +221,7 @@ def _in_file(fault: ErrorDetails, model: type[BaseModel], source: Document) -> d
 
 def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> set[str]:
     """The keys that the model at this location accepts."""
+    # A set, as a key may stand in several models of a union, and the fault does not say which was meant.
     types: set[Any] = {model}
     for part in loc:
         below = {problem_below for type_ in types for problem_below in _below(type_, part)}

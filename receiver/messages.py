@@ -76,6 +76,7 @@ class Message:
         smaller trouble, or the one before, is not to hide what begins now. The severity is not in it: the incident may
         have become worse from one try to the next.
         """
+        # The key is cut and never the suffix, which is all that tells two troubles apart.
         suffix = f"-{(began or self.id)[:8]}"
         return f"{self.dedup_key[: limit - len(suffix)]}{suffix}"
 
@@ -103,6 +104,7 @@ class Message:
 
 def identity(*parts: object) -> str:
     """A name of 32 letters and digits that follows from these parts."""
+    # With a byte between them that no part has: `a`, `bc` and `ab`, `c` are two identities.
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32]
 
 

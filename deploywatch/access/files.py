@@ -37,6 +37,7 @@ class Loaded:
     @property
     def authenticates(self) -> bool:
         """Whether nobody is served who does not show a credential, or comes with a proxy's word."""
+        # `VerifyClientCertIfGiven` lets in whoever gives none.
         certificates = self.ssl is not None and self.ssl.verify_mode is ssl.CERT_REQUIRED
         return self.asks or certificates
 
@@ -63,6 +64,7 @@ def read(path: Path | None, running: Loaded | None) -> Loaded:
         _ssl_context(settings.tls_server_config, document),
         _signing_keys(settings, document),
     )
+    # A listening socket keeps the context that it was made with; only its certificates can be loaded anew.
     if running and _fixed(running.settings) != _fixed(settings):
         document.report(
             ("tls_server_config",),
@@ -94,6 +96,7 @@ def _narrow_tokens(settings: WebConfig, document: Document) -> Iterator[tuple[by
             continue
         if not token and not document.problems:
             document.report(place, "the token is empty; write one, or take the entry out")
+        # The first entry would win in silence, and the scopes of the other never count.
         if token in known:
             document.report(place, "the token stands in another entry too; give each credential its own")
         known.add(token)
@@ -127,6 +130,7 @@ def _signing_keys(settings: WebConfig, document: Document) -> Keys:
 def _ssl_context(settings: TlsServer | None, document: Document) -> ssl.SSLContext | None:
     if settings is None:
         return None
+    # Read first: OpenSSL's own error names neither the file nor the reason.
     for key in ("cert_file", "key_file", "client_ca_file"):
         if path := getattr(settings, key):
             _content(path, document, ("tls_server_config", key))

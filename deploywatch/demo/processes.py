@@ -56,6 +56,7 @@ class Child:
             self.process.send_signal(self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(grace)
+        # To the whole group: a child that the leader left behind would keep its port.
         self.send(signal.SIGKILL)
         self.process.wait()
 
@@ -79,6 +80,7 @@ class Processes:
     def stop(self) -> None:
         """Stop every child that still runs, the youngest first."""
         while self.children:
+            # The last first: what was started later may still need what was started before.
             self.children.pop().stop()
 
     def start(
@@ -103,6 +105,7 @@ class Processes:
                     env={**os.environ, **(environment or {})},
                     user=user,
                     group=user,
+                    # Else the child of another user would keep root's groups.
                     extra_groups=[] if user else None,
                     cwd=folder,
                     start_new_session=True,

@@ -134,6 +134,7 @@ def _unless_scripted(channel: Scripted, handler: Handler, inbox: Inbox, closing:
 async def _scripted(request: web.Request, answer: Answer, closing: Closing) -> web.StreamResponse:
     if answer.wait:
         await closing.event.wait()
+    # abort() drops the connection as it is, where close() would first send what is buffered.
     if answer.reset and request.transport:
         request.transport.abort()
     if isinstance(answer.body, str):

@@ -67,6 +67,7 @@ class Inbox:
     def __init__(
         self, folder: Path | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
+        # Bounded: the demo's inbox may run for days beside a test of load.
         self.received: deque[Received] = deque(maxlen=KEPT)
         self.calls: list[str] = []
         self._clock = clock
@@ -99,6 +100,7 @@ class Inbox:
     def next_ts(self) -> str:
         """A name for a Slack message, as Slack makes them: seconds since 1970 and a part that makes it unique."""
         self._count += 1
+        # Like Slack's: seconds, and a number that makes it single within them.
         return f"{int(self._clock().timestamp())}.{self._count:06d}"
 
     def keep(

@@ -64,6 +64,7 @@ class Plan(Settings):
     def covers(self, service: str, environment: str) -> bool:
         """Whether it is meant for this service in this environment."""
         given = {"service": service, "environment": environment}
+        # DOTALL, as Prometheus matches: there a `.` is any character, a line end too.
         return all(re.fullmatch(self.selectors.get(name, ".*"), value, re.DOTALL) for name, value in given.items())
 
     def of_strategy(self, strategy: str) -> tuple[Stage, ...]:
@@ -81,6 +82,7 @@ class Plan(Settings):
         """
         control = self.control and stage.share < 1
         limits = [limit for limit in self.limits if limit.name in stage.limits]
+        # Of counts by version none is left to compare with; those of the whole service are all there is.
         if not control:
             limits = [limit.model_copy(update={"new": limit.whole or limit.new, "old": None}) for limit in limits]
         return StagePlan(
@@ -127,6 +129,7 @@ class StagePlan(Settings):
 
 def load(path: Path) -> Plan:
     """Read a plan; ConfigError tells every fault with its place."""
+    # No variables: a plan is generated, and `$service` in its queries is ours to fill in.
     return config.load(path, Plan, variables={})
 
 
@@ -140,6 +143,7 @@ def filled(promql: str, values: Mapping[str, str]) -> str:
 
     `values` are by placeholder without `$`; those that are not given stay.
     """
+    # The longest first: `$version` must not be found in the beginning of a longer name.
     names = "|".join(sorted(values, key=len, reverse=True))
     return re.sub(rf'"\$({names})"', lambda match: quoted(values[match[1]]), promql) if names else promql
 

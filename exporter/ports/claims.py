@@ -77,6 +77,7 @@ def address_of(host: str) -> str:
     if bare == "localhost":
         return "127.0.0.1"
     address = ipaddress.ip_address(bare)
+    # `::ffff:10.0.0.1` binds the IPv4 address; two spellings of one address must meet.
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
 

@@ -64,6 +64,7 @@ def check(  # noqa: PLR0917 - click passes the options by name
 ) -> int:
     """Find every conflict of ports. Exit code 0: none; 1: there are some; 2: a file is bad, or nothing to look at."""
     path = _registry(registry)
+    # In CI a renamed registry would else make every check pass.
     if ci and path is None:
         raise click.UsageError(
             f"there is no registry to hold the files against; write {REGISTRY_NAMES[0]}, or give --registry"
@@ -132,6 +133,7 @@ def _read(
     listed = files or ((env_file,) if env_file else ())
     if not listed and path is None:
         raise click.UsageError(f"nothing to look at: no {REGISTRY_NAMES[0]} here, no compose file, and none was given")
+    # To guess the environment would put its ports beside another one's entries.
     if env_file and not environment and len(known) > 1:
         listed = ()
         hint = f"Write {known[0]}={env_file}, or give --environment"
@@ -141,5 +143,6 @@ def _read(
     wanted = [sources.parse(text, given, known) for text in listed]
     wanted = [source for source in wanted if environment in {None, source.environment}]
     claims = sources.claims(wanted, read, sources.Variables(os.environ, env_files))
+    # Only now: the faults of all files at once, and not of the first alone.
     read.raise_problems()
     return [entry for entry in entries if environment in {None, entry.environment}], claims

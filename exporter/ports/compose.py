@@ -56,8 +56,10 @@ class Compose:
                 continue
             for included in self._included(document, path):
                 for name, service in self.project(included).items():
+                    # replace.
                     services.setdefault(name, service)
             for name, body in _mapping(document, ("services",)).items():
+                # Compose's own tags: `!reset` takes away what an earlier file said, `!override` replaces it.
                 if document.tags.get(("services", name)) == "!reset":
                     services.pop(name, None)
                     continue
@@ -73,6 +75,7 @@ class Compose:
             files = [path.parent / self._text(document, where, name) for name in each if isinstance(name, str)]
             if len(files) != len(each):
                 document.report(where, "must be a path, or a mapping with path")
+            # Docker compose refuses a circle too; without this we would read until the stack is full.
             elif any((file, "") in self._reading for file in files):
                 document.report(where, "includes a file that includes this one; take one of them out")
             else:
@@ -95,6 +98,7 @@ class Compose:
             service.aliases.add(body["container_name"])
         service.aliases |= _labelled(body.get("labels"))
         if "network_mode" in body:
+            # With the host's network `ports` has no effect: the process binds what it likes.
             host = body["network_mode"] == "host"
             service.host_network = _origin(document, (*where, "network_mode")) if host else None
         self._count(service, document, where, body)
@@ -123,6 +127,7 @@ class Compose:
     def _count(self, service: Service, document: Document, where: KeyPath, body: dict[str, Any]) -> None:
         deploy = body.get("deploy")
         key, count = (*where, "scale"), body.get("scale")
+        # `scale` is the older word for the same; Docker compose takes no file in which the two differ.
         if isinstance(deploy, dict) and "replicas" in deploy:
             key, count = (*where, "deploy", "replicas"), deploy["replicas"]
         if count is None:

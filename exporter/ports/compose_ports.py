@@ -24,6 +24,7 @@ def short_form(text: str) -> Published:
     """
     rest, _, protocol = text.strip().partition("/")
     before, _, target = rest.rpartition(":")
+    # `[::1]:` with no port of the host ends in a bracket, and its colons are the address's.
     address, _, published = before.rpartition(":") if not before.endswith("]") else (before, ":", "")
     container = parse_range(target)
     host = parse_range(published) if published else None
@@ -38,6 +39,7 @@ def long_form(item: Mapping[str, str]) -> Published:
         raise ValueError("target is required; write target: 80, the port in the container")
     published = item.get("published", "")
     return Published(
+        # 0 means any free port, which nobody can review.
         parse_range(published) if published and published != "0" else None,
         checked(parse_range(item["target"])),
         _protocol(item.get("protocol", "")),

@@ -49,6 +49,7 @@ def conflicts(claims: Sequence[Claim], registry: Sequence[Claim], profiles: Iter
         *_twice(registry, Trouble.REGISTERED_TWICE, "registered"),
         *_twice(wanted, Trouble.CLAIMED_TWICE, "claimed"),
         *_too_few(wanted),
+        # Without a registry nothing is registered, and to say that of every port helps nobody.
         *(_unregistered(wanted, registry) if registry else ()),
     ]
     return sorted(met, key=lambda conflict: (conflict.claim.origin, conflict.ports))
@@ -65,6 +66,7 @@ def _twice(claims: Sequence[Claim], trouble: Trouble, verb: str) -> Iterator[Con
             f"{ports}/{second.protocol} is {verb} twice {where}: "
             f"for {second.service}, and for {first.service} at {first.origin}"
         )
+        # Said and not left out: nothing keeps two profiles from being started together.
         if first.profiles and second.profiles and not first.profiles & second.profiles:
             remedy = f"check with --profile {min(first.profiles)}"
             message += f" (their profiles differ: if they never run together, {remedy})"
@@ -82,6 +84,7 @@ def _too_few(claims: Iterable[Claim]) -> Iterator[Conflict]:
 def _unregistered(claims: Iterable[Claim], registry: Sequence[Claim]) -> Iterator[Conflict]:
     for claim in claims:
         entries = [entry for entry in registry if entry.meets(claim)]
+        # By all of its names: the registry may know a container by its container_name.
         others = [entry for entry in entries if entry.service not in claim.names]
         for entry in others:
             ports = entry.ports.common(claim.ports)
@@ -132,6 +135,7 @@ def suggestion(conflict: Conflict, everything: Iterable[Claim]) -> Range | None:
         if other.kind != "registry" or claim.kind == "registry" or other.service not in claim.names
     ]
     node = claim.kind == "kubernetes" and NODE_PORTS.holds(claim.ports)
+    # Below 1024 a process needs privileges on most systems.
     whole = NODE_PORTS if node else Range(1024, HIGHEST)
     above = Range(min(max(conflict.ports.end + 1, whole.start), whole.end), whole.end)
     for within in (*mine, above, whole):

@@ -57,6 +57,7 @@ class Files:
 
     def note(self, text: str) -> None:
         """Say what a review cannot see, once."""
+        # A file that two sources name would be remarked upon twice.
         if text not in self.notes:
             self.notes.append(text)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The longer first: `:-` and `-` differ in whether an empty value counts as one.
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)\s*[=:]\s*(?P<value>.*)")
 

@@ -38,6 +38,7 @@ class OwnBackup(Settings):
 
     command: tuple[str, ...] = Field(min_length=1)
     file: RelativePath
+    # A dump that nobody has read back is a hope.
     verify: tuple[str, ...] = Field(min_length=1)
     environment: tuple[str, ...] = ()
 
@@ -52,6 +53,7 @@ class Backup(Settings):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
+        # Going without a backup has to be written down, with its reason; it is never what happens by default.
         if sum(value is not None for value in (self.pg_dump, self.own, self.none)) != 1:
             raise ValueError("write one of pg_dump: FOLDER, own: {command, file, verify} and none: WHY")
         return self
@@ -98,7 +100,10 @@ class PlanSettings(Settings):
     backup: Backup
     lock_timeout: Duration = parse_duration("5s")
     statement_timeout: Duration = parse_duration("5m")
+    # How long it is tried to learn whether the COMMIT took effect, where its answer was lost.
     resolve_for: Duration = parse_duration("60s")
+    # For what cannot run in a transaction, such as CREATE INDEX CONCURRENTLY; it stays when the transaction is rolled
+    # back.
     before: tuple[Script, ...] = ()
     transaction: tuple[Script, ...] = Field(min_length=1)
     validate_: tuple[Validation, ...] = Field(alias="validate", min_length=1)
@@ -153,6 +158,7 @@ def _read(script: Script, document: Document, path: KeyPath) -> list[Statement]:
         text, name, line = _text(script.file), str(script.file), 1
     else:
         text, name = script.sql or "", document.file
+        # A block of text in YAML begins on the line after its key; faults name the line in the file.
         line = document.place((*path, "sql"))[0] + (0 if (*path, "sql") in document.texts else 1)
     statements = split(text, name, line)
     if not statements:

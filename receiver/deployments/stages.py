@@ -91,6 +91,8 @@ def begin(connection: Connection, deployment_id: int, plan: StagePlan, now: date
     # Two pipelines that begin stages at once wait for each other here.
     connection.execute(select(deployments.c.id).where(deployments.c.id == deployment_id).with_for_update())
     earlier = of_deployment(connection, deployment_id)
+    # Only one runs at a time: the verdict counts the traffic of a version, and two stages would count the same
+    # requests.
     for stage in earlier:
         if stage.state is StageState.RUNNING:
             end(connection, stage.id, left(stage), now)
@@ -98,6 +100,7 @@ def begin(connection: Connection, deployment_id: int, plan: StagePlan, now: date
         "deployment_id": deployment_id,
         "name": plan.stage,
         "position": len(earlier) + 1,
+        # Whole: what a stage is judged by stays what it was when it began, though the policy's file may change.
         "plan": plan.model_dump(mode="json"),
         "state": StageState.RUNNING,
         "started_at": now,
@@ -114,6 +117,7 @@ def end(connection: Connection, stage_id: int, state: StageState, now: datetime)
     """A stage is over; one that was over before stays as it was."""
     connection.execute(
         update(deployment_stages)
+        # Whoever comes second changes nothing: an end is written once.
         .where(deployment_stages.c.id == stage_id, deployment_stages.c.state == StageState.RUNNING)
         .values(state=state, ended_at=now)
     )
@@ -126,6 +130,7 @@ def accept(connection: Connection, stage_id: int, now: datetime, *, by: str, why
         .where(deployment_stages.c.id == stage_id, deployment_stages.c.state == StageState.RUNNING)
         .values(state=StageState.ACCEPTED, ended_at=now, accepted_at=now, accepted_by=by, accepted_why=why)
     )
+    # The database says who was first of two people, or of a person and the verdict.
     return changed.rowcount == 1
 
 
@@ -133,6 +138,7 @@ def keep_before(
     connection: Connection, stage_id: int, before: Before, usual: Mapping[str, Mapping[str, float]] | None = None
 ) -> None:
     """Store the control's looks of the time before, and what the hour does anyway; they are asked for once."""
+    # `usual` is never stored as null: that would mean that it was not asked for yet.
     values = {"before": {name: [list(look) for look in looks] for name, looks in before.items()}, "usual": usual or {}}
     connection.execute(update(deployment_stages).where(deployment_stages.c.id == stage_id).values(**values))
 

@@ -72,6 +72,7 @@ def record(
     }
     number = insert_id(connection, deployment_verdicts, row)
     query = select(deployment_verdicts).where(deployment_verdicts.c.id == number)
+    # Read back, so that what is answered went through the same JSON as what is read later.
     return _verdict(connection.execute(query).mappings().one())
 
 
@@ -102,6 +103,7 @@ def proof(connection: Connection, deployment_id: int) -> str:
     query = select(deployment_verdicts.c.sentences).where(
         deployment_verdicts.c.deployment_id == deployment_id, deployment_verdicts.c.answer == Answer.ROLL_BACK
     )
+    # The first that proved it: later looks are of a version that may be on its way out already.
     sentences = connection.execute(query.order_by(deployment_verdicts.c.id).limit(1)).scalar()
     return str(sentences[0]) if sentences else ""
 

@@ -46,6 +46,7 @@ def deployment_ended(deployment: Deployment) -> Fact:
     if deployment.status is Status.FAILED:
         subject = _named(deployment)
         return Fact(EventType.DEPLOYMENT_FAILED, *_place(deployment), subject, at, _content(deployment))
+    # CDEvents tells of a rollback by the version that is back, and not by the one that went.
     if deployment.status is Status.ROLLED_BACK:
         return rolled_back(deployment, deployment.previous_version or "", at)
     kind = EventType.DEPLOYED if deployment.rollback_of is None else EventType.ROLLED_BACK
@@ -135,10 +136,12 @@ def incident_resolved(incident: Incident, at: datetime, why: str) -> Fact:
 
 def package(service: str, version: str, artifact: str = "") -> str:
     """A package URL of what runs: the artifact where it is an image with its digest or a package URL, else by name."""
+    # CDEvents asks for a package URL; a pipeline that knows its own knows it better than we could build it.
     if artifact.startswith("pkg:"):
         return artifact
     if image := _DIGEST.match(artifact):
         folder, slash, name = image["path"].rpartition("/")
+        # The tag: with the digest beside it, it names nothing more.
         name = name.partition(":")[0]
         repository = f"?repository_url={quote(folder + slash + name, safe='/.:')}" if slash else ""
         return f"pkg:oci/{quote(name, safe='')}@{quote(image['digest'], safe='')}{repository}"
@@ -183,4 +186,5 @@ def _named(deployment: Deployment) -> str:
 def _content(deployment: Deployment) -> dict[str, Any]:
     """The deployment as the API gives it, under names of its own."""
     known = deployment.to_json()
+    # `id` and `timestamp` are the event's own in the envelope; the same words here would be read as those.
     return {**known, "deployment": known.pop("id"), "started_at": known.pop("timestamp")}

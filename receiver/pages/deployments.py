@@ -69,6 +69,7 @@ class DeploymentPages:
         words = await context.store.read(
             lambda c: approvals.of_version(c, deployment.service, deployment.environment, deployment.version)
         )
+        # Only where somebody could accept it: a form that is answered with 409 is worse than none.
         holds = of[-1] if of and of[-1].state is StageState.RUNNING and of[-1].answer != "promote" else None
         return await self._console.page(
             request,
@@ -112,6 +113,7 @@ class DeploymentPages:
         service, environment = request.match_info["service"], request.match_info["environment"]
         context = self._console.context
         view = await context.store.read(lambda c: self._of_service(c, service, environment))
+        # A service has no row of its own; what nobody ever told of does not exist here.
         if not view["deployments"] and not view["incidents"]:
             return await self._console.missing(
                 request, f"deployment or incident of {service} in {environment}, as far as this receiver knows"

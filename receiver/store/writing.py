@@ -22,6 +22,7 @@ from deploywatch.receiver.store.errors import UnfitError
 
 Row = Mapping[str, Any]
 Binder = Callable[[Any], Any]
+# Rows that are bound at once: an import of any size takes the memory of so many.
 AT_ONCE: Final = 1000
 """Rows that are written at the same time: a hundred thousand would need hundreds of megabytes."""
 _JSON = msgspec.json.Encoder()
@@ -48,6 +49,7 @@ def insert_new(connection: Connection, table: Table, rows: Iterable[Row]) -> int
 
     Every row has the same columns. How many were new comes back.
     """
+    # One by one: of several rows at once not every driver counts how many were new.
     return sum(_write_one(connection, table, row) for row in rows)
 
 
@@ -89,6 +91,7 @@ class TableInsert:
         """The rows that are to be inserted: of several that replace each other, the last; counts are added up."""
         if self.known in (Known.REFUSED, Known.KEPT):
             return rows
+        # In one transaction a row may be put many times; what it is in the end has to reach the database, once.
         keys = [column.name for column in self.table.primary_key]
         by_key: dict[tuple[Any, ...], Row] = {}
         for row in rows:
@@ -150,6 +153,7 @@ def _statement(
     dialect: Dialect, table: Table, names: tuple[str, ...], known: Known
 ) -> tuple[str, list[tuple[str, Binder]]]:
     """The SQL text, and in the order of its parameters each column with what makes a value fit for the driver."""
+    # Compiled once and kept: SQLAlchemy would go its whole way through the insert at each call.
     statement = on_conflict(insert_into(dialect, table).inline(), table, names, known)
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     return str(compiled), [(name, _binder(dialect, table.c[name].type)) for name in compiled.positiontup or ()]
@@ -172,6 +176,7 @@ def on_conflict(
 
 
 def _binder(dialect: Dialect, kind: TypeEngine[Any]) -> Binder:
+    # By hand, as a moment stands in most rows, and often the same one in all rows of a transaction.
     if isinstance(kind, Moment) and dialect.name == "sqlite":
         return _moment
     if isinstance(kind, JSON):

@@ -30,6 +30,7 @@ async def approval(question: Question) -> Finding:
     valid: list[GateApproval] = []
     refused: list[str] = []
     for approval in question.facts.approvals:
+        # Not named among the refused: an approval in another role is not meant for this question.
         if approval.role not in question.wanted.of:
             continue
         why = people.refused(
@@ -39,6 +40,7 @@ async def approval(question: Question) -> Finding:
             refused.append(f"{approval.by} as {approval.role}: {why}")
         else:
             valid.append(approval)
+    # Two roles need two people: whoever has both counts for one of them.
     by_role = people.different(valid, question.wanted.of)
     present = [f"{role} is {approval.by}" for role, approval in by_role.items()]
     lacking = [role for role in question.wanted.of if role not in by_role]
@@ -47,6 +49,7 @@ async def approval(question: Question) -> Finding:
     detail = "; ".join([f"{', '.join(lacking)} has not approved it", *present, *refused])
     who = "; ".join(_who(settings, role) for role in lacking)
     advice = f"deploywatch deployments approve {question.asked.options} --role {lacking[0]} ({who})"
+    # The approvals are there already; asking for more of them would send people the wrong way.
     if any(why.endswith(people.UNNAMED) for why in refused):
         advice = "ask again with the name of who deploys: --deployer, or `deployer` in the request"
     return Finding(Standing.WAITING, detail, advice)
@@ -87,6 +90,7 @@ async def rollback_target(question: Question) -> Finding:
     target = question.context.settings.rollback.target(question.asked.service, question.asked.environment)
     if target is None:
         return Finding(Standing.CLOSED, "no rollback target covers it", "add one to rollback.targets")
+    # Known deployments and none that was well: a rollback would have nowhere to go, and the first time that is normal.
     if question.facts.previous is None and question.facts.known:
         return Finding(
             Standing.CLOSED, "no other version is known that was well", "record the one that runs (deployments import)"
@@ -99,6 +103,7 @@ async def rollback_target(question: Question) -> Finding:
 
 async def no_open_incident(question: Question) -> Finding:
     """The service has no open incident, but the one that the deployment fixes."""
+    # Else the remedy of an incident could not be deployed while the incident is open.
     others = [incident for incident in question.facts.open_incidents if incident.id != question.asked.fixes]
     if not others:
         return Finding(
@@ -118,6 +123,7 @@ async def change_window(question: Question) -> Finding:
         for window in settings.freezes
         if (occurring := occurrence(window, now)) and occurring.covers(*where, now)
     ]
+    # A freeze wins over a window: it is the exception that somebody has written down.
     if frozen:
         last = max(frozen, key=lambda window: window.ends_at)
         detail = f"changes are frozen until {last.ends_at:%Y-%m-%d %H:%M} UTC: {last.reason}"

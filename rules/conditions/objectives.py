@@ -26,6 +26,7 @@ from deploywatch.rules.signals.signal import Domain, Example, Group, InputSeries
 OF = (error_ratio.SIGNAL.name, availability.SIGNAL.name)
 """Signals that the policy's one `objective` can be about."""
 
+# Google's SRE workbook: 2 % of a month's budget in an hour, 5 % in six; for a ticket 10 % in a day or in three.
 PAGE = (("1h", "14.4"), ("6h", "6"))
 TICKET = (("1d", "3"), ("3d", "1"))
 
@@ -71,6 +72,7 @@ class Bad(Derived):
     def averages(self, policy: Policy, span: str) -> tuple[str, str]:
         """PromQL: how many were bad a second over a span, and how many there were."""
         seen = self.of.seen(policy)
+        # A probe has no requests to weigh by: each run counts alike, so that the mean over time is the share.
         if self.is_probed:
             good = f"avg_over_time({promql.recorded(policy, self.of.value(policy))}[{span}])"
             return f"(1 - {good})", f"({good} * 0 + 1)"
@@ -84,6 +86,7 @@ class Bad(Derived):
     def share(self, policy: Policy, span: str) -> str:
         """PromQL: the share that was bad over a span; of requests, weighted by how many there were."""
         bad, every = self.averages(policy, span)
+        # `> 0` makes no traffic no value: 0 / 0 would be NaN, which compares as false and hides an outage of counting.
         return bad if self.is_probed else f"({bad} / ({every} > 0))"
 
     def failing(self, policy: Policy, bad: int, good: int, of_each: int) -> tuple[InputSeries, ...]:
@@ -141,6 +144,7 @@ class BudgetLeft(Derived):
         name, over = self.bad.value(policy), promql.duration(self.bad.over)
         bad, every = self.bad.averages(policy, "1h")
         target = self.bad.target(policy)
+        # By the hour, and summed hourly: a month of raw samples is more than Prometheus reads in one evaluation.
         hourly = (
             Record(f"{name}_bad_avg1h", bad, f"bad ones of {self.bad.title}, the mean of an hour", Group.BASELINES),
             Record(f"{name}_all_avg1h", every, f"all of {self.bad.title}, the mean of an hour", Group.BASELINES),
@@ -190,6 +194,7 @@ def signals(objectives: Mapping[str, Objective]) -> dict[str, Signal]:
 
 def expanded(policy: Policy) -> Policy:
     """The policy with the alerts of its objectives, and what is left of their budgets recorded."""
+    # As if they stood in the policy: every check, test and dashboard of an alert then holds for them too.
     made = [alert for name, objective in policy.objectives.items() for alert in _alerts(name, objective)]
     left = tuple(f"budget_left({name})" for name in policy.objectives)
     return policy.model_copy(update={"alerts": (*policy.alerts, *made), "observe": (*policy.observe, *left)})

@@ -22,6 +22,7 @@ class Pattern(Derived):
     def own(self, policy: Policy) -> tuple[Record, ...]:
         direction = f"{self.of.value(policy)}_direction"
         back = promql.duration(policy.interval)
+        # The sign alone: one large step must not outweigh ten small ones the other way.
         step = f"sgn({self.now(policy)} - ({self.now(policy)} offset {back}))"
         return (
             Record(
@@ -76,6 +77,7 @@ class Oscillation(Pattern):
         span = f"[{promql.duration(SPAN)}]"
         turns = f"changes({promql.recorded(policy, direction)}{span})"
         wide = (
+            # Noise turns at every evaluation; only swings that matter against the mean count.
             f"(stddev_over_time({self.now(policy)}{span}) > bool 0.05 * abs(avg_over_time({self.now(policy)}{span})))"
         )
         return f"{turns}\n*\n{wide}"

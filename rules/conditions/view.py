@@ -49,6 +49,7 @@ class View(Derived):
 
     def unfit(self, series: Series) -> str | None:
         """Why these series have no such part; None where they have."""
+        # Its query is text of the policy's author; matchers cannot be put into that with certainty.
         if isinstance(self.of, Custom):
             return f"{self.of.name} is a query of the policy's own; choose its series there"
         for kind in self.of.needs:
@@ -67,6 +68,7 @@ class View(Derived):
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         beside = self._beside()
         return (
+            # The whole signal as well: whoever looks at the part asks at once how all of it is.
             *self.of.records(policy, ()),
             *self.of.records(self.seen(policy), bounds),
             *(beside.of.records(beside.seen(policy), bounds) if beside else ()),
@@ -149,6 +151,7 @@ def chosen(source: Measured, part: Part, called: str) -> Measured:
             raise DeploywatchError(f"counts only {label} {' or '.join(only[label])}, so that nothing is left")
         only[label] = both
     for label, pattern in (part.excluding or {}).items():
+        # In brackets, as `|` binds weaker than anything within the two.
         excluding[label] = f"({excluding[label]})|({pattern})" if label in excluding else pattern
     for label, values in only.items():
         left = tuple(value for value in values if not (label in excluding and re.fullmatch(excluding[label], value)))
@@ -156,6 +159,7 @@ def chosen(source: Measured, part: Part, called: str) -> Measured:
             raise DeploywatchError(f"leaves out every {label} that counts, so that nothing is left")
         only[label] = left
     own = source.model_copy(update={"only": only or None, "excluding": excluding or None})
+    # A window alone needs no name of its own: it stands in the record's name anyway.
     own.call(source.called, called if part.role or part.only or part.excluding else "")
     return own
 

@@ -91,9 +91,12 @@ class Stages:
                 f"{stage.stage} is a stage of {stage.strategy}, and the deployment's strategy is {deployment.strategy}"
             )
             raise web.HTTPBadRequest(text=f"$.stage: {text}\n")
+        # Filled in before the transaction: a placeholder that cannot be filled is the request's fault and no half
+        # stage.
         of_stage = plan.for_stage(stage, values)
 
         def write(connection: Connection) -> RunningStage:
+            # Read again: what was read above may have ended since.
             current, before = ledger.get(connection, wanted), stages.newest(connection, wanted)
             if before is not None and before.state is StageState.RUNNING and before.name == stage.stage:
                 return before  # a pipeline that is run again asks for what it has
@@ -103,6 +106,7 @@ class Stages:
                 raise web.HTTPConflict(text=f"stage {before.name} is {answer}: {advice}\n")
             if current.status not in (Status.RUNNING, Status.SUCCEEDED):
                 raise web.HTTPConflict(text=f"deployment {wanted} of {current.version} is {current.status}\n")
+            # Its status may still be `running` here, as the rollback has only been queued.
             if current.verdict == BAD:
                 raise web.HTTPConflict(text=f"deployment {wanted} of {current.version} was judged bad: roll it back\n")
             begun = stages.begin(connection, wanted, of_stage, now)
@@ -156,6 +160,7 @@ class Stages:
             if stage.answer == Answer.PROMOTE:
                 raise web.HTTPConflict(text=f"stage {stage.name} was promoted; there is nothing to accept\n")
             stages.accept(connection, stage.id, now, by=sent.by, why=sent.why)
+            # In the middle a person's word lets the pipeline go on; the deployment is judged by what comes after.
             if stage.plan.last:
                 ledger.judge(connection, wanted, "accepted", now)
             fact = facts.hold_accepted(ledger.get(connection, wanted), stage, now, by=sent.by, why=sent.why)

@@ -61,11 +61,13 @@ class LatencyQuantile(Signal):
         if not durations.bounds:
             return None
         highest = durations.bounds[-1]
+        # Above the highest bucket histogram_quantile answers with that bucket's bound, and the alert could never fire.
         if bound > highest:
             return (
                 f"{durations.metric} has no bucket at or above {shown(bound)}; its highest is {shown(highest)}, "
                 "so nobody can tell; add a bucket at the bound"
             )
+        # "The longest" cannot be interpolated: between two buckets it may be anywhere.
         if not self.slower and bound not in durations.bounds:
             return f"{durations.metric} has no bucket at {shown(bound)}, which {self.name} needs; add one"
         return None
@@ -94,6 +96,7 @@ class LatencyQuantile(Signal):
         in_seconds = f" / {per_second}" if per_second != 1 else ""
         return Record(
             self.value(policy),
+            # Divided afterwards: bounds are labels, and stay in the source's unit.
             f"histogram_quantile({self.quantile}, {of}){in_seconds} >= 0",
             "interpolated, for people to look at; `>= 0` leaves out the NaN of no traffic",
         )
@@ -116,6 +119,7 @@ class LatencyQuantile(Signal):
             remark = f" ({promql.number(self.slower * 100)}% of {self.of})" if self.slower else ""
             record = histogram.slower(policy, durations, bound).name
             return Reading(record, self.slower, Unit.RATIO, SHARE, phrase, remark)
+        # Off the buckets only the interpolated value is there, which is never more than the next bound.
         above = min(bucket for bucket in durations.bounds if bucket > bound)
         return Reading(self.value(policy), bound, Unit.SECONDS, Domain(highest=above))
 
@@ -131,6 +135,7 @@ class LatencyQuantile(Signal):
             return histogram.raw_buckets(policy, durations, {bound: (1 - value) * EACH})
         above = min(bound for bound in bounds if bound >= value)
         below = max((bound for bound in bounds if bound < value), default=Decimal(0))
+        # The counts for which Prometheus's own interpolation comes out at exactly this value.
         position = (value - below) / (above - below)
         if position < self.quantile:
             counts = {below: EACH * (self.quantile - position) / (1 - position), above: EACH}
