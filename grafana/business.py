@@ -31,6 +31,7 @@ def dashboard(policy: ResolvedPolicy) -> Dashboard:
             Row("Compared", tuple(signals.panel(policy, signal) for signal in signals.business_compared(policy))),
         ),
         places=places(policy),
+        # A week first: what users do differs more between days of the week than between weeks.
         more_variables=(spans("earlier", "Compare with", ("1w", "1d", *windows(policy, 12, 1))),),
         span=span(policy),
         refresh=refresh(policy),

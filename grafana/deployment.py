@@ -20,6 +20,7 @@ from deploywatch.rules.signals.signal import Signal
 
 _COUNT, _RATIO, _SECONDS = UNITS[Unit.COUNT], UNITS[Unit.RATIO], UNITS[Unit.SECONDS]
 
+# `@` pins the window to a moment, whatever time the dashboard shows.
 BEFORE, SINCE = "[$span] @ $deployment", "[$span] @ end()"
 """The span that ends with the chosen deployment's start, and the one that ends with the shown time."""
 
@@ -56,6 +57,7 @@ def dashboard(policy: ResolvedPolicy) -> Dashboard:
 
 def _deployment() -> dict[str, object]:
     """The ledger's deployments, the newest first; the value is when it started, which PromQL takes after `@`."""
+    # Grafana takes a choice's value from the sample and its text from a label, and both by one expression.
     named = f'label_join({shown(DeploymentMetric.STARTED)}, "deployment", " ", "service", "version")'
     query = f"query_result(sort_desc(max by (deployment) ({named})))"
     return choice("deployment", "Deployment", query, regex='/deployment="(?<text>[^"]+)"} (?<value>[0-9.]+) /', sort=0)

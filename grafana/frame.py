@@ -12,6 +12,7 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE, DeploymentMetric, Inci
 from deploywatch.grafana.panels import Row, placed
 from deploywatch.grafana.queries import datasource, once, shown
 
+# Of Grafana 10 and 11; newer ones migrate it when they load it.
 SCHEMA = 39
 """The version of Grafana's dashboard model that this is written in: Grafana 11.0; later ones migrate it."""
 
@@ -39,6 +40,7 @@ class Dashboard:
             "description": self.about,
             "tags": [TAG, "generated"],
             "schemaVersion": SCHEMA,
+            # It is generated: what somebody changes by hand would be gone with the next run.
             "editable": False,
             "graphTooltip": 1,
             "refresh": self.refresh,
@@ -65,6 +67,7 @@ def choice(name: str, label: str, query: str, *, regex: str = "", sort: int = 1)
         "query": query,
         "definition": query,
         "regex": regex,
+        # On every change of the time range: services come and go.
         "refresh": 2,
         "sort": sort,
         "multi": False,

@@ -49,6 +49,7 @@ def _now() -> tuple[Panel, ...]:
         _small(
             "Probes failing",
             "Probes whose last run failed, wherever they run from.",
+            # `== bool 0` and a sum: a count of what fails would have no value while nothing does.
             f"sum(min by ({WHERE}, {PROBE}) ({shown(Probe.SUCCESS)}) == bool 0)",
             bad,
         ),
@@ -86,6 +87,7 @@ def _health() -> tuple[Panel, ...]:
             "share of probes whose last run succeeded. A service without a line has neither.",
             (
                 Query(
+                    # `or on (…)`: per service, so that one with a score does not hide those without.
                     f"min by ({WHERE}) ({shown(_SCORE)})\nor on ({WHERE})\navg by ({WHERE}) ({shown(Probe.SUCCESS)})",
                     legend((SERVICE, ENVIRONMENT)),
                 ),

@@ -9,6 +9,7 @@ from typing import Any
 from deploywatch.grafana.queries import Query, datasource
 from deploywatch.grafana.visualizations import Look
 
+# Grafana's grid.
 _WIDEST = 24
 
 

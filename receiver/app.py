@@ -122,11 +122,13 @@ class Receiver:
         by_kind: dict[str, Handler] = {kind: partial(handle, context) for kind, handle in HANDLERS.items()}
         owner = f"{socket.gethostname()}:{os.getpid()}"
         # What SQLite's one process has in hand nobody takes over.
+        # Deliveries are looked at once more before they are sent, as another replica may have taken them over.
         fenced = frozenset() if context.store.is_sqlite else frozenset({KIND})
         self.worker = Worker(context.store, by_kind, owner=owner, clock=context.clock, fenced=fenced)
         self.worker.finished = self._job_finished
         self.worker.lost = partial(overtaken.lost, context)
         self.intake = webhook.Intake(context, committed=self._committed, leasing=self.worker.leasing)
+        # Handlers that need more than the context get it here, as only this module knows all parts.
         by_kind[outbox.KIND] = partial(deliver.handle, context, sinks=self._sinks)
         # What is taken in again goes the way of a webhook, which knows what is remembered of alerts.
         by_kind[recheck.KIND] = partial(rechecked.handle, context, accept=self.intake.accept)
@@ -194,6 +196,7 @@ class Receiver:
         """Around the serving: the store is open, jobs are worked on, deliveries are committed."""
         context = self._context
         await context.store.open()
+        # The file has one process: what is in hand when it starts was in hand of one that died.
         if context.store.is_sqlite:
             await context.store.write(lambda connection: release_all(connection, context.clock()))
         # It may have been stopped to give it another configuration; else what was refused is looked at within the hour.
@@ -202,9 +205,11 @@ class Receiver:
         pruning = retention.prune_for_ever(context, lost=self.intake.alert_cache.lose)
         runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning, *self._rounds())
         tasks = [asyncio.create_task(run) for run in runs]
+        # Before this a load balancer sends nothing: a webhook that comes while the store opens would be refused.
         self._ready = ""
         gc_tuning.put_aside()
         yield
+        # First: jobs end before channels and store close under them.
         await self.worker.stop(_STOP_SECONDS)
         await _cancel(tasks)
         for channel in context.channels.values():
@@ -224,6 +229,7 @@ class Receiver:
 
     async def _reload(self) -> None:
         """Take over the file as it is now, except for the database and the body limit, which need a restart."""
+        # What can fail comes before anything is replaced, so that a faulty file changes nothing.
         settings = self._read()
         channels = connect_all(settings.channels)
         templates = Templates(settings.templates)
@@ -261,6 +267,7 @@ class Receiver:
             read = await self._context.store.read(lambda connection: snapshot(connection, now))
         except StoreError as error:
             return web.Response(status=503, text=f"{error}\n")
+        # A registry of its own for each answer: these are read from the store, and are as of now.
         ledger = CollectorRegistry()
         ledger.register(read)
         body = generate_latest(self.registry) + generate_latest(ledger)

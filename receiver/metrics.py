@@ -59,6 +59,7 @@ class Counters:
         )
         build = Gauge("deploywatch_build_info", "The version of deploywatch.", ["version", "part"], registry=registry)
         build.labels(__version__, "receiver").set(1)
+        # There at 0 from the beginning: `increase()` does not see a counter's first step from nothing to 1.
         for outcome in ("accepted", "rejected", "unavailable", "broken"):
             self.webhooks.labels(outcome)
         for lost in Lost:

@@ -29,6 +29,7 @@ from deploywatch.receiver.store.schema import alerts, deliveries, incidents, job
 log = logs.get("retention")
 
 Lost = Callable[[Connection], None]
+# Often, so that each time there is little to forget.
 EVERY = timedelta(hours=1)
 KEPT_ASSESSMENTS = 5
 """Assessments of a deployment that stay, however old: its report shows their trend."""
@@ -43,6 +44,7 @@ _BELONGING: Sequence[tuple[Table, Column[int]]] = [
     # In the order of foreign keys, so that a table that somebody adds is emptied too, without an entry here.
     for table in reversed(metadata.sorted_tables)
     for key in table.foreign_keys
+    # A rollback outlives nothing: an incident that has one is not forgotten at all.
     if key.column.table is incidents and table is not rollbacks
 ]
 """Every table whose rows belong to an incident, with the column that says to which."""
@@ -98,6 +100,7 @@ def _sessions(connection: Connection, now: datetime) -> None:
 
 def _looks(connection: Connection, before: datetime, verdicts_before: datetime) -> None:
     """Forget old looks, and of old verdicts all but the newest of each stage, which is the one that decided."""
+    # The last of each stage stays: reports and the ledger's word rest on it.
     newest = select(func.max(deployment_verdicts.c.id)).group_by(deployment_verdicts.c.stage_id)
     old = deployment_verdicts.c.at < verdicts_before
     connection.execute(delete(deployment_verdicts).where(old, deployment_verdicts.c.id.not_in(newest)))

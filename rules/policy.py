@@ -63,6 +63,7 @@ class Source(Settings):
 class OfficeHours(Settings):
     """When people are there, and the severities whose alerts wait for them; critical and high ones never do."""
 
+    # As Alertmanager writes it: these fields go into its time_intervals as they are.
     days: Annotated[str, Field(pattern=r"^[a-z]+(:[a-z]+)?$")] = "monday:friday"
     start: Annotated[str, Field(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "09:00"
     end: Annotated[str, Field(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "17:00"
@@ -75,6 +76,7 @@ class Receiver(Settings):
 
     url: Url
     token_file: str | None = None
+    # Shorter than Alertmanager's 30 s: the receiver groups for itself, and a rollback waits for this.
     group_wait: Wait = timedelta(seconds=10)
     group_interval: Period = timedelta(minutes=1)
     repeat_interval: Period = timedelta(hours=4)
@@ -189,6 +191,7 @@ class Alert(Part):
 
 
 def _constants(of: type) -> set[str]:
+    # From the class: a label that is added there is reserved here without an entry.
     return {text for name, text in vars(of).items() if name.isupper() and isinstance(text, str)}
 
 

@@ -36,6 +36,7 @@ def query(name: str, kind: str, class_: str, *, recursion: bool) -> dns.message.
         whole,
         dns.rdatatype.from_text(kind),
         dns.rdataclass.from_text(class_),
+        # As blackbox_exporter asks: with EDNS some old servers answer FORMERR.
         use_edns=False,
         flags=dns.flags.RD if recursion else 0,
     )
@@ -47,6 +48,7 @@ async def over_udp(sock: socket.socket, message: dns.message.Message) -> dns.mes
     await loop.sock_sendall(sock, message.to_wire())
     while True:
         wire = await loop.sock_recv(sock, _LARGEST)
+        # Anything else is a late answer to an earlier query, or a forged one.
         if wire[:2] == message.id.to_bytes(2, "big"):
             return parsed(wire)
 
@@ -54,6 +56,7 @@ async def over_udp(sock: socket.socket, message: dns.message.Message) -> dns.mes
 async def over_channel(channel: Channel, message: dns.message.Message) -> dns.message.Message:
     """Send it on a TCP connection (RFC 7766) and read the answer; Failed(protocol) when that is another's."""
     wire = message.to_wire()
+    # RFC 1035: over TCP each message has its length in two bytes before it.
     await channel.send(len(wire).to_bytes(2, "big") + wire)
     reader = Lines(channel)
     size = int.from_bytes(await reader.exactly(2), "big")
@@ -66,6 +69,7 @@ async def over_channel(channel: Channel, message: dns.message.Message) -> dns.me
 def parsed(wire: bytes) -> dns.message.Message:
     """The message, each record by itself; Failed(protocol) when it is none. A truncated one is what it is."""
     try:
+        # One record a set, so that they are counted and shown as they came.
         return dns.message.from_wire(wire, one_rr_per_rrset=True, ignore_trailing=True)
     except (dns.exception.DNSException, ValueError) as error:
         raise Failed(Reason.PROTOCOL, f"the answer is not a DNS message: {error or type(error).__name__}") from error

@@ -11,6 +11,7 @@ from deploywatch.exporter.ports.files import Files
 from deploywatch.files.document import Document
 from deploywatch.files.document import Path as KeyPath
 
+# The API server's default; a cluster may have another (--service-node-port-range), which no manifest says.
 NODE_PORTS = Range(30_000, 32_767)
 """What a cluster gives to nodePort unless its API server is told otherwise."""
 
@@ -47,6 +48,7 @@ def _object(document: Document, path: KeyPath, environment: str, machine: str) -
         document.report(path, "must be an object, with apiVersion and kind")
         return
     kind = str(data.get("kind", ""))
+    # `kubectl get -o yaml` writes such lists, and so do some generators.
     if kind.endswith("List") and isinstance(data.get("items"), list):
         for position in range(len(data["items"])):
             yield from _object(document, (*path, "items", position), environment, machine)
@@ -99,6 +101,7 @@ class _Object:
             listed = body.get(containers)
             for position in range(len(listed) if isinstance(listed, list) else 0):
                 for where, port in self._ports((*spec, containers, position, "ports")):
+                    # On the host's network the container's port is the host's, whether hostPort repeats it or not.
                     key = "containerPort" if on_host and not port.get("hostPort") else "hostPort"
                     if port.get(key):
                         protocol, address = self._protocol(where, port), str(port.get("hostIP") or "")
@@ -124,6 +127,7 @@ class _Object:
         return protocol
 
     def _claim(self, where: KeyPath, value: Any, protocol: str, address: str = "") -> Iterator[Claim]:
+        # YAML's `yes` is a number to Python; and a port in quotes is refused by the API server as well.
         if isinstance(value, bool) or not isinstance(value, int):
             self.document.report(where, f"{value!r} is not a port; write a number, without quotes")
             return

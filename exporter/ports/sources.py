@@ -54,6 +54,7 @@ def in_folder(folder: Path) -> str | None:
     for name in COMPOSE_NAMES:
         path = folder / name
         if path.exists():
+            # Docker compose reads the override by itself where no file was named.
             overrides = [path.with_name(f"{path.stem}.override{suffix}") for suffix in (".yml", ".yaml")]
             return ",".join(str(each) for each in (path, *(o for o in overrides if o.exists())))
     return None
@@ -77,6 +78,7 @@ class Variables:
                 variables |= read_env_file(text or "")
             except ValueError as error:
                 files.report(path, 0, str(error))
+        # The environment wins over the file, as in Docker compose.
         return variables | dict(self.process)
 
 
@@ -102,6 +104,7 @@ def _of(source: Source, files: Files, variables: Variables) -> Iterator[Claim]:
         yield from systemd.claims(files, list(source.paths), source.environment, source.machine)
         return
     documents = [document for document in files.documents(first) if document.data is not None]
+    # By what is in it: a folder of YAML has no names that one could go by.
     if any(kubernetes.is_manifest(document) for document in documents):
         for path in source.paths:
             yield from kubernetes.claims(files, path, source.environment, source.machine)

@@ -57,6 +57,7 @@ def _joined(content: str) -> Iterator[tuple[int, str]]:
         text = raw.strip()
         if not begun:
             number = position
+        # Also between continued lines: systemd skips comments there.
         if text.startswith(("#", ";")) or (not text and not begun):
             continue
         if text.endswith("\\"):
@@ -84,6 +85,7 @@ def _listened(lines: list[_Line]) -> list[_Line]:
     """The listening lines that count: an empty one takes back all before it."""
     kept: list[_Line] = []
     for line in lines:
+        # An empty assignment takes back all before it, as systemd does; drop-ins begin with one.
         if line.key in {*_LISTENS, "ListenSequentialPacket"} and not line.value:
             kept = []
         elif line.key in _LISTENS:
@@ -93,8 +95,10 @@ def _listened(lines: list[_Line]) -> list[_Line]:
 
 def _place(value: str) -> tuple[str, int] | None:
     """Address and port of a listening line; None for sockets of files and of virtual machines."""
+    # Sockets of files and of machines have no port.
     if value.startswith(("/", "@", "vsock:", "%t", "%S", "%h")):
         return None
+    # A number alone is a port on all addresses.
     address, _, port = value.rpartition(":")
     if not port.isdigit():
         raise ValueError(f"{value!r} has no port that can be read here; write a number, or address:number")

@@ -35,6 +35,7 @@ def server_place(address: str, port: int) -> Place:
     if address.startswith("["):
         host, _, given = address[1:].partition("]")
         given = given.removeprefix(":")
+    # More than one colon is an IPv6 address without brackets, which has no port.
     elif address.count(":") == 1:
         host, _, given = address.partition(":")
     number = int(given) if given.isascii() and given.isdigit() else port
@@ -61,6 +62,7 @@ class DnsSettings(ProbeSettings, Reach):
     kind: Literal["dns"]
     address: Annotated[str, AfterValidator(_server)]
     query_name: str
+    # blackbox_exporter's own default, so that its modules mean the same here.
     query_type: Annotated[str, AfterValidator(known_type)] = "ANY"
     query_class: Annotated[str, AfterValidator(known_class)] = "IN"
     recursion_desired: bool = True
@@ -78,6 +80,7 @@ class DnsSettings(ProbeSettings, Reach):
             raise ValueError("dns_over_tls needs transport_protocol: tcp; add it")
         if not self.valid_rcodes:
             raise ValueError("valid_rcodes is empty; no answer would be good. Write one such as NOERROR")
+        # Built once to see that it can be: a name of 300 characters is a fault of the file, not of the server.
         query(self.query_name, self.query_type, self.query_class, recursion=self.recursion_desired)
         return self
 
@@ -119,6 +122,7 @@ class DnsProbe:
         try:
             answer = await self._ask(phases, measurement)
         finally:
+            # All of them, those that were not reached as 0: a series that comes and goes cannot be summed.
             for phase, seconds in phases.items():
                 measurement.add(families.DNS_DURATION, seconds, phase=phase)
             measurement.add(families.DNS_QUERY_SUCCEEDED, answer is not None)

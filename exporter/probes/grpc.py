@@ -22,6 +22,7 @@ from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Failed, Reason
 
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
+# gRPC's status codes: 7 PERMISSION_DENIED, 16 UNAUTHENTICATED, 14 UNAVAILABLE, 4 DEADLINE_EXCEEDED.
 _REASONS = {7: Reason.AUTH, 16: Reason.AUTH, 14: Reason.UNAVAILABLE, 4: Reason.DEADLINE}
 _OURS = re.compile(r"grpc-|:|te$|content-type$|user-agent$", re.IGNORECASE)
 
@@ -46,6 +47,7 @@ def server_place(address: str, port: int) -> Place:
 
 
 def _metadata_name(name: str) -> str:
+    # gRPC sends `-bin` metadata as Base64, which text would be taken for.
     if _OURS.match(name) or name.lower().endswith("-bin"):
         raise ValueError(f"{name!r} is gRPC's own, or binary; write metadata of text under another name")
     return name
@@ -108,6 +110,7 @@ class GrpcProbe:
                 measurement.add(families.GRPC_DURATION, seconds, phase=phase)
             measurement.add(families.GRPC_SSL, self.settings.use_tls)
             measurement.add(families.GRPC_STATUS_CODE, health.code)
+            # One series a status, as blackbox_exporter: an alert then needs no number that nobody remembers.
             for word in SERVING_STATUSES:
                 measurement.add(families.GRPC_HEALTHCHECK_RESPONSE, word == health.serving, serving_status=word)
         _judge(health)
@@ -142,6 +145,7 @@ class GrpcProbe:
                     lambda shown: certificates.note(shown, measurement),
                 )
         host, port = settings.place
+        # Always with its port: some servers choose by the whole of it.
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         with measurement.timed("check"):
             return await check(

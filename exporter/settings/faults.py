@@ -54,6 +54,7 @@ def _unknown_dependencies(
     name: str, entry: Mapping[str, Any], owners: Mapping[str, tuple[str, str]]
 ) -> Iterator[Fault]:
     own, environment = owners[name]
+    # Dependencies do not cross environments: staging that needs production would be a fault to find, not to watch.
     known = {service for service, place in owners.values() if place == environment} - {own}
     for position, other in _texts(entry, "depends_on"):
         path: KeyPath = ("services", name, "depends_on", position)
@@ -77,6 +78,7 @@ def _too_long(probes: Probes, data: Mapping[str, Any]) -> Iterator[Fault]:
         if isinstance(layer, dict) and (interval := _duration(layer.get("interval"))):
             layers[name] = interval
     for path, probe in probes:
+        # A module's interval is its caller's, and the timeout of `port` is that of each port.
         if path[0] == "modules" or probe.get("kind") == "port":
             continue
         timeout = _duration(probe.get("timeout"))

@@ -92,6 +92,7 @@ def decide(at: Situation, settings: Scale) -> Go | Refused:
         return Refused(Refusal.INCIDENT_OVER, "every alert has resolved meanwhile")
     if target is None:
         return Refused(Refusal.NO_TARGET, f"no scale target is configured for {where}")
+    # A rollback in between would start from another number of replicas than it ends with.
     if at.held_by:
         return Refused(Refusal.LOCKED, f"{where} is in the hands of {at.held_by}")
     if at.last and at.now < at.last + settings.cooldown:
@@ -124,6 +125,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
     incident, now = store.get(connection, job.incident_id), context.clock()
     at = _situation(connection, incident, now)
     hold = gate.look(connection, context.settings, incident, now, asker=gate.Asker.ACTS).hold
+    # What is over is refused below and not kept: a window's end would find nothing to do.
     if hold and not at.incident_over:
         serial_key = target_lock.serial_key(at.service, at.environment)
         holding.keep_job(connection, hold, incident, now, job=job, serial_key=serial_key)
@@ -143,6 +145,7 @@ def _begin(connection: Connection, context: Context, job: Job) -> Begun | None:
                     connection, incident.id, now, Kind.SCALE_DRY_RUN, f"dry run: {what}: {context.conceal(str(plan))}"
                 )
                 return None
+            # Last, in the transaction that begins the run: until here nothing had to be given back.
             if target_lock.take(connection, incident.service, incident.environment, _holder(job), now):
                 return runs.begin(connection, context, job, incident, plan, what=what, limit=target.timeout)
             decision = Refused(Refusal.LOCKED, "another replica was faster")

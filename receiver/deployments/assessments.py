@@ -17,6 +17,7 @@ from deploywatch.receiver.store.deployment_schema import deployment_assessments,
 
 KIND = "assess_deployment"
 """The job that assesses one deployment again and again."""
+# A whole day's load has been over it by then.
 WATCHED_FOR = timedelta(hours=24)
 """So long after its end a deployment is assessed: the enterprise document's figure."""
 NO_MEASUREMENT, LOW_COVERAGE, NOT_WEIGHED = "no_measurement", "coverage", "not_weighed"
@@ -80,6 +81,7 @@ class StoredBaseline:
 def queue(connection: Connection, deployment: Deployment, now: datetime) -> None:
     """Have a deployment assessed from now on; one that is over for a day, and a rollback, is not."""
     ended = deployment.finished_at
+    # What was rolled back to is what was there before, and has its own assessments.
     if deployment.rollback_of is not None or now - (ended or deployment.started_at) >= WATCHED_FOR:
         return
     name = f"{KIND}:{deployment.id}"
@@ -104,6 +106,7 @@ def newest(connection: Connection, deployment_id: int) -> StoredAssessment | Non
 def recent(connection: Connection, deployment_id: int, *, limit: int) -> list[StoredAssessment]:
     """The newest assessments of a deployment, the newest first."""
     query = select(deployment_assessments).where(deployment_assessments.c.deployment_id == deployment_id)
+    # By number and not by time: a clock that was set back would change the order.
     rows = connection.execute(query.order_by(deployment_assessments.c.number.desc()).limit(limit)).mappings()
     return [_assessment(row) for row in rows]
 
@@ -129,7 +132,9 @@ def away(connection: Connection, deployment_id: int) -> int:
         table.c.deployment_id == deployment_id, table.c.problem == ""
     )
     query = select(func.count()).where(
-        table.c.deployment_id == deployment_id, table.c.number > answered.scalar_subquery()
+        # Those since the last answer: a source that was away and is back counts as there.
+        table.c.deployment_id == deployment_id,
+        table.c.number > answered.scalar_subquery(),
     )
     return connection.execute(query).scalar() or 0
 

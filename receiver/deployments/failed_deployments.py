@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from deploywatch.receiver.deployments.deployment import BAD, REFUTED, Deployment, Status
 from deploywatch.receiver.incidents.incident import Incident
 
+# As long as a deployment is assessed: what begins later has most likely another cause.
 ATTRIBUTED_WITHIN = timedelta(hours=24)
 _SERIOUS = ("critical", "high")
 # Somebody else's outage is not the deployment's failure.
@@ -40,6 +41,7 @@ def attribute(deployments: Sequence[Deployment], opened: Iterable[Incident]) -> 
     for incident in opened:
         if incident.severity not in _SERIOUS or incident.cause in _OTHER_CAUSES:
             continue
+        # Searched by halves: else each incident would look at every deployment that there was.
         before = bisect_right(began, incident.opened_at)
         if before and incident.opened_at - began[before - 1] <= ATTRIBUTED_WITHIN:
             caused.setdefault(changes[before - 1].id, []).append(incident)
@@ -59,6 +61,7 @@ class Course:
         """From all records of a target."""
         rows = sorted(deployments, key=lambda deployment: (deployment.started_at, deployment.id))
         first: list[datetime | None] = [None]
+        # From the last to the first, so that each row knows the earliest end of a good one after it in one walk.
         for row in reversed(rows):
             ends = [end for end in (first[-1], row.finished_at if _is_well(row) else None) if end is not None]
             first.append(min(ends, default=None))
@@ -88,6 +91,7 @@ def failed_deployment(change: Deployment, course: Course, caused: Sequence[Incid
         reasons.append((undone.started_at if undone else change.finished_at or change.started_at, "rolled back"))
     if not reasons:
         return None
+    # The earliest: recovery is measured from when it began to fail, whoever noticed it first.
     since, why = min(reasons)
     return Failed(change, why, since, _recovered(change, course, caused, since))
 
@@ -98,4 +102,5 @@ def _recovered(change: Deployment, course: Course, caused: Sequence[Incident], s
     if not _is_well(change):
         ends.append(course.well_after(change.started_at))
     known = [end for end in ends if end is not None]
+    # Over when everything is; one open incident, and it is not.
     return max(since, *known) if known and len(known) == len(ends) else None

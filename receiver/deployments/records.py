@@ -75,6 +75,7 @@ def take(connection: Connection, record: Record) -> Taken:
     """
     known = _known(connection, record)
     if known is not None:
+        # An end is taken once: whoever says another one later is told so in `notice`, and changes nothing.
         ends = record.status is not None and known.status is Status.RUNNING
         lacking = _lacking(known, record)
         if lacking:
@@ -98,6 +99,7 @@ def take(connection: Connection, record: Record) -> Taken:
         committed_at=record.committed_at,
         fixes=record.fixes,
     )
+    # A rollback that failed has undone nothing.
     if undone is not None and record.status is Status.SUCCEEDED:
         ledger.mark_rolled_back(connection, undone, record.ended_at)
     if record.status is None:
@@ -106,6 +108,7 @@ def take(connection: Connection, record: Record) -> Taken:
 
 
 def _known(connection: Connection, record: Record) -> Deployment | None:
+    # Two deployments of one version that nobody dated are told apart by nothing, and so are two.
     if not record.dated:
         return None
     return ledger.same(connection, record.service, record.environment, record.version, record.started_at)

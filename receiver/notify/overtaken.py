@@ -38,6 +38,7 @@ _WHY: Final = {
     IN_ORDER: "had been told nothing newer",
 }
 _UNSENT: Final = frozenset({*_WHY, "outdated"})
+# The channel's own timeout begins a little after the lease was lost, and a request needs time on the way.
 _MARGIN: Final = timedelta(seconds=2)
 _NOTE: Final = "a message about this was sent late, after newer ones; this is how it stands now"
 _HEADLINE: Final = "Still open"
@@ -71,6 +72,7 @@ def nothing_sent(channel: str, reason: str) -> Outcome:
 
 def may_have_arrived(outcome: Outcome | None) -> bool:
     """Whether an attempt with this outcome, None when it was cut off, may have told the channel something."""
+    # Cut off: nobody knows how far the request came.
     if outcome is None:
         return True
     return outcome.reason not in _UNSENT if outcome.state is State.DONE else bool(outcome.uncertain_attempts)
@@ -109,6 +111,7 @@ def find(connection: Connection, job: Job, now: datetime) -> Overtaken | None:
         return None
     query = select(jobs).where(jobs.c.incident_id == job.incident_id, jobs.c.kind == KIND)
     others = [row for row in connection.execute(query).mappings() if _is_of_channel(row, job)]
+    # Where nothing newer was told, the late message was simply the news.
     if not any(row["id"] > late["id"] and row["id"] != job.id and _has_told(row) for row in others):
         return None
     began = tuple(_name(row) for row in others if row["payload"]["event"] == Event.WORSENED)
@@ -137,6 +140,7 @@ def _now(connection: Connection, job: Job, now: datetime) -> Mapping[str, Any]:
     """What is told now: the end of an incident that is over, as it was told before; else how it stands."""
     incident = store.get(connection, job.incident_id)
     whom = {name: job.payload[name] for name in ("channel", "recipient", "instead_of") if name in job.payload}
+    # As it is now, and not as it was when this was queued: between the two it may have ended.
     if incident.resolved_at is None:
         return {**packed(Event.UPDATE, now, note=_NOTE, rollback=None, more={"headline": _HEADLINE}), **whom}
     query = select(jobs.c.payload).where(jobs.c.incident_id == job.incident_id, jobs.c.kind == KIND)

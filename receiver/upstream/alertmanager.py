@@ -85,6 +85,7 @@ async def look(http: aiohttp.ClientSession, server: Alertmanager, receiver: str)
 
     Silenced and inhibited alerts count as firing: that people do not hear of them does not end them.
     """
+    # Of our receiver alone: what is routed elsewhere was never meant for us, and would look lost.
     alerts = await _get(http, server, "/api/v2/alerts", list[_Listed], {"receiver": receiver})
     status = await _get(http, server, "/api/v2/status", _Status, {})
     seen = tuple(labelled(_alert(alert), server.labels) for alert in alerts)
@@ -101,6 +102,7 @@ async def silenced(http: aiohttp.ClientSession, server: Alertmanager) -> Silence
         for alert in listed
         if alert.status.silenced_by
     }
+    # Only where an alert is silenced: most looks need one request then.
     silences = await _get(http, server, "/api/v2/silences", list[_Silence], {}, seconds=seconds) if by_alert else []
     return Silenced(by_alert, {silence.id: _silence(silence) for silence in silences})
 

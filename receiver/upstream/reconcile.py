@@ -52,6 +52,7 @@ def note(connection: Connection, healing: Healing, now: datetime) -> Counter[Los
     took = Counter[Lost]()
     for alert in healing.alerts:
         current = alert_store.episodes(connection, [alert.fingerprint]).get(alert.fingerprint)
+        # The gate may have decided otherwise, or a webhook came first: only what was really taken in is told.
         if current is None or current[0].firing is not alert.firing:
             continue
         took[Lost.FIRING if alert.firing else Lost.RESOLVE] += 1
@@ -63,6 +64,7 @@ def note(connection: Connection, healing: Healing, now: datetime) -> Counter[Los
         )
         incident_id = current[1]
         written = exists().where(timeline.c.incident_id == incident_id, timeline.c.text == sentence)
+        # Another replica compares as well, and writes the same sentence.
         if incident_id is not None and not connection.execute(select(written)).scalar():
             incident_timeline.write(connection, incident_id, now, Kind.HEALED, sentence)
     return took
@@ -88,9 +90,11 @@ def compare(
     # What comes from elsewhere, such as Grafana, is none of theirs: that they lack it says nothing.
     sources = {answer.source for answer in seen}
     ours = {alert.fingerprint: alert for alert in stored if source_of(alert.fingerprint) in sources}
+    # What began only now is perhaps on its way: Alertmanager waits for group_wait before it sends.
     old = (alert for alert in have.values() if now - alert.starts_at >= settings.settle)
     lost = tuple(alert for alert in old if _is_newer(alert, ours.get(alert.fingerprint)))
     missing = {name: missing_since.get(name, now) for name in ours if name not in have}
+    # An Alertmanager that was just started has no alerts until Prometheus sends them again.
     settled = all(now - answer.up_since >= 2 * settings.every for answer in seen)
     over = {name for name, since in missing.items() if settled and now - since >= settings.every}
     resolved = tuple(msgspec.structs.replace(ours[name], firing=False, ends_at=now) for name in sorted(over))
@@ -117,6 +121,7 @@ class Reconciler:
             seen = [await look(self._context.http, server, asked) for server in upstream.alertmanagers]
         except UnreachableError as error:
             log.warning("open alerts could not be compared", reason=str(error))
+            # Anew: what was missing before the outage may have come and gone in it.
             self._missing = {}
             return None
         now = self._context.clock()

@@ -129,6 +129,7 @@ def facts(connection: Connection, asked: Asked, wanted: Sequence[Requirement], n
 def _about_to_begin(asked: Asked, now: datetime) -> Deployment:
     """The deployment as if it were in the ledger, to ask what would be before it."""
     return Deployment(
+        # After every real one, as whoever looks for what ran before goes by time and then by id.
         id=2**62,
         service=asked.service,
         environment=asked.environment,

@@ -38,6 +38,7 @@ def gone(alert: Alert) -> str:
 
 
 def verb(alert: Alert) -> str:
+    # As the receiver and the routes take it: these two wake somebody.
     if alert.severity in {"critical", "high"}:
         return "pages"
     return {"log": "logs", "ticket": "files a ticket"}.get(alert.action, "warns")
@@ -45,6 +46,7 @@ def verb(alert: Alert) -> str:
 
 def _when(old: Alert, new: Alert) -> str:
     was, now = old.condition, new.condition
+    # Not strict: whether they have the same shape is asked in the next line.
     pairs = list(zip(comparisons(was), comparisons(now), strict=False))
     if _shape(was) != _shape(now):
         return f"{verb(new)} when {new.when} instead of when {old.when}"

@@ -42,6 +42,7 @@ def changes(old: Policy, new: Policy) -> tuple[Change, ...]:
             if not (path[0] == "alerts" and len(path) == 2 and path[1] in {*moved, *moved.values()})
         ),
     ]
+    # Sorting keeps the order within each: what is about alerts comes first, as that is read first.
     return tuple(sorted(sentences, key=lambda change: change.path[0] != "alerts"))
 
 
@@ -55,6 +56,7 @@ def _by_name(value: Any, key: str) -> Any:
     if isinstance(value, dict):
         return {name: _by_name(item, name) for name, item in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):
+        # By name, so that an alert which moved within the file has not changed.
         own = _NAMES.get(key)
         if own is not None and all(own in item for item in value):
             return {item[own]: _by_name(item, "") for item in value}
@@ -66,6 +68,7 @@ def _differences(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, Any, An
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
             yield from _differences(old.get(key), new.get(key), (*path, key))
+    # An empty list and none given mean the same.
     elif (old or None) != (new or None):
         yield path, old, new
 
@@ -74,6 +77,7 @@ def _renamed(old: Policy, new: Policy) -> dict[str, str]:
     """Alerts that differ in nothing but their name."""
     gone = [alert for alert in old.alerts if alert.alert not in {other.alert for other in new.alerts}]
     come = [alert for alert in new.alerts if alert.alert not in {other.alert for other in old.alerts}]
+    # Renamed only where all else is the same; otherwise one is gone and another new, which is what people must know.
     return {was.alert: now.alert for was in gone for now in come if was.model_copy(update={"alert": now.alert}) == now}
 
 

@@ -97,6 +97,7 @@ def _about(policy: ResolvedPolicy, signal: Signal) -> ResolvedAlert | None:
     """The gravest of the alerts that compare a signal; of those as grave, the one that asks for least else."""
     about = [alert for alert in policy.alerts if any(term.signal.name == signal.name for term in alert.terms)]
     order = list(SEVERITIES)
+    # The simplest of the gravest: its runbook is about this signal alone.
     return min(about, key=lambda alert: (order.index(alert.given.severity), len(alert.terms)), default=None)
 
 

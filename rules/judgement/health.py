@@ -60,12 +60,14 @@ def records(policy: Policy, judged: ResolvedHealth) -> Iterator[Record]:
         yield _degree(policy, anomaly)
     if judged.anomalies:
         degrees = promql.recorded(policy, DEGREE)
+        # `or … * 0`: none of them is a 0, and not the same as not measured.
         count = f"count {BY} ({degrees} > 0)\nor\ngroup {BY} ({degrees}) * 0"
         yield Record(ANOMALIES, count, "how many signals are not as they used to be", Group.HEALTH)
 
 
 def _status(policy: Policy, status: ResolvedStatus) -> Record:
     warning, critical = _beyond(policy, status.warning), _beyond(policy, status.critical)
+    # The worst of several series of a service, such as its queues or probes.
     points = f"min {BY} (\n1\n- 0.5 * ({warning})\n- 0.5 * ({critical})\n)"
     about = f"1 is healthy, 0.5 is a warning ({status.given.warning}), 0 is critical ({status.given.critical})"
     return Record(STATUS_SCORE, points, about, Group.HEALTH, {SIGNAL: status.name, KIND: status.given.kind})
@@ -74,11 +76,13 @@ def _status(policy: Policy, status: ResolvedStatus) -> Record:
 def _beyond(policy: Policy, term: Term) -> str:
     """1 where a comparison holds, 0 where it does not, nothing where there is no value."""
     value = promql.recorded(policy, term.reading.record)
+    # `x == x` leaves out NaN, which would else compare as not beyond, and count as healthy.
     return f"({value} == {value}) {term.comparison.operator} bool {promql.constant(term.reading.threshold)}"
 
 
 def _score(policy: Policy, judged: Health) -> Iterator[Record]:
     scores, weight = promql.recorded(policy, STATUS_SCORE), promql.recorded(policy, WEIGHT)
+    # Weights are constants without a service, so that each joins every service's signal.
     on = f"* on ({SIGNAL}) group_left ()"
     points = f"sum {BY} ({scores} {on} {weight})"
     there = f"sum {BY} (({scores} * 0 + 1) {on} {weight})"
@@ -94,6 +98,7 @@ def _overall(policy: Policy, judged: Health) -> Iterator[Record]:
     worst = f"min {BY} ({promql.recorded(policy, STATUS_SCORE)}) == 0"
     fine = f"group {BY} ({score} >= {healthy})\nunless {ON}\n({worst})"
     poor = f"group {BY} ({score} < {healthy})\nunless {ON}\n({worst})"
+    # Known by its coverage, which is there as soon as one signal has a value.
     unknown = f"group {BY} ({promql.recorded(policy, COVERAGE)})\nunless {ON}\n{score}\nunless {ON}\n({worst})"
     for state, expression, about in (
         ("critical", f"group {BY} ({worst})", "any signal is critical"),
@@ -129,6 +134,7 @@ def _points(policy: Policy, resolved: ResolvedPoints) -> str:
 
 def _added(parts: list[str]) -> str:
     """The sum of those parts that have a value."""
+    # With a label each: `or` between series of the same labels would keep the first alone.
     marked = [f'label_replace({part}, "part", "{number}", "", "")' for number, part in enumerate(parts)]
     return f"sum {BY} (\n" + "\nor\n".join(marked) + "\n)"
 

@@ -24,6 +24,7 @@ STAGES_LONG = 3
 
 def limits(policy: Policy, verdict: Verdict) -> tuple[Limit, ...]:
     """Every limit of the verdict and of its stages, once."""
+    # Those of all stages together: the chance to be wrong is divided among every limit that may ever be looked at.
     texts = (*verdict.fail, *(text for stage in policy.stages for text in stage.tighter))
     return tuple(_limit(policy, verdict, text) for text in dict.fromkeys(texts))
 
@@ -90,6 +91,7 @@ def _stage(policy: Policy, verdict: Verdict, stage: Stage) -> PlannedStage:
     tighter = {single(text).signal: text for text in stage.tighter}
     alone = has_control(policy, verdict) and stage.share.value == 1
     names = [
+        # By the signal: a tighter limit takes the place of the one on the same signal, and is no second one.
         tighter.get(single(text).signal, text)
         for text in verdict.fail
         # With all of the traffic on the new version there is nothing to compare it with.

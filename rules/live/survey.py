@@ -11,6 +11,7 @@ from deploywatch.errors import DeploywatchError
 from deploywatch.prometheus import Prometheus
 from deploywatch.rules.live.presence import by_label
 
+# In the order of how surely they count a service's own requests; proxies and meshes come after its libraries.
 KNOWN_REQUESTS = (
     "http_requests_total",
     "http_server_requests_total",
@@ -69,6 +70,7 @@ async def survey(prometheus: Prometheus) -> Survey:
     names = await prometheus.label_values("__name__")
     requests = await _requests(prometheus, names)
     durations = await _durations(prometheus, names, requests)
+    # Services are told apart by the labels of what they are judged by.
     main = requests.metric if requests else f"{durations.metric}_bucket" if durations else "up"
     if main not in names:
         raise DeploywatchError(
@@ -97,6 +99,7 @@ async def _requests(prometheus: Prometheus, names: Sequence[str]) -> Counted | N
     for metric in [*(name for name in KNOWN_REQUESTS if name in names), *others]:
         for label in STATUS:
             values = [value for value in await by_label(prometheus, label, metric) if value]
+            # A label is called `code` for many things; by its values it is a status code or is not.
             if values and all(_CODE.fullmatch(value) for value in values):
                 return Counted(metric, label, all(value.endswith("xx") for value in values))
     return None

@@ -98,6 +98,7 @@ def _fixed(policy: Policy, alert: ResolvedAlert) -> dict[str, str | None]:
     return {
         AlertAnnotation.THRESHOLD: wording.threshold(alert),
         AlertAnnotation.CHANNELS: ",".join(alert.given.channels),
+        # None and not 0: "at once" and "as the config says" are two things.
         AlertAnnotation.ESCALATE_AFTER: None
         if alert.given.escalate_after is None
         else promql.duration(alert.given.escalate_after),

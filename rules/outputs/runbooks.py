@@ -71,6 +71,7 @@ def _diagnosis(policy: Policy, alert: ResolvedAlert) -> Iterator[str]:
     for query in _asked(only, alert):
         yield _query(Query(query.about, _of_one(policy, query.expression, where)))
     given = alert.given
+    # For what no deployment causes, such as a full disk, a page that offers a rollback would mislead at 3 a.m.
     rollback = given.action == "rollback" or given.incident_type not in steps.NO_ROLLBACK
     yield steps.commands(policy, where, given.incident_type, explained=given.alert, rollback=rollback)
 
@@ -106,6 +107,7 @@ def _of_one(policy: Policy, expression: str, where: Mapping[str, str]) -> str:
     """Recorded series of one service in place of those of all."""
     every = f'{{{AlertLabel.POLICY}="{policy.policy}"'
     own = "".join(f',{label}="{text}"' for label, text in where.items())
+    # The place is put in by text, as every recorded series begins with the policy's label.
     return expression.replace(every, every + own)
 
 

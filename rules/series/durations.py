@@ -62,6 +62,7 @@ class Durations(Measured):
 
     @model_validator(mode="after")
     def _unit_as_named(self) -> Durations:
+        # A histogram in milliseconds read as seconds is wrong by a thousand, and no test would show it.
         named = next((unit for ending, unit in _UNITS_IN_NAMES.items() if self.metric.endswith(ending)), self.unit)
         if named != self.unit:
             raise ValueError(
@@ -72,6 +73,7 @@ class Durations(Measured):
     @property
     def bounds(self) -> tuple[Decimal, ...]:
         """The finite bucket bounds in seconds, ascending."""
+        # Decimal: 0.1 + 0.2 must be a bound that stands in a label.
         return tuple(Decimal(bucket // timedelta(microseconds=1)) / 1_000_000 for bucket in self.buckets or ())
 
     @property

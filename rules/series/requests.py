@@ -43,6 +43,7 @@ class Measured(Settings):
         """The label, operator and right side of each matcher that this makes."""
         return [
             *(
+                # An equality where one is enough: Prometheus looks it up, where a pattern is tried on every value.
                 (label, "=", values[0]) if len(values) == 1 else (label, "=~", "|".join(map(literal_pattern, values)))
                 for label, values in self.counted.items()
             ),
@@ -52,6 +53,7 @@ class Measured(Settings):
     @property
     def sample(self) -> dict[str, str]:
         """Labels of a series that counts, and is not left out."""
+        # A label that is not there counts as empty, so that an exclusion which matches nothing needs it to be there.
         borne = {label: "sample" for label, pattern in self.excluded.items() if re.fullmatch(pattern, "")}
         return borne | {label: values[0] for label, values in self.counted.items()}
 
@@ -122,6 +124,7 @@ class Requests(Measured):
             raise ValueError(
                 f"errors {self.errors!r} does not match {self.failing!r}; set failing to a value it matches"
             )
+        # With such a pattern every request would count as failed, in tests as in production.
         if re.fullmatch(self.errors, self.passing):
             raise ValueError(f"errors {self.errors!r} matches {self.passing!r} too, which is a good answer")
         return self

@@ -30,6 +30,7 @@ def read(body: bytes) -> Any:
         if len(body) < _LONGEST_WORD and word.lower() in WORDS:
             return {"status": word}
         raise Failed(Reason.JSON, f"the body is not JSON: {error}") from error
+    # `"UP"` and `true` are whole bodies of some frameworks.
     return {"status": document} if isinstance(document, (str, bool)) else document
 
 
@@ -37,6 +38,7 @@ def note_health(document: Any, units: HealthUnits, measurement: Measurement) -> 
     """Add what a health body says to `measurement`; Failed(unhealthy) when it does not say that the service is well."""
     if not isinstance(document, dict):
         raise Failed(Reason.JSON, "the body is JSON, but not an object as a health body is")
+    # `releaseId` and `releaseid`, `Status` and `status` are all met in the wild.
     body = {str(key).lower(): value for key, value in document.items()}
     checks = read_checks(body, measurement, {name.lower() for name in units.facts})
     own = said(document)
@@ -63,6 +65,7 @@ def _with_its_checks(own: Any, checks: Mapping[str, Check]) -> tuple[State, str 
     state = state_of(own)
     bad = [name for name, check in checks.items() if check.state is State.UNHEALTHY]
     degraded = [name for name, check in checks.items() if check.state is State.DEGRADED]
+    # What the service says of itself as a whole counts; its checks can only make it milder news, not better.
     if state is State.UNHEALTHY or not (bad or degraded):
         return state, str(own)
     if state is State.DEGRADED:

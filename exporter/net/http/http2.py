@@ -48,6 +48,7 @@ class Http2:
         self.connection.local_settings = h2.settings.Settings(
             client=True,
             initial_values={
+                # Nobody here would read what is pushed.
                 codes.ENABLE_PUSH: 0,
                 codes.INITIAL_WINDOW_SIZE: _WINDOW,
                 codes.MAX_HEADER_LIST_SIZE: HEAD_LIMIT,
@@ -68,12 +69,14 @@ class Http2:
         await self._flush()
         while body and not self.done:
             room = min(self.connection.local_flow_control_window(1), self.connection.max_outbound_frame_size)
+            # The server's window is full; it opens by a frame that we have to read.
             if room <= 0:
                 await self._receive()
                 continue
             piece, body = body[:room], body[room:]
             self.connection.send_data(1, piece, end_stream=not body)
             await self._flush()
+        # Some servers answer before they have the whole body; the rest is then no longer sent.
         while not (self.fields or self.done):
             await self._receive()
 
@@ -83,6 +86,7 @@ class Http2:
             await self._receive()
         headers: dict[str, str] = {}
         for name, value in self.fields:
+            # RFC 9110: fields of one name are joined by commas, but for Set-Cookie, whose dates have commas.
             between = "\n" if name == "set-cookie" else ", "
             headers[name] = headers[name] + between + value if name in headers else value
         return Response(
@@ -111,6 +115,7 @@ class Http2:
             raise Failed(Reason.PROTOCOL, f"the answer is not good HTTP/2: {error}") from error
         for event in events:
             self._take(event)
+        # h2 answers pings and settings by itself, but sends nothing.
         await self._flush()
 
     def _check_preface(self, data: bytes) -> None:
@@ -132,6 +137,7 @@ class Http2:
                 self.trailers = _text(event.headers)
             case h2.events.DataReceived():
                 self._keep(event.data)
+                # Else the server stops at the end of the window, and the probe waits for its deadline.
                 self.connection.acknowledge_received_data(event.flow_controlled_length, 1)
             case h2.events.StreamEnded():
                 self.done = True

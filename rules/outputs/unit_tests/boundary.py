@@ -15,6 +15,7 @@ from deploywatch.rules.outputs.unit_tests.test_cases import SAMPLE, Case, Settin
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 
+# So many evaluations more, to see that it stays as it is.
 _AFTER = 3
 """How many evaluations a test goes on after the alert fires."""
 
@@ -36,6 +37,7 @@ def of_alert(policy: Policy, alert: ResolvedAlert) -> list[Any]:
 
 def evaluations(policy: Policy, alert: ResolvedAlert) -> int:
     """After how many intervals a condition that stays true fires: `for`, up to a whole number of them."""
+    # Rounded up: an alert fires at the first evaluation at which `for` has passed whole.
     return -(-alert.given.for_ // policy.interval)
 
 

@@ -19,6 +19,7 @@ from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolved import ResolvedAlert
 from deploywatch.rules.signals.signal import Record
 
+# Not at once: recorded series are evaluated one after another, and need a step to be there.
 _AT = 2
 """After how many evaluations the threshold is looked at."""
 

@@ -46,6 +46,7 @@ class Assertion:
 
     def _holds(self, there: Any) -> bool:
         if self.operator == "exists":
+            # A key with null or an empty text is what services write for "there is none".
             return there is not None and there != ""
         if self.operator in {"==", "!="}:
             return _equal(there, self.value) is (self.operator == "==")
@@ -95,6 +96,7 @@ def find(document: Any, path: str) -> Any:
     for part in path.split("."):
         if isinstance(here, dict) and part in here:
             here = here[part]
+        # isdigit alone is true of digits of other scripts, and of superscripts, which int() refuses.
         elif isinstance(here, list) and part.isascii() and part.isdigit() and int(part) < len(here):
             here = here[int(part)]
         else:
@@ -110,6 +112,7 @@ def _equal(there: Any, wanted: Any) -> bool:
 def _short(value: Any) -> str:
     """The value as it is, or only what it is: a part of a secret could not be masked any more."""
     text = json.dumps(value, ensure_ascii=False)
+    # Its length and no beginning of it: an answer may hold somebody's data.
     return text if len(text) <= _SHOWN else f"something {len(text)} characters long"
 
 

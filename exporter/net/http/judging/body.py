@@ -49,6 +49,7 @@ def pick(document: Any, path: str, most: int = 100) -> Iterator[tuple[str, float
         try:
             yield str(key), _number_at({"*": value}, f"*{after}")
         except Failed as failed:
+            # The path that the config has, with the key that it was about in the star's place.
             raise Failed(failed.reason, failed.detail.replace(f"*{after}", f"{before}{key}{after}")) from failed
 
 
@@ -62,6 +63,7 @@ def _number_at(document: Any, path: str) -> float:
 def served_time(header: str) -> float | None:
     """Seconds from an X-Response-Time header: `12ms`, `0.012s`, or `12.3`, which means milliseconds by custom."""
     match = _TIME.fullmatch(header.strip())
+    # Without a unit it is milliseconds, as Server-Timing and most X-Response-Time headers write.
     return float(match["number"]) * _UNITS[match["unit"] or "ms"] if match else None
 
 
@@ -69,6 +71,7 @@ def _number(value: Any) -> float | None:
     if isinstance(value, (bool, int, float)):
         try:
             number = float(value)
+        # JSON has integers of any length, and a float has not.
         except OverflowError:
             return None
         return number if math.isfinite(number) else None

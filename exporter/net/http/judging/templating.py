@@ -67,6 +67,7 @@ class Save(Settings):
         match = await search(self.regex, text)
         if match is None:
             raise Failed(Reason.VALUE, f"nothing matches {self.regex!r}")
+        # groups[0] is all that matched.
         return match.groups[1] if len(match.groups) > 1 else match.groups[0]
 
 
@@ -87,6 +88,7 @@ def fill(template: str, values: Mapping[str, str], write: Callable[[str], str] =
 def fill_url(template: str, values: Mapping[str, str]) -> str:
     """The URL with its values, quoted, except one that the URL begins with: that is a URL itself."""
     match = _REFERENCE.match(template)
+    # A URL that begins with a value is that value's own, scheme and all; quoted, it would be none.
     if match and match["name"]:
         return values[match["name"]] + fill(template[match.end() :], values, _quoted)
     return fill(template, values, _quoted)
@@ -95,6 +97,7 @@ def fill_url(template: str, values: Mapping[str, str]) -> str:
 def fill_header(template: str, values: Mapping[str, str]) -> str:
     """The header's value; Failed(value) when it would be several lines."""
     text = fill(template, values)
+    # A line end in a header would begin another header of the answering server's choice.
     if re.search(r"[\r\n\0]", text):
         raise Failed(Reason.VALUE, "a value that goes into a header has several lines")
     return text
@@ -102,6 +105,7 @@ def fill_header(template: str, values: Mapping[str, str]) -> str:
 
 def fill_body(template: str, values: Mapping[str, str]) -> str:
     """The body; in one that looks like JSON, the values are written as in a JSON text."""
+    # In a text of JSON a value is put so that quotes and line ends in it stay within its string.
     looks_like_json = template.lstrip().startswith(("{", "["))
     return fill(template, values, _in_json if looks_like_json else str)
 
@@ -114,6 +118,7 @@ def masked(text: str, values: Iterable[str]) -> str:
         for form in (value, _quoted(value), _in_json(value), json.dumps(value, ensure_ascii=False)[1:-1])
         if form
     }
+    # The longest first: a shorter form within it would leave the rest of the secret standing.
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, MASK)
     return text

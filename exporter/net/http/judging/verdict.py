@@ -34,6 +34,7 @@ async def judge(response: Response, took: float, expect: Expect, gauges: Gauges,
             Failed(Reason.STATUS, f"{problem.detail}; {failed.detail}") if problem and unhealthy else problem or failed
         )
     if expect.within and took > expect.within.total_seconds():
+        # Last: that it was slow says little about an answer that was wrong.
         problem = problem or Failed(
             Reason.LATENCY, f"took {took * 1000:.0f} ms, more than {expect.within.total_seconds() * 1000:.0f} ms"
         )
@@ -62,6 +63,7 @@ async def _judge_text(response: Response, expect: Expect, measurement: Measureme
     try:
         await _match(response, expect)
     except Failed as failed:
+        # 1 only where nothing else failed first, as blackbox_exporter counts it.
         measurement.add(families.FAILED_DUE_TO_REGEX, alone and failed.reason is not Reason.TOO_LARGE)
         raise
     measurement.add(families.FAILED_DUE_TO_REGEX, 0)
@@ -91,6 +93,7 @@ def _judge_document(response: Response, expect: Expect, gauges: Gauges, measurem
     _need_all(response)
     document = (read if expect.format == "health" else body.parse)(response.body)
     failures = Failures()
+    # Each has its turn: one missing number must not take the others from the graphs.
     for name, gauge in gauges.items():
         with failures.trying(name):
             gauge.note(name, document, measurement)
