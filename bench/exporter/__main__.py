@@ -34,6 +34,7 @@ def spread(values: list[float], unit: str, factor: float = 1.0) -> str:
 
 def ratios(ours: list[float], theirs: list[float]) -> list[float]:
     """Ours by theirs, round by round."""
+    # By round: what the machine does besides hits both sides of a round, and goes out of the ratio.
     return [own / other for own, other in zip(ours, theirs, strict=True)]
 
 
@@ -108,6 +109,7 @@ class Bench:
         config = schedule.exporter_config(self._http, self._hang, self._refused, count)
         folder, seconds = self._folder / f"schedule-{count}", 60 * self._minutes
         seen = await schedule.watch(self._processes, folder, config, seconds, scrape_every)
+        # Two halves, as a leak is seen in the growth and not in the most.
         half, over = len(seen.memory) // 2, seen.loop_over_50ms
         first, last = (statistics.median(part) / 2**20 for part in (seen.memory[:half], seen.memory[half:]))
         most = max(seen.memory) / 2**20

@@ -57,6 +57,7 @@ async def rows(wanted: list[Situation], folder: Path) -> list[tuple[Situation, s
 
 def plain(text: str, folder: Path) -> str:
     """The text as a cell of a table, without what is another in each run."""
+    # What differs from run to run would make the page change where no answer did.
     text = text.replace(str(folder), "…")
     text = re.sub(r"(?:read|write) tcp \S+:\d+->\S+: ", "", text)
     text = re.sub(r"(127\.0\.0\.\d+|localhost\.?|\[::1(?:%\w+)?\]|node\w*|\b127\.0\.0\.1):\d{4,5}", r"\1:…", text)
@@ -97,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written, words = options.page, options.words
     wanted = [situation for situation in SITUATIONS if not words or any(word in situation.name for word in words)]
     with tempfile.TemporaryDirectory(prefix="deploywatch-peers-", ignore_cleanup_errors=True) as folder:
+        # Servers run under users of their own, and have to read it.
         Path(folder).chmod(0o755)
         compared = asyncio.run(rows(wanted, Path(folder)))
     written.write_text(page(compared))

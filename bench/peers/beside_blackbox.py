@@ -74,6 +74,7 @@ async def _(scene: Scene) -> Pair:
 async def _(scene: Scene) -> Pair:
     full = scene.stack.enter_context(socket.socket())
     full.bind(("127.0.0.1", 0))
+    # Linux takes one more than the backlog; what comes after waits without an answer.
     full.listen(0)
     for _ in range(3):
         waiting = scene.stack.enter_context(socket.socket())
@@ -307,6 +308,7 @@ def old_server(scene: Scene) -> ssl.SSLContext:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         server.minimum_version = server.maximum_version = ssl.TLSVersion.TLSv1
+    # OpenSSL 3 speaks TLS 1.0 at this level only.
     server.set_ciphers("DEFAULT:@SECLEVEL=0")
     return server
 

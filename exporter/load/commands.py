@@ -26,6 +26,7 @@ from deploywatch.exporter.load.run import Loop, asker
 from deploywatch.terminal import as_json, say
 from deploywatch.web import options
 
+# Of fewer, the 95th percentile rests on less than five requests.
 ENOUGH = 100
 """Requests below which a 95th percentile says nothing: with fewer, five would decide."""
 _TICK = 0.25
@@ -92,9 +93,11 @@ def load(  # noqa: PLR0917 - click passes the options by name
     if duration == timedelta(0):
         raise click.UsageError("--duration: must be more than 0s")
     requests = wanted.load(request_file) if request_file else (_single(url or "", method.upper(), headers, body),)
+    # A load test against somebody else's server is an attack: what no probe knows has to be confirmed.
     if not yes:
         wanted.refuse_strangers(requests, config.load(config_file) if config_file else None)
     before = _baseline(baseline)
+    # Before the load: after ten minutes of it, a typing error in a path would lose the result.
     _can_be_saved(save)
     loop = Loop(Mix(requests), users, duration.total_seconds(), warm_up.total_seconds(), SystemClock())
     whole = asyncio.run(_run(loop, timeout.total_seconds()))
@@ -126,6 +129,7 @@ def _can_be_saved(path: Path | None) -> None:
 
 def _save(path: Path, result: Result, faults: list[str]) -> None:
     """Keep the result; one that is bad does not replace a baseline, or the next run would be held against it."""
+    # Else a bad run would become the measure of the next.
     if faults and path.exists():
         say(f"not saved: {path} is kept, as this run is bad; remove it to begin anew", err=True)
         return
@@ -176,11 +180,13 @@ def _faults(result: Result, slow: timedelta, errors: float) -> list[str]:
 
 async def _run(loop: Loop, timeout: float) -> bool:  # noqa: ASYNC109 - of each request
     """Whether it ran to its end; Ctrl-C cancels it, and what was measured stays."""
+    # aiohttp's own limit of 100 connections would be measured in place of the server.
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         bar = asyncio.create_task(_progress(loop))
         try:
             await loop.run(asker(session, timeout))
+        # Ctrl-C: what was measured until then is still worth showing.
         except asyncio.CancelledError:
             return False
         finally:

@@ -20,6 +20,7 @@ def text(result: Result, answers: Sequence[Answer], differences: Sequence[Differ
     lines = [
         f"{result.requests} requests in {result.seconds:.1f} s by {result.users} users: {rate}",
         f"latency: {', '.join(f'{name} {_time(value)}' for name, value in figures.items())}",
+        # "Coordinated omission": while an answer is late, the requests that would have met the same delay are not sent.
         f"a closed loop does not ask while it waits; with the requests of that time: {whole}",
         f"errors: {result.failed} ({_percent(result.error_share)})",
         *(f"  {count} x {reason}" for reason, count in result.errors.items()),
@@ -35,6 +36,7 @@ def histogram(latencies: Sequence[float]) -> list[str]:
     if not positive:
         return []
     low, high = min(positive), max(positive)
+    # Bins grow by a factor: latencies span milliseconds to seconds, and equal bins would put nearly all into the first.
     factor = (high / low) ** (1 / _BINS) if high > low else 2.0
     counts = [0] * _BINS
     for latency in positive:

@@ -54,6 +54,7 @@ class Request(Settings):
     def origin(self) -> str:
         """Scheme, host and port."""
         parts = urlsplit(self.url)
+        # Spelled out: http://a and http://a:80 are one server.
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         return f"{parts.scheme}://{parts.hostname}:{port}"
 
@@ -75,6 +76,7 @@ class Mix:
     def __init__(self, requests: tuple[Request, ...], seed: int = 0) -> None:
         self._requests = requests
         self._weights = [request.weight for request in requests]
+        # The same order in each run, so that two runs can be compared.
         self._random = Random(seed)  # noqa: S311 - an order, no secret
 
     def next(self) -> Request:

@@ -63,6 +63,7 @@ class Loop:
         while (sent := self.passed) < self.duration:
             error = await ask(self.mix.next())
             took = self.passed - sent
+            # Below 0 it was sent in the warm-up: connections and caches are filled by then.
             if sent >= 0:
                 self.answers.append(Answer(sent, took, error))
             if took <= 0:
@@ -80,6 +81,7 @@ def asker(session: aiohttp.ClientSession, timeout: float) -> Ask:
                 session.request(request.method, request.url, headers=request.headers, data=request.body) as response,
             ):
                 size = 0
+                # Read and thrown away: the time of an answer ends with its last byte.
                 async for chunk in response.content.iter_any():
                     size += len(chunk)
                     if size > LARGEST:

@@ -35,6 +35,7 @@ def place(address: str) -> Place:
             len(address.split()) == 1
             and parts.hostname
             and parts.port
+            # urlsplit takes a path, a query or a fragment for parts of the address's text.
             and parts.netloc == address
             and parts.username is None
         ):
@@ -103,6 +104,7 @@ async def encrypt(
         try:
             await secure(channel, context_for(tls), tls.server_name or host, seen.append, begin)
         finally:
+            # Also of a handshake that failed: when a certificate has expired is what people look for then.
             for shown in seen:
                 certificates.note(shown, measurement)
     measurement.add(families.TCP_DURATION, passed(), phase="tls")

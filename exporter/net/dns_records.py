@@ -56,6 +56,7 @@ class RecordRules(Settings):
 
     async def check(self, section: str, lines: Sequence[str]) -> None:
         """Failed(body) names the first rule that does not hold."""
+        # As blackbox_exporter: an empty section satisfies "must not match" and no "must match".
         if not lines and (self.fail_if_not_matches_regexp or self.fail_if_none_matches_regexp):
             raise Failed(Reason.BODY, f"there is no record in the {section} section")
         for line in lines:

@@ -112,6 +112,7 @@ class Incidents:
 
         def write(connection: Connection) -> list[Incident]:
             by_number = {wanted: store.find(connection, wanted) for wanted in dict.fromkeys(sent.incidents)}
+            # All or none: whoever acknowledges ten at once must not have to find out which seven it was.
             if missing := [wanted for wanted, incident in by_number.items() if incident is None]:
                 raise web.HTTPNotFound(text=f"there is no incident {missing[0]}\n")
             known = [incident for incident in by_number.values() if incident]
@@ -129,6 +130,7 @@ class Incidents:
     async def resolve(self, request: web.Request) -> web.Response:
         """End the incident by a person's word; 409 where its alerts still fire, without `force` or `hold`."""
         wish, wanted = await read_body(request, Resolve), number(request)
+        # An incident that is resolved while its alerts fire would stay silent about them.
         firing = await self._context.store.read(lambda c: alert_store.firing_names(c, wanted))
         if firing and not wish.force and wish.hold is None:
             more = f" and {len(firing) - NAMED} more" if len(firing) > NAMED else ""
@@ -141,6 +143,7 @@ class Incidents:
 
         def change(c: Connection, s: ReceiverConfig, incident: Incident, person: Resolve, now: datetime) -> Incident:
             over = resolution.resolve(c, s, incident, now, by=person.by, why=person.note or f"by {person.by}")
+            # Looked at again within the transaction: an alert may have begun since it was asked above.
             if alert_store.firing_of(c, incident.id):
                 recheck.watch_incident(c, incident.id, now, person.hold or TRUSTED, by=person.by)
             return over

@@ -64,6 +64,7 @@ class Postmortems:
             edition = postmortem_editions.newest(connection, wanted)
             if edition is not None:
                 return edition.text, edition.version
+            # A draft is made anew each time until somebody saves it: the incident may still go on.
             return resolution.postmortem(connection, self._context, wanted), 0
 
         draft = await self._context.store.read(read)
@@ -87,11 +88,13 @@ class Postmortems:
         """What became of the edit; None where there is no such incident."""
         sent, wanted, now = await read_body(request, Edit), number(request), self._context.clock()
         text = sent.text.replace("\r\n", "\n")  # as browsers send what is in a form
+        # The audit keeps who edited, and editions keep what: a whole text for each would be kept twice.
         row = entry_of(request, now, by=sent.by, sent=sent.model_copy(update={"text": f"{len(text)} characters"}))
 
         def write(connection: Connection) -> Saved | None:
             if store.find(connection, wanted) is None:
                 return None
+            # With the version that was seen, so that of two people who edit at once neither overwrites the other.
             edition, taken = postmortem_editions.save(connection, wanted, text, now, by=sent.by, seen=sent.version)
             if taken:
                 audit.record(connection, row)

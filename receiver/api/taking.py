@@ -58,6 +58,7 @@ class Taking:
             claimed = line((await request.post()).get("by", ""), _NAME_LIMIT)
         except (ValueError, LookupError):
             return self._page(refused="this form cannot be read; open the link again, and send it from there")
+        # `who` is signed, and wins over what is written into the form.
         name = request.query.get("who", "") or (acting(request, claimed) if claimed else "")
         if not name:
             return self._page(refused="your name is missing; go back and write who you are")
@@ -66,6 +67,7 @@ class Taking:
 
         def write(connection: Connection) -> tuple[Incident | None, bool]:
             incident = store.find(connection, number)
+            # A link stays good after somebody else took it: then it says who did, and changes nothing.
             if incident is None or incident.resolved_at or incident.acknowledged_at:
                 return incident, False
             audit.record(connection, row)

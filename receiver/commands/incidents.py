@@ -83,6 +83,7 @@ def _word(
 ) -> None:
     """A command by which one person says one thing; `told` makes of the answer what is printed after the number."""
 
+    # One form for words that differ in nothing else; an option that one of them needs makes it a command of its own.
     @incidents.command(name, help=about)
     @NUMBER
     @by(who)

@@ -49,13 +49,16 @@ def migrate(plan: Path, *, dry: bool, url: str | None, token: str | None, by: st
     loaded = plans.load(plan)
     for sentence in lint(loaded):
         echo(sentence, err=True)
+    # With JSON the story goes to standard error, so that standard output is one document.
     ended = asyncio.run(_run(Run(loaded, lambda sentence: say(sentence, err=form == "json"), dry)))
     if form == "json":
         say(as_json(_data(loaded, ended)))
     else:
         say(f"{_SENTENCES[ended.outcome]}{f' ({ended.reason})' if ended.reason else ''}")
+    # Said also where nothing seems to be lost: whoever needs it at night should not have to look it up.
     if ended.backup and ended.outcome is not Outcome.COMMITTED:
         say(f"to restore what was before, which loses what was written since: {ended.backup.restore}", err=True)
+    # The other migration records itself; this one has done nothing.
     if not dry and ended.outcome is not Outcome.HELD:
         _record(Client(url, token) if url else None, loaded, ended, by)
     return EXIT_CODES[ended.outcome]
@@ -84,6 +87,7 @@ def _record(client: Client | None, plan: plans.Plan, ended: Ended, by: str) -> N
     try:
         number = client.record("POST", "/migrations", _body(plan, ended, by))["id"]
     except DeploywatchError as error:
+        # No other exit code: the migration itself went as it says.
         echo(f"NOT RECORDED, and nobody is told: {error}", err=True)
     else:
         say(f"recorded as database migration {number}", err=True)

@@ -14,6 +14,7 @@ from deploywatch.receiver.store.console_schema import sessions
 # An on-call phone must not ask for a password at night; what acts asks again after APPROVES_FOR.
 LASTS = timedelta(days=30)
 """How long a session lasts, from its sign-in."""
+# A working day: a browser that was left signed in for weeks may show, and may not roll back.
 APPROVES_FOR = timedelta(hours=12)
 """How long after signing in somebody may approve without doing so again."""
 _CUT = 200
@@ -51,6 +52,8 @@ class Origin:
 
 def hashed(key: str) -> str:
     """The id under which the store has what a browser holds."""
+    # Not the key itself: whoever can read the database must not be able to act as others. A plain hash is enough, as
+    # the key is random and long, so that nobody can guess it.
     return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -104,6 +107,7 @@ def listed(connection: Connection, now: datetime, name: str) -> list[Session]:
 def end(connection: Connection, identifier: str, *, name: str | None = None) -> int:
     """End one session, if it is of this name where one is given; how many that were."""
     query = delete(sessions).where(sessions.c.id == identifier)
+    # With the name in the same statement: nobody ends the session of another by its number.
     return connection.execute(query if name is None else query.where(sessions.c.name == name)).rowcount
 
 

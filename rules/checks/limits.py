@@ -65,6 +65,7 @@ def _operand_fault(draft: Draft, comparison: Comparison) -> tuple[str, int] | No
         signal = resolve(draft.signals, comparison)
     except ExpressionError as error:
         return str(error), error.offset
+    # The first alone: the rest is mostly the same key missing under another signal.
     for key in (draft.series.key(kind) for kind in signal.needs if draft.series.find(kind) is None):
         missing = f"{signal.name} needs series.{key}; add it"
         return None if key in draft.declared else (missing, comparison.signal_offset)
@@ -90,6 +91,7 @@ def _unit(signal: Signal, comparison: Comparison) -> str | None:
     given, wanted = comparison.quantity.unit, signal.unit
     if given is wanted:
         return None
+    # Of a bare number the unit was most likely forgotten; of another unit the signal was.
     suggestions = _suggestions(comparison.quantity.value, comparison.written, wanted) if given is Unit.COUNT else ""
     mismatch = "" if given is Unit.COUNT else f", and {comparison.written} is {_MEANING[given]}"
     return f"{signal.name} is {_MEANING[wanted]}{mismatch}; write {suggestions or f'a limit such as {wanted.example}'}"

@@ -44,6 +44,7 @@ def bears(expression: object, label: str) -> bool:
         case NumberLiteral() | StringLiteral():
             return False
         case AggregateExpr(modifier=modifier, expr=aggregated):
+            # These choose among series and keep their labels.
             if str(expression.op) in _SELECTING:
                 return bears(aggregated, label)
             if modifier is None:
@@ -52,6 +53,7 @@ def bears(expression: object, label: str) -> bool:
                 return label in modifier.labels
             return label not in modifier.labels and bears(aggregated, label)
         case BinaryExpr(lhs=left, rhs=right):
+            # Matching may drop labels of one side; to take either's is the milder guess, and a test shows the truth.
             return bears(left, label) or bears(right, label)
         case Call(func=function, args=arguments):
             return _call_bears(function.name, arguments, label)

@@ -51,6 +51,7 @@ def _step(draft: Draft, path: Path, text: Any, usual: Comparison) -> Iterator[Fa
         yield Fault(path, fault[0])
     elif limit.value == usual.quantity.value:
         yield Fault(path, f"{text} is the limit of `when` too; leave it out")
+    # After a deployment one looks more closely, never less: the loose limit would hide what the usual one shows.
     elif _is_looser(usual, limit):
         side = "below" if usual.operator in {">", ">="} else "above"
         yield Fault(path, f"{text} is looser than the limit of `when`, {usual.written}; write one {side} it")
@@ -69,6 +70,8 @@ def _alike(draft: Draft, path: Path, usual: Comparison, limit: Quantity) -> Iter
     signal = resolve(draft.signals, usual)
     if isinstance(signal, LatencyQuantile):
         bounds = draft.series.of(signal.kind).bounds
+        # On a bound the share of slower ones is counted, off it the quantile is interpolated: two different series,
+        # which one rule cannot compare with one threshold.
         if bounds and (limit.value in bounds) is not (usual.quantity.value in bounds):
             yield Fault(path, f"{limit} and {usual.written} must both be bounds of buckets, or neither; add a bucket")
 

@@ -13,6 +13,7 @@ from deploywatch.rules.language.expression import Comparison
 from deploywatch.rules.language.verification import LEVELS, NEEDS, TAKES, Requirement
 
 _COUNTED = ("error_ratio", "latency_p95", "latency_p99")
+# Below, no traffic that is met in practice could prove it; above, it is no limit.
 _LEAST, _MOST = 0.00001, 0.9
 
 
@@ -57,6 +58,7 @@ def roles_are_told_apart_everywhere(draft: Draft) -> Iterator[Fault]:
         for key in sorted(counted)
         if (series := getattr(draft.series, key, None)) is not None and series.control is None
     ]
+    # None at all is a plan without a control; some is a mistake.
     if lacking and len(lacking) < len(counted):
         having = next(iter(sorted(counted - set(lacking))))
         message = f"needs a control as series.{having} has; the verdict compares both at the same moments"
@@ -98,6 +100,8 @@ def _countable(draft: Draft, comparison: Comparison) -> tuple[str, int] | None:
     """Why a limit is none on a share of requests, and at which character; None when it is one."""
     is_rise = comparison.function == "rise" and comparison.arguments[0].text == "error_ratio"
     if not is_rise and (comparison.function or comparison.signal not in _COUNTED):
+        # What is counted can be proven on numbers; anything else is a measurement, whose chance of being wrong nobody
+        # knows.
         known = ", ".join((*_COUNTED, "rise(error_ratio)"))
         return (
             f"{comparison.signal} is no share of requests; put it under `watch` (counted are {known})",
@@ -111,6 +115,7 @@ def _countable(draft: Draft, comparison: Comparison) -> tuple[str, int] | None:
     if is_rise:
         return (
             None
+            # Sixteen times as many errors as before need no statistics to be seen.
             if comparison.quantity.value < 15
             else ("a rise of 1500% or more says nothing", comparison.quantity_offset)
         )

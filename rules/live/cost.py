@@ -30,6 +30,7 @@ async def costs(prometheus: Prometheus, policy: ResolvedPolicy) -> tuple[RuleCos
     expenses = []
     for name, expression in rules:
         reads = {other for other in names if f"{other}{{" in expression}
+        # One after the other, so that they are not measured against each other.
         cost = await prometheus.cost(expression)
         expenses.append(RuleCost(name, cost.seconds, cost.samples, reads <= recorded))
     return tuple(sorted(expenses, key=lambda expense: -expense.seconds))

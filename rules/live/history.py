@@ -13,6 +13,7 @@ from deploywatch.rules.live.inlining import Inliner
 from deploywatch.rules.policy import Alert
 from deploywatch.rules.resolved import ResolvedAlert, ResolvedPolicy
 
+# Prometheus gives 11,000 points of a series at most.
 _AT_ONCE = 10_000
 """Points of a series that one query asks for; Prometheus gives 11,000 at most."""
 _MINUTE = timedelta(minutes=1)
@@ -38,6 +39,7 @@ class Past:
     def is_noisy(self, over: timedelta) -> bool:
         """Whether nobody could live with it: more than once a day, or for more than a tenth of the time."""
         whole = sum(firing.end - firing.start for firing in self.firings)
+        # More than once a day, or for a tenth of the time: people would learn to overlook it.
         return len(self.firings) > max(1, over / timedelta(days=1)) or whole > over.total_seconds() / 10
 
     def told(self, over: timedelta) -> str:
@@ -78,6 +80,7 @@ def _firings(alert: Alert, lines: Iterable[Line], step: float) -> Iterable[Firin
     for line in lines:
         labels = tuple(sorted((name, value) for name, value in line.labels.items() if name != "__name__"))
         times.setdefault(labels, []).extend(at for at, _ in line.samples)
+    # `for` and `keep_firing_for` are Prometheus's own to reckon, and a query knows neither.
     wait, kept = alert.for_.total_seconds(), alert.keep_firing_for.total_seconds()
     for labels, seen in times.items():
         last: Firing | None = None
@@ -95,6 +98,7 @@ def _firings(alert: Alert, lines: Iterable[Line], step: float) -> Iterable[Firin
 def _runs(seen: list[float], step: float) -> Iterable[tuple[float, float]]:
     start = before = seen[0]
     for at in seen[1:]:
+        # One and a half: samples are a step apart, and rounding must not break a run.
         if at - before > 1.5 * step:
             yield start, before
             start = at

@@ -60,13 +60,16 @@ class Inliner:
         """The expression, without any of the recorded series."""
         if not self._named:
             return text
+        # The longest first, as one name may be the beginning of another.
         names = "|".join(re.escape(name) for name in sorted(self._named, key=len, reverse=True))
         out, position = "", 0
         for match in re.finditer(rf"(?<![\w:])({names})(?=\{{)", text):
+            # Within the selector of the series before.
             if match.start() < position:
                 continue
             selected = _selected(text, match.end())
             before, series = text[position : match.start()], self._series(match[1], selected)
+            # `absent(x)` makes its labels of the selector's, which is gone once the expression stands in its place.
             if _ABSENT.search(before):
                 before, series = _before_absent(before, _labelled(f"{series})", selected))
                 selected = _Selected((), "", "", "", selected.end + 1)
@@ -84,6 +87,7 @@ class Inliner:
             ways = [way for record in self._named[name] if (way := self._way(record, selected.matchers)) is not None]
             self._open.remove(name)
         text = "\nor\n".join(ways) if ways else "vector(0) > 1"
+        # What is no longer recorded can only be looked back at as a subquery.
         if selected.over:
             return (
                 f"({text})[{selected.over}:{selected.every or self._resolution(selected.over)}]{_offset(selected.back)}"
@@ -103,6 +107,7 @@ class Inliner:
             elif not _fits(own[label], sign, value):
                 return None
         if id(record) not in self._done:
+            # Each record once: they read each other, and doing it anew each time grows with every level.
             self._done[id(record)] = self.expression(record.expression)
         text = self._done[id(record)]
         for label, value in record.labels.items():
@@ -116,6 +121,7 @@ class Inliner:
         thin = length / POINTS
         if thin <= self.interval:
             return promql.duration(self.interval)
+        # Fewer points than the rules have evaluations, or Prometheus refuses so many samples.
         self.is_estimate = True
         return promql.duration(-(-thin // promql.SECOND) * promql.SECOND)
 

@@ -10,6 +10,7 @@ from redis import exceptions
 from deploywatch.exporter.probing.os_errors import from_os_error
 from deploywatch.exporter.results import Failed, Reason
 
+# By the first word of the server's own text, as redis-py has no class for each of them.
 _AUTH = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")
 _UNAVAILABLE = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "NOGOODSLAVE")
 
@@ -34,6 +35,7 @@ def explain(error: exceptions.RedisError, stage: str) -> Failed:
 
 
 def _lost(error: exceptions.ConnectionError, stage: str) -> Failed:
+    # Redis says this on a connection that it has already closed, so it may come as either kind of error.
     if "max number of clients" in str(error):
         return Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {error}")
     cause = error.__cause__ or error.__context__
@@ -75,6 +77,7 @@ def explained(stage: str) -> Iterator[None]:
     try:
         yield
     except exceptions.ConnectionError as error:
+        # redis-py makes them connection errors, though the connection is good and the answer is the server's.
         if isinstance(error, _REFUSED):
             raise explain(error, stage) from error
         raise

@@ -26,6 +26,7 @@ def redis_url(url: SecretUrl) -> SecretUrl:
     _nothing_unread(url.get_secret_value())
     try:
         connection = unconnected(url)
+        # Built here, lest a CA file that is missing be found at the first run only.
         if isinstance(connection, Encrypted):
             connection.ssl_context.get()
     except (OSError, exceptions.RedisError) as error:
@@ -42,6 +43,7 @@ def _nothing_unread(url: str) -> None:
         parts = urlsplit(url)
     except ValueError as error:
         raise ValueError(_HINT) from error
+    # A password with a # in it, not written as %23, ends there in silence.
     if parts.fragment:
         raise ValueError("has a #, after which nothing is read; write it as %23")
     if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):

@@ -13,6 +13,7 @@ from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Dropped, Family
 
 # A load above this is no load, but a number that means something else.
+# More processors than any machine has: a percentage beyond is a body in another unit.
 _CPUS = 4096
 _SECONDS: Mapping[str, float] = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}
 _BYTES: Mapping[str, float] = {
@@ -57,6 +58,7 @@ def resources(body: Mapping[str, Any], units: HealthUnits, measurement: Measurem
         number = _number(value)
         if value is None:
             continue
+        # A value out of its bounds is mostly in another unit than the config says; a wrong number is worse than none.
         if number is not None and 0 <= number * factor <= most:
             yield family, number * factor
         else:
