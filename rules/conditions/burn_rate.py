@@ -30,7 +30,7 @@ class BurnRate(Derived):
         self.short = self.long / _SHORT
         spans = f"{format_duration(self.long)} and {format_duration(self.short)}"
         about = f"How fast the error budget of the objective is spent, the lower of {spans}; 1 spends it exactly."
-        title = f"burn rate over {format_duration(self.long)}"
+        title = f"burn rate of {self.bad.title} over {format_duration(self.long)}"
         super().__init__(written, parts, title=title, about=about, unit=Unit.COUNT, domain=AMOUNT)
         self.suffix = f"burn_rate{promql.duration(self.long)}"
 

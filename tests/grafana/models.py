@@ -13,8 +13,12 @@ from tests.rules.tools import SHIPPED, shipped
 
 JUDGING = load(Path(__file__).parent / "judging.yml", variables={})
 """A policy that uses all that dashboards can show."""
+OBJECTIVES = load(Path(__file__).parent / "objectives.yml", variables={})
+"""A policy with objectives of every kind, and with alerts about parts of its series."""
 
-POLICIES = {path.stem: resolve(shipped(path.stem)) for path in SHIPPED} | {JUDGING.policy: resolve(JUDGING)}
+POLICIES = {path.stem: resolve(shipped(path.stem)) for path in SHIPPED} | {
+    given.policy: resolve(given) for given in (JUDGING, OBJECTIVES)
+}
 MODELS: dict[str, dict[str, Any]] = {
     name: dashboard.model()
     for some in (shared(), *(of_policy(policy) for policy in POLICIES.values()))

@@ -13,18 +13,26 @@ from deploywatch.rules.language.selectors import read_selector
 from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedPolicy
 from tests.grafana.asking import BUILT_IN, Question, choices
-from tests.grafana.models import MODELS, panels
+from tests.grafana.models import MODELS, POLICIES, panels
 from tests.rules.tools import shipped
 from tests.support.world.play import Nothing, Run, play
-from tests.support.world.systems import System, system
+from tests.support.world.systems import System, service_places, system
 
 MINUTE = 60
-DEPLOYED, END = 25 * MINUTE, 40 * MINUTE
+DEPLOYED = 25 * MINUTE
 TWO_ENVIRONMENTS = "insurance-lead-gen"
+OBJECTIVES = "objectives"
+
+
+def _end(name: str) -> int:
+    """When one looks; what is left of a budget is known from the second hour on."""
+    return 75 * MINUTE if name == OBJECTIVES else 40 * MINUTE
 
 
 def _policy(name: str) -> ResolvedPolicy:
     """The policy for two of its services, which are enough to mix them up."""
+    if name == OBJECTIVES:
+        return POLICIES[name]
     services = sorted({service for service, _ in system(name).places})[:2]
     policy = shipped(name)
     return resolve(policy.model_copy(update={"selectors": policy.selectors | {"service": read_selector(services)}}))
@@ -32,10 +40,13 @@ def _policy(name: str) -> ResolvedPolicy:
 
 def _world(name: str) -> System:
     """The system of those two services, all well."""
-    world, services = system(name), _policy(name).given.selectors["service"].values
+    services = _policy(name).given.selectors["service"].values
+    world = service_places(services, ("production", "staging")) if name == OBJECTIVES else system(name)
     world.places = {key: place for key, place in world.places.items() if key[0] in services}
     for place in world.places.values():
         place.timeline.deployed(DEPLOYED - 10 * MINUTE, "v1").deployed(DEPLOYED, "v2")
+        if name == OBJECTIVES:
+            place.timeline.at(DEPLOYED, canary_failing=place.timeline.usual.failing)
     return world
 
 
@@ -43,7 +54,13 @@ def _targets(name: str) -> Iterator[tuple[dict[str, Any], dict[str, Any], str]]:
     """Of the policy's dashboards each panel and query, as Grafana would ask it."""
     for dashboard in of_policy(_policy(name)).values():
         model = dashboard.model()
-        values = {**BUILT_IN, "__range": f"{END}s", **choices(model), "deployment": f"{DEPLOYED}", "earlier": "1m"}
+        values = {
+            **BUILT_IN,
+            "__range": f"{_end(name)}s",
+            **choices(model),
+            "deployment": f"{DEPLOYED}",
+            "earlier": "1m",
+        }
         for panel in panels(model):
             for target in panel["targets"]:
                 question = Question("", target["expr"], target["range"], target.get("interval", "15s"))
@@ -71,20 +88,34 @@ def _red(name: str) -> Iterator[str]:
                 yield f"({query}){low}{high}"
 
 
+def _silent(name: str) -> Iterator[str]:
+    """Queries that answer where a panel about a budget or about a part of the series shows nothing."""
+    for panel, _, query in _targets(name):
+        if re.search(r"budget|burn|canary|stable|endpoint", panel["title"], re.IGNORECASE):
+            yield f"absent({query})"
+
+
 def _answers(name: str, queries: Iterator[str]) -> str:
     """What promtool has to say of queries that should answer nothing."""
     policy = _policy(name)
     every = int(policy.given.interval.total_seconds())
-    tracks = _world(name).tracks(length=END, step=every)
+    tracks = _world(name).tracks(length=_end(name), step=every)
     asked = sorted(set(queries))
     assert asked
-    return play(policy, [Run("all is well", tracks, every, [Nothing(END, one) for one in asked])], every=every)
+    return play(policy, [Run("all is well", tracks, every, [Nothing(_end(name), one) for one in asked])], every=every)
 
 
 @pytest.mark.timeout(900)
 def test_each_line_has_a_legend_of_its_own_and_nothing_that_is_well_is_red() -> None:
     name = TWO_ENVIRONMENTS
     assert _answers(name, iter([*_mixed_up(name), *_red(name)])) == ""
+
+
+@pytest.mark.timeout(900)
+def test_objectives_and_parts_have_legends_of_their_own_are_shown_and_none_is_red() -> None:
+    silent = list(_silent(OBJECTIVES))
+    assert len(silent) > 10
+    assert _answers(OBJECTIVES, iter([*_mixed_up(OBJECTIVES), *_red(OBJECTIVES), *silent])) == ""
 
 
 @pytest.mark.heavy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -30,6 +30,11 @@ class System:
 def system(name: str) -> System:
     """The system of a policy, all well."""
     return _SYSTEMS[name]()
+
+
+def service_places(services: Sequence[str], environments: Sequence[str]) -> System:
+    """Services that have canaries, in environments."""
+    return _places(tuple(services), tuple(environments), roles="deployment")
 
 
 def _places(
