@@ -166,6 +166,16 @@ CASES = {
     "a process restarts within the window: what it counted before is not lost": Case(
         {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {17: 10 * (SEEN / 30 - 1) / SEEN}
     ),
+    "a counter was reset: a burst after it is a ninth too much at most": Case(
+        WELL | {_requests("500"): "50x30 2x4 92x50"}, ERRORS, {19: 92 / SEEN}
+    ),
+    # Prometheus 3 takes the scrape at the very start of a window for the one before it.
+    "a counter was reset: what came before the first scrape in the window is not seen": Case(
+        WELL | {_requests("500"): "50x28 140x1 2x50"}, ERRORS, {18: 92 / 300, 19: 92 / 300 if SEEN == 300 else 2 / SEEN}
+    ),
+    "a process fails, restarts, and fails more than before: too few by what there was before": Case(
+        WELL | {_requests("500"): "_x5 20x25 _x3 60x50"}, ERRORS, {18: 40 / 300, 21: 40 / 300, 22: 0.0}
+    ),
     "nobody knows of targets": Case(
         {_requests("200"): "0+10x80", _requests("500"): "_x30 700x50"}, ERRORS, {16: 0.0, 19: 0.0}
     ),

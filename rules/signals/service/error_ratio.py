@@ -82,10 +82,10 @@ def requests(policy: Policy) -> tuple[Record, ...]:
     good, failed = (
         promql.raw(policy, source, matchers=[(source.status, operator, source.errors)]) for operator in ("!~", "=~")
     )
-    of_good, of_failed = (promql.recorded(policy, name) for name in (_good_rate(policy), error_rate(policy)))
+    of_good, of_failed = (promql.recorded(policy, name) for name in (good_rate(policy), error_rate(policy)))
     return (
         Record(
-            _good_rate(policy),
+            good_rate(policy),
             promql.grouped("sum", source, promql.per_second(policy, good)),
             "requests a second that did not fail",
         ),
@@ -109,7 +109,8 @@ def error_rate(policy: Policy) -> str:
     return f"{promql.level()}:{_errors(policy.series.of(Requests).base)}:rate{promql.duration(policy.window)}"
 
 
-def _good_rate(policy: Policy) -> str:
+def good_rate(policy: Policy) -> str:
+    """The recorded series of requests a second that were answered well."""
     base = policy.series.of(Requests).base.removesuffix("s")
     return f"{promql.level()}:{base}_good:rate{promql.duration(policy.window)}"
 
