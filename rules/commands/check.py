@@ -16,7 +16,7 @@ from deploywatch.errors import UnreachableError
 from deploywatch.files.document import path_text
 from deploywatch.prometheus import Prometheus
 from deploywatch.quantity import format_duration, parse_duration
-from deploywatch.rules.live import asking, buckets, history, presence
+from deploywatch.rules.live import asking, buckets, history, parts, presence, quantiles
 from deploywatch.rules.live.cost import costs
 from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.loading import load_all
@@ -106,9 +106,9 @@ async def _past(
 
 
 async def _findings(prometheus: Prometheus, policy: ResolvedPolicy, over: timedelta) -> AsyncIterator[Finding]:
-    for room in (presence.check(prometheus, policy), buckets.check(prometheus, policy)):
+    for room in (presence, buckets, quantiles, parts):
         try:
-            async for finding in room:
+            async for finding in room.check(prometheus, policy):
                 yield finding
         except UnreachableError as error:
             yield Finding(Grade.UNKNOWN, (), str(error))

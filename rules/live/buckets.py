@@ -31,7 +31,7 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
         if not durations.bounds:
             continue
         buckets = await prometheus.query(f"group by (le) ({promql.raw(policy.given, durations, suffix='_bucket')})")
-        live = set(_numbers(series.labels.get("le", "") for series in buckets))
+        live = set(numbers(series.labels.get("le", "") for series in buckets))
         if not live:
             continue  # that nothing is there has been said
         path = ("series", policy.given.series.key(kind))
@@ -68,7 +68,8 @@ def compared(
         yield Grade.WARNING, "buckets", text
 
 
-def _numbers(texts: Iterable[str]) -> Iterable[Decimal]:
+def numbers(texts: Iterable[str]) -> Iterable[Decimal]:
+    """Those of the texts that are finite numbers, whatever their spelling."""
     for text in texts:
         try:
             number = Decimal(text)

@@ -41,7 +41,7 @@ def needs(policy: ResolvedPolicy) -> Iterator[Need]:
     means = any(isinstance(plain(used.signal), LatencyMean) for used in policy.signals.values())
     for kind, alerts in readers.items():
         source = policy.given.series.of(kind)
-        for metric in _metrics(source, means=means):
+        for metric in metrics(source, means=means):
             yield Need(policy.given.series.key(kind), source, metric, tuple(alerts))
 
 
@@ -50,7 +50,8 @@ def label_of(need: Need, ours: str) -> str:
     return {"service": need.source.labels.service, "environment": need.source.labels.environment}.get(ours, ours)
 
 
-def _metrics(source: Measured, *, means: bool) -> tuple[str, ...]:
+def metrics(source: Measured, *, means: bool) -> tuple[str, ...]:
+    """The metrics that are read of a source; `means` are made of sums and counts too."""
     match source:
         case Durations():
             more = (f"{source.metric}_sum", f"{source.metric}_count") if means else ()

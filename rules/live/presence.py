@@ -30,7 +30,7 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
         yield Finding(Grade.FAULT, ("series",), fault)
         return
     for need in needs(policy):
-        there = await _counted(prometheus, f"count({promql.selector(need.metric, [])})")
+        there = await counted(prometheus, f"count({promql.selector(need.metric, [])})")
         if not there:
             yield Finding(Grade.FAULT, ("series", need.key), await _missing(prometheus, need))
             continue
@@ -48,18 +48,23 @@ async def by_label(prometheus: Prometheus, label: str, vector: str) -> dict[str,
     }
 
 
-async def _counted(prometheus: Prometheus, expression: str) -> float:
+async def counted(prometheus: Prometheus, expression: str) -> float:
+    """The sum of what an expression answers; 0 for nothing."""
     return sum(series.value for series in await prometheus.query(expression))
 
 
 async def _missing(prometheus: Prometheus, need: Need) -> str:
-    if await _counted(prometheus, f"count(last_over_time({promql.selector(need.metric, [])}[1w]))"):
+    if await counted(prometheus, f"count(last_over_time({promql.selector(need.metric, [])}[1w]))"):
         return f"nothing exposes {need.metric} any more, though there were samples within the last week{need.concerns}"
     base = need.source.metric
-    if need.metric == f"{base}_bucket" and await _counted(
+    if need.metric == f"{base}_bucket" and await counted(
         prometheus, " or ".join(f"count({promql.selector(metric, [])})" for metric in (base, f"{base}_count"))
     ):
         return f"{base} has no buckets: it is a summary, or a native histogram; say which{need.concerns}"
+    buckets = f"count({promql.selector(f'{base}_bucket', [])})"
+    if isinstance(need.source, Durations) and need.metric == base and await counted(prometheus, buckets):
+        wanted = "a summary with quantiles" if need.source.quantiles else "a native histogram"
+        return f"{base} is a histogram with buckets, and not {wanted}; write its `buckets`{need.concerns}"
     names = await prometheus.label_values("__name__")
     return f"there is no {need.metric}{nearest(need.metric, names) if names else ''}".partition("; known")[0] + (
         need.concerns
@@ -109,8 +114,8 @@ async def _chosen(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
             text = f"{values['']:.0f} of the series {need.metric} lack the label {label!r}"
             yield Finding(Grade.WARNING, ("series", need.key), text)
         selector = policy.selectors.get(ours)
-        if selector is not None and not await _counted(prometheus, f"count({_selected(need.metric, label, selector)})"):
-            there = f"no series {need.metric} has {label} {selector.pattern!r}; there are: {_some(values)}"
+        if selector is not None and not await counted(prometheus, f"count({_selected(need.metric, label, selector)})"):
+            there = f"no series {need.metric} has {label} {selector.pattern!r}; there are: {some(values)}"
             yield Finding(Grade.FAULT, ("selectors", ours), there + need.concerns)
 
 
@@ -130,13 +135,13 @@ async def _outcomes(prometheus: Prometheus, policy: Policy, need: Need, requests
         prometheus, requests.status, promql.raw(policy, requests, matchers=[(requests.status, "=~", requests.errors)])
     )
     if failing.keys() == values.keys():
-        text = f"every value of {requests.status} counts as an error: {_some(values)}"
+        text = f"every value of {requests.status} counts as an error: {some(values)}"
         yield Finding(Grade.FAULT, ("series", need.key, "errors"), text)
     elif not failing and not any(len(value) == len(requests.failing) for value in values):
-        text = f"no value of {requests.status} looks like {requests.failing!r}; there are: {_some(values)}"
+        text = f"no value of {requests.status} looks like {requests.failing!r}; there are: {some(values)}"
         yield Finding(Grade.FAULT, ("series", need.key, "errors"), text)
     elif not failing:
-        text = f"no series of errors yet ({requests.status}=~{requests.errors!r}); seen: {_some(values)}"
+        text = f"no series of errors yet ({requests.status}=~{requests.errors!r}); seen: {some(values)}"
         yield Finding(Grade.NOTE, ("series", need.key, "errors"), text)
 
 
@@ -175,7 +180,8 @@ def _selected(metric: str, label: str, selector: Selector) -> str:
     return promql.selector(metric, [(label, *selector.operand())])
 
 
-def _some(values: Mapping[str, float]) -> str:
+def some(values: Mapping[str, float]) -> str:
+    """The values, the first of many."""
     named = sorted(value or "(none)" for value in values)
     more = f" and {len(named) - _MOST} more" if len(named) > _MOST else ""
     return ", ".join(named[:_MOST]) + more

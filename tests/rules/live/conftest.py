@@ -12,7 +12,8 @@ import pytest
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from tests.rules.tools import run
-from tests.support.world.film import open_metrics
+from tests.support.world.film import Piece, Track, open_metrics
+from tests.support.world.software import series
 from tests.support.world.systems import System, system
 
 HOURS = 6
@@ -37,13 +38,23 @@ def happened() -> System:
     return world
 
 
+def _summary(samples: int) -> Iterator[Track]:
+    """What a client that gives quantiles says of payments."""
+    where = {"service": "wix-checkout", "environment": "production", "instance": "10.0.0.1:8080"}
+    for quantile, seconds in (("0.5", 0.1), ("0.9", 0.2), ("0.99", 0.4)):
+        name = series("payment_duration_seconds", {**where, "quantile": quantile})
+        yield Track(name, [Piece(samples, seconds)])
+
+
 @pytest.fixture(scope="session")
 def live(workshop: Path) -> Iterator[Live]:
     """Blocks made by promtool, under a Prometheus that scrapes nothing."""
     folder = workshop / "live"
     folder.mkdir()
     began = (time.time() - HOURS * 3600) // _STEP * _STEP
-    text = open_metrics(happened().tracks(length=HOURS * 3600 + _AHEAD, step=_STEP), start=began, step=_STEP)
+    length = HOURS * 3600 + _AHEAD
+    tracks = [*happened().tracks(length=length, step=_STEP), *_summary(length // _STEP + 1)]
+    text = open_metrics(tracks, start=began, step=_STEP)
     (folder / "world.txt").write_text(text)
     (folder / "prometheus.yml").write_text("global: {scrape_interval: 1m}\n")
     made = run("promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "world.txt", folder / "data")

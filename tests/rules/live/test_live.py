@@ -28,7 +28,8 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
     return ended.value.code, out, err
 
 
-def _checked(capsys: pytest.CaptureFixture[str], live: Live, path: Path) -> tuple[int, list[dict[str, str]]]:
+def checked(capsys: pytest.CaptureFixture[str], live: Live, path: Path) -> tuple[int, list[dict[str, str]]]:
+    """What the command finds, and its exit code."""
     code, out, err = _run(capsys, "check", path, "--prometheus", live.url, "--over", "6h", "--format", "json")
     assert err == ""
     return code, json.loads(out)
@@ -47,7 +48,7 @@ def _policy(folder: Path, *changes: tuple[str, str]) -> Path:
 def test_a_policy_that_fits_has_no_faults_and_says_what_would_have_fired(
     tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, found = _checked(capsys, live, _policy(tmp_path))
+    code, found = checked(capsys, live, _policy(tmp_path))
     assert [one for one in found if one["grade"] in {"fault", "unknown"}] == []
     assert code == 0
     said = {one["message"].split()[0]: one["message"] for one in found}
@@ -99,7 +100,7 @@ def test_what_is_missing_is_a_fault_with_its_place(
         if more
         else []
     )
-    code, found = _checked(capsys, live, _policy(tmp_path, change, *more))
+    code, found = checked(capsys, live, _policy(tmp_path, change, *more))
     faults = {one["path"]: one["message"] for one in found if one["grade"] == "fault"}
     assert code == 1
     assert message in faults[path]
@@ -118,7 +119,7 @@ def test_a_service_that_is_named_and_not_there_is_a_warning(
     tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change = ("service: {pattern: wix-.+, such_as: wix-api}", "service: [wix-api, wix-search]")
-    _, found = _checked(capsys, live, _policy(tmp_path, change))
+    _, found = checked(capsys, live, _policy(tmp_path, change))
     warnings = [one["message"] for one in found if one["grade"] == "warning"]
     assert any("no http_requests_total of wix-search in production" in one for one in warnings)
 
@@ -184,7 +185,7 @@ def test_init_drafts_a_policy_that_builds_and_fits(
     assert policy.selectors["service"].values == ("wix-api", "wix-checkout")
     assert {"HighErrorRate", "Slow", "ServiceDown", "ProbeFails"} <= {alert.alert for alert in policy.alerts}
     assert _run(capsys, "test", path)[0] == 0
-    code, found = _checked(capsys, live, path)
+    code, found = checked(capsys, live, path)
     assert [one for one in found if one["grade"] == "fault"] == []
     assert code == 0
 
