@@ -100,7 +100,9 @@ def _of_pod(life: Life, stored: Samples, status: str, at: float, window: float, 
     inside = life.answers[stored[before + 1][1] - 1]
     added = last.happened[status] - inside.happened[status]
     span = times[now] - times[before + 1]
-    return added, added * window / span if span else 0
+    # What is born after the restart is taken for the series that was there before it.
+    low = 0 if inside.exposed[status] is None else added
+    return low, added * window / span if span else 0
 
 
 def _is_known(life: Life, stored: Samples, status: str, before: int, memory: float) -> bool:
