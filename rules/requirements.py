@@ -19,6 +19,9 @@ from deploywatch.rules.series.durations import Durations
 NEWER = (3, 0)
 """The first version that reads names in quotes, and that native histograms are built for."""
 
+OLDEST = (2, 42)
+"""The first version that built rules are tried with."""
+
 # Everything else that stands in `series` is taken for a name, so that a new key is looked at by itself.
 _VALUES = frozenset({"errors", "failing", "passing", "new", "old", "unit", "counts", "buckets"})
 """Keys of `series` whose texts are no names."""
@@ -49,6 +52,17 @@ def unmet(policy: Policy, version: str) -> str | None:
         if named:
             return f"{', '.join(named[:3])}: {what} need Prometheus {wanted} or newer, and this is {match[0]}"
     return None
+
+
+def untried(version: str) -> str | None:
+    """What to say of a Prometheus that is older than any that built rules are tried with; None of another.
+
+    What only speaks its language numbers itself from 0, as Thanos does, or says that it is another application.
+    """
+    match = re.search(r"(\d+)\.(\d+)", version)
+    if match is None or not (1, 0) <= (int(match[1]), int(match[2])) < OLDEST:
+        return None
+    return f"this is Prometheus {version}; the rules are tried with {'.'.join(map(str, OLDEST))} and newer"
 
 
 def demands(policy: Policy) -> str | None:

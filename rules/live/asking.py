@@ -11,7 +11,7 @@ import aiohttp
 import click
 from yarl import URL
 
-from deploywatch.errors import DeploywatchError
+from deploywatch.errors import DeploywatchError, UnreachableError
 from deploywatch.prometheus import Prometheus
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,13 +48,22 @@ def _http(_context: click.Context, _option: click.Parameter, url: str | None) ->
     return url
 
 
+class CannotTellError(UnreachableError):
+    """A command's answer is not known, since the server that was asked did not give it."""
+
+    exit_code = CANNOT_TELL
+
+
 @asynccontextmanager
 async def connected(url: str, token_file: Path | None) -> AsyncIterator[Prometheus]:
-    """A client of this server."""
+    """A client of this server. Raises CannotTellError where what is asked within is not answered."""
     headers = {} if token_file is None else {"Authorization": f"Bearer {_token(token_file)}"}
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
-        yield Prometheus(url, session)
+        try:
+            yield Prometheus(url, session)
+        except UnreachableError as error:
+            raise CannotTellError(str(error)) from error
 
 
 def _token(path: Path) -> str:

@@ -7,13 +7,14 @@ from itertools import product
 
 from deploywatch.config import nearest
 from deploywatch.conventions import ENVIRONMENT, SERVICE
+from deploywatch.errors import UnreachableError
 from deploywatch.prometheus import Prometheus
 from deploywatch.rules import promql
 from deploywatch.rules.language.selectors import Selector
 from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.live.needs import Need, label_of, needs
 from deploywatch.rules.policy import Policy
-from deploywatch.rules.requirements import demands, unmet
+from deploywatch.rules.requirements import demands, unmet, untried
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.series.requests import Dependencies, Measured, Probes, Queues, Requests
@@ -26,9 +27,12 @@ _MOST = 12
 
 async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
     """Everything that is missing, metric by metric."""
-    if (fault := unmet(policy.given, await prometheus.version() if demands(policy.given) else "")) is not None:
+    version = await _version(prometheus, policy.given)
+    if (fault := unmet(policy.given, version)) is not None:
         yield Finding(Grade.FAULT, ("series",), fault)
         return
+    if (warning := untried(version)) is not None:
+        yield Finding(Grade.WARNING, (), warning)
     for need in needs(policy):
         there = await counted(prometheus, f"count({promql.selector(need.metric, [])})")
         if not there:
@@ -38,6 +42,16 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
             yield finding
         async for finding in _labels(prometheus, policy.given, need):
             yield finding
+
+
+async def _version(prometheus: Prometheus, policy: Policy) -> str:
+    """What the server says of itself; where nothing depends on it, one that does not say is asked all the same."""
+    try:
+        return await prometheus.version()
+    except UnreachableError:
+        if demands(policy):
+            raise
+        return ""
 
 
 async def by_label(prometheus: Prometheus, label: str, vector: str) -> dict[str, float]:

@@ -112,15 +112,37 @@ async def test_a_server_that_is_away_is_named_without_credentials(session: aioht
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("<html>", "did not answer"), ("[]", "refused"), ('{"status": "error", "error": "no"}', "refused .*: no")],
-)
+OTHERS: dict[str, tuple[int, str, str, str]] = {
+    "a page": (200, "text/html", "<html><style>p {}</style><p>Sign in", "200 with a page .* it says 'Sign in'"),
+    "a proxy": (502, "text/html", "<h1>Bad Gateway</h1>", "502 with a page and no JSON, .* it says 'Bad Gateway'"),
+    "no credentials": (401, "text/plain", "Unauthorized\n", "a password or a bearer token is missing, or wrong"),
+    "another path": (404, "text/plain", "404 page not found\n", "below another path, perhaps"),
+    "a list": (200, "application/json", "[]", "refused"),
+    "half a text": (200, "application/json", '{"status":', r"200 with what is no JSON \(.*\); it says '{"),
+    "a refusal": (200, "application/json", '{"status": "error", "error": "no"}', "refused .*: no"),
+    "a refusal of credentials": (403, "application/json", '{"error": "no"}', "these credentials may not ask this: no"),
+    "no data": (200, "application/json", '{"status": "success"}', "as Prometheus does .*; is it one?"),
+    "no number": (
+        *(200, "application/json"),
+        '{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}}',
+        "as Prometheus does .*could not convert string to float",
+    ),
+    "no result": (
+        *(200, "application/json"),
+        '{"status": "success", "data": {"resultType": "vector", "result": null}}',
+        "as Prometheus does",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
 async def test_another_server_that_answers_is_no_prometheus(
-    session: aiohttp.ClientSession, text: str, said: str
+    session: aiohttp.ClientSession, case: tuple[int, str, str, str]
 ) -> None:
+    status, kind, text, said = case
+
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(text=text)
+        return web.Response(status=status, content_type=kind, text=text)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -128,7 +150,18 @@ async def test_another_server_that_answers_is_no_prometheus(
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        prometheus = Prometheus(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
         with pytest.raises(UnreachableError, match=said):
-            await Prometheus(f"http://127.0.0.1:{runner.addresses[0][1]}", session).query("1")
+            await prometheus.query("1")
+        asked: tuple[Awaitable[object], ...] = (
+            prometheus.query_range("1", start=0, end=1, step=1),
+            prometheus.alerts(),
+            prometheus.targets(),
+            prometheus.label_values("job"),
+            prometheus.metadata(),
+        )
+        for other in asked:
+            with pytest.raises(UnreachableError):
+                await other
     finally:
         await runner.cleanup()

@@ -13,6 +13,7 @@ from deploywatch.cli import main
 from deploywatch.rules.builtin_policies import POLICIES
 from deploywatch.rules.live.buckets import compared
 from deploywatch.rules.live.findings import Grade
+from deploywatch.rules.requirements import untried
 from deploywatch.rules.series.durations import Durations
 from tests.rules.live.conftest import Live
 from tests.rules.tools import policy_from
@@ -128,6 +129,25 @@ def test_a_prometheus_that_does_not_answer_cannot_tell(tmp_path: Path, capsys: p
     code, out, _ = _run(capsys, "check", _policy(tmp_path), "--prometheus", "http://127.0.0.1:1")
     assert code == 4
     assert "unknown" in out
+
+
+@pytest.mark.parametrize("command", ["explain", "init"])
+def test_who_is_not_answered_cannot_tell(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    what: list[str | Path] = (
+        [_policy(tmp_path), "ManyErrors"] if command == "explain" else ["--out", tmp_path / "x.yml"]
+    )
+    code, _, err = _run(capsys, command, *what, "--prometheus", "http://ada:hunter2@127.0.0.1:1")
+    assert code == 4
+    assert "Prometheus at http://ada:***@127.0.0.1:1 did not answer" in err
+    assert not (tmp_path / "x.yml").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("2.41.0", True), ("2.42.0", False), ("3.5.0", False), ("0.34.1", False), ("", False), ("1.8.2", True)],
+)
+def test_a_version_that_nothing_was_tried_with_is_said(version: str, said: bool) -> None:
+    assert (untried(version) is not None) is said
 
 
 def test_explain_gives_each_comparison_with_its_query_and_todays_values(
