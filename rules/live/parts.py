@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
-from deploywatch.document import Path
+from deploywatch.files.document import Path
 from deploywatch.prometheus import Prometheus
 from deploywatch.rules import promql
 from deploywatch.rules.conditions.derived import Derived
@@ -14,7 +14,8 @@ from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.live.needs import metrics, needs
 from deploywatch.rules.live.presence import by_label, counted, some
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.rules.series import Durations, Measured, Requests
+from deploywatch.rules.series.durations import Durations
+from deploywatch.rules.series.requests import Measured, Requests
 from deploywatch.rules.signals.signal import Signal
 
 

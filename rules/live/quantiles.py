@@ -11,7 +11,7 @@ from deploywatch.rules.live.buckets import numbers
 from deploywatch.rules.live.findings import Finding, Grade
 from deploywatch.rules.live.presence import counted
 from deploywatch.rules.resolved import ResolvedPolicy
-from deploywatch.rules.series import Durations
+from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.signals.service.latency import LatencyQuantile
 from deploywatch.rules.signals.summary import LABEL
 
