@@ -64,6 +64,7 @@ class Standing:
 STILL = web.RequestKey("still", Standing)
 """In every request that was let in."""
 
+# Weak: tests make applications by the hundred, and none of their routes has to stay.
 _NEEDED: WeakKeyDictionary[AbstractResource, dict[str, Scope]] = WeakKeyDictionary()
 
 
@@ -79,6 +80,7 @@ def needed(route: AbstractRoute) -> Scope | None:
     """What a route needs: `admin` when it says nothing, None where there is no route at all."""
     if route.resource is None:
         return None
+    # aiohttp adds HEAD to each GET by itself.
     method = "GET" if route.method == "HEAD" else route.method
     # A route that somebody forgot to mark is closed to most, and not open to all.
     return _NEEDED.get(route.resource, {}).get(method, Scope.ADMIN)

@@ -23,6 +23,7 @@ class TlsServer(Settings):
     client_auth_type: Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"] = "NoClientCert"
     client_ca_file: RelativePath | None = None
     min_version: Literal["TLS12", "TLS13"] = "TLS12"
+    # The names are of Prometheus's web configuration file, which this one is.
     max_version: Literal["TLS12", "TLS13"] = "TLS13"
 
     @model_validator(mode="after")
@@ -59,6 +60,7 @@ class Credential(Settings):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         ways = (self.token, self.token_file, self.user, self.certificate, self.proxy_user)
+        # Several ways in one entry would leave open which of them names the person.
         if sum(way is not None for way in ways) != 1:
             raise ValueError("give exactly one of token, token_file, user, certificate and proxy_user")
         return self
@@ -107,6 +109,7 @@ class WebConfig(Settings):
     @property
     def wide(self) -> tuple[str, ...]:
         """Which entries may do everything, as exporter-toolkit's file means them."""
+        # A user that an entry narrows is no longer a key to everything.
         narrow = {credential.user for credential in self.credentials}
         users = tuple(f"basic_auth_users.{user}" for user in self.basic_auth_users if user not in narrow)
         tokens = ("bearer_tokens",) if self.bearer_tokens else ()

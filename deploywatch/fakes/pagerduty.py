@@ -25,6 +25,7 @@ def enqueue(body: dict[str, Any] | None, size: int, inbox: Inbox) -> Answered:
     if body is None or refusal:
         return refusal or (400, {})
     action, payload = body["event_action"], body.get("payload") or {}
+    # PagerDuty makes one up where none is given, and says it in its answer.
     key = str(body.get("dedup_key") or inbox.next_ts())
     inbox.keep(
         "pagerduty",

@@ -38,6 +38,7 @@ def finished(value: Any) -> Any:
         return [finished(item) for item in value]
     if not isinstance(value, dict):
         return value
+    # Editors show these to people, who learn nothing by them.
     noise = {"writeOnly", "discriminator"} | ({"format"} if value.get("format") == "password" else set())
     default = value.get("default", "")
     if not (isinstance(default, (str, int, float, bool)) or (default and _plain(default))):
@@ -52,6 +53,7 @@ def finished(value: Any) -> Any:
         out["default"] = f"{lasts.days}d" if lasts and lasts == timedelta(days=lasts.days) else format_duration(lasts)
     if (isinstance(out.get("type"), str) and out["type"] in _NOT_TEXT) or isinstance(out.get("enum"), list):
         kept = {key: out.pop(key) for key in ("default", "description") if key in out}
+        # A variable may stand where a number does: what it holds is read when the program starts.
         return {"anyOf": [out, VARIABLE], **kept}
     return out
 
@@ -132,6 +134,7 @@ def _models(root: type[BaseModel]) -> set[type[BaseModel]]:
 def _explanations(model: type[BaseModel]) -> dict[str, str]:
     """The docstrings below a model's fields."""
     texts: dict[str, str] = {}
+    # From the oldest, so that a model's own words win over those that it inherits.
     for base in reversed(model.__mro__):
         if base is not BaseModel and issubclass(base, BaseModel):
             texts |= _docstrings(ast.parse(textwrap.dedent(inspect.getsource(base))).body[0])

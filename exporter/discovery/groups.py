@@ -47,6 +47,8 @@ def drop(reason: DropReason, place: str, detail: str) -> DroppedTarget:
 def target_groups(path: Path) -> list[Any]:
     try:
         if path.suffix == ".json":
+            # By its own parser: YAML takes most JSON, but slowly, and a file of 100,000 targets is read every time it
+            # changes.
             data = json_text.parse(path.read_bytes())
         else:
             document = read_file(path)
@@ -100,6 +102,7 @@ def _scalar(value: Any) -> str | None:
     """A scalar as text, as Prometheus reads it; None for a list or a mapping."""
     if value is None:
         return ""
+    # As YAML writes it, not as Python does.
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (str, int, float)) else None

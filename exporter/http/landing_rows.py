@@ -14,6 +14,7 @@ from deploywatch.exporter.health.services import ServiceHealth
 from deploywatch.exporter.http import pictures
 from deploywatch.exporter.results import iso
 
+# A page of 5,000 rows is slow in a browser, and nobody reads it.
 MOST_ROWS = 500
 """Probes on one page: a browser, and our event loop, have to live with it."""
 WORST_FIRST = (Status.UNHEALTHY, Status.UNKNOWN, Status.DEGRADED, Status.HEALTHY)
@@ -72,6 +73,7 @@ def status_of_entry(entry: Entry) -> Status:
 
 def element_id(kind: str, key: tuple[str, ...]) -> str:
     """An element's id, whatever stands in the names."""
+    # A hash, as names have letters that an id in HTML or a selector in CSS may not have.
     return f"{kind}-{hashlib.sha256(repr(tuple(key)).encode()).hexdigest()[:16]}"
 
 

@@ -18,6 +18,7 @@ _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 LABELS_TAKEN = frozenset(
     {conventions.SERVICE, conventions.ENVIRONMENT, conventions.PROBE, conventions.KIND, "le", "quantile"}
 )
+# What a server says may be long and always new; each value of a label is a series for ever.
 LABEL_LIMIT = 128
 """Characters of a label's value that are kept."""
 
@@ -31,6 +32,7 @@ def gauge_name(name: str) -> str:
         raise ValueError(f"{name!r} is not a metric name; use letters, digits and _, such as queue_length")
     if name.startswith(_TAKEN):
         raise ValueError(f"{name!r}: names that start with {', '.join(_TAKEN[:-1])} are deploywatch's own")
+    # Prometheus and its tools read these endings as parts of histograms, summaries and infos.
     if name.endswith(("_bucket", "_count", "_sum", "_info")):
         raise ValueError(
             f"{name!r} is a gauge or a counter; the ending _{name.rpartition('_')[2]} promises another type"
@@ -84,6 +86,7 @@ def number(value: str | float | Decimal) -> float | None:
         result = float(value)
     except OverflowError:
         return None
+    # 1e400 is a number beyond a float's range, and not what "inf" means.
     if math.isinf(result):
         infinite = value.lower().lstrip("+-").startswith("inf") if isinstance(value, str) else _is_infinite(value)
         return result if infinite else None

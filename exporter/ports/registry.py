@@ -59,6 +59,7 @@ def _claim(document: Document, path: KeyPath, entry: Any) -> Claim | None:
     if not isinstance(entry, dict):
         document.report(path, "must be a mapping, such as {start: 8080, end: 8089, description: web}")
         return None
+    # All faults of an entry are told at once, and then it is left out as a whole.
     before = len(document.problems)
     for key in entry:
         if key not in _KEYS:
@@ -113,6 +114,7 @@ def _place(document: Document, path: KeyPath, host: Any) -> tuple[str, str]:
         document.report((*path, "host"), "must be the name of a machine, or an address such as 127.0.0.1")
         return "", ""
     try:
+        # What reads as an address is one; anything else names a machine.
         return "", address_of(host)
     except ValueError:
         return host.strip().lower(), ""

@@ -36,6 +36,7 @@ class Review:
 
 def table(review: Review) -> None:
     """Print each conflict with its place and the free ports, then the notes and how many there are."""
+    # Not wrapped: a line that is cut cannot be searched for, nor clicked on as FILE:LINE.
     console = Console(highlight=False, soft_wrap=True)
     for conflict in review.conflicts:
         console.print(Text(_line(conflict), style="red"))
@@ -50,6 +51,7 @@ def ci(review: Review, *, annotate: bool = False) -> None:
         say(_line(conflict))
         if annotate:
             origin = conflict.claim.origin
+            # GitHub shows it beside the line of the file in a pull request.
             place = f"file={_escaped(origin.file)},line={origin.line},col={origin.column}"
             say(f"::error {place},title=port conflict::{_escaped(_line(conflict))}")
     for note in review.notes:
@@ -63,6 +65,7 @@ def _line(text: object) -> str:
 
 
 def _escaped(text: str) -> str:
+    # `%` first: the others are written with one.
     for sign in "%\r\n,:":
         text = text.replace(sign, f"%{ord(sign):02X}")
     return text

@@ -77,6 +77,7 @@ class TlsProbe:
             begin = beginning(settings.starttls)
             shown = await encrypt(channel, settings.tls, self.place.host, measurement, begin)
         except ssl.SSLCertVerificationError as error:
+            # OpenSSL names the first fault that it meets; the certificate itself says which one people should mend.
             seen = shown_by(error)
             problem = seen.problem if seen and seen.problem else problem_of(error)
             explained = _EXPLAINED.get(problem, error.verify_message)
@@ -89,6 +90,7 @@ class TlsProbe:
         if shown.version not in self.settings.versions:
             raise Failed(Reason.TLS, f"the server speaks {shown.version}, not {' or '.join(self.settings.versions)}")
         expiry, least = shown.earliest_expiry, self.settings.valid_for
+        # Of the whole chain: an intermediate that expires breaks it just as well.
         if least and expiry is not None and expiry - now < least.total_seconds():
             days = (expiry - now) / 86400
             raise Failed(Reason.EXPIRY, f"valid for another {days:.1f} days, less than {format_duration(least)}")

@@ -22,6 +22,7 @@ from deploywatch.receiver.suppression import holding, maintenance
 from deploywatch.receiver.suppression.windows import Window
 
 # A window that nobody ends must not silence a service for good.
+# A window that is forgotten silences a service; after a month somebody has to say so again.
 _LONGEST = timedelta(days=31)
 
 
@@ -95,6 +96,7 @@ class Maintenance:
         new, now = await read_body(request, NewWindow), self._context.clock()
         try:
             window = new.window(now)
+        # OverflowError: an end in the year 9999 plus a duration.
         except (ValueError, OverflowError) as error:
             raise web.HTTPBadRequest(text=f"$: {error}\n") from error
 
@@ -110,6 +112,7 @@ class Maintenance:
 
         def write(connection: Connection) -> Window | None:
             ended = maintenance.end(connection, wanted, now, person.by)
+            # What the window held back goes on now, and not when it would have ended by itself.
             holding.look_again(connection, now)
             return ended
 

@@ -66,6 +66,7 @@ class Screens:
         made = await self._context.store.write(audited(request, now, write, by=new.by, sent=new))
         settings = self._context.settings
         base = settings.external_url.rstrip("/") or f"{request.scheme}://{request.host}{settings.path_prefix}"
+        # Shown this once: only a hash of the key is stored.
         return made, f"{base}{SCREEN}?key={key}"
 
     async def revoke(self, request: web.Request) -> web.Response:

@@ -68,6 +68,7 @@ def _state(connection: Connection, number: int) -> tuple[Migration, bool, bool] 
     fingerprint = _fingerprint(migration)
     episode, incident_id = alert_store.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
     incident = store.find(connection, incident_id) if incident_id else None
+    # A person may say that it is over without another migration; the alert would else open it again.
     resolved = incident is not None and incident.resolved_at is not None
     return migration, episode is not None, resolved or migrations.committed_after(connection, migration)
 
@@ -77,6 +78,7 @@ def _alert(migration: Migration, ended: datetime | None) -> Alert:
         "alertname": NAME,
         AlertLabel.SERVICE: migration.service,
         AlertLabel.ENVIRONMENT: migration.environment,
+        # Nothing was deployed by it: where it is urgent, that is said by the action.
         AlertLabel.SEVERITY: "medium",
         AlertLabel.INCIDENT_TYPE: "database_migration",
         AlertLabel.ACTION: "escalate" if migration.outcome in _URGENT else "notify",

@@ -41,6 +41,7 @@ FORMS: Final = {
 
 def add_forms(app: web.Application, console: Console, *, queued: Callable[[], None]) -> None:
     """Add a route for each form, with the scope of the API's route."""
+    # The API's own handlers: a form can do no more and no less than a program, with the same checks and the same audit.
     by_path = {route.path: route for route in api.routes(console.context, queued=queued) if route.method == "POST"}
     for path, after in FORMS.items():
         route = by_path[path]
@@ -78,6 +79,7 @@ async def _after(request: web.Request, back: str) -> str:
 async def _remember(request: web.Request, response: web.Response, console: Console) -> None:
     """Keep the name that was written into a form, where nobody signed in."""
     name = str((await request.post()).get("by", ""))
+    # Whoever is signed in is known anyway; a cookie beside it could only say something else.
     if name and not request.get(USER):
         response.set_cookie(
             NAME_COOKIE,

@@ -94,6 +94,7 @@ def _read(connection: Connection, settings: ReceiverConfig, chosen: _Chosen, me:
     incidents = store.recent(connection, only_open=not over, limit=MOST)
     listed = [incident for incident in incidents if _fits(incident, settings.oncall, chosen, me, now)]
     steps = next_steps(connection, settings, listed)
+    # Questions are of what goes on; the tab of what is over has none.
     questions = [] if over else approval.waiting(connection, now)
     today = [
         deployment for deployment in ledger.recent(connection, limit=_DEPLOYMENTS) if deployment.started_at > now - _DAY
@@ -125,6 +126,7 @@ def _fits(incident: Incident, schedule: Schedule, chosen: _Chosen, me: str, now:
         return team is not None and team in _teams(schedule, me)
     if chosen.tab == "mine":
         called = {duty.team for duty in on_call(schedule, now) if duty.turn.person == me}
+        # Mine is what I have taken, and what I would be called for next.
         return me in (incident.commander, incident.acknowledged_by) or (incident.waits_for_somebody and team in called)
     return True
 
@@ -147,6 +149,7 @@ def urgency(incident: Incident, steps: dict[int, NextStep], now: datetime) -> tu
     """The order: what waits for somebody first; of these the worst, then what escalates next, then the newest."""
     step = steps.get(incident.id)
     until = (step.at - now).total_seconds() if step else float("inf")
+    # What nobody has in hand first, then the graver, then what is told on soonest, then the newest.
     return not incident.waits_for_somebody, SEVERITIES.index(incident.severity), until, -incident.id
 
 

@@ -54,6 +54,7 @@ class PostmortemPage:
             "postmortem.html",
             status=409 if refused else 200,
             version=edition.version if edition else 0,
+            # What was not saved stays in the form: an hour's writing must survive a 409.
             text=clean(refused.sent.text if refused else edition.text if edition else view["draft"]),
             longest=LONGEST,
             refused=stale(refused) if refused else "",

@@ -66,6 +66,7 @@ class KafkaSettings(Settings):
 
     @model_validator(mode="after")
     def _installed(self) -> Self:
+        # Looked up and not imported: it takes long, and a config is also read by commands that send nothing.
         if importlib.util.find_spec("aiokafka") is None:
             raise ValueError("kind: kafka needs aiokafka; install it with: pip install 'deploywatch[kafka]'")
         return self

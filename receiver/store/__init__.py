@@ -68,12 +68,14 @@ class Store:
         if self.file is not None:
             await self.migrate()
         else:
+            # Not upgraded here: replicas of the version before still run, and a person chooses the moment.
             await self.read(revisions.check)
         self._backend.opened()
 
     async def migrate(self) -> str:
         """Bring the schema to what this version needs; the revision comes back."""
         if self.file is not None and self._lock_file is None:
+            # Before anything is read: another process may be half way through its own upgrade.
             self._lock_file = locking.hold(self.file)
         return await self.write(revisions.upgrade)
 

@@ -38,6 +38,7 @@ async def health(question: Question) -> Finding:
     )
     if health.good:
         return Finding(Standing.OPEN, health.detail)
+    # Unknown and not closed: that the exporter is away says nothing of the service.
     if not health.answered:
         return Finding(Standing.UNKNOWN, question.context.conceal(health.detail), "see to the exporter, and ask again")
     return Finding(Standing.CLOSED, health.detail, f"deploywatch check --level {level} says what fails")
@@ -66,6 +67,7 @@ async def capacity(question: Question) -> Finding:
 async def monitoring(question: Question) -> Finding:
     """Every count query of what runs has a value now, and every watched condition is measured."""
     source, values = counting.source(question.context), question.asked.values(question.facts.previous or "")
+    # A scrape ago: the newest sample may be on its way still.
     at = question.facts.now.timestamp() - question.plan.scrape
     queries = [(f"{name}: {what}", query) for name, what, query in _counted(question.plan)]
     queries += [(watch.name, watch.query) for watch in question.plan.watch]
@@ -87,8 +89,10 @@ async def baseline(question: Question) -> Finding:
     end, span = question.facts.now.timestamp() - question.plan.scrape, question.wanted.within or _HOUR
     lacking = []
     for limit in question.plan.limits:
+        # Before a deployment there is no new version; what is learned from is what runs.
         counts = limit.old or limit.whole or limit.new
         query = Counts(requests=filled(counts.requests, values), bad=filled(counts.bad, values))
+        # At most a thousand steps, whatever the span.
         times = counting.Times(end - span, end, max(question.plan.look, span / 1000))
         earlier = await counting.history(source, query, times)
         if not sum(requests for requests, _ in earlier):

@@ -42,6 +42,7 @@ def queue(connection: Connection, stage: RunningStage, now: datetime, *, bad: bo
     waiting = exists().where(jobs.c.serial_key == job_key(name), jobs.c.state.in_((State.READY, State.RUNNING)))
     if connection.execute(select(waiting)).scalar():
         return
+    # Bad is bad once for all; a hold may end and come again, and is told again then.
     key = name if bad else f"{name}:{now.isoformat()}"
     payload = {"stage": stage.id, "bad": bad, "since": now.isoformat()}
     enqueue(connection, now, NewJob(kind=KIND, key=key, serial_key=name, run_at=now, payload=payload))
@@ -58,6 +59,7 @@ async def handle(context: Context, job: Job, accept: Accept | None = None) -> Ou
     fires = _fires(stage, deployment, newest, bad=payload["bad"])
     alert = _alert(stage, deployment, verdict, since, None if fires else now, bad=payload["bad"])
     delivery = Delivery(now, f"{alert.name} of deployment {deployment.id}".encode(), (alert,))
+    # Said once: repeated every few seconds, it would fill the store with deliveries that change nothing.
     if not (fires and fired):
         if accept is not None:
             await accept(delivery)
@@ -68,6 +70,7 @@ async def handle(context: Context, job: Job, accept: Accept | None = None) -> Ou
 
 def _fires(stage: RunningStage, deployment: Deployment, newest: Deployment, *, bad: bool) -> bool:
     """Whether what the verdict says is still so."""
+    # What was overtaken runs no more, whatever was proven of it.
     if newest.id != deployment.id or deployment.status is Status.ROLLED_BACK:
         return False
     if bad:
@@ -135,5 +138,7 @@ def _decisive(connection: Connection, stage: RunningStage) -> StoredVerdict | No
         verdict for verdict in verdicts.of_deployment(connection, stage.deployment_id) if verdict.stage_id == stage.id
     ]
     return next(
-        (verdict for verdict in of_stage if verdict.answer is Answer.ROLL_BACK), of_stage[0] if of_stage else None
+        # The proof, also where a later look says less.
+        (verdict for verdict in of_stage if verdict.answer is Answer.ROLL_BACK),
+        of_stage[0] if of_stage else None,
     )

@@ -18,6 +18,7 @@ from deploywatch.rules.conditions.objectives import Bad
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.signals.signal import AMOUNT, Example, Group, Record, Signal
 
+# The SRE workbook's: a short window of a twelfth ends the alert soon after the trouble has ended.
 _SHORT = 12
 
 
@@ -37,6 +38,7 @@ class BurnRate(Derived):
     def own(self, policy: Policy) -> tuple[Record, ...]:
         long, short = self._over(policy, self.long), self._over(policy, self.short)
         slow, other = promql.recorded(policy, long.name), promql.recorded(policy, short.name)
+        # Both have to burn, so the lower counts; PromQL has no minimum of two series.
         lower = f"({slow} <= {other})\nor\n({other} < {slow})"
         return (long, short, Record(self.value(policy), lower, "the lower of both, when both are there", self.group))
 

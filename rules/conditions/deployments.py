@@ -53,6 +53,7 @@ def stage_windows(stages: Sequence[Stage]) -> dict[str, Window]:
     """Each stage's time; a stage begins where the one before it of the same strategy ends."""
     windows: dict[str, Window] = {}
     ends: dict[str | None, timedelta] = {}
+    # Stages follow each other within their strategy; those of another strategy begin at 0 again.
     for stage in stages:
         begins = ends.get(stage.strategy, timedelta(0))
         ends[stage.strategy] = begins + stage.lasts
@@ -85,7 +86,9 @@ def newest(policy: Policy) -> Record:
 
 def _newest(policy: Policy) -> str:
     """PromQL: the newest start. The ledger may be away for a day; a start in the future has not happened."""
+    # Remembered for a day, so that a receiver that restarts does not end the time after a deployment.
     started = f"last_over_time({held(policy, DeploymentMetric.STARTED)}[1d])"
+    # `<= time()`: a pipeline whose clock is ahead may have begun in the future, and its age would be below 0.
     return f"max by ({SERVICE}, {ENVIRONMENT}) ({started} <= time())"
 
 

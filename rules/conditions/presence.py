@@ -19,6 +19,7 @@ from deploywatch.rules.conditions.derived import DAY, Derived
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.signals.signal import YES_NO, Example, InputSeries, Record, Signal
 
+# After that nobody waits for it any more: a service that was taken away must not alert for ever.
 REMEMBERED = DAY
 """How long a service that has gone is asked for, when the policy does not name it."""
 
@@ -73,6 +74,7 @@ class Present(Remains):
 
     def never(self, policy: Policy) -> list[str]:
         record, matchers = self.of.there(policy)
+        # Only where the policy names services: of "any service" nobody can say which one lacks.
         return [f"absent({promql.recorded(policy, record, [*matchers, *service])}) * 0" for service in named(policy)]
 
 

@@ -15,6 +15,7 @@ from deploywatch.rules.conditions.derived import HOUR, Derived
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.signals.signal import Domain, Example, Group, Record, Signal
 
+# One holiday among four weeks does not move the median.
 WEEKS = 4
 _AT = timedelta(weeks=WEEKS, hours=3)
 
@@ -35,6 +36,7 @@ class Seasonal(Derived):
 
     def own(self, policy: Policy) -> tuple[Record, ...]:
         usual = usual_record(self.of, policy)
+        # A share of nothing is no number.
         was = f"({promql.recorded(policy, usual.name)} > 0)"
         change = f"{self.now(policy)}\n/\n{was}\n-\n1" if self.how == "rise" else f"1\n-\n{self.now(policy)}\n/\n{was}"
         return (
@@ -60,6 +62,7 @@ def usual_record(of: Signal, policy: Policy) -> Record:
     """What is usual now: the mean of the hour around this moment in each of the last weeks, and of these the median."""
     looks = []
     for week in range(1, WEEKS + 1):
+        # Half an hour to either side of now, as a mean over one hour reaches back only.
         offset = promql.duration(timedelta(weeks=week) - HOUR / 2)
         mean = f"avg_over_time({promql.recorded(policy, of.value(policy))}[1h] offset {offset})"
         looks.append(f'label_replace({mean}, "look_back", "{week}w", "", "")')

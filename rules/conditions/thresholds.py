@@ -44,6 +44,7 @@ def limits(policy: Policy, alert: Alert, condition: Condition) -> tuple[Limit, .
         )
         for step in alert.tighter
     ]
+    # The usual one last: `or` in the record takes the first that holds.
     return (*stepping, Limit(usual, within))
 
 
@@ -68,6 +69,7 @@ def number(limit: Limit) -> Decimal:
 def _step(policy: Policy, alert: Alert, limit: Limit) -> str:
     constant = promql.constant(number(limit))
     if limit.window is not None:
+        # `* 0 +`: the labels of what holds, with the limit as the value.
         return f"({limit.window.holds(policy)}) * 0 + {constant}"
     value = promql.recorded(policy, signal(policy, limit.comparison, alert).value(policy))
     return f"group by ({SERVICE}, {ENVIRONMENT}, {AlertLabel.POLICY}) ({value}) * 0 + {constant}"

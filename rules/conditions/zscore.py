@@ -18,6 +18,7 @@ from deploywatch.rules.signals.signal import AMOUNT, Example, Group, Record, Sig
 MIN_SAMPLES = 10
 """Samples of 24 hours that there must be for a verdict: the enterprise document's figure."""
 
+# Ten minutes ago, lest a sudden change become part of the mean that it is held against.
 _BEFORE = "[1d] offset 10m"
 _DEVIATION = "the standard deviation of 24 hours"
 _SPACING = timedelta(minutes=10)
@@ -37,6 +38,7 @@ class ZScore(Derived):
     def own(self, policy: Policy) -> tuple[Record, ...]:
         name = self.of.value(policy)
         mean, deviation = f"{name}_avg1d", f"{name}_stddev1d"
+        # A signal that hardly ever moves has a deviation near 0, and any step would be a hundred of them.
         floor = f"0.05 * abs({promql.recorded(policy, mean)})"
         divisor = f"(\n({promql.recorded(policy, deviation)} > {floor})\nor\n({floor} > 0)\n)"
         enough = f"count_over_time({self.now(policy)}{_BEFORE}) >= {MIN_SAMPLES}"

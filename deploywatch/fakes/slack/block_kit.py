@@ -89,6 +89,7 @@ def blocks_of(body: Fields) -> Any:
 
 def content(body: Fields, text: str, blocks: list[Any]) -> Fields:
     """What is shown: the blocks where there are some, else the text."""
+    # Slack shows the blocks where there are some, and the text in notifications.
     shown = "\n".join(_texts(blocks)) or text
     raw = {name: value for name, value in body.items() if name != "token"}
     title = html.unescape((text or shown).split("\n", 1)[0])  # as Slack shows its three escapes

@@ -52,6 +52,7 @@ def update(body: Fields | None, authorization: str, inbox: Inbox, good_token: st
     )
     if refusal:
         return refused(refusal)
+    # As Slack: a message is found in its own channel only.
     if old is None or channel_id(str(old.raw["channel"])) != channel:
         return refused("message_not_found")
     # What a message bears beside its words stays when nothing is said of it.

@@ -22,6 +22,7 @@ WORDS: Mapping[str, State] = {
         ("red", "offline", "disconnected", "unavailable", "service unavailable", "not ready", "not_serving", "timeout"),
         State.UNHEALTHY,
     ),
+    # A service that does not know how it is cannot be relied upon.
     "unknown": State.UNHEALTHY,
 }
 """What a service may say; another word means that it is not well."""
@@ -36,6 +37,7 @@ TRUTHS = frozenset(
     {"healthy", "ishealthy", "overallhealth", "allhealthy", "ok", "success", "up", "connected", "available", "passing"}
 )
 
+# True or false, they say what a service is or does, and not how well.
 MODES = frozenset(
     {
         *("debug", "maintenance", "maintenancemode", "maintenance_mode", "readonly", "read_only", "draining"),
@@ -78,6 +80,7 @@ def flag_word(name: str, flag: bool) -> str | None:
 
 def state_of(word: Any) -> State:
     """The state that a word, or true or false, stands for."""
+    # A word that nobody knows is bad news until somebody adds it: the other way round, a failure would pass.
     return WORDS.get(str(word).strip().lower(), State.UNHEALTHY) if isinstance(word, (str, bool)) else State.UNHEALTHY
 
 
@@ -88,6 +91,7 @@ def badness(word: Any) -> int:
 
 def said(document: Mapping[Any, Any]) -> Any:
     """What a document says of itself; the worst, where it says several things. None where it says nothing."""
+    # The worst of several: `{"status": "ok", "healthy": false}` is not well.
     return max(_said(document), key=badness, default=None)
 
 

@@ -46,6 +46,7 @@ class Streak:
         """The streak after one more look; a bad one begins anew."""
         match reading.state:
             case State.GOOD:
+                # The first good look proves a moment, and no time before it.
                 passed = now - self.seen if self.seen is not None else timedelta()
                 return Streak(self.lasted + passed, now, self.gaps)
             case State.SILENT:
@@ -59,6 +60,7 @@ async def look(
 ) -> Reading:
     """All signals at once: bad when one is, good when all are, and silent when one says nothing."""
     readings = [await _one(context, metrics, signal, service, environment) for signal in signals]
+    # Bad before silent: what is known to be bad does not become better by what is not known.
     for state in (State.BAD, State.SILENT):
         details = [reading.detail for reading in readings if reading.state is state]
         if details:
@@ -86,6 +88,7 @@ async def _one(context: Context, metrics: Metrics | None, signal: Signal, servic
         series = await values(context, metrics, signal, service, environment)
     except UnreachableError as error:
         return Reading(State.SILENT, f"{signal.title}: {error}")
+    # NaN is no traffic: it says neither good nor bad, and any comparison with it is false.
     numbers = [value for value in series if not math.isnan(value)]
     if not numbers:
         return Reading(State.SILENT, f"{signal.title} has no data")

@@ -92,6 +92,7 @@ def verify(header: str, body: bytes, secrets: Iterable[tuple[str, Masked]]) -> f
     The header has several signatures, with commas, while a secret is replaced.
     """
     given = [part.strip().encode("utf-8", "replace") for part in header.split(",") if part.strip().startswith(_PREFIX)]
+    # Every channel is looked at: two may have the same secret, or one of them an old one.
     signed = set()
     for name, secret in secrets:
         expected = sign(secret, body).encode()
@@ -120,9 +121,11 @@ def parse(body: bytes) -> PersonDid | Unused:
     if kind not in set(Did):
         return Unused.UNKNOWN_EVENT
     agent = agent if isinstance(agent, dict) else {}
+    # Our own resolve comes back as an event; taken for a person's word, it would be written to the timeline as theirs.
     if kind in PEOPLE_ONLY and agent.get("type") not in ("user_reference", "user"):
         return Unused.NOT_A_PERSON
     data = data if isinstance(data, dict) else {}
+    # Our dedup_key, by which we know which incident it is.
     key = data.get("incident_key")
     if not isinstance(key, str) or not key:
         raise PagerDutyRequestError("malformed", "$.event.data.incident_key is missing")

@@ -37,6 +37,7 @@ def _url_template(url: str) -> str:
 
 def _printable(value: Masked) -> Masked:
     text = value.get_secret_value()
+    # A line end in a header would begin another; other letters are not defined in one.
     if not (text.isascii() and text.isprintable()):
         raise ValueError("must be printable ASCII characters on one line")
     return value
@@ -63,6 +64,7 @@ class Post(Settings):
     url: HttpUrl
     token: Token | None = None
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    # Many APIs know it, and those that do not ignore it.
     idempotency_header: HeaderName = "Idempotency-Key"
     body: Annotated[dict[str, Any], AfterValidator(_template)]
     link: str = ""

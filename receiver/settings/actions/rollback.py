@@ -15,6 +15,7 @@ from deploywatch.receiver.settings.prometheus import Signal
 from deploywatch.secrets import Masked, Secret
 
 # A shorter key of the approval links can be guessed from one link.
+# Characters: a shorter secret could be tried out by whoever has seen one signed link.
 _SECRET_LENGTH = 16
 Mode = Literal["dry-run", "approve", "auto"]
 
@@ -61,6 +62,7 @@ class Verification(Settings):
     @model_validator(mode="after")
     def _can_be_proven(self) -> Self:
         for name, lasting in (("healthy_for", self.healthy_for), ("for", self.signals_for)):
+            # It could never be proven, and each rollback would end as failed and call people.
             if lasting >= self.within and (self.signals or name != "for"):
                 long, within = format_duration(lasting), format_duration(self.within)
                 raise ValueError(f"{name} ({long}) must be shorter than within ({within}), or no rollback is proven")
@@ -115,8 +117,10 @@ class Rollback(Settings):
     After `breaker` failed rollbacks in a row a target is left alone until a person allows it again.
     """
 
+    # Nobody's services are rolled back because they installed us: it has to be said.
     mode: Mode = "dry-run"
     on: Annotated[tuple[Literal["alerts", "verdict"], ...], Field(min_length=1)] = ("alerts", "verdict")
+    # After a day other causes are likelier than the deployment.
     recent: Duration = parse_duration("24h")
     cooldown: Duration = parse_duration("30m")
     delay: Duration = parse_duration("0s")

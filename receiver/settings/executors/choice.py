@@ -42,6 +42,8 @@ class Choice(Settings):
             given_ways = f"not {' and '.join(given)}" if given else "none is given"
             raise ValueError(f"write exactly one of {', '.join(self.ways)}; {given_ways}")
         try:
+            # Tried with values of its own, so that an unknown placeholder is found when the file is read, and not in a
+            # night.
             self.plan(self._anything())
         except KeyError as error:
             known = ", ".join(f"{{{name}}}" for name in sorted(self.placeholders | {"id"}))
@@ -49,6 +51,7 @@ class Choice(Settings):
         return self
 
     def _anything(self) -> Values:
+        # "1" is a good value everywhere: a number, a name, a version, an argument.
         return dict.fromkeys((*self.placeholders, "id"), "1")
 
     def plan(self, values: Values) -> Plan:

@@ -20,11 +20,13 @@ PRIMARY, SECONDARY, TEAM, TEAM_LEAD, MANAGEMENT = "primary", "secondary", "team"
 ROLES = (PRIMARY, SECONDARY, TEAM, TEAM_LEAD, MANAGEMENT)
 """Words that stand for whoever has the part just then; everything else is a name."""
 
+# Shorter turns would hand over more often than anybody can tell the next what is going on.
 _SHORTEST = timedelta(hours=1)
 
 
 def _zone(name: str) -> str:
     try:
+        # By trying: the names are of this machine's or tzdata's files, and nobody keeps a list of them.
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"{name!r} is no time zone; write one such as Europe/Berlin or UTC") from error
@@ -81,6 +83,7 @@ class Rotation(Settings):
     handoff: Handoff = Handoff()
     zone: ZoneName = "UTC"
     every: Duration = parse_duration("7d")
+    # A Monday; any day will do, as long as it stays: turns are counted from it.
     starts: date = date(2024, 1, 1)
     hours: tuple[Hours, ...] = ()
 
@@ -156,6 +159,7 @@ class Schedule(Settings):
         ]
         both = sorted(leads & set(self.people) & set(self.rotations))
         faults += [f"the lead {name!r} is a person and a rotation; give them different names" for name in both]
+        # A step of an escalation names people and roles in one list.
         taken = sorted({*self.people, *self.contacts, *self.teams} & set(ROLES))
         faults += [f"{name!r} stands for whoever has that part; use another name" for name in taken]
         if faults:
@@ -182,6 +186,7 @@ class Schedule(Settings):
     def team_of(self, service: str) -> str | None:
         """The team that answers for a service: one that names it, before one that takes any."""
         named = (name for name, team in self.teams.items() if service in team.services)
+        # A team that names the service wins over one that takes any.
         return next(named, next((name for name, team in self.teams.items() if "*" in team.services), None))
 
 

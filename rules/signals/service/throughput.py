@@ -67,6 +67,7 @@ class PerMinute(Throughput):
     phrase = "{} a minute"
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
+        # Of the same recorded rate, so that a minute and a second can never disagree.
         by_minute = f"{promql.recorded(policy, request_rate(policy))} * 60"
         return (*requests(policy), Record(self.value(policy), by_minute, "requests a minute"))
 
