@@ -37,6 +37,7 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None, ext
         registry=registry,
         ready=exporter.not_ready,
         reload=exporter.reload,
+        # Kubernetes' probes have no credential, and these two paths say nothing of the targets.
         open_paths=frozenset({"/health/live", "/health/ready"}) | STATIC_PATHS,
         external=external,
     )
@@ -49,6 +50,7 @@ def make_server(exporter: Exporter, *, listen: str, web_config: Path | None, ext
     async def look() -> str:
         return changed(exporter)
 
+    # Begins with the server and ends with it: no probe runs before the port is bound.
     server.app.cleanup_ctx.append(probing)
     health_routes = HealthRoutes(exporter)
     health_routes.add_to(server.app)

@@ -125,6 +125,7 @@ def check(  # noqa: PLR0917 - click passes the options by name
     if wait and watch:
         raise click.UsageError("--wait and --watch: one of them ends, the other does not; keep one")
     settings = config.load(config_file)
+    # The table says what fails; a line of the log for each probe would say it twice.
     logs.configure(level="error")
     if wait:
         basic = _named("level", level or "basic", settings.all_levels())
@@ -134,6 +135,7 @@ def check(  # noqa: PLR0917 - click passes the options by name
         return asyncio.run(_wait(ready, smoked, settings, FORMATS[form], wait))
     selections = (*_named("level", level, settings.all_levels()), *_named("smoke", smoke, settings.all_smoke()))
     chosen = _chosen(settings, Wanted(service, environment, selections), shard)
+    # To standard error: standard output may be JSON or JUnit that a program reads.
     for problem in _refused(settings):
         say(problem, err=True)
     checked = asyncio.run(_checks(lambda: _once(chosen, settings), FORMATS[form], watch))
@@ -212,6 +214,7 @@ def _remark(checked: Checked) -> None:
 def _show_again(before: Checked, now: Checked, show: Show) -> None:
     """The whole table anew; what has become better or worse is said on standard error."""
     if sys.stdout.isatty():
+        # Only on a terminal: in a file each round stays, as a history.
         click.clear()
     show(now)
     sys.stdout.flush()

@@ -38,11 +38,13 @@ class Setting:
 
 def addresses(count: int) -> Iterator[str]:
     """As many addresses of this machine."""
+    # All of 127/8 is this machine: each target has an address of its own, as in a real network.
     return (f"127.0.{number // 250 + 1}.{number % 250 + 1}" for number in range(count))
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process until now."""
+    # After the last bracket: a program's name may have spaces and brackets in it.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -107,6 +109,7 @@ async def ours(server: Running, setting: Setting) -> float:
             await asyncio.sleep(setting.interval)
             text = await scrape(session, server.url)
         runs, cpu = value(text, "probe_runs_total") - before, cpu_seconds(server.child.process.pid) - cpu
+        # A probe that fails is cheap, and would win the comparison.
         assert value(text, "probe_success") == len(setting.urls), "a probe failed"
     return cpu / runs
 
@@ -137,6 +140,7 @@ async def compare(processes: Processes, folder: Path, setting: Setting, rounds: 
     """CPU seconds for each probe, ours and theirs, by round."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
+        # In turns, so that a machine that grows slower meets both.
         for own, measure in ((True, ours), (False, blackbox)):
             place = folder / f"{number}"
             if own:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from statistics import median
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: bench.example\r\nConnection: close\r\n\r\n"
+# Probes that are not counted: the first ones load code and fill caches.
 _WARM = 20
 
 
@@ -59,6 +60,7 @@ def seconds(probe: Callable[[], None], times: int) -> float:
     """Processor time of one of them, the median of `times`."""
     spent = []
     for _ in range(times + _WARM):
+        # Of this thread alone: what else the process does is not part of the floor.
         begun = time.thread_time()
         probe()
         spent.append(time.thread_time() - begun)

@@ -42,6 +42,7 @@ async def watch(processes: Processes, folder: Path, seconds: float) -> Locked:
     exporter = await asyncio.to_thread(start_exporter, processes, folder, config, "lock")
     counts = [count async for count in _counts(looker, own, seconds)]
     await asyncio.to_thread(exporter.child.stop)
+    # The last looks of a second: what is on its way out at the end does not count.
     left = max([count async for count in _counts(looker, own, 1.0)][-5:])
     for connection in (locker, looker):
         await connection.close()

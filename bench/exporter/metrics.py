@@ -65,6 +65,7 @@ def compare(rounds: int) -> Times:
     render()
     registry = CollectorRegistry()
     registry.register(_Same(values))
+    # A faster text that says something else would be no comparison.
     assert _read(exposition.text()) == _read(generate_latest(registry).decode()), "not the same after parsing"
     times = Times([], [], [])
     for _ in range(rounds):
@@ -80,6 +81,7 @@ def _read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    # Before, so that a collection of others' garbage does not fall into the time.
     gc.collect()
     begin = time.perf_counter()
     work()

@@ -58,11 +58,13 @@ async def watch(
 ) -> Seen:
     """Run the exporter, leave it four intervals to warm up, and look at it for so long."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The exporter inherits it: with 1,024 descriptors, hanging targets would use up all.
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server = await asyncio.to_thread(start_exporter, processes, folder, config, "schedule")
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     pid, seen = server.child.process.pid, Seen()
     async with aiohttp.ClientSession() as session:
+        # Four intervals, until the start's burst is over and memory has settled.
         end = time.monotonic() + 4 * INTERVAL
         while time.monotonic() < end:
             await asyncio.sleep(scrape_every)

@@ -65,6 +65,7 @@ def sentence(results: Sequence[Small]) -> str:
 
 def latency(results: Sequence[Small], width: int, height: int) -> str:
     """The points of a line through the durations, the slowest at the top."""
+    # Never 0, by which nothing can be divided.
     slowest = max((result.duration for result in results), default=0) or 1
     step = width / (KEPT - 1)
     points = [(position * step, height - result.duration / slowest * height) for position, result in enumerate(results)]

@@ -21,6 +21,7 @@ _HOST = re.compile(r"[^\s/@\\?#\[\]]+")
 
 def _host(text: str) -> str:
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    # One colon is a port, which ICMP does not have; more are an IPv6 address.
     if not _HOST.fullmatch(bare) or (bare.count(":") == 1):
         raise ValueError(f"{text!r} is not a host; write a name or an address, without a port")
     return bare
@@ -43,6 +44,7 @@ class IcmpSettings(ProbeSettings, Reach):
 
     def server(self) -> str | None:
         """None: an echo request holds no connection."""
+        # No server that could be overloaded: an echo costs it nothing, and so it has no bound of runs at once.
         return None
 
     def with_target(self, target: str) -> Self:

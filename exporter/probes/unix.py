@@ -16,6 +16,7 @@ from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.probing.settings import ProbeSettings, TargetKey
 from deploywatch.exporter.results import Reason
 
+# Bytes that Linux has in sockaddr_un, less the one that ends it.
 _LONGEST = 107
 """Bytes of a path that a socket may have (sun_path, with its end)."""
 
@@ -65,6 +66,7 @@ class UnixProbe:
         measurement.add(families.TCP_DURATION, passed(), phase="connect")
         try:
             if settings.use_tls:
+                # A path is no name that a certificate could bear.
                 await encrypt(channel, settings.tls, settings.tls.server_name or "localhost", measurement)
             await hold(channel, settings, "localhost", measurement)
         finally:

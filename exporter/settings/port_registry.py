@@ -46,9 +46,11 @@ def take_in(document: Document, base: Path) -> tuple[str, ...]:
             ("port_registry", "file"), f"{path} has no environment {environment!r}{nearest(environment, known)}"
         )
         return ()
+    # Other environments' ports are not reachable from here, or they are somebody else's.
     mine = [claim for claim in claims if claim.environment == environment]
     ports = data.setdefault("ports", {})
     for name, claim, entry in _entries(document, mine, given.get("host")):
+        # Neither wins in silence: two places that say the same today differ tomorrow.
         if isinstance(ports, dict) and name in ports:
             document.report(("ports", name), f"is registered at {claim.origin} too; take one of them out")
         elif isinstance(ports, dict):

@@ -27,6 +27,7 @@ def take_out(document: Document, base: Path) -> Refusals:
         return {}
     refusals: dict[str, tuple[Problem, ...]] = {}
     for name, entry in list(modules.items()):
+        # Only blackbox_exporter's form: a fault in our own form is refused with the whole file, as in any of its keys.
         if not isinstance(entry, dict) or "prober" not in entry:
             continue
         problems = _taken(document, name) + _faults(document, name, entry, base)
@@ -46,6 +47,7 @@ def _faults(document: Document, name: str, entry: Mapping[str, Any], base: Path)
         of_section = faults_of_part(document, (*path, prober), section, part, base)
         faults += [((prober, *below), message) for below, message in of_section]
     faults += [told_as_there(prober, *fault) for fault in _in_our_words(document, name, entry, base, faults)]
+    # A document of its own, so that these faults do not become faults of the file.
     whole = Document(document.file, document.data, document.places)
     for below, message in faults:
         whole.report((*path, *below), message)
@@ -57,6 +59,7 @@ def _in_our_words(
 ) -> list[Fault]:
     """The faults that only the translation shows, of what is left of a module without the keys that are faulty."""
     prober = str(entry["prober"])
+    # What is faulty already is left out, lest the same fault be told twice, in their words and in ours.
     faulty = {below[1] for below, _ in faults if len(below) > 1 and below[0] == prober}
     section = entry.get(prober)
     rest = {key: value for key, value in entry.items() if (key,) not in {below for below, _ in faults}}

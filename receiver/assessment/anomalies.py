@@ -55,6 +55,7 @@ def _recorded(plan: Recorded, measured: Measurement) -> Iterator[Anomaly]:
 def _learned(plan: Recorded, measured: Measurement, baselines: Baselines, at: datetime) -> Iterator[Anomaly]:
     for signal in plan.signals:
         apart = learned.compare(baselines.get(signal.learn, {}), at, measured.values.get(signal.learn), signal.bound)
+        # Not known, or as usual: only what is strange is an anomaly.
         if apart is None or apart.degree is None:
             continue
         yield Anomaly(
@@ -66,6 +67,7 @@ def _sentence(signal: HealthSignal, apart: learned.Deviation) -> str:
     usual = apart.usual
     way = "above" if apart.value > usual.median else "below"
     now, middle = shown(apart.value, signal.unit), shown(usual.median, signal.unit)
+    # Beyond, the deviation is so small that the number says nothing but that.
     many = f"{apart.deviations:.1f}" if apart.deviations < 100 else "over 100"
     return (
         f"{signal.learn_as} is {now}, {many} deviations {way} {middle}, which is usual at this hour of the week "

@@ -114,9 +114,11 @@ def _unlearned(plan: Recorded, known: Known, at: datetime) -> Iterator[str]:
     """Of which signals nobody knows what is usual; those of which as much is there in one sentence."""
     alike: dict[tuple[int, int], list[str]] = {}
     for signal in plan.signals:
+        # Of this hour alone: that Monday morning is known does not help on a Saturday night.
         usual = (known.baselines or {}).get(signal.learn, {}).get(hour_of_week(at))
         if usual is None or not usual.enough:
             alike.setdefault((usual.samples, usual.weeks) if usual else (0, 0), []).append(signal.learn_as)
+    # Signals that lack the same are named in one sentence; twenty of them would be a wall of text.
     for (samples, weeks), names in alike.items():
         yield (
             f"what is usual at this hour of the week for {', '.join(dict.fromkeys(names))}: {samples} samples of "

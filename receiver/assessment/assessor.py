@@ -69,6 +69,7 @@ async def handle(context: Context, job: Job) -> Outcome:
     plans = context.settings.verification.plans_of(deployment.service, deployment.environment)
     # Two plans weigh differently, and nobody has said which counts: then nothing is weighed, and that is said.
     plan = plans[0] if len(plans) == 1 else None
+    # Before anything is asked of Prometheus: what is over is not measured any more.
     if over := _over(context, state, now):
         validated = _validation(state, plan, over.until)
         note = f"{over.note}: {validated.success}, {validated.why}"
@@ -143,6 +144,7 @@ async def _measured(
 
 async def _learned(context: Context, state: _State, asked: Asked) -> list[StoredBaseline]:
     """What is usual, where that was not learned yet."""
+    # Learned once a deployment: what was usual before it does not change while it runs.
     missing = {signal.learn for signal in asked.plan.health.signals if signal.learn} - state.baselines.keys()
     if not missing:
         return []
@@ -203,6 +205,7 @@ def _counted(verdict: StoredVerdict | None) -> list[Counted]:
     for finding in verdict.findings if verdict else ():
         requests, more = int(finding["counts"]["requests"]), finding["needed"]
         if finding["bad"] or finding["good"]:
+            # Decided: nothing more is needed, whatever the plan reckoned with.
             more = 0
         counted.append(Counted(finding["name"], requests, None if more is None else requests + more))
     return counted

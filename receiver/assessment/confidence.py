@@ -9,6 +9,7 @@ from typing import Any
 from deploywatch.receiver.assessment.health import Health
 from deploywatch.receiver.assessment.measured import Counted, Reading, Status
 
+# As many as what is learned needs for an hour.
 SAMPLES_NEEDED = 10
 """Samples of a signal for a full say: the enterprise document's least number of points."""
 
@@ -28,6 +29,7 @@ class Confidence:
     @property
     def value(self) -> float:
         """From 0 to 1."""
+        # A product: each of them can make the whole worthless by itself.
         return self.coverage * self.agreement * self.sufficiency
 
     @property
@@ -75,4 +77,5 @@ def _counted(limit: Counted) -> float:
 
 def _percent(share: float) -> str:
     """Rounded down, so that what is not all does not read as 100 %."""
+    # Rounded down, so that what is not all does not read as 100 %; the rest is what a float lacks of a whole number.
     return f"{int(share * 100 + 1e-9)} %"

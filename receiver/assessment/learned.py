@@ -22,7 +22,9 @@ from deploywatch.receiver.assessment.measured import Degree
 WEEKS = 4
 SPAN = timedelta(weeks=WEEKS)
 STEP = timedelta(minutes=5)
+# Caches fill and pools warm up: that is usual after deployments and at no hour of the week.
 AFTER_A_DEPLOYMENT = timedelta(hours=1)
+# Of one week alone nobody knows whether it was a usual one.
 LEAST_SAMPLES, LEAST_WEEKS = 10, 2
 """One week alone is not what is usual; ten points are the enterprise document's least."""
 MEDIUM, HIGH = 3.0, 4.0
@@ -102,6 +104,7 @@ def learn(samples: Iterable[tuple[float, float]], left_out: Sequence[LeftOut], u
     ends = [period.until.timestamp() for period in apart]
     for at, value in samples:
         moment, before = datetime.fromtimestamp(at, UTC), bisect_right(begins, at)
+        # Merged spans do not overlap, so only the one that began last can hold it.
         left = before > 0 and at < ends[before - 1]
         if left or not isfinite(value) or not until - SPAN <= moment < until:
             continue

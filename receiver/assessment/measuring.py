@@ -64,6 +64,7 @@ async def measure(asked: Asked, at: datetime) -> Measurement:
     if not recorded.signals:
         return Measurement()
     status = asked.selector([recorded.signal_status])
+    # All at the one moment `at`: values of different moments must not be weighed together.
     scores = _each(await asked.series(status, at), "signal", min, remarks)
     counts = {s.labels.get("signal", ""): s.value for s in await asked.series(_counted(asked, status, at), at)}
     names = {*(s.value for s in recorded.signals), *(s.learn for s in recorded.signals), *recorded.impact_of} - {""}
@@ -86,6 +87,7 @@ async def measure(asked: Asked, at: datetime) -> Measurement:
         degrees=degrees,
         values=values,
         impact=next(iter(impact.values()), None),
+        # The recorded series does not say which way it came about; whether what it is measured by is there, does.
         impact_estimated=bool(impact) and not any(name in values for name in recorded.impact_of),
         remarks=tuple(remarks),
     )

@@ -41,6 +41,7 @@ def worse(first: Application | None, other: Application | None) -> Application |
     if first is None or other is None:
         return first or other
     states = list(State)
+    # Of several steps with a health body the worst is shown: a flow is as well as its worst part.
     return other if states.index(other.state or State.HEALTHY) > states.index(first.state or State.HEALTHY) else first
 
 
@@ -56,6 +57,7 @@ def _note_expiry(trail: Trail, measurement: Measurement) -> None:
     if expiry is None:
         return
     before = [sample for sample in measurement.samples if sample.family is families.SSL_EXPIRY]
+    # One series for the whole flow: the certificate that expires first.
     measurement.samples = [sample for sample in measurement.samples if sample not in before]
     measurement.add(families.SSL_EXPIRY, min([expiry, *(sample.value for sample in before)]))
 

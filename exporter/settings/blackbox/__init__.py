@@ -59,6 +59,7 @@ class BlackboxModule(Keys):
         return data
 
 
+# `${1}` in a query_response is what an expression captured, and no variable of the environment.
 def is_literal(path: tuple[str | int, ...]) -> bool:
     """Whether `${1}` at this place of a config is what an expression captured, and no variable."""
     return (

@@ -76,6 +76,7 @@ class Processor(Signal):
 
     def _beside_its_pod(self, policy: Policy) -> tuple[Example, ...]:
         """A container as cAdvisor has it: its pod's cgroup and its pause container are counted besides."""
+        # cAdvisor counts a pod as the sum of its containers, and once more as its pause container.
         if policy.series.of(Cpu).excluded != CONTAINERS_ONLY:
             return ()
         busy = Decimal("0.95")
@@ -98,6 +99,7 @@ def _each(policy: Policy) -> str:
     cpu = policy.series.of(Cpu)
     rate = f"rate({promql.raw(policy, cpu)}[{promql.duration(policy.window)}])"
     parts = ", ".join(map(promql.name, dict.fromkeys(("cpu", *cpu.counted))))
+    # Of idle time the mean over cores, of used time the sum: a container may use several cores at once.
     return f"1 - avg without ({parts}) ({rate})" if cpu.counts == "idle" else f"sum without ({parts}) ({rate})"
 
 

@@ -76,6 +76,7 @@ def _each(policy: Policy) -> str:
         above, below = (
             f"rate({promql.raw(policy, times, metric=m)}[{promql.duration(policy.window)}])" for m in (took, count)
         )
+        # Each with a label, as `or` would take the reads' series for the writes', which have the same labels.
         parts.append(f'label_replace({above} / ({below} > 0), "access", "{access}", "", "")')
     return "(" + "\nor\n".join(parts) + ")"
 

@@ -46,6 +46,7 @@ class DependencyUp(Signal):
         states = promql.grouped("max", probes, promql.raw(policy, probes, without=[SERVICE]))
         renamed = f'label_replace({states}, "{DEPENDS_ON}", "$1", "{SERVICE}", "(.*)")'
         on = f"{DEPENDS_ON}, {ENVIRONMENT}"
+        # One probe that succeeds is enough: the others may look from where the network is broken.
         named = f"max by ({on}) ({renamed})"
         return (
             Record(

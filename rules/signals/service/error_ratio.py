@@ -11,6 +11,7 @@ from deploywatch.rules.policy import Policy
 from deploywatch.rules.series.requests import Requests
 from deploywatch.rules.signals.signal import SHARE, Example, InputSeries, Query, Reading, Record, Signal, growing
 
+# So many requests in a step that a share of 0.01 % is one of them.
 _EACH = Decimal(10_000)
 
 
@@ -95,6 +96,7 @@ def requests(policy: Policy) -> tuple[Record, ...]:
             f"or on ({', '.join(promql.sample_labels(policy))})\n{of_good} * 0",
             "failed requests a second; a service that never failed has no such series, and 0 is meant",
         ),
+        # Where all requests fail there is no series of good ones, and a sum with nothing is nothing.
         Record(request_rate(policy), f"({of_good} + {of_failed})\nor\n{of_failed}", "requests a second"),
     )
 

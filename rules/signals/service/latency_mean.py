@@ -31,6 +31,7 @@ class LatencyMean(Signal):
             for suffix in ("_sum", "_count")
         )
         in_seconds = f" / {durations.per_second}" if durations.per_second != 1 else ""
+        # The sum has the client's unit; the count has none.
         expression = f"{total}{in_seconds}\n/\n({count} > 0)"
         return (Record(self.value(policy), expression, "seconds a request; no value without traffic"),)
 

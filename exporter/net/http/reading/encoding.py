@@ -27,6 +27,7 @@ def decode(body: bytes, coding: Coding, limit: int, *, complete: bool) -> tuple[
             return _inflate(body, _GZIP, limit, complete=complete)
         try:
             return _inflate(body, _ZLIB, limit, complete=complete)
+        # Servers that take "deflate" by its name send it without zlib's head, against RFC 9110.
         except zlib.error:
             return _inflate(body, _RAW, limit, complete=complete)
     except (zlib.error, brotli.error) as error:
@@ -39,12 +40,14 @@ def accepts(header: str, coding: str) -> bool:
     for part in header.lower().split(","):
         name, _, weight = part.replace(" ", "").partition(";")
         weights[name] = weight
+    # What is not named is not wanted, unless a star takes all that is not named.
     weight = weights.get(coding, weights.get("*", "q=0"))
     return weight.removeprefix("q=").strip("0.") != "" or not weight
 
 
 def _unbrotli(body: bytes, limit: int, *, complete: bool) -> tuple[bytes, bool]:
     decoder = brotli.Decompressor()
+    # Bounded while it is unpacked: a small body may become gigabytes.
     decoded: bytes = decoder.process(body, output_buffer_limit=limit + 1)
     if len(decoded) > limit:
         return decoded[:limit], False
