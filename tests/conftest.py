@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 from playwright.async_api import Page
 
@@ -18,6 +17,7 @@ from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
 from tests.support.browser import new_page
+from tests.support.examples import register
 from tests.support.forked import ForkedProcesses
 
 # The tests start hundreds of commands; where no bytecode may be kept, each compiles all that it imports: half its time.
@@ -28,9 +28,7 @@ sys.dont_write_bytecode = False
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# How long an example takes says more of the machine's other work than of the code.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+register()
 
 
 @pytest.fixture(scope="session")

@@ -64,19 +64,21 @@ _EMPTY = "; ".join(
     if table.name != "changes"  # its one row stays
 )
 _AFRESH = "select setval(seqrelid, seqstart, false) from pg_sequence"
+_MADE: set[str] = set()
 _ALONE = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'receiver' and pid <> pg_backend_pid()"
 
 
 async def _emptied(server: Running) -> str:
     """The URL of a database that was migrated once, with nothing in it and nobody else on it."""
     url = f"{server.url.rpartition('/')[0]}/receiver"
-    async with _connected(server.url) as connection:
-        if not await connection.fetchval("select 1 from pg_database where datname = 'receiver'"):
+    if url not in _MADE:
+        _MADE.add(url)
+        async with _connected(server.url) as connection:
             await connection.execute("create database receiver")
-            store = Store(url)
-            await store.migrate()
-            await store.close()
-            return url
+        store = Store(url)
+        await store.migrate()
+        await store.close()
+        return url
     async with _connected(url) as connection:
         await connection.execute(_ALONE)
         await connection.execute(_EMPTY)
@@ -94,10 +96,18 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is about SQLite's file is not asked of PostgreSQL."""
-    elsewhere = [one for one in items if one.get_closest_marker("sqlite_only") and "[postgresql" in one.name]
-    config.hook.pytest_deselected(items=elsewhere)
-    items[:] = [one for one in items if one not in elsewhere]
+    """What is about SQLite's file is not asked of PostgreSQL; of a test with many cases the gate asks it the first."""
+    elsewhere, asked = set[pytest.Item](), set[str]()
+    for item in items:
+        test, parameters, _ = item.nodeid.partition("[postgresql")
+        if parameters and item.get_closest_marker("sqlite_only"):
+            elsewhere.add(item)
+        elif parameters and test in asked:
+            item.add_marker(pytest.mark.heavy)
+        elif parameters:
+            asked.add(test)
+    config.hook.pytest_deselected(items=list(elsewhere))
+    items[:] = [item for item in items if item not in elsewhere]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -63,7 +63,17 @@ DECIDERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Each module that decides without doing, with the tests that are to notice when it decides otherwise."""
 
-_ALONE: Final = ("-q", "-s", "-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_ALONE: Final = (
+    "-q",
+    "-s",
+    "-n0",
+    "-p",
+    "no:cacheprovider",
+    "--hypothesis-profile",
+    "thorough",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
 
 
 @dataclass(frozen=True, slots=True)

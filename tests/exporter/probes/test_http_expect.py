@@ -22,6 +22,7 @@ from deploywatch.exporter.net.http.reading.encoding import Coding, decode
 from deploywatch.exporter.net.http.reading.response_parser import read_response
 from deploywatch.exporter.results import Dropped, Failed, Reason
 from tests.exporter.support import Talk, Web, measured, probe
+from tests.support.examples import examples
 
 QUEUES = {"a": {"n": 1}, "b": {"n": 2}}
 DOCUMENT = {"status": "ok", "total": 3, "ready": True, "none": None, "empty": "", "queues": QUEUES}
@@ -282,7 +283,7 @@ class TestCompression:
             assert len(decoded) <= limit
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(data=st.binary(max_size=300), start=st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]))
 def test_whatever_bytes_come_they_are_an_answer_or_a_failure(data: bytes, start: bytes) -> None:
     async def receive() -> bytes:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from deploywatch.exporter.probes import KINDS
 from deploywatch.exporter.results import Reason
 from tests.exporter.support import Talk, Tcp, probe, silent
+from tests.support.examples import examples
 
 TARGETS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "http": lambda place: {"url": f"http://{place}/", "expect": {"format": "json"}},
@@ -83,7 +84,7 @@ async def test_a_bad_server_is_a_bounded_reason_in_time(
 
 
 @pytest.mark.parametrize("kind", TARGETS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.binary(max_size=200), limit=st.floats(0.02, 0.1))
 def test_whatever_a_server_says_the_deadline_holds(kind: str, said: bytes, limit: float) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

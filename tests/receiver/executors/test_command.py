@@ -22,6 +22,7 @@ from deploywatch.receiver.settings.commands import Commands
 from deploywatch.receiver.settings.executors.plan import Steps
 from deploywatch.receiver.settings.placeholders import check_template, fill
 from tests.receiver.scene import MINUTE, until
+from tests.support.examples import examples
 
 HOSTILE = (
     "",
@@ -67,7 +68,7 @@ def test_ordinary_versions_pass_as_they_are(value: str) -> None:
     assert fill(["deploy", "--to={to_version}"], {"to_version": value}) == ["deploy", f"--to={value}"]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @example("-x")
 @given(st.text(st.characters(codec="utf-8"), max_size=20) | st.text("-a1 ;|&$.\t/", max_size=8))
 def test_no_value_that_passes_is_an_option_or_has_a_character_with_a_meaning(value: str) -> None:

@@ -13,6 +13,7 @@ from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import Decision, Effect, Episode, Reason, decide, worse
 from tests.receiver.scene import HOUR, MINUTE, NOON, SECOND, alert, ended
+from tests.support.examples import examples
 
 FIRING = alert()
 LATER = alert(starts=HOUR)
@@ -141,7 +142,7 @@ def _follow(sent: list[Alert]) -> list[Episode]:
     return passed
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(deliveries, st.data())
 def test_any_order_and_repetition_ends_in_the_same_episode(sent: list[Alert], data: st.DataObject) -> None:
     repeated = data.draw(st.lists(st.sampled_from(sent), max_size=5))
@@ -149,14 +150,14 @@ def test_any_order_and_repetition_ends_in_the_same_episode(sent: list[Alert], da
     assert _follow(shuffled)[-1] == _follow(sent)[-1]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(deliveries)
 def test_what_is_stored_never_goes_back_to_an_older_episode(sent: list[Alert]) -> None:
     starts = [episode.starts_at for episode in _follow(sent)]
     assert starts == sorted(starts)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(deliveries)
 def test_within_an_episode_resolved_is_final(sent: list[Alert]) -> None:
     over = set()
@@ -166,7 +167,7 @@ def test_within_an_episode_resolved_is_final(sent: list[Alert]) -> None:
             over.add(episode.starts_at)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(deliveries, st.sampled_from([None, *SEVERITIES]), st.sampled_from(SEVERITIES))
 def test_a_repetition_decides_nothing_new(sent: list[Alert], open_severity: str | None, severity: str) -> None:
     known = _follow(sent)[-1]

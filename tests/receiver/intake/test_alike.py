@@ -21,6 +21,7 @@ from deploywatch.receiver.store.engine import unit_of_work
 from tests.receiver import scene
 from tests.receiver.intake.test_ingest_order import _empty
 from tests.receiver.scene import MINUTE, NOON, alert, ended
+from tests.support.examples import examples
 
 CONFIG = scene.settings(
     *("team", "other"), correlate_by=["service", "environment", "zone"], dependencies={"shop": ["search"]}
@@ -73,7 +74,7 @@ def _store(batches: list[list[Alert]]) -> dict[str, list[Any]]:
         return {table.name: sorted(map(repr, connection.execute(select(table)).all())) for table in tables}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.lists(anything(), min_size=1, max_size=12), min_size=1, max_size=3))
 def test_what_is_decided_for_alerts_that_are_alike_is_what_is_decided_for_each(sent: list[list[Alert]]) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -26,6 +26,7 @@ from deploywatch.receiver.store.columns import metadata
 from deploywatch.receiver.store.schema import alerts, incidents
 from tests.receiver import scene
 from tests.receiver.scene import MINUTE, NOON, alert, body, ended
+from tests.support.examples import examples
 
 CONFIG = scene.settings(quiet_time="5m")
 APART = scene.settings(quiet_time="5m", correlate_by=["service", "environment", "alertname"])
@@ -88,7 +89,7 @@ def _end(
         }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.data())
 def test_any_order_and_repetition_of_the_same_deliveries_ends_the_same(sent: list[Alert], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(sent), max_size=6))
@@ -96,14 +97,14 @@ def test_any_order_and_repetition_of_the_same_deliveries_ends_the_same(sent: lis
     assert _end([[one] for one in shuffled]) == _end([[one] for one in sent])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.data())
 def test_one_webhook_ends_as_many_do(sent: list[Alert], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(sent)))
     assert _end([sent[:cut], sent[cut:]]) == _end([[one] for one in sent])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.integers(1, 4))
 def test_a_webhook_that_is_written_piece_by_piece_ends_as_one_that_is_not(sent: list[Alert], held: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -112,7 +113,7 @@ def test_a_webhook_that_is_written_piece_by_piece_ends_as_one_that_is_not(sent: 
     assert in_pieces == _end([[one] for one in sent])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.integers(0, 3))
 def test_what_is_remembered_between_commits_changes_nothing(sent: list[Alert], kept: int) -> None:
     alert_cache, batches = AlertCache(shared=False), [[one] for one in sent]
@@ -121,7 +122,7 @@ def test_what_is_remembered_between_commits_changes_nothing(sent: list[Alert], k
     assert len(alert_cache.episodes) <= kept
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.lists(anything, min_size=1, max_size=4), min_size=1, max_size=6), st.booleans())
 def test_bodies_that_were_read_before_lead_to_the_same_as_those_that_were_not(
     sent: list[list[Alert]], recalling: bool
@@ -146,7 +147,7 @@ def _decided(
         ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.lists(anything, min_size=1, max_size=3), min_size=1, max_size=4), st.integers(1, 3), st.data())
 def test_a_body_that_comes_again_to_any_replica_is_decided_as_if_nothing_were_remembered(
     sent: list[list[Alert]], replicas: int, data: st.DataObject
@@ -177,7 +178,7 @@ def _read_anew(posted: bytes) -> tuple[Alert, ...]:
     return understand(posted, NOON).alerts
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, max_size=12))
 def test_an_incident_fires_exactly_while_one_of_its_alerts_does(sent: list[Alert]) -> None:
     open_now, episodes = _end([[one] for one in sent])
@@ -185,7 +186,7 @@ def test_an_incident_fires_exactly_while_one_of_its_alerts_does(sent: list[Alert
     assert open_now == {targets[fingerprint] for fingerprint, _, status in episodes if status == "firing"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.data())
 def test_incidents_that_are_told_apart_by_more_end_the_same_in_any_order(
     sent: list[Alert], data: st.DataObject
@@ -198,7 +199,7 @@ def test_incidents_that_are_told_apart_by_more_end_the_same_in_any_order(
     assert open_now == {targets[fingerprint] for fingerprint, _, status in episodes if status == "firing"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, max_size=12))
 def test_no_service_ever_has_two_open_incidents(sent: list[Alert]) -> None:
     with _empty() as connection:

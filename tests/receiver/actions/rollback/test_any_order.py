@@ -47,6 +47,7 @@ from deploywatch.receiver.suppression.windows import Window
 from tests.receiver import scene as setting
 from tests.receiver.actions.rollback.outside import GOOD, Deployed, Limits, NotedPlan, Outside
 from tests.receiver.scene import HOUR, MINUTE, SECOND, MovingClock, Scene, alert, ended
+from tests.support.examples import examples
 
 ANSWERS = {"rollback_refused", "rollback_started", "rollback_dry_run", "approval_wanted"}
 REFUSED = re.compile(r"rollback refused \((\w+)\): .+; asked for by .+", re.DOTALL)
@@ -386,7 +387,7 @@ def test_no_order_of_events_gets_past_the_brakes(
     run_state_machine_as_test(
         Receiver,
         settings=settings(
-            max_examples=10,
+            max_examples=examples(20),
             stateful_step_count=6,
             deadline=None,
             derandomize=True,

@@ -16,6 +16,7 @@ from deploywatch.receiver.actions.rollback.situation import HOUR as SITUATION_HO
 from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.settings.actions.rollback import Rollback
 from tests.receiver.scene import HOUR, MINUTE, NOON
+from tests.support.examples import examples
 
 TARGET = {"service": "shop", "command": ["deploy", "{to_version}"], "verify": {"url": "http://exporter/health"}}
 DEPLOYMENT = Deployment(
@@ -288,7 +289,7 @@ situations = st.builds(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(situations, durations, durations)
 def test_nothing_goes_past_a_brake(situation: Situation, recent: timedelta, cooldown: timedelta) -> None:
     decision = decide(situation, brakes(recent=recent, cooldown=cooldown))
