@@ -7,16 +7,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
 
 from deploywatch.demo import servers
 from deploywatch.demo.processes import Processes
 from deploywatch.demo.servers import Running
-from tests.support.browser import new_page
 from tests.support.examples import register
 from tests.support.forked import ForkedProcesses
 
@@ -57,13 +55,6 @@ def postgres_server(processes: Processes, workshop: Path) -> Running:
 def redis_server(processes: Processes, workshop: Path) -> Running:
     """A real Redis."""
     return servers.redis(processes, workshop / "redis")
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """A page of the machine's Chromium."""
-    async with new_page() as shown:
-        yield shown
 
 
 @pytest.fixture(autouse=True)

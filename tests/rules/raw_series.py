@@ -11,6 +11,7 @@ from deploywatch.rules.outputs import recording
 from deploywatch.rules.outputs.emit import yaml
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.resolve import resolve
+from tests.rules.needed import keep_needed
 from tests.rules.tools import promtool_test
 
 
@@ -25,6 +26,8 @@ def fires(
 ) -> None:
     """Of the alerts `only` (all, if none is named) those that fire at each moment are these and no others."""
     write(build([policy]), folder)
+    if only:
+        keep_needed([folder / "rules" / f"{policy.policy}.{kind}.yml" for kind in ("recording", "alerts")], only)
     matchers = [("alertstate", "=", "firing"), *([("alertname", "=~", "|".join(only))] if only else [])]
     every = interval or promql.duration(policy.interval)
     tests = {

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploywatch.rules.build import build, write
+from tests.rules.needed import keep_needed
 from tests.rules.tools import SHIPPED, promtool_test, shipped
 
 TEST = """
@@ -27,8 +28,10 @@ tests:
 def _fires(folder: Path, name: str, values: str, *, fires: int, spacing: str = "30s", until: str = "30m") -> None:
     policy = shipped(name)
     write(build([policy]), folder)
+    rollbacks = [alert.alert for alert in policy.alerts if alert.action == "rollback"]
+    keep_needed([folder / "rules" / f"{name}.{kind}.yml" for kind in ("recording", "alerts")], rollbacks)
     chosen = {label: selector.sample for label, selector in policy.selectors.items()}
-    rules = ", ".join(sorted(str(path) for path in (folder / "rules").glob("*.yml")))
+    rules = ", ".join(str(folder / "rules" / f"{name}.{kind}.yml") for kind in ("recording", "alerts"))
     test = folder / "raw.yml"
     test.write_text(
         TEST.format(

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
@@ -18,12 +19,35 @@ from deploywatch.exporter.board.strip import KEPT
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.http.landing_rows import MOST_ROWS
 from tests.exporter.support import Web, eventually
-from tests.support.browser import cells
+from tests.support.browser import cells, new_browser, page_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all."""
+    async with new_browser() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of the machine's Chromium."""
+    async with page_of(browser) as shown:
+        yield shown
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def web() -> AsyncIterator[Web]:
+    """What is probed, in the loop of the browser."""
+    async with Web() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def exporter(web: Web, tmp_path: Path) -> AsyncIterator[tuple[Exporter, str]]:
     """An exporter with a good probe, a bad one, and one whose name is no good; and its address."""
     path = tmp_path / "exporter.yml"
