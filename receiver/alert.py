@@ -17,6 +17,7 @@ VERDICT: Final = "verdict"
 _FINGERPRINT_LIMIT: Final = 80
 
 
+# Outside the garbage collector: a webhook brings thousands of them, and none can be part of a circle.
 class Alert(msgspec.Struct, frozen=True, gc=False):
     """One alert of a webhook; `starts_at` names its episode, `ends_at` is None while it fires."""
 
@@ -38,6 +39,7 @@ def source(labels: Mapping[str, str]) -> str:
     """The name of a source whose alerts all bear these labels; empty for the one that adds none."""
     if not labels:
         return ""
+    # A byte between them that no label of Prometheus has, so that two different sets cannot read the same.
     named = "\xff".join(f"{name}\xff{value}" for name, value in sorted(labels.items()))
     return sha256(named.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:12]
 
@@ -46,6 +48,7 @@ def within(source: str, fingerprint: str) -> str:
     """The fingerprint as it is known here: two sources may have one for alerts that are not the same."""
     if not source:
         return fingerprint
+    # A hash and no beginning of it: two long ones may begin alike.
     if len(fingerprint) > _FINGERPRINT_LIMIT:
         fingerprint = sha256(fingerprint.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
     return f"{source}~{fingerprint}"

@@ -17,6 +17,7 @@ _BAD, _GOOD = "1.2.4", "1.2.5"
 _STAGES = (("canary-10", "10%"), ("canary-50", "50%"), ("full", "100%"))
 _INCIDENT = 2
 _OPEN, _WAITING, _PROMOTE, _ROLL_BACK = 0, 3, 0, 1
+# Several times what a stage takes here, for a slow machine; a demo that hangs says why at the end of it.
 _STAGE_SECONDS = 240.0
 _ALL_FAILED = 'sum(rate(http_requests_total{service="shop",status=~"5.."}[20s]))'
 _ALL = 'sum(rate(http_requests_total{service="shop"}[20s]))'
@@ -89,6 +90,7 @@ class CanaryStory:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
         self.narrator.done(f"its report is written: {file.name}")
+        # Up to the first table, which a terminal shows badly.
         begins, _, _ = text.partition("\n| |")
         lines = [re.sub(r"\\(\W|_)", r"\1", line.strip("#* ")) for line in begins.splitlines()]
         self.narrator.quote("\n".join(line for line in lines if line))

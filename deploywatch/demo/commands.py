@@ -54,6 +54,7 @@ def demo(*, keep: bool, folder: Path | None, ports: dict[str, int]) -> int:
         except asyncio.CancelledError as stopped:
             raise click.Abort from stopped
         finally:
+            # A second Ctrl-C would leave databases and servers running without anybody knowing.
             with _undisturbed():
                 processes.stop()
                 stage.clear()
@@ -62,6 +63,7 @@ def demo(*, keep: bool, folder: Path | None, ports: dict[str, int]) -> int:
 async def _run(stage: Stage, *, keep: bool) -> int:
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
+    # SIGHUP too: a terminal that is closed must not leave ten processes behind.
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel if task else loop.stop)
     console = Console(highlight=False, soft_wrap=True)

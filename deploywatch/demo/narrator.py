@@ -56,6 +56,7 @@ class Narrator:
 
     def failure(self, what: str, within: float, trouble: str, logs: tuple[str, ...]) -> StepError:
         """The error that names a step that did not come."""
+        # The last lines of those that this step depends on: whoever sees a demo fail should not have to search.
         children = [child for child in self.stage.processes.children if child.name in logs]
         ended = [f"{c.name} has ended with code {c.process.returncode}" for c in children if not c.running]
         tails = [f"--- {child.log}\n{child.tail()}" for child in children]
@@ -100,6 +101,7 @@ class Narrator:
             lines = incident["timeline"]
             end = next(place for place, line in enumerate(lines) if line["kind"] == "resolved")
             channels = {line["text"].partition(":")[0] for line in lines[end:] if line["kind"] == "told"}
+            # All of them: a message to one channel may be on its way while another has arrived.
             return ", ".join(sorted(channels)) if channels >= set(incident["channels"]) else None
 
         return look

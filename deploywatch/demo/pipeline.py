@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from deploywatch.demo.processes import StartError
 
+# The real commands in processes of their own, as a pipeline has them, and no calls into the library.
 _DEPLOYMENTS = (sys.executable, "-m", "deploywatch", "deployments")
 _SERVICE = ("--service", "shop", "--environment", "demo")
 _APPROVER, _DEPLOYER = "lena", "demo"
@@ -82,6 +83,7 @@ class Pipeline:
                         show(line.strip())
             return Said(await process.wait(), "".join(lines))
         finally:
+            # Cancelled in between: the child would go on watching by itself.
             if process.returncode is None:
                 process.kill()
                 await process.wait()

@@ -112,6 +112,7 @@ class Story:
     def _alert(self, state: str) -> Look:
         async def look() -> str | None:
             for alert in await self.narrator.prometheus().alerts():
+                # Between two looks it may have gone on: what fires was pending.
                 firing_already = state == "pending" and alert["state"] == "firing"
                 if alert["labels"]["alertname"] == "HighErrorRate" and (alert["state"] == state or firing_already):
                     return f"{float(alert['value']):.1%} of requests fail"

@@ -24,6 +24,7 @@ from deploywatch.pages.static import add_static
 
 SERVICES: Final = (slack_webhook, teams, discord, telegram, opsgenie, ntfy)
 """The services that stand-ins answer for by a table of routes."""
+# More than any service takes, so that the refusal is the service's own and not the server's.
 BODY_LIMIT: Final = 4 * pagerduty_module.LIMIT
 
 _TEMPLATES: Final = templates_in(Path(__file__).parent / "templates")
@@ -125,6 +126,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def _unless_scripted(channel: Scripted, handler: Handler, inbox: Inbox, closing: Closing) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
+        # Asked at each request, also where nothing is scripted: that is how calls are counted.
         scripted = inbox.next_answer(channel)
         return await (_scripted(request, scripted, closing) if scripted else handler(request))
 

@@ -63,10 +63,12 @@ async def serving(
             stack.callback(server.close)
             mail_address = _address(server.sockets[0].getsockname())
         app = application(inbox, closing, slack_token=slack_token, webhook_secret=webhook_secret)
+        # Clients that are kept waiting on purpose would else hold up the end for a minute.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, *http).start()
+        # Last in, first out: those who wait are let go before the server is asked to end.
         stack.callback(closing.event.set)
         yield Serving(inbox, f"http://{_address(runner.addresses[0])}", mail_address)
 

@@ -33,6 +33,7 @@ class Phase(StrEnum):
 FIRST_HOUR = timedelta(hours=1)
 VALIDATED_AFTER = FIRST_HOUR + timedelta(hours=6)
 AWAY_AT_MOST = timedelta(minutes=2)
+# As often as a stage is looked at, so that verdict and assessment are of the same moments.
 _STAGE, _AWAY_FIRST = timedelta(seconds=30), timedelta(seconds=30)
 _EVERY = {
     Phase.POST_DEPLOYMENT: timedelta(minutes=1),
@@ -81,6 +82,7 @@ def next_look(phase: Phase, status: Status, *, away: int = 0) -> timedelta:
     doubles from 30 s to 2 min, whatever the phase, since nobody knows.
     """
     if away:
+        # Bounded before it is doubled: after a week without Prometheus the number would not fit a duration.
         return min(AWAY_AT_MOST, _AWAY_FIRST * (1 << min(away - 1, 10)))
     every = _EVERY.get(phase, _STAGE)
     return every / 2 if status in (Status.WARNING, Status.CRITICAL) else every

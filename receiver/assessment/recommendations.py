@@ -48,6 +48,7 @@ def _all(measured: Measurement, anomalies: Sequence[Anomaly], *, judged_bad: boo
         yield Recommendation("verdict", "roll back: the version is proven bad; see whether a brake holds the rollback")
     if measured.problem:
         yield Recommendation("monitoring", f"mend the monitoring, nothing can be assessed: {measured.problem}")
+    # The gravest first, as the first is what people do.
     for status in (Status.CRITICAL, Status.WARNING):
         yield from (_signal(reading) for reading in measured.readings if reading.status is status)
     bad = {reading.signal.name for reading in measured.readings if reading.status in (Status.CRITICAL, Status.WARNING)}

@@ -66,6 +66,7 @@ def validate(
     """
     if refuted := failed(deployment):
         return refuted
+    # Several running: one bad look is no refutation of a day.
     if len(statuses) >= RUNNING and all(status is Status.CRITICAL for status in statuses[-RUNNING:]):
         return Validation(Success.REFUTED, f"its health was critical in the last {RUNNING} assessments")
     watched = until - ended if ended is not None else timedelta()
@@ -92,6 +93,7 @@ def _lacks(
     known = [status for status in statuses if status is not Status.UNKNOWN]
     if len(known) < LEAST_KNOWN * len(statuses) or not statuses:
         lacks.append(f"its health was known in {len(known)} of {len(statuses)} assessments")
+    # The end counts: what was bad for an hour after the deployment, and then well, is well.
     elif known[-1] is not Status.HEALTHY:
         lacks.append(f"its health was {known[-1]} at the end")
     return lacks

@@ -77,6 +77,7 @@ def unregistered(modules: Iterable[str], known: Iterable[type[Settings]], connec
     ]
 
 
+# At import, so that a channel that was half added fails every test and every start, and not the first message.
 if _faults := unregistered(
     (module.name for module in pkgutil.iter_modules(settings_room.__path__)), get_args(AnySettings), KINDS
 ):

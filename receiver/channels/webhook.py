@@ -15,6 +15,7 @@ from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.settings.channels.webhook import WebhookSettings
 from deploywatch.receiver.story import Event, IncidentView
 
+# Raised when a field changes its meaning; new fields may come at any time.
 VERSION: Final = 1
 """Of the body; a key is added without a new version, none is taken away or changes its meaning."""
 FIELD_LIMIT: Final = 1000

@@ -35,10 +35,12 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+# As the gate's: 3 is somebody else's turn, and 4 that nobody can tell.
 EXIT_CODES = {
     Outcome.COMMITTED: 0,
     Outcome.TRIED: 0,
     Outcome.ROLLED_BACK: 1,
+    # Not 0, although the data are migrated: an index that was to follow is missing.
     Outcome.COMMITTED_NOT_FINISHED: 1,
     Outcome.NOT_BEGUN: 1,
     Outcome.HELD: 3,

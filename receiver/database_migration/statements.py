@@ -9,6 +9,7 @@ from typing import Any
 
 from deploywatch.errors import ConfigError, DeploywatchError, Problem
 
+# By PostgreSQL's documentation: "cannot be executed inside a transaction block".
 _ALONE = {
     "VacuumStmt": "VACUUM",
     "CreatedbStmt": "CREATE DATABASE",
@@ -40,6 +41,7 @@ def split(sql: str, name: str, first_line: int = 1) -> list[Statement]:
     try:
         parsed = parse_sql(sql)
     except Exception as error:
+        # pglast's error has the place in its arguments, and not always.
         message, position = (*error.args, 0)[:2]
         line, column = _place(sql, int(position or 0), first_line)
         raise ConfigError([Problem(name, line, column, "", f"not valid SQL: {message}")]) from error
@@ -47,6 +49,7 @@ def split(sql: str, name: str, first_line: int = 1) -> list[Statement]:
 
 
 def _statements(sql: str, name: str, first_line: int, parsed: Any) -> Iterator[Statement]:
+    # PostgreSQL's parser counts bytes, Python characters.
     raw = sql.encode()
     for item in parsed:
         start = item.stmt_location
@@ -74,6 +77,7 @@ def _place(text: str, position: int, first_line: int) -> tuple[int, int]:
 
 def _parser() -> Callable[[str], Any]:
     try:
+        # An extra: it is compiled C, which most installations do without.
         module = importlib.import_module("pglast")
     except ImportError as error:
         message = "reading SQL needs PostgreSQL's parser; install it with: pip install 'deploywatch[migrate]'"

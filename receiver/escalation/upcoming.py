@@ -34,6 +34,7 @@ def next_steps(connection: Connection, settings: ReceiverConfig, incidents: Iter
         jobs.c.kind.in_((timers.STEP, escalate.KIND)), jobs.c.state == State.READY
     )
     steps: dict[int, NextStep] = {}
+    # In pieces: a database takes only so many values in one IN.
     for chunk in chunks(waiting):
         rows = connection.execute(query.where(jobs.c.incident_id.in_(chunk)).order_by(jobs.c.run_at))
         for number, kind, run_at, payload in rows:
@@ -63,6 +64,7 @@ def update_due(
 ) -> datetime | None:
     """When the next status update is due: as a person promised, else as often as the severity says."""
     every = settings.response.update_every(incident.severity)
+    # What was promised to people counts before what the configuration says.
     if promised and incident.acknowledged_at:
         return datetime.fromisoformat(promised)
     if every is None:

@@ -28,6 +28,7 @@ class Reconcile(Settings):
     @property
     def pause(self) -> timedelta:
         """How long to wait from one comparison to the next, at least a second."""
+        # As often as the shorter of the two asks for, and never without a pause.
         return max(min(self.every, self.settle), timedelta(seconds=1))
 
 
@@ -60,6 +61,7 @@ class Alertmanager(Settings):
             raise ValueError("write username and password together")
         if self.token and self.username:
             raise ValueError("write either token, or username and password")
+        # Two of one header: which of them counts is the other side's choice.
         if (self.token or self.username) and any(name.lower() == "authorization" for name in self.headers):
             raise ValueError("write either the header Authorization, or token, or username and password")
         return self

@@ -32,6 +32,7 @@ def verdict(connection: Connection, upstream: Upstream, since: datetime, now: da
     changes = []
     for source, (called, last) in known.items():
         fires = fire.get(_fingerprint(settings, source))
+        # Since the start at the earliest: after a night in which we were off, everything would be silent at once.
         if fires is None and now - max(last.at if last else since, since) > settings.within:
             changes.append(_silent(settings, source, called, last, now))
         elif fires is not None and last and not last.silent(settings.within, now):
@@ -53,6 +54,7 @@ def _fingerprint(settings: Watchdog, source: str) -> str:
 def _listened_to(connection: Connection, upstream: Upstream, settings: Watchdog) -> dict[str, tuple[str, Heard | None]]:
     """The sources that were ever heard, or every one where none was: what each is called, and when it was heard."""
     known = {source: (called, heard(connection, settings.alert, source)) for source, called in _sources(upstream)}
+    # None was ever heard: then all are waited for, so that a first set-up that is wrong is noticed.
     if not any(last for _, last in known.values()):
         return known
     return {source: (called, last) for source, (called, last) in known.items() if last}

@@ -56,10 +56,12 @@ def record_verdict(
     stages.note_answer(connection, stage.id, decision.answer, decision.reason)
     if decision.answer is Answer.ROLL_BACK:
         stages.end(connection, stage.id, StageState.ROLLED_BACK, now)
+        # In the same transaction as the verdict: a crash between them would leave a bad verdict that nothing acts on.
         ledger.judge(connection, stage.deployment_id, BAD, now)
         verdict_alert.queue(connection, stage, now, bad=True)
     elif decision.answer is Answer.PROMOTE and stage.plan.last:
         ledger.judge(connection, stage.deployment_id, decision.answer, now)
+    # An error is waited out for as long as the stage lasts: Prometheus may only be starting.
     elif decision.reason is Reason.NEEDS_PERSON or (decision.answer is Answer.ERROR and _is_long(stage, now)):
         verdict_alert.queue(connection, stage, now, bad=False)
 

@@ -25,6 +25,7 @@ from deploywatch.rules.resolve import resolve
 from deploywatch.rules.resolved import ResolvedPolicy
 from deploywatch.terminal import say
 
+# Filled by grafana, which stands above rules and may not be imported from here.
 BESIDE: list[Stage] = []
 """What stands on the rules adds the files that it makes of a policy here; Grafana's dashboards do."""
 
@@ -42,6 +43,7 @@ S = TypeVar("S", bound=Settings)
 
 POLICY = click.Path(dir_okay=False, path_type=Path)
 
+# Loaded when they are asked for: `build` needs no HTTP client, and starts in a pipeline.
 _LATER = ("init", "check", "diff", "explain", "test")
 
 
@@ -113,6 +115,7 @@ def build(
         raise DeploywatchError(f"cannot write {error.filename or out}: {error.strerror}") from error
     for name in changed:
         say(name)
+    # Said, as an Alertmanager without the routes looks well and tells nobody.
     if ROUTES not in files:
         say(f"no {ROUTES}: no policy has a receiver, and there is no --webhook-url")
     say(f"{len(files)} files in {out}, {len(changed)} changed")

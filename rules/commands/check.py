@@ -78,6 +78,7 @@ def check(policies: tuple[Path, ...], url: str | None, token_file: Path | None, 
     findings = asyncio.run(_live(list(zip(policies, loaded, strict=True)), url, token_file, length))
     say(as_json([finding.plain() for finding in findings]) if form == "json" else "\n".join(map(str, findings)))
     grades = {finding.finding.grade for finding in findings}
+    # A fault that is known outweighs what could not be asked.
     raise SystemExit(1 if Grade.FAULT in grades else asking.CANNOT_TELL if Grade.UNKNOWN in grades else 0)
 
 
@@ -131,6 +132,7 @@ async def _costs(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterato
     text = (
         f"{len(every)} rules take {seconds * 1000:.0f} ms, {share:.1%} of the interval of {format_duration(interval)}"
     )
+    # Rules that read nothing yet cost next to nothing, which would make the sum look better than it will be.
     empty = sum(not cost.is_loaded for cost in every)
     more = f"; {empty} of them read what is not recorded there yet, and will cost more" if empty else ""
     yield Finding(Grade.WARNING if share > 1 else Grade.NOTE, ("interval",), text + more)

@@ -32,6 +32,7 @@ def init(url: str, token_file: Path | None, name: str | None, out: Path | None, 
     if out is not None and out.exists():
         raise click.UsageError(f"{out} is there already; give another --out")
     text = asyncio.run(_drafted(url, token_file, name, webhook_url))
+    # Loaded once before it is shown: a draft that does not load would be a poor beginning.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy.yml"
         path.write_text(text, encoding="utf-8")
@@ -50,5 +51,6 @@ async def _drafted(url: str, token_file: Path | None, name: str | None, webhook_
     async with asking.connected(url, token_file) as prometheus:
         seen = await survey(prometheus)
         now = await drafting.today(prometheus, seen)
+    # A policy's name begins with a letter and has no capitals; services are called as they please.
     own = re.sub(r"[^a-z0-9-]+", "-", (name or seen.services[0]).lower()).strip("-")[:LONGEST_NAME]
     return drafting.draft(seen, now, name=own if own[:1].isalpha() else f"p-{own}"[:LONGEST_NAME], url=webhook_url)

@@ -39,10 +39,12 @@ def test(policies: tuple[Path, ...]) -> None:
     tools = {name: _tool(name) for name in ("promtool", "amtool")}
     loaded = load_all(policies)
     version = subprocess.run([tools["promtool"], "--version"], capture_output=True, text=True, check=False)
+    # Older ones print their version on standard error.
     demand(loaded, version.stdout + version.stderr, tools["promtool"])
     files = build_files(loaded)
     with tempfile.TemporaryDirectory() as folder:
         write(files, Path(folder))
+        # All of them, also after one has failed: whoever mends a policy wants every fault.
         good = [_try(step, folder) for step in _steps(tools, files)]
     if not all(good):
         raise SystemExit(1)

@@ -73,11 +73,13 @@ def _values(term: Term, series: list[Series]) -> Iterator[str]:
         yield "no value for any service: there is no traffic, or its series are not there (rules check --prometheus)"
         return
     form, limit = wording.form_of(term.reading), term.reading.threshold
+    # By how near they are to the limit: of a hundred services, those are what one wants to see.
     near = sorted(series, key=lambda sample: abs(sample.value - float(limit)))
     for sample in near[:_MOST]:
         labels = {name: text for name, text in sample.labels.items() if name not in {SERVICE, ENVIRONMENT, "__name__"}}
         more = "".join(f", {name} {text}" for name, text in labels.items())
         who = f"{sample.labels.get(SERVICE, '?')} in {sample.labels.get(ENVIRONMENT, '?')}{more}"
+        # NaN is unequal to itself, and holds nothing.
         is_true = sample.value == sample.value and term.holds(Decimal(sample.value))
         reading = term.reading.phrase.format(form.render(sample.value) + form.after)
         yield f"{who}: {reading}: {'true' if is_true else 'not true'}"

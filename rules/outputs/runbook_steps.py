@@ -24,6 +24,7 @@ DONE = {
 """What deploywatch does by itself, by action."""
 
 DEPENDENCY, MONITORING = "dependency_failure", "monitoring_failure"
+# What neither began with a deployment nor ends with one undone.
 NO_ROLLBACK = frozenset({DEPENDENCY, MONITORING})
 """Types of incident that no other version of the service ends: what it depends on, and what measures it, stays."""
 
@@ -65,6 +66,7 @@ _STEPS: Mapping[str, tuple[str, ...]] = {
 def mitigation(action: str, incident_type: str, own: tuple[str, ...]) -> Iterator[str]:
     """What deploywatch does, then what a person does: the policy's own steps, else those of the type of incident."""
     yield DONE[action]
+    # The policy's own steps take the place of ours: whoever wrote them knows the service.
     yield from own or _STEPS.get(incident_type, (_SINCE,))
 
 

@@ -61,6 +61,7 @@ def settings(policy: Policy, alert: ResolvedAlert) -> tuple[Setting, ...]:
         )
         for limit in alert.limits
     ]
+    # As `within` may leave times without a limit, in which the alert must stay silent whatever the value.
     never = Setting(" while no limit holds", alert.condition, outside=True)
     return (*within, never)
 
@@ -108,6 +109,7 @@ def example(policy: Policy, alert: ResolvedAlert, *, wanted: bool) -> tuple[Sett
     examples = {term.reading.record: term.example(holds=wanted) for term in setting_terms(alert, setting)}
     if _true(alert, setting, examples) is wanted:
         return setting, examples
+    # Each limit by itself may be met and the whole not: where one signal stands in several, its examples collide.
     fitting = [
         case for case in cases(policy, alert) if case.holds is wanted and case.values and case.setting == setting
     ]
@@ -142,6 +144,7 @@ def _deciding(
             others.setdefault(term.reading.record, []).append(term)
     for record, alike in others.items():
         tried = [value for term in alike for value in term.examples()]
+        # The rest must not help: a case is decided by the one comparison that it is about.
         values[record] = next(value for value in tried if not any(term.holds(value) for term in alike))
     return {record: value for record, value in values.items() if record != mine}
 
