@@ -23,6 +23,7 @@ class Channel:
         self.tls: ssl.SSLObject | None = None
         self._loop = asyncio.get_running_loop()
 
+    # The server may be told why a handshake failed; whether it still listens is its affair.
     async def secure(self, context: ssl.SSLContext, name: str, *, asks: bool = False) -> ssl.SSLObject:
         """Begin TLS with the server `name`; after an ssl.SSLError, `tls` still shows what the server presented.
 
@@ -37,7 +38,6 @@ class Channel:
                 await self._flush()
                 await self._fill()
             except ssl.SSLError:
-                # The server may be told why; whether it still listens is its affair.
                 with contextlib.suppress(OSError):
                     await self._flush()
                 raise

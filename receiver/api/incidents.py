@@ -127,10 +127,11 @@ class Incidents:
         self._queued()
         return web.json_response([incident_json(self._context.settings, incident) for incident in taken])
 
+    # Resolved while its alerts fire, an incident would stay silent about them. They are looked at once more within the
+    # transaction, as one may have begun since.
     async def resolve(self, request: web.Request) -> web.Response:
         """End the incident by a person's word; 409 where its alerts still fire, without `force` or `hold`."""
         wish, wanted = await read_body(request, Resolve), number(request)
-        # An incident that is resolved while its alerts fire would stay silent about them.
         firing = await self._context.store.read(lambda c: alert_store.firing_names(c, wanted))
         if firing and not wish.force and wish.hold is None:
             more = f" and {len(firing) - NAMED} more" if len(firing) > NAMED else ""
@@ -143,7 +144,6 @@ class Incidents:
 
         def change(c: Connection, s: ReceiverConfig, incident: Incident, person: Resolve, now: datetime) -> Incident:
             over = resolution.resolve(c, s, incident, now, by=person.by, why=person.note or f"by {person.by}")
-            # Looked at again within the transaction: an alert may have begun since it was asked above.
             if alert_store.firing_of(c, incident.id):
                 recheck.watch_incident(c, incident.id, now, person.hold or TRUSTED, by=person.by)
             return over

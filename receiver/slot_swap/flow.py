@@ -66,6 +66,8 @@ class Flow:
     watch: Watch
     say: Callable[[str], None]
 
+    # Whatever ends it, Ctrl-C too: a deployment that is left `running` would hold the gate against the next one for
+    # hours. What stopped the flow is what a person has to read, not that the receiver was away as well.
     async def run(self) -> None:
         """From gate to promoted; StoppedError where it ends before, UnreachableError where the receiver is away."""
         await self._not_there_already()
@@ -76,9 +78,7 @@ class Flow:
             await self._do("the version into the slot", self.plan.deploy, values)
             await self._prove("the slot", self.plan.slot, values)
             await self._swap(values)
-        # Ctrl-C too: a deployment that is left `running` would hold the gate against the next one for hours.
         except BaseException:
-            # What stopped the flow is what a person has to read, not that the receiver was away as well.
             with contextlib.suppress(DeploywatchError):
                 await self._finish(number, "failure")
             raise

@@ -12,6 +12,7 @@ from deploywatch.rules.checks.limits import comparison_fault
 from deploywatch.rules.language.expression import Comparison, ExpressionError
 
 
+# What only the worse limit calls bad would count as less than that.
 def limits_are_of_one_signal(draft: Draft) -> Iterator[Fault]:
     """A status and an anomaly are each about one signal, compared one way."""
     pairs: dict[Path, list[Comparison]] = {}
@@ -28,7 +29,6 @@ def limits_are_of_one_signal(draft: Draft) -> Iterator[Fault]:
             forms = " and ".join(f"{comparison.signal} {comparison.operator}" for comparison in both)
             yield Fault(path, f"must compare one signal one way, not {forms}")
         elif len(both) > 1 and _milder(both[0], both[1]):
-            # What only the worse limit calls bad would count as less than that.
             yield Fault(path, f"{both[1].written} is milder than {both[0].written}; exchange them")
     named = Counter(both[0].signal for path, both in pairs.items() if path[1] == "signals")
     for path, both in pairs.items():

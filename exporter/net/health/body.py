@@ -34,11 +34,11 @@ def read(body: bytes) -> Any:
     return {"status": document} if isinstance(document, (str, bool)) else document
 
 
+# Keys are folded: `releaseId` and `releaseid`, `Status` and `status` are all met in the wild.
 def note_health(document: Any, units: HealthUnits, measurement: Measurement) -> None:
     """Add what a health body says to `measurement`; Failed(unhealthy) when it does not say that the service is well."""
     if not isinstance(document, dict):
         raise Failed(Reason.JSON, "the body is JSON, but not an object as a health body is")
-    # `releaseId` and `releaseid`, `Status` and `status` are all met in the wild.
     body = {str(key).lower(): value for key, value in document.items()}
     checks = read_checks(body, measurement, {name.lower() for name in units.facts})
     own = said(document)

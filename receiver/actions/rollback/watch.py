@@ -48,6 +48,7 @@ def judge(*, running: str, bad: str, newer: bool, incident_open: bool, now: date
     return Reason.STAYS if incident_open or now < until else Reason.OVER
 
 
+# Watched from the end of the incident on: while it is open people look at it anyway.
 async def handle(context: Context, job: Job) -> Outcome:
     """Look which version runs; when it is the one that was rolled back, say so once and have people called."""
     row, incident, newer = await context.store.read(lambda connection: _known(connection, job))
@@ -55,7 +56,6 @@ async def handle(context: Context, job: Job) -> Outcome:
     if target is None or not target.verify.watch:
         return done("not watched")
     health = await verify.look(context.http, target.verify.url, row["service"], row["environment"], row["to_version"])
-    # From the end of the incident: while it is open people look at it anyway.
     now, since = context.clock(), incident.resolved_at or datetime.fromisoformat(job.payload["verified_at"])
     reason = judge(
         running=health.running,

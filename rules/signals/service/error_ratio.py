@@ -77,6 +77,7 @@ class ErrorRatio(Signal):
         )
 
 
+# Where all requests fail there is no series of good ones, and a sum with nothing is nothing: hence the last `or`.
 def requests(policy: Policy) -> tuple[Record, ...]:
     """Requests that were good, those that failed, and all: each counter is counted once."""
     source = policy.series.of(Requests)
@@ -96,7 +97,6 @@ def requests(policy: Policy) -> tuple[Record, ...]:
             f"or on ({', '.join(promql.sample_labels(policy))})\n{of_good} * 0",
             "failed requests a second; a service that never failed has no such series, and 0 is meant",
         ),
-        # Where all requests fail there is no series of good ones, and a sum with nothing is nothing.
         Record(request_rate(policy), f"({of_good} + {of_failed})\nor\n{of_failed}", "requests a second"),
     )
 
