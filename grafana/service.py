@@ -53,6 +53,7 @@ def _breakdown(policy: ResolvedPolicy) -> tuple[Panel, ...]:
 
     def share(label: str) -> str:
         every = rate(label)
+        # `or … * 0`: who never failed has no series of failures, and 0 is meant.
         return f"topk(10, ({rate(label, failed)} or {every} * 0) / ({every} > 0))"
 
     def legend_by(label: str) -> str:
@@ -85,6 +86,7 @@ def places(policy: ResolvedPolicy) -> str:
     return f'{{__name__=~"{records}",{AlertLabel.POLICY}="{policy.given.policy}"}}'
 
 
+# A policy of a demo looks back over minutes, one of production over hours.
 def span(policy: ResolvedPolicy) -> timedelta:
     """What is shown at first: twelve windows, or 900 evaluations where that is more."""
     return max(12 * policy.given.window, 900 * policy.given.interval)

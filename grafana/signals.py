@@ -35,6 +35,7 @@ def measured(policy: ResolvedPolicy) -> tuple[Signal, ...]:
         signal = used.signal
         parts = signal.parts if isinstance(signal, Derived) else (signal,)
         there |= {part.name: part for part in parts}
+    # In one order for all policies, so that dashboards look alike.
     return tuple(there[name] for name in known(policy.given.signals) if name in there)
 
 
@@ -68,6 +69,7 @@ def unit_of(signal: Signal) -> str:
     return UNITS[signal.unit]
 
 
+# A yes or no drawn as a line would suggest that there is something in between.
 def is_state(signal: Signal) -> bool:
     """Whether the signal is 1 or 0."""
     return signal.domain.whole and signal.domain.highest == Decimal(1)

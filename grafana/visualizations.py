@@ -72,6 +72,7 @@ class Lines:
             "lineWidth": 1 if self.stacked else 2,
             "fillOpacity": 40 if self.stacked else 10,
             "showPoints": "never",
+            # A gap is a gap: a line drawn over it would claim that something was measured.
             "spanNulls": False,
             "thresholdsStyle": {"mode": "line" if self.limits else "off"},
         }
@@ -215,6 +216,7 @@ def _steps(lines: Sequence[Line]) -> list[dict[str, Any]]:
     ordered = sorted({line.value: line for line in lines}.values(), key=lambda line: line.value)
     steps: list[dict[str, Any]] = [{"value": None, "color": GOOD}]
     for line in ordered:
+        # Grafana colours upwards from each step; a limit that fires below colours what lies under it.
         if line.fires_above:
             steps.append({"value": float(line.value), "color": COLORS[line.severity]})
         else:

@@ -16,6 +16,7 @@ from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
 from deploywatch.rules.series.durations import Durations
 
+# Where quoted names and native histograms are on by default.
 NEWER = (3, 0)
 """The first version that reads names in quotes, and that native histograms are built for."""
 

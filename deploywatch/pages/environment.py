@@ -40,6 +40,7 @@ def finalized(value: Any) -> Any:
     return clean(str(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+# Relative to one moment for the whole page: two times on it would else disagree by what rendering takes.
 def _by_now(say: Callable[..., str]) -> Callable[..., str]:
     """The function of a time and the page's `now` as a filter of the time alone."""
 
@@ -64,10 +65,12 @@ def _make() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
+        # A name that is misspelt in a template is an error in a test, and not an empty place on a page at night.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=finalized,
+        # Templates are installed files; to look at each of them at every page costs, and finds nothing.
         auto_reload=False,
     )
     environment.filters.update(_moments(), breakable=breakable)

@@ -20,6 +20,7 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
+# The version is in the URL: a new one is another URL.
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _SHORT: Final = "public, max-age=300"
 
@@ -36,6 +37,7 @@ class _File:
 def _read(file: Path) -> _File:
     body = file.read_bytes()
     version = hashlib.sha256(body).hexdigest()[:12]
+    # Packed once at the start; without a time in it, so that two replicas give the same bytes.
     return _File(f"/static/{file.name}", body, gzip.compress(body, mtime=0), _TYPES[file.suffix], version)
 
 
@@ -44,6 +46,7 @@ STATIC_PATHS: Final = frozenset(file.path for file in _FILES.values())
 """Where the files are served; whoever signs in needs them before."""
 
 
+# Read at the start and served from memory: no request can name a file, and so none can leave the folder.
 def add_static(app: web.Application) -> None:
     """Add the routes of the files."""
     for file in _FILES.values():

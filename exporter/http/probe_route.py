@@ -29,6 +29,7 @@ DEFAULT_MODULE = "http_2xx"
 _TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
+# Answered with 400, as blackbox_exporter does; what went wrong with the target itself is a measurement and 200.
 class RequestError(DeploywatchError):
     """The request cannot be probed as it is; the answer is 400."""
 
@@ -146,6 +147,7 @@ class ProbeRoute:
             scraper = math.nan
         if not (math.isfinite(scraper) and scraper > 0):
             raise RequestError(f"{_TIMEOUT} is {given!r}, not a number of seconds")
+        # Less than Prometheus waits: an answer that comes after its timeout is lost, with the reason in it.
         offset = self._exporter.settings.probe.timeout_offset.total_seconds()
         # As blackbox_exporter: a timeout that is shorter than the offset is used as it is.
         return min(own, scraper - offset if scraper > offset else scraper)
@@ -171,6 +173,7 @@ def metrics(result: Result, format_: Format = Format.TEXT) -> str:
     return exposition.text(format_)
 
 
+# `hostname` is blackbox_exporter's: one address is probed in the name of several hosts.
 def _for_hostname(settings: AnyProbe, hostname: str) -> AnyProbe:
     """As blackbox_exporter: the name to ask for in Host and in TLS, whatever address the target is."""
     try:

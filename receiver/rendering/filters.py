@@ -16,6 +16,7 @@ from deploywatch.receiver.story import AlertView, IncidentView
 LINK_LIMIT: Final = 2000
 """Characters of a URL; a longer one is no link that a mail client or Slack would open."""
 
+# Each of them begins something in one dialect or another: `$` a formula, `~` a strike, `#` a heading.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$#])")
 
 
@@ -36,6 +37,7 @@ def lasting(duration: timedelta | None) -> str:
     seconds = max(int(duration.total_seconds()), 0)
     sizes = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
     parts: list[tuple[int, str]] = []
+    # The two largest units: `3d 4h` says more at a glance than `3d 4h 12m 7s`.
     for suffix, size in sizes:
         count, seconds = divmod(seconds, size)
         if count or parts:
@@ -68,6 +70,7 @@ def measured(alert: AlertView | None) -> str:
     return value or (f"threshold {threshold}" if threshold else "")
 
 
+# What fires before what is over: a message that is cut has then lost what matters least.
 def worst_first(alerts: Iterable[AlertView]) -> list[AlertView]:
     """Firing before resolved, then by severity, then the oldest first."""
     rank = {severity: position for position, severity in enumerate(SEVERITIES)}
@@ -77,6 +80,7 @@ def worst_first(alerts: Iterable[AlertView]) -> list[AlertView]:
     )
 
 
+# From annotations, which anybody who writes rules may fill: `javascript:` must not become a link.
 def web_link(url: str) -> str:
     """The URL, fit to stand in any message, when it is http or https and of sane length; else an empty text."""
     text = url.strip()
@@ -89,6 +93,7 @@ def web_link(url: str) -> str:
     return quote(clean(text), safe="%/:=&?~#+!$,;'@()*[]")
 
 
+# What is Markdown already, and must not be escaped once more.
 class Verbatim(str):
     """Markdown of our own making, which is not escaped again."""
 

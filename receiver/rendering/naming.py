@@ -20,6 +20,7 @@ _SAID_ANYWAY: Final = frozenset(
 )
 _PLACES: Final = frozenset({"service", "environment"} | {"env", "app", "namespace", "deployment"})
 """Labels that say the place, which stands in the message where it is the incident's."""
+# In the order of how much they tell a person who is woken.
 _TELLING: Final = ("instance", "host", "node", "pod", "container", "device", "mountpoint", "endpoint")
 """What people look for first."""
 
@@ -74,6 +75,7 @@ def value_line(name: str, value: str) -> str:
     return f"{line(name, 60)}={line(value, 60)}"
 
 
+# As a word of its own: `shop` is not named by `workshop` or `shop-api`.
 def _names(title: str, name: str) -> bool:
     """Whether the title bears the name as a word of its own: `shop` is not named by `shop-api`."""
     known = re.escape(line(name, 100))

@@ -23,6 +23,7 @@ def objectives_can_be_counted(draft: Draft) -> Iterator[Fault]:
         yield from _series(draft, name, objective)
 
 
+# An objective makes two alerts, whose names must be as single as any.
 def _names(draft: Draft, name: str, objective: Objective) -> Iterator[Fault]:
     taken = {str(alert.get("alert")) for alert in draft.alerts}
     for alert in sorted(taken.intersection(alert_names(name))):

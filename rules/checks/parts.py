@@ -41,6 +41,7 @@ def _unfit(draft: Draft, alert: Mapping[str, Any], part: Part) -> Iterator[str]:
         return
     signals = {name: of_alert(signal, part, str(alert.get("alert"))) for name, signal in draft.signals.items()}
     for comparison in comparisons(condition):
+        # That fault is told by the check of conditions.
         with contextlib.suppress(ExpressionError):
             if message := resolve(signals, comparison).unfit(draft.series):
                 yield message

@@ -118,6 +118,7 @@ def _length(given: Argument) -> timedelta:
         length = parse_duration(given.text)
     except ValueError as error:
         raise ExpressionError(str(error), given.offset) from error
+    # The short window of a burn rate is a twelfth, and Prometheus takes whole milliseconds; seconds are easier to read.
     if length % timedelta(seconds=12) or not length:
         raise ExpressionError(f"{given.text} has no twelfth of whole seconds; write one such as 1h", given.offset)
     return length

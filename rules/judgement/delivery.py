@@ -18,6 +18,7 @@ from deploywatch.rules.signals.signal import Group, Record, seconds
 
 BY = f"by ({SERVICE}, {ENVIRONMENT})"
 NEWEST = f"{promql.level()}:deployment_started_timestamp_seconds:max"
+# The largest of all replicas, and no sum over them: each shows the same store.
 OPEN = f"{promql.level()}:incidents_open:sum"
 
 
@@ -62,6 +63,7 @@ def records(policy: Policy, figures: Delivery) -> Iterator[Record]:
     )
 
 
+# Deployments and incidents do not change faster than people act: a minute is enough, and costs less.
 def interval(policy: Policy) -> timedelta:
     """How often the figures are evaluated: every minute, or at the policy's interval where that is longer."""
     return max(policy.interval, 60 * promql.SECOND)

@@ -39,6 +39,7 @@ async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator
             yield Finding(finding[0], (*path, finding[1]), finding[2])
 
 
+# A histogram in milliseconds of which the policy says seconds has no bucket in common with it, but for the unit.
 def _other_unit(durations: Durations, own: Mapping[Decimal, Decimal], live: set[Decimal]) -> str:
     """The unit in which more of the bounds are there than in the policy's, or empty."""
     fit = sum(bound in live for bound in own.values())
@@ -75,5 +76,7 @@ def numbers(texts: Iterable[str]) -> Iterable[Decimal]:
             number = Decimal(text)
         except InvalidOperation:
             continue
+        # +Inf is in every histogram.
         if number.is_finite():
+            # `0.5`, `0.50` and `5e-1` are one bound, written by three clients.
             yield number.normalize()

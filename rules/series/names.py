@@ -24,12 +24,14 @@ def _label_name(value: str) -> str:
     return value
 
 
+# Of alerts, whose labels Alertmanager routes by: there dots would have to be quoted everywhere.
 def _own_label(value: str) -> str:
     if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", value) or value.startswith("__"):
         raise ValueError(f"{value!r} is no name for a label of alerts; use letters, digits and _")
     return value
 
 
+# OpenTelemetry's names have dots; a name without one is held to the old letters, as a typing error is likelier.
 def _is_utf8_name(value: str) -> bool:
     """Whether it is a name as OpenTelemetry writes them, with points; what else Prometheus 3 takes is refused."""
     return "." in value and re.fullmatch(r"[^\W\d][\w./:-]*", value) is not None
@@ -70,6 +72,7 @@ Chosen = Annotated[
 """One value of a label, or several."""
 
 
+# Not re.escape: RE2 knows fewer escapes than Python.
 def literal_pattern(text: str) -> str:
     """A value as a regular expression that matches nothing else."""
     return re.sub(r"([.+*?()|\[\]{}^$\\])", r"\\\1", text)

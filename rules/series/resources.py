@@ -9,6 +9,7 @@ from pydantic import Field
 from deploywatch.rules.series.names import LabelName, MetricName, Pattern
 from deploywatch.rules.series.requests import Measured
 
+# cAdvisor also gives the pod as a whole (an empty label) and its pause container (POD): both would count twice.
 CONTAINERS_ONLY = {"container": "|POD"}
 """cAdvisor counts a pod's containers, its pause container (`POD`) and its cgroup (no name) besides."""
 
@@ -64,6 +65,7 @@ class Disk(Stock):
     metric: MetricName = "node_filesystem_avail_bytes"
     total: MetricName = "node_filesystem_size_bytes"
     counts: Literal["free", "used"] = "free"
+    # These are memory, and one that is full by design would hide the disks.
     excluding: dict[LabelName, Pattern] | None = Field(default={"fstype": "tmpfs|fuse.lxcfs"})
 
 
@@ -101,6 +103,7 @@ class Network(Measured):
     """A counter of bytes."""
 
     metric: MetricName = "node_network_transmit_bytes_total"
+    # What a machine says to itself does not pass its network.
     excluding: dict[LabelName, Pattern] | None = Field(default={"device": "lo"})
 
 
