@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploywatch.rules.checks.contradictions import conditions_can_be_true_and_false
 from deploywatch.rules.checks.draft import Check, Draft, Fault, draft
 from deploywatch.rules.checks.forms import (
     names_are_single,
@@ -33,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     queries_tell_services_apart,
     waits_are_evaluations,
     conditions_mean_something,
+    conditions_can_be_true_and_false,
     observed_signals_are_known,
     parts_are_there,
     objectives_can_be_counted,

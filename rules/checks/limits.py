@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from deploywatch.quantity import Quantity, Unit
+from deploywatch.quantity import Quantity, Unit, format_duration, parse_duration
 from deploywatch.rules.checks.draft import Draft, Fault, conditions
 from deploywatch.rules.comparison import impossible
 from deploywatch.rules.conditions import resolve
@@ -75,6 +75,18 @@ def _operand_fault(draft: Draft, comparison: Comparison) -> tuple[str, int] | No
     if comparison.function in {"burn_rate", "budget_left"} and not has_objective:
         message = f"{comparison.function} needs the policy's objective; add one, such as `objective: 99.9%`"
         return message, comparison.signal_offset
+    return _argument_fault(draft, comparison)
+
+
+def _argument_fault(draft: Draft, comparison: Comparison) -> tuple[str, int] | None:
+    """What is wrong with what a function is given, each of which may be well by itself."""
+    arguments = comparison.arguments
+    if comparison.function == "correlation" and len({argument.text for argument in arguments}) == 1:
+        return f"{comparison.signal} is of one signal, and always 1; name two", arguments[-1].offset
+    if comparison.function == "burn_rate" and parse_duration(arguments[-1].text) < 12 * draft.interval:
+        least, interval = format_duration(12 * draft.interval), format_duration(draft.interval)
+        message = f"{arguments[-1].text} must be {least} or more: a twelfth of it must hold an interval, {interval}"
+        return message, arguments[-1].offset
     return None
 
 

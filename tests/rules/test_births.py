@@ -152,7 +152,7 @@ CASES = {
         {_up(): "1x80", _requests("200"): "_x20 5+10x6 0+10x60"}, REQUESTS, {15: 10 * (SEEN / 30 - 1) / SEEN}
     ),
     "a counter falls between the window's start and the first scrape in it": Case(
-        {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {20: 90 / SEEN, 21: 100 / 300}
+        {_up(): "1x80", _requests("200"): "9000+10x30 0+10x50"}, REQUESTS, {20: 90 / 300, 21: 100 / 300}
     ),
     "counters of others, that bear labels of no target": Case(
         {

@@ -149,3 +149,37 @@ def test_what_an_earlier_build_wrote_is_written_over_and_what_replaced_it_is_not
     alerts.write_text("route: {receiver: by hand}\n")
     with pytest.raises(DeploywatchError, match=r"alertmanager\.yml"):
         write(build([shipped("demo")]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        (
+            "error_ratio > 1% and error_ratio < 0.5%",
+            "error_ratio > 1% and error_ratio < 0.5% can never be true at once",
+        ),
+        ("throughput > 1/s or (error_ratio > 2% and error_ratio <= 2%)", "can never be true at once"),
+        ("latency_p95 > 1s and latency_p95 == 500ms", "can never be true at once"),
+        ("error_ratio > 1% or error_ratio < 2%", "is always true, whatever error_ratio is"),
+        ("service_up == 0 or service_up == 1", "is always true, whatever service_up is"),
+        ("health == 0 and health == 1", "can never be true at once of one probe; make an alert of each"),
+        ("service_up > 0 and service_up < 1", "can never be true at once"),
+    ],
+)
+def test_comparisons_of_one_signal_that_are_at_odds_are_refused(tmp_path: Path, when: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        good(tmp_path, when=when)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "error_ratio > 1% and error_ratio < 5%",
+        "error_ratio > 5% or error_ratio > 1% and latency_p95 > 1s",
+        "canary(error_ratio) > 2% and stable(error_ratio) < 2%",
+    ],
+)
+def test_comparisons_that_can_hold_together_are_taken(tmp_path: Path, when: str) -> None:
+    text = GOOD.replace("http_requests_total}", "http_requests_total, control: {label: d, new: canary, old: stable}}")
+    build([policy_from(text.replace("error_ratio > 1%", f'"{when}"'), tmp_path)])

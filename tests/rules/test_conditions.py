@@ -107,6 +107,8 @@ def test_a_function_is_a_signal_with_its_own_name_unit_and_series(tmp_path: Path
         ("correlation(throughput, error_ratio) > 2", 39, "correlation(throughput, error_ratio) > 2 can never be true"),
         ("burn_rate(latency_p95, 1h) > 14", 10, "burn_rate takes error_ratio or availability, not latency_p95"),
         ("burn_rate(error_ratio, often) > 14", 23, "'often' is not a duration"),
+        ("burn_rate(error_ratio, 1m) > 14", 23, "1m must be 6m or more: a twelfth of it must hold an interval, 30s"),
+        ("correlation(error_ratio, error_ratio) > 0.8", 25, "correlation(error_ratio, error_ratio) is of one signal"),
         ("burn_rate(error_ratio, 7s) > 14", 23, "7s has no twelfth of whole seconds"),
         ("missing(throughputs)", 8, "unknown signal 'throughputs'; did you mean 'throughput'?"),
         ("rise(latency_p95 > 50%", 17, "'>' stands where `)` should be"),
