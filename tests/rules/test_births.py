@@ -171,7 +171,9 @@ CASES = {
     ),
     # Prometheus 3 takes the scrape at the very start of a window for the one before it.
     "a counter was reset: what came before the first scrape in the window is not seen": Case(
-        WELL | {_requests("500"): "50x28 140x1 2x50"}, ERRORS, {18: 92 / 300, 19: 92 / 300 if SEEN == 300 else 2 / SEEN}
+        WELL | {_requests("500"): "50x28 140x1 2x50"},
+        ERRORS,
+        {18: 92 / SEEN, 19: 92 / 300 if SEEN == 300 else 2 / SEEN},
     ),
     "a process fails, restarts, and fails more than before: too few by what there was before": Case(
         WELL | {_requests("500"): "_x5 20x25 _x3 60x50"}, ERRORS, {18: 40 / 300, 21: 40 / 300, 22: 0.0}
