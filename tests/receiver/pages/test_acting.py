@@ -88,6 +88,25 @@ async def test_an_update_a_tick_a_comment_and_the_end_need_no_script(world: Worl
     assert (await world.read(lambda c: store.get(c, number))).reviewed_by == "ann"
 
 
+async def test_who_leads_that_it_is_being_mitigated_and_asking_for_a_rollback_need_no_script(
+    world: World, page: Page
+) -> None:
+    number = await opened(world, "led-by-others")
+    await page.goto(f"{world.url}/incidents/{number}")
+    await page.get_by_label("Who leads from now on").fill("zoe")
+    await page.get_by_role("button", name="Change who leads").click()
+    assert "Nobody has it; zoe is to lead" in await page.locator("#who").inner_text()
+    await page.get_by_role("button", name="I have it").click()
+    await page.get_by_role("button", name="I am mitigating it").click()
+    assert "mitigating" in await page.locator("#who").inner_text()
+    await page.get_by_role("button", name="Mitigation is over").click()
+    assert await page.get_by_role("button", name="I am mitigating it").count() == 1
+    await page.goto(f"{world.url}/incidents/{number}/rollback")
+    await page.get_by_role("button", name="Ask for a rollback").click()
+    (row, *_) = await world.read(lambda c: audit.entries(c, limit=1, incident_id=number))
+    assert (row["what"], row["who"]) == ("incidents.rollback", "ann")
+
+
 async def test_several_are_taken_in_hand_at_once(world: World) -> None:
     numbers = [await opened(world, f"many-{position}") for position in range(3)]
     page = await world.page(1280, 900, java_script_enabled=False)

@@ -268,6 +268,21 @@ async def test_in_grey_each_state_of_a_deployment_differs_by_its_word_and_sign(w
     assert len(words) == 4
 
 
+async def test_signing_in_and_out_needs_no_script(world: World, places: dict[str, str]) -> None:
+    fresh, guarded = await world.page(java_script_enabled=False), places["guarded"]
+    await fresh.goto(f"{guarded}/sessions")
+    assert fresh.url == f"{guarded}/sign-in?next=/sessions"
+    await fresh.get_by_label("Name", exact=True).fill("ann")
+    for password, then in (("wrong", "/sign-in"), ("lovelace", "/sessions")):
+        await fresh.get_by_label("Password").fill(password)
+        await fresh.get_by_role("button", name="Sign in", exact=True).click()
+        assert fresh.url == guarded + then
+    await fresh.get_by_role("button", name="Sign out everywhere").click()
+    await fresh.goto(f"{guarded}/")
+    assert "/sign-in" in fresh.url
+    await fresh.context.close()
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("path", PATHS)
 async def test_axe_finds_nothing_at_any_width_in_any_colours(
