@@ -51,7 +51,7 @@ async def test_one_address_has_few_places_and_others_keep_theirs() -> None:
     held, guessed = threading.Event(), Guesses()
 
     def work() -> bool:
-        return held.wait(30)
+        return held.wait(240)
 
     def sent(number: int, remote: str) -> asyncio.Task[bool]:
         return asyncio.ensure_future(guessed.check(str(number).encode(), remote, work))

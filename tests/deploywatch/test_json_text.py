@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploywatch.json_text import DEPTH, parse
+from tests.support.pace import pace
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("deploywatch", "exporter", "receiver", "rules", "grafana")
@@ -67,10 +68,11 @@ def test_half_of_a_surrogate_pair_can_be_written_down(text: str) -> None:
 
 def test_many_names_of_which_the_last_is_there_twice_take_no_long_time() -> None:
     text = "{" + ",".join(f'"{number}": 1' for number in range(200_000)) + ', "199999": 2}'
+    slower = pace()
     began = time.process_time()
     with pytest.raises(ValueError, match="twice"):
         parse(text)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 20 * slower
 
 
 def test_nothing_of_ours_reads_json_in_another_way() -> None:
@@ -78,7 +80,7 @@ def test_nothing_of_ours_reads_json_in_another_way() -> None:
         str(path.relative_to(ROOT))
         for part in PARTS
         for path in (ROOT / part).rglob("*.py")
-        if not path.parent.is_symlink()
+        if not path.parent.is_symlink() and any(name in path.read_text() for name, _ in _READERS)
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
         if (call.func.value.id, call.func.attr) in _READERS

@@ -23,6 +23,7 @@ from deploywatch.rules.series.durations import Durations
 from deploywatch.rules.series.requests import Dependencies, Deployments, Targets
 from deploywatch.rules.series.resources import Complaints, DiskTimes, Pool, Satisfaction
 from tests.rules.tools import GOOD, SHIPPED, good, policy_from, promtool_test, run, shipped
+from tests.support.pace import pace
 
 NAMES = [path.stem for path in SHIPPED]
 
@@ -72,10 +73,11 @@ def test_the_built_tests_pass(path: Path) -> None:
 
 
 def test_the_shipped_policies_are_built_in_two_seconds_together() -> None:
+    slower = pace()
     began = time.process_time()
     for name in NAMES:
         build([shipped(name)])
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 2 * max(slower, pace())
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"demo"}))

@@ -6,10 +6,11 @@ memory, or hold its threads for ever. A process has a bound of its own, and can 
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 from typing import Any, Final
+
+from deploywatch.json_text import parse
 
 MOST_MEMORY: Final = 1024**3
 """Bytes of address space; the libraries themselves take some 300 MB of it."""
@@ -29,7 +30,7 @@ def service(url: str) -> Any:
 def main() -> int:
     """Send the message that standard input says; 0 where it was taken."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    given = json.load(sys.stdin)
+    given = parse(sys.stdin.read())
     return 0 if service(given.pop("url")).notify(**given) else REFUSED
 
 
