@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from deploywatch.clock import Clock
@@ -14,26 +13,14 @@ from deploywatch.exporter.config import ExporterSettings, ServiceKey
 from deploywatch.exporter.discovery.files import TargetFiles, together
 from deploywatch.exporter.health.probes import ProbeHealth, Status
 from deploywatch.exporter.health.services import ServiceHealth, services
+from deploywatch.exporter.pacing import Servers, pace
 from deploywatch.exporter.probing.measurement import Settling
 from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.settings.selection import Selection
 from deploywatch.exporter.targets import WHOLE, Shard, Target, targets
 
-SPACING = 0.005
-"""Seconds between the beginnings of two runs."""
-
-# So many probes ask one server at once, so that a check is no load test.
-AT_ONE_SERVER = 4
-# Where probes run into their deadline they only wait, and would else make the check last for minutes.
-AT_ONE_THAT_HANGS = 100
 BUSY = 0.1
 """Seconds that this machine may be late before it is said that it was the limit."""
-
-# Seconds by which a pause may be late before the machine counts as busy.
-_LATE = 0.02
-_MOST_PAUSES = 20
-# A run that took this share of its timeout was cut off, not answered slowly.
-_HUNG = 0.9
 
 
 class NothingError(DeploywatchError):
@@ -120,7 +107,7 @@ async def check(
             # It answers before the server is rid of it; without this the next run there would find its remains.
             if isinstance(target.probe, Settling):
                 await target.probe.settled()
-            server.note(hung=result.duration >= _HUNG * target.timeout)
+            server.note(result, target)
         since = None if result.success else result.started
         required = target.settings.is_required
         probe_health = ProbeHealth(target.key, target.kind, result, target.shown, since, required)
@@ -132,7 +119,7 @@ async def check(
         tasks: list[asyncio.Task[ProbeHealth]] = []
         for target in chosen:
             tasks.append(asyncio.create_task(one(target)))
-            await _pace(clock)
+            await pace(clock)
         healths = tuple(await asyncio.gather(*tasks))
     finally:
         watch.cancel()
@@ -142,41 +129,3 @@ async def check(
         for owner, others in settings.dependencies().items()
     }
     return Checked(healths, known, lags.longest)
-
-
-async def _pace(clock: Clock) -> None:
-    """Waits a little before the next run is begun, and longer while the machine does not keep up."""
-    for _ in range(_MOST_PAUSES):
-        before = clock.monotonic()
-        await clock.sleep(SPACING)
-        if clock.monotonic() - before - SPACING < _LATE:
-            return
-
-
-class Server:
-    """The room for runs at one server: little, until it is seen to hang and nothing more can be spoilt."""
-
-    def __init__(self) -> None:
-        self.room = asyncio.Semaphore(AT_ONE_SERVER)
-        self._open = False
-
-    def note(self, *, hung: bool) -> None:
-        """Take over how a run went."""
-        if hung and not self._open:
-            self._open = True
-            for _ in range(AT_ONE_SERVER, AT_ONE_THAT_HANGS):
-                self.room.release()
-
-
-class Servers:
-    """Bounds the runs at each server address, so that targets are not slow by our own load."""
-
-    def __init__(self) -> None:
-        self._servers: dict[str, Server] = {}
-
-    @contextlib.asynccontextmanager
-    async def turn(self, target: Target) -> AsyncIterator[Server]:
-        """Wait for room at the target's server and hold it."""
-        server = self._servers.setdefault(target.server, Server()) if target.server else Server()
-        async with server.room:
-            yield server

@@ -16,10 +16,14 @@ from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.health import services as health
 from deploywatch.exporter.health.probes import ProbeHealth, Status, of_record, worst
 from deploywatch.exporter.http.health_fields import bodies, deadline_of, ping_time, serves, tenant_count
+from deploywatch.exporter.pacing import Servers, pace
 from deploywatch.exporter.results import Reason, Result, iso
 from deploywatch.exporter.schedule import GoneError
 from deploywatch.exporter.settings.refusal import told
 from deploywatch.exporter.settings.selection import INTEGRATION
+
+# The part of the deadline for which a run waits for others at its server.
+_IMPATIENCE = 10
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 Chosen = Callable[[Record], bool]
@@ -137,15 +141,26 @@ class HealthRoutes:
         records = [record for record in self._board.records.values() if chosen(record)]
         if request.query.get("fresh", "") in {"", "0", "false"}:
             return [self._last(record) for record in records]
-        results = await asyncio.gather(*(self._fresh(record, deadline_of(request)) for record in records))
-        return [probe for probe in results if probe]
+        deadline, servers = deadline_of(request), Servers()
+        end = asyncio.get_running_loop().time() + deadline
+        tasks: list[asyncio.Task[ProbeHealth | None]] = []
+        try:
+            for record in records:
+                if tasks:
+                    await pace(self._exporter.clock)
+                tasks.append(asyncio.create_task(self._fresh(record, servers, deadline, end)))
+            return [probe for probe in await asyncio.gather(*tasks) if probe]
+        finally:
+            for task in tasks:
+                task.cancel()
 
-    async def _fresh(self, record: Record, deadline: float) -> ProbeHealth | None:
-        """A run that is not done within `deadline` seconds goes on, but counts as failed here; None for one gone."""
+    async def _fresh(self, record: Record, servers: Servers, deadline: float, end: float) -> ProbeHealth | None:
+        """A run that is not done at the `end` of the deadline goes on, but counts as failed here; None for one gone."""
         key, started = record.target.key, self._exporter.clock.now()
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout_at(end), servers.turn(record.target, deadline / _IMPATIENCE) as server:
                 result = await self._exporter.scheduler.fresh(key)
+                server.note(result, record.target)
         except GoneError:
             return None
         # The run itself goes on: it is the schedule's as well, and its result reaches the board.

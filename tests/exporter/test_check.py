@@ -23,10 +23,11 @@ from rich.console import Console
 
 from deploywatch.clock import SystemClock
 from deploywatch.exporter import config
-from deploywatch.exporter.check import AT_ONE_SERVER, Checked, Wanted, all_targets, check
+from deploywatch.exporter.check import Checked, Wanted, all_targets, check
 from deploywatch.exporter.commands import changes
 from deploywatch.exporter.config import ServiceKey
 from deploywatch.exporter.health.probes import ProbeHealth
+from deploywatch.exporter.pacing import AT_ONE_SERVER
 from deploywatch.exporter.reports import junit, plain, table
 from deploywatch.exporter.results import Application, Reason, Result, State, StepResult
 from deploywatch.exporter.settings.selection import LEVELS, SMOKE, Selection

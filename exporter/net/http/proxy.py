@@ -205,7 +205,7 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
         name, of_port = entry, ""
     if of_port and of_port != str(port):
         return False
-    name = name.strip("[]").removeprefix("*")
+    name = name.strip("[]").removeprefix("*").rstrip(".")
     if name.startswith("."):
         return host.endswith(name)
     return host == name or host.endswith(f".{name}")

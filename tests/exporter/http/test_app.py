@@ -19,6 +19,7 @@ from deploywatch import __version__
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.pacing import AT_ONE_SERVER
 from tests.exporter.support import Talk, Web, eventually, silent
 
 Client = TestClient[aiohttp_web.Request, aiohttp_web.Application]
@@ -185,6 +186,37 @@ async def test_fresh_probes_now(client: Client, shop: Shop) -> None:
     assert (cached["version"], cached["last_checked"]) == ("1.2.2", before["last_checked"])
     assert (status, fresh["version"], fresh["status"]) == (200, "1.2.3", "healthy")
     assert fresh["last_checked"] > before["last_checked"]
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_fresh_answer_of_many_probes_of_one_server_is_no_load_test(
+    web: Web, tmp_path: Path, hangs: bool
+) -> None:
+    let_go, at_once, most = asyncio.Event(), 0, 0
+    let_go.set()
+
+    async def slow(_: aiohttp_web.BaseRequest) -> aiohttp_web.Response:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        await let_go.wait()
+        at_once -= 1
+        return aiohttp_web.Response()
+
+    probes = ", ".join(f"p{n}: {{kind: http, url: '{web.on('/slow', slow)}'}}" for n in range(40))
+    path = tmp_path / "exporter.yml"
+    path.write_text(f"services: {{shop: {{probes: {{{probes}}}}}}}")
+    running = Exporter(path, config.load(path))
+    async with TestClient(TestServer(make_server(running, listen=":0", web_config=None).app)) as found:
+        await eventually(lambda: running.not_ready() is None)
+        most = 0
+        if hangs:
+            let_go.clear()
+            asyncio.get_running_loop().call_later(1, let_go.set)
+        status, body = await get(found, "/health?fresh=1&deadline=5s")
+    assert (status, body["status"]) == (200, "healthy"), "those behind one that hangs are probed all the same"
+    assert hangs is (most > AT_ONE_SERVER)
 
 
 @pytest.mark.parametrize("path", ["/health?environment=demo", "/health/services/shop?environment=demo"])
