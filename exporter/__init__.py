@@ -9,6 +9,7 @@ The rooms, from the top; each needs only some of those below it:
     wait                checking until all is ready
     check, schedule     probing once, and when each target is probed
     health              whether services are well
+    pacing              many runs asked for at once, paced
     target_run          one target's runs
     discovery, board    what there is to probe; what runs have measured, put up
     targets             a probe of the config, as it is scheduled

@@ -27,6 +27,9 @@ log = logs.get("exporter")
 START_SPACING = 0.01
 """Seconds between the first runs of two targets on average, so that a start is spread and yet soon over."""
 
+_FIRST_RUNS = 0.9
+"""The share of an interval within which every first run begins, so that all have run once when it is over."""
+
 _AT_ONCE = 100
 """Runs that are begun before anything else is let on."""
 
@@ -126,7 +129,7 @@ class Scheduler:
     def _enter(self, target: Target, spread: float) -> TargetRun:
         """Runs of a target: one soon, then at the target's own times; a first of these that is too soon is left out."""
         begin = self._clock.monotonic()
-        first = begin + target.fraction * min(target.interval, spread)
+        first = begin + target.fraction * min(_FIRST_RUNS * target.interval, spread)
         regular = begin + target.fraction * target.interval
         if regular - first < target.interval / 2:
             regular += target.interval
