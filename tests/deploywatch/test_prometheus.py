@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -135,11 +137,11 @@ OTHERS: dict[str, tuple[int, str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
-async def test_another_server_that_answers_is_no_prometheus(
-    session: aiohttp.ClientSession, case: tuple[int, str, str, str]
-) -> None:
-    status, kind, text, said = case
+@contextlib.asynccontextmanager
+async def answering(
+    session: aiohttp.ClientSession, text: str, status: int = 200, kind: str = "application/json"
+) -> AsyncIterator[Prometheus]:
+    """The client of a server that answers everything with this text."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, content_type=kind, text=text)
@@ -150,7 +152,17 @@ async def test_another_server_that_answers_is_no_prometheus(
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        prometheus = Prometheus(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+        yield Prometheus(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
+async def test_another_server_that_answers_is_no_prometheus(
+    session: aiohttp.ClientSession, case: tuple[int, str, str, str]
+) -> None:
+    status, kind, text, said = case
+    async with answering(session, text, status, kind) as prometheus:
         with pytest.raises(UnreachableError, match=said):
             await prometheus.query("1")
         asked: tuple[Awaitable[object], ...] = (
@@ -163,5 +175,16 @@ async def test_another_server_that_answers_is_no_prometheus(
         for other in asked:
             with pytest.raises(UnreachableError):
                 await other
-    finally:
-        await runner.cleanup()
+
+
+async def test_a_partial_answer_is_none_where_the_whole_is_asked_for(session: aiohttp.ClientSession) -> None:
+    """Thanos says so of a store that is away; what Prometheus remarks on the query itself is no part that lacks."""
+    data: dict[str, Any] = {"resultType": "vector", "result": []}
+    partial = {"status": "success", "data": data, "warnings": ["receive series from store-2: connection refused"]}
+    async with answering(session, json.dumps(partial)) as asked:
+        with pytest.raises(UnreachableError, match="partial answer: receive series from store-2"):
+            await asked.query("1", whole=True)
+        assert await asked.query("1") == []
+    remark = {"status": "success", "data": data, "warnings": ["PromQL warning: a bucket label is malformed"]}
+    async with answering(session, json.dumps(remark)) as asked:
+        assert await asked.query("1", whole=True) == []
