@@ -6,15 +6,21 @@ The data is a whole CDEvent, as the binding of CDEvents to CloudEvents asks for.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from deploywatch.receiver.events.types import EventType
+from deploywatch.receiver.rendering.text import cut
+from deploywatch.terminal import clean
 
 STRUCTURED: Final = "application/cloudevents+json; charset=utf-8"
 CLOUDEVENTS: Final = "1.0"
 CDEVENTS: Final = "0.5.1"
+MOST_TEXT: Final = 4000
+"""Characters of a text; a broker takes no message of a megabyte, and would refuse the event for ever."""
+_LINE_ENDS: Final = re.compile(r"\s*\n\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +71,35 @@ def cdevent(event: StoredEvent) -> dict[str, Any]:
     }
     subject = {"id": event.subject, "source": event.source, "content": event.data["content"]}
     custom = {"customData": event.data["custom"], "customDataContentType": "application/json"}
-    return {"context": context, "subject": subject, **(custom if event.data.get("custom") else {})}
+    whole = {"context": context, "subject": subject, **(custom if event.data.get("custom") else {})}
+    inert: dict[str, Any] = _inert(whole)
+    return inert
 
 
 def _attributes(event: StoredEvent) -> dict[str, str]:
-    return {
-        "specversion": CLOUDEVENTS,
-        "id": event.event_id,
-        "source": event.source,
-        "type": str(event.type),
-        "subject": event.subject,
-        "time": _time(event.at),
-    }
+    attributes: dict[str, str] = _inert(
+        {
+            "specversion": CLOUDEVENTS,
+            "id": event.event_id,
+            "source": event.source,
+            "type": str(event.type),
+            "subject": event.subject,
+            "time": _time(event.at),
+        }
+    )
+    return attributes
+
+
+def _inert(value: Any) -> Any:
+    """Every text on one line, bounded, and without what is not seen: whoever takes events prints them, too."""
+    match value:
+        case str():
+            return cut(_LINE_ENDS.sub(" ", clean(value)), MOST_TEXT)
+        case dict():
+            return {name: _inert(part) for name, part in value.items()}
+        case list() | tuple():
+            return [_inert(part) for part in value]
+    return value
 
 
 def _time(at: datetime) -> str:

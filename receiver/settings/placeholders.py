@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
@@ -28,6 +29,12 @@ def check_template(command: Sequence[str], known: Collection[str] = PLACEHOLDERS
                 raise ValueError(f"{argument!r}: unknown {{{name}}}; known: {', '.join(sorted(known))}")
             if spec or conversion:
                 raise ValueError(f"{argument!r}: only {{{name}}} itself is filled in, without a format")
+
+
+def check_host(url: str) -> None:
+    """ValueError where a placeholder would choose the server: an alert's labels would then say who is asked."""
+    if "{" in urlsplit(url).netloc:
+        raise ValueError("no placeholder may stand in the host, or an alert would say which server is asked; write it")
 
 
 def check_values(values: Mapping[str, str]) -> None:

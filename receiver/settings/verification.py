@@ -14,6 +14,7 @@ from deploywatch.config import RelativePath, Settings
 from deploywatch.errors import ConfigError, Problem
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.people.maintenance import RecurringWindow
+from deploywatch.receiver.settings.placeholders import check_host
 from deploywatch.verdict import plan as verification_plan
 from deploywatch.verdict.plan import Plan
 
@@ -40,6 +41,7 @@ class Verification(Settings):
     def _known_url(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("write a URL that begins with http:// or https://")
+        check_host(url)
         return url
 
     @cached_property

@@ -66,7 +66,7 @@ def assert_text(shown: str, *, indented: int = 8) -> None:
     forged = [
         row for row in shown.splitlines() if re.match(rf"[ \t#>*|-]{{0,{indented}}}({FORGED}|00:00:00|Bcc:)", row)
     ]
-    assert not forged
+    assert not forged, forged
     assert "level=error event=FORGED" not in shown.splitlines()
     assert str(7 * 191) not in shown
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.fields import HttpUrl, Token
-from deploywatch.receiver.settings.placeholders import check_template, texts
+from deploywatch.receiver.settings.placeholders import check_host, check_template, texts
 from deploywatch.secrets import Masked, Secret
 
 PLACEHOLDERS = frozenset(
@@ -32,6 +32,7 @@ def _last_template(value: dict[str, Any]) -> dict[str, Any]:
 
 def _url_template(url: str) -> str:
     check_template((url,), frozenset({"reference", "incident", "key"}))
+    check_host(url)
     return url
 
 

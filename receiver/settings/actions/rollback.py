@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, format_duration, parse_duration
 from deploywatch.receiver.settings.executors.choice import RollbackChoice
+from deploywatch.receiver.settings.placeholders import check_host
 from deploywatch.receiver.settings.prometheus import Signal
 from deploywatch.secrets import Masked, Secret
 
@@ -50,6 +51,7 @@ class Verification(Settings):
         unknown = sorted(set(re.findall(r"\{([^{}]*)\}", url)) - {"service", "environment"})
         if unknown:
             raise ValueError(f"unknown {{{unknown[0]}}}; known: {{service}}, {{environment}}")
+        check_host(url)
         return url
 
     @field_validator("interval")

@@ -12,7 +12,14 @@ from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
 from deploywatch.receiver.settings.executors.plan import Call, Values
 from deploywatch.receiver.settings.fields import Token
-from deploywatch.receiver.settings.placeholders import PLACEHOLDERS, check_template, check_values, filled, texts
+from deploywatch.receiver.settings.placeholders import (
+    PLACEHOLDERS,
+    check_host,
+    check_template,
+    check_values,
+    filled,
+    texts,
+)
 
 # Of every action; which of them its own action fills in is checked with that.
 _KNOWN = PLACEHOLDERS | {"id", "replicas", "severity", "incident"}
@@ -28,6 +35,7 @@ def _url(url: str) -> str:
         raise ValueError("write a URL that begins with http:// or https://")
     if parts.username or parts.password:
         raise ValueError("must not carry credentials; use token or token_file")
+    check_host(url)
     return url
 
 

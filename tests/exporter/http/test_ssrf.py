@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from deploywatch.exporter import config
 from deploywatch.exporter.app import make_server
 from deploywatch.exporter.exporter import Exporter
+from deploywatch.exporter.settings.modules import TARGET_KEYS
 from tests.exporter.support import Web
 
 SPELLINGS = (
@@ -46,10 +47,16 @@ async def asked(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     file.write_text(
         "modules:\n  web: {kind: http, timeout: 2s}\n  tcp: {kind: tcp, timeout: 2s}\n"
         "  tls: {kind: tls, timeout: 2s}\n  redis: {kind: redis, timeout: 2s}\n"
+        "  postgres: {kind: postgres, timeout: 2s}\n  grpc: {kind: grpc, timeout: 2s}\n"
+        "  dns: {kind: dns, query_name: a.example, transport_protocol: tcp, timeout: 2s}\n"
     )
     server = make_server(Exporter(file, config.load(file)), listen="127.0.0.1:0", web_config=None)
     async with TestServer(server.app) as running, aiohttp.ClientSession(running.make_url("/")) as session:
         yield session
+
+
+def test_each_kind_that_may_be_pointed_somewhere_over_tcp_is_tried() -> None:
+    assert set(TARGET_KEYS) == {"http", "tcp", "tls", "redis", "postgres", "grpc", "dns", "icmp", "unix"}
 
 
 def test_there_are_more_than_forty_spellings() -> None:
@@ -68,6 +75,9 @@ async def test_no_spelling_of_loopback_or_metadata_is_connected_to(
         ("tcp", f"{spelling}:{web.port}"),
         ("tls", f"{spelling}:{web.port}"),
         ("redis", f"redis://{spelling}:{web.port}/0"),
+        ("postgres", f"postgresql://{spelling}:{web.port}/"),
+        ("grpc", f"{spelling}:{web.port}"),
+        ("dns", f"{spelling}:{web.port}"),
     ):
         async with asked.get("/probe", params={"module": module, "target": target, "debug": "true"}) as answer:
             text = await answer.text()

@@ -209,6 +209,20 @@ async def test_the_gate_says_what_lacks_and_takes_an_approval_back(world: World,
     assert await page.get_by_role("button", name="Withdraw").count() == 0
 
 
+async def test_over_an_approval_stands_who_deployed(world: World, page: Page) -> None:
+    number = await world.ask_for_rollback("whose", number=4)
+    await page.goto(f"{world.url}/incidents/{number}/rollback")
+    text = await page.locator("#decision").inner_text()
+    assert re.search(r"From\s+1\.2\.3, deployed .* by bob\n(.*\n)*.*Approve: roll back to 1\.2\.2", text), text
+    asked = "service=whose&environment=production&version=10"
+    await page.goto(f"{world.url}/gate?{asked}&deployer=bob")
+    assert await page.locator("input[name=deployer]").input_value() == "bob"
+    await page.get_by_label("As").fill("ops")
+    await page.get_by_role("button", name="Approve 10").click()
+    assert page.url.endswith(f"/gate?{asked}&deployer=bob")
+    assert "approved it as ops" in await page.locator("main").inner_text()
+
+
 async def test_what_cannot_be_read_is_refused_with_what_to_do(world: World, page: Page) -> None:
     number = await opened(world, "faulty-form")
     for by, note, why in (("ann", "", "note"), ("deploywatch", "x", "write who you are")):
