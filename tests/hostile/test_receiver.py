@@ -453,3 +453,81 @@ OF_ONE = ("incidents show", "incidents actions", "incidents postmortem")
 @pytest.mark.parametrize("form", ["", "--format json"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_list_is_text(run: Callable[..., str], command: str, form: str) -> None:
+    shown = run(*command.split(), *form.split())
+    assert_text(shown, indented=0)  # a cell that is wrapped goes on below itself
+    if form:
+        json.loads(shown)
+
+
+@pytest.mark.parametrize("command", OF_ONE)
+def test_each_command_about_one_is_text(told: Told, run: Callable[..., str], command: str) -> None:
+    for number in told.incidents.values():
+        assert_text(run(*command.split(), str(number)))
+
+
+@pytest.mark.parametrize("form", ["markdown", "json", "html"])
+def test_each_report_is_text(told: Told, run: Callable[..., str], form: str) -> None:
+    deployments = told.receiver.json("/api/v1/deployments")
+    assert deployments
+    for deployment in deployments:
+        shown = run("deployments", "report", str(deployment["id"]), "--format", form)
+        (assert_page if form == "html" else assert_text)(shown)
+        if form == "json":
+            json.loads(shown)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_people_write_is_printed_as_text(told: Told, run: Callable[..., str], name: str) -> None:
+    number, text = str(next(iter(told.incidents.values()))), TEXTS[name].replace("\0", "")[:190]
+    text = text.encode("utf-8", "replace").decode()
+    by = text.replace(" for ", " of ")  # ann for bob is how a verified name is written: refused
+    for command in (
+        ("incidents", "comment", number, text, "--by", by),
+        ("maintenance", "start", "--service", text, "--for", "1h", "--reason", text, "--by", by),
+        ("deployments", "start", "--service", text, "--environment", text, "--version", text, "--deployer", text),
+    ):
+        assert_text(run(*command))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize(
+    "event", [Event.OPENED, pytest.param(Event.ROLLBACK_FAILED, marks=pytest.mark.heavy), "postmortem"]
+)
+def test_a_preview_is_text(run: Callable[..., str], tmp_path: Path, name: str, event: str) -> None:
+    file = tmp_path / "alert.json"
+    file.write_bytes(_webhook(1, TEXTS[name].replace("\ud800", "").replace("\0", "")))
+    assert_text(run("render", str(event), "--alert", str(file)))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_is_kept_for_a_receiver_that_is_away_is_one_line_of_ascii(
+    run: Callable[..., str], tmp_path: Path, name: str
+) -> None:
+    text = TEXTS[name].replace("\0", "")[:190].encode("utf-8", "replace").decode()
+    where = ("--service", text, "--environment", text, "--version", text)
+    assert_text(run("deployments", "--url", "http://127.0.0.1:1", "start", *where))
+    (kept,) = (tmp_path / "deploywatch" / "spool").glob("*.json")
+    assert kept.read_text().isascii()
+    assert "\n" not in kept.read_text()
+    assert json.loads(kept.read_text())["body"]["version"] == text
+
+
+def test_each_review_file_is_text(told: Told) -> None:
+    folder = told.receiver.folder / "reviews"
+    wait_until(lambda: len(list(folder.glob("*.md"))) >= len(told.incidents), within=60, what="write the reviews")
+    for file in folder.iterdir():
+        assert re.fullmatch(r"[\w.-]+", file.name)
+        assert_text(file.read_text())
+        assert not re.search(r"(?<!\\)<(?!https?://)[a-z!/]|(?<!\\)\]\(", file.read_text())
+
+
+def test_each_line_of_the_log_is_one_event(told: Told) -> None:
+    assert told.receiver.child is not None
+    text = told.receiver.child.log.read_text()
+    assert_text(text)
+    assert all(row.startswith("ts=") for row in text.splitlines())
+
+
+def test_the_set_of_channels_is_whole() -> None:
+    assert set(JUDGES) == {get_args(kind.model_fields["kind"].annotation)[0] for kind in KINDS}
+    assert_order("plain")
