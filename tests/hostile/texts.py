@@ -25,7 +25,7 @@ TEXTS = {
         "\n00:00:00  resolved  FORGED  (ann)\n# FORGED\nlevel=error event=FORGED"
     ),
     "templates": (
-        "{{ 7*191 }} ${7*191} #{7*191} <%= 7*191 %> {% for x in y %} {{ ''.__class__.__mro__ }} %(x)s %s {0.__class__} "
+        "{{ 70709*88301 }} ${70709*88301} #{70709*88301} <%= 70709*88301 %> {% for x in y %} {{ ''.__class__.__mro__ }} %(x)s %s {0.__class__} "
         "$(id) `id` ${HOME} [bold]x[/bold] [/var/log] [link=http://evil.example]x[/link] :boom: $labels.x"
     ),
     "long": "A" * 200_000,
@@ -68,7 +68,8 @@ def assert_text(shown: str, *, indented: int = 8) -> None:
     ]
     assert not forged, forged
     assert "level=error event=FORGED" not in shown.splitlines()
-    assert str(7 * 191) not in shown
+    # The product is long enough to stand in no time and no figure by chance.
+    assert str(70709 * 88301) not in shown
 
 
 def assert_page(text: str) -> None:
