@@ -25,7 +25,8 @@ TEXTS = {
         "\n00:00:00  resolved  FORGED  (ann)\n# FORGED\nlevel=error event=FORGED"
     ),
     "templates": (
-        "{{ 70709*88301 }} ${70709*88301} #{70709*88301} <%= 70709*88301 %> {% for x in y %} {{ ''.__class__.__mro__ }} %(x)s %s {0.__class__} "
+        "{{ 70709*88301 }} ${70709*88301} #{70709*88301} <%= 70709*88301 %> {% for x in y %} "
+        "{{ ''.__class__.__mro__ }} %(x)s %s {0.__class__} "
         "$(id) `id` ${HOME} [bold]x[/bold] [/var/log] [link=http://evil.example]x[/link] :boom: $labels.x"
     ),
     "long": "A" * 200_000,
