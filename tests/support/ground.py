@@ -74,7 +74,7 @@ class Ground:
 
         poll(look, within=within, what="every alert is as it was sent last")
 
-    def settle(self, within: float = 150.0) -> Books:
+    def settle(self, within: float = 400.0) -> Books:
         """Let every alert resolve, and wait until nothing is left to do; the books as they are then."""
         self.until_taken_in(within)
         self.storm.resolve_all()
