@@ -280,7 +280,9 @@ async def test_an_action_label_alone_asks_for_a_rollback(ground: Ground) -> None
 
 
 async def test_a_rollback_of_one_service_does_not_wait_for_another(ground: Ground) -> None:
-    scene = await ground.scene("sh", "-c", f"test {{service}} = search || sleep 0.3; echo {{service}} >> {ground.runs}")
+    # The shop's waits until the other's has run, which it never does if it has to wait for the shop's.
+    until = f"for i in $(seq 300); do grep -qs search {ground.runs} && break; sleep 0.1; done"
+    scene = await ground.scene("sh", "-c", f"test {{service}} = search || {until}; echo {{service}} >> {ground.runs}")
     target = scene.context.settings.rollback.targets[0].model_copy(update={"service": "*"})
     changed = scene.context.settings.rollback.model_copy(update={"targets": (target,)})
     scene.context.settings = scene.context.settings.model_copy(update={"rollback": changed})
