@@ -8,9 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from deploywatch.receiver.store.engine import combining
-from deploywatch.receiver.store.writing import AT_ONCE, Known, TableInsert, write_columns
-
-__all__ = ["AT_ONCE", "upsert_columns"]
+from deploywatch.receiver.store.writing import Known, TableInsert, write_columns
 
 
 def upsert_columns(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:

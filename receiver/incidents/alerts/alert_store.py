@@ -13,9 +13,10 @@ from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.incidents.decide import Episode, labels_of
 from deploywatch.receiver.store.among import among, rows
-from deploywatch.receiver.store.by_column import AT_ONCE, upsert_columns
+from deploywatch.receiver.store.by_column import upsert_columns
 from deploywatch.receiver.store.chunks import chunks
 from deploywatch.receiver.store.schema import alerts, incidents
+from deploywatch.receiver.store.writing import AT_ONCE
 
 # By rank, since the words do not sort by how bad they are; one that is not known comes first, as the worst.
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)

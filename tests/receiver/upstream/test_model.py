@@ -40,7 +40,7 @@ from tests.receiver.scene import MINUTE, MovingClock, Scene, settings
 from tests.support.alerting import WATCHDOG, Name, World
 from tests.support.judging import Judge
 
-STEPS = int(os.environ.get("MODEL_STEPS", "1000"))
+STEPS = int(os.environ.get("MODEL_STEPS", "2000"))
 _OF_ONE = 100
 _PHASES = (Phase.generate,) if "MODEL_FAST" in os.environ else tuple(Phase)
 _LOOK = Reconcile().pause // MINUTE
