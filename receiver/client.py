@@ -138,6 +138,9 @@ class Client:
                 # Where the server closes, the socket is the response's own, and the connection leaves it open.
                 with connection.getresponse() as response:
                     return response, _read_direct(response)
+        except TimeoutError as error:
+            # The socket's own limit may come first, by a hair, or while it connects.
+            raise TimeoutError(f"not within {_SECONDS:g} s") from error
         finally:
             connection.close()
 

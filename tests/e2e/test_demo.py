@@ -105,8 +105,9 @@ def test_a_bad_deployment_is_noticed_rolled_back_told_and_written_up(folder: Pat
 
 def _check_incident(incident: dict[str, Any]) -> None:
     kinds = [entry["kind"] for entry in incident["timeline"]]
-    told = [kind for kind in kinds if kind in TURNS]
-    assert told == TURNS
+    # A slow machine's latency may be an alert of its own, which comes and goes meanwhile.
+    assert [kind for kind in kinds if kind in TURNS and kind != ENDED] == [turn for turn in TURNS if turn != ENDED]
+    assert ENDED in kinds[kinds.index("rollback_verified") : kinds.index("resolved")]
     assert incident["status"] == "resolved"
     assert incident["severity"] == "critical"
     assert [rollback["state"] for rollback in incident["rollbacks"]] == ["verified"]
@@ -134,7 +135,8 @@ def _check_gate(said: str) -> None:
     assert said.count("promote, exit code 0") == 3
 
 
-TURNS = ["opened", "rollback_started", "rollback_ran", "rollback_verified", "alert_resolved", "resolved", "postmortem"]
+ENDED = "alert_resolved"
+TURNS = ["opened", "rollback_started", "rollback_ran", "rollback_verified", ENDED, "resolved", "postmortem"]
 
 
 def _check_messages(file: Path) -> None:

@@ -8,21 +8,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from deploywatch.fakes.inbox import Inbox, serving
 from deploywatch.receiver.channels import connect
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.jobs.claim import LEASE, claim
+from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.jobs.retry import Outcome, done, failed, retry
 from deploywatch.receiver.lifecycle import resolution, response
 from deploywatch.receiver.messages import Channel, DeliveryError, Message
 from deploywatch.receiver.notify import overtaken
 from deploywatch.receiver.notify.queueing import KIND, tell
 from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
-from tests.receiver.scene import MINUTE, SECOND, RecordedChannel, Scene, alert, settings
+from tests.receiver.scene import MINUTE, SECOND, RecordedChannel, Scene, alert, settings, until
 
 WARNING = alert("DiskFilling", severity="warning")
 DOWN = alert("CheckoutDown", severity="critical")
@@ -59,6 +61,7 @@ class Replicas:
         self.first.context.channels = {self.name: paused}  # type: ignore[dict-item] # it has what is asked of it
         at_work = asyncio.create_task(self.first.drain())
         await paused.held.wait()
+        await self._until_the_first_only_sends()
         self.other.clock.advance(LEASE + SECOND)
         await self.other.drain()
         for step in meanwhile:
@@ -68,6 +71,17 @@ class Replicas:
         paused.goes_on.set()
         await at_work
         await self.other.after(15 * SECOND)
+
+    async def _until_the_first_only_sends(self) -> None:
+        """Whoever is paused ends nothing meanwhile, and leases nothing."""
+        others = select(jobs.c.id).where(
+            jobs.c.leased_by == "first", jobs.c.state == State.RUNNING, jobs.c.kind != KIND
+        )
+
+        async def only_sends() -> bool:
+            return not await self.other.read(lambda connection: connection.execute(others).all())
+
+        await until(only_sends)
 
 
 async def resolved(replicas: Replicas) -> None:
