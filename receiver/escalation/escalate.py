@@ -36,10 +36,12 @@ def at_once(
     once: object,
     channels: tuple[str, ...] = (),
     due: datetime | None = None,
+    headline: str = "",
 ) -> None:
     """Escalate now, to these channels or those of the config; they will also hear how the incident ends.
 
-    Whom another escalation has reached since `due`, when this one was to happen, is not told twice.
+    Whom another escalation has reached since `due`, when this one was to happen, is not told twice. `headline` is the
+    beginning of the title, where more has happened than that somebody is asked.
     """
     channels_ = channels or wanted(settings)
     if channels_ and due is not None and not (channels_ := unheard(connection, incident, channels_, due)):
@@ -49,7 +51,8 @@ def at_once(
     store.save(connection, wider)
     names = ", ".join(channels_) or "nobody: no channel is configured"
     timeline.write(connection, incident.id, now, Kind.ESCALATED, f"escalated to {names}: {why}")
-    tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=channels_)
+    more = {"headline": headline} if headline else {}
+    tell(connection, settings, wider, Event.ESCALATED, now, once=once, note=why, channels=channels_, more=more)
 
 
 def later(connection: Connection, incident: Incident, now: datetime, after: timedelta, again: str = "") -> None:

@@ -49,7 +49,12 @@ def decide(situation: Situation, settings: Rollback) -> Go | Refused:
 def _of_the_past(case: _Case) -> Refused | None:
     deployment, at = case.deployment, case.at
     if deployment.rollback_of is not None or deployment.status is Status.ROLLED_BACK:
-        detail = f"{case.where} was rolled back already and runs {deployment.version}"
+        # Not that this is what runs: something may have put the other version back since.
+        detail = f"{case.where} was rolled back already, and no deployment since was told of"
+        if deployment.rollback_of is not None:
+            detail = (
+                f"{case.where} was rolled back to {deployment.version} already, and nothing deployed since is known"
+            )
         return Refused(Refusal.ALREADY_ROLLED_BACK, detail)
     if at.tried in ("running", "verifying"):
         return Refused(Refusal.UNDER_WAY, f"a rollback of {deployment.version} is {at.tried} already")

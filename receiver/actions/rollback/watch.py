@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, select
 from deploywatch.receiver.actions.rollback import verify
 from deploywatch.receiver.context import Context
 from deploywatch.receiver.deployments import ledger
+from deploywatch.receiver.deployments.deployment import Deployment, Status
 from deploywatch.receiver.escalation import escalate
 from deploywatch.receiver.incidents import store, timeline
 from deploywatch.receiver.incidents.incident import Incident
@@ -31,19 +32,27 @@ class Reason(StrEnum):
 
     STAYS = "stays"
     BACK = "back"
+    DEPLOYED_AGAIN = "deployed_again"
     NEWER_DEPLOYMENT = "newer_deployment"
     OVER = "over"
 
 
-def judge(*, running: str, bad: str, newer: bool, incident_open: bool, now: datetime, until: datetime) -> Reason:
-    """Whether the bad version is back; a newer deployment is somebody's intention, and has its own alerts.
+def judge(
+    *, running: str, bad: str, newer: Deployment | None, incident_open: bool, now: datetime, until: datetime
+) -> Reason:
+    """Whether the bad version is back; `newer` is the deployment that was told of last since the rollback.
 
-    What nobody can see (`running` is empty) is looked at again, up to the end.
+    A newer one of another version that succeeded is somebody's intention, and has its own alerts. What nobody can see
+    (`running` is empty) is looked at again, up to the end.
     """
-    # Asked first: a newer deployment may well be of the same version, and on purpose.
-    if newer:
-        return Reason.NEWER_DEPLOYMENT
-    if running == bad:
+    # One that failed, or has not ended, changes nothing yet about what may come back.
+    if newer is not None and newer.status not in (Status.FAILED, Status.ROLLED_BACK):
+        # A controller that heals itself announces that as a deployment, just as a person's would be.
+        if newer.version == bad:
+            return Reason.DEPLOYED_AGAIN
+        if newer.status is Status.SUCCEEDED:
+            return Reason.NEWER_DEPLOYMENT
+    elif running == bad:
         return Reason.BACK
     return Reason.STAYS if incident_open or now < until else Reason.OVER
 
@@ -68,19 +77,21 @@ async def handle(context: Context, job: Job) -> Outcome:
     if reason is Reason.STAYS:
         return retry(reason, EVERY)
     if reason is Reason.BACK:
-        return done(reason, lambda connection: _say(connection, context, row, now))
+        return done(reason, lambda connection: _say_back(connection, context, row, now))
+    if reason is Reason.DEPLOYED_AGAIN and newer is not None:
+        return done(reason, lambda connection: _say_deployed(connection, context, row, newer, now))
     return done(reason)
 
 
-def _known(connection: Connection, job: Job) -> tuple[RowMapping, Incident, bool]:
-    """The rollback, its incident, and whether its target was deployed anew by somebody since."""
+def _known(connection: Connection, job: Job) -> tuple[RowMapping, Incident, Deployment | None]:
+    """The rollback, its incident, and the deployment of its target that somebody told of last since, or None."""
     row = connection.execute(select(rollbacks).where(rollbacks.c.id == job.payload["rollback"])).mappings().one()
     latest = ledger.latest(connection, row["service"], row["environment"])
-    newer = latest is not None and latest.rollback_of != row["deployment_id"] and latest.id != row["deployment_id"]
-    return row, store.get(connection, row["incident_id"]), newer
+    known = latest is None or latest.rollback_of == row["deployment_id"] or latest.id == row["deployment_id"]
+    return row, store.get(connection, row["incident_id"]), None if known else latest
 
 
-def _say(connection: Connection, context: Context, row: RowMapping, now: datetime) -> None:
+def _say_back(connection: Connection, context: Context, row: RowMapping, now: datetime) -> None:
     """Tell people that the rollback does not hold; it is not done again, which would fight with whatever undid it."""
     incident, settings = store.get(connection, row["incident_id"]), context.settings
     where = f"{row['service']} in {row['environment']}"
@@ -88,12 +99,30 @@ def _say(connection: Connection, context: Context, row: RowMapping, now: datetim
         f"something put {row['from_version']} back: {where} was rolled back to {row['to_version']}, which was verified"
         f"; find what deploys it (such as a GitOps controller that heals itself) and set it to {row['to_version']}"
     )
-    timeline.write(connection, incident.id, now, Kind.ROLLBACK_UNDONE, text)
-    once = f"undone:{row['id']}"
-    if incident.resolved_at is None:
-        escalate.at_once(connection, settings, incident, now, why=text, once=once)
+    headline = f"{row['from_version']} is back"
+    if incident.resolved_at is not None:
+        # Of an incident that is over nobody is paged, as nothing would end that page.
+        _tell_all_who_heard(connection, context, row, now, headline=headline, text=text)
         return
-    # Of an incident that is over nobody is paged, as nothing would end that page; who heard of it hears of this too.
-    more = {"headline": f"{row['from_version']} is back"}
-    channels = heard(connection, incident)
-    tell(connection, settings, incident, Event.UPDATE, now, once=once, note=text, channels=channels, more=more)
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_UNDONE, text)
+    escalate.at_once(connection, settings, incident, now, why=text, once=f"undone:{row['id']}", headline=headline)
+
+
+def _say_deployed(connection: Connection, context: Context, row: RowMapping, newer: Deployment, now: datetime) -> None:
+    """Tell people that what was rolled back is deployed again; it may be meant, so nobody is called."""
+    who = f" by {newer.deployer}" if newer.deployer else ""
+    text = (
+        f"{row['from_version']} is deployed again{who}: {row['service']} in {row['environment']} was rolled back from "
+        f"it to {row['to_version']}, which was verified; unless that is meant, set what deploys it (such as a GitOps "
+        f"controller that heals itself) to {row['to_version']}"
+    )
+    _tell_all_who_heard(connection, context, row, now, headline=f"{row['from_version']} is deployed again", text=text)
+
+
+def _tell_all_who_heard(
+    connection: Connection, context: Context, row: RowMapping, now: datetime, *, headline: str, text: str
+) -> None:
+    incident, once = store.get(connection, row["incident_id"]), f"undone:{row['id']}"
+    timeline.write(connection, incident.id, now, Kind.ROLLBACK_UNDONE, text)
+    channels, more = heard(connection, incident), {"headline": headline}
+    tell(connection, context.settings, incident, Event.UPDATE, now, once=once, note=text, channels=channels, more=more)

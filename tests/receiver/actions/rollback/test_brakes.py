@@ -59,7 +59,7 @@ REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
     Refusal.NO_DEPLOYMENT: ({"deployment": None}, "no deployment of shop in production is known"),
     Refusal.ALREADY_ROLLED_BACK: (
         deployed(version="1.2.2", rollback_of=2),
-        "shop in production was rolled back already and runs 1.2.2",
+        "shop in production was rolled back to 1.2.2 already, and nothing deployed since is known",
     ),
     Refusal.ALREADY_TRIED: (
         {"tried": "failed"},
