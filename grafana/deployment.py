@@ -118,10 +118,7 @@ def _counted(policy: ResolvedPolicy) -> tuple[Panel, ...]:
 
 
 def _increase(policy: ResolvedPolicy, requests: Requests, *matchers: promql.Matcher) -> str:
-    own = (
-        (requests.labels.service, "=~", "$service"),
-        (requests.labels.environment, "=~", "$environment"),
-    )
+    own = tuple((theirs, "=~", f"${ours}") for ours, theirs in requests.labels.borne.items())
     vector = f"increase({promql.raw(policy.given, requests, matchers=[*own, *matchers])}RANGE)"
     return promql.grouped("sum", requests, vector)
 

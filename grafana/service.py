@@ -47,7 +47,7 @@ def _breakdown(policy: ResolvedPolicy) -> tuple[Panel, ...]:
     scraped = promql.duration(max(policy.given.interval, timedelta(seconds=15)))
 
     def rate(label: str, *matchers: promql.Matcher) -> str:
-        own = ((requests.labels.service, "=~", "$service"), (requests.labels.environment, "=~", "$environment"))
+        own = tuple((theirs, "=~", f"${ours}") for ours, theirs in requests.labels.borne.items())
         raw = promql.raw(policy.given, requests, matchers=[*own, *matchers])
         return promql.grouped("sum", requests, f"rate({raw}[{RATE}])", {label: label})
 

@@ -74,9 +74,9 @@ def raw(
 
     `metric` names another metric that bears the same labels; selectors of the labels `without` are left out.
     """
-    own = _own_names(source)
+    own, ours = source.labels.borne, {*without, *source.labels.constant}
     held = [
-        (own.get(label, label), *chosen.operand()) for label, chosen in policy.selectors.items() if label not in without
+        (own.get(label, label), *chosen.operand()) for label, chosen in policy.selectors.items() if label not in ours
     ]
     return selector((metric or source.metric) + suffix, [*held, *source.chosen, *matchers])
 
@@ -128,12 +128,16 @@ def per_second(policy: Policy, series: str) -> str:
 
 def grouped(aggregate: str, source: Measured, vector: str, keep: Mapping[str, str] | None = None) -> str:
     """Aggregate by service and environment, under our names for them; `keep` has more labels: ours to theirs."""
-    names = _own_names(source) | dict(keep or {})
+    names = source.labels.borne | dict(keep or {})
     for ours, theirs in names.items():
         if ours != theirs:
             # Before the sum: afterwards their name for it is gone.
             vector = f'label_replace({vector}, "{ours}", "$1", "{theirs}", "(.*)")'
-    return f"{aggregate} by ({', '.join(names)}) ({vector})"
+    for ours, value in source.labels.constant.items():
+        # In a replacement `$` begins the name of a group.
+        vector = f'label_replace({vector}, "{ours}", {quoted(value.replace("$", "$$"))}, "", "")'
+    by = dict.fromkeys((SERVICE, ENVIRONMENT, *names))
+    return f"{aggregate} by ({', '.join(by)}) ({vector})"
 
 
 def recorded(policy: Policy, name: str, matchers: Iterable[Matcher] = ()) -> str:
@@ -154,10 +158,10 @@ def sample_labels(policy: Policy) -> dict[str, str]:
 
 def sample_series(policy: Policy, source: Measured, *, metric: str = "", suffix: str = "", **labels: str) -> str:
     """One raw series of an example that the policy holds for."""
-    own = _own_names(source)
+    own, lacks = source.labels.borne, source.labels.constant
     held = {name: chosen.sample for name, chosen in policy.selectors.items()} | sample_labels(policy)
     # Where a label names the service, as `container` does, the service's name stands in it and no other example.
-    bears = {own.get(name, name): value for name, value in held.items()}
+    bears = {own.get(name, name): value for name, value in held.items() if name not in lacks}
     bears |= {name: value for name, value in source.sample.items() if name not in bears} | labels
     return selector((metric or source.metric) + suffix, [(name, "=", value) for name, value in bears.items()])
 
@@ -178,7 +182,3 @@ def constant(value: Decimal) -> str:
 
 def _is_short(value: Decimal) -> bool:
     return len(value.normalize().as_tuple().digits) <= _EXACT_DIGITS
-
-
-def _own_names(source: Measured) -> dict[str, str]:
-    return {SERVICE: source.labels.service, ENVIRONMENT: source.labels.environment}

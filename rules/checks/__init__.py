@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploywatch.rules.checks.contradictions import conditions_can_be_true_and_false
 from deploywatch.rules.checks.draft import Check, Draft, Fault, draft
 from deploywatch.rules.checks.forms import (
+    constants_are_selected,
     names_are_single,
     sources_are_known,
     texts_can_be_filled,
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     window_holds_two_samples,
     names_are_single,
     sources_are_known,
+    constants_are_selected,
     queries_tell_services_apart,
     waits_are_evaluations,
     conditions_mean_something,

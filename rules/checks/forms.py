@@ -74,6 +74,17 @@ def waits_are_evaluations(draft: Draft) -> Iterator[Fault]:
                 yield Fault(("alerts", position, key), message)
 
 
+def constants_are_selected(draft: Draft) -> Iterator[Fault]:
+    """What series without a label are always of is what the policy is about: one service, or one environment."""
+    selected = draft.given.get("selectors")
+    given = selected if isinstance(selected, dict) else {}
+    for key, source in draft.series:
+        for ours, value in source.labels.constant.items() if key in draft.declared and source is not None else ():
+            if str(given.get(ours)) != value:
+                message = f"the series are always of {value}; write `selectors: {{{ours}: {value}}}` as well"
+                yield Fault(("series", key, "labels", ours), message)
+
+
 def texts_can_be_filled(draft: Draft) -> Iterator[Fault]:
     """Texts name only what the alert has; its own labels say what they say, and are none of its series'."""
     for position, alert in enumerate(draft.alerts):

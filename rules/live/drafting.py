@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from deploywatch.prometheus import Prometheus
 from deploywatch.quantity import Quantity, Unit
-from deploywatch.rules.live.survey import Survey, Timed
+from deploywatch.rules.live.survey import UNTOLD, Survey, Timed
 
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 _LIMITS = tuple(Decimal(text) / 100 for text in ("1", "2", "5", "10", "20", "50"))
@@ -90,14 +90,18 @@ def _series(survey: Survey) -> Iterator[str]:
 
 
 def _labels(survey: Survey) -> Iterator[str]:
-    yield f"    labels: {{service: {survey.service}, environment: {survey.environment or 'environment'}}}"
+    environment = survey.environment or f"{{always: {UNTOLD}}}"
+    yield f"    labels: {{service: {survey.service}, environment: {environment}}}"
 
 
 def _selectors(survey: Survey) -> Iterator[str]:
     yield "selectors:"
     yield f"  service: [{', '.join(_text(service) for service in survey.services)}]"
-    if survey.environments:
+    if survey.environment:
         yield f"  environment: [{', '.join(_text(environment) for environment in survey.environments)}]"
+    else:
+        yield "  # No label tells environments apart. This is what deploywatch's other parts call one without a name."
+        yield f"  environment: {UNTOLD}"
     yield ""
 
 

@@ -45,9 +45,10 @@ def needs(policy: ResolvedPolicy) -> Iterator[Need]:
             yield Need(policy.given.series.key(kind), source, metric, tuple(alerts))
 
 
-def label_of(need: Need, ours: str) -> str:
-    """What the need's series call one of our labels."""
-    return {"service": need.source.labels.service, "environment": need.source.labels.environment}.get(ours, ours)
+def label_of(need: Need, ours: str) -> str | None:
+    """What the need's series call one of our labels; None for one that they lack, as the policy says."""
+    labels = need.source.labels
+    return None if ours in labels.constant else labels.borne.get(ours, ours)
 
 
 def metrics(source: Measured, *, means: bool) -> tuple[str, ...]:

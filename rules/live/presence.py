@@ -121,6 +121,8 @@ async def _chosen(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
     """The labels that tell services apart and that the policy selects by."""
     for ours in dict.fromkeys((SERVICE, ENVIRONMENT, *policy.selectors)):
         label = label_of(need, ours)
+        if label is None:
+            continue
         values = await by_label(prometheus, label, promql.selector(need.metric, []))
         if set(values) == {""}:
             yield Finding(Grade.FAULT, ("series", need.key), await _label_missing(prometheus, need, ours, label))
@@ -136,7 +138,7 @@ async def _chosen(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIt
 async def _label_missing(prometheus: Prometheus, need: Need, ours: str, label: str) -> str:
     sample = await prometheus.query(f"topk(1, {promql.selector(need.metric, [])})")
     known = sorted(name for series in sample for name in series.labels if name != "__name__")
-    hint = f"; write `labels: {{{ours}: …}}` with one of {', '.join(known)}" if known else ""
+    hint = f"; write `labels: {{{ours}: …}}` with one of {', '.join(known)}, or {{always: …}}" if known else ""
     return f"{need.metric} has no label {label!r}, which tells {ours}s apart{hint}"
 
 
@@ -164,7 +166,9 @@ async def _named(prometheus: Prometheus, policy: Policy, need: Need) -> AsyncIte
     chosen = {ours: policy.selectors[ours].values for ours in (SERVICE, ENVIRONMENT) if ours in policy.selectors}
     if not all(chosen.values()) or not chosen:
         return
-    labels = [label_of(need, ours) for ours in chosen]
+    named = {ours: label_of(need, ours) for ours in chosen}
+    chosen = {ours: values for ours, values in chosen.items() if named[ours] is not None}
+    labels = [label for label in named.values() if label is not None]
     there = {
         tuple(series.labels.get(label, "") for label in labels)
         for series in await prometheus.query(

@@ -28,6 +28,8 @@ KNOWN_REQUESTS = (
 STATUS = ("status", "code", "status_code", "http_status_code", "http_response_status_code", "response_code")
 SERVICE = ("service", "service_name", "app", "app_kubernetes_io_name", "application", "exported_service", "job")
 ENVIRONMENT = ("environment", "env", "deployment_environment", "deployment_environment_name", "stage", "namespace")
+UNTOLD = "default"
+"""What the exporter and the receiver call the environment of what names none."""
 
 _UNITS = (("_seconds", "s"), ("_milliseconds", "ms"), ("_ms", "ms"), ("_microseconds", "us"), ("_nanoseconds", "ns"))
 _CODE = re.compile(r"[1-5]([0-9][0-9]|xx)")
@@ -142,7 +144,9 @@ async def _more(prometheus: Prometheus, names: Sequence[str], labels: Sequence[s
     for metric in (candidate for candidate in wanted if candidate in names):
         own = ("service", "environment") if metric == "probe_success" else labels
         borne = [await by_label(prometheus, label, metric) for label in own if label]
-        if all(any(value for value in values) for values in borne):
+        # Ours bear an environment always, and would be about another one than series without any.
+        unlike = metric == "probe_success" and not labels[1] and UNTOLD not in borne[1]
+        if all(any(value for value in values) for values in borne) and not unlike:
             series.append(metric)
     return series
 

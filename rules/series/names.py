@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sized
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 T = TypeVar("T", bound=Sized)
 
@@ -51,11 +52,48 @@ def _something(value: T) -> T:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What all series of a metric are of, where no label of theirs says it."""
+
+    always: str
+
+
+def _label_or_constant(value: object) -> str | Constant:
+    match value:
+        case Constant():
+            return value
+        case str():
+            return _label_name(value)
+        case {"always": str(always), **others} if always and not others:
+            return Constant(always)
+    raise ValueError("write the label's name, or {always: production} where the series have no such label")
+
+
 NotEmpty = AfterValidator(_something)
 """Refuses nothing at all, once what is there has been read."""
 MetricName = Annotated[str, AfterValidator(_metric_name)]
 LabelName = Annotated[str, AfterValidator(_label_name)]
 OwnLabel = Annotated[str, AfterValidator(_own_label)]
+LabelOrConstant = Annotated[
+    str | Constant,
+    BeforeValidator(_label_or_constant),
+    PlainSerializer(lambda given: {"always": given.always} if isinstance(given, Constant) else given),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"always": {"type": "string", "minLength": 1}},
+                    "required": ["always"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+"""What a label of ours is called there, or what it always is."""
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 

@@ -8,14 +8,35 @@ from pydantic import PrivateAttr, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.conventions import ENVIRONMENT, PROBE, SERVICE, DeploymentMetric, ProbeMetric
-from deploywatch.rules.series.names import Chosen, LabelName, MetricName, Pattern, literal_pattern
+from deploywatch.rules.series.names import (
+    Chosen,
+    Constant,
+    LabelName,
+    LabelOrConstant,
+    MetricName,
+    Pattern,
+    literal_pattern,
+)
 
 
 class Labels(Settings):
-    """What these series call the service and the environment; what is recorded bears our names."""
+    """What these series call the service and the environment; what is recorded bears our names.
 
-    service: LabelName = SERVICE
-    environment: LabelName = ENVIRONMENT
+    Series that have no such label, since there is but one, say which: `environment: {always: production}`.
+    """
+
+    service: LabelOrConstant = SERVICE
+    environment: LabelOrConstant = ENVIRONMENT
+
+    @property
+    def borne(self) -> dict[str, str]:
+        """Our names of the labels that the series bear, and theirs."""
+        return {ours: theirs for ours, theirs in self if isinstance(theirs, str)}
+
+    @property
+    def constant(self) -> dict[str, str]:
+        """Our names of the labels that the series lack, and what these always are."""
+        return {ours: given.always for ours, given in self if isinstance(given, Constant)}
 
 
 class Measured(Settings):

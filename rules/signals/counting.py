@@ -76,7 +76,7 @@ def _of_role(control: Control | None, role: Role) -> list[Matcher]:
 def _added(policy: Policy, counters: Measured, look: timedelta, matchers: Sequence[Matcher]) -> str:
     """What the series' counters added within a look, as one number; no value where there is no series."""
     suffix = "_bucket" if isinstance(counters, Durations) else ""
-    target = [(counters.labels.service, "=", f"${SERVICE}"), (counters.labels.environment, "=", f"${ENVIRONMENT}")]
+    target = [(theirs, "=", f"${ours}") for ours, theirs in counters.labels.borne.items()]
     series = promql.raw(policy, counters, suffix=suffix, matchers=[*target, *matchers], without=(SERVICE, ENVIRONMENT))
     now = f"last_over_time({series}[{promql.duration(NEWEST)}])"
     before = f"last_over_time({series}[{promql.duration(KNOWN)}] offset {promql.duration(look)})"

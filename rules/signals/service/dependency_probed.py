@@ -10,6 +10,7 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.series.inventory import Series
 from deploywatch.rules.series.requests import Dependencies, Probes
 from deploywatch.rules.signals.service import dependency_up
 from deploywatch.rules.signals.service.dependency_up import DEPENDS_ON
@@ -40,6 +41,9 @@ class DependencyProbed(Signal):
     needs = (Dependencies, Probes)
     domain = YES_NO
     labels = (DEPENDS_ON,)
+
+    def unfit(self, series: Series) -> str | None:
+        return dependency_up.unfit(series)
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         by = f"by ({SERVICE}, {ENVIRONMENT}, {DEPENDS_ON})"

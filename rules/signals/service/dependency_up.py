@@ -9,6 +9,7 @@ from deploywatch.conventions import ENVIRONMENT, SERVICE
 from deploywatch.quantity import Unit
 from deploywatch.rules import promql
 from deploywatch.rules.policy import Policy
+from deploywatch.rules.series.inventory import Series
 from deploywatch.rules.series.requests import Dependencies, Probes
 from deploywatch.rules.signals.signal import (
     YES_NO,
@@ -39,6 +40,9 @@ class DependencyUp(Signal):
     needs = (Dependencies, Probes)
     domain: Domain = YES_NO
     labels = (DEPENDS_ON,)
+
+    def unfit(self, series: Series) -> str | None:
+        return unfit(series)
 
     def records(self, policy: Policy, bounds: Sequence[Decimal]) -> tuple[Record, ...]:
         probes, known = policy.series.of(Probes), self.known(policy)
@@ -95,6 +99,12 @@ class DependencyUp(Signal):
         return f"{states}\nand on ({SERVICE}, {ENVIRONMENT})\n{named}"
 
 
+def unfit(series: Series) -> str | None:
+    """Why a dependency cannot be found among the probes; None where it can."""
+    own = series.of(Probes).labels.constant.get(SERVICE)
+    return f"the probes are always {own}'s own, and none is a dependency's; name their label" if own else None
+
+
 def edge(policy: Policy) -> InputSeries:
     """That the example's service depends on another."""
     edges = policy.series.of(Dependencies)
@@ -104,7 +114,7 @@ def edge(policy: Policy) -> InputSeries:
 def probe(policy: Policy, name: str, value: Decimal) -> InputSeries:
     """One probe of the example's dependency, which succeeds (1) or fails (0)."""
     probes = policy.series.of(Probes)
-    labels = {probes.labels.service: _OTHER, probes.probe: name}
+    labels = {probes.labels.borne[SERVICE]: _OTHER, probes.probe: name}
     return steady(policy, promql.sample_series(policy, probes, **labels), value)
 
 

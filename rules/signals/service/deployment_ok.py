@@ -37,7 +37,7 @@ class DeploymentOk(Signal):
         ledger = policy.series.of(Deployments)
         failed = promql.raw(policy, ledger, matchers=[(ledger.status, "=", "failed")])
         newest = promql.raw(policy, ledger, metric=DeploymentMetric.INFO)
-        on = f"{ledger.labels.service}, {ledger.labels.environment}, version"
+        on = ", ".join(map(promql.name, (*ledger.labels.borne.values(), "version")))
         # Of the newest alone: an older deployment that failed was followed by another.
         together = promql.grouped("min", ledger, f"(1 - {failed}) and on ({on}) {newest} == 1")
         return (Record(self.value(policy), together, "0 when the newest deployment failed"),)
