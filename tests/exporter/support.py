@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -38,6 +39,19 @@ async def probe(limit: float = 60.0, *, registry: Mapping[str, Any] | None = Non
     # A counter that is not there at 0 loses its first failure.
     assert result.reason is None or result.reason in made.reasons(), f"{result.reason} is none of {made.reasons()}"
     return result
+
+
+async def cut(stage: str, first: float = 0.2, **settings: Any) -> tuple[Result, str]:
+    """Run a probe until its time is up at this stage (a pattern), and give the result and that time in seconds.
+
+    A machine that is slow may not come as far in the first limit: then one is tried that is eight times as long.
+    """
+    limit = first
+    result = await probe(limit, **settings)
+    while not re.search(stage, result.detail) and limit < 30:
+        limit *= 8
+        result = await probe(limit, **settings)
+    return result, f"{limit:g} s"
 
 
 def measured(result: Result) -> dict[str, float]:

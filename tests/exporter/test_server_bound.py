@@ -30,7 +30,7 @@ def probes(server: Running, number: int, sql: str) -> str:
         return f'p{n}: {{kind: postgres, dsn: "{server.url}", {queries}, layer: often}}'
 
     each = ", ".join(probe(n) for n in range(number))
-    return f"layers: {{often: {{interval: 2s, timeout: 2s}}}}\nservices: {{shop: {{probes: {{{each}}}}}}}\n"
+    return f"layers: {{often: {{interval: 60s, timeout: 60s}}}}\nservices: {{shop: {{probes: {{{each}}}}}}}\n"
 
 
 async def test_a_database_sees_no_more_sessions_at_once_than_its_bound(

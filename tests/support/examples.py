@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries: all with the profile `thorough`, which scripts/heavy takes; else a quarter."""
+"""How many examples hypothesis tries: a quarter in the gate; all in scripts/heavy and scripts/mutate."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def register() -> None:
 
 def examples(thorough: int) -> int:
     """How many to try of a test that is thorough with so many."""
-    return thorough if hypothesis.settings.get_current_profile_name() == "thorough" else max(3, thorough // 4)
+    return max(3, thorough // 4) if hypothesis.settings.get_current_profile_name() == "patient" else thorough

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -120,21 +121,17 @@ async def test_a_timeout_that_is_none_is_400(ask: Asking, web: Web, given: str) 
 
 
 @pytest.mark.parametrize(
-    ("scraper", "module", "least", "most"),
-    [
-        ("0.8", "http_2xx", 0.25, 0.7),
-        ("10", "quick", 0.25, 0.7),
-        (None, "quick", 0.25, 0.7),
-        ("0.3", "quick", 0.25, 0.7),
-    ],
+    ("scraper", "module"), [("0.8", "http_2xx"), ("10", "quick"), (None, "quick"), ("0.3", "quick")]
 )
 async def test_the_deadline_is_the_scrapers_less_the_offset_or_the_modules(
-    ask: Asking, tcp: Callable[[Talk], Awaitable[int]], scraper: str | None, module: str, least: float, most: float
+    ask: Asking, tcp: Callable[[Talk], Awaitable[int]], scraper: str | None, module: str
 ) -> None:
     headers = {"X-Prometheus-Scrape-Timeout-Seconds": scraper} if scraper else {}
-    values = await ask.values(headers, target=f"http://127.0.0.1:{await tcp(silent)}", module=module)
-    assert values["probe_failure_info{reason=deadline}"] == 1
-    assert least <= values["probe_duration_seconds"] <= most
+    status, text = await ask.text(headers, target=f"http://127.0.0.1:{await tcp(silent)}", module=module, debug="true")
+    assert status == 200
+    assert "limit 0.3 s:" in text
+    # On a slow machine it may be cut while it connects.
+    assert re.search(r'probe_failure_info{reason="(deadline|connect_timeout)"} 1', text), text
 
 
 @pytest.mark.parametrize(
@@ -208,11 +205,18 @@ async def test_results_stay_to_be_looked_at(ask: Asking, web: Web) -> None:
     assert entry.name == ("http_2xx", f"{web.url}/nothing?token=***")
 
 
-async def test_too_many_at_once_are_sent_away(ask: Asking, tcp: Callable[[Talk], Awaitable[int]]) -> None:
+async def test_too_many_at_once_are_sent_away(ask: Asking, web: Web) -> None:
     object.__setattr__(ask.running.settings, "concurrency", 1)
-    hanging = f"http://127.0.0.1:{await tcp(silent)}"
-    answers = await asyncio.gather(*(ask.text(target=hanging, module="quick") for _ in range(3)))
-    assert sorted(status for status, _ in answers) == [200, 503, 503]
+    free = asyncio.Event()
+
+    async def hang(_: aiohttp_web.BaseRequest) -> aiohttp_web.StreamResponse:
+        await free.wait()
+        return aiohttp_web.Response()
+
+    asked = [asyncio.create_task(ask.text(target=web.on("/", hang))) for _ in range(3)]
+    await eventually(lambda: sum(task.done() for task in asked) == 2)
+    free.set()
+    assert sorted([(await task)[0] for task in asked]) == [200, 503, 503]
 
 
 async def test_what_is_asked_for_counts_under_the_bound_of_the_server(web: Web, tmp_path: Path) -> None:
@@ -240,7 +244,7 @@ async def test_what_is_asked_for_counts_under_the_bound_of_the_server(web: Web, 
         _, own = await ask.text_of("/metrics")
         assert 'deploywatch_exporter_refused_probes_total{reason="per_server"} 1.0' in own
         assert 'deploywatch_exporter_refused_probes_total{reason="concurrency"} 0.0' in own
-        other = await ask.values(target=web.say("/other", "hello").replace("127.0.0.1", "127.0.0.2"), module="quick")
+        other = await ask.values(target=web.say("/other", "hello").replace("127.0.0.1", "127.0.0.2"))
         assert "probe_failure_info{reason=connect_refused}" in other, "another server has room of its own"
         free.set()
         assert [values["probe_success"] for values in await asyncio.gather(*waiting)] == [1] * 5

@@ -223,7 +223,7 @@ async def test_ctrl_c_shows_what_was_measured_and_saves_nothing(server: Server, 
     running = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "deploywatch", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while len(server.seen) < 100:  # noqa: ASYNC110 - another process is waited for
             await asyncio.sleep(0.05)
     running.send_signal(signal.SIGINT)

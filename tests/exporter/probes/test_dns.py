@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from deploywatch.exporter.results import Dropped, Reason, Result
 from tests.exporter.certs import Certs
 from tests.exporter.dns_server import DnsServer, dns_server
-from tests.exporter.support import measured, probe
+from tests.exporter.support import cut, measured, probe
 
 
 async def ask(server: DnsServer, name: str = "shop.example.com", kind: str = "A", **more: Any) -> Result:
@@ -120,7 +120,7 @@ async def test_a_server_that_is_not_there_or_silent_is_the_reason() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
         quiet.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{quiet.getsockname()[1]}"
-        result = await probe(0.3, kind="dns", address=address, query_name="x.example", query_type="A")
+        result, _ = await cut("request", kind="dns", address=address, query_name="x.example", query_type="A")
         assert result.reason is Reason.DEADLINE
         assert "request" in result.detail
     result = await probe(kind="dns", address=address, query_name="x.example", query_type="A")

@@ -79,7 +79,7 @@ async def test_a_bad_server_is_a_bounded_reason_in_time(
 ) -> None:
     result = await probe(0.3, kind=kind, **TARGETS[kind](f"127.0.0.1:{await tcp(talk)}"))
     assert result.reason not in {None, Reason.INTERNAL}, result.detail
-    assert result.duration < 5
+    assert result.duration < 60
     assert result.detail
 
 

@@ -21,7 +21,7 @@ from deploywatch.exporter.net.databases.redis_connection import SILENT
 from deploywatch.exporter.probes.redis import RedisSettings
 from deploywatch.exporter.probing.run import run
 from deploywatch.exporter.results import Reason
-from tests.exporter.support import Talk, eventually, measured, probe
+from tests.exporter.support import Talk, cut, eventually, measured, probe
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ async def test_a_frozen_server_is_told_apart_from_one_that_cannot_be_reached(
     server = servers.redis(processes, workshop / "frozen")
     server.child.send(signal.SIGSTOP)
     try:
-        result = await probe(0.5, kind="redis", url=server.url)
+        result, _ = await cut(f"{SILENT}|PING", 0.5, kind="redis", url=server.url)
     finally:
         server.child.send(signal.SIGCONT)
     assert (result.reason, SILENT in result.detail or "PING" in result.detail) == (Reason.DEADLINE, True), result.detail

@@ -67,7 +67,7 @@ async def test_logs_are_fetched_by_commands_and_their_end_is_kept(make_scene: Ma
     logs = [
         {"name": "short", "command": ["echo", "log of {service}"]},
         {"name": "long", "command": ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; echo the end"]},
-        {"name": "hangs", "command": ["sh", "-c", "echo begun; sleep 600"], "timeout": "300ms"},
+        {"name": "hangs", "command": ["sh", "-c", "echo begun; sleep 600"], "timeout": "1s"},
         {"name": "gone", "command": ["no-such-program"]},
         {"name": "not ours", "command": ["echo"], "service": "search"},
     ]

@@ -119,7 +119,7 @@ async def test_a_lock_is_not_waited_for_longer_than_allowed(database: Database, 
 
 
 async def test_a_statement_is_not_run_longer_than_allowed(database: Database, migrate: Migrate) -> None:
-    ran = await migrate(plan_text(database, statement_timeout="200ms", transaction=[{"sql": "SELECT pg_sleep(60)"}]))
+    ran = await migrate(plan_text(database, statement_timeout="1s", transaction=[{"sql": "SELECT pg_sleep(60)"}]))
     assert (ran.code, ran.outcome) == (1, "rolled_back"), ran.err
     assert "statement timeout" in json.loads(ran.out)["reason"]
 

