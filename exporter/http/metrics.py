@@ -1,11 +1,10 @@
-"""`/metrics` and every other answer in an exposition format: negotiated, and compressed off the event loop."""
+"""`/metrics` and every other answer in an exposition format: negotiated, compressed and sent part by part."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,10 +14,15 @@ from deploywatch.access.scopes import Scope, needs
 from deploywatch.exporter.exporter import Exporter
 from deploywatch.exporter.exposition import Format, negotiate
 
+try:
+    # A fifth of the time of zlib, for a shorter result.
+    from isal import isal_zlib as deflate
+except ImportError:  # pragma: no cover - it has no wheels for processors other than x86-64 and ARM
+    import zlib as deflate  # type: ignore[no-redef]
+
 _FAST = 1
 _GZIP = 31  # zlib's word for gzip, with the largest window
-_PART = 1024 * 1024  # bytes, which are put together without a pause
-_SHORT = 64 * 1024  # bytes, which are compressed before a thread would begin
+_PART = 1024 * 1024  # bytes, which are put together and compressed without a pause
 _WORTH_IT = 1400  # bytes: what fits into one packet gains nothing
 
 
@@ -88,23 +92,14 @@ def _parts(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 async def _compressed(parts: Iterable[list[bytes]]) -> bytes:
-    """The whole as gzip; what takes long is done in a thread, while the next part is put together."""
-    compressor = zlib.compressobj(_FAST, zlib.DEFLATED, _GZIP)
-    loop, under_way = asyncio.get_running_loop(), None
+    """The whole as gzip; between two parts the probes have their turn."""
+    compressor = deflate.compressobj(_FAST, deflate.DEFLATED, _GZIP)
     done: list[bytes] = []
     for part in parts:
-        if under_way:
-            done += await under_way
-        if sum(map(len, part)) < _SHORT:
-            done += map(compressor.compress, part)
-            under_way = None
-        else:
-            under_way = loop.run_in_executor(None, _each, compressor.compress, part)
-    return b"".join([*done, *(await under_way if under_way else ()), compressor.flush()])
-
-
-def _each(compress: Callable[[bytes], bytes], part: list[bytes]) -> list[bytes]:
-    return [*map(compress, part)]
+        done += map(compressor.compress, part)
+        # Not in a thread: a part takes less than a millisecond, and who comes back from one may wait five for the lock.
+        await asyncio.sleep(0)
+    return b"".join([*done, compressor.flush()])
 
 
 def _takes_gzip(accepted: str) -> bool:
