@@ -22,7 +22,14 @@ _SECONDS = 30.0
 _ANSWER_LIMIT = 256 * 1024**2
 # Shorter, because an action waits for the answer.
 _SECONDS_FOR_SILENCES = 5.0
+_SUPPRESSED = "suppressed"
 _SILENCED = {"silenced": "true", "inhibited": "true", "active": "false", "unprocessed": "false"}
+
+
+class _AlertStatus(msgspec.Struct):
+    state: str = ""
+    silenced_by: list[str] = msgspec.field(name="silencedBy", default_factory=list)
+    muted_by: list[str] = msgspec.field(name="mutedBy", default_factory=list)
 
 
 class _Listed(msgspec.Struct):
@@ -31,19 +38,20 @@ class _Listed(msgspec.Struct):
     starts_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="startsAt")
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     generator_url: str = msgspec.field(name="generatorURL", default="")
+    status: _AlertStatus = msgspec.field(default_factory=_AlertStatus)
 
 
 class _Status(msgspec.Struct):
     uptime: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class _AlertStatus(msgspec.Struct):
-    silenced_by: list[str] = msgspec.field(name="silencedBy", default_factory=list)
-
-
-class _SilencedAlert(msgspec.Struct):
+class _AlertAndStatus(msgspec.Struct):
     fingerprint: str
     status: _AlertStatus
+
+
+class _Group(msgspec.Struct):
+    alerts: list[_AlertAndStatus] = msgspec.field(default_factory=list)
 
 
 class _Silence(msgspec.Struct):
@@ -55,11 +63,15 @@ class _Silence(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one Alertmanager has: its firing alerts for our receivers, since when it runs, and its source."""
+    """What one Alertmanager has: its firing alerts for our receivers, since when it runs, and its source.
+
+    `withheld` are the fingerprints of those that it means nobody to hear of now.
+    """
 
     alerts: tuple[Alert, ...]
     up_since: datetime
     source: str = ""
+    withheld: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +95,33 @@ class Silenced:
 async def look(http: aiohttp.ClientSession, server: Alertmanager, receiver: str) -> Seen:
     """Ask one Alertmanager; UnreachableError when it gives no good answer.
 
-    Silenced and inhibited alerts count as firing: that people do not hear of them does not end them.
+    Silenced and inhibited alerts count as firing, as that people do not hear of them does not end them, and are
+    `withheld`; what a route mutes by time this answer does not say (`muted`).
     """
     # Of our receiver alone: what is routed elsewhere was never meant for us, and would look lost.
     alerts = await _get(http, server, "/api/v2/alerts", list[_Listed], {"receiver": receiver})
     status = await _get(http, server, "/api/v2/status", _Status, {})
     seen = tuple(labelled(_alert(alert), server.labels) for alert in alerts)
-    return Seen(seen, in_utc(status.uptime), source(server.labels))
+    withheld = (one.fingerprint for one, alert in zip(seen, alerts, strict=True) if alert.status.state == _SUPPRESSED)
+    return Seen(seen, in_utc(status.uptime), source(server.labels), frozenset(withheld))
+
+
+async def muted(http: aiohttp.ClientSession, server: Alertmanager, receiver: str) -> frozenset[str]:
+    """Ask one Alertmanager for the fingerprints that its routes to us mute by time, each of them; UnreachableError.
+
+    Before 0.28 it does not say so of any.
+    """
+    groups = await _get(http, server, "/api/v2/alerts/groups", list[_Group], {"receiver": receiver})
+    listed = [alert for group in groups for alert in group.alerts]
+    heard = {alert.fingerprint for alert in listed if not alert.status.muted_by}
+    known_as = source(server.labels)
+    return frozenset(within(known_as, alert.fingerprint) for alert in listed if alert.fingerprint not in heard)
 
 
 async def silenced(http: aiohttp.ClientSession, server: Alertmanager) -> Silenced:
     """Ask one Alertmanager which alerts it silences, and why; UnreachableError when it gives no good answer."""
     seconds = _SECONDS_FOR_SILENCES
-    listed = await _get(http, server, "/api/v2/alerts", list[_SilencedAlert], _SILENCED, seconds=seconds)
+    listed = await _get(http, server, "/api/v2/alerts", list[_AlertAndStatus], _SILENCED, seconds=seconds)
     known_as = source(server.labels)
     by_alert = {
         within(known_as, alert.fingerprint): tuple(alert.status.silenced_by)

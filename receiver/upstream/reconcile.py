@@ -18,9 +18,9 @@ from deploywatch.receiver.context import Context
 from deploywatch.receiver.incidents import timeline as incident_timeline
 from deploywatch.receiver.incidents.alerts import alert_store
 from deploywatch.receiver.incidents.kinds import Kind
-from deploywatch.receiver.settings.upstream import Reconcile
+from deploywatch.receiver.settings.upstream import Alertmanager, Reconcile
 from deploywatch.receiver.store.schema import timeline
-from deploywatch.receiver.upstream.alertmanager import Seen, look
+from deploywatch.receiver.upstream.alertmanager import Seen, look, muted
 
 log = logs.get("reconcile")
 
@@ -85,13 +85,18 @@ def compare(
 
     Absence alone resolves nothing: an alert counts as resolved when every Alertmanager answered, each has been up
     for twice as long as `every`, and none has had it for `every` (`missing_since`, from the comparisons before).
+    Nor is lost what each Alertmanager that has it withholds.
     """
     have = {alert.fingerprint: alert for answer in seen for alert in answer.alerts}
     # What comes from elsewhere, such as Grafana, is none of theirs: that they lack it says nothing.
     sources = {answer.source for answer in seen}
     ours = {alert.fingerprint: alert for alert in stored if source_of(alert.fingerprint) in sources}
+    # Silenced, inhibited or muted: that it never came is what somebody wanted. It still fires, and so is not over.
+    meant = {
+        alert.fingerprint for answer in seen for alert in answer.alerts if alert.fingerprint not in answer.withheld
+    }
     # What began only now is perhaps on its way: Alertmanager waits for group_wait before it sends.
-    old = (alert for alert in have.values() if now - alert.starts_at >= settings.settle)
+    old = (have[name] for name in have if name in meant and now - have[name].starts_at >= settings.settle)
     lost = tuple(alert for alert in old if _is_newer(alert, ours.get(alert.fingerprint)))
     missing = {name: missing_since.get(name, now) for name in ours if name not in have}
     # An Alertmanager that was just started has no alerts until Prometheus sends them again.
@@ -128,11 +133,27 @@ class Reconciler:
         # A watchdog shows that alerts arrive: that Alertmanager lists it shows nothing of the kind.
         seen = [_without(answer, upstream.watchdog.alert) for answer in seen] if upstream.watchdog else seen
         healing = compare(stored, seen, self._missing, now, upstream.reconcile)
+        if healing.firing:
+            seen = [
+                await self._with_muted(server, answer)
+                for server, answer in zip(upstream.alertmanagers, seen, strict=True)
+            ]
+            healing = compare(stored, seen, self._missing, now, upstream.reconcile)
         self._missing = healing.missing
         if not healing.alerts:
             return None
         log.warning("healed what was lost", firing=len(healing.firing), resolved=len(healing.resolved))
         return healing
+
+    async def _with_muted(self, server: Alertmanager, seen: Seen) -> Seen:
+        """The answer with what is muted by time; asked only where something seems lost, as it is the longer one."""
+        try:
+            names = await muted(self._context.http, server, self._context.settings.upstream.reconcile.receiver)
+        except UnreachableError as error:
+            # What cannot be known has the dangerous meaning: it is taken in.
+            log.warning("which routes are muted is not known", reason=str(error))
+            return seen
+        return replace(seen, withheld=seen.withheld | names)
 
 
 def _without(seen: Seen, name: str) -> Seen:

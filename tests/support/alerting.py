@@ -107,10 +107,11 @@ class Alertmanager:
             return True
         return bool(told.firing) if not firing else not over <= told.over
 
-    def seen(self, now: datetime) -> Seen:
-        """What its API lists: what fires, silenced or not."""
-        firing = [name for name, held in self.alerts.items() if held.fires(now)]
-        return Seen(tuple(self._told(name, now) for name in firing), self.up_since)
+    def seen(self, now: datetime, muted: set[Name]) -> Seen:
+        """What its API lists: what fires, and which of it is silenced."""
+        listed = {name: self._told(name, now) for name, held in self.alerts.items() if held.fires(now)}
+        withheld = frozenset(listed[name].fingerprint for name in listed.keys() & muted)
+        return Seen(tuple(listed.values()), self.up_since, withheld=withheld)
 
     def _told(self, name: Name, now: datetime) -> Alert:
         held, (service, called) = self.alerts[name], name

@@ -28,16 +28,21 @@ class Judge:
     firing: Counter[Name] = field(default_factory=Counter)
     over: Counter[Name] = field(default_factory=Counter)
     told: set[Name] = field(default_factory=set)
+    unsaid: Counter[Name] = field(default_factory=Counter)
+    """Minutes in which each that is silenced was not delivered as firing."""
+    believed: frozenset[Name] = frozenset()
     ended: set[Name] = field(default_factory=set)
     open: frozenset[str] = frozenset()
 
     def watch(self, delivered: Iterable[Alert], *, away: bool) -> None:
         """A minute has passed in which these alerts were delivered, the last ones last."""
+        self.unsaid = Counter({name: self.unsaid[name] + 1 for name in self.world.muted})
         for alert in delivered:
             name = name_of(alert)
             self.ended.discard(name)
             if alert.firing:
                 self.told.add(name)
+                self.unsaid[name] = 0
             else:
                 self.ended.add(name)
         self.told = {name for name in self.told if name in self.world.firing and name not in self.world.muted}
@@ -53,13 +58,17 @@ class Judge:
             self.over[name] = self.over[name] + 1 if gone else 0
 
     def judge(self, believed: Iterable[Alert], open_services: Iterable[str]) -> list[str]:
-        """What is wrong: alerts that fire and are not known, that are over and are thought to fire, wrong ends."""
+        """What is wrong: an alert that fires and is not known, is over and is thought to fire, is silenced and was taken
+        in all the same, or ended wrongly."""
         fires, open_now = {name_of(alert) for alert in believed}, frozenset(open_services)
         faults = [f"{name} fires for {age} min and is not known" for name, age in self._unknown(fires)]
         faults += [f"{name} was delivered as resolved last, and is thought to fire" for name in self._not_ended(fires)]
         if self.healed_within is not None:
             late = {name for name, age in self.over.items() if age > self.healed_within} & fires
             faults += [f"{name} is over for {self.over[name]} min, and is thought to fire" for name in late]
+        unsaid = {name for name, age in self.unsaid.items() if age > SOON}
+        faults += [f"{name} is silenced, and was taken in" for name in (fires - self.believed) & unsaid]
+        self.believed = frozenset(fires)
         for service in self.open - open_now:
             faults += [f"{name} fires, and {service} was called resolved" for name in self._wrongly_resolved(service)]
         self.open = open_now

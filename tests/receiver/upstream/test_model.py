@@ -98,7 +98,7 @@ class Model(RuleBasedStateMachine):
 
     async def look(self, _: aiohttp.ClientSession, server: Alertmanager, __: str) -> Seen:
         """What one of the Alertmanagers lists."""
-        return self.world.alertmanagers[URLS.index(server.url)].seen(self.clock.now)
+        return self.world.alertmanagers[URLS.index(server.url)].seen(self.clock.now, self.world.muted)
 
     @rule(event=EVENTS)
     def step(self, event: tuple[Any, ...]) -> None:
@@ -235,9 +235,13 @@ def playing(empty_store: Path, templates: Templates, monkeypatch: pytest.MonkeyP
     async def silenced(_: aiohttp.ClientSession, __: Alertmanager) -> Silenced:
         return Silenced({}, {})
 
+    async def unmuted(_: aiohttp.ClientSession, __: Alertmanager, ___: str) -> frozenset[str]:
+        return frozenset()
+
     for room in ("intake.recheck", "upstream.reconcile"):
         monkeypatch.setattr(f"deploywatch.receiver.{room}.look", lambda *about: Model.playing.look(*about))  # noqa: PLW0108 - another one plays each time
     monkeypatch.setattr("deploywatch.receiver.suppression.silences.ask", silenced)
+    monkeypatch.setattr("deploywatch.receiver.upstream.reconcile.muted", unmuted)
 
     def model(upstream: bool) -> type[Model]:
         Model.upstream, Model.empty, Model.templates = upstream, empty_store, templates

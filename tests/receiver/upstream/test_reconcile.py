@@ -153,18 +153,29 @@ def alertmanager(processes: Processes, workshop: Path) -> Running:
         "route:\n  receiver: elsewhere\n  routes:\n"
         "    - matchers: ['policy=\"demo\"']\n      receiver: deploywatch-demo\n"
         "receivers:\n  - name: elsewhere\n  - name: deploywatch-demo\n"
+        "inhibit_rules:\n  - source_matchers: ['severity=\"high\"']\n    target_matchers: ['severity=\"low\"']\n"
+        "    equal: [service]\n"
     )
     return servers.alertmanager(processes, folder / "data", config)
+
+
+def _post(url: str, body: bytes) -> None:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - of this test
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - as above
+
+
+def _silence(alertmanager: Running, service: str) -> None:
+    times = {"startsAt": datetime.now(UTC).isoformat(), "endsAt": (datetime.now(UTC) + HOUR).isoformat()}
+    matchers = [{"name": "service", "value": service, "isRegex": False}]
+    silence = {"matchers": matchers, **times, "createdBy": "ann", "comment": "the disk is swapped"}
+    _post(f"{alertmanager.url}/api/v2/silences", json.dumps(silence).encode())
 
 
 def _send(alertmanager: Running, name: str, **labels: str) -> None:
     began = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     whole = {"alertname": name, "service": "shop", "environment": "production", "severity": "high", **labels}
     body = json.dumps([{"labels": whole, "startsAt": began}]).encode()
-    request = urllib.request.Request(  # noqa: S310 - a server of this test
-        f"{alertmanager.url}/api/v2/alerts", body, {"Content-Type": "application/json"}
-    )
-    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - as above
+    _post(f"{alertmanager.url}/api/v2/alerts", body)
     poll(lambda: name in str(fetch(f"{alertmanager.url}/api/v2/alerts")) or None, within=90, what=f"{name} arrives")
 
 
@@ -194,6 +205,71 @@ async def test_a_round_opens_the_incident_of_a_webhook_that_was_lost(
     assert delivery is not None
     await scene.take(*delivery.alerts)
     assert "lost" in {one.service for one in await scene.incidents() if one.status is Status.OPEN}
+
+
+async def test_what_is_silenced_or_inhibited_from_its_start_is_not_lost_and_what_was_told_before_is_not_over(
+    alertmanager: Running, make_scene: MakeScene
+) -> None:
+    _silence(alertmanager, "silenced")
+    _send(alertmanager, "Silenced", policy="demo", service="silenced")
+    _send(alertmanager, "Inhibited", policy="demo", service="worse", severity="low")
+    _send(alertmanager, "Worse", policy="demo", service="worse")
+    scene: Scene = make_scene(settings(upstream={"alertmanagers": [alertmanager.url]}))
+    scene.clock.now = datetime.now(UTC)
+    reconciler = Reconciler(scene.context)
+    taken_in = await reconciler.round()
+    assert taken_in is not None
+    assert {"Worse"} == {one.name for one in taken_in.firing} & {"Silenced", "Inhibited", "Worse"}
+    (silenced,) = (one for one in (await _listed(alertmanager)).alerts if one.name == "Silenced")
+    await scene.take(silenced)  # it came before the silence was set
+    await reconciler.round()
+    assert silenced.fingerprint not in reconciler._missing
+
+
+async def _listed(alertmanager: Running) -> Seen:
+    async with aiohttp.ClientSession() as http:
+        return await look(http, Alertmanager(url=alertmanager.url), "deploywatch.*")
+
+
+@pytest.mark.parametrize(
+    ("muted_by", "taken_in"),
+    [
+        ([["weekend"]], False),
+        ([[]], True),
+        ([None], True),  # before 0.28
+        ([["weekend"], []], True),  # another route of ours sends it
+        (None, True),  # it is not answered
+    ],
+)
+async def test_what_a_route_mutes_by_time_is_not_lost(
+    make_scene: MakeScene, muted_by: list[list[str] | None] | None, taken_in: bool
+) -> None:
+    listed = {"fingerprint": "f", "labels": {"alertname": "Down"}, "startsAt": LONG_AGO.isoformat()}
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("status"):
+            return web.json_response({"uptime": LONG_AGO.isoformat()})
+        if not request.path.endswith("groups"):
+            return web.json_response([listed])
+        if muted_by is None:
+            raise web.HTTPNotFound
+        assert request.query["receiver"] == "deploywatch.*"
+        stati = [{"state": "active", **({} if by is None else {"mutedBy": by})} for by in muted_by]
+        return web.json_response([{"alerts": [{**listed, "status": status}]} for status in stati])
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        known = {"url": str(server.make_url("/")), "labels": {"environment": "staging"}}
+        scene: Scene = make_scene(settings(upstream={"alertmanagers": [known]}))
+        healing = await Reconciler(scene.context).round()
+    assert (healing is not None) is taken_in
+
+
+def test_what_one_of_two_alertmanagers_sends_is_not_meant_to_be_kept() -> None:
+    kept = Seen((ONE,), LONG_AGO, withheld=frozenset({ONE.fingerprint}))
+    assert compare([], [kept, kept], {}, NOON, SETTINGS).firing == ()
+    assert compare([], [kept, Seen((ONE,), LONG_AGO)], {}, NOON, SETTINGS).firing == (ONE,)
 
 
 async def test_a_round_concludes_nothing_when_an_alertmanager_is_away(make_scene: MakeScene) -> None:
