@@ -58,8 +58,8 @@ class Judge:
             self.over[name] = self.over[name] + 1 if gone else 0
 
     def judge(self, believed: Iterable[Alert], open_services: Iterable[str]) -> list[str]:
-        """What is wrong: an alert that fires and is not known, is over and is thought to fire, is silenced and was taken
-        in all the same, or ended wrongly."""
+        """What is wrong: an alert that fires and is not known, is over and is thought to fire, is silenced and was
+        taken in all the same, or ended wrongly."""
         fires, open_now = {name_of(alert) for alert in believed}, frozenset(open_services)
         faults = [f"{name} fires for {age} min and is not known" for name, age in self._unknown(fires)]
         faults += [f"{name} was delivered as resolved last, and is thought to fire" for name in self._not_ended(fires)]
