@@ -31,7 +31,7 @@ from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.incidents.kinds import Kind
 from deploywatch.receiver.intake.open_incidents import OpenIncidents, joined_text, title_of
 from deploywatch.receiver.lifecycle.resolution import watch_quiet
-from deploywatch.receiver.notify.queueing import heard
+from deploywatch.receiver.notify.queueing import is_told
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.settings.strategy import UNKNOWN, Severity, incident_type
 from deploywatch.receiver.settings.upstream import Watchdog
@@ -282,7 +282,7 @@ class Ingest:
                 cause
                 for cause in near
                 # A cause that is quiet, or that nobody was told of, would swallow an alert that then nobody hears of.
-                if not worse(severity, cause.severity) and not cause.quiet_since and heard(self.connection, cause)
+                if not worse(severity, cause.severity) and not cause.quiet_since and is_told(self.connection, cause)
             ),
             None,
         )

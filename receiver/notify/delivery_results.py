@@ -20,12 +20,10 @@ from deploywatch.receiver.messages import (
     PartlyDeliveredError,
 )
 from deploywatch.receiver.notify import stand_in
-from deploywatch.receiver.notify.queueing import KIND, queue_of, serial_key_of
+from deploywatch.receiver.notify.queueing import AGAIN_PREFIX, KIND, queue_of, serial_key_of
 from deploywatch.receiver.store import Known, insert_later
 from deploywatch.receiver.store.schema import jobs, threads
 
-AGAIN_PREFIX = "again:"
-"""Begins the keys of messages that a channel has refused: they wait for somebody to mend it, and block nothing."""
 log = logs.get("notify")
 
 

@@ -20,7 +20,6 @@ from deploywatch.receiver.jobs.retry import Outcome, done, failed, retry
 from deploywatch.receiver.messages import Channel, DeliveryError, Message, PartlyDeliveredError, identity
 from deploywatch.receiver.notify import compose, overtaken, taking_link
 from deploywatch.receiver.notify.delivery_results import (
-    AGAIN_PREFIX,
     delivered,
     gave_up,
     not_any_more,
@@ -28,7 +27,7 @@ from deploywatch.receiver.notify.delivery_results import (
     partly_sent,
     stand_in_of,
 )
-from deploywatch.receiver.notify.queueing import KIND, NEWS, tell
+from deploywatch.receiver.notify.queueing import AGAIN_PREFIX, KIND, NEWS, tell
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from deploywatch.receiver.incidents import urgency
 from deploywatch.receiver.incidents.incident import Incident
-from deploywatch.receiver.jobs.job import NewJob, Urgency
+from deploywatch.receiver.jobs.job import NewJob, State, Urgency
 from deploywatch.receiver.jobs.queue import enqueue, hurry
 from deploywatch.receiver.notify.packing import packed
 from deploywatch.receiver.settings.config import ReceiverConfig
@@ -19,7 +19,11 @@ from deploywatch.receiver.suppression import gate, holding
 
 # What begins waits for the end of a silent window; the end of what people heard of is told all the same.
 NEWS = frozenset({Event.OPENED, Event.WORSENED, Event.DEGRADATION})
+# What every channel tells of: that it is done means that somebody knows.
+_OF_TROUBLE = NEWS | {Event.ESCALATED, Event.REMINDER}
 KIND = "deliver"
+AGAIN_PREFIX = "again:"
+"""Begins the keys of messages that a channel has refused: they wait for somebody to mend it, and block nothing."""
 OUTSIDE_HEARS = frozenset({Event.ESCALATED, Event.RESOLVED})
 """What somebody outside is told: that they are asked, and the end."""
 
@@ -79,6 +83,23 @@ def heard(connection: Connection, incident: Incident) -> tuple[str, ...]:
     serial_keys = {serial_key_of(incident.id, channel): channel for channel in incident.channels}
     queued = set(connection.execute(select(jobs.c.serial_key).where(jobs.c.serial_key.in_(serial_keys))).scalars())
     return tuple(channel for serial_key, channel in serial_keys.items() if serial_key in queued)
+
+
+def is_told(connection: Connection, incident: Incident) -> bool:
+    """Whether somebody was told of the incident's trouble, or is just being told for the first time.
+
+    A channel that refuses, or could not be reached so far, has told nobody.
+    """
+    query = select(jobs.c.payload, jobs.c.key, jobs.c.state, jobs.c.attempts).where(
+        jobs.c.incident_id == incident.id, jobs.c.kind == KIND, jobs.c.state != State.FAILED
+    )
+    for payload, key, state, attempts in connection.execute(query):
+        if payload["event"] not in _OF_TROUBLE:
+            continue
+        first = attempts == (1 if state == State.RUNNING else 0) and not key.startswith(AGAIN_PREFIX)
+        if state == State.DONE or first:
+            return True
+    return False
 
 
 def queue_of(channel: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.dependencies import causes
 from deploywatch.receiver.incidents.incident import Status
+from deploywatch.receiver.messages import DeliveryError
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MINUTE, Scene, alert, ended, settings
 
@@ -113,3 +114,23 @@ async def test_a_cause_that_nobody_was_told_of_swallows_nothing(make_scene: Make
     await scene.take(alert(service="database", severity="low"))  # source 000: low is only logged
     await scene.take(alert(service="shop", severity="low"))
     assert [incident.service for incident in await scene.incidents()] == ["database", "shop"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_nor_does_one_whose_channel_refuses_or_cannot_be_reached(make_scene: MakeScene, again: bool) -> None:
+    scene = make_scene(settings(dependencies={"shop": ["database"]}))
+    scene.channels["team"].failures.extend(DeliveryError("server", "no", again=again) for _ in range(9))
+    await scene.take(CAUSE)
+    await scene.drain()
+    await scene.take(VICTIM)
+    assert [incident.service for incident in await scene.incidents()] == ["database", "shop"]
+
+
+async def test_nor_does_one_that_waits_for_the_end_of_a_silent_window(make_scene: MakeScene) -> None:
+    window = {"name": "move", "service": "database", "at": "00:00", "lasts": "23h"}
+    scene = make_scene(settings(dependencies={"shop": ["database"]}, maintenance=[window]))
+    await scene.take(CAUSE)
+    await scene.drain()
+    await scene.take(VICTIM)
+    await scene.drain()
+    assert [message.incident.service for message in scene.channels["team"].messages] == ["shop"]
