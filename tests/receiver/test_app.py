@@ -49,13 +49,17 @@ def receiver(tmp_path: Path, inbox: Inbox, health: str) -> Iterator[RealReceiver
 
 
 def _rollback(health: str, delay: str, script: str) -> dict[str, Any]:
-    verify = {"url": health, "healthy_for": "0s", "within": "20s"}
+    verify = {"url": health, "healthy_for": "0s", "within": "120s"}
     target = {"command": ["sh", "-c", f"echo {{to_version}} >> runs; {script}"], "verify": verify}
     return {"mode": "auto", "delay": delay, "targets": [target]}
 
 
 def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
+
+
+HELD = "while ! [ -e go ]; do sleep 0.05; done; echo finished >> runs"
+"""What a rollback does that lasts until it is let go."""
 
 
 def _critical() -> bytes:
@@ -121,12 +125,14 @@ def test_a_full_disk_loses_nothing_and_everything_is_told_once_there_is_room(
 
 
 def test_sigterm_lets_a_rollback_finish_and_ends_with_0(receiver: RealReceiver, health: str) -> None:
-    receiver.configure(rollback=_rollback(health, "0s", "sleep 1; echo finished >> runs"))
+    receiver.configure(rollback=_rollback(health, "0s", HELD))
     child = receiver.start()
     receiver.deploy("1.2.2", "1.2.3")
     assert receiver.post("/webhook/alertmanager", _critical()) == (200, "committed\n")
     eventually(lambda: _lines(receiver.folder / "runs") == ["1.2.2"], "begin the rollback", child)
     child.process.send_signal(signal.SIGTERM)
+    eventually(lambda: receiver.get("/-/ready")[0] != 200, "hear it", child)
+    (receiver.folder / "go").touch()
     assert child.process.wait(90) == 0
     assert _lines(receiver.folder / "runs") == ["1.2.2", "finished"]
 
@@ -134,7 +140,7 @@ def test_sigterm_lets_a_rollback_finish_and_ends_with_0(receiver: RealReceiver, 
 def test_killed_between_the_answer_and_the_rollback_it_goes_on_where_it_was(
     receiver: RealReceiver, inbox: Inbox, health: str
 ) -> None:
-    receiver.configure(rollback=_rollback(health, "2s", ""))
+    receiver.configure(rollback=_rollback(health, "5s", ""))
     receiver.start()
     receiver.deploy("1.2.2", "1.2.3")
     assert receiver.post("/webhook/alertmanager", _critical()) == (200, "committed\n")
@@ -155,7 +161,7 @@ def test_killed_between_the_answer_and_the_rollback_it_goes_on_where_it_was(
 
 
 def test_killed_while_the_command_runs_it_never_runs_it_again(receiver: RealReceiver, health: str) -> None:
-    receiver.configure(rollback=_rollback(health, "0s", "sleep 1; echo finished >> runs"))
+    receiver.configure(rollback=_rollback(health, "0s", HELD))
     child = receiver.start()
     receiver.deploy("1.2.2", "1.2.3")
     receiver.post("/webhook/alertmanager", _critical())
@@ -164,5 +170,6 @@ def test_killed_while_the_command_runs_it_never_runs_it_again(receiver: RealRece
     child = receiver.start()
     eventually(lambda: receiver.timeline("rollback_verified") != [], "verify the rollback", child)
     assert len(receiver.timeline("rollback_unknown")) == 1
+    (receiver.folder / "go").touch()
     eventually(lambda: _lines(receiver.folder / "runs") == ["1.2.2", "finished"], "end the first and only run")
     assert json.loads(receiver.get("/api/v1/incidents/1")[1])["rollbacks"][0]["state"] == "verified"

@@ -158,7 +158,7 @@ async def world(make_scene: MakeScene, tmp_path: Path, request: pytest.FixtureRe
     target = {
         "service": "shop",
         **getattr(request, "param", {"command": [str(tmp_path / "swap.sh")]}),
-        "verify": {"url": f"{url}/health/services/{{service}}", "healthy_for": "1s", "within": "20s"},
+        "verify": {"url": f"{url}/health/services/{{service}}", "healthy_for": "1s", "within": "120s"},
     }
     scene = make_scene(
         settings(verification={"plans": [str(tmp_path / "shop.json")]}, rollback={"mode": "auto", "targets": [target]})

@@ -29,7 +29,7 @@ def test_a_person_approves_by_command_and_the_rollback_runs_and_is_verified(
         real = RealReceiver(processes, tmp_path)
         target = {
             "command": ["sh", "-c", 'echo "$@" > ran', "-", "{service}", "{to_version}"],
-            "verify": {"url": health, "healthy_for": "1s", "within": "20s"},
+            "verify": {"url": health, "healthy_for": "1s", "within": "120s"},
         }
         real.configure(
             database="sqlite:///store.db",
