@@ -114,6 +114,17 @@ def test_a_limit_just_within_its_bounds_is_taken(limit: float, bad: int) -> None
     assert math.isfinite(log_e_bad(10, bad, limit))
 
 
+@pytest.mark.parametrize("limit", [0.00001, 0.9])
+@pytest.mark.parametrize("evidence", [log_e_bad, log_e_good])
+def test_a_limit_at_a_bound_is_refused(evidence: Callable[..., float], limit: float) -> None:
+    with pytest.raises(ValueError, match=r"a limit lies between 1e-05 and 0\.9, not "):
+        evidence(10, 1, limit)
+
+
+def test_evidence_that_is_just_enough_is_enough() -> None:
+    assert requests_needed(300, 1, 0.02, 1.0, log_e_good(300, 1, 0.02, 1.0)) == 0
+
+
 def test_a_ratio_to_the_control_just_within_its_bounds_is_taken() -> None:
     for times in (0.001, 15.9):
         assert all(map(math.isfinite, log_e_worse([Look(10, 1, 90, 4)], times)))
