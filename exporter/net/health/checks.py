@@ -28,7 +28,7 @@ _NO_CHECK = frozenset(
         *(*_CHECKS, *_PERHAPS, _FAILURES),
     }
 )
-_NAMES = ("name", "id", "key", "check", "component", "service")
+_NAMES = ("name", "id", "key", "check", "component", "service", "alias", "label")
 _ERRORS = ("error", "output", "message", "description", "exception")
 _SPAN = re.compile(r"(?:(\d+)\.)?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _RESPONSE_TIME = ":responsetime"
@@ -139,13 +139,20 @@ def _group(value: Any, prefix: str, depth: int, measurement: Measurement) -> Ite
 def _guessed(
     value: Any, prefix: str, depth: int, measurement: Measurement, *, known: bool = False
 ) -> Iterator[tuple[str, Check]]:
-    """What is surely a check among what may be facts; with `known` only if its word is one."""
-    for name, entry in _named(value):
-        word = said(entry) if isinstance(entry, Mapping) else None
-        if word is not None and (_known(word) or not known):
+    """What is surely a check among what may be facts; with `known` only if its word is one, or its neighbour's."""
+    entries = [*_named(value)]
+    words = [said(entry) if isinstance(entry, Mapping) else None for _, entry in entries]
+    # Where one has a word for its health, the others have too: a word that nobody knows is then bad news.
+    checks = not known or any(map(_known, words))
+    texts = isinstance(value, Mapping) and any(isinstance(entry, str) and _known(entry) for _, entry in entries)
+    for (name, entry), word in zip(entries, words, strict=True):
+        if word is not None and checks:
             yield from _one(f"{prefix}{name}", entry, depth, measurement)
-        elif isinstance(value, Mapping) and isinstance(entry, str) and entry.lower() in WORDS:
+        elif texts and isinstance(entry, str) and _known(entry):
             yield f"{prefix}{name}", Check(entry)
+        elif word is not None or (texts and isinstance(entry, str)):
+            # It may be a fact, or a check in a language of its own.
+            measurement.dropped[Dropped.UNREAD_CHECK] += 1
 
 
 def _one(name: str, entry: Any, depth: int, measurement: Measurement) -> Iterator[tuple[str, Check]]:

@@ -19,7 +19,10 @@ WORDS: Mapping[str, State] = {
         State.UNHEALTHY,
     ),
     **dict.fromkeys(
-        ("red", "offline", "disconnected", "unavailable", "service unavailable", "not ready", "not_serving", "timeout"),
+        (
+            *("red", "offline", "disconnected", "unavailable", "service unavailable", "not ready", "not_serving"),
+            *("timeout", "crashed", "dead"),
+        ),
         State.UNHEALTHY,
     ),
     # A service that does not know how it is cannot be relied upon.

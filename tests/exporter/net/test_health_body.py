@@ -74,6 +74,17 @@ BY_OTHER_NAMES = {
     "status": "ok",
     "checks": [{"id": "a", "ok": True}, {"component": "b", "state": "down"}, {"connected": False}],
 }
+# Spatie's for Laravel, which has no status of the whole, here below one; fastapi-health's.
+SPATIE = {
+    "status": "ok",
+    "checkResults": [
+        {"name": "Database", "status": "ok"},
+        {"name": "Queue", "status": "warning"},
+        {"name": "Horizon", "status": "crashed"},
+        {"name": "Backup", "status": "asleep"},
+    ],
+}
+FASTAPI = {"status": "Healthy", "entities": [{"alias": "db", "status": "Unhealthy", "timeTaken": 0.1, "tags": []}]}
 DEEP: dict[str, Any] = {"status": "DOWN"}
 for level in "edcba":
     DEEP = {"components": {level: DEEP}}
@@ -94,11 +105,13 @@ for level in "edcba":
         (MICROPROFILE_1, {"db": 1, "mail": 0}),
         (HEALTH_GO, {"db": 0}),
         (BY_OTHER_NAMES, {"a": 1, "b": 0, "2": 0}),
+        (SPATIE, {f"checkresults/{n}": w for n, w in {"Database": 1, "Queue": 1, "Horizon": 0, "Backup": 0}.items()}),
+        (FASTAPI, {"entities/db": 0}),
         ({"status": "UP"} | DEEP, {"a/b/c/d/e": 0}),
     ],
     ids=[
         *("ietf", "spring", "asp.net", "microprofile", "terminus", "000", "000-deployment", "spring 1", "spring 2.0"),
-        *("microprofile 1", "health-go", "other names", "deep"),
+        *("microprofile 1", "health-go", "other names", "spatie", "fastapi", "deep"),
     ],
 )
 async def test_each_check_of_each_form_is_read(web: Web, body: Any, expected: dict[str, float]) -> None:
@@ -254,6 +267,8 @@ async def test_what_cannot_be_is_left_out_and_counted(web: Web) -> None:
         ({"checks": ["db is ok"]}, {Dropped.UNREAD_CHECK: 1}),
         ({"checks": "all good"}, {Dropped.UNREAD_CHECK: 1}),
         ({"db": {"status": "sleepy"}}, {Dropped.UNREAD_CHECK: 1}),
+        ({"parts": {"db": {"status": "sleepy"}}}, {Dropped.UNREAD_CHECK: 1}),
+        ({"parts": {"db": "ok", "cache": "sleepy"}}, {Dropped.UNREAD_CHECK: 1}),
         ({"uptime": -5}, {Dropped.IMPLAUSIBLE_VALUE: 1}),
         ({"uptime": "three days"}, {Dropped.IMPLAUSIBLE_VALUE: 1}),
         ({"checks": {"uptime": [{"observedValue": 1, "observedUnit": "moons"}]}}, {Dropped.IMPLAUSIBLE_VALUE: 1}),
