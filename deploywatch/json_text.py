@@ -56,7 +56,8 @@ def _encodable(value: Any) -> Any:
         case list():
             return [_encodable(part) for part in value]
         case dict():
-            return {_encodable(name): _encodable(part) for name, part in value.items()}
+            # Names that differed in halves alone have become one.
+            return _object([(_encodable(name), _encodable(part)) for name, part in value.items()])
     return value
 
 

@@ -39,6 +39,7 @@ def test_json_is_read(text: bytes | str) -> None:
         ('{"a":' * (DEPTH + 1) + "1" + "}" * (DEPTH + 1), f"nested more than {DEPTH} deep"),
         ('{"up": false, "up": true}', "'up' twice"),
         ('[{"a": {"b": 1, "\\u0062": 2}}]', "'b' twice"),
+        ('[{"\\ud800": 1, "\\ud801": 2}]', "'�' twice"),
         ("[NaN]", "NaN is not JSON"),
         ("-Infinity", "-Infinity is not JSON"),
         ("[1e999]", "larger than any number"),

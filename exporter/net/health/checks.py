@@ -10,6 +10,7 @@ from typing import Any
 from deploywatch.exporter.net.health.words import UNKNOWN, WORDS, badness, flag_word, said, state_of
 from deploywatch.exporter.probing.measurement import Measurement
 from deploywatch.exporter.results import Dropped, State
+from deploywatch.terminal import visible
 
 CHECK_LIMIT = 100
 # What is nested deeper is counted; health bodies of the usual frameworks nest less deep.
@@ -66,7 +67,8 @@ def read_checks(body: Mapping[str, Any], measurement: Measurement, facts: Contai
     order = {name: number for number, name in enumerate(checks)}
     named: dict[str, Check] = {}
     for name, check in sorted(worst_first, key=lambda item: order[item[0]]):
-        label = measurement.label(name)
+        # As it will be shown: names that differ only in what nobody sees are one, and the worse counts.
+        label = visible(measurement.label(name))
         if label not in named or badness(check.word) > badness(named[label].word):
             named[label] = Check(measurement.label(check.word), check.trouble, check.took)
     return named

@@ -284,6 +284,11 @@ async def test_what_cannot_be_read_is_counted(web: Web, body: Any, dropped: Any)
     assert result.dropped == dropped
 
 
+async def test_of_checks_whose_names_look_alike_the_worse_counts(web: Web) -> None:
+    result = await told(web, {"status": "ok", "checks": {"a\nb": "down", "a b": "ok", "b\tc": "ok", "b c": "down"}})
+    assert checks(result) == {"a b": 0, "b c": 0}
+
+
 async def test_checks_nested_deeper_than_is_read_are_counted(web: Web) -> None:
     body: dict[str, Any] = {"status": "DOWN"}
     for _ in range(20):
