@@ -109,7 +109,7 @@ class Conversation:
             # Cluster support is disabled, or the command is not known.
             return [self]
         # CLUSTER SLOTS names each range's primary third; replicas follow it, and have the same keys.
-        places = {(entry[2][0].decode() or self.connection.host, int(entry[2][1])) for entry in slots}
+        places = {(self._host((entry[2][0] or b"").decode()), int(entry[2][1])) for entry in slots}
         if not places:
             return [self]
         if len(places) > _MOST_NODES:
@@ -148,8 +148,12 @@ class Conversation:
         return answer
 
     async def _at(self, moved: exceptions.AskError) -> Conversation:
-        # An empty host is the one that said so.
-        return await self._to(moved.host or self.connection.host, int(moved.port))
+        return await self._to(self._host(moved.host), int(moved.port))
+
+    def _host(self, named: str) -> str:
+        """The host of a node; the one that was asked, where a cluster does not know how its nodes are reached."""
+        # `cluster-preferred-endpoint-type`: an unknown endpoint is empty or NULL, a hostname that is not set is `?`.
+        return str(self.connection.host) if named in {"", "?"} else named
 
     async def _to(self, host: str, port: int) -> Conversation:
         if self._open is None:

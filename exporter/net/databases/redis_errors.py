@@ -12,7 +12,11 @@ from deploywatch.exporter.results import Failed, Reason
 
 # By the first word of the server's own text, as redis-py has no class for each of them.
 _AUTH = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")
-_UNAVAILABLE = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "NOGOODSLAVE")
+_UNAVAILABLE = (
+    *("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "NOGOODSLAVE"),
+    # Of proxies that have no server behind them: Envoy, twemproxy.
+    *("no upstream host", "upstream failure", "Connection refused", "Connection timed out", "Host is down"),
+)
 
 
 def explain(error: exceptions.RedisError, stage: str) -> Failed:
@@ -24,7 +28,12 @@ def explain(error: exceptions.RedisError, stage: str) -> Failed:
             return Failed(Reason.AUTH, f"{stage}: {error}")
         case exceptions.BusyLoadingError():
             return Failed(Reason.UNAVAILABLE, "the server is loading its data")
-        case exceptions.ReadOnlyError() | exceptions.OutOfMemoryError() | exceptions.ClusterDownError():
+        case (
+            exceptions.ReadOnlyError()
+            | exceptions.OutOfMemoryError()
+            | exceptions.ClusterDownError()
+            | exceptions.TryAgainError()
+        ):
             return Failed(Reason.UNAVAILABLE, f"{stage}: {error}")
         case exceptions.ConnectionError():
             return _lost(error, stage)

@@ -8,6 +8,9 @@ import asyncpg
 
 from deploywatch.exporter.results import Failed, Reason
 
+CONNECT = "connect"
+"""The stage at which a server or a pooler may turn us away."""
+
 _AUTH = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidPasswordError)
 _UNAVAILABLE = (
     asyncpg.TooManyConnectionsError,
@@ -17,13 +20,14 @@ _UNAVAILABLE = (
 )
 # PgBouncer says everything as a violation of the protocol (08P01); its words tell what it is.
 _POOLER_AUTH = re.compile(
-    r"password|authenticat|SASL|SCRAM|no such user|not allowed to|permission|pg_hba|login rejected|wrong auth",
+    r"password|authenticat|SASL|SCRAM|no such user|user not found|not allowed to|permission|pg_hba|login rejected"
+    r"|wrong auth",
     re.IGNORECASE,
 )
 _POOLER_UNKNOWN = re.compile(r"no such database", re.IGNORECASE)
 _POOLER_UNAVAILABLE = re.compile(
-    r"no more connections|max_client_conn|max_\w+_connections|login|connect|query_wait|shut|paus|disabled|timeout"
-    r"|closed|server (?:conn )?crashed|down|unavailable",
+    r"no more connections|max.?client|too many|max_\w+_connections|login|connect|query_wait|shut|paus|disabled"
+    r"|timeout|closed|server (?:conn )?crashed|down|unavailable",
     re.IGNORECASE,
 )
 
@@ -48,18 +52,33 @@ def explain(error: asyncpg.PostgresError | asyncpg.InternalClientError | asyncpg
         case asyncpg.InternalClientError():
             return Failed(Reason.RESET, f"the connection was lost at: {stage}")
         case asyncpg.PostgresError():
-            return Failed(Reason.QUERY, f"{stage}: {error}")
+            return _no_session(error) if stage == CONNECT else Failed(Reason.QUERY, f"{stage}: {error}")
         case _:
             # The server may have ended the session between two statements.
             reason = Reason.RESET if "connection is closed" in str(error) else Reason.PROTOCOL
             return Failed(reason, f"{stage}: {error}")
 
 
-def _pooler(text: str, stage: str) -> Failed:
+def _no_session(error: asyncpg.PostgresError) -> Failed:
+    """The Failed of who gets no session, for a reason that a statement could be refused for as well."""
+    match error:
+        case asyncpg.InsufficientPrivilegeError():
+            return Failed(Reason.AUTH, f"access was denied: {error}")
+        case asyncpg.ObjectNotInPrerequisiteStateError():
+            # `ALTER DATABASE … ALLOW_CONNECTIONS false`.
+            return Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {error}")
+        case asyncpg.InternalServerError():
+            # Pgpool-II, Supavisor and hosted poolers refuse with XX000, whatever it is.
+            return _pooler(str(error), CONNECT, otherwise=Reason.QUERY)
+        case _:
+            return Failed(Reason.QUERY, f"{CONNECT}: {error}")
+
+
+def _pooler(text: str, stage: str, otherwise: Reason = Reason.PROTOCOL) -> Failed:
     if _POOLER_UNKNOWN.search(text):
         return Failed(Reason.QUERY, f"{stage}: the server says: {text}")
     if _POOLER_AUTH.search(text) and "login has been failing" not in text:
         return Failed(Reason.AUTH, f"access was denied: {text}")
     if _POOLER_UNAVAILABLE.search(text):
         return Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {text}")
-    return Failed(Reason.PROTOCOL, f"{stage}: the server says: {text}")
+    return Failed(otherwise, f"{stage}: the server says: {text}")

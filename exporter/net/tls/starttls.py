@@ -17,6 +17,8 @@ Protocol = Literal["smtp", "imap", "pop3", "ftp", "postgres", "ldap"]
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 # Of a line that is no help, so much is told.
 _SHOWN = 80
+# RFC 5321 and RFC 959: transient; RFC 3206 and RFC 2449 of POP3.
+_PASSING = (b"4", b"-ERR [SYS/TEMP]", b"-ERR [IN-USE]", b"-ERR [LOGIN-DELAY]")
 _LDAP_OID = b"1.3.6.1.4.1.1466.20037"
 _LDAP_REQUEST = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + _LDAP_OID
 
@@ -49,6 +51,11 @@ async def _smtp(lines: Lines) -> None:
 
 async def _ftp(lines: Lines) -> None:
     await _greeted(lines, (b"4", b"5"))
+    line = await _line(lines)
+    lines.back(line)
+    if line.startswith(b"120"):
+        # RFC 959: ready in some minutes; the greeting follows.
+        await _ftp_reply(lines, b"120")
     await _ftp_reply(lines, b"220")
     await lines.channel.send(b"AUTH TLS\r\n")
     await _ftp_reply(lines, b"234")
@@ -59,7 +66,8 @@ async def _imap(lines: Lines) -> None:
     await _begins(lines, b"* OK")
     await lines.channel.send(b"a1 STARTTLS\r\n")
     while not (line := await _line(lines)).startswith(b"a1 "):
-        pass
+        if line.upper().startswith(b"* BYE"):
+            raise _turned_away(line)
     if not line.upper().startswith(b"A1 OK"):
         raise _refused(line)
 
@@ -95,9 +103,8 @@ async def _ldap(lines: Lines) -> None:
 async def _greeted(lines: Lines, turned_away: tuple[bytes, ...]) -> None:
     """Look at the greeting, which stays to be read; Failed(unavailable) for one that begins as those who refuse do."""
     line = await _line(lines)
-    if line.startswith(turned_away):
-        answer = line[:_SHOWN].decode("utf-8", "replace")
-        raise Failed(Reason.UNAVAILABLE, f"the server takes no connection now: {answer}")
+    if line.upper().startswith(turned_away):
+        raise _turned_away(line)
     lines.back(line)
 
 
@@ -106,7 +113,7 @@ async def _reply(lines: Lines, code: bytes) -> None:
     while True:
         line = await _line(lines)
         if not line.startswith(code):
-            raise _refused(line)
+            raise _not_now(line)
         if line[3:4] != b"-":
             return
 
@@ -115,16 +122,17 @@ async def _ftp_reply(lines: Lines, code: bytes) -> None:
     """Read an answer as RFC 959 has it: after `220-` anything may stand in the lines until one begins with `220 `."""
     line = await _line(lines)
     if not line.startswith(code):
-        raise _refused(line)
+        raise _not_now(line)
     if line[3:4] == b"-":
-        while not (await _line(lines)).startswith(code + b" "):
+        # Some end with the code alone, without the space and a text.
+        while (line := await _line(lines)) != code and not line.startswith(code + b" "):
             pass
 
 
 async def _begins(lines: Lines, start: bytes) -> None:
     line = await _line(lines)
-    if not line.startswith(start):
-        raise _refused(line)
+    if not line.upper().startswith(start):
+        raise _not_now(line)
 
 
 async def _line(lines: Lines) -> bytes:
@@ -132,6 +140,17 @@ async def _line(lines: Lines) -> bytes:
     if line is None:
         raise Failed(Reason.RESET, "the connection was closed before TLS could begin")
     return line
+
+
+def _turned_away(answer: bytes) -> Failed:
+    return Failed(
+        Reason.UNAVAILABLE, f"the server takes no connection now: {answer[:_SHOWN].decode('utf-8', 'replace')}"
+    )
+
+
+def _not_now(answer: bytes) -> Failed:
+    """The Failed of an answer that may be a passing trouble: SMTP's and FTP's 4yz, POP3's SYS/TEMP and IN-USE."""
+    return _turned_away(answer) if answer.startswith(_PASSING) else _refused(answer)
 
 
 def _refused(answer: bytes) -> Failed:

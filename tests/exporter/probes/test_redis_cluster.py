@@ -91,6 +91,30 @@ async def test_gauges_are_those_of_the_whole_cluster(cluster: list[Running]) -> 
         assert (values["queues"], values["sales_total"]) == (12, 7)
 
 
+@pytest.mark.parametrize("endpoint", ["unknown-endpoint", "hostname"])
+async def test_a_cluster_that_does_not_know_its_nodes_hosts_means_the_one_that_was_asked(
+    cluster: list[Running], endpoint: str
+) -> None:
+    clients: list[Any] = [redis.asyncio.Redis(port=node.port) for node in cluster]
+    async with redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster[0].port) as whole:
+        await whole.set("shop:sales", 7)
+    gauges = {
+        "sales": {"key": "shop:sales", "read": "value", "help": "S."},
+        "counted": {"key": "shop:sales*", "read": "count", "help": "C."},
+    }
+    try:
+        for client in clients:
+            await client.config_set("cluster-preferred-endpoint-type", endpoint)
+        for node in cluster[:3]:
+            result = await probe(kind="redis", url=node.url, gauges=gauges)
+            assert result.success, result.detail
+            assert (measured(result)["sales"], measured(result)["counted"]) == (7, 1)
+    finally:
+        for client in clients:
+            await client.config_set("cluster-preferred-endpoint-type", "ip")
+            await client.aclose()
+
+
 async def test_a_key_whose_slot_is_on_its_way_to_another_node_is_read_there(cluster: list[Running]) -> None:
     clients: list[Any] = [redis.asyncio.Redis(port=node.port, decode_responses=True) for node in cluster[:3]]
     slot = await clients[0].execute_command("CLUSTER", "KEYSLOT", "moving:list")
