@@ -33,6 +33,7 @@ from deploywatch.receiver.store.schema import incidents
 from deploywatch.receiver.verification import judging
 from deploywatch.verdict.evidence import Look
 from deploywatch.verdict.plan import StagePlan
+from deploywatch.web.prefix import strip_from
 from tests.receiver.scene import NOON, RecordedChannel, alert, body, settings
 from tests.support.browser import ARGUMENTS
 
@@ -152,14 +153,18 @@ async def running(empty_store: Path, folder: Path, **more: Any) -> AsyncIterator
 async def served(
     stack: contextlib.AsyncExitStack, config: ReceiverConfig, access: Access
 ) -> tuple[Receiver, web.Application, Context, str]:
-    """A receiver that runs until the stack ends, its routes, what it stands on, and its address."""
+    """A receiver that runs until the stack ends, its routes, what it stands on, and its address.
+
+    It stands below the path of the config's `external_url`, where that has one.
+    """
     http = await stack.enter_async_context(aiohttp.ClientSession())
     channels = {name: RecordedChannel() for name in config.channels}
     context = Context(config, Store(config.database.get_secret_value()), Templates(), channels, http)
     receiver = Receiver(lambda: config, config, context)
     app = receiver.make_server("127.0.0.1:0", access).app
     server = await stack.enter_async_context(TestServer(app))
-    return receiver, app, context, str(server.make_url("/")).rstrip("/")
+    strip_from(server.runner.server, config.path_prefix)
+    return receiver, app, context, str(server.make_url(f"{config.path_prefix}/")).rstrip("/")
 
 
 def configured(command: Path, database: str, **more: Any) -> ReceiverConfig:
