@@ -23,6 +23,7 @@ LIKELY_WORSE = 3.0
 # Routing by connection or by session is never exact; twice or half as much is another rule than the one that is
 # planned.
 LEAST_REQUESTS_OF_A_SHARE, MOST_SHARE_ODDS = 100, 2.0
+_COUNTED_IN_MINUTES = 120
 
 
 def _gaps(findings: Sequence[Finding]) -> Iterator[tuple[Reason, str]]:
@@ -51,9 +52,14 @@ def reasons_to_hold(
     yield from _control_bad(findings)
     for finding in findings:
         if finding.needed and not finding.bad:
-            soon = "none came yet" if finding.minutes is None else f"{math.ceil(finding.minutes)} min at this rate"
+            soon = "none came yet" if finding.minutes is None else f"{_lasting(finding.minutes)} at this rate"
             yield Reason.LOW_TRAFFIC, f"{finding.name}: {finding.needed:,} more requests, {soon}"
     yield from _undecided(stage, elapsed, findings)
+
+
+def _lasting(minutes: float) -> str:
+    """So many minutes as people read them: 9 min, 13 h."""
+    return f"{math.ceil(minutes)} min" if minutes <= _COUNTED_IN_MINUTES else f"{math.ceil(minutes / 60):,} h"
 
 
 def _watches(watched: Sequence[Watched]) -> Iterator[tuple[Reason, str]]:

@@ -106,9 +106,9 @@ def test_over_a_fifth_of_the_looks_missing_is_an_error_also_where_they_were_not_
 def test_low_traffic_says_how_many_requests_are_needed_and_how_long_they_take() -> None:
     decision = judge(STAGE, DONE, [errors(*[QUIET] * 30)])
     assert (decision.answer, decision.reason) == (Answer.HOLD, Reason.LOW_TRAFFIC)
-    needed = re.fullmatch(r"error_ratio: ([\d,]+) more requests, (\d+) min at this rate", decision.sentences[0])
+    needed = re.fullmatch(r"error_ratio: ([\d,]+) more requests, (\d+) h at this rate", decision.sentences[0])
     assert needed
-    assert int(needed[2]) == math.ceil(int(needed[1].replace(",", "")) / 2)  # two requests a minute
+    assert int(needed[2]) == math.ceil(int(needed[1].replace(",", "")) / 2 / 60)  # two requests a minute
 
 
 def test_where_the_control_is_proven_bad_too_nothing_is_rolled_back_by_an_absolute_limit() -> None:

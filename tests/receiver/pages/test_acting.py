@@ -139,7 +139,10 @@ async def test_two_people_approve_and_the_command_runs_once(world: World) -> Non
         await page.goto(f"{world.url}/incidents/{number}/rollback")
         assert await page.locator("h1").inner_text() == "Roll back 1.2.3 → 1.2.2?"
         assert (await page.locator("#command").inner_text()).endswith("deploy twice 1.2.2")
-        assert "holds" in await page.locator("#brakes").inner_text()
+        # What is asked is no brake of its own: of somebody just woken only the answer is wanted.
+        brakes = await page.locator("#brakes").inner_text()
+        assert "waits: for the answer above" in brakes
+        assert "holds" not in brakes
     buttons = [page.get_by_role("button", name="Approve") for page in pages]
     await asyncio.gather(*(button.click() for button in buttons))
     titles = sorted([await page.locator("h1").inner_text() for page in pages])
@@ -201,8 +204,8 @@ async def test_a_window_begins_and_ends_and_stands_in_the_audit(world: World, pa
 async def test_the_gate_says_what_lacks_and_takes_an_approval_back(world: World, page: Page) -> None:
     await page.goto(f"{world.url}/gate?service=shop&environment=production&version=9")
     assert "no verification plan covers shop in production" in await page.locator("#checks").inner_text()
-    await page.get_by_label("As").fill("ops")
-    await page.get_by_role("button", name="Approve 9").click()
+    await page.get_by_label("Approve as").fill("ops")
+    await page.get_by_role("button", name="Approve version 9").click()
     assert "version=9" in page.url
     await page.get_by_role("button", name="Withdraw").click()
     await page.goto(f"{world.url}/gate?service=shop&environment=production&version=9")
@@ -217,8 +220,8 @@ async def test_over_an_approval_stands_who_deployed(world: World, page: Page) ->
     asked = "service=whose&environment=production&version=10"
     await page.goto(f"{world.url}/gate?{asked}&deployer=bob")
     assert await page.locator("input[name=deployer]").input_value() == "bob"
-    await page.get_by_label("As").fill("ops")
-    await page.get_by_role("button", name="Approve 10").click()
+    await page.get_by_label("Approve as").fill("ops")
+    await page.get_by_role("button", name="Approve version 10").click()
     assert page.url.endswith(f"/gate?{asked}&deployer=bob")
     assert "approved it as ops" in await page.locator("main").inner_text()
 
