@@ -74,19 +74,19 @@ class Place:
         """The URL of a SQLite file."""
         return f"sqlite:///{self.folder / name}.db"
 
-    def receiver(self, name: str, database: str, inbox: Running) -> Running:
-        """A receiver that tells one channel."""
+    def receiver(self, name: str, database: str, inbox: Running, program: str = "deploywatch") -> Running:
+        """A receiver that tells one channel, run by a module that is `deploywatch` or does as it does."""
         channel = {"kind": "webhook", "url": f"{inbox.url}/webhook", "secret": "of-no-importance-here"}
-        return self.receiver_with(name, {"database": database, "channels": {"team": channel}})
+        return self.receiver_with(name, {"database": database, "channels": {"team": channel}}, program)
 
-    def receiver_with(self, name: str, settings: Mapping[str, object]) -> Running:
+    def receiver_with(self, name: str, settings: Mapping[str, object], program: str = "deploywatch") -> Running:
         """A receiver with these settings, which knows Alertmanager and whoever reads by their tokens."""
         config, web, port = self.folder / f"{name}.yml", self.folder / "web.yml", self.processes.free_port()
         config.write_text(json.dumps(settings))
         known = [("alertmanager", TOKEN, "webhook"), ("prometheus", READER, "read"), ("pipeline", DEPLOYER, "deploy")]
         entries = [{"name": who, "token": token, "scopes": [scope]} for who, token, scope in known]
         web.write_text(json.dumps({"credentials": entries}))
-        command = [sys.executable, "-m", "deploywatch", "receiver", "--log.level=error", f"--config.file={config}"]
+        command = [sys.executable, "-m", program, "receiver", "--log.level=error", f"--config.file={config}"]
         listen = [f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={web}"]
         return servers.python_part(self.processes, name, [*command, *listen], port=port, ready="/-/ready")
 
