@@ -1,7 +1,7 @@
 """What pages that renew themselves cost those who send webhooks: the same load with no stream and with fifty.
 
-`watched` has the pages load themselves anew as well; `streams` has many short pairs of rounds with a receiver that tells
-ten times as often as it does, and says within what a tenth of the differences' median is to be expected, 19 times of 20.
+`watched` has the pages load themselves anew as well; `streams` has many short pairs of rounds with a receiver that
+tells ten times as often as it does, and says within what a tenth of the differences is to be expected, 19 times of 20.
 """
 
 from __future__ import annotations
