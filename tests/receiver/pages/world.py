@@ -163,6 +163,7 @@ async def served(
     receiver = Receiver(lambda: config, config, context)
     app = receiver.make_server("127.0.0.1:0", access).app
     server = await stack.enter_async_context(TestServer(app))
+    assert server.runner is not None
     strip_from(server.runner.server, config.path_prefix)
     return receiver, app, context, str(server.make_url(f"{config.path_prefix}/")).rstrip("/")
 
