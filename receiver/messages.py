@@ -54,6 +54,7 @@ class Message:
     the incident's whole life. `at` is when it happened. `standing` is there when the
     event changes the incident's state, `expires` when an approval is wanted. `recipient` is the one of the channel's
     recipients that has not got it yet, where the others have. `late` is there when it only says how it stands now.
+    `as_of` is when the incident was read for it: what came later it does not say.
     """
 
     event: Event
@@ -68,6 +69,7 @@ class Message:
     expires: datetime | None = None
     recipient: str = ""
     late: Late | None = None
+    as_of: datetime | None = None
 
     def trouble_key(self, limit: int, began: str = "") -> str:
         """A key of its own for the trouble that this message begins, however often it is sent; `limit` in characters.

@@ -47,7 +47,7 @@ class Case:
     @property
     def summary(self) -> str:
         """What the alert says in one sentence, if anything."""
-        return self.alert.annotations.get(AlertAnnotation.SUMMARY, "")
+        return self.alert.annotations.get(AlertAnnotation.SUMMARY, "").strip()
 
     def note(self, kind: Kind, text: str) -> None:
         """Add a line to the incident's timeline."""

@@ -125,7 +125,7 @@ class OpenIncidents:
         self._act(incident, alert, key, Event.OPENED, wanted)
         if new and "notify" in self.settings.strategy.of(severity).immediate:
             self.queued = True
-            summary = alert.annotations.get(AlertAnnotation.SUMMARY, "")
+            summary = alert.annotations.get(AlertAnnotation.SUMMARY, "").strip()
             tell(
                 self.connection,
                 self.settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -59,7 +59,7 @@ async def _read(context: Context, job: Job, asked: tuple[int, bytes]) -> Told:
 
 
 def _compose(connection: Connection, context: Context, job: Job) -> Told:
-    incident = store.get(connection, job.incident_id)
+    as_of, incident = context.clock(), store.get(connection, job.incident_id)
     alerts, leading = alert_views.views_and_leading(connection, incident.id)
     event = Event(job.payload["event"])
     story = Story(
@@ -75,7 +75,7 @@ def _compose(connection: Connection, context: Context, job: Job) -> Told:
         **{name: _field(name, value) for name, value in job.payload.get("more", {}).items()},
     )
     references = {row.channel: row.reference for row in connection.execute(_REFERENCES, {"incident": incident.id})}
-    return Told(context.templates.render(story), references)
+    return Told(replace(context.templates.render(story), as_of=as_of), references)
 
 
 def _deployed(connection: Connection, incident: Incident, worst: Alert | None) -> DeploymentView | None:

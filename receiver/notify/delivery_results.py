@@ -140,7 +140,9 @@ def delivered(
             row = {"incident_id": job.incident_id, "channel": name, "reference": sent}
             # Replaced, since the first message of an incident may have been told by a stand-in before.
             insert_later(connection, threads, [row], Known.REPLACED)
-        timeline.write(connection, job.incident_id, context.clock(), Kind.TOLD, f"{name}: {message.title}{how}")
+        # Not when the answer came: an alert that joined while it was on its way is none that people have heard of.
+        at = message.as_of or context.clock()
+        timeline.write(connection, job.incident_id, at, Kind.TOLD, f"{name}: {message.title}{how}")
 
     return record
 

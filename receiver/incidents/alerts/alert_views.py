@@ -56,14 +56,14 @@ def _of(connection: Connection, incident_id: int) -> list[tuple[Alert, str]]:
 def view(alert: Alert, severity: str) -> AlertView:
     """An alert as templates see it."""
     annotations = alert.annotations
-    summary, message = annotations.get(AlertAnnotation.SUMMARY, ""), first_of(annotations, AlertAnnotation.MESSAGES)
+    summary, message = first_of(annotations, [AlertAnnotation.SUMMARY]), first_of(annotations, AlertAnnotation.MESSAGES)
     return AlertView(
         name=alert.name,
         firing=alert.firing,
         severity=severity,
         summary=summary or message,
         # The message stands in for whichever of the two is missing, and is not said twice.
-        description=annotations.get(AlertAnnotation.DESCRIPTION, "") or (message if summary else ""),
+        description=first_of(annotations, [AlertAnnotation.DESCRIPTION]) or (message if summary else ""),
         value=annotations.get(AlertAnnotation.VALUE, ""),
         threshold=annotations.get(AlertAnnotation.THRESHOLD, ""),
         runbook_url=first_of(annotations, AlertAnnotation.RUNBOOKS),
@@ -78,4 +78,4 @@ def view(alert: Alert, severity: str) -> AlertView:
 
 def first_of(annotations: Mapping[str, str], names: Iterable[str]) -> str:
     """The first of these annotations that says something; an empty text where none does."""
-    return next((annotations[name] for name in names if annotations.get(name)), "")
+    return next((annotations[name] for name in names if annotations.get(name, "").strip()), "")

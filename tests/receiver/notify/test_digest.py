@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deploywatch.receiver.messages import Message
 from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended, settings
@@ -38,6 +39,24 @@ async def test_what_a_later_message_showed_already_is_not_told_again(scene: Scen
     assert Event.WORSENED in scene.channels["team"].events
     await scene.after(10 * MINUTE)
     assert Event.UPDATE not in scene.channels["team"].events
+
+
+async def test_what_joined_while_a_message_was_on_its_way_is_told(scene: Scene) -> None:
+    team = scene.channels["team"]
+    send = team.send
+
+    async def slowly(message: Message, reference: str | None) -> str | None:
+        team.send = send  # type: ignore[method-assign] # only the first is slow
+        scene.clock.advance(SECOND)
+        await scene.take(alert("HighLatency"))
+        scene.clock.advance(SECOND)
+        return await send(message, reference)
+
+    team.send = slowly  # type: ignore[method-assign]
+    await scene.take(alert())
+    await scene.drain()
+    await scene.after(5 * MINUTE)
+    assert team.messages[-1].title.startswith("HighLatency (high) joined: ")
 
 
 async def test_the_interval_is_configured(make_scene: MakeScene) -> None:

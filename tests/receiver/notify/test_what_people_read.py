@@ -28,6 +28,23 @@ async def test_an_alert_without_a_summary_says_its_name_instance_and_query(scene
     assert "look at the alert's query in Prometheus" in message.body
 
 
+@pytest.mark.parametrize("blank", ["", "  ", " \n\t "])
+async def test_blank_annotations_say_nothing_and_so_the_next_that_says_something_counts(
+    scene: Scene, blank: str
+) -> None:
+    said = {"summary": blank, "description": blank, "runbook_url": blank}
+    await scene.take(
+        msgspec.structs.replace(DISK, annotations=said),
+        alert("Slow", service="search", annotations={**said, "message": "the search is slow", "runbook": "https://r"}),
+    )
+    await scene.drain()
+    disk, slow = scene.channels["team"].messages
+    assert (disk.title, slow.title) == ("DiskFull (shop in production)", "the search is slow (production)")
+    assert "What: DiskFull\n" in disk.body
+    assert "\nNow:" not in disk.body
+    assert ("Runbook", "https://r") in slow.links
+
+
 async def test_since_is_the_alerts_own_beginning(scene: Scene) -> None:
     await scene.take(DISK)
     await scene.drain()
