@@ -39,7 +39,7 @@ def try_refused_again(connection: Connection, now: datetime) -> None:
 
 
 def not_any_more(context: Context, job: Job, why: str) -> Any:
-    text = f"{job.payload['channel']} is not told of {job.payload['event']} any more: {why}"
+    text = f"{_whom(job)} is not told of {job.payload['event']} any more: {why}"
     return lambda connection: timeline.write(connection, job.incident_id, context.clock(), Kind.NOT_TOLD, text)
 
 

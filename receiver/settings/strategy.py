@@ -121,6 +121,16 @@ def _plain(name: str) -> str:
     )
 
 
+# Those that a severity, a probable cause or a message of its own follows from.
+_TYPES_BY_PLAIN_NAME = {
+    _plain(name): name
+    for name in (
+        *SEVERITY_BY_TYPE,
+        *("resource_exhaustion", "dependency_failure", "integration_failure", "external_failure"),
+    )
+}
+
+
 class StrategyTable(Settings):
     """The tables of one receiver; what is given is laid over the defaults."""
 
@@ -139,7 +149,7 @@ class StrategyTable(Settings):
             return named
         # The label first, since it is the alert's own word; the type is only a rule of ours.
         by_type = self._by_type.get(incident_type(alert))
-        if by_type is None and alert.labels.get(AlertLabel.INCIDENT_TYPE):
+        if by_type is None and alert.labels.get(AlertLabel.INCIDENT_TYPE, "").strip():
             by_type = "low"  # source 000: any other incident type
         # A word that is not known may mean more than the type of the incident does.
         return by_type if by_type and (not label or by_type == "critical") else None
@@ -172,8 +182,9 @@ def asked(alert: Alert) -> tuple[str, ...]:
 
 
 def incident_type(alert: Alert) -> str:
-    """What kind of trouble the alert is about."""
-    return alert.labels.get(AlertLabel.INCIDENT_TYPE) or alert.name
+    """What kind of trouble the alert is about; one that is known, in whatever spelling, by its own name."""
+    said = alert.labels.get(AlertLabel.INCIDENT_TYPE, "").strip()
+    return _TYPES_BY_PLAIN_NAME.get(_plain(said), said) if said else alert.name
 
 
 def unknown_channels(alert: Alert, known: Iterable[str]) -> tuple[str, ...]:

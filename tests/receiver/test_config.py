@@ -8,6 +8,7 @@ import pytest
 
 from deploywatch.config import redacted
 from deploywatch.errors import ConfigError, DeploywatchError
+from deploywatch.receiver.settings.actions.rollback import Rollback
 from deploywatch.receiver.settings.config import load
 from tests.receiver.scene import HOUR, MINUTE
 
@@ -199,3 +200,10 @@ def test_approvals_without_links_are_said_and_how_people_answer_then(tmp_path: P
     assert "deploywatch incidents approve NUMBER" in note
     file.write_text(f"rollback: {{targets: [{target}]}}\n")
     assert load(file).rollback.without_links("") == ""
+
+
+def test_evidence_that_makes_an_automatic_rollback_ask_is_said_as_well() -> None:
+    rollback = {"mode": "auto", "targets": [{"command": ["true"], "verify": {"url": "http://127.0.0.1:1/"}}]}
+    assert Rollback.model_validate(rollback).without_links("") == ""
+    assert Rollback.model_validate({**rollback, "decide": {"issues": 2}}).without_links("")
+    assert Rollback.model_validate({**rollback, "mode": "dry-run", "decide": {"issues": 2}}).without_links("") == ""

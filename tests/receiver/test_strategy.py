@@ -229,3 +229,20 @@ async def test_it_is_told_said_on_the_timeline_and_counted(scene: Scene) -> None
     (line,) = await scene.lines("severity_unknown")
     assert line.startswith("HighErrorRate has severity 'catastrophal', which nobody here knows; it counts as high")
     assert reasons[Decision(Effect.RECORD, Reason.SEVERITY_UNKNOWN)] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "severity"),
+    [
+        ("Deployment-Failure", "deployment_failure", "critical"),
+        (" QUEUE OVERFLOW ", "queue_overflow", "high"),
+        ("performance_degradation", "performance_degradation", "medium"),
+        ("disk", "disk", "low"),
+        ("  ", "DeploymentFailure", "high"),
+    ],
+)
+def test_a_known_incident_type_is_read_in_any_spelling_and_an_alerts_name_is_none(
+    said: str, kind: str, severity: str
+) -> None:
+    fired = alert("DeploymentFailure", severity="", incident_type=said)
+    assert (strategy.incident_type(fired), StrategyTable().severity(fired)) == (kind, severity)

@@ -134,7 +134,9 @@ class Rollback(Settings):
 
     def without_links(self, external_url: str) -> str:
         """What somebody should know who asks for approvals without the links that answer them; empty otherwise."""
-        asks = any((target.mode or self.mode) == "approve" for target in self.targets)
+        # `decide` makes what would be automatic ask, where it is less sure.
+        asking = {"approve"} if self.decide is None else {"approve", "auto"}
+        asks = any((target.mode or self.mode) in asking for target in self.targets)
         lacking = [
             name
             for name, value in (("rollback.approval.secret", self.approval.secret), ("external_url", external_url))
@@ -143,7 +145,7 @@ class Rollback(Settings):
         if not asks or not lacking:
             return ""
         return (
-            "note: rollbacks wait for approval, and messages bear no links to answer by, for want of "
+            "note: rollbacks may wait for approval, and messages bear no links to answer by, for want of "
             f"{' and '.join(lacking)}; "
             "people answer with: deploywatch incidents approve NUMBER"
         )

@@ -180,6 +180,22 @@ async def test_a_recipient_that_is_refused_for_good_is_named_and_tried_slowly(sc
     assert team.messages[-1].recipient == "bob@example.com"
 
 
+async def test_of_one_recipient_it_is_said_by_name_that_it_is_not_told_any_more(make_scene: MakeScene) -> None:
+    scene = make_scene(settings(response=QUIET))
+    team = scene.channels["team"]
+    team.failures.append(PartlyDeliveredError("thread-1", {"bob@example.com": "550 5.1.1 unknown"}))
+    team.failures.append(DeliveryError("rejected", "550 5.1.1 unknown", again=False))
+    await scene.take(alert())
+    await scene.after(SECOND)
+    await scene.after(SECOND)
+    await scene.take(ended(alert()))
+    await scene.after(6 * MINUTE)
+    await scene.after(HOUR)
+    assert (await scene.lines("not_told"))[-1] == (
+        "team (bob@example.com) is not told of opened any more: the incident was over before the channel worked again"
+    )
+
+
 @pytest.mark.parametrize("name", ["x" * 100])
 async def test_long_names_change_nothing_about_it(make_scene: MakeScene, name: str) -> None:
     scene = make_scene(settings(name, response=QUIET))

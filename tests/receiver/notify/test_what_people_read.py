@@ -138,6 +138,14 @@ async def test_the_only_channel_hears_everything_whosever_it_is(make_scene: Make
     assert scene.channels["team"].events == [Event.OPENED]
 
 
+async def test_a_degradation_says_the_impact_and_the_remedy_that_its_alert_names(scene: Scene) -> None:
+    said = {"impact": "carts are lost", "remediation": "the cache is grown", "description": "slow"}
+    await scene.take(alert(severity="medium", incident_type="Performance Degradation", annotations=said))
+    await scene.drain()
+    body = scene.channels["team"].messages[0].body
+    assert "Impact: carts are lost\nRemediation: the cache is grown\n" in body
+
+
 @pytest.mark.parametrize(("severity", "event"), [("high", Event.DEGRADATION), ("critical", Event.OPENED)])
 async def test_a_degradation_is_told_as_one_unless_it_is_critical(scene: Scene, severity: str, event: Event) -> None:
     annotations = {"value": "900ms", "threshold": "500ms", "description": "checkout is slow"}
@@ -169,6 +177,14 @@ async def test_the_post_mortem_says_what_happened_and_counts_what_was_sent(scene
     assert f"{len(told) + len(await scene.lines('reminded'))} more lines" in text
     assert "a canary for every deployment" in text
     assert "Prevention: a canary for every deployment" in scene.channels["team"].messages[-1].body
+
+
+async def test_the_post_mortem_says_of_which_instance_each_alert_was(scene: Scene) -> None:
+    await scene.take(alert(instance="h1"), alert(instance="h2"))
+    text: str = await scene.read(lambda c: resolution.postmortem(c, scene.context, 1))
+    assert [line for line in text.splitlines() if line.startswith("- HighErrorRate")] == [
+        f"- HighErrorRate, instance=h{number} (high) from 2026-05-01 12:00:00 UTC." for number in (1, 2)
+    ]
 
 
 async def test_prevention_follows_from_the_deployment_that_went_before(scene: Scene) -> None:
