@@ -181,6 +181,7 @@ class ReceiverMetric:
     EVENTS: Final = "deploywatch_events_total"
     EVENTS_WAITING: Final = "deploywatch_events_waiting"
     EVENTS_OLDEST: Final = "deploywatch_events_oldest_seconds"
+    STORE_FAILURES: Final = "deploywatch_store_failures_total"
 
 
 CONFIG_RELOADED: Final = "deploywatch_config_last_reload_successful"

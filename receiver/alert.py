@@ -19,7 +19,10 @@ _FINGERPRINT_LIMIT: Final = 80
 
 # Outside the garbage collector: a webhook brings thousands of them, and none can be part of a circle.
 class Alert(msgspec.Struct, frozen=True, gc=False):
-    """One alert of a webhook; `starts_at` names its episode, `ends_at` is None while it fires."""
+    """One alert of a webhook; `starts_at` names its episode, `ends_at` is None while it fires.
+
+    `lowered_to` is the earlier start that Alertmanager has given the same episode later; None where it has not.
+    """
 
     fingerprint: str
     firing: bool
@@ -28,6 +31,12 @@ class Alert(msgspec.Struct, frozen=True, gc=False):
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     generator_url: str = ""
+    lowered_to: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """Since when it fires, or fired, as far as anybody says; `starts_at` only names the episode."""
+        return self.lowered_to or self.starts_at
 
     @property
     def name(self) -> str:

@@ -7,7 +7,6 @@ import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -34,7 +33,7 @@ from deploywatch.pages.live import Live
 from deploywatch.pages.static import STATIC_PATHS
 from deploywatch.receiver import api, retention
 from deploywatch.receiver.actions import registry
-from deploywatch.receiver.actions.rollback import approval, reconsider
+from deploywatch.receiver.actions.rollback import approval
 from deploywatch.receiver.announcements.announced import Became, Source
 from deploywatch.receiver.announcements.webhooks import SIGNED_PATHS, Announcements
 from deploywatch.receiver.api.screens import SCREEN
@@ -53,10 +52,10 @@ from deploywatch.receiver.intake.slack_buttons import SlackButtons
 from deploywatch.receiver.jobs.claim import release_all
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.jobs.retry import Handler, Outcome
-from deploywatch.receiver.jobs.worker import Worker
+from deploywatch.receiver.jobs.worker import POLL_SECONDS, Worker
 from deploywatch.receiver.lifecycle import handlers as people
-from deploywatch.receiver.lifecycle import resolution
-from deploywatch.receiver.metrics import Counters
+from deploywatch.receiver.lifecycle import reconfigured, resolution
+from deploywatch.receiver.metrics import Counters, StoreFailures
 from deploywatch.receiver.notify import delivery_results, overtaken, taking_link
 from deploywatch.receiver.notify.queueing import KIND
 from deploywatch.receiver.pages import Pages
@@ -116,6 +115,7 @@ class Receiver:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._counters = Counters(self.registry)
+        self.registry.register(StoreFailures(context.store.failures))
         self._counters.know(context.channels)
         self._counters.know_sinks(settings.events.sinks)
         self._sinks = Sinks(settings.events)
@@ -199,24 +199,34 @@ class Receiver:
         # The file has one process: what is in hand when it starts was in hand of one that died.
         if context.store.is_sqlite:
             await context.store.write(lambda connection: release_all(connection, context.clock()))
-        # It may have been stopped to give it another configuration; else what was refused is looked at within the hour.
-        with suppress(StoreError):
-            await context.store.write(lambda connection: reconsider.look_everywhere(connection, context.clock()))
         pruning = retention.prune_for_ever(context, lost=self.intake.alert_cache.lose)
-        runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning, *self._rounds())
-        tasks = [asyncio.create_task(run) for run in runs]
+        runs = (self.worker.run(), self.worker.keep_leases(), self.intake.run(), pruning)
+        tasks = [asyncio.create_task(run) for run in (*runs, *self._rounds())]
+        self._applying = asyncio.create_task(self._reconfigured())
         # Before this a load balancer sends nothing: a webhook that comes while the store opens would be refused.
         self._ready = ""
         gc_tuning.put_aside()
         yield
         # First: jobs end before channels and store close under them.
         await self.worker.stop(_STOP_SECONDS)
-        await _cancel(tasks)
+        await _cancel([*tasks, self._applying])
         for channel in context.channels.values():
             await channel.close()
         await self._sinks.close()
         await context.store.close()
         await context.http.close()
+
+    async def _reconfigured(self) -> None:
+        """Have what is open go by the configuration as it is: it may have been stopped to be given another one."""
+        while True:
+            try:
+                await reconfigured.apply(self._context)
+            except StoreError as error:
+                log.error("what is open does not go by the configuration yet", reason=str(error))
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                self.worker.wake()
+                return
 
     def _rounds(self) -> tuple[Coroutine[Any, Any, None], ...]:
         accept = self.intake.accept
@@ -245,12 +255,13 @@ class Receiver:
         except StoreError as error:
             # The new configuration holds all the same; what was refused is tried at its own time.
             log.error("what channels refused is not tried at once", reason=str(error))
+        self._applying.cancel()
+        self._applying = asyncio.create_task(self._reconfigured())
         self.worker.wake()
 
     def _refused_again(self, connection: Connection) -> None:
         now = self._context.clock()
         delivery_results.try_refused_again(connection, now)
-        reconsider.look_everywhere(connection, now)
         outbox.try_again_now(connection, now)
 
     def _committed(self, taken: Taken) -> None:
@@ -262,14 +273,14 @@ class Receiver:
         say("job", kind=job.kind, incident=job.incident_id, outcome=outcome.state, note=outcome.note)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        try:
-            now = self._context.clock()
-            read = await self._context.store.read(lambda connection: snapshot(connection, now))
-        except StoreError as error:
-            return web.Response(status=503, text=f"{error}\n")
         # A registry of its own for each answer: these are read from the store, and are as of now.
         ledger = CollectorRegistry()
-        ledger.register(read)
+        try:
+            now = self._context.clock()
+            ledger.register(await self._context.store.read(lambda connection: snapshot(connection, now)))
+        except StoreError as error:
+            # What this process counts is answered all the same: it is how Prometheus learns that the store fails.
+            log.error("/metrics lacks what the store knows", reason=str(error))
         body = generate_latest(self.registry) + generate_latest(ledger)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

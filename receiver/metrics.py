@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from deploywatch import __version__
 from deploywatch.conventions import (
@@ -23,6 +25,21 @@ from deploywatch.receiver.upstream.reconcile import Lost
 
 _REFUSALS = ("credentials", "rejected", "recipient", "not_configured", "in_doubt")
 _LOST = ("credentials", "rejected", "timeout", "connection", "server", "recipient", "too_large", "not_configured")
+
+
+class StoreFailures(Collector):
+    """How often the database failed this process."""
+
+    def __init__(self, failures: Mapping[str, int]) -> None:
+        self._failures = failures
+
+    def collect(self) -> Iterator[Metric]:
+        """As it is now."""
+        about = "Transactions in which the database failed, by what was asked of it."
+        family = CounterMetricFamily(ReceiverMetric.STORE_FAILURES, about, labels=["operation"])
+        for operation, count in self._failures.items():
+            family.add_metric([operation], count)
+        yield family
 
 
 class Counters:

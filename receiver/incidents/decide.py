@@ -17,7 +17,8 @@ from deploywatch.receiver.alert import Alert
 class Episode(msgspec.Struct, frozen=True, gc=False):
     """What is stored of the newest episode of a fingerprint; `changed_at` is when it was last changed by a delivery.
 
-    `labels` stands for the alert's labels, as `labels_of` gives it; 0 where that is not known.
+    `labels` stands for the alert's labels, as `labels_of` gives it; 0 where that is not known. `lowered_to` is the
+    start that Alertmanager has lowered it to.
     """
 
     starts_at: datetime
@@ -25,6 +26,12 @@ class Episode(msgspec.Struct, frozen=True, gc=False):
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     changed_at: datetime | None = None
     labels: int = 0
+    lowered_to: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """The earliest start that it was given."""
+        return self.lowered_to or self.starts_at
 
 
 def labels_of(labels: Mapping[str, str]) -> int:
@@ -57,6 +64,7 @@ class Reason(StrEnum):
     ALERT_RESOLVED = "alert_resolved"
     RESOLVED_BEFORE_FIRING = "resolved_before_firing"
     ANNOTATIONS_CHANGED = "annotations_changed"
+    START_LOWERED = "start_lowered"
     DUPLICATE = "duplicate"
     OLDER_EPISODE = "older_episode"
     EPISODE_IS_OVER = "episode_is_over"
@@ -146,8 +154,10 @@ def _still_firing(alert: Alert, known: Episode, now: datetime) -> Decision:
     """Judge a repetition; one with an earlier start is a late delivery for a while, and then this episode, lowered."""
     # Alertmanager lowers a start when another Prometheus of a pair fired earlier; a delivery that was under way for
     # long looks the same at first, and does not a minute later.
-    if alert.starts_at < known.starts_at and not _late_ones_are_over(known, now):
+    if alert.starts_at < known.since and not _late_ones_are_over(known, now):
         return _OLDER
+    if alert.starts_at < known.since:
+        return Decision(Effect.REFRESH, Reason.START_LOWERED)
     if alert.annotations != known.annotations:
         return Decision(Effect.REFRESH, Reason.ANNOTATIONS_CHANGED)
     return _DUPLICATE

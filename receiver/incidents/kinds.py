@@ -32,6 +32,7 @@ class Kind(StrEnum):
     EPISODE_IS_OVER = "episode_is_over"
     FIRES_ON = "fires_on"
     ANNOTATIONS_CHANGED = "annotations_changed"
+    START_LOWERED = "start_lowered"
     RESOLVED_BEFORE_FIRING = "resolved_before_firing"
     RESOLVE_MISSED = "resolve_missed"
     TRUNCATED = "truncated"

@@ -167,6 +167,9 @@ class Ingest:
             case Effect.REFRESH:
                 self.anomalies.add(incident_id, decision.reason, alert.name)
                 self._note_other_title(alert, known, incident_id)
+                # Of equally bad ones an incident is called after the one that has fired for longest.
+                if decision.reason is Reason.START_LOWERED and incident_id is not None:
+                    self.retitled.add(incident_id)
             case Effect.RECORD if incident is not None:
                 self.anomalies.add(incident.id, decision.reason, alert.name)
             case _:
@@ -232,11 +235,15 @@ class Ingest:
         """The alert as it is stored: as the episode that is known, or as one that overtakes it."""
         if decision.reason is Reason.FIRES_ON:
             self.anomalies.add(incident_id, decision.reason, alert.name)
-        if known is None or known.starts_at == alert.starts_at:
+        if known is None:
             return alert
+        if known.starts_at == alert.starts_at:
+            return msgspec.structs.replace(alert, lowered_to=known.lowered_to) if known.lowered_to else alert
         if alert.starts_at < known.starts_at:
-            # It is the episode that is known, whichever start Alertmanager gives it now.
-            return msgspec.structs.replace(alert, starts_at=known.starts_at)
+            # It is the episode that is known, whichever start Alertmanager gives it now. The start that names it stays,
+            # since the other Alertmanager of a pair may go on with the later one.
+            lowered_to = min(alert.starts_at, known.since)
+            return msgspec.structs.replace(alert, starts_at=known.starts_at, lowered_to=lowered_to)
         # The old episode's row stays as history, and is no longer the current one.
         self.overtaken.add(alert.fingerprint)
         if known.firing and alert.firing:
@@ -245,10 +252,9 @@ class Ingest:
 
     def _keep(self, alert: Alert, severity: Severity, incident_id: int | None) -> None:
         self.alert_cache.changes += 1
-        self.known[alert.fingerprint] = (
-            Episode(alert.starts_at, alert.firing, alert.annotations, self.now, labels_of(alert.labels)),
-            incident_id,
-        )
+        labels = labels_of(alert.labels)
+        episode = Episode(alert.starts_at, alert.firing, alert.annotations, self.now, labels, alert.lowered_to)
+        self.known[alert.fingerprint] = episode, incident_id
         self.changed[alert.fingerprint, alert.starts_at] = (alert, severity, incident_id)
         if len(self.changed) >= _HELD:
             self._save_alerts()

@@ -189,6 +189,7 @@ def _ended(job: Job, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "run_at": now + outcome.after,
         # An error may repeat a whole page that a channel answered.
         "note": outcome.note[:2000],
+        "reason": outcome.reason,
         "finished_at": now if outcome.state in (State.DONE, State.FAILED) else None,
         "uncertain_attempts": outcome.uncertain_attempts,
     }

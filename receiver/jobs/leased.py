@@ -20,6 +20,7 @@ _ENDED = (
         state=bindparam("state"),
         run_at=bindparam("run_at"),
         note=bindparam("note"),
+        reason=bindparam("reason"),
         finished_at=bindparam("finished_at"),
         uncertain_attempts=func.coalesce(bindparam("uncertain_attempts"), jobs.c.uncertain_attempts),
         leased_by=None,
@@ -27,10 +28,11 @@ _ENDED = (
     )
 )
 _POSTGRESQL: Final = """
-UPDATE jobs SET state = ended.state, run_at = ended.run_at, note = ended.note, finished_at = ended.finished_at,
-    doubts = coalesce(ended.uncertain_attempts, jobs.doubts), leased_by = NULL, leased_until = NULL
+UPDATE jobs SET state = ended.state, run_at = ended.run_at, note = ended.note,
+    reason = ended.reason, finished_at = ended.finished_at, doubts = coalesce(ended.uncertain_attempts, jobs.doubts),
+    leased_by = NULL, leased_until = NULL
 FROM jsonb_to_recordset($1::jsonb) AS ended (which bigint, attempt integer, state text, run_at timestamptz, note text,
-    finished_at timestamptz, uncertain_attempts integer)
+    reason text, finished_at timestamptz, uncertain_attempts integer)
 WHERE jobs.id = ended.which AND jobs.leased_by = $2 AND jobs.attempts = ended.attempt
 RETURNING jobs.id
 """

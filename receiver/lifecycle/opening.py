@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -40,16 +41,26 @@ async def handle(context: Context, job: Job) -> Outcome:
             return
         # Became worse meanwhile: that has a job of its own with shorter deadlines.
         if incident.severity == job.payload["severity"] and not incident.acknowledged_at:
-            held = job.payload.get("held", True)
-            hold = gate.window_of(connection, settings, incident, job.created_at) if held else None
-            # Who is not told yet cannot respond: their time begins when they will be.
-            since = hold.until if hold and not hold.tell else job.created_at
-            timers.deadlines(connection, settings, incident, since, job.payload.get("again", ""))
+            set_deadlines(connection, settings, incident, job.payload, job.created_at)
         timers.updates(connection, settings, incident, context.clock())
         hint = probable_cause.hint(alerts, deployed, incident.opened_at, settings.causes)
         _write_cause(connection, settings, incident, hint, context.clock())
 
     return done(record=record)
+
+
+def set_deadlines(
+    connection: Connection,
+    settings: ReceiverConfig,
+    incident: Incident,
+    begun: Mapping[str, Any],
+    at: datetime,
+) -> None:
+    """Queue the deadlines of what began at that time, with what was noted then (`timers.begin`)."""
+    hold = gate.window_of(connection, settings, incident, at) if begun.get("held", True) else None
+    # Who is not told yet cannot respond: their time begins when they will be.
+    since = hold.until if hold and not hold.tell else at
+    timers.deadlines(connection, settings, incident, since, begun.get("again", ""))
 
 
 def _facts(connection: Connection, job: Job) -> tuple[Sequence[AlertView], Sequence[Deployment]]:

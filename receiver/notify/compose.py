@@ -80,7 +80,7 @@ def _compose(connection: Connection, context: Context, job: Job) -> Told:
 
 def _deployed(connection: Connection, incident: Incident, worst: Alert | None) -> DeploymentView | None:
     """The last deployment before the worst alert that fires, where it was recent enough to be at fault."""
-    began = worst.starts_at if worst else incident.opened_at
+    began = worst.since if worst else incident.opened_at
     deployment = ledger.before(connection, incident.service, incident.environment, began)
     return deployment.view() if deployment and began - deployment.started_at < _RECENT else None
 

@@ -29,6 +29,7 @@ from deploywatch.receiver.notify.delivery_results import (
 )
 from deploywatch.receiver.notify.queueing import AGAIN_PREFIX, KIND, NEWS, tell
 from deploywatch.receiver.notify.uncertain_delivery import PATIENCE, Step, decide
+from deploywatch.receiver.notify.unsent import Unsent, nothing_sent, surely_told
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event
 
@@ -49,13 +50,13 @@ async def handle(context: Context, job: Job) -> Outcome:
         return await _once_more(context, job, channel)
     event = Event(job.payload["event"])
     if event is Event.ESCALATED and await context.store.read(lambda c: _told_with_the_opening(c, job)):
-        return overtaken.nothing_sent(name, overtaken.TOLD_ALREADY)
+        return nothing_sent(name, Unsent.TOLD_ALREADY)
     if not channel.wants(event):
-        return overtaken.nothing_sent(name, overtaken.NOT_WANTED)
+        return nothing_sent(name, Unsent.NOT_WANTED)
     # Composed at each try, not when it was queued: what people read is how it stands now.
     composed = await compose.of(context, job)
     if outdated := _outdated(job, composed.message):
-        return Outcome(State.DONE, outdated, record=not_any_more(context, job, outdated), reason="outdated")
+        return nothing_sent(name, Unsent.OUTDATED, not_any_more(context, job, outdated))
     message = taking_link.added(context.settings, _named(composed.message, job), name)
     return await _send(context, job, channel, message, composed.references.get(name))
 
@@ -77,7 +78,7 @@ async def _once_more(context: Context, job: Job, channel: Channel) -> Outcome:
     """Say how it stands now, where a message was sent late, after newer ones."""
     found = await context.store.read(lambda connection: overtaken.find(connection, job, context.clock()))
     if found is None:
-        return overtaken.nothing_sent(job.payload["channel"], overtaken.IN_ORDER)
+        return nothing_sent(job.payload["channel"], Unsent.IN_ORDER)
     composed = await compose.of(context, found.job)
     message = found.of(_named(composed.message, job))
     outcome = await _send(context, found.job, channel, message, composed.references.get(job.payload["channel"]))
@@ -102,7 +103,7 @@ def _told_with_the_opening(connection: Connection, job: Job) -> bool:
     if not job.key.startswith(start):
         return False
     openings = [job_key(f"{KIND}:{job.incident_id}:{event}:{job.key.removeprefix(start)}") for event in NEWS]
-    query = select(jobs.c.id).where(jobs.c.key.in_(openings), jobs.c.state == State.DONE)
+    query = select(jobs.c.id).where(jobs.c.key.in_(openings), surely_told())
     return connection.execute(query.limit(1)).first() is not None
 
 

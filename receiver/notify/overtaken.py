@@ -21,6 +21,7 @@ from deploywatch.receiver.jobs.retry import Outcome
 from deploywatch.receiver.messages import Late, Message, identity
 from deploywatch.receiver.notify.packing import packed
 from deploywatch.receiver.notify.queueing import KIND
+from deploywatch.receiver.notify.unsent import has_told
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event
 
@@ -28,16 +29,6 @@ LATE: Final = "late"
 """Names, in the payload of a delivery, the event of the message that was sent late."""
 TOLD_LATE: Final = "told_late"
 """The reason with which such a delivery is counted."""
-IN_ORDER: Final = "in_order"
-"""The reason of one that had nothing to put right."""
-NOT_WANTED: Final = "not_wanted"
-TOLD_ALREADY: Final = "told_already"
-_WHY: Final = {
-    NOT_WANTED: "does not tell of such events",
-    TOLD_ALREADY: "was called as it opened",
-    IN_ORDER: "had been told nothing newer",
-}
-_UNSENT: Final = frozenset({*_WHY, "outdated"})
 # The channel's own timeout begins a little after the lease was lost, and a request needs time on the way.
 _MARGIN: Final = timedelta(seconds=2)
 _NOTE: Final = "a message about this was sent late, after newer ones; this is how it stands now"
@@ -65,17 +56,12 @@ class Overtaken:
         )
 
 
-def nothing_sent(channel: str, reason: str) -> Outcome:
-    """A delivery that is done without a message, for one of the reasons that are no fault."""
-    return Outcome(State.DONE, f"{channel} {_WHY[reason]}", reason=reason)
-
-
 def may_have_arrived(outcome: Outcome | None) -> bool:
     """Whether an attempt with this outcome, None when it was cut off, may have told the channel something."""
     # Cut off: nobody knows how far the request came.
     if outcome is None:
         return True
-    return outcome.reason not in _UNSENT if outcome.state is State.DONE else bool(outcome.uncertain_attempts)
+    return has_told(outcome.state, outcome.reason) or bool(outcome.uncertain_attempts)
 
 
 def lost(context: Context, connection: Connection, job: Job, outcome: Outcome | None) -> None:
@@ -126,9 +112,8 @@ def _is_of_channel(row: RowMapping, job: Job) -> bool:
 
 def _has_told(row: RowMapping) -> bool:
     """Whether the delivery has told its channel something, or may have."""
-    if row["state"] == State.DONE:
-        return not row["note"].endswith(tuple(_WHY.values()))
-    return row["state"] == State.RUNNING or bool(row["uncertain_attempts"])
+    under_way = row["state"] == State.RUNNING or (row["state"] != State.DONE and bool(row["uncertain_attempts"]))
+    return under_way or has_told(row["state"], row["reason"])
 
 
 def _name(row: RowMapping) -> str:

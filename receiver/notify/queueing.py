@@ -12,6 +12,7 @@ from deploywatch.receiver.incidents.incident import Incident
 from deploywatch.receiver.jobs.job import NewJob, State, Urgency
 from deploywatch.receiver.jobs.queue import enqueue, hurry
 from deploywatch.receiver.notify.packing import packed
+from deploywatch.receiver.notify.unsent import has_told
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event, RollbackView
@@ -19,7 +20,7 @@ from deploywatch.receiver.suppression import gate, holding
 
 # What begins waits for the end of a silent window; the end of what people heard of is told all the same.
 NEWS = frozenset({Event.OPENED, Event.WORSENED, Event.DEGRADATION})
-# What every channel tells of: that it is done means that somebody knows.
+# What says that there is trouble: whoever was told one of these knows.
 _OF_TROUBLE = NEWS | {Event.ESCALATED, Event.REMINDER}
 KIND = "deliver"
 AGAIN_PREFIX = "again:"
@@ -79,7 +80,10 @@ def tell(
 
 
 def heard(connection: Connection, incident: Incident) -> tuple[str, ...]:
-    """The incident's channels that were told, or are being told, something about it."""
+    """The incident's channels that something about it was queued for.
+
+    Also where it was refused since: that may have arrived all the same, or be sent yet, and then they hear the end.
+    """
     serial_keys = {serial_key_of(incident.id, channel): channel for channel in incident.channels}
     queued = set(connection.execute(select(jobs.c.serial_key).where(jobs.c.serial_key.in_(serial_keys))).scalars())
     return tuple(channel for serial_key, channel in serial_keys.items() if serial_key in queued)
@@ -90,14 +94,14 @@ def is_told(connection: Connection, incident: Incident) -> bool:
 
     A channel that refuses, or could not be reached so far, has told nobody.
     """
-    query = select(jobs.c.payload, jobs.c.key, jobs.c.state, jobs.c.attempts).where(
+    query = select(jobs.c.payload, jobs.c.key, jobs.c.state, jobs.c.attempts, jobs.c.reason).where(
         jobs.c.incident_id == incident.id, jobs.c.kind == KIND, jobs.c.state != State.FAILED
     )
-    for payload, key, state, attempts in connection.execute(query):
+    for payload, key, state, attempts, reason in connection.execute(query):
         if payload["event"] not in _OF_TROUBLE:
             continue
         first = attempts == (1 if state == State.RUNNING else 0) and not key.startswith(AGAIN_PREFIX)
-        if state == State.DONE or first:
+        if has_told(state, reason) or (first and state != State.DONE):
             return True
     return False
 

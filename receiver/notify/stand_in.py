@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from deploywatch.receiver.incidents import store
 from deploywatch.receiver.jobs.job import Job, State
 from deploywatch.receiver.messages import Channel
+from deploywatch.receiver.notify.unsent import told
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event
@@ -69,9 +70,9 @@ def _same(payload: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _states(connection: Connection) -> dict[str, bool]:
-    """Whether each channel's last delivery that is over went well."""
+    """Whether each channel's last delivery that is over and was sent went well."""
     query = select(jobs.c.payload, jobs.c.state).where(
-        jobs.c.kind == "deliver", jobs.c.state.in_((State.DONE, State.FAILED))
+        jobs.c.kind == "deliver", or_(jobs.c.state == State.FAILED, told())
     )
     states: dict[str, bool] = {}
     for payload, state in connection.execute(query.order_by(jobs.c.finished_at.desc()).limit(_KEPT_JOBS)):

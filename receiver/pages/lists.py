@@ -16,6 +16,7 @@ from deploywatch.receiver.jobs.job import State
 from deploywatch.receiver.lifecycle import audit
 from deploywatch.receiver.notify import queueing
 from deploywatch.receiver.notify.queueing import KIND
+from deploywatch.receiver.notify.unsent import told
 from deploywatch.receiver.pages.console import Console, Handler
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.suppression import maintenance
@@ -97,7 +98,7 @@ def _standing(connection: Connection, channels: tuple[str, ...], now: datetime) 
 
 def _channel(connection: Connection, name: str) -> dict[str, Any]:
     of = jobs.c.kind == KIND, jobs.c.queue == queueing.queue_of(name)
-    worked = select(func.max(jobs.c.finished_at)).where(*of, jobs.c.state == State.DONE)
+    worked = select(func.max(jobs.c.finished_at)).where(*of, told())
     waits = select(func.count(), func.max(jobs.c.note)).where(*of, jobs.c.state == State.READY, jobs.c.attempts > 0)
     count, note = connection.execute(waits).one()
     return {"name": name, "worked": connection.execute(worked).scalar(), "waiting": count, "note": note or ""}

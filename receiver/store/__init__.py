@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -59,6 +62,8 @@ class Store:
         self._lock_file: int | None = None
         self._backend: Backend = Sqlite(parsed) if self.is_sqlite else Postgres(parsed)
         self._together = GroupRead(self._backend.read, told)
+        self.failures: Counter[str] = Counter(read=0, write=0)
+        """How often the database failed, by what was asked of it."""
 
     async def open(self) -> None:
         """Take the lock and bring SQLite's schema up to date; StoreError says why when that is not possible.
@@ -91,16 +96,28 @@ class Store:
 
         UnfitError when the database works but will never take these values. `work` may run in another thread.
         """
-        return await self._backend.write(work)
+        with self._counted("write"):
+            return await self._backend.write(work)
 
     async def read_together(self, work: Work[T]) -> T:
         """Run `work` as `read` does, with others that ask at the same time: what several read is read once."""
-        return await self._together.read(work)
+        with self._counted("read"):
+            return await self._together.read(work)
 
     async def changes(self) -> str:
         """A text that differs once a change of what pages show can be read, whichever replica has written it."""
-        return await self._backend.changes()
+        with self._counted("read"):
+            return await self._backend.changes()
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a consistent view; to write, use `write`."""
-        return await self._backend.read(work)
+        with self._counted("read"):
+            return await self._backend.read(work)
+
+    @contextmanager
+    def _counted(self, operation: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            self.failures[operation] += 1
+            raise

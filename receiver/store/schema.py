@@ -87,6 +87,8 @@ alerts = table(
     Column("annotations", JSON, nullable=False),
     Column("generator_url", Text, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    # The earlier start that Alertmanager has given the episode since; NULL where it has not.
+    Column("lowered_to", Moment),
 )
 
 timeline = table(
@@ -122,6 +124,9 @@ jobs = table(
     Column("leased_by", String(100)),
     Column("leased_until", Moment),
     Column("note", Text, nullable=False),
+    # A bounded word for how the last run ended, empty where nothing is to be said; NULL before it, and where a replica
+    # of an older version ran it.
+    Column("reason", Text),
     Column("created_at", Moment, nullable=False),
     Column("finished_at", Moment, index=True),
     Index("ix_jobs_open", "state", "run_at"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 import uuid
@@ -119,6 +120,7 @@ def test_a_postgresql_that_is_killed_and_comes_back_loses_nothing_and_doubles_no
                 time.sleep(place.dice.uniform(0.5, 2))  # the moment at which it dies
                 server.child.send(signal.SIGKILL)
                 server.child.process.wait(90)
+                _sees_that_the_store_fails(place.receivers[0])
                 time.sleep(place.dice.uniform(0, 2))  # how long it stays away
                 server = servers.postgres(processes, folder, port=server.port)
             place.storm.calm(blowing)
@@ -126,6 +128,17 @@ def test_a_postgresql_that_is_killed_and_comes_back_loses_nothing_and_doubles_no
             assert all(one.child and one.child.running for one in place.receivers)
             print(f"seed {SEED}: {RESTARTS} restarts, {books.summary(settled)}")  # noqa: T201 - the counts
             assert books.faults(settled, place.storm.last.values()) == []
+
+
+def _sees_that_the_store_fails(receiver: RealReceiver) -> None:
+    """Whoever looks meanwhile is told, people and programs."""
+    status, page = receiver.get("/")
+    assert (status, "The store does not answer" in page, "Alertmanager sends them again" in page) == (503, True, True)
+    status, text = receiver.get("/api/v1/incidents")
+    assert (status, text.startswith("the database failed: ")) == (503, True)
+    status, text = receiver.get("/metrics")
+    assert status == 200
+    assert re.search(r'^deploywatch_store_failures_total\{operation="read"\} [1-9]', text, re.MULTILINE)
 
 
 def _pause_while_it_writes(place: Ground, replica: RealReceiver) -> None:

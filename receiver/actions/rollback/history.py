@@ -102,11 +102,11 @@ def _asked_since(
     A person may ask because of any alert that fires.
     """
     firing = alert_views.firing_with_severity(connection, incident.id)
-    began = [alert.starts_at for alert, severity in firing if not fingerprint or asks(settings, alert, severity)]
+    began = [alert.since for alert, severity in firing if not fingerprint or asks(settings, alert, severity)]
     # The alert that asks may have ended meanwhile and so not be among those that fire.
     episode, _ = alert_store.episodes(connection, [fingerprint]).get(fingerprint, (None, None))
     if episode is not None:
-        began.append(episode.starts_at)
+        began.append(episode.since)
     return max(began, default=None)
 
 

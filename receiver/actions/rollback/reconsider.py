@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from deploywatch.receiver.actions.rollback import planning
 from deploywatch.receiver.actions.rollback.history import ROLLBACK, situation
+from deploywatch.receiver.actions.rollback.planning import Planned
 from deploywatch.receiver.actions.rollback.situation import FINAL, Refusal, Refused
 from deploywatch.receiver.actions.target_lock import serial_key
 from deploywatch.receiver.context import Context
@@ -25,7 +26,9 @@ KIND = "reconsider"
 _LOOK = timedelta(seconds=30)
 # Only the configuration or the ledger changes these, and both ask at once.
 _RARELY = timedelta(hours=1)
-_BY_EVENT = frozenset({Refusal.NO_TARGET, Refusal.UNSAFE_VALUE})
+DRY_RUN = "dry_run"
+"""What a decision that was only announced waits with for another mode."""
+_BY_EVENT = frozenset({Refusal.NO_TARGET, Refusal.UNSAFE_VALUE, DRY_RUN})
 
 
 def wait(connection: Connection, incident: Incident, decided: Job, refusal: str, now: datetime) -> None:
@@ -71,6 +74,10 @@ async def handle(context: Context, job: Job) -> Outcome:
         )
         at = situation(connection, settings, incident, now, fingerprint=asked.get("fingerprint", ""))
         decision = planning.decide(at, incident, settings.rollback)
+        # What was only announced waits for another mode, and any brake that holds meanwhile is no news.
+        if refusal == DRY_RUN and not (isinstance(decision, Refused) and decision.reason in FINAL):
+            acts = isinstance(decision, Planned) and decision.go.mode != "dry-run"
+            return incident, ruling, "" if acts else DRY_RUN
         if isinstance(decision, Refused):
             return incident, ruling, decision.reason
         # An alert that joined has had it queued already: that decision is this one.
@@ -84,7 +91,12 @@ async def handle(context: Context, job: Job) -> Outcome:
     # It would be refused, and in a way that no later look changes.
     if reason in FINAL:
         return done(f"another decision: {reason}")
-    text = f"{refusal} does not hold any more: whether to roll back is decided again"
+    why = (
+        "it was only announced, and the mode is another one"
+        if refusal == DRY_RUN
+        else f"{refusal} does not hold any more"
+    )
+    text = f"{why}: whether to roll back is decided again"
     decision = NewJob(
         kind=ROLLBACK,
         key=f"{job.payload['key']}:{job.id}",

@@ -156,6 +156,7 @@ def _go(connection: Connection, context: Context, incident: Incident, job: Job, 
             approval.ask(connection, context.settings, incident, go, context.clock(), would=context.conceal(str(plan)))
         case "dry-run":
             _dry_run(connection, context, incident, go, plan)
+            reconsider.wait(connection, incident, job, reconsider.DRY_RUN, context.clock())
     return None
 
 

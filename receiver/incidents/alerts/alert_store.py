@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, case, literal, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, func, literal, or_, select, update
 
 from deploywatch.conventions import SEVERITIES
 from deploywatch.receiver.alert import Alert
@@ -20,6 +20,7 @@ from deploywatch.receiver.store.writing import AT_ONCE
 
 # By rank, since the words do not sort by how bad they are; one that is not known comes first, as the worst.
 _BADNESS = case({severity: rank for rank, severity in enumerate(SEVERITIES)}, value=alerts.c.severity, else_=0)
+SINCE = func.coalesce(alerts.c.lowered_to, alerts.c.starts_at)
 
 
 EPISODES = among(
@@ -31,6 +32,7 @@ EPISODES = among(
         alerts.c.updated_at,
         alerts.c.labels,
         alerts.c.incident_id,
+        alerts.c.lowered_to,
     ).where(alerts.c.current),
     alerts.c.fingerprint,
 )
@@ -57,10 +59,10 @@ def episodes(connection: Connection, fingerprints: Iterable[str]) -> dict[str, t
     """The current episode of each fingerprint that is known, with the incident that it belongs to."""
     return {
         fingerprint: (
-            Episode(starts_at, status == "firing", annotations, updated_at, labels_of(labels)),
+            Episode(starts_at, status == "firing", annotations, updated_at, labels_of(labels), lowered_to),
             incident_id,
         )
-        for fingerprint, starts_at, status, annotations, updated_at, labels, incident_id in rows(
+        for fingerprint, starts_at, status, annotations, updated_at, labels, incident_id, lowered_to in rows(
             connection, EPISODES, fingerprints
         )
     }
@@ -125,6 +127,7 @@ def _columns(
         "annotations": [alert.annotations for alert in known],
         "generator_url": [alert.generator_url for alert in known],
         "updated_at": [now] * len(known),
+        "lowered_to": [alert.lowered_to for alert in known],
     }
 
 
@@ -138,6 +141,7 @@ def alert_of_row(row: RowMapping) -> Alert:
         labels=row["labels"],
         annotations=row["annotations"],
         generator_url=row["generator_url"],
+        lowered_to=row["lowered_to"],
     )
 
 
@@ -152,7 +156,7 @@ def leading(connection: Connection, incident_id: int) -> Alert | None:
     query = (
         select(alerts)
         .where(alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing")
-        .order_by(_BADNESS, alerts.c.starts_at, alerts.c.fingerprint)
+        .order_by(_BADNESS, SINCE, alerts.c.fingerprint)
         .limit(1)
     )
     row = connection.execute(query).mappings().first()
@@ -164,7 +168,7 @@ def firing_names(connection: Connection, incident_id: int) -> list[str]:
     rows = connection.execute(
         select(alerts.c.labels)
         .where(alerts.c.incident_id == incident_id, alerts.c.current, alerts.c.status == "firing")
-        .order_by(_BADNESS, alerts.c.starts_at)
+        .order_by(_BADNESS, SINCE)
     ).scalars()
     return list(dict.fromkeys(labels.get("alertname", "an alert without a name") for labels in rows))
 

@@ -8,16 +8,12 @@ from sqlalchemy import Connection, bindparam, select
 
 from deploywatch.conventions import SEVERITIES, AlertAnnotation
 from deploywatch.receiver.alert import Alert
-from deploywatch.receiver.incidents.alerts.alert_store import alert_of_row
+from deploywatch.receiver.incidents.alerts.alert_store import SINCE, alert_of_row
 from deploywatch.receiver.store.engine import unit_of_work
 from deploywatch.receiver.store.schema import alerts
 from deploywatch.receiver.story import AlertView
 
-_ALERTS_OF = (
-    select(alerts)
-    .where(alerts.c.incident_id == bindparam("incident"))
-    .order_by(alerts.c.starts_at, alerts.c.fingerprint)
-)
+_ALERTS_OF = select(alerts).where(alerts.c.incident_id == bindparam("incident")).order_by(SINCE, alerts.c.fingerprint)
 
 
 def views(connection: Connection, incident_id: int) -> tuple[AlertView, ...]:
@@ -34,7 +30,7 @@ def views_and_leading(connection: Connection, incident_id: int) -> tuple[tuple[A
         for alert, severity in known
         if alert.firing
     ]
-    worst = min(firing, key=lambda ranked: (ranked[0], ranked[1].starts_at, ranked[1].fingerprint), default=None)
+    worst = min(firing, key=lambda ranked: (ranked[0], ranked[1].since, ranked[1].fingerprint), default=None)
     return tuple(view(alert, severity) for alert, severity in known), worst[1] if worst else None
 
 
@@ -69,7 +65,7 @@ def view(alert: Alert, severity: str) -> AlertView:
         runbook_url=first_of(annotations, AlertAnnotation.RUNBOOKS),
         dashboard_url=first_of(annotations, AlertAnnotation.DASHBOARDS),
         source_url=alert.generator_url,
-        starts_at=alert.starts_at,
+        starts_at=alert.since,
         ends_at=alert.ends_at,
         labels=alert.labels,
         annotations=annotations,

@@ -20,6 +20,7 @@ EXPLANATIONS = {
     Reason.EPISODE_IS_OVER: "{} came as firing shortly after its end; whether that is late or true is looked at again",
     Reason.FIRES_ON: "{} fires on with the start that it had, so its resolve was not the end",
     Reason.ANNOTATIONS_CHANGED: "{} came with other annotations, which are taken over",
+    Reason.START_LOWERED: "{} began earlier than was known: Alertmanager has lowered its start",
     Reason.RESOLVED_BEFORE_FIRING: "{} came as resolved and never as firing, so it opens nothing",
     Reason.RESOLVE_MISSED: "{} began anew; the end of its last episode never came",
     Reason.SEVERITY_UNKNOWN: "{}, which nobody here knows; it counts as high (severity_names says what a word means)",

@@ -29,6 +29,14 @@ async def test_a_critical_alert_escalates_at_once_to_those_who_are_configured(ma
     assert (await scene.incident()).channels == ("team", "management")
 
 
+async def test_a_channel_that_does_not_tell_of_openings_is_called_when_it_escalates(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("team", escalation={"channels": ["team"]}))
+    scene.channels["team"].unwanted.add(Event.OPENED)
+    await scene.take(alert(severity="critical"))
+    await scene.drain()
+    assert scene.channels["team"].events == [Event.ESCALATED]
+
+
 async def test_who_was_escalated_to_hears_of_the_end_too(make_scene: MakeScene) -> None:
     scene = make_scene(settings("team", "management", escalation={"channels": ["management"]}))
     fired = alert(severity="critical", annotations={"channels": "team"})

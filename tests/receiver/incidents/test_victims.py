@@ -8,6 +8,7 @@ from deploywatch.receiver.incidents.decide import Effect, Reason
 from deploywatch.receiver.incidents.dependencies import causes
 from deploywatch.receiver.incidents.incident import Status
 from deploywatch.receiver.messages import DeliveryError
+from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
 from tests.receiver.scene import MINUTE, Scene, alert, ended, settings
 
@@ -52,6 +53,14 @@ async def test_a_victim_tells_nobody_and_rolls_nothing_back(scene: Scene) -> Non
     await scene.drain()
     assert len(scene.channels["team"].messages) == told
     assert await scene.lines("rollback_asked") == []
+
+
+async def test_a_cause_whose_channel_does_not_tell_of_openings_swallows_nothing(scene: Scene) -> None:
+    scene.channels["team"].unwanted.add(Event.OPENED)
+    await scene.take(CAUSE)
+    await scene.drain()
+    await scene.take(VICTIM)
+    assert len(await scene.incidents()) == 2
 
 
 async def test_the_incident_lasts_as_long_as_its_victims(scene: Scene) -> None:

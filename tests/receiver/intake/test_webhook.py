@@ -346,6 +346,33 @@ async def test_a_full_disk_is_503_and_nothing_is_half_written(running: Front) ->
 
 
 @pytest.mark.sqlite_only
+async def test_a_file_that_cannot_be_written_is_503_and_counted(running: Front) -> None:
+    store = running.scene.context.store
+    # What a file system says that was mounted anew as read-only, or a file whose mode was changed.
+    await store.write(lambda c: c.exec_driver_sql("PRAGMA query_only=ON"))
+    status, text = await running.post(body(alert()))
+    assert (status, text) == (
+        503,
+        "not stored, send it again: the database failed: attempt to write a readonly database\n",
+    )
+    assert store.failures["write"] >= 1
+    assert await running.scene.incidents() == []
+
+
+@pytest.mark.sqlite_only
+async def test_a_file_that_another_program_has_locked_is_503_until_it_lets_go(running: Front) -> None:
+    store = running.scene.context.store
+    await store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=50"))
+    with sqlite3.connect(str(store.file), isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        status, text = await running.post(body(alert()))
+        assert (status, text) == (503, "not stored, send it again: the database failed: database is locked\n")
+        other.execute("ROLLBACK")
+    assert (await running.post(body(alert())))[0] == 200
+    assert (await running.scene.incident()).service == "shop"
+
+
+@pytest.mark.sqlite_only
 async def test_a_bad_body_is_refused_even_when_it_cannot_be_kept(running: Front) -> None:
     store = running.scene.context.store
     pages = await store.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())

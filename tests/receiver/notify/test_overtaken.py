@@ -20,6 +20,7 @@ from deploywatch.receiver.lifecycle import resolution, response
 from deploywatch.receiver.messages import Channel, DeliveryError, Message
 from deploywatch.receiver.notify import overtaken
 from deploywatch.receiver.notify.queueing import KIND, tell
+from deploywatch.receiver.notify.unsent import Unsent, nothing_sent
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.store.schema import jobs
 from deploywatch.receiver.story import Event
@@ -274,8 +275,8 @@ async def test_the_first_message_in_slack_says_at_last_how_it_stands(
     [
         (None, True),
         (done("sent"), True),
-        (overtaken.nothing_sent("team", overtaken.NOT_WANTED), False),
-        (overtaken.nothing_sent("team", overtaken.TOLD_ALREADY), False),
+        (nothing_sent("team", Unsent.NOT_WANTED), False),
+        (nothing_sent("team", Unsent.OUTDATED), False),
         (retry("timeout", SECOND, reason="timeout", uncertain_attempts=1), True),
         (retry("refused", SECOND, reason="connection", uncertain_attempts=0), False),
         (failed("no such token", reason="credentials"), False),

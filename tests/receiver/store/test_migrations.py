@@ -22,7 +22,7 @@ from deploywatch.receiver import store as store_room
 from deploywatch.receiver.incidents import store as incident_store
 from deploywatch.receiver.store import SchemaError, Store
 from deploywatch.receiver.store.revisions import current
-from deploywatch.receiver.store.schema import incidents
+from deploywatch.receiver.store.schema import incidents, jobs
 from deploywatch.receiver.stored_metrics import snapshot
 from tests.receiver.scene import HOUR, MINUTE, NOON
 from tests.support import forked
@@ -128,6 +128,26 @@ async def test_a_schema_of_old_is_migrated_at_start_on_sqlite_and_refused_on_pos
     await store.migrate()
     await store.migrate()
     await store.open()
+
+
+async def test_each_migration_can_be_taken_back_and_done_again(store: Store) -> None:
+    await store.migrate()
+    row = {"kind": "deliver", "key": "k", "serial_key": "s", "queue": "q", "payload": {}, "state": "done"}
+    row |= {"run_at": NOON, "attempts": 1, "note": "n", "created_at": NOON}
+
+    def back_and_forth(connection: Connection) -> str | None:
+        connection.execute(insert(jobs).values(**row, reason="not_wanted"))
+        config = Config()
+        config.set_main_option("script_location", str(FOLDER))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0016")
+        # What a replica of the version before writes has no reason: nobody knows it.
+        connection.execute(text("UPDATE jobs SET note = 'written by the version before'"))
+        upgrade(connection, "head")
+        return connection.execute(select(jobs.c.reason)).scalar_one()
+
+    assert await store.write(back_and_forth) is None
+    assert await store.read(current) == HEAD
 
 
 async def test_a_schema_of_a_newer_version_is_refused_and_left_alone(store: Store) -> None:

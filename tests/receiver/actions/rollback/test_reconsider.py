@@ -10,12 +10,13 @@ from deploywatch.receiver.actions.rollback import reconsider
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.deployment import Status
+from deploywatch.receiver.lifecycle import reconfigured
 from deploywatch.receiver.store.action_schema import rollbacks
 from deploywatch.receiver.store.schema import deployments
 from deploywatch.receiver.story import Event
 from tests.receiver.actions.ground import Ground, critical
 from tests.receiver.front import Front, front_of
-from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended
+from tests.receiver.scene import HOUR, MINUTE, SECOND, Scene, alert, ended, settings
 
 REFUSED = (
     "rollback refused (deployment_running): the deployment of 1.2.4 is still running, so nobody knows what runs when; "
@@ -175,6 +176,51 @@ async def test_a_target_that_is_configured_later_is_rolled_back(ground: Ground) 
     await scene.context.store.write(lambda c: reconsider.look_everywhere(c, scene.clock.now))
     await scene.drain()
     assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_where_no_rollback_was_set_up_a_target_that_is_added_is_rolled_back(ground: Ground) -> None:
+    configured = (await ground.scene()).context.settings
+    scene = ground.make_scene(settings())
+    await scene.take(critical())
+    await scene.after(MINUTE)
+    assert await scene.lines("rollback_refused") == []
+    scene.context.settings = configured
+    for _ in range(2):
+        await reconfigured.apply(scene.context)
+        await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_an_alert_whose_kind_may_ask_by_now_is_decided_about(ground: Ground) -> None:
+    configured = (await ground.scene()).context.settings
+    scene = await ground.scene(on=["verdict"])
+    await scene.take(critical())
+    await scene.drain()
+    assert "rollback.on does not name alerts" in (await scene.lines("rollback_refused"))[0]
+    scene.context.settings = configured
+    await reconfigured.apply(scene.context)
+    await scene.drain()
+    assert ground.ran == ["1.2.2 shop"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "ran", "asked"), [("auto", ["1.2.2 shop"], 0), ("approve", [], 1), ("dry-run", [], 0)]
+)
+async def test_what_was_only_announced_is_decided_again_by_another_mode(
+    ground: Ground, mode: str, ran: list[str], asked: int
+) -> None:
+    configured = (await ground.scene(mode=mode)).context.settings
+    scene = await ground.scene(mode="dry-run")
+    await scene.take(critical())
+    await scene.drain()
+    assert len(await scene.lines("rollback_dry_run")) == 1
+    scene.context.settings = configured
+    for _ in range(2):
+        await reconfigured.apply(scene.context)
+        await scene.drain()
+    assert ground.ran == ran
+    assert len(await scene.lines("approval_wanted")) == asked
+    assert len(await scene.lines("rollback_dry_run")) == 1
 
 
 async def test_without_a_reload_a_target_is_looked_for_within_the_hour_and_said_once(ground: Ground) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from deploywatch.receiver.actions.rollback import rollback
@@ -77,6 +79,19 @@ async def test_a_person_is_told_that_the_deployment_may_be_the_remedy_where_noth
     await _asked_for(scene)
     assert ground.ran == []
     assert [line.startswith(NEWER) for line in await scene.lines("rollback_refused")] == [True, True]
+
+
+@pytest.mark.parametrize(("lowered_to", "ran"), [(None, ["1.2.2 shop"]), (-2 * MINUTE, [])])
+async def test_a_start_that_alertmanager_has_lowered_since_is_what_counts(
+    ground: Ground, lowered_to: timedelta | None, ran: list[str]
+) -> None:
+    scene = await ground.scene()
+    await scene.take(alert(starts=-MINUTE / 2))
+    await scene.after(2 * MINUTE)
+    if lowered_to is not None:
+        await scene.take(alert(starts=lowered_to))
+    await _asked_for(scene)
+    assert ground.ran == ran
 
 
 async def _asked_for(scene: Scene) -> None:

@@ -1,0 +1,97 @@
+"""A configuration that is taken over counts for the incidents that are open, whatever was in force when they began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deploywatch.receiver.incidents import store
+from deploywatch.receiver.lifecycle import reconfigured
+from deploywatch.receiver.settings.config import ReceiverConfig
+from deploywatch.receiver.story import Event
+from tests.receiver.conftest import MakeScene
+from tests.receiver.scene import HOUR, MINUTE, NOON, RecordedChannel, Scene, alert, settings
+
+STEPS = {"high": [{"after": "10m", "channels": ["boss"]}, {"after": "1h", "channels": ["boss"]}]}
+
+
+async def take_over(scene: Scene, config: ReceiverConfig) -> None:
+    """As a reload does, or a start with another file."""
+    scene.context.settings = config
+    known = scene.context.channels
+    scene.context.channels = {name: known.get(name, RecordedChannel()) for name in config.channels}
+    await reconfigured.apply(scene.context)
+    await scene.drain()
+
+
+def told(scene: Scene, name: str) -> list[Event]:
+    channel: Any = scene.context.channels[name]
+    return list(channel.events)
+
+
+async def opened(scene: Scene, **labels: str) -> None:
+    await scene.take(alert(**labels))
+    await scene.drain()
+
+
+@pytest.mark.parametrize("kept", [(), ("team",)])
+async def test_where_a_channel_is_gone_those_that_are_named_now_hear_how_it_began_and_goes_on(
+    make_scene: MakeScene, kept: tuple[str, ...]
+) -> None:
+    scene = make_scene(settings("old", *kept))
+    await opened(scene)
+    for _ in range(2):
+        await take_over(scene, settings("new", *kept))
+    assert told(scene, "new") == [Event.OPENED]
+    names = ", ".join(("new", *kept)[:1])
+    assert await scene.lines("fell_back") == [
+        f"old is no longer configured: from here on the incident is told to {names} instead"
+    ]
+    assert set((await scene.incident()).channels) == {"new", *kept}
+
+
+async def test_steps_that_are_added_are_taken_and_those_that_are_over_at_once(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("team", "boss", notify={"by_severity": {"high": ["team"]}}))
+    await opened(scene)
+    await scene.after(20 * MINUTE)
+    assert Event.ESCALATED not in told(scene, "boss")
+    config = settings("team", "boss", notify={"by_severity": {"high": ["team"]}}, escalation={"steps": STEPS})
+    await take_over(scene, config)
+    assert told(scene, "boss").count(Event.ESCALATED) == 1
+    await take_over(scene, config)
+    await scene.after(HOUR)
+    assert told(scene, "boss").count(Event.ESCALATED) == 2
+
+
+async def test_a_step_that_is_moved_or_names_another_channel_is_taken_as_it_is_now(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("team", "boss", escalation={"steps": STEPS}))
+    await opened(scene)
+    sooner = {"high": [{"after": "30m", "channels": ["pager"]}]}
+    await take_over(scene, settings("team", "pager", escalation={"steps": sooner}))
+    await scene.after(29 * MINUTE)
+    assert Event.ESCALATED not in told(scene, "pager")
+    await scene.after(MINUTE)
+    assert told(scene, "pager").count(Event.ESCALATED) == 1
+    await scene.after(2 * HOUR)
+    assert told(scene, "pager").count(Event.ESCALATED) == 1
+
+
+async def test_what_somebody_has_in_hand_is_not_escalated_by_new_steps(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("team", "boss"))
+    await opened(scene)
+    taken = replace(await scene.incident(), acknowledged_at=scene.clock.now, acknowledged_by="ann")
+    await scene.context.store.write(lambda c: store.save(c, taken))
+    await take_over(scene, settings("team", "boss", escalation={"steps": STEPS}))
+    await scene.after(2 * HOUR)
+    assert Event.ESCALATED not in told(scene, "boss")
+
+
+async def test_what_a_window_held_is_told_once_the_window_is_gone(make_scene: MakeScene) -> None:
+    window = {"name": "noon", "service": "shop", "at": f"{NOON:%H:%M}", "lasts": "3h"}
+    scene = make_scene(settings(maintenance=[window]))
+    await opened(scene)
+    assert told(scene, "team") == []
+    await take_over(scene, settings())
+    assert told(scene, "team") == [Event.OPENED]
