@@ -31,8 +31,8 @@ def told(scene: Scene, name: str) -> list[Event]:
     return list(channel.events)
 
 
-async def opened(scene: Scene, **labels: str) -> None:
-    await scene.take(alert(**labels))
+async def opened(scene: Scene) -> None:
+    await scene.take(alert())
     await scene.drain()
 
 

@@ -132,7 +132,14 @@ async def test_a_schema_of_old_is_migrated_at_start_on_sqlite_and_refused_on_pos
 
 async def test_each_migration_can_be_taken_back_and_done_again(store: Store) -> None:
     await store.migrate()
-    row = {"kind": "deliver", "key": "k", "serial_key": "s", "queue": "q", "payload": {}, "state": "done"}
+    row: dict[str, Any] = {
+        "kind": "deliver",
+        "key": "k",
+        "serial_key": "s",
+        "queue": "q",
+        "payload": {},
+        "state": "done",
+    }
     row |= {"run_at": NOON, "attempts": 1, "note": "n", "created_at": NOON}
 
     def back_and_forth(connection: Connection) -> str | None:
@@ -144,7 +151,8 @@ async def test_each_migration_can_be_taken_back_and_done_again(store: Store) -> 
         # What a replica of the version before writes has no reason: nobody knows it.
         connection.execute(text("UPDATE jobs SET note = 'written by the version before'"))
         upgrade(connection, "head")
-        return connection.execute(select(jobs.c.reason)).scalar_one()
+        reason: str | None = connection.execute(select(jobs.c.reason)).scalar_one()
+        return reason
 
     assert await store.write(back_and_forth) is None
     assert await store.read(current) == HEAD
