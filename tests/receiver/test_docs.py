@@ -15,7 +15,7 @@ from deploywatch import config
 from deploywatch.access.webconfig import Access
 from deploywatch.cli import cli
 from deploywatch.conventions import DeploymentMetric, IncidentMetric, ReceiverMetric
-from deploywatch.receiver.metrics import Counters
+from deploywatch.receiver.metrics import Counters, StoreFailures
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.stored_metrics import snapshot
 from tests.receiver.scene import Scene, alert
@@ -67,6 +67,7 @@ def test_every_metric_is_on_the_page() -> None:
 async def test_every_metric_on_the_page_is_exposed(scene: Scene) -> None:
     registry = CollectorRegistry()
     Counters(registry)
+    registry.register(StoreFailures(scene.context.store.failures))
     await scene.take(alert())
     registry.register(await scene.read(lambda c: snapshot(c, scene.clock.now)))
     exposed = {family.name for family in registry.collect()}
