@@ -89,7 +89,7 @@ def decide(at: Situation, settings: Scale) -> Go | Refused:
     where, caps = f"{at.service} in {at.environment}", settings.caps
     target = settings.target(at.service, at.environment)
     if at.incident_over:
-        return Refused(Refusal.INCIDENT_OVER, "every alert has resolved meanwhile")
+        return Refused(Refusal.INCIDENT_OVER, "every alert has resolved meanwhile, or somebody ended the incident")
     if target is None:
         return Refused(Refusal.NO_TARGET, f"no scale target is configured for {where}")
     # A rollback in between would start from another number of replicas than it ends with.

@@ -34,7 +34,7 @@ def decide(situation: Situation, settings: Rollback) -> Go | Refused:
     deployment = situation.deployment
     # First: a rollback after the trouble is over does harm whatever else is true.
     if situation.incident_over:
-        return Refused(Refusal.INCIDENT_OVER, "every alert has resolved meanwhile")
+        return Refused(Refusal.INCIDENT_OVER, "every alert has resolved meanwhile, or somebody ended the incident")
     if target is None:
         return Refused(Refusal.NO_TARGET, f"no rollback target is configured for {where}")
     if deployment is None:

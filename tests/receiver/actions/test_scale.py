@@ -30,7 +30,10 @@ def brakes(**more: Any) -> Scale:
 
 
 REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
-    Refusal.INCIDENT_OVER: ({"incident_over": True}, "every alert has resolved meanwhile"),
+    Refusal.INCIDENT_OVER: (
+        {"incident_over": True},
+        "every alert has resolved meanwhile, or somebody ended the incident",
+    ),
     Refusal.NO_TARGET: ({"service": "search"}, "no scale target is configured for search in production"),
     Refusal.LOCKED: ({"held_by": "a rollback"}, "shop in production is in the hands of a rollback"),
     Refusal.COOLDOWN: ({"last": NOON - MINUTE}, "cooldown until 12:14:00 UTC"),

@@ -54,7 +54,10 @@ def deployed(**changes: Any) -> dict[str, Any]:
 
 
 REFUSALS: dict[Refusal, tuple[dict[str, Any], str]] = {
-    Refusal.INCIDENT_OVER: ({"incident_over": True}, "every alert has resolved meanwhile"),
+    Refusal.INCIDENT_OVER: (
+        {"incident_over": True},
+        "every alert has resolved meanwhile, or somebody ended the incident",
+    ),
     Refusal.NO_TARGET: ({"service": "search"}, "no rollback target is configured for search in production"),
     Refusal.NO_DEPLOYMENT: ({"deployment": None}, "no deployment of shop in production is known"),
     Refusal.ALREADY_ROLLED_BACK: (

@@ -267,3 +267,38 @@ async def test_a_pipeline_that_begins_while_the_rollback_runs_is_told_and_so_is_
     assert await scene.lines("deployment_began") == [
         "1.2.4 began to be deployed while the rollback of deployment 2 is under way; either may overwrite the other"
     ]
+
+
+async def test_it_is_decided_again_when_whoever_holds_the_target_lets_go(ground: Ground) -> None:
+    scene = await ground.scene()
+    place = ("shop", "production")
+    await scene.context.store.write(lambda c: target_lock.take(c, *place, "somebody else", scene.clock.now))
+    await scene.take(critical())
+    await scene.drain()
+    assert "rollback refused (locked)" in (await scene.lines("rollback_refused"))[0]
+    await scene.context.store.write(lambda c: target_lock.give_back(c, *place, "somebody else"))
+    await scene.after(30 * SECOND)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_a_victim_that_joins_is_another_issue(ground: Ground) -> None:
+    scene = await ground.scene(decide={"issues": 2, "confidence": 0}, beside={"dependencies": {"cart": ["shop"]}})
+    await scene.take(critical())
+    await scene.drain()
+    assert "rollback refused (not_enough_issues)" in (await scene.lines("rollback_refused"))[0]
+    await scene.after(SECOND)
+    await scene.take(alert("CartDown", service="cart", starts=SECOND))
+    await scene.after(30 * SECOND)
+    assert ground.ran == ["1.2.2 shop"]
+
+
+async def test_a_person_who_ends_the_incident_while_the_delay_runs_stops_it(ground: Ground) -> None:
+    scene = await ground.scene(delay="10m")
+    await scene.take(critical())
+    await scene.drain()
+    async with front_of(scene) as front:
+        await front("POST", "/incidents/1/resolve", {"by": "ann", "hold": "1h"})
+    await scene.after(10 * MINUTE)
+    assert ground.ran == []
+    (line,) = await scene.lines("rollback_refused")
+    assert line.startswith("rollback refused (incident_over): every alert has resolved meanwhile, or somebody ended ")
