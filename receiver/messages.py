@@ -132,7 +132,8 @@ class DeliveryError(Exception):
 class PartlyDeliveredError(DeliveryError):
     """Some of a channel's recipients got the message, others did not; those are to be tried each by itself.
 
-    `reference` is what `send` would have returned; `refused` says of each of the others what was said against it.
+    `reference` is what `send` would have returned, None where nobody got it; `refused` says of each of the others what
+    was said against it.
     """
 
     def __init__(self, reference: str | None, refused: Mapping[str, str]) -> None:

@@ -88,6 +88,9 @@ def partly_sent(
         now = context.clock()
         if error.reference is not None:
             delivered(context, job, message, reference, error.reference, how="; not all of its recipients")(connection)
+        else:
+            # Each is tried by itself, and none of them has heard of it so far.
+            fall_back(connection, context, job, f"could not tell {job.payload['channel']} yet: {error}")
         for recipient, why in error.refused.items():
             text = f"could not tell {job.payload['channel']} ({recipient}) yet: {why}; tried again by itself"
             timeline.write(connection, job.incident_id, now, Kind.NOT_TOLD, text)
@@ -104,7 +107,9 @@ def partly_sent(
             )
             enqueue(connection, now, left)
 
-    return Outcome(State.DONE, f"{message.title}; {error}", record=record, reason=error.reason)
+    # Done means that somebody has heard of it, which spares them a call.
+    state = State.DONE if error.reference is not None else State.FAILED
+    return Outcome(state, f"{message.title}; {error}", record=record, reason=error.reason)
 
 
 def _refused(context: Context, job: Job, text: str) -> Any:

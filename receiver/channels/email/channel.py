@@ -63,7 +63,7 @@ class EmailChannel:
             if len(answers) == 1 or len({answer[0] for answer in answers.values()}) == 1:
                 raise _failure(error, self._settings) from None
             # Nobody has got it, but some may later: each by itself.
-            raise PartlyDeliveredError(reference, _shown(answers, self._settings)) from None
+            raise PartlyDeliveredError(None, _shown(answers, self._settings)) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             # Not from the error: its text is what the server said, and that is not masked.
             raise _failure(error, self._settings) from None

@@ -197,6 +197,16 @@ async def test_each_refusal_has_a_reason_and_says_whether_to_try_again(
     assert not inbox.received
 
 
+async def test_in_a_thread_too_nobody_has_got_what_each_recipient_refused_for_a_reason_of_its_own(
+    served: Serving, inbox: Inbox
+) -> None:
+    inbox.script_mail(Reply("RCPT", "550 5.1.1 unknown"), Reply("RCPT", "450 4.2.0 grey"))
+    with pytest.raises(PartlyDeliveredError) as raised:
+        await _channel(served).send(message(), "<the-first@example.com>")
+    assert raised.value.reference is None
+    assert len(raised.value.refused) == 2
+
+
 @pytest.mark.parametrize("answer", ["550 5.1.1 unknown", "451 4.7.1 greylisted"])
 async def test_one_refused_recipient_does_not_keep_the_others_from_hearing_and_is_named(
     served: Serving, inbox: Inbox, answer: str

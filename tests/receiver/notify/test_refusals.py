@@ -180,6 +180,31 @@ async def test_a_recipient_that_is_refused_for_good_is_named_and_tried_slowly(sc
     assert team.messages[-1].recipient == "bob@example.com"
 
 
+async def test_where_each_recipient_was_refused_for_a_reason_of_its_own_another_channel_is_told(
+    make_scene: MakeScene,
+) -> None:
+    config = settings("mail", "slack", notify={"by_severity": {"high": ["mail"]}}, response=QUIET)
+    scene = make_scene(config)
+    refused_both = {"bob@example.com": "451 4.7.1 greylisted", "eve@example.com": "550 5.1.1 unknown"}
+    scene.channels["mail"].failures.append(PartlyDeliveredError(None, refused_both))
+    await scene.take(alert())
+    await scene.drain()
+    assert scene.channels["slack"].events == [Event.OPENED]
+    assert not any(line.startswith("mail: ") for line in await scene.lines("told"))
+    await scene.after(SECOND)
+    assert {message.recipient for message in scene.channels["mail"].messages} == set(refused_both)
+
+
+async def test_whom_the_opening_did_not_reach_the_escalation_calls(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("mail"))
+    scene.channels["mail"].failures.append(
+        PartlyDeliveredError(None, {"bob@example.com": "451", "eve@example.com": "550"})
+    )
+    await scene.take(alert(severity="critical"))
+    await scene.drain()
+    assert scene.channels["mail"].events[0] is Event.ESCALATED
+
+
 async def test_of_one_recipient_it_is_said_by_name_that_it_is_not_told_any_more(make_scene: MakeScene) -> None:
     scene = make_scene(settings(response=QUIET))
     team = scene.channels["team"]
