@@ -14,9 +14,10 @@ from deploywatch.pages import live
 TIMES: Final = 10
 """How many times as often there is a look, a message, and a question whether one may still listen."""
 
-_NAMES = ("LOOK_SECONDS", "REST_SECONDS", "SPREAD_SECONDS", "STILL_SECONDS", "BEAT_SECONDS")
+INTERVALS: Final = ("LOOK_SECONDS", "REST_SECONDS", "SPREAD_SECONDS", "STILL_SECONDS", "BEAT_SECONDS")
+"""All that streams wait for, by its name in `deploywatch.pages.live`."""
 
 if __name__ == "__main__":
-    for _name in _NAMES:
+    for _name in INTERVALS:
         setattr(live, _name, getattr(live, _name) / TIMES)
     main()

@@ -19,12 +19,14 @@ from bench.receiver import load
 from bench.receiver.backlog import CHANNELS, drain
 from bench.receiver.fairness import beside, large
 from bench.receiver.load import Load
+from bench.receiver.often import INTERVALS
 from bench.receiver.servers import Place, get
 from bench.receiver_actions.__main__ import Ports, settings
 from bench.receiver_actions.sides import Sides, run
 from bench.rules import load as rules
 from bench.rules.prometheus import started
 from deploywatch.demo.processes import Processes
+from deploywatch.pages import live
 
 MAINS = sorted(path.parent.name for path in Path(importlib.import_module("bench").__path__[0]).glob("*/__main__.py"))
 
@@ -36,6 +38,10 @@ def test_a_benchmark_that_is_asked_for_help_runs_nothing(name: str, capsys: pyte
         main(["--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: bench.{name}")
+
+
+def test_all_that_streams_wait_for_is_shortened_where_they_are_told_ten_times_as_often() -> None:
+    assert set(INTERVALS) == {name for name in vars(live) if name.endswith("_SECONDS") and not name.startswith("_")}
 
 
 async def test_the_receivers_webhooks_are_taken_and_everybody_is_told(processes: Processes, tmp_path: Path) -> None:
