@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
 from typing import Final, get_args
 
+from deploywatch.receiver import actions
 from deploywatch.receiver.actions import investigate, log, run, scale, status_page, ticket
 from deploywatch.receiver.actions.rollback import action as rollback
 from deploywatch.receiver.context import Context
@@ -34,6 +37,12 @@ if forgotten := set(get_args(ActionName)) ^ ACTIONS.keys():
         f"{', '.join(sorted(forgotten))}: name an action in ActionName (settings/strategy.py), declare it as ACTION in "
         "its module, and list it here"
     )
+
+for _module in pkgutil.iter_modules(actions.__path__, f"{actions.__name__}."):
+    if getattr(import_module(_module.name), "ACTION", _DECLARED[0]) not in _DECLARED:
+        raise TypeError(
+            f"{_module.name} declares an ACTION that is not listed: add it to _DECLARED in actions/registry.py"
+        )
 
 HANDLERS: Final[Mapping[str, Callable[[Context, Job], Awaitable[Outcome]]]] = {
     **{kind: handler for action in _DECLARED for kind, handler in action.handlers.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,6 +69,13 @@ FUNCTIONS: dict[str, Function] = {
     "remains": Function(presence.Remains, "1 while it has a value, 0 for a day after; `gone(x)` is `remains(x) == 0`"),
     "present": Function(presence.Present, "1 while it has a value, else 0; `missing(x)` is `present(x) == 0`"),
 }
+
+_PARTS = {"deployments", "derived", "thresholds"}
+"""Modules here that are no functions of their own."""
+
+for _module in {module.name for module in pkgutil.iter_modules(__path__)} - _PARTS:
+    if not any(function.build.__module__ == f"{__name__}.{_module}" for function in FUNCTIONS.values()):
+        raise TypeError(f"no condition can name what rules/conditions/{_module}.py makes: add it to FUNCTIONS")
 
 
 def signal(policy: Policy, comparison: Comparison, alert: Alert | None = None) -> Signal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import promql_parser
 import pytest
 
 from deploywatch.errors import ConfigError
+from deploywatch.rules import conditions
 from deploywatch.rules.build import build, write
 from deploywatch.rules.conditions import FUNCTIONS
 from deploywatch.rules.resolve import resolve
@@ -41,6 +44,13 @@ MORE = ["rise(queue_length) > 100%", "burn_rate(availability, 6h) > 6", "zscore(
 
 def test_every_function_is_used_here() -> None:
     assert set(USES) == set(FUNCTIONS)
+
+
+def test_a_module_whose_function_no_condition_can_name_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [*pkgutil.iter_modules(conditions.__path__), pkgutil.ModuleInfo(None, "volatility", False)]  # type: ignore[arg-type] # nobody finds it
+    monkeypatch.setattr(pkgutil, "iter_modules", lambda _: iter(there))
+    with pytest.raises(TypeError, match=r"rules/conditions/volatility\.py makes: add it to FUNCTIONS"):
+        importlib.reload(conditions)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from deploywatch.config import Settings
 from deploywatch.quantity import Duration, parse_duration
+from deploywatch.receiver.settings.executors import http as http_module
+from deploywatch.receiver.settings.executors import presets, scaling
 from deploywatch.receiver.settings.executors.http import GitHub, Http
 from deploywatch.receiver.settings.executors.plan import Executor, Plan, Steps, Values, steps
 from deploywatch.receiver.settings.executors.presets import Azd, AzureSlotSwap, DockerCompose, Helm, Kubectl
 from deploywatch.receiver.settings.executors.scaling import ScaleAzure, ScaleDockerCompose, ScaleKubectl
 from deploywatch.receiver.settings.placeholders import PLACEHOLDERS, check_template
+
+
+def _executors(choice: type[Settings], name: str) -> Iterator[type]:
+    """The executors that a field may hold."""
+    field = choice.model_fields.get(name)
+    return (kind for kind in get_args(field.annotation) if hasattr(kind, "plan")) if field else iter(())
 
 
 class Choice(Settings):
@@ -28,6 +38,13 @@ class Choice(Settings):
     http: Http | None = None
     github: GitHub | None = None
     timeout: Duration = parse_duration("5m")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Refuse an executor that has a field here and is no way: no config could choose it."""
+        own = vars(cls).get("__annotations__", {})
+        if left := [name for name in own if name not in cls.ways and any(_executors(cls, name))]:
+            raise TypeError(f"{cls.__name__}: {', '.join(left)} is a field and no way; add its name to `ways`")
 
     @field_validator("command")
     @classmethod
@@ -95,3 +112,20 @@ class ScaleChoice(Choice):
     kubectl: ScaleKubectl | None = None
     docker_compose: ScaleDockerCompose | None = None
     azure: ScaleAzure | None = None
+
+
+def unchosen(modules: Iterable[ModuleType], choices: Iterable[type[Choice]]) -> list[str]:
+    """What is to be done about executors that are declared in these modules and that no choice has: a sentence each."""
+    known = {kind for choice in choices for name in choice.model_fields for kind in _executors(choice, name)}
+    return [
+        f"{kind.__module__}: no config can choose the executor {kind.__name__}: give it a field, and the field's name "
+        "a place among `ways`, in RollbackChoice or ScaleChoice of settings/executors/choice.py"
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and hasattr(kind, "plan") and kind.__module__ == module.__name__ and kind not in known
+    ]
+
+
+# At import, so that an executor that was half added fails every start and every test.
+if _faults := unchosen((http_module, presets, scaling), (RollbackChoice, ScaleChoice)):
+    raise TypeError("; ".join(_faults))

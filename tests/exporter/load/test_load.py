@@ -146,7 +146,7 @@ async def server(processes: Processes) -> AsyncIterator[Server]:
     await runner.cleanup()
 
 
-QUICK = ("--duration", "2s", "--warm-up", "0s", "--users", "4")
+QUICK = ("--duration", "2s", "--warm-up", "0s", "--users", "8")
 
 
 async def test_requests_are_sent_as_told_and_a_baseline_is_saved_and_compared(server: Server, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_requests_are_sent_as_told_and_a_baseline_is_saved_and_compared(se
     first = await run("load", f"{server.url}/ok", *QUICK, *post, "--save", saved)
     assert first.returncode == 0, first.stderr
     assert set(server.seen) == {("POST", "/ok", "yes", "hello")}
-    assert f"{json.loads(saved.read_text())['requests']} requests in 2.0 s by 4 users" in first.stdout
+    assert f"{json.loads(saved.read_text())['requests']} requests in 2.0 s by 8 users" in first.stdout
     assert len(server.seen) == json.loads(saved.read_text())["requests"]
     again = await run("load", f"{server.url}/ok", *QUICK, *post, "--baseline", saved, "--format", "json")
     assert again.returncode == 0, again.stderr
