@@ -1,6 +1,6 @@
 """A POST that bears a signature: what the generic webhook and the webhooks of events share.
 
-2xx is good; redirects are not followed, as a secret would go where nobody configured it.
+2xx is good, but for a page; redirects are not followed, as a secret would go where nobody configured it.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class SignedPost:
             ):
                 if not 200 <= response.status < 300:
                     raise await self._refused(response)
+                if not settings.answers_pages and await _is_page(response):
+                    raise errors.foreign("a program's, but a page for a browser, as of a proxy that wants a sign-in")
         except TimeoutError as error:
             raise errors.timed_out(settings.timeout.total_seconds()) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -84,6 +86,13 @@ class SignedPost:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+async def _is_page(response: aiohttp.ClientResponse) -> bool:
+    """Whether a browser is to show the answer; by its type first, as many servers say `text/html` of a plain `ok`."""
+    if "html" not in response.headers.get("Content-Type", ""):
+        return False
+    return (await responses.read_start(response, ANSWER_LIMIT)).lstrip()[:1] == b"<"
 
 
 def signature(body: bytes, secrets: Sequence[Masked], now: datetime) -> str:

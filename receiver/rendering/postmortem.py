@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
+from deploywatch.receiver.rendering.filters import lasting
 from deploywatch.receiver.rendering.text import line
 from deploywatch.receiver.story import AlertView, DeploymentView, IncidentView, RollbackView, TimelineEntryView
 
@@ -17,13 +19,17 @@ def postmortem_facts(
 ) -> dict[str, object]:
     """The variables of the post-mortem; the worst alert is the first.
 
-    `happened` is the timeline without what was only sent or repeated, `sent` how many lines that leaves out.
+    `began` is when the first alert did, as far as anybody says, and `before` how long before the incident opened, where
+    it was. `happened` is the timeline without what was only sent or repeated, `sent` how many lines that leaves out.
     """
     ordered = sorted(timeline, key=lambda entry: entry.at)
+    began = min((alert.starts_at for alert in alerts), default=incident.opened_at)
     happened = [entry for entry in ordered if not entry.aside]
     return {
         "happened": happened,
         "sent": len(ordered) - len(happened),
+        "began": began,
+        "before": lasting(incident.opened_at - began) if incident.opened_at - began >= timedelta(seconds=1) else "",
         "prevention": prevention(alerts, rollback, deployment),
         "incident": incident,
         "alerts": alerts,

@@ -53,6 +53,7 @@ CHANGES_STATE: Final = frozenset(
 """Events after which the incident's first message is out of date."""
 POSTMORTEM_VARIABLES: Final = (
     *("incident", "alerts", "timeline", "rollback", "deployment", "lead", "duration", "happened", "sent", "prevention"),
+    *("began", "before"),
 )
 
 _STORY: Final = frozenset(field.name for field in fields(Story)) - {"event", "alerts"}

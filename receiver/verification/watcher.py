@@ -109,7 +109,7 @@ def _ended(context: Context, state: _State) -> _End | None:
         return _End(StageState.PROMOTED, f"{deployment.version} was promoted")
     if over >= context.settings.verification.watch:
         note = "nobody has finished it, and it is watched no longer"
-        return _End(stages.left(stage) if decided else StageState.ENDED, note)
+        return _End(StageState.PROMOTED if decided else StageState.ENDED, note)
     return None
 
 

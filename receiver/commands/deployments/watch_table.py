@@ -29,8 +29,8 @@ _PERSON = ("HOLD: a person must decide: deploywatch deployments accept-hold {id}
 _OVER: Final[Mapping[str, tuple[str, str]]] = {
     "promoted": ("PROMOTED: the stage is over", "green"),
     "rolled_back": _HEADLINES["roll_back"],
-    "superseded": ("OVER: the next stage began", "yellow"),
-    "ended": ("OVER: another version took its place, or it was rolled back by hand", "yellow"),
+    "superseded": ("OVER: the next stage began before this one was proven good", "yellow"),
+    "ended": ("OVER: undecided; it was rolled back by hand, failed, was overtaken, or nobody finished it", "yellow"),
 }
 
 

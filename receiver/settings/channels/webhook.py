@@ -32,6 +32,8 @@ class WebhookSettings(Settings):
     secret: SigningSecret
     previous_secret: SigningSecret | None = None
     timeout: Annotated[Duration, Field(gt=parse_duration("0s"), le=parse_duration("5m"))] = parse_duration("10s")
+    answers_pages: bool = False
+    """Whether your server says that it took a message by a page of HTML; else one is a proxy's, and tried again."""
 
     @property
     def secrets(self) -> tuple[Masked, ...]:

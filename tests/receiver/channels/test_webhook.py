@@ -169,6 +169,27 @@ async def test_each_failure_has_a_reason_and_says_whether_to_try_again(
     assert not inbox.received
 
 
+SIGN_IN, HTML = "<!DOCTYPE html><html>Sign in to the network</html>", {"Content-Type": "text/html; charset=utf-8"}
+
+
+async def test_a_page_for_a_browser_is_no_success(channel: WebhookChannel, inbox: Inbox) -> None:
+    inbox.script("webhook", Answer(200, SIGN_IN, HTML))
+    with pytest.raises(DeliveryError, match="as of a proxy that wants a sign-in") as raised:
+        await channel.send(message(), None)
+    assert (raised.value.reason, raised.value.again, raised.value.unsure) == ("server", True, True)
+
+
+@pytest.mark.parametrize(("said", "more"), [("ok", {}), ("", {}), (SIGN_IN, {"answers_pages": True})])
+async def test_a_word_that_is_called_html_is_good_and_so_is_a_page_where_it_is_expected(
+    served: Serving, inbox: Inbox, said: str, more: dict[str, bool]
+) -> None:
+    inbox.script("webhook", Answer(200, said, HTML))
+    settings = {"kind": "webhook", "url": served.webhook_url, "secret": WEBHOOK_SECRET, **more}
+    channel = WebhookChannel("tools", WebhookSettings.model_validate(settings))
+    assert await channel.send(message(), "kept") == "kept"
+    await channel.close()
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 async def test_any_success_is_good(channel: WebhookChannel, inbox: Inbox, status: int) -> None:
     inbox.script("webhook", Answer(status, ""))

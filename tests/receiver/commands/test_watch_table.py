@@ -93,8 +93,8 @@ def test_without_an_old_version_at_the_same_time_nothing_is_said_of_one() -> Non
         (answer(verdict=("hold", "needs_person")), "a person must decide: deploywatch deployments accept-hold 12"),
         (answer("accepted"), "ACCEPTED by ann: it is night"),
         (answer(verdict=("error", "source")), "ERROR: it cannot be judged now; nothing is promoted or rolled back"),
-        (answer("superseded"), "OVER: the next stage began"),
-        (answer("ended"), "OVER: another version took its place, or it was rolled back by hand"),
+        (answer("superseded"), "OVER: the next stage began before this one was proven good"),
+        (answer("ended"), "OVER: undecided; it was rolled back by hand, failed, was overtaken, or nobody finished it"),
     ],
 )
 def test_the_headline_says_what_was_decided_and_what_to_do(told: Any, said: str) -> None:

@@ -404,3 +404,24 @@ def test_texts_are_cut_with_a_mark() -> None:
 )
 def test_only_sound_web_links_pass(url: str, link: str) -> None:
     assert web_link(url) == link
+
+
+LATE = {
+    "over": replace(INCIDENT, resolved_at=NOW, status="resolved"),
+    "in hand": replace(INCIDENT, acknowledged_at=NOW, acknowledged_by="ann"),
+}
+
+
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("state", LATE)
+def test_a_message_that_was_held_up_asks_nobody_to_take_what_is_over_or_in_hand(event: Event, state: str) -> None:
+    body = TEMPLATES.render(replace(story(event), incident=LATE[state])).body
+    assert "acknowledge it" not in body
+    assert "approve or reject it" not in body or state == "in hand"
+
+
+def test_a_review_says_when_it_began_where_that_was_before_the_incident_opened() -> None:
+    began = replace(ALERT, starts_at=OPENED - timedelta(minutes=5))
+    told = render_postmortem(INCIDENT, [began], TIMELINE, None, None)
+    assert "| Began | 2026-05-01 13:58:05 UTC, 5m before the incident opened |" in told
+    assert "Began" not in render_postmortem(INCIDENT, [ALERT], TIMELINE, None, None)
