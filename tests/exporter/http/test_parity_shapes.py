@@ -224,6 +224,13 @@ IRC = [
 ]
 SSH = [{"expect": "^SSH-2.0-"}, {"send": "SSH-2.0-blackbox-ssh-check"}]
 POP3 = [{"expect": "^+OK"}]
+SMTP = [
+    *({"expect": "^220.*"}, {"send": "EHLO prober.example"}, {"expect": "^250.*"}),
+    *({"send": "QUIT"}, {"expect": "^221.*"}),
+]
+IMAP = [{"expect": r"^\* OK.*"}, {"send": "a001 LOGOUT"}, {"expect": "^a001 OK.*"}]
+REDIS = [{"send": "PING"}, {"expect": r"^\+PONG"}]
+METER = [{"send": "*SRTF\r"}, {"expect": r"^\d{4}\.\d$"}]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +243,13 @@ POP3 = [{"expect": "^+OK"}]
         (POP3, [b"+OK ready\r\n"], False),
         (POP3, [b"OK ready\r\n"], True),
         ([{"expect": "nothing"}], [b"a\r\n", b"b\r\n"], False),
+        (SMTP, [b"220 mail\r\n", b"250-mail\r\n250 SIZE\r\n", b"221 bye\r\n"], True),
+        (IMAP, [b"* OK ready\r\n", b"* BYE\r\na001 OK done\r\n"], True),
+        (IMAP, [b"* BYE too many\r\n"], False),
+        (REDIS, [b"+PONG\r\n"], True),
+        (REDIS, [b"-NOAUTH Authentication required.\r\n"], False),
+        (METER, [b"0021.5\r\n"], True),
+        (METER, [b"21.5\r"], False),
     ],
 )
 async def test_a_tcp_dialogue(run: Run, tcp: Start, turns: list[dict[str, Any]], says: list[bytes], good: bool) -> None:
