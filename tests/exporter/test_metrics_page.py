@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def series(name: str, values: str, **labels: str) -> dict[str, str]:
     return {"series": f"{name}{{{inside}}}", "values": values}
 
 
-def evaluated(folder: Path, given: list[dict[str, str]], tests: Mapping[str, Mapping[str, float]], at: str) -> None:
+def evaluated(folder: Path, given: list[dict[str, str]], tests: dict[str, dict[str, float]], at: str) -> None:
     """Promtool evaluates each expression and finds these values by their series."""
     wanted = [
         {
@@ -63,7 +63,7 @@ def test_the_expressions_on_the_page_give_what_it_says(tmp_path: Path) -> None:
     judged = re.findall(
         r"`(max by \(service, environment, probe\))`", (DOCS / "config.md").read_text().replace("\n", " ")
     )
-    tests = {
+    tests: dict[str, dict[str, float]] = {
         SLO: {'{service="shop"}': 0.9},
         VICTIM: {'{service="shop", environment="production"}': 0},
         "deploywatch_exporter_overdue_seconds > 60": {"deploywatch_exporter_overdue_seconds": 120},
