@@ -143,3 +143,11 @@ async def test_nor_does_one_that_waits_for_the_end_of_a_silent_window(make_scene
     await scene.take(VICTIM)
     await scene.drain()
     assert [message.incident.service for message in scene.channels["team"].messages] == ["shop"]
+
+
+async def test_nor_does_one_whose_alerts_are_quiet(scene: Scene) -> None:
+    await scene.take(CAUSE)
+    await scene.drain()
+    await scene.take(ended(CAUSE))
+    await scene.take(VICTIM)
+    assert [incident.service for incident in await scene.incidents()] == ["database", "shop"]

@@ -49,3 +49,15 @@ async def test_what_ended_meanwhile_begins_nothing(scene: Scene) -> None:
     await scene.take(ended(alert()))
     await scene.after(2 * HOUR)
     assert len(await scene.incidents()) == 1
+
+
+async def test_what_is_worse_and_begins_within_that_time_is_told_at_once(scene: Scene) -> None:
+    await scene.take(alert("DiskFilling", severity="medium"))
+    await scene.drain()
+    async with front_of(scene) as front:
+        assert (await front("POST", RESOLVE, {"by": "ann", "hold": "30m"})).status == 200
+    await scene.after(MINUTE)
+    await scene.take(alert("CheckoutDown", severity="critical", starts=MINUTE))
+    await scene.drain()
+    assert [incident.severity for incident in await scene.incidents()] == ["medium", "critical"]
+    assert (scene.channels["team"].messages[-1].event, scene.channels["team"].messages[-1].incident.id) == ("opened", 2)

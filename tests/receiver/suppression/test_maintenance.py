@@ -45,6 +45,19 @@ async def test_what_was_held_is_done_when_it_ends_and_alerts_still_fire(front: F
     assert len(await front.scene.lines("action_released")) == 1
 
 
+async def test_what_becomes_worse_meanwhile_is_in_nobodys_hand_and_told_when_it_ends(front: Front) -> None:
+    await front.scene.take(alert("DiskFilling", severity="medium"))
+    await front.scene.drain()
+    await front("POST", "/incidents/1/acknowledge", ANN)
+    await front("POST", "/maintenance", SHOP)
+    await front.scene.take(alert("CheckoutDown", severity="critical"))
+    await front.scene.drain()
+    assert (await front.scene.incident()).acknowledged_at is None
+    assert Event.WORSENED not in front.scene.channels["team"].events
+    await front.scene.after(HOUR)
+    assert Event.WORSENED in front.scene.channels["team"].events
+
+
 async def test_nothing_is_done_when_the_incident_is_over_by_then(front: Front) -> None:
     fired = alert()
     await front("POST", "/maintenance", SHOP)
