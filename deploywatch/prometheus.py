@@ -45,8 +45,9 @@ class Cost:
 
 # A fortnight of thousands of series, which `rules check` asks for; beyond it the machine is at risk.
 _ANSWER_LIMIT = 256 * 1024**2
-_REMARKS = ("PromQL warning:", "PromQL info:")
-"""What the engine says of an expression, such as that a name is none of a counter; the answer is whole."""
+_REMARK = "PromQL info:"
+"""What the engine says of an expression, such as that a name is none of a counter; the answer is whole. Where it warns,
+as of floats mixed with histograms, it has left series out."""
 # A partial answer may bring a warning for each of many stores; a reason of this length says enough.
 _SHOWN = 300
 _READ, _BEGINNING = 16_384, 80
@@ -167,7 +168,7 @@ class Prometheus:
             reason = answer.get("error", answer) if isinstance(answer, dict) else answer
             more = "" if response.ok else f"{_STATUSES.get(response.status, str(response.status))}: "
             raise UnreachableError(f"{self._name} refused {path}: {more}{str(reason)[:_SHOWN]}")
-        if whole and (partial := [text for text in answer.get("warnings", ()) if not text.startswith(_REMARKS)]):
+        if whole and (partial := [text for text in answer.get("warnings", ()) if not text.startswith(_REMARK)]):
             raise UnreachableError(f"{self._name} gave a partial answer: {'; '.join(partial)[:_SHOWN]}")
         return answer.get("data")
 

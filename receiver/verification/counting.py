@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from deploywatch import logs
 from deploywatch.errors import UnreachableError
@@ -31,6 +32,8 @@ ANSWER_LIMIT = 64 * 1024**2
 _MOST_POINTS = 10_000
 """Prometheus gives at most 11,000 points of a series in one answer."""
 _HOUR, _DAY = 3600.0, 86400.0
+_ANSWERED_WITHIN = 1.0
+"""Seconds that an answer may be on its way, by which every Prometheus seems to be behind."""
 
 
 Span = tuple[float, float]
@@ -59,8 +62,9 @@ class Source:
     prometheus: Prometheus
     timeout: float
 
-    async def numbers(self, query: str, at: float) -> list[float]:
-        """The values that a query gave at a Unix time; UnreachableError when the answer is none, or not whole."""
+    async def numbers(self, query: str, at: float | None) -> list[float]:
+        """The values that a query gave at a Unix time, or gives now; UnreachableError when the answer is none, or not
+        whole."""
         try:
             async with asyncio.timeout(self.timeout):
                 return [series.value for series in await self.prometheus.query(query, at=at, whole=True)]
@@ -90,6 +94,19 @@ def whole(value: float) -> int | None:
     return round(value)
 
 
+async def scraped_until(asked: Source, now: datetime, look: float) -> datetime:
+    """The time until which Prometheus can have scraped: now, or what its own clock says where that is behind.
+
+    UnreachableError as from `numbers`, and where it is as much as a look (in seconds) behind.
+    """
+    (theirs,) = await asked.numbers("time()", None)
+    behind = now.timestamp() - theirs
+    # Asked for a time that is still to come it answers with what it has, and what comes later is counted nowhere.
+    if behind >= look:
+        raise UnreachableError(f"Prometheus's clock is {behind:.0f} s behind the receiver's; set both by NTP")
+    return now - timedelta(seconds=behind) if behind > _ANSWERED_WITHIN else now
+
+
 async def take(asked: Source, stage: RunningStage, number: int) -> StoredLook:
     """Take one look; UnreachableError when Prometheus does not answer, refuses, or warns that it has only a part."""
     ends_at = stage.ends_of(number)
@@ -102,11 +119,15 @@ async def take(asked: Source, stage: RunningStage, number: int) -> StoredLook:
 async def state(asked: Source, watch: Watch, at: float) -> bool | None:
     """Whether a condition holds for any of its series; None where it has no value, or one is none."""
     numbers = await asked.numbers(watch.query, at)
-    holds = [holding(watch.operator, value, watch.threshold) for value in numbers if not math.isnan(value)]
     # One series that is bad is bad, even where another has no value.
-    if any(holds):
+    if any(holding(watch.operator, value, watch.threshold) for value in numbers if not math.isnan(value)):
         return True
-    return None if not holds or len(holds) < len(numbers) else False
+    return False if measured(numbers) else None
+
+
+def measured(numbers: Sequence[float]) -> bool:
+    """Whether a query gave a value, and each is a number: what was divided by nothing measures nothing."""
+    return bool(numbers) and all(math.isfinite(number) for number in numbers)
 
 
 def holding(operator: Operator, value: float, threshold: float) -> bool:

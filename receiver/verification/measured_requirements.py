@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from datetime import timedelta
 
 from deploywatch.quantity import format_duration
@@ -53,34 +54,48 @@ async def capacity(question: Question) -> Finding:
         counting.source(question.context),
         filled(watch.query, question.asked.values(question.facts.previous or "")),
     )
-    numbers = [
-        number for number in await source.numbers(query, question.facts.now.timestamp()) if not math.isnan(number)
-    ]
-    if not numbers:
-        return Finding(Standing.UNKNOWN, f"{watch.name} has no value", "see why it is not measured")
-    bad = [number for number in numbers if not counting.holding(watch.operator, number, watch.threshold)]
+    numbers = await source.numbers(query, question.facts.now.timestamp())
+    known = [number for number in numbers if not math.isnan(number)]
+    bad = [number for number in known if not counting.holding(watch.operator, number, watch.threshold)]
     if bad:
         return Finding(Standing.CLOSED, f"{watch.name} does not hold: it is {bad[0]:.4g}", "make room first")
+    if not counting.measured(numbers):
+        which = f" for one of its {len(numbers)} series" if len(numbers) > 1 else ""
+        return Finding(Standing.UNKNOWN, f"{watch.name} has no value{which}", "see why it is not measured")
     return Finding(Standing.OPEN, f"{watch.name}: it is {numbers[0]:.4g}")
 
 
 async def monitoring(question: Question) -> Finding:
-    """Every count query of what runs has a value now, and every watched condition is measured."""
+    """Every count query of what runs gives one count now, and every watched condition is measured."""
     source, values = counting.source(question.context), question.asked.values(question.facts.previous or "")
     # A scrape ago: the newest sample may be on its way still.
     at = question.facts.now.timestamp() - question.plan.scrape
-    queries = [(f"{name}: {what}", query) for name, what, query in _counted(question.plan)]
-    queries += [(watch.name, watch.query) for watch in question.plan.watch]
-    answers = await asyncio.gather(*(source.numbers(filled(query, values), at) for _, query in queries))
+    counts = [(f"{name}: {what}", query, _no_count) for name, what, query in _counted(question.plan)]
+    queries = [*counts, *((watch.name, watch.query, _no_value) for watch in question.plan.watch)]
+    answers = await asyncio.gather(*(source.numbers(filled(query, values), at) for _, query, _ in queries))
     lacking = [
-        name
-        for (name, _), numbers in zip(queries, answers, strict=True)
-        if not numbers or any(math.isnan(number) for number in numbers)
+        f"{name}{lack}"
+        for (name, _, why), numbers in zip(queries, answers, strict=True)
+        if (lack := why(numbers)) is not None
     ]
     if not lacking:
         return Finding(Standing.OPEN, f"{len(queries)} queries have a value")
     detail = f"{len(lacking)} of {len(queries)} queries have no value: {', '.join(lacking)}"
     return Finding(Standing.CLOSED, detail, "see that Prometheus scrapes the service, and loads the policy's rules")
+
+
+def _no_count(numbers: Sequence[float]) -> str | None:
+    """What keeps the verdict from counting by this answer; None where nothing does."""
+    if len(numbers) == 1:
+        return None if counting.whole(numbers[0]) is not None else f" (it is {numbers[0]:g}, which is no count)"
+    return f" ({len(numbers)} series where one is due)" if numbers else ""
+
+
+def _no_value(numbers: Sequence[float]) -> str | None:
+    """What keeps a watched condition from being measured; None where nothing does."""
+    if counting.measured(numbers):
+        return None
+    return f" (one of its {len(numbers)} series has none)" if len(numbers) > 1 else ""
 
 
 async def baseline(question: Question) -> Finding:

@@ -130,7 +130,7 @@ async def _look(context: Context, state: _State) -> tuple[RunningStage, bool]:
     if stage.before is None:
         stage = await _with_before(context, state, asked)
     newest = taken[-1].number if taken else 0
-    last = judging.due(stage, context.clock())
+    last = judging.due(stage, await counting.scraped_until(asked, context.clock(), stage.plan.look))
     for number in range(newest + 1, min(last, newest + AT_ONCE) + 1):
         look = await counting.take(asked, stage, number)
         taken.append(look)

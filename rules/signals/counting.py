@@ -2,8 +2,9 @@
 
 Of each series the last value of the look is compared with the last one before it, so that looks which follow each other
 count every request once: what came in before a target went away, too, and, after a scrape gap of at most an hour,
-all that came in meanwhile. A value that fell was a reset, and counts from 0. A series that is new counts from 0 where
-its target was up before; a new target's first scrape is where counting begins, since nobody knows how old it is.
+all that came in meanwhile. A value that fell at any sample of the look was a reset, and counts from 0; of a histogram
+all buckets do where one of them fell, since they are one process's. A series that is new counts from 0 where its target
+was up before; a new target's first scrape is where counting begins, since nobody knows how old it is.
 `rate` and `increase` extrapolate to fractions, and see no births.
 """
 
@@ -57,9 +58,10 @@ def counts(policy: Policy, comparison: Comparison, role: Role, look: timedelta) 
         return Counts(requests=every, bad=f"({bad}) or ({every}) * 0")
     if isinstance(series, Durations):
         matchers, bound = _of_role(series.control, role), comparison.quantity.value
-        within = ("le", "=~", histogram.spellings(bound * series.per_second))
-        every = _added(policy, series, look, [*matchers, ("le", "=", "+Inf")])
-        quick = _added(policy, series, look, [*matchers, within])
+        within, all_of_them = histogram.spellings(bound * series.per_second), r"\+Inf"
+        both = [*matchers, ("le", "=~", f"{within}|{all_of_them}")]
+        every = _added(policy, series, look, [*matchers, ("le", "=", "+Inf")], both)
+        quick = _added(policy, series, look, [*matchers, ("le", "=~", within)], both)
         return Counts(requests=every, bad=f"({every}) - ({quick})")
     raise ValueError(f"{comparison} is no limit on a share of requests")
 
@@ -73,14 +75,40 @@ def _of_role(control: Control | None, role: Role) -> list[Matcher]:
     return [(control.label, "=" if role == "new" else "!=", "$version")]
 
 
-def _added(policy: Policy, counters: Measured, look: timedelta, matchers: Sequence[Matcher]) -> str:
-    """What the series' counters added within a look, as one number; no value where there is no series."""
-    suffix = "_bucket" if isinstance(counters, Durations) else ""
-    target = [(theirs, "=", f"${ours}") for ours, theirs in counters.labels.borne.items()]
-    series = promql.raw(policy, counters, suffix=suffix, matchers=[*target, *matchers], without=(SERVICE, ENVIRONMENT))
+def _added(
+    policy: Policy,
+    counters: Measured,
+    look: timedelta,
+    matchers: Sequence[Matcher],
+    together: Sequence[Matcher] = (),
+) -> str:
+    """What the series' counters added within a look, as one number; no value where there is no series.
+
+    `together` selects buckets of which one that was reset tells of all.
+    """
+
+    def selected(matching: Sequence[Matcher]) -> str:
+        suffix = "_bucket" if isinstance(counters, Durations) else ""
+        target = [(theirs, "=", f"${ours}") for ours, theirs in counters.labels.borne.items()]
+        chosen = [*target, *matching]
+        return promql.raw(policy, counters, suffix=suffix, matchers=chosen, without=(SERVICE, ENVIRONMENT))
+
+    series = selected(matchers)
     now = f"last_over_time({series}[{promql.duration(NEWEST)}])"
-    before = f"last_over_time({series}[{promql.duration(KNOWN)}] offset {promql.duration(look)})"
-    # A value that fell counts from 0. What is there, and nobody knows more of, adds nothing; that is not the same as no
+    before = _before(series, look)
+    reset = f"ignoring (le) ({_reset(selected(together), look)})" if together else f"({_reset(series, look)})"
+    # What was reset counts from 0. What is there, and nobody knows more of, adds nothing; that is not the same as no
     # series. Neither is estimated, as `rate` does: counts stay whole numbers, and looks that follow each other tile.
     rest = f"({now} and {before})\nor\n{now} * 0"
-    return f"sum({promql.added(policy, look, KNOWN, last=now, before=before, rest=rest)})"
+    return f"sum({promql.added(policy, look, KNOWN, last=now, before=before, rest=rest, unless=reset)})"
+
+
+def _before(series: str, look: timedelta) -> str:
+    return f"last_over_time({series}[{promql.duration(KNOWN)}] offset {promql.duration(look)})"
+
+
+def _reset(series: str, look: timedelta) -> str:
+    """Which series fell within the look, though they may since have grown beyond what they were before it: a process
+    that starts again and again would else show its errors and none of its requests, or the other way round."""
+    within = f"{series}[{promql.duration(look)}]"
+    return f"resets({within}) > 0 or min_over_time({within}) < {_before(series, look)}"

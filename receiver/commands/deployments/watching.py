@@ -182,7 +182,8 @@ _KINDS: dict[Exit, Kind | None] = {
 
 def _case(name: str, text: str, kind: Kind | None) -> Case:
     plain = clean(text)
-    troubles = (Trouble(kind, line(plain, 300), text=plain),) if kind else ()
+    # An attribute has no lines.
+    troubles = (Trouble(kind, line(plain.replace("\n", "; "), 300), text=plain),) if kind else ()
     return Case(clean(name), "deploywatch.verdict", troubles=troubles)
 
 

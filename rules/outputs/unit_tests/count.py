@@ -38,12 +38,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Targets of one role, and what was added in the last look; None where there is no value."""
+    """Targets of one role, and what was added in the last look; None where there is no value. `histogram` cases are
+    about buckets alone."""
 
     name: str
     targets: tuple[Target, ...]
     requests: int | None
     bad: int | None
+    histogram: bool = False
 
 
 def grows(by: int, until: int = LAST) -> list[int | None]:
@@ -63,6 +65,25 @@ CASES: tuple[Case, ...] = (
         (Target(UP, [*grows(9, LAST - 2), 4, 8], [*grows(1, LAST - 2), 0, 1]),),
         9,
         1,
+    ),
+    Case(
+        "counters that start again within a look count from 0, also where they are soon beyond what they were",
+        (Target(UP, [*[5] * (LAST - 1), 3, 18], [*[1] * (LAST - 1), 0, 2]),),
+        20,
+        2,
+    ),
+    Case(
+        "so do those that start again after they had grown in the look",
+        (Target(UP, [*[5] * (LAST - 1), 60, 18], [*[1] * (LAST - 1), 7, 2]),),
+        20,
+        2,
+    ),
+    Case(
+        "all buckets of a histogram start again where one of them fell",
+        (Target(UP, [*[95] * LAST, 98], [*[5] * LAST, 1]),),
+        99,
+        1,
+        histogram=True,
     ),
     Case(
         "what came in during a scrape gap is counted once, afterwards",
@@ -96,6 +117,7 @@ def tests(policy: Policy, plan: Plan) -> dict[str, Any]:
         for role in _roles(limit)
         # The queries of every role are made alike, and differ in whom they select.
         for case in (CASES if role == "new" else CASES[:1])
+        if not case.histogram or isinstance(counting.source(policy, single(limit.name)), Durations)
     ]
     return {"rule_files": [], "evaluation_interval": promql.duration(every), "tests": entries}
 

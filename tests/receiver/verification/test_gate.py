@@ -12,13 +12,16 @@ from sqlalchemy import Connection
 from deploywatch.receiver.actions import target_lock
 from deploywatch.receiver.deployments import approvals, gate_records, ledger
 from deploywatch.receiver.deployments.deployment import Status
-from deploywatch.receiver.verification import gate
+from deploywatch.receiver.verification import gate, measured_requirements
 from deploywatch.receiver.verification.gate import Gate, GateState
-from deploywatch.receiver.verification.question import Asked, Standing
+from deploywatch.receiver.verification.question import Asked, Question, Standing, facts
+from deploywatch.verdict.plan import Plan
+from deploywatch.verdict.plan_parts import Counts, Requirement
+from deploywatch.verdict.values import Answer
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
 from tests.receiver.scene import Scene, alert
-from tests.receiver.verification.conftest import Past, configured
+from tests.receiver.verification.conftest import Past, begin, configured
 
 ASKED = Asked("well", "production", "1.2.4", artifact="shop@sha256:1", deployer="carl")
 ONCALL = {
@@ -250,6 +253,57 @@ async def test_a_service_that_nobody_measures_has_no_monitoring(ready: Scene) ->
     assert monitoring.standing is Standing.CLOSED
     assert "requests of the old version" in monitoring.detail
     assert standing(found)["capacity"] is Standing.UNKNOWN
+
+
+async def test_what_the_verdict_could_not_count_by_is_no_monitoring(ready: Scene, past: Past) -> None:
+    many, none, fraction = 'http_requests_total{service="well"}', 'up{instance="nobody"}', "vector(1.5)"
+    (limit,) = past.plan.limits
+    counts = {"old": Counts(requests=many, bad=none), "whole": Counts(requests=fraction, bad="vector(1) / 0")}
+    infinite = past.plan.watch[0].model_copy(update={"query": "vector(-1) / 0"})
+    plan = past.plan.model_copy(update={"limits": (limit.model_copy(update=counts),), "watch": (infinite,)})
+    found = await measured_requirements.monitoring(await _asked(ready, plan))
+    assert found.standing is Standing.CLOSED
+    for said in (
+        "5 of 5 queries have no value",
+        "requests of the old version (4 series where one is due)",
+        "bad requests of the old version,",
+        "requests of the service (it is 1.5, which is no count)",
+        "bad requests of the service (it is inf, which is no count)",
+        infinite.name,
+    ):
+        assert said in found.detail
+
+
+async def test_capacity_that_one_series_does_not_tell_is_unknown(ready: Scene, past: Past) -> None:
+    free = 'label_replace(vector(0.1), "pod", "a", "", "")'
+    for query, standing_of in ((free, Standing.OPEN), (f"{free} or vector(0) / 0", Standing.UNKNOWN)):
+        wanted = past.plan.watch[0].model_copy(update={"query": query, "operator": "<", "threshold": 0.7})
+        requirement = Requirement(require="capacity", watch=wanted)
+        found = await measured_requirements.capacity(await _asked(ready, past.plan, requirement))
+        assert found.standing is standing_of, found
+
+
+async def _asked(scene: Scene, plan: Plan, wanted: Requirement | None = None) -> Question:
+    now, wanted = scene.clock.now, wanted or Requirement(require="monitoring")
+    known = await scene.read(lambda c: facts(c, ASKED, (), now))
+    return Question(scene.context, plan, ASKED, known, wanted)
+
+
+async def test_while_one_gate_waits_what_runs_goes_on_being_judged(make_scene: MakeScene, past: Past) -> None:
+    scene = make_scene(configured(past, **READY))
+    runs = await begin(scene, past, "late-bad")
+    async with front_of(scene) as front:
+        stood = []
+        for _ in range(16):
+            await runs.on(0.5)
+            found = await front("GET", "/gate?service=late-bad&environment=production&version=1.2.5&deployer=carl")
+            stood.append(found.data["state"])
+    # It never opened, since nobody approved; and the version that runs was found bad all the while.
+    assert "open" not in stood
+    assert len(stood) == 16
+    verdict = await runs.verdict()
+    assert (verdict.answer, len(await runs.looks())) == (Answer.ROLL_BACK, verdict.look)
+    assert [look.number for look in await runs.looks()] == list(range(1, verdict.look + 1))
 
 
 async def test_capacity_that_is_used_closes_the_gate(ready: Scene) -> None:

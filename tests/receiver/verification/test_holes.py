@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Connection
@@ -11,6 +12,8 @@ from sqlalchemy import Connection
 from deploywatch.receiver.deployments import ledger
 from deploywatch.receiver.deployments.stages import StageState
 from deploywatch.receiver.verification import counting, judging
+from deploywatch.verdict.plan_parts import Operator
+from deploywatch.verdict.plan_parts import Watch as Condition
 from deploywatch.verdict.values import Answer, Reason
 from tests.receiver.conftest import MakeScene
 from tests.receiver.verification.conftest import BEGINS, Past, Watch, begin, configured
@@ -87,6 +90,7 @@ async def test_what_a_version_known_to_be_bad_did_an_hour_ago_excuses_no_other(
         ("hot", Answer.HOLD, Reason.WATCH),
         ("births", Answer.ROLL_BACK, Reason.PROVEN_BAD),
         ("restarts", Answer.PROMOTE, Reason.PROVEN_GOOD),
+        ("crash-loops", Answer.ROLL_BACK, Reason.PROVEN_BAD),
         ("gap", Answer.PROMOTE, Reason.PROVEN_GOOD),
         ("gone", Answer.ERROR, Reason.INVALID_COUNTS),
     ],
@@ -168,6 +172,48 @@ async def test_several_series_where_one_is_due_are_no_number_and_nan_is_none(wat
     assert await source.count('http_requests_total{service="nobody"}', at) is None
     assert await source.count("vector(1.5)", at) is None
     assert await source.count("vector(-1)", at) is None
+    assert await source.count("vector(1) / 0", at) is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "query", "bad"),
+    [
+        (">", "vector(2)", True),
+        (">", "vector(0)", False),
+        (">", "vector(1) / 0", True),
+        (">", "vector(-1) / 0", None),
+        ("<", "vector(1) / 0", None),
+        ("!=", "vector(0) / 0", None),
+        # Of a pod that is gone nothing is known, and another that is bad is bad all the same.
+        (">", 'label_replace(vector(0), "pod", "a", "", "") or vector(0) / 0', None),
+        (">", 'label_replace(vector(2), "pod", "a", "", "") or vector(0) / 0', True),
+    ],
+)
+async def test_a_watched_condition_that_has_no_number_is_not_measured(
+    watch: Watch, operator: Operator, query: str, bad: object
+) -> None:
+    watched = await watch("well")
+    asked = counting.source(watched.scene.context)
+    found = await counting.state(asked, Condition(name="x", query=query, operator=operator, threshold=1), time.time())
+    assert found is bad
+
+
+async def test_a_look_is_not_taken_before_prometheus_has_scraped_it(make_scene: MakeScene, past: Past) -> None:
+    """By its own clock: with ours ahead, what is scraped between the two would be counted in no look."""
+    scene = make_scene(configured(past))
+    scene.clock.now = datetime.now(UTC) + timedelta(minutes=10)
+    watched = await begin(scene, past, "bad")
+    await watched.on(2)
+    verdict = await watched.verdict()
+    assert (verdict.answer, verdict.reason) == (Answer.ERROR, Reason.SOURCE)
+    assert "clock is" in verdict.sentences[0]
+    assert await watched.looks() == []
+    # What is less than a look is waited for, and nothing is said of it.
+    asked, begun = counting.source(scene.context), datetime.now(UTC)
+    until = await counting.scraped_until(asked, begun + timedelta(seconds=600), 900)
+    assert begun - timedelta(seconds=1) <= until <= datetime.now(UTC) + timedelta(seconds=1)
+    earlier = begun - timedelta(hours=1)
+    assert await counting.scraped_until(asked, earlier, 900) == earlier
 
 
 async def test_with_all_of_the_traffic_absolute_limits_decide_and_confidence_has_a_limit(watch: Watch) -> None:
