@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from bench.verdict.__main__ import FAULTS, measure, table
+from bench.verdict.bound import most_found, sequential
 from bench.verdict.methods import LIMITS, METHODS, RISE, STAGES, mann_whitney_high, ours
 from bench.verdict.traffic import CANARY_SHARE, Service, simulate
 from deploywatch.verdict.judge import judge
@@ -58,3 +59,10 @@ def test_mann_whitney_calls_high_what_lies_above_and_nothing_else() -> None:
     assert not mann_whitney_high(low, high)
     assert not mann_whitney_high(low, low)
     assert not mann_whitney_high([], low)
+
+
+def test_what_is_plain_is_found_soon_by_who_knows_it_and_little_late() -> None:
+    plain, hard = Service(200, 0.01, 1), Service(20, 0.001, 5)
+    assert sequential(plain, 10, 1 / 600, runs=20) <= 2
+    assert sequential(hard, 10, 1 / 600, runs=40) > 10
+    assert most_found(plain, 10, 2, 1 / 600) > 0.99
