@@ -153,6 +153,19 @@ async def test_axe_finds_nothing_in_light_dark_and_forced_colours(
     await coloured(page, COLOURS[0])
 
 
+async def test_axe_finds_nothing_on_a_page_that_says_that_it_is_not_live(world: World) -> None:
+    fresh = await world.page()
+    # Without its script nothing takes the words back while they are looked at.
+    await fresh.route("**/console.js*", lambda route: route.abort())
+    await fresh.goto(f"{world.url}/incidents/1")
+    await fresh.evaluate("document.documentElement.classList.add('stale')")
+    await fresh.evaluate("document.getElementById('live').textContent = 'NOT LIVE since 03:03:03 UTC'")
+    for colours in COLOURS:
+        await coloured(fresh, colours)
+        assert await violations(fresh) == [], colours
+    await fresh.context.close()
+
+
 @pytest.mark.parametrize("path", [path for path in PATHS if path != STANDALONE])
 async def test_whatever_is_touched_is_44_pixels_and_nothing_breaks_the_policy(
     world: World, page: Page, places: dict[str, str], path: str
