@@ -85,8 +85,10 @@ def _reach_somebody(connection: Connection, settings: ReceiverConfig, incident: 
 
 def _ask_for_rollbacks(connection: Connection, settings: ReceiverConfig, incident: Incident, now: datetime) -> None:
     """Decide about a rollback for each alert that asks for one by now; what was decided before is not asked again."""
+    where = (incident.service, incident.environment)
     for alert, severity in alert_views.firing_with_severity(connection, incident.id):
-        if asks(settings, alert, severity):
+        # A victim of a dependency is shown here, and rolls nothing back.
+        if settings.target(alert) == where and asks(settings, alert, severity):
             rollback.queue(Case(connection, settings, incident, alert, Event.OPENED, now))
 
 

@@ -88,6 +88,18 @@ async def test_what_somebody_has_in_hand_is_not_escalated_by_new_steps(make_scen
     assert Event.ESCALATED not in told(scene, "boss")
 
 
+async def test_a_victim_rolls_nothing_back_then_either(make_scene: MakeScene) -> None:
+    depends = {"dependencies": {"shop": ["database"]}}
+    target = {"service": "*", "command": ["true"], "verify": {"url": "http://127.0.0.1:9/{service}"}}
+    scene = make_scene(settings(**depends))
+    await scene.take(alert(service="database"))
+    await scene.drain()
+    await scene.take(alert(action="rollback"))
+    assert len(await scene.incidents()) == 1
+    await take_over(scene, settings(**depends, rollback={"mode": "auto", "targets": [target]}))
+    assert await scene.lines("rollback_refused") == []
+
+
 async def test_what_a_window_held_is_told_once_the_window_is_gone(make_scene: MakeScene) -> None:
     window = {"name": "noon", "service": "shop", "at": f"{NOON:%H:%M}", "lasts": "3h"}
     scene = make_scene(settings(maintenance=[window]))
