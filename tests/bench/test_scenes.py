@@ -48,8 +48,8 @@ async def test_the_receivers_webhooks_are_taken_and_everybody_is_told(processes:
     place = Place(processes, tmp_path)
     ports = Ports(*(processes.free_port() for _ in range(3)))
     server = await asyncio.to_thread(place.receiver_with, "bench-receiver", settings(place.database("scene"), ports))
-    told = await run(Sides(server.port, ports.http, ports.smtp, ports.fifth, rate=10, seconds=0.1, hangs=False))
-    assert (told.bad, told.missing) == (0, 0)
+    ran = await run(Sides(server.port, ports.http, ports.smtp, ports.fifth, rate=10, seconds=0.1, hangs=False))
+    assert (ran.bad, ran.missing) == (0, 0)
     for new in (False, True):
         seen = await load.run(Load(server.port, alerts=2, new=new, seconds=60, connections=1, most=1))
         assert (seen.good, seen.bad, seen.refusal) == (1, 0, "")

@@ -93,7 +93,7 @@ def test_a_page_of_two_versions_has_every_family_once(front: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "wanted", "said"),
+    ("before", "wanted", "text"),
     [
         (None, ("1.2.4", "--share", "10%"), "no version runs beside which 1.2.4 could be a canary"),
         ("1.2.4", ("1.2.4", "--share", "10%"), "it can't be its own canary"),
@@ -102,13 +102,13 @@ def test_a_page_of_two_versions_has_every_family_once(front: Served) -> None:
     ],
 )
 def test_a_share_that_cannot_be_is_refused(
-    front: Served, before: str | None, wanted: tuple[str, ...], said: str
+    front: Served, before: str | None, wanted: tuple[str, ...], text: str
 ) -> None:
     if before:
         front.deploy(before)
     ended = front.deploy(*wanted)
     assert ended.returncode != 0
-    assert said in ended.stderr
+    assert text in ended.stderr
 
 
 def test_only_the_deployed_version_goes_on_running(front: Served) -> None:
@@ -124,14 +124,14 @@ def test_deploying_the_running_version_changes_nothing(front: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "text"),
     [("1.2.6", "1.2.6 is not healthy after 8 s"), ("9.9.9", "there is no release 9.9.9")],
 )
-def test_a_version_that_does_not_become_healthy_is_not_put_in_place(front: Served, wanted: str, said: str) -> None:
+def test_a_version_that_does_not_become_healthy_is_not_put_in_place(front: Served, wanted: str, text: str) -> None:
     front.deploy("1.2.2")
     ended = front.deploy(wanted)
     assert ended.returncode == 1
-    assert said in ended.stderr
+    assert text in ended.stderr
     assert version(front) == "1.2.2"
     assert [alive(process) for process in front.shops()] == [True, False]
 

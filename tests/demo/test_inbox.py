@@ -61,7 +61,7 @@ async def test_slack_takes_a_message_and_names_it(served: Serving) -> None:
     _, second = await _post(url, {"channel": "#ops", "text": "more", "thread_ts": first["ts"]}, TOKEN)
     assert (status, first["ok"], first["channel"]) == (200, True, channel_id("#ops"))
     assert first["ts"] != second["ts"]
-    assert [one.thread for one in served.inbox.of("slack")] == [first["ts"], first["ts"]]
+    assert [message.thread for message in served.inbox.of("slack")] == [first["ts"], first["ts"]]
 
 
 async def test_slack_takes_a_form_too(served: Serving) -> None:
@@ -82,7 +82,10 @@ async def test_slack_changes_a_message_where_it_stands(served: Serving, tmp_path
     await _post(post, {"channel": "#ops", "text": "other"}, TOKEN)
     status, answer = await _post(update, {"channel": first["channel"], "ts": first["ts"], "text": "after"}, TOKEN)
     assert (status, answer["ok"], answer["ts"]) == (200, True, first["ts"])
-    assert [(one.title, one.updated_at != "") for one in served.inbox.received] == [("after", True), ("other", False)]
+    assert [(message.title, message.updated_at != "") for message in served.inbox.received] == [
+        ("after", True),
+        ("other", False),
+    ]
     kept = [json.loads(line) for line in (tmp_path / "kept" / FILE).read_text().splitlines()]
     assert [one["title"] for one in kept] == ["before", "other", "after"]
     assert "after</strong> <em>updated 14:03:05</em>" in await _get(f"{served.url}/")
@@ -277,9 +280,9 @@ async def test_a_webhook_is_taken_when_its_signature_is_good(
         headers = {"Deploywatch-Signature": signature}
         async with session.post(served.webhook_url, data=body, headers=headers) as response:
             assert response.status == status
-    assert [(one.thread, one.title, one.text) for one in inbox.of("webhook")] == [("k", "down", "it is")] * (
-        status == 200
-    )
+    assert [(message.thread, message.title, message.text) for message in inbox.of("webhook")] == [
+        ("k", "down", "it is")
+    ] * (status == 200)
 
 
 async def test_without_a_secret_a_webhook_must_bear_some_signature(served: Serving) -> None:

@@ -128,15 +128,15 @@ def test_health_is_503_while_the_database_is_away(shop: Shop, children: Processe
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "text"),
     [
         (["--release=9.9.9"], "there is no release 9.9.9; releases.yml has: 1.2.1, 1.2.2"),
         (["--release=1.2.2", "--redis=redis://127.0.0.1:1/0"], "does not answer: ConnectionError"),
         (["--release=1.2.2", "--listen=192.0.2.1:80"], "cannot listen on 192.0.2.1:80"),
     ],
 )
-def test_a_shop_that_cannot_start_says_why(storage: list[str], options: list[str], said: str) -> None:
+def test_a_shop_that_cannot_start_says_why(storage: list[str], options: list[str], text: str) -> None:
     ended = forked.python(DEMO / "shop.py", "--listen=127.0.0.1:0", *storage, *options)
     assert ended.returncode == 78
-    assert said in ended.stderr
+    assert text in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -30,9 +30,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         part.fake = fake  # type: ignore[attr-defined] # a module made up for the test
         with pytest.raises(SystemExit) as ended:
             cli.main(["fake", *arguments])
-        said = capsys.readouterr()
+        printed = capsys.readouterr()
         assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
+        return ended.value.code, printed.out, printed.err
 
     return begin
 
@@ -50,7 +50,7 @@ def test_a_command_says_how_it_ended(run: Callable[..., tuple[int, str, str]], v
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "text"),
     [
         (DeploywatchError("the file is bad"), 2, "deploywatch: the file is bad\n"),
         (UnreachableError("nobody answers"), 1, "deploywatch: nobody answers\n"),
@@ -61,11 +61,11 @@ def test_a_command_says_how_it_ended(run: Callable[..., tuple[int, str, str]], v
     ],
 )
 def test_an_expected_fault_is_told_without_a_traceback(
-    run: Callable[..., tuple[int, str, str]], error: BaseException, code: int, said: str
+    run: Callable[..., tuple[int, str, str]], error: BaseException, code: int, text: str
 ) -> None:
     found, out, err = run(raising(error))
     assert (found, out) == (code, "")
-    assert err.lstrip("\n") == said
+    assert err.lstrip("\n") == text
 
 
 def test_a_fault_of_ours_is_not_hidden(run: Callable[..., tuple[int, str, str]]) -> None:
@@ -81,7 +81,7 @@ def test_wrong_usage_is_2(run: Callable[..., tuple[int, str, str]], arguments: l
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "text"),
     [
         (["--version"], 0, f"deploywatch, version {__version__}"),
         (["--help"], 0, "Exit codes: 0 all well"),
@@ -90,12 +90,12 @@ def test_wrong_usage_is_2(run: Callable[..., tuple[int, str, str]], arguments: l
         (["exportr"], 2, "No such command 'exportr'"),
     ],
 )
-def test_the_command_itself(arguments: list[str], code: int, said: str) -> None:
+def test_the_command_itself(arguments: list[str], code: int, text: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "deploywatch", *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     assert ended.returncode == code
-    assert said.lower() in (ended.stdout + ended.stderr).lower()
+    assert text.lower() in (ended.stdout + ended.stderr).lower()
     assert "Traceback" not in ended.stderr
 
 

@@ -161,9 +161,9 @@ def test_a_file_that_is_not_utf_8_is_refused_with_the_byte(file: Path) -> None:
         config.load(file, Example)
 
 
-@pytest.mark.parametrize(("name", "said"), [("none.yml", "No such file or directory"), (".", "Is a directory")])
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"cannot be read: {said}"):
+@pytest.mark.parametrize(("name", "text"), [("none.yml", "No such file or directory"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot be read: {text}"):
         config.load(tmp_path / name, Example)
 
 

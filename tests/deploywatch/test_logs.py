@@ -34,9 +34,9 @@ def test_json_keeps_types() -> None:
     (line,) = run(
         "log.warning('odd', tries=3, ok=False, why=None, data={'a': [1]}, error=ValueError('x'))", form="json"
     )
-    found = json.loads(line)
-    assert found.pop("ts").endswith("Z")
-    assert found == {
+    data = json.loads(line)
+    assert data.pop("ts").endswith("Z")
+    assert data == {
         "level": "warn",
         "event": "odd",
         "tries": 3,
@@ -86,8 +86,8 @@ def test_lines_of_libraries_have_the_same_form() -> None:
     ],
 )
 def test_only_what_reaches_the_level_is_logged(level: str, lines: list[str]) -> None:
-    found = run("log.debug('x'); log.info('x'); log.warning('x'); log.error('x')", form="json", level=level)
-    assert [json.loads(line)["level"] for line in found] == lines
+    ran = run("log.debug('x'); log.info('x'); log.warning('x'); log.error('x')", form="json", level=level)
+    assert [json.loads(line)["level"] for line in ran] == lines
 
 
 def test_requests_are_not_logged_one_by_one() -> None:

@@ -68,8 +68,8 @@ async def soon(ask: Callable[[], Awaitable[list[dict[str, Any]]]]) -> dict[str, 
 
 
 async def test_a_vector_is_a_list_of_series(prometheus: Prometheus) -> None:
-    found = await prometheus.query('label_replace(vector(1.5), "service", "shop", "", "")')
-    assert found == [Series({"service": "shop"}, 1.5)]
+    series = await prometheus.query('label_replace(vector(1.5), "service", "shop", "", "")')
+    assert series == [Series({"service": "shop"}, 1.5)]
     assert await prometheus.query("no_such_metric") == []
 
 
@@ -93,15 +93,15 @@ async def test_a_url_may_end_with_a_slash(server: Running, session: aiohttp.Clie
 
 
 @pytest.mark.parametrize(
-    ("expression", "said"),
+    ("expression", "text"),
     [
         ("up >", r"refused /api/v1/query: .*parse error"),
         ("up[5m]", r"gave a matrix and not numbers for the query 'up\[5m\]'"),
         ('"text"', "gave a string and not numbers"),
     ],
 )
-async def test_a_bad_query_is_refused_with_the_reason(prometheus: Prometheus, expression: str, said: str) -> None:
-    with pytest.raises(UnreachableError, match=said):
+async def test_a_bad_query_is_refused_with_the_reason(prometheus: Prometheus, expression: str, text: str) -> None:
+    with pytest.raises(UnreachableError, match=text):
         await prometheus.query(expression)
 
 

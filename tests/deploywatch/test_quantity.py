@@ -98,7 +98,7 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [
         ("5", "'5' is not a duration; write it with its unit, such as 30s, 500ms or 1h30m; did you mean 5s?"),
         (5, "did you mean 5s?"),
@@ -110,8 +110,8 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
         ("9999999999w", "is too long for a duration"),
     ],
 )
-def test_what_is_no_duration_is_refused(value: object, said: str) -> None:
-    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+def test_what_is_no_duration_is_refused(value: object, text: str) -> None:
+    with pytest.raises(ValueError, match=text.replace("?", r"\?")):
         parse_duration(value)
 
 

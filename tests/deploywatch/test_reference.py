@@ -109,9 +109,9 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize(("said", "schema"), SAID.items(), ids=SAID)
-def test_a_schema_is_said_in_words(said: str, schema: dict[str, Any]) -> None:
-    assert phrase(schema, link) == said
+@pytest.mark.parametrize(("text", "schema"), SAID.items(), ids=SAID)
+def test_a_schema_is_said_in_words(text: str, schema: dict[str, Any]) -> None:
+    assert phrase(schema, link) == text
 
 
 UNSAID: list[dict[str, Any]] = [

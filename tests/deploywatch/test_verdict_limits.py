@@ -114,12 +114,12 @@ def test_a_comparison_falls_when_it_is_worse_than_the_control_and_than_the_limit
         for control_bad in range(70, 110, 7):
             look = Look(6000, bad, 54_000, control_bad)
             decision = judge(STAGE, 60, [rise(look, NOTHING, times=times)])
-            (found,) = decision.findings
-            worse, beyond = log_e_worse([look], times, found.dispersion)
+            (finding,) = decision.findings
+            worse, beyond = log_e_worse([look], times, finding.dispersion)
             proven = worse >= math.log(3 / 0.01), beyond >= math.log(10)
-            assert found.bad is (proven == (True, True))
+            assert finding.bad is (proven == (True, True))
             likely = any(text.endswith("but likely worse") for text in decision.sentences)
-            assert likely is (not found.bad and beyond >= math.log(3))
+            assert likely is (not finding.bad and beyond >= math.log(3))
             seen.add(proven)
     assert {(False, False), (True, True)} < seen
 
@@ -130,9 +130,9 @@ def test_five_bad_requests_are_enough_to_roll_back() -> None:
 
 
 def test_how_long_it_takes_is_told_by_the_rate_until_now() -> None:
-    (found,) = judge(STAGE, 900, [errors(*[QUIET] * 29, Look(2, 0, 18, 0))]).findings
-    assert found.needed
-    assert found.minutes == pytest.approx(found.needed / (31 / 900) / 60)
+    (finding,) = judge(STAGE, 900, [errors(*[QUIET] * 29, Look(2, 0, 18, 0))]).findings
+    assert finding.needed
+    assert finding.minutes == pytest.approx(finding.needed / (31 / 900) / 60)
 
 
 @pytest.mark.parametrize(("elapsed", "left"), [(400, 9), (300, 10), (295, 11), (899, 1)])

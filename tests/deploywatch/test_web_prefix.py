@@ -122,9 +122,9 @@ async def _links(address: str, *starts: str) -> dict[str, int]:
                 if answer.content_type != "text/html":
                     continue
                 text = await answer.text()
-            found = re.findall(r'(?:href|src|action|data-stream)="([^"#]+)"', text)
+            matches = re.findall(r'(?:href|src|action|data-stream)="([^"#]+)"', text)
             status |= dict.fromkeys(re.findall(r' (?:form)?action="([^"#]+)"', text), 200)
-            left += {unescape(link) for link in found if link.startswith("/")} - set(status) - set(left)
+            left += {unescape(link) for link in matches if link.startswith("/")} - set(status) - set(left)
         for path in status:
             async with session.get(f"{address}{path}") as answer:
                 status[path] = 200 if answer.status == 405 else answer.status

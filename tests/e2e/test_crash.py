@@ -64,8 +64,8 @@ def _kill(stage: Stage, name: str) -> None:
 
 
 def _incident(stage: Stage) -> dict[str, Any] | None:
-    found = fetch(f"{stage.url('receiver')}/api/v1/incidents")
-    return found[0] if found else None
+    data = fetch(f"{stage.url('receiver')}/api/v1/incidents")
+    return data[0] if data else None
 
 
 def _resolved(stage: Stage) -> dict[str, Any] | None:

@@ -80,7 +80,7 @@ def test_a_bad_deployment_is_noticed_rolled_back_told_and_written_up(folder: Pat
         code = demo.stop(signal.SIGINT)
     assert len(incidents) == 2
     _check_incident(incident)
-    assert [(one["version"], one["status"], one["verdict"]) for one in deployments] == [
+    assert [(deployment["version"], deployment["status"], deployment["verdict"]) for deployment in deployments] == [
         ("1.2.5", "succeeded", "promote"),
         ("1.2.2", "succeeded", None),
         ("1.2.4", "rolled_back", "roll_back"),
@@ -88,7 +88,7 @@ def test_a_bad_deployment_is_noticed_rolled_back_told_and_written_up(folder: Pat
         ("1.2.3", "rolled_back", None),
         ("1.2.2", "succeeded", None),
     ]
-    assert [(one["stage"], one["state"]) for one in stages[:2]] == [
+    assert [(stage["stage"], stage["state"]) for stage in stages[:2]] == [
         ("canary-10", "promoted"),
         ("canary-50", "promoted"),
     ]
@@ -127,12 +127,12 @@ def _check_canary(incident: dict[str, Any], verdict: dict[str, Any]) -> None:
     assert 0.05 < finding["counts"]["requests"] / finding["counts"]["control_requests"] < 0.25
 
 
-def _check_gate(said: str) -> None:
-    assert "the gate for 1.2.4 is closed: an approval is missing: exit code 3" in said
-    assert "WAITING  approval tech-lead: tech-lead has not approved it" in said
-    assert "no alert has noticed: 0." in said
-    assert "roll back, exit code 1" in said
-    assert said.count("promote, exit code 0") == 3
+def _check_gate(text: str) -> None:
+    assert "the gate for 1.2.4 is closed: an approval is missing: exit code 3" in text
+    assert "WAITING  approval tech-lead: tech-lead has not approved it" in text
+    assert "no alert has noticed: 0." in text
+    assert "roll back, exit code 1" in text
+    assert text.count("promote, exit code 0") == 3
 
 
 ENDED = "alert_resolved"

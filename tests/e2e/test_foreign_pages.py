@@ -127,8 +127,8 @@ async def _foreign() -> AsyncIterator[str]:
 
 async def test_a_page_of_another_origin_changes_nothing(receiver: RealReceiver, exporter: str, tmp_path: Path) -> None:
     before = await asyncio.to_thread(_state, receiver, exporter)
-    tried = [(receiver.url, one.method, one.concrete) for one in routes(await receiver_server(tmp_path))]
-    tried += [(exporter, one.method, one.concrete) for one in routes(exporter_server(tmp_path))]
+    tried = [(receiver.url, route.method, route.concrete) for route in routes(await receiver_server(tmp_path))]
+    tried += [(exporter, route.method, route.concrete) for route in routes(exporter_server(tmp_path))]
     assert {("POST", "/webhook/slack"), ("POST", "/webhook/pagerduty"), ("GET", "/incidents/1")} < {
         route[1:] for route in tried
     }

@@ -47,9 +47,9 @@ def peak(receiver: RealReceiver) -> int:
     """The most memory that the process has needed so far, in bytes."""
     assert receiver.child is not None
     status = Path(f"/proc/{receiver.child.process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) * 1024
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert match is not None
+    return int(match[1]) * 1024
 
 
 @asynccontextmanager

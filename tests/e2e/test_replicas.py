@@ -125,7 +125,7 @@ def test_a_postgresql_that_is_killed_and_comes_back_loses_nothing_and_doubles_no
                 server = servers.postgres(processes, folder, port=server.port)
             place.storm.calm(blowing)
             settled = place.settle()
-            assert all(one.child and one.child.running for one in place.receivers)
+            assert all(receiver.child and receiver.child.running for receiver in place.receivers)
             print(f"seed {SEED}: {RESTARTS} restarts, {books.summary(settled)}")  # noqa: T201 - the counts
             assert books.faults(settled, place.storm.last.values()) == []
 

@@ -79,9 +79,9 @@ async def test_the_example_of_ports_says_what_its_page_says(tmp_path: Path) -> N
     (said,) = re.findall(r"`(docker-compose\.yml:\d+:\d+: [^`]*)`", page)
     check, suggest, show = [await deploywatch(tmp_path, example) for example in examples("ports", "ports")]
     assert check.returncode == 1, check.stderr
-    told = " ".join(check.stdout.split())
+    text = " ".join(check.stdout.split())
     for part in " ".join(said.split()).split("; "):
-        assert part in told
+        assert part in text
     assert suggest.returncode == 0, suggest.stdout + suggest.stderr
     assert show.returncode == 0, show.stderr
     assert {"3000-3009", "3010", "5140", "shop", "reports"} <= set(show.stdout.split())

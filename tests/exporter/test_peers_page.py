@@ -18,9 +18,9 @@ def rows() -> list[re.Match[str]]:
 
 def test_the_page_has_every_situation_of_the_script_and_sixty_at_least() -> None:
     assert len(PARTS) == 3
-    assert [row["name"] for row in rows()] == [one.name for one in SITUATIONS]
+    assert [row["name"] for row in rows()] == [situation.name for situation in SITUATIONS]
     assert len(rows()) >= 60
-    assert len({(one.peer, one.name) for one in SITUATIONS}) == len(SITUATIONS)
+    assert len({(situation.peer, situation.name) for situation in SITUATIONS}) == len(SITUATIONS)
 
 
 def test_ours_is_right_in_each() -> None:

@@ -56,11 +56,11 @@ def _webhook(data: bytes) -> None:
     except RejectedError as error:
         _printable(str(error), within=_MOST_WORDS)
         return
-    for one in delivery.alerts:
-        assert one.labels["environment"] == "staging"
-        json.dumps([dict(one.labels), dict(one.annotations), one.fingerprint]).encode()
-        assert one.starts_at.tzinfo is not None
-        assert one.ends_at is None or one.ends_at.tzinfo is not None
+    for taken in delivery.alerts:
+        assert taken.labels["environment"] == "staging"
+        json.dumps([dict(taken.labels), dict(taken.annotations), taken.fingerprint]).encode()
+        assert alert.starts_at.tzinfo is not None
+        assert alert.ends_at is None or alert.ends_at.tzinfo is not None
 
 
 def _webhooks() -> Iterator[bytes]:

@@ -33,5 +33,5 @@ def panels(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def panel(model: dict[str, Any], title: str) -> dict[str, Any]:
     """The one panel of this title."""
-    (found,) = (one for one in panels(model) if one["title"] == title)
+    (found,) = (panel for panel in panels(model) if panel["title"] == title)
     return found

@@ -36,8 +36,8 @@ def _chosen(model: dict[str, Any], demo: Shown) -> dict[str, str]:
 
 @pytest.mark.parametrize(("name", "question"), ASKED, ids=[f"{name}: {one.where}" for name, one in ASKED])
 def test_a_query_of_the_demo_returns_a_series(demo: Shown, name: str, question: Question) -> None:
-    found = demo.ask(question, _chosen(MODELS[name], demo))
-    assert found, question.expression
+    answer = demo.ask(question, _chosen(MODELS[name], demo))
+    assert answer, question.expression
 
 
 def test_the_error_ratio_before_the_rollback_is_higher_than_since(demo: Shown) -> None:

@@ -110,12 +110,12 @@ def test_a_limit_that_steps_is_no_line_that_stays_and_those_of_the_health_score_
 
 
 def test_a_function_of_a_signal_is_shown_beside_the_signal_itself() -> None:
-    titles = [one["title"] for one in panels(MODELS["judging"])]
+    titles = [panel["title"] for panel in panels(MODELS["judging"])]
     assert {"P95 latency", "Rise of p95 latency", "Throughput", "Z-score of throughput"} <= set(titles)
 
 
 def test_the_business_sees_conversion_what_it_lost_and_the_impact() -> None:
-    titles = [one["title"] for one in panels(MODELS["judging.business"])]
+    titles = [panel["title"] for panel in panels(MODELS["judging.business"])]
     assert {"Conversion ratio", "Drop of conversion ratio", "Revenue", "Impact on the business, of 10"} <= set(titles)
 
 
@@ -143,12 +143,12 @@ def test_what_the_rules_judge_is_shown() -> None:
 
 
 def test_a_deployment_is_chosen_by_name_and_taken_by_when_it_started() -> None:
-    (chosen,) = (one for one in MODELS["demo.deployment"]["templating"]["list"] if one["name"] == "deployment")
+    (chosen,) = (part for part in MODELS["demo.deployment"]["templating"]["list"] if part["name"] == "deployment")
     # Grafana's regex is JavaScript's, whose named groups lack Python's P.
     pattern = chosen["regex"].strip("/").replace("(?<", "(?P<")
-    found = re.search(pattern, '{deployment="shop 1.2.3"} 1763679306.123 1763679400000')
-    assert found is not None
-    assert (found["text"], found["value"]) == ("shop 1.2.3", "1763679306.123")
+    match = re.search(pattern, '{deployment="shop 1.2.3"} 1763679306.123 1763679400000')
+    assert match is not None
+    assert (match["text"], match["value"]) == ("shop 1.2.3", "1763679306.123")
 
 
 def test_what_is_compared_with_is_dashed() -> None:
@@ -180,7 +180,7 @@ def test_a_demos_reader_looks_at_minutes_and_a_companys_at_hours() -> None:
 
 
 def test_the_overview_begins_with_what_a_newcomer_looks_for() -> None:
-    titles = [one["title"] for one in panels(MODELS["all.overview"])]
+    titles = [panel["title"] for panel in panels(MODELS["all.overview"])]
     assert titles[:4] == ["Services watched", "Probes failing", "Alerts firing", "Incidents open"]
 
 
@@ -197,8 +197,8 @@ def test_the_shared_dashboards_are_put_beside_those_of_a_build(tmp_path: Path) -
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "provisioning").rglob("*.yml")), ids=lambda path: path.parent.name)
 def test_a_provisioning_file_says_its_version_and_its_one_thing(path: Path) -> None:
-    found = YAML(typ="safe").load(path)
-    assert found["apiVersion"] == 1
-    (one,) = found["providers" if path.parent.name == "dashboards" else "datasources"]
+    loaded = YAML(typ="safe").load(path)
+    assert loaded["apiVersion"] == 1
+    (one,) = loaded["providers" if path.parent.name == "dashboards" else "datasources"]
     assert one["name"] == "deploywatch"
     assert one["type"] == ("file" if path.parent.name == "dashboards" else "prometheus")

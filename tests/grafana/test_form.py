@@ -113,7 +113,7 @@ def test_the_data_source_is_chosen_by_the_reader(name: str) -> None:
 
 @each_dashboard
 def test_service_and_environment_can_be_chosen(name: str) -> None:
-    chosen = {one["name"]: one for one in MODELS[name]["templating"]["list"]}
+    chosen = {part["name"]: part for part in MODELS[name]["templating"]["list"]}
     for label in ("service", "environment"):
         assert chosen[label]["multi"]
         assert chosen[label]["includeAll"]
@@ -123,7 +123,7 @@ def test_service_and_environment_can_be_chosen(name: str) -> None:
 @each_dashboard
 def test_choices_follow_the_shown_time(name: str) -> None:
     """template-on-time-change-reload-rule."""
-    asked = [one for one in MODELS[name]["templating"]["list"] if one["type"] == "query"]
+    asked = [part for part in MODELS[name]["templating"]["list"] if part["type"] == "query"]
     assert {one["refresh"] for one in asked} == {2}
 
 

@@ -33,7 +33,7 @@ def test_a_bomb_is_refused_with_its_place(
     files = {"BOMB": str(bomb), "GOOD": "exporter.yml", "REGISTRY": "registry.json"}
     with pytest.raises(SystemExit) as ended:
         main([files.get(word, word) for word in COMMANDS[name]])
-    said = capsys.readouterr()
-    assert ended.value.code == 2, said
-    assert "compose.yml" in said.err
-    assert "Traceback" not in said.out + said.err
+    printed = capsys.readouterr()
+    assert ended.value.code == 2, printed
+    assert "compose.yml" in printed.err
+    assert "Traceback" not in printed.out + printed.err

@@ -183,5 +183,5 @@ async def test_each_page_and_answer_of_the_exporter_is_text(ground: Ground, caps
                 await browser.goto(f"{url}{page}")
                 assert await browser.evaluate("typeof window.pwned") == "undefined"
                 assert await browser.locator("script:not([src^='/static/']), img, iframe").count() == 0
-    said = capsys.readouterr().err
-    assert_text(said)
+    printed = capsys.readouterr().err
+    assert_text(printed)

@@ -26,13 +26,13 @@ def test_each_form_of_a_conflict_is_text(
     words = ["--ci"] if form == "ci" else ["--format", form]
     with pytest.raises(SystemExit) as ended:
         main(["ports", "check", "--registry", str(registry), *words])
-    said = capsys.readouterr()
-    assert ended.value.code in {1, 2}, said
-    assert_text(said.out + said.err)
-    begun = [row for row in (said.out + said.err).splitlines() if row.startswith("::")]
+    printed = capsys.readouterr()
+    assert ended.value.code in {1, 2}, printed
+    assert_text(printed.out + printed.err)
+    begun = [row for row in (printed.out + printed.err).splitlines() if row.startswith("::")]
     assert all(row.startswith("::error file=") for row in begun), begun
     if form == "junit" and ended.value.code == 1:
-        ElementTree.fromstring(said.out)  # noqa: S314 - of our own making
+        ElementTree.fromstring(printed.out)  # noqa: S314 - of our own making
 
 
 @pytest.mark.parametrize("form", ["table", "json"])
@@ -46,9 +46,9 @@ def test_what_is_shown_of_a_registry_is_text(
     registry.write_text(json.dumps({text: {text: {"start": 8080, "description": text}}}))
     with pytest.raises(SystemExit) as ended:
         main(["ports", "show", "--registry", str(registry), "--format", form])
-    said = capsys.readouterr()
-    assert ended.value.code in {0, 2}, said
-    assert_text(said.out + said.err)
+    printed = capsys.readouterr()
+    assert ended.value.code in {0, 2}, printed
+    assert_text(printed.out + printed.err)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -61,11 +61,11 @@ def test_what_a_migration_s_plan_says_is_text(name: str, tmp_path: Path, capsys:
     plan.write_text(json.dumps({**parts, "database": database, "transaction": [{"sql": text}, {"file": text}]}))
     with pytest.raises(SystemExit) as ended:
         main(["migrate", str(plan), "--dry-run"])
-    said = capsys.readouterr()
-    assert ended.value.code == 2, said
-    assert_text(said.out + said.err)
-    assert "hunter2" not in said.out + said.err
-    assert "Traceback" not in said.err
+    printed = capsys.readouterr()
+    assert ended.value.code == 2, printed
+    assert_text(printed.out + printed.err)
+    assert "hunter2" not in printed.out + printed.err
+    assert "Traceback" not in printed.err
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -79,7 +79,7 @@ def test_what_load_says_of_a_url_is_text(
     for words in ((f"http://127.0.0.1:1/{text}",), ("http://127.0.0.1:1/", "--baseline", str(baseline)), (text,)):
         with pytest.raises(SystemExit) as ended:
             main(["load", *words, "--duration", "0.1s", "--users", "1", "--format", form])
-        said = capsys.readouterr()
-        assert ended.value.code in {2, 3, 4}, said
-        assert_text(said.out + said.err)
-        assert "Traceback" not in said.err
+        printed = capsys.readouterr()
+        assert ended.value.code in {2, 3, 4}, printed
+        assert_text(printed.out + printed.err)
+        assert "Traceback" not in printed.err

@@ -181,7 +181,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
                 assert (status, answer) == (200, "committed\n"), name
         for incident in receiver.json("/api/v1/incidents?limit=100"):
             told.incidents[list(TEXTS)[int(incident["service"][1:]) - 1]] = incident["id"]
-        written = [one for one in routes(receiver_server_of(folder)) if one.method != "GET"]
+        written = [route for route in routes(receiver_server_of(folder)) if route.method != "GET"]
         for name, number in told.incidents.items():
             _people(told, number, TEXTS[name], name)
             _every_route(told, written, TEXTS[name])
@@ -347,19 +347,19 @@ def _paths(told: Told, *, api: bool) -> list[str]:
         "attachments": [1],
     }
     asked = []
-    for one in routes(receiver_server_of(told.receiver.folder)):
-        if one.method != "GET" or one.path.startswith("/api/") is not api or NOTHING_OF_OTHERS.match(one.path):
+    for route in routes(receiver_server_of(told.receiver.folder)):
+        if route.method != "GET" or route.path.startswith("/api/") is not api or NOTHING_OF_OTHERS.match(route.path):
             continue
-        if one.path in {"/metrics", "/api/v1/approval", "/api/v1/taken"}:
+        if route.path in {"/metrics", "/api/v1/approval", "/api/v1/taken"}:
             continue  # the first is read below; the others show a page for a signed link alone
-        if "{service}" in one.path:
+        if "{service}" in route.path:
             texts = [TEXTS[name].replace("\0", "")[:190].encode("utf-8", "replace").decode() for name in told.incidents]
             asked += [f"/services/{quote(text, safe='')}/{quote(text, safe='')}" for text in texts]
-        elif "{id}" in one.path:
-            kind = next(part for part in one.path.split("/") if part in numbers)
-            asked += [one.path.replace("{id}", str(number)) for number in numbers[kind]]
+        elif "{id}" in route.path:
+            kind = next(part for part in route.path.split("/") if part in numbers)
+            asked += [route.path.replace("{id}", str(number)) for number in numbers[kind]]
         else:
-            asked.append(one.path)
+            asked.append(route.path)
     hostile = quote(TEXTS["markup"][:150], safe="")
     gate = f"gate?service={hostile}&environment={hostile}&version={hostile}&deployer={hostile}&artifact={hostile}"
     return [*asked, f"/api/v1/{gate}"] if api else [*asked, "/?status=all", f"/{gate}", "/incidents/999"]
@@ -402,7 +402,7 @@ def test_each_answer_of_the_api_is_json_without_anything_unseen(told: Told) -> N
 
 
 def test_each_route_that_takes_a_body_answers_in_text(told: Told) -> None:
-    written = {one.path for one in routes(receiver_server_of(told.receiver.folder)) if one.method != "GET"}
+    written = {route.path for route in routes(receiver_server_of(told.receiver.folder)) if route.method != "GET"}
     assert {path for path, _, _ in told.answered} == {path for path in written if path.startswith("/api/")}
     for path, status, text in told.answered:
         assert 200 <= status < 500, (path, status, text)
@@ -437,9 +437,9 @@ def run(
     def call(*arguments: str) -> str:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
-        said = capsys.readouterr()
-        assert ended.value.code in {0, 1}, said.err
-        return said.out + said.err
+        printed = capsys.readouterr()
+        assert ended.value.code in {0, 1}, printed.err
+        return printed.out + printed.err
 
     return call
 

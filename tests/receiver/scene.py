@@ -92,7 +92,7 @@ class RecordedChannel:
             raise self.deaf
         if not self.can_be_asked:
             raise DeliveryError("unknowable", "it cannot be asked", again=False)
-        if message.id not in {one.id for one in self.messages}:
+        if message.id not in {message.id for message in self.messages}:
             return None
         return reference or f"thread-{len(self.messages)}"
 
@@ -203,13 +203,13 @@ def body(*alerts: Alert, **more: Any) -> bytes:
         "version": "4",
         "groupKey": "{}:{}",
         "truncatedAlerts": 0,
-        "status": "firing" if any(one.firing for one in alerts) else "resolved",
+        "status": "firing" if any(alert.firing for alert in alerts) else "resolved",
         "receiver": "deploywatch",
         "groupLabels": {},
         "commonLabels": {},
         "commonAnnotations": {},
         "externalURL": "http://alertmanager:9093",
-        "alerts": [alert_json(one) for one in alerts],
+        "alerts": [alert_json(alert) for alert in alerts],
     }
     return json.dumps({**payload, **more}).encode()
 

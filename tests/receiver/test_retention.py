@@ -184,7 +184,7 @@ async def test_an_alert_that_was_forgotten_may_fire_again(scene: Scene, replicas
     assert (await retention.prune(scene.context, lost=pruning.lose)).incidents == 1
     again = alert(starts=40 * DAY)
     await scene.context.store.write(lambda c: take(c, ended(fired), again))
-    assert [one.id for one in await scene.incidents()] == [2]
+    assert [incident.id for incident in await scene.incidents()] == [2]
 
 
 async def test_deliveries_and_what_was_refused_go_first(scene: Scene) -> None:

@@ -79,9 +79,9 @@ def sqlite_statements() -> Any:
 
 async def _lives(lived: Life) -> tuple[int, int]:
     """What an incident cost until five channels were told that it is open, and until it was over and they were told."""
-    one = alert()
-    opened = await lived.take(one)
-    closed = await lived.take(ended(one)) + await lived.pass_over()
+    fired = alert()
+    opened = await lived.take(fired)
+    closed = await lived.take(ended(fired)) + await lived.pass_over()
     incident = (await lived.scene.incidents())[-1]
     assert incident.status is Status.RESOLVED
     assert len(await lived.scene.lines(Kind.TOLD, incident.id)) == 2 * len(CHANNELS)

@@ -189,7 +189,7 @@ def test_a_severity_at_which_nothing_is_done_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "severity"),
+    ("text", "severity"),
     [
         *(
             (name, "critical")
@@ -212,14 +212,14 @@ def test_a_severity_at_which_nothing_is_done_is_refused() -> None:
         *((name, "low") for name in ("info", "notice", "P5", "sev_4", "informational")),
     ],
 )
-def test_the_worlds_names_of_severities_are_known(said: str, severity: str) -> None:
-    assert StrategyTable().severity(alert(severity=said)) == severity
+def test_the_worlds_names_of_severities_are_known(text: str, severity: str) -> None:
+    assert StrategyTable().severity(alert(severity=text)) == severity
 
 
-@pytest.mark.parametrize("said", ["", "whatever", "7", "page-me-now"])
-def test_a_severity_that_nobody_knows_counts_as_high(said: str) -> None:
-    assert StrategyTable().severity(alert(severity=said)) == "high"
-    assert StrategyTable().known_severity(alert(severity=said)) is None
+@pytest.mark.parametrize("text", ["", "whatever", "7", "page-me-now"])
+def test_a_severity_that_nobody_knows_counts_as_high(text: str) -> None:
+    assert StrategyTable().severity(alert(severity=text)) == "high"
+    assert StrategyTable().known_severity(alert(severity=text)) is None
 
 
 async def test_it_is_told_said_on_the_timeline_and_counted(scene: Scene) -> None:
@@ -232,7 +232,7 @@ async def test_it_is_told_said_on_the_timeline_and_counted(scene: Scene) -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "severity"),
+    ("text", "kind", "severity"),
     [
         ("Deployment-Failure", "deployment_failure", "critical"),
         (" QUEUE OVERFLOW ", "queue_overflow", "high"),
@@ -242,7 +242,7 @@ async def test_it_is_told_said_on_the_timeline_and_counted(scene: Scene) -> None
     ],
 )
 def test_a_known_incident_type_is_read_in_any_spelling_and_an_alerts_name_is_none(
-    said: str, kind: str, severity: str
+    text: str, kind: str, severity: str
 ) -> None:
-    fired = alert("DeploymentFailure", severity="", incident_type=said)
+    fired = alert("DeploymentFailure", severity="", incident_type=text)
     assert (strategy.incident_type(fired), StrategyTable().severity(fired)) == (kind, severity)

@@ -81,7 +81,7 @@ async def test_slack_at_429_for_ten_minutes_delays_only_slack_and_everything_arr
         for _ in range(60):
             await scene.after(MINUTE)
         await slack.close()
-    begun = [one.thread for one in inbox.of("slack") if one.thread == one.id]
+    begun = [message.thread for message in inbox.of("slack") if message.thread == message.id]
     assert len(begun) == 20
 
 

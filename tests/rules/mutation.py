@@ -153,7 +153,7 @@ def _of_health(policy: ResolvedPolicy, judged: ResolvedHealth) -> Iterator[Mutan
         named = record.labels.get("anomaly") or (record.labels.get("signal") if "kind" in record.labels else None)
         if named is None:
             continue
-        own = [one for one in tests if f" {named} " in one["name"]]
+        own = [test for test in tests if f" {named} " in test["name"]]
         for change, text in _limits(record.expression, yes_no=yes_no):
             rules = [_rule(given, one, text if number == position else None) for number, one in enumerate(every)]
             yield Mutant(f"health of {named}: {change}", _group(given, rules), _tests(given, own))
@@ -165,7 +165,7 @@ def _rule(policy: Policy, record: Record, text: str | None = None) -> dict[str, 
 
 
 def _group(policy: Policy, rules: Iterable[Any]) -> dict[str, Any]:
-    plain = [copy.copy(one.value) if isinstance(one, Remarked) else one for one in rules]
+    plain = [copy.copy(rule.value) if isinstance(rule, Remarked) else rule for rule in rules]
     return {"groups": [{"name": "changed", "interval": promql.duration(policy.interval), "rules": plain}]}
 
 

@@ -118,8 +118,8 @@ def test_nothing_is_committed_for_a_policy_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_alert_bears_the_contract(built: dict[str, Path], name: str) -> None:
-    found = YAML(typ="safe").load(built[name] / "rules" / f"{name}.alerts.yml")
-    for rule in found["groups"][0]["rules"]:
+    loaded = YAML(typ="safe").load(built[name] / "rules" / f"{name}.alerts.yml")
+    for rule in loaded["groups"][0]["rules"]:
         # The alert that a bucket is missing says which.
         assert set(rule["labels"]) - {"bucket"} == {
             AlertLabel.SEVERITY,

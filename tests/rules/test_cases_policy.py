@@ -152,7 +152,7 @@ def test_what_an_earlier_build_wrote_is_written_over_and_what_replaced_it_is_not
 
 
 @pytest.mark.parametrize(
-    ("when", "said"),
+    ("when", "text"),
     [
         (
             "error_ratio > 1% and error_ratio < 0.5%",
@@ -166,10 +166,10 @@ def test_what_an_earlier_build_wrote_is_written_over_and_what_replaced_it_is_not
         ("service_up > 0 and service_up < 1", "can never be true at once"),
     ],
 )
-def test_comparisons_of_one_signal_that_are_at_odds_are_refused(tmp_path: Path, when: str, said: str) -> None:
+def test_comparisons_of_one_signal_that_are_at_odds_are_refused(tmp_path: Path, when: str, text: str) -> None:
     with pytest.raises(ConfigError) as error:
         good(tmp_path, when=when)
-    assert said in str(error.value)
+    assert text in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,8 @@ def _amlint(folder: Path) -> list[str]:
     rules = ["--rules", str(folder / "rules" / "*.yml")] if (folder / "rules").exists() else []
     arguments = [str(program), "check", str(folder / "alertmanager.yml"), *rules, "--format", "json", "--strict"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)
-    codes = [f"{one['code']}: {one['message']}" for one in found if one["level"] != "info"]
+    data = json.loads(done.stdout)
+    codes = [f"{one['code']}: {one['message']}" for one in data if one["level"] != "info"]
     assert bool(codes) == bool(done.returncode), done.stdout + done.stderr
     return codes
 

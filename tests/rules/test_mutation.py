@@ -17,7 +17,7 @@ def test_at_least_95_of_100_changes_to_a_policys_rules_are_noticed() -> None:
 
 def test_a_policy_that_there_is_not_is_named_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "demmo"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("demmo: no such policy; there are ")
-    assert "enterprise" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("demmo: no such policy; there are ")
+    assert "enterprise" in printed.err

@@ -73,8 +73,8 @@ def _runs(faults: Sequence[tuple[str, list[Track]]], well: list[Track], window: 
 
 
 def _needs_newer_promtool(policy: Policy) -> bool:
-    told = run("promtool", "--version")
-    return unmet(policy, told.stdout + told.stderr) is not None
+    ran = run("promtool", "--version")
+    return unmet(policy, ran.stdout + ran.stderr) is not None
 
 
 @pytest.mark.parametrize("preset", [*SERVERS, *CLIENTS])
@@ -106,8 +106,8 @@ def test_the_example_of_each_page_builds_and_its_built_tests_pass(preset: str, t
 
 def test_the_page_of_each_preset_names_its_faults() -> None:
     for preset in PRESETS:
-        told = re.findall(r"^\| .+ \| (\w+) \|$", (PAGES / f"{preset}.md").read_text(), re.MULTILINE)
-        assert told[1:] == [alert for alert, _ in (KUBERNETES if preset == "kubernetes" else _faults(preset))]
+        matches = re.findall(r"^\| .+ \| (\w+) \|$", (PAGES / f"{preset}.md").read_text(), re.MULTILINE)
+        assert matches[1:] == [alert for alert, _ in (KUBERNETES if preset == "kubernetes" else _faults(preset))]
     overview = (PAGES / "README.md").read_text()
     assert set(re.findall(r"^\| \[`([a-z0-9-]+)`\]", overview, re.MULTILINE)) == set(PRESETS)
 

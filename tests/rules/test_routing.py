@@ -41,11 +41,11 @@ def test_an_alert_of_nobody_goes_to_the_first_receiver(config: Path) -> None:
 
 
 def test_resolved_alerts_are_sent_and_none_is_cut_off(config: Path) -> None:
-    found = YAML(typ="safe").load(config)
-    for receiver in found["receivers"]:
+    loaded = YAML(typ="safe").load(config)
+    for receiver in loaded["receivers"]:
         assert receiver["webhook_configs"][0]["send_resolved"] is True
         assert receiver["webhook_configs"][0]["max_alerts"] == 0
-    assert found["route"]["routes"][0]["group_by"] == ["service", "environment"]
+    assert loaded["route"]["routes"][0]["group_by"] == ["service", "environment"]
 
 
 def test_a_token_is_named_as_a_file_and_never_copied(tmp_path: Path) -> None:

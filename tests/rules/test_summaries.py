@@ -67,15 +67,15 @@ def test_a_quantile_that_the_summary_lacks_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "text"),
     [
         (f"{BUCKETS}{SUMMARY}", "buckets and quantiles: a histogram has buckets, a summary quantiles"),
         (f"{SUMMARY}, native: true", "quantiles and native: a histogram has buckets"),
         (", quantiles: [95]", "95 is no quantile; write a share such as 0.95"),
     ],
 )
-def test_what_no_metric_can_be_is_refused(tmp_path: Path, kind: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_what_no_metric_can_be_is_refused(tmp_path: Path, kind: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
         _policy(tmp_path, "error_ratio > 1%", kind)
 
 
@@ -85,14 +85,14 @@ VERDICT = "stages: [{stage: full, share: 100%, lasts: 30m}]\nverdict: {fail: [la
 
 @pytest.mark.parametrize("more", [OBJECTIVE, VERDICT])
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "text"),
     [
         (SUMMARY, "is a summary, whose quantiles count no requests; ask for a histogram"),
         (", native: true", "is a native histogram, whose shares are reckoned and not counted; add buckets"),
     ],
 )
 def test_what_takes_counts_takes_neither_a_summary_nor_a_native_histogram(
-    tmp_path: Path, kind: str, said: str, more: str
+    tmp_path: Path, kind: str, text: str, more: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=text):
         _policy(tmp_path, "error_ratio > 1%", kind, more)

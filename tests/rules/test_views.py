@@ -94,7 +94,7 @@ def test_what_a_view_builds_to_passes_its_own_tests(tmp_path: Path, when: str, m
 
 
 @pytest.mark.parametrize(
-    ("when", "more", "control", "said"),
+    ("when", "more", "control", "text"),
     [
         ("canary(error_ratio) > 1%", "", "", "series.requests has no series of canary: it needs a control"),
         ("canary(cpu) > 90%", "", CONTROL, "series.cpu has no series of canary"),
@@ -110,10 +110,10 @@ def test_what_a_view_builds_to_passes_its_own_tests(tmp_path: Path, when: str, m
         ("error_ratio > 1%", "    window: 30s\n", CONTROL, "window"),
     ],
 )
-def test_a_part_that_is_not_there_is_refused(tmp_path: Path, when: str, more: str, control: str, said: str) -> None:
+def test_a_part_that_is_not_there_is_refused(tmp_path: Path, when: str, more: str, control: str, text: str) -> None:
     with pytest.raises(ConfigError) as error:
         _policy(tmp_path, when, more, control=control)
-    assert said in str(error.value)
+    assert text in str(error.value)
 
 
 def test_the_runbook_asks_about_the_part_and_shows_stable_beside_the_canary(tmp_path: Path) -> None:

@@ -80,11 +80,11 @@ def shipped(name: str) -> Policy:
 
 def run(program: str, *arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run one of Prometheus's tools; a test fails when it is not installed."""
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         pytest.fail(f"{program} is not on the PATH; scripts/test installs it")
     return subprocess.run(
-        [found, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False, env=os.environ | FRUGAL
+        [path, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False, env=os.environ | FRUGAL
     )
 
 

@@ -177,11 +177,11 @@ class World:
 
     def _gossip(self, service: str) -> None:
         """Both have the later entry of their notification logs."""
-        entries = [one.log[service] for one in self.alertmanagers if service in one.log]
+        entries = [address.log[service] for address in self.alertmanagers if service in address.log]
         if entries:
             for one in self.alertmanagers:
                 one.log[service] = max(entries)
 
     def held(self, name: Name) -> int:
         """How many of the Alertmanagers have it firing."""
-        return sum(name in one.alerts and one.alerts[name].fires(self.now) for one in self.alertmanagers)
+        return sum(name in address.alerts and address.alerts[name].fires(self.now) for address in self.alertmanagers)

@@ -53,11 +53,11 @@ def read(file: Path) -> Arrivals:
     messages: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     pages: dict[str, list[Page]] = {}
     for line in file.read_text().splitlines() if file.exists() else []:
-        one = json.loads(line)
-        if one["channel"] == "pagerduty":
-            pages.setdefault(one["thread"], []).append(_page(one["raw"]))
-        elif one["channel"] in messages and not one["updated_at"]:
-            messages[one["channel"]][_name(one["channel"], one["raw"])] += 1
+        data = json.loads(line)
+        if data["channel"] == "pagerduty":
+            pages.setdefault(data["thread"], []).append(_page(data["raw"]))
+        elif data["channel"] in messages and not data["updated_at"]:
+            messages[data["channel"]][_name(data["channel"], data["raw"])] += 1
     return Arrivals(messages, pages)
 
 

@@ -224,7 +224,7 @@ def _paged_late(books: Books) -> Iterator[str]:
         pages = _pages(books, row["id"], _dedup_key(row))
         if row["id"] in last and pages and pages[-1][-1] != last[row["id"]]:
             yield f"incident {row['id']}: PagerDuty was told last to {pages[-1][-1]}, not {last[row['id']]}"
-        if row["resolved_at"] and any(told[-1].action != "resolve" for told in pages[:-1]):
+        if row["resolved_at"] and any(page[-1].action != "resolve" for page in pages[:-1]):
             yield f"incident {row['id']} is over, and PagerDuty has an earlier alert of it open"
 
 

@@ -16,9 +16,9 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-backgroun
 async def new_browser() -> AsyncIterator[Browser]:
     """The browser, which takes a second of a core to start."""
     async with async_playwright() as driver:
-        found = shutil.which("chromium")
-        assert found, "chromium is not on the PATH; scripts/test installs it"
-        browser = await driver.chromium.launch(executable_path=found, args=ARGUMENTS)
+        path = shutil.which("chromium")
+        assert path, "chromium is not on the PATH; scripts/test installs it"
+        browser = await driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         await browser.close()
 

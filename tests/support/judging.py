@@ -48,7 +48,7 @@ class Judge:
         self.told = {name for name in self.told if name in self.world.firing and name not in self.world.muted}
         # What fires anew counts again, delivered or not: comparing with Alertmanager finds it.
         self.ended = {name for name in self.ended if not self.world.held(name)}
-        known = {name for one in self.world.alertmanagers for name in one.alerts} | self.world.firing
+        known = {name for address in self.world.alertmanagers for name in address.alerts} | self.world.firing
         silent = all(prometheus.paused_until > self.world.now for prometheus in self.world.prometheus)
         for name in known - {WATCHDOG}:
             held, muted = self.world.held(name), name in self.world.muted

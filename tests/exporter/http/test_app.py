@@ -133,7 +133,7 @@ async def test_the_whole_is_unhealthy_when_one_service_is(client: Client) -> Non
     assert (status, body["status"]) == (503, "unhealthy")
     assert (body["version"], body["environment"]) == (__version__, "demo")
     assert body["timestamp"].endswith("Z")
-    assert {(one["service"], one["environment"]): one["status"] for one in body["services"]} == {
+    assert {(service["service"], service["environment"]): service["status"] for service in body["services"]} == {
         ("shop", "demo"): "healthy",
         ("billing", "demo"): "healthy",
         ("shop", "staging"): "unhealthy",
@@ -232,7 +232,7 @@ async def test_a_fresh_run_that_takes_too_long_counts_as_failed(
 
     web.on("/api", slow)
     status, body = await get(client, f"{path}&fresh=1&deadline=200ms")
-    found = body if "probes" in body else next(one for one in body["services"] if one["service"] == "shop")
+    found = body if "probes" in body else next(service for service in body["services"] if service["service"] == "shop")
     assert (found["status"] != "healthy", status in {200, 503}) == (True, True)
     assert found["probes"]["api"]["reason"] == "deadline"
     assert found["probes"]["api"]["detail"] == "no fresh result within 0.2 s"
@@ -261,7 +261,7 @@ services:
         status, body = await get(client, "/health/integrations")
         assert (status, body["status"], body["allHealthy"]) == (503, "unhealthy", False)
         assert body["failing"] == ["shop/default/mail"]
-        assert [one["probe"] for one in body["integrations"]] == ["billing", "mail"]
+        assert [integration["probe"] for integration in body["integrations"]] == ["billing", "mail"]
         assert body["integrations"][1]["reason"] == "status"
         web.say("/mail")
         status, body = await get(client, "/health/integrations?fresh=1")

@@ -101,8 +101,8 @@ async def test_a_target_without_a_scheme(both: Both, web: Web) -> None:
 @pytest.mark.parametrize("module", ["http_2xx", "no_redirects"])
 async def test_a_redirect(both: Both, web: Web, module: str) -> None:
     web.say("/there", "hello")
-    found = await both.ask(web.say("/", status=302, headers={"Location": "/there"}), module)
-    compare(*found, otherwise=OTHERWISE_UNFOLLOWED if module == "no_redirects" else ())
+    answer = await both.ask(web.say("/", status=302, headers={"Location": "/there"}), module)
+    compare(*answer, otherwise=OTHERWISE_UNFOLLOWED if module == "no_redirects" else ())
 
 
 @pytest.mark.parametrize("text", ["all is well", "all is lost"])
@@ -141,11 +141,11 @@ async def test_tls_with_a_good_certificate_and_with_another_hosts(both: Both, au
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(name).configure_cert(context)
     async with Web(tls=context) as server:
-        found = await both.ask(server.say("/", "hello"), "tls")
+        answer = await both.ask(server.say("/", "hello"), "tls")
     if name == "x.example":
-        compare(*found)
+        compare(*answer)
     else:
-        compare(*found, more=OURS_ALONE_UNTRUSTED, less=THEIRS_ALONE_UNANSWERED, otherwise=OTHERWISE_UNTRUSTED)
+        compare(*answer, more=OURS_ALONE_UNTRUSTED, less=THEIRS_ALONE_UNANSWERED, otherwise=OTHERWISE_UNTRUSTED)
 
 
 async def test_a_port_that_is_open(both: Both, tcp: Callable[[Talk], Awaitable[int]]) -> None:

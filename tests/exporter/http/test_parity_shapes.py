@@ -143,7 +143,7 @@ async def test_an_http_module(run: Run, web: Web, shape: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "text"),
     [
         ({"basic_auth": {"username": "ann", "password": "hush"}}, "Basic YW5uOmh1c2g="),
         ({"bearer_token": "hush"}, "Bearer hush"),
@@ -152,9 +152,9 @@ async def test_an_http_module(run: Run, web: Web, shape: str) -> None:
         ({"headers": {"Authorization": "Some hush"}}, "Some hush"),
     ],
 )
-async def test_a_module_with_credentials(run: Run, web: Web, settings: dict[str, Any], said: str) -> None:
+async def test_a_module_with_credentials(run: Run, web: Web, settings: dict[str, Any], text: str) -> None:
     await serve(web)
-    both = await run(http(**settings, fail_if_body_not_matches_regexp=[said]), [web.url])
+    both = await run(http(**settings, fail_if_body_not_matches_regexp=[text]), [web.url])
     theirs, ours = await both.ask(f"{web.url}/echo", "m")
     compare(theirs, ours)
     assert ours[SUCCESS] == 1
@@ -204,12 +204,12 @@ async def test_modules_for_tls(run: Run, trusted: bool) -> None:
     async with Web(tls=context) as web:
         await serve(web)
         both = await run(http(tls_config={"insecure_skip_verify": trusted}, fail_if_not_ssl=True))
-        found = await both.ask(f"{web.url}/well", "m")
+        answer = await both.ask(f"{web.url}/well", "m")
     if trusted:
-        compare(*found, less={"probe_ssl_last_chain_expiry_timestamp_seconds"})
+        compare(*answer, less={"probe_ssl_last_chain_expiry_timestamp_seconds"})
     else:
-        compare(*found, more=OURS_ALONE_UNTRUSTED, less=THEIRS_ALONE_UNANSWERED, otherwise=OTHERWISE_UNTRUSTED)
-    assert found[1][SUCCESS] == trusted
+        compare(*answer, more=OURS_ALONE_UNTRUSTED, less=THEIRS_ALONE_UNANSWERED, otherwise=OTHERWISE_UNTRUSTED)
+    assert answer[1][SUCCESS] == trusted
 
 
 def tcp(**settings: Any) -> dict[str, Any]:

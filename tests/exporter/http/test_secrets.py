@@ -77,8 +77,8 @@ async def test_no_answer_that_repeats_a_secret_shows_it(
     for path in paths:
         async with session.get(path) as answer:
             shown.append(await answer.text())
-    said = capsys.readouterr()
-    everything = "\n".join([*shown, said.out, said.err])
+    printed = capsys.readouterr()
+    everything = "\n".join([*shown, printed.out, printed.err])
     encoded = b64encode(f"x:{SECRETS['CLIENT']}".encode()).decode()
     assert [value for value in (*SECRETS.values(), encoded) if value in everything] == []
     # It was sent, and repeated: the attack was worth hiding.

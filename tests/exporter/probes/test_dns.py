@@ -143,7 +143,7 @@ async def test_codes_beyond_the_head_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "text"),
     [
         ({"query_type": "NONSENSE"}, "is not a type of record"),
         ({"query_class": "NONSENSE"}, "is not a class"),
@@ -156,8 +156,8 @@ async def test_codes_beyond_the_head_are_read() -> None:
         ({"source_ip_address": "here"}, "is not an IP address"),
     ],
 )
-async def test_a_fault_of_the_settings_says_what_to_do(more: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+async def test_a_fault_of_the_settings_says_what_to_do(more: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         await probe(**{"kind": "dns", "address": "127.0.0.1", "query_name": "x.example", **more})
 
 

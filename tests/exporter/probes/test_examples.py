@@ -86,8 +86,8 @@ def series(metrics: Iterable[Metric]) -> dict[str, float]:
         labels = {name: value for name, value in sorted(sample.labels.items()) if name not in common}
         # In an example either the probes or the services have names of their own.
         for without in ("service", "probe"):
-            told = ",".join(f"{name}={value}" for name, value in labels.items() if name != without)
-            found[f"{sample.name}{{{told}}}"] = sample.value
+            text = ",".join(f"{name}={value}" for name, value in labels.items() if name != without)
+            found[f"{sample.name}{{{text}}}"] = sample.value
     return found
 
 

@@ -162,15 +162,15 @@ def test_secrets_are_not_shown(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "text"),
     [
         ({"bearer_token": "x"}, "beside another way"),
         ({"headers": {"authorization": "x"}}, "beside another way"),
         ({"username": "x"}, "beside another way"),
     ],
 )
-def test_there_is_one_way_to_say_who_asks(endpoint: Endpoint, change: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_there_is_one_way_to_say_who_asks(endpoint: Endpoint, change: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
         endpoint.settings().with_changes(**change)
 
 

@@ -205,7 +205,7 @@ def test_what_goes_through_no_proxy_is_read_as_go_reads_it(no_proxy: str, url: s
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "text"),
     [
         ({"proxy_url": "ftp://p:21"}, "is not a proxy"),
         ({"proxy_url": "http://"}, "is not a proxy"),
@@ -215,8 +215,8 @@ def test_what_goes_through_no_proxy_is_read_as_go_reads_it(no_proxy: str, url: s
         ({"proxy_url": "http://p", "proxy_connect_header": {"A": "b\nc"}}, "must be one line"),
     ],
 )
-async def test_a_fault_of_the_settings_is_told(more: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+async def test_a_fault_of_the_settings_is_told(more: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         await probe(kind="http", url="http://x", **more)
 
 

@@ -226,7 +226,7 @@ async def test_a_backend_that_stands_still_is_waited_for_and_no_second_one_start
 class Interrupted(PostgresProbe):
     """A probe that is cut off in the middle of a statement."""
 
-    async def _ask(self, connection: Any, found: Measurement) -> None:
+    async def _ask(self, connection: Any, measurement: Measurement) -> None:
         await connection.execute("BEGIN; SET LOCAL statement_timeout = '5s'")
         await connection.prepare("SELECT 1")
         raise Failed(Reason.DEADLINE, "cut off")
@@ -266,10 +266,10 @@ async def test_a_session_is_left_only_when_its_transaction_has_ended(
 class Abandoned(PostgresProbe):
     """A probe whose session the server ends between two statements."""
 
-    async def _ask(self, connection: Any, found: Measurement) -> None:
+    async def _ask(self, connection: Any, measurement: Measurement) -> None:
         await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 1")
         await asyncio.sleep(1)
-        await super()._ask(connection, found)
+        await super()._ask(connection, measurement)
 
 
 async def test_a_session_that_the_server_ends_between_two_statements_is_the_reason(postgres_server: Running) -> None:

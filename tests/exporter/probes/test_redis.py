@@ -115,7 +115,7 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "text"),
     [
         ("redis://h/0?socket_timeout=5", "socket_timeout: the probe's timeout bounds a run"),
         ("redis://h/0?decode_responses=True", "decode_responses: no parameter of a Redis URL"),
@@ -125,8 +125,8 @@ async def test_a_server_that_stands_still_is_cut_at_the_deadline(
         ("redis://h/0#a", "has a #, after which nothing is read"),
     ],
 )
-def test_what_a_url_says_that_is_not_honoured_is_refused_by_name(url: str, told: str) -> None:
-    with pytest.raises(ValidationError, match=re.escape(told)):
+def test_what_a_url_says_that_is_not_honoured_is_refused_by_name(url: str, text: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(text)):
         RedisSettings.model_validate({"kind": "redis", "url": url})
 
 

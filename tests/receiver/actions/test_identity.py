@@ -67,7 +67,9 @@ async def test_the_verified_name_is_written_down_on_each_route_that_acts(ground:
 async def test_each_route_that_acts_is_tried(tmp_path: Any) -> None:
     server = await receiver_server(tmp_path)
     written = {
-        one.path.removeprefix("/api/v1") for one in routes(server) if one.method != "GET" and "/api/" in one.path
+        route.path.removeprefix("/api/v1")
+        for route in routes(server)
+        if route.method != "GET" and "/api/" in route.path
     }
     tried = {path.replace("/1/", "/{id}/").replace("/3", "/{id}") for _, path, _ in ACTS}
     assert tried | set(ELSEWHERE) == written

@@ -22,10 +22,10 @@ async def read(scene: Scene) -> dict[str, Any]:
     found: dict[str, Any] = {}
     async with TestClient(TestServer(app)) as api:
         whole = await (await api.get("/api/v1/incidents/1/actions")).json()
-        for one in whole["attachments"]:
-            answer = await api.get(one["url"])
+        for attachment in whole["attachments"]:
+            answer = await api.get(attachment["url"])
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
-            found[one["name"]] = {**one, "text": await answer.text(), "type": answer.content_type}
+            found[attachment["name"]] = {**attachment, "text": await answer.text(), "type": answer.content_type}
         assert (await api.get("/api/v1/attachments/999")).status == 404
         assert (await api.get("/api/v1/incidents/999/actions")).status == 404
     return found

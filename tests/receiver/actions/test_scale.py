@@ -81,7 +81,7 @@ async def test_a_service_is_scaled_once_and_people_are_told(scaling: Any) -> Non
     assert ran.read_text() == "shop 6\n"
     (line,) = await scene.lines("scale_good")
     assert line == "scaling shop in production to 6: done after 0s: exit code 0"
-    (told,) = [one for one in scene.channels["team"].messages if one.event is Event.UPDATE]
+    (told,) = [message for message in scene.channels["team"].messages if message.event is Event.UPDATE]
     assert line in told.body
     assert await scene.read(lambda c: target_lock.held_by(c, "shop", "production")) == ""
 

@@ -226,7 +226,7 @@ async def test_without_a_configured_secret_nobodys_signature_is_good(make_scene:
 
 
 @pytest.mark.parametrize(
-    ("source", "body", "said"),
+    ("source", "body", "text"),
     [
         ("github", b"{", "$: Invalid JSON"),
         ("github", github("exploded", 4), "$.deployment_status.state: 'exploded' is no state"),
@@ -240,11 +240,11 @@ async def test_without_a_configured_secret_nobodys_signature_is_good(make_scene:
     ],
 )
 async def test_what_is_not_as_documented_is_refused_with_its_place(
-    front: Front, source: str, body: Any, said: str
+    front: Front, source: str, body: Any, text: str
 ) -> None:
     status, answer = await front(source, body, X_GitHub_Event="deployment_status")
     assert (status, front.counted[source, "malformed"]) == (400, 1)
-    assert said in answer
+    assert text in answer
 
 
 async def test_a_time_in_the_future_is_no_time(front: Front) -> None:

@@ -20,8 +20,8 @@ NEW: dict[str, Any] = {"service": "shop", "environment": "production", "version"
 
 async def test_incidents_are_listed_the_newest_first(api: Front) -> None:
     await api.scene.take(alert(), alert(service="search"))
-    found = (await api("GET", "/incidents")).data
-    assert [(one["id"], one["service"], one["status"]) for one in found] == [(2, "search", "open"), (1, "shop", "open")]
+    data = (await api("GET", "/incidents")).data
+    assert [(one["id"], one["service"], one["status"]) for one in data] == [(2, "search", "open"), (1, "shop", "open")]
     assert [one["id"] for one in (await api("GET", "/incidents?limit=1")).data] == [2]
 
 
@@ -37,7 +37,10 @@ async def test_one_incident_is_shown_whole(api: Front) -> None:
     await api.scene.take(ended(alert("HighLatency")))
     whole = (await api("GET", "/incidents/1")).data
     assert (whole["title"], whole["severity"], whole["opened_at"]) == ("5% fail", "critical", NOON.isoformat())
-    assert {one["name"]: one["firing"] for one in whole["alerts"]} == {"HighErrorRate": True, "HighLatency": False}
+    assert {alert["name"]: alert["firing"] for alert in whole["alerts"]} == {
+        "HighErrorRate": True,
+        "HighLatency": False,
+    }
     assert whole["alerts"][1]["ends_at"] == (NOON + MINUTE).isoformat()
     resolution = [item["text"] for item in whole["checklist"]["resolution"]]
     assert resolution == ["Fix the root cause", "Deploy the fix", "Verify the resolution"]
@@ -71,7 +74,7 @@ async def test_a_person_can_end_an_incident(api: Front) -> None:
 async def test_a_comment_goes_to_the_timeline_with_its_author(api: Front) -> None:
     await api.scene.take(alert())
     assert (await api("POST", "/incidents/1/comment", {**ANN, "note": "looks like the cache"})).status == 200
-    (line,) = [one for one in (await api("GET", "/incidents/1")).data["timeline"] if one["kind"] == "comment"]
+    (line,) = [entry for entry in (await api("GET", "/incidents/1")).data["timeline"] if entry["kind"] == "comment"]
     assert (line["actor"], line["text"]) == ("ann", "looks like the cache")
 
 

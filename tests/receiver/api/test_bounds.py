@@ -49,13 +49,13 @@ def _size(count: int) -> str:
 
 def _rows(server: Server) -> str:
     rows = []
-    for one in routes(server):
-        if one.method == "GET":
+    for route in routes(server):
+        if route.method == "GET":
             continue
-        bound = _bound(server, one.path)
-        size = "`max_body`, 32 MB" if one.path in server.large_paths else _size(bound.size)
+        bound = _bound(server, route.path)
+        size = "`max_body`, 32 MB" if route.path in server.large_paths else _size(bound.size)
         together = _size(bound.together) if bound.together else "by connections"
-        rows.append(f"| `{one.method} {one.path}` | {size} | {bound.seconds:g} s | {together} |\n")
+        rows.append(f"| `{route.method} {route.path}` | {size} | {bound.seconds:g} s | {together} |\n")
     return "".join(rows)
 
 
@@ -83,30 +83,30 @@ async def served(servers: list[Server]) -> AsyncIterator[list[tuple[Server, str]
 def test_the_page_says_each_bound(servers: list[Server]) -> None:
     assert servers[0].max_body == ReceiverConfig.model_fields["max_body"].default == 32 * MB
     before, head, after = PAGE.read_text().partition(HEAD)
-    said = re.match(r"(\|.*\n)*", after)
-    assert said
+    match = re.match(r"(\|.*\n)*", after)
+    assert match
     table = "".join(map(_rows, servers[:1]))
     if os.environ.get("UPDATE_GOLDEN"):
-        PAGE.write_text(before + HEAD + table + after[said.end() :])
+        PAGE.write_text(before + HEAD + table + after[match.end() :])
         return
     assert head
-    assert said[0] == table
+    assert match[0] == table
 
 
 async def test_a_body_beyond_its_bound_is_refused_on_every_route(served: list[tuple[Server, str]]) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         for server, url in served:
-            for one in routes(server):
-                if one.method == "GET":
+            for route in routes(server):
+                if route.method == "GET":
                     continue
-                size = _bound(server, one.path).size + 1
+                size = _bound(server, route.path).size + 1
                 # A length that is said is enough where a credential is shown; who shows none sends it all.
-                body = bytes(size) if one.path in server.open_paths else b"{"
+                body = bytes(size) if route.path in server.open_paths else b"{"
                 length = {"Content-Length": str(size), "Content-Type": "application/json"}
                 async with session.request(
-                    one.method, url + one.concrete, data=body, headers={**TOKEN, **length}, allow_redirects=False
+                    route.method, url + route.concrete, data=body, headers={**TOKEN, **length}, allow_redirects=False
                 ) as answer:
-                    assert answer.status == (400 if one.path in server.large_paths else 413), one
+                    assert answer.status == (400 if route.path in server.large_paths else 413), route
 
 
 async def test_what_readers_of_json_differ_about_is_refused_on_every_route(served: list[tuple[Server, str]]) -> None:
@@ -114,20 +114,20 @@ async def test_what_readers_of_json_differ_about_is_refused_on_every_route(serve
     asked = 0
     async with aiohttp.ClientSession() as session:
         for server, url in served:
-            for one in routes(server):
-                if one.method == "GET" or one.path in FORMS_ALONE or not one.path.startswith("/api/"):
+            for route in routes(server):
+                if route.method == "GET" or route.path in FORMS_ALONE or not route.path.startswith("/api/"):
                     continue
                 asked += 1
                 for body, said in wrong.items():
                     async with session.request(
-                        one.method,
-                        url + one.concrete,
+                        route.method,
+                        url + route.concrete,
                         data=body,
                         headers={**TOKEN, "Content-Type": "application/json"},
                         allow_redirects=False,
                     ) as answer:
                         text = await answer.text()
-                        assert answer.status == 400, (one, body, text)
+                        assert answer.status == 400, (route, body, text)
                         assert text.startswith("$: Invalid JSON: ")
                         assert said in text
     assert asked > 20
@@ -147,15 +147,15 @@ async def test_a_page_of_another_origin_is_refused_on_every_route(served: list[t
     )
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         for server, url in served:
-            for one in routes(server):
-                if one.method == "GET":
+            for route in routes(server):
+                if route.method == "GET":
                     continue
                 for sign in signs:
                     headers = {**TOKEN, **sign, "Content-Type": "application/json"}
                     async with session.request(
-                        one.method, url + one.concrete, data=b"{}", headers=headers, allow_redirects=False
+                        route.method, url + route.concrete, data=b"{}", headers=headers, allow_redirects=False
                     ) as answer:
-                        assert answer.status == 403, (one, sign)
+                        assert answer.status == 403, (route, sign)
                         reached.append(await answer.text())
     assert len(reached) > 40 * len(signs)
     assert {text.partition(",")[0] for text in reached} <= {
@@ -168,7 +168,7 @@ async def test_what_asks_changes_nothing(served: list[tuple[Server, str]]) -> No
     """No route is reached by GET or HEAD that is there for POST or PATCH alone, however the method is overridden."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
         for server, url in served:
-            asked = {one.path for one in routes(server) if one.method == "GET"}
+            asked = {route.path for route in routes(server) if route.method == "GET"}
             for one in routes(server):
                 if one.method == "GET" or one.path in asked:
                     continue

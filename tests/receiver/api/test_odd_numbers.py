@@ -43,7 +43,7 @@ async def client(tmp_path: Path) -> AsyncIterator[TestClient[web.Request, web.Ap
 async def test_a_number_that_is_none_is_400_or_404_on_every_route(
     client: TestClient[web.Request, web.Application], tmp_path: Path
 ) -> None:
-    numbered = [one for one in routes(await receiver_server(tmp_path)) if "{id}" in one.path]
+    numbered = [route for route in routes(await receiver_server(tmp_path)) if "{id}" in route.path]
     assert len(numbered) > 15
     wrong = []
     for one in numbered:

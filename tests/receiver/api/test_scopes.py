@@ -72,14 +72,14 @@ async def test_a_single_scope_opens_its_own_routes_only(scope: Scope | None, tmp
 
         open_paths = server.open_paths | {HEALTHY, READY}
         middleware = guard(server.access, open_paths)
-        for one in routes(server):
+        for route in routes(server):
             headers = {"Authorization": f"Bearer {scope}-token"} if scope else {}
-            request = make_mocked_request(one.method, one.concrete, headers=headers, app=server.app)
+            request = make_mocked_request(route.method, route.concrete, headers=headers, app=server.app)
             request._match_info = await server.app.router.resolve(request)  # as the server does
-            assert request.match_info.http_exception is None, one
+            assert request.match_info.http_exception is None, route
             answer = await middleware(request, handler)
-            let_in = one.path in open_paths or needed(one.route) is scope
-            assert answer.status == (200 if let_in else 403 if scope else 401), one
+            let_in = route.path in open_paths or needed(route.route) is scope
+            assert answer.status == (200 if let_in else 403 if scope else 401), route
         assert reached <= {f"the {scope}", ""}
 
 

@@ -51,7 +51,7 @@ async def test_a_healthy_deployment_is_assessed_every_30_s_with_its_score_impact
     assert (last.score, last.coverage, last.impact, last.impact_estimated) == (1, 1, 0.5, False)
     assert last.confidence == 1
     assert found[0].confidence < 0.3
-    signals = {one["name"]: one for one in last.details["signals"]}
+    signals = {signal["name"]: signal for signal in last.details["signals"]}
     assert signals["error_ratio"]["value"] == 0.001
     assert signals["error_ratio"]["samples"] >= 11
     assert last.details["recommendations"] == []
@@ -101,7 +101,7 @@ async def test_what_is_no_number_is_not_measured_and_said(scene: Scene) -> None:
     deployment = await begun(scene, "nan")
     await on(scene, 1)
     last = await newest(scene, deployment)
-    signals = {one["name"]: (one["status"], one["value"]) for one in last.details["signals"]}
+    signals = {signal["name"]: (signal["status"], signal["value"]) for signal in last.details["signals"]}
     assert signals["cpu"] == ("unknown", None)
     assert signals["disk"][0] == "unknown"
     assert last.impact is None
@@ -114,7 +114,7 @@ async def test_of_several_series_the_worst_counts_and_no_value_is_picked(scene: 
     deployment = await begun(scene, "twice")
     await on(scene, 1)
     last = await newest(scene, deployment)
-    signals = {one["name"]: (one["status"], one["value"]) for one in last.details["signals"]}
+    signals = {signal["name"]: (signal["status"], signal["value"]) for signal in last.details["signals"]}
     assert signals["cpu"] == ("warning", None)
     assert last.impact == 3
     assert "cpu: 2 series where one is due; the worst counts" in last.details["unmeasured"]
@@ -129,7 +129,7 @@ async def test_a_value_far_from_what_was_usual_at_this_hour_is_an_anomaly_within
     assert (anomaly["kind"], anomaly["name"], anomaly["degree"]) == ("learned", "error_ratio", "high")
     assert anomaly["sentence"].startswith("error_ratio is 1.5 %, 14.0 deviations above 0.1 %")
     assert "of 2 weeks" in anomaly["sentence"]
-    assert any("not as usual" in one["text"] for one in last.details["recommendations"])
+    assert any("not as usual" in recommendation["text"] for recommendation in last.details["recommendations"])
 
 
 async def test_what_was_usual_is_learned_without_the_incidents_that_we_know(scene: Scene) -> None:

@@ -55,12 +55,12 @@ def check_email(mail: EmailMessage) -> None:
 
 def check_webhook(body: bytes) -> None:
     """JSON of known keys, well below what any receiver takes."""
-    told = json.loads(body)
-    assert told["title"]
-    assert "\n" not in told["title"]
+    data = json.loads(body)
+    assert data["title"]
+    assert "\n" not in data["title"]
     assert len(body) < 256 * 1024
-    texts = json.dumps(told)
+    texts = json.dumps(data)
     assert not any(escape in texts for escape in ("\\u0000", "\\u001b", "\\r", "\\u202e"))
-    assert told["incident"]["url"] == "" or told["incident"]["url"].startswith("http")
+    assert data["incident"]["url"] == "" or data["incident"]["url"].startswith("http")
     texts.encode()
-    told["body"].encode()
+    data["body"].encode()

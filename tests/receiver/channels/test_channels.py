@@ -66,9 +66,9 @@ def _load(text: str, folder: Path) -> _Config:
 
 
 def _example(kind: str) -> str:
-    found = re.search(r"```yaml\n(.*?)```", (DOCS / f"{kind}.md").read_text(), re.DOTALL)
-    assert found
-    return found[1]
+    match = re.search(r"```yaml\n(.*?)```", (DOCS / f"{kind}.md").read_text(), re.DOTALL)
+    assert match
+    return match[1]
 
 
 def test_every_module_is_a_kind_with_settings_and_a_page() -> None:

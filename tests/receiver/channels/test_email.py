@@ -52,7 +52,7 @@ def _channel(served: Serving, **changes: object) -> EmailChannel:
 
 
 def _parsed(inbox: Inbox) -> list[EmailMessage]:
-    return [message_from_string(one.raw["source"], policy=policy.default) for one in inbox.of("email")]
+    return [message_from_string(message.raw["source"], policy=policy.default) for message in inbox.of("email")]
 
 
 def _body(mail: EmailMessage, subtype: str) -> str:
@@ -78,10 +78,10 @@ async def test_each_event_arrives_as_committed(served: Serving, inbox: Inbox, ev
 
 @pytest.mark.parametrize("name", AWKWARD)
 async def test_awkward_messages_arrive_as_committed(served: Serving, inbox: Inbox, name: str) -> None:
-    told = TEMPLATES.render(AWKWARD[name])
-    await _channel(served).send(told, "<first@example.com>")
+    message = TEMPLATES.render(AWKWARD[name])
+    await _channel(served).send(message, "<first@example.com>")
     (mail,) = _parsed(inbox)
-    assert _body(mail, "plain").startswith(f"{told.title}\n\n{told.body[:100]}")
+    assert _body(mail, "plain").startswith(f"{message.title}\n\n{message.body[:100]}")
     assert inbox.of("email")[0].raw["source"].isascii()
     same_as_golden(GOLDEN / "awkward" / file_name(name, ".txt"), _written(mail))
 
@@ -89,8 +89,8 @@ async def test_awkward_messages_arrive_as_committed(served: Serving, inbox: Inbo
 @pytest.mark.parametrize("name", AWKWARD)
 def test_every_event_keeps_to_the_limits_with_awkward_data(name: str) -> None:
     for event in Event:
-        told = TEMPLATES.render(replace(AWKWARD[name], event=event))
-        check_email(compose(told, _settings(), reference=None, at=NOW))
+        message = TEMPLATES.render(replace(AWKWARD[name], event=event))
+        check_email(compose(message, _settings(), reference=None, at=NOW))
 
 
 async def test_all_recipients_get_one_mail(served: Serving, inbox: Inbox) -> None:
@@ -110,7 +110,7 @@ async def test_later_mails_belong_to_the_thread_of_the_first(served: Serving, in
     assert first["In-Reply-To"] is None
     assert second["In-Reply-To"] == second["References"] == reference
     assert second["Message-ID"] != reference
-    assert {one.thread for one in inbox.of("email")} == {reference}
+    assert {message.thread for message in inbox.of("email")} == {reference}
     assert "=?utf-8?" not in inbox.of("email")[1].raw["source"].split("\n\n")[0].split("References")[1]
 
 

@@ -165,5 +165,5 @@ async def test_nobody_can_ask_a_webhook_or_a_mail_server_and_a_repetition_bears_
         for one in (first, replace(first, title="by now it is called something else")):
             await channel.send(one, None)
         await channel.close()
-    assert [one.raw["id"] for one in inbox.of("webhook")] == ["one", "one"]
-    assert [one.raw["headers"]["Message-ID"] for one in inbox.of("email")] == ["<one@b.example>"] * 2
+    assert [message.raw["id"] for message in inbox.of("webhook")] == ["one", "one"]
+    assert [message.raw["headers"]["Message-ID"] for message in inbox.of("email")] == ["<one@b.example>"] * 2

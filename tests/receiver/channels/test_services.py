@@ -81,7 +81,7 @@ def _connected(kind: str, served: Serving, **changes: Any) -> Channel:
 
 
 def _arrived(kind: str, inbox: Inbox) -> str:
-    return json.dumps([dict(one.raw) for one in inbox.of(kind)], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps([dict(message.raw) for message in inbox.of(kind)], indent=2, ensure_ascii=False) + "\n"
 
 
 @pytest.mark.parametrize("event", Event)
@@ -175,11 +175,11 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "said"), FOREIGN)
+@pytest.mark.parametrize(("kind", "text"), FOREIGN)
 async def test_a_success_that_the_service_would_not_say_so_is_none(
-    kind: str, said: str, served: Serving, inbox: Inbox
+    kind: str, text: str, served: Serving, inbox: Inbox
 ) -> None:
-    inbox.script(kind, Answer(200, said))
+    inbox.script(kind, Answer(200, text))
     channel = _connected(kind, served)
     with pytest.raises(DeliveryError) as raised:
         await channel.send(message(), None)
@@ -238,7 +238,7 @@ async def test_whom_the_config_names_is_called_only_where_somebody_must_act(
     for told in (message(Event.OPENED), message(Event.UPDATE), message(Event.RESOLVED), minor, strange):
         await channel.send(told, None)
     await channel.close()
-    raws = [json.dumps(dict(one.raw)) for one in inbox.of(kind)]
+    raws = [json.dumps(dict(message.raw)) for message in inbox.of(kind)]
     assert [MENTIONED[kind] in raw for raw in raws] == [True, False, False, False, True]
 
 
@@ -253,11 +253,11 @@ async def test_slacks_webhook_takes_the_words_where_the_blocks_are_refused(serve
     assert all(url.replace("&", "&amp;") in received.text for _, url in message().links)
 
 
-@pytest.mark.parametrize(("said", "reason"), [("HTTP error 429", "rate_limited"), ("", "server")])
+@pytest.mark.parametrize(("text", "reason"), [("HTTP error 429", "rate_limited"), ("", "server")])
 async def test_what_an_older_connector_of_teams_could_not_post_is_no_success(
-    said: str, reason: str, served: Serving, inbox: Inbox
+    text: str, reason: str, served: Serving, inbox: Inbox
 ) -> None:
-    inbox.script("teams", Answer(200, f"Webhook message delivery failed with error: Microsoft Teams returned {said}"))
+    inbox.script("teams", Answer(200, f"Webhook message delivery failed with error: Microsoft Teams returned {text}"))
     channel = _connected("teams", served)
     with pytest.raises(DeliveryError, match=reason):
         await channel.send(message(), None)
@@ -289,7 +289,7 @@ async def test_telegram_replies_to_the_incidents_first_message(served: Serving, 
     first = await channel.send(message(), None)
     assert await channel.send(message(Event.RESOLVED), first) == first
     await channel.close()
-    assert [one.thread for one in inbox.of("telegram")] == [first, first]
+    assert [message.thread for message in inbox.of("telegram")] == [first, first]
 
 
 async def test_a_group_that_became_a_supergroup_is_followed(served: Serving, inbox: Inbox) -> None:
@@ -313,7 +313,9 @@ async def test_opsgenie_pages_anew_for_what_became_worse_again_and_again(served:
     await channel.send(message(Event.RESOLVED), keys[-1])
     await channel.close()
     assert len(set(keys)) == 3
-    heard = [(one.thread, one.title.split(":")[0], one.raw.get("priority")) for one in inbox.of("opsgenie")]
+    heard = [
+        (message.thread, message.title.split(":")[0], message.raw.get("priority")) for message in inbox.of("opsgenie")
+    ]
     first, second, third = keys
     assert heard == [
         (first, "create", "P2"),

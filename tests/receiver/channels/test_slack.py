@@ -105,7 +105,7 @@ async def test_the_first_message_follows_the_incidents_state(channel: SlackChann
     assert "[Acknowledge]" not in taken.text
     await channel.send(message(Event.RESOLVED), reference)
     assert inbox.of("slack")[0].title == f"{signs.RESOLVED_SIGN} {message().title}"
-    assert [one.updated_at != "" for one in inbox.of("slack")] == [True, False, False, False]
+    assert [message.updated_at != "" for message in inbox.of("slack")] == [True, False, False, False]
 
 
 async def test_the_first_message_is_changed_before_people_hear_so_that_a_retry_repeats_nothing(
@@ -164,7 +164,7 @@ async def test_awkward_messages_are_taken(channel: SlackChannel, inbox: Inbox, n
 async def test_slack_is_told_to_look_for_no_names_and_links(channel: SlackChannel, inbox: Inbox) -> None:
     reference = await channel.send(TEMPLATES.render(AWKWARD["hostile text everywhere"]), None)
     await channel.send(message(Event.RESOLVED), reference)
-    assert [(one.raw["parse"], one.raw["link_names"]) for one in inbox.of("slack")] == [("none", False)] * 2
+    assert [(message.raw["parse"], message.raw["link_names"]) for message in inbox.of("slack")] == [("none", False)] * 2
 
 
 async def test_buttons_are_there_only_when_presses_can_be_verified(served: Serving, inbox: Inbox) -> None:

@@ -24,14 +24,14 @@ from tests.receiver.channels.stories import AWKWARD, INCIDENT, NOW, SOON, TEMPLA
 GOLDEN = Path(__file__).parent / "golden" / "slack"
 
 
-def _written(told: Message) -> str:
-    text, blocks = text_of(told), slack_blocks.blocks(told, interactive=True)
+def _written(message: Message) -> str:
+    text, blocks = text_of(message), slack_blocks.blocks(message, interactive=True)
     check_slack(text, blocks)
     return json.dumps({"text": text, "blocks": blocks}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _buttons(told: Message, *, interactive: bool = True) -> dict[str, Block]:
-    blocks = slack_blocks.blocks(told, interactive=interactive)
+def _buttons(message: Message, *, interactive: bool = True) -> dict[str, Block]:
+    blocks = slack_blocks.blocks(message, interactive=interactive)
     actions = [block for block in blocks if block["type"] == "actions"]
     return {button["text"]["text"]: button for block in actions for button in block["elements"]}
 
@@ -56,8 +56,8 @@ def test_the_first_message_reads_as_committed_after_each_change(event: Event) ->
 @pytest.mark.parametrize("name", AWKWARD)
 def test_every_event_keeps_to_the_limits_with_awkward_data(name: str) -> None:
     for event, interactive in product(Event, (True, False)):
-        told = TEMPLATES.render(replace(AWKWARD[name], event=event))
-        check_slack(text_of(told), slack_blocks.blocks(told, interactive=interactive))
+        message = TEMPLATES.render(replace(AWKWARD[name], event=event))
+        check_slack(text_of(message), slack_blocks.blocks(message, interactive=interactive))
 
 
 @pytest.mark.parametrize("filling", ["&", "<", "🔥", "\n- &", "a\n", "What: x\n"])
@@ -101,9 +101,9 @@ def test_without_buttons_links_stand_as_text_and_decide_by_the_web() -> None:
 def test_nothing_of_an_alert_stands_where_slack_reads_markup(event: Event, *, interactive: bool) -> None:
     hostile = AWKWARD["hostile text everywhere"]
     alert = replace(hostile.alerts[0], runbook_url="https://r.example/*a*_b_~c~`d`|x")
-    told = TEMPLATES.render(replace(hostile, event=event, alerts=(alert,)))
-    blocks = slack_blocks.blocks(told, interactive=interactive, mention="S0123456789")
-    for block in [*blocks, *slack_blocks.plain(told, "S0123456789")]:
+    message = TEMPLATES.render(replace(hostile, event=event, alerts=(alert,)))
+    blocks = slack_blocks.blocks(message, interactive=interactive, mention="S0123456789")
+    for block in [*blocks, *slack_blocks.plain(message, "S0123456789")]:
         for read in _read_as_markup(block):
             bare = re.sub(r"<(https?://[^<>|]*)\|[A-Za-z0-9 ]+>", "", read).replace("<!subteam^S0123456789>", "")
             assert set(bare) <= set(" ·"), read

@@ -44,8 +44,8 @@ async def channel(served: Serving) -> AsyncIterator[WebhookChannel]:
     await made.close()
 
 
-def _written(told: Message) -> str:
-    body = webhook.encode(told)
+def _written(message: Message) -> str:
+    body = webhook.encode(message)
     check_webhook(body)
     return json.dumps(json.loads(body), indent=2, ensure_ascii=False) + "\n"
 
@@ -61,10 +61,10 @@ async def test_each_event_arrives_as_committed(channel: WebhookChannel, inbox: I
 
 @pytest.mark.parametrize("name", AWKWARD)
 async def test_awkward_messages_arrive_as_committed(channel: WebhookChannel, inbox: Inbox, name: str) -> None:
-    told = TEMPLATES.render(AWKWARD[name])
-    await channel.send(told, None)
-    assert (inbox.of("webhook")[0].title, inbox.of("webhook")[0].text) == (told.title, told.body)
-    same_as_golden(GOLDEN / "awkward" / file_name(name, ".json"), _written(told))
+    message = TEMPLATES.render(AWKWARD[name])
+    await channel.send(message, None)
+    assert (inbox.of("webhook")[0].title, inbox.of("webhook")[0].text) == (message.title, message.body)
+    same_as_golden(GOLDEN / "awkward" / file_name(name, ".json"), _written(message))
 
 
 @pytest.mark.parametrize("name", AWKWARD)

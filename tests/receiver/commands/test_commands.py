@@ -55,8 +55,8 @@ def run(receiver: RealReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     def call(*arguments: str) -> Ran:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
-        said = capsys.readouterr()
-        return Ran(ended.value.code, said.out, said.err)
+        printed = capsys.readouterr()
+        return Ran(ended.value.code, printed.out, printed.err)
 
     return call
 
@@ -159,8 +159,8 @@ def test_people_handle_an_incident(run: Run, incident: int) -> None:
     led = run("incidents", "commander", number, "--is", "bob", "--by", "ann")
     assert led == Ran(0, f"#{number} is led by bob\n", "")
     assert run("incidents", "mitigate", number, "--by", "bob").out == f"#{number} is mitigating\n"
-    told = run("incidents", "update", number, "half is back", "--next-in", "10m", "--by", "bob")
-    assert told == Ran(0, f"#{number}: told\n", "")
+    ran = run("incidents", "update", number, "half is back", "--next-in", "10m", "--by", "bob")
+    assert ran == Ran(0, f"#{number}: told\n", "")
     assert run("incidents", "check", number, "1", "--by", "ann").out == "[x] Watch the service closely\n"
     assert run("incidents", "check", number, "2", "--undo", "--by", "ann").out == "[ ] Check the performance\n"
     shown = run("incidents", "show", number).out
@@ -178,11 +178,11 @@ def test_a_rollback_is_asked_for_and_what_became_of_it_is_told(run: Run, inciden
     eventually(lambda: "attachment" in run("incidents", "actions", number).out, "investigate")
     listed = run("incidents", "actions", number).out.splitlines()
     assert listed[0] == "nothing was run"
-    found = re.fullmatch(r"attachment (\d+): \w+", listed[1])
-    assert found is not None
-    assert run("incidents", "attachment", found[1]).out.strip()
+    match = re.fullmatch(r"attachment (\d+): \w+", listed[1])
+    assert match is not None
+    assert run("incidents", "attachment", match[1]).out.strip()
     (newest, *_) = json.loads(run("incidents", "actions", number, "--format", "json").out)["attachments"]
-    assert str(newest["id"]) == found[1]
+    assert str(newest["id"]) == match[1]
     assert run("incidents", "attachment", "999999").err.endswith("refused (404): there is no attachment 999999\n")
 
 
@@ -239,7 +239,7 @@ def test_the_review_is_printed_as_markdown(run: Run, incident: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("incidents", "show", "999999"), "refused (404): there is no incident 999999"),
         (("incidents", "postmortem", "999999"), "refused (404): there is no incident 999999"),
@@ -258,10 +258,10 @@ def test_the_review_is_printed_as_markdown(run: Run, incident: int) -> None:
         (("incidents", "shw"), "No such command 'shw'"),
     ],
 )
-def test_what_is_asked_wrongly_exits_with_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_what_is_asked_wrongly_exits_with_2(run: Run, arguments: tuple[str, ...], text: str) -> None:
     ran = run(*arguments)
     assert ran.code == 2
-    assert said in ran.err
+    assert text in ran.err
     assert "Traceback" not in ran.err
 
 

@@ -54,12 +54,12 @@ async def test_good_credentials_are_good_and_nobody_hears_anything(
     served: Serving, inbox: Inbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await _check(_config(tmp_path, served)) == 0
-    said = capsys.readouterr().out
-    assert "channels.team: good: Slack knows the token as deploywatch of example" in said
-    assert "channels.pager: good: PagerDuty takes the routing key" in said
-    assert "channels.chat: good: Discord knows the webhook" in said
-    assert "channels.tools: not tried: a webhook cannot be tried without a message" in said
-    assert [one for one in inbox.received if one.title != "resolve"] == []
+    printed = capsys.readouterr().out
+    assert "channels.team: good: Slack knows the token as deploywatch of example" in printed
+    assert "channels.pager: good: PagerDuty takes the routing key" in printed
+    assert "channels.chat: good: Discord knows the webhook" in printed
+    assert "channels.tools: not tried: a webhook cannot be tried without a message" in printed
+    assert [message for message in inbox.received if message.title != "resolve"] == []
 
 
 async def test_each_bad_one_is_named_with_its_reason_and_ends_it_with_1(
@@ -69,11 +69,11 @@ async def test_each_bad_one_is_named_with_its_reason_and_ends_it_with_1(
     team = {"kind": "slack", "token": "xoxb-revoked", "channel": "#ops", "base_url": served.slack_url}
     chat = {"kind": "discord", "url": f"{served.url}/api/webhooks/1/wrong"}
     assert await _check(_config(tmp_path, served, team=team, chat=chat)) == 1
-    said = capsys.readouterr().err
-    assert "channels.team: bad: credentials: Slack says invalid_auth" in said
-    assert "channels.pager: bad: rejected: HTTP 400: Invalid routing key" in said
-    assert "channels.chat: bad: credentials: HTTP 401: Invalid Webhook Token" in said
-    assert "xoxb-revoked" not in said
+    printed = capsys.readouterr().err
+    assert "channels.team: bad: credentials: Slack says invalid_auth" in printed
+    assert "channels.pager: bad: rejected: HTTP 400: Invalid routing key" in printed
+    assert "channels.chat: bad: credentials: HTTP 401: Invalid Webhook Token" in printed
+    assert "xoxb-revoked" not in printed
 
 
 def test_live_without_a_check_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,9 +36,9 @@ def render(capsys: pytest.CaptureFixture[str]) -> Render:
             main(["render", *map(str, arguments)])
         except SystemExit as end:
             code = end.code or 0
-        said = capsys.readouterr()
+        printed = capsys.readouterr()
         assert isinstance(code, int)
-        return code, said.out + said.err
+        return code, printed.out + printed.err
 
     return run
 
@@ -81,16 +81,16 @@ def test_a_users_template_is_previewed(webhook: Path, tmp_path: Path, render: Re
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [("{}", "not an Alertmanager webhook"), ("nonsense", "not an Alertmanager webhook"), (None, "cannot be read")],
 )
-def test_a_file_that_is_no_webhook_is_told(content: str | None, said: str, tmp_path: Path, render: Render) -> None:
+def test_a_file_that_is_no_webhook_is_told(content: str | None, text: str, tmp_path: Path, render: Render) -> None:
     file = tmp_path / "x.json"
     if content is not None:
         file.write_text(content)
     code, shown = render("opened", "--alert", file)
     assert code == 2
-    assert said in shown
+    assert text in shown
 
 
 def test_a_webhook_without_alerts_is_told(tmp_path: Path, render: Render) -> None:

@@ -84,7 +84,7 @@ def test_without_an_old_version_at_the_same_time_nothing_is_said_of_one() -> Non
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("told", "text"),
     [
         (answer(verdict=None), "WAITING: the first look is not over yet"),
         (answer(verdict=("promote", "proven_good")), "PROMOTE: proven good"),
@@ -97,8 +97,8 @@ def test_without_an_old_version_at_the_same_time_nothing_is_said_of_one() -> Non
         (answer("ended"), "OVER: undecided; it was rolled back by hand, failed, was overtaken, or nobody finished it"),
     ],
 )
-def test_the_headline_says_what_was_decided_and_what_to_do(told: Any, said: str) -> None:
-    assert said in shown(told, width=120)
+def test_the_headline_says_what_was_decided_and_what_to_do(told: Any, text: str) -> None:
+    assert text in shown(told, width=120)
 
 
 def test_what_it_shows_while_the_receiver_is_away_is_called_the_last_that_it_said() -> None:

@@ -74,16 +74,16 @@ async def test_a_person_who_resolves_it_is_not_asked_again(api: Front, scene: Sc
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "text"),
     [
         ({"outcome": "fine"}, "$.outcome"),
         ({"finished_at": (NOON + timedelta(days=1)).isoformat()}, "in the future"),
         ({"started_at": NOON.isoformat(), "finished_at": (NOON - MINUTE).isoformat()}, "before started_at"),
     ],
 )
-async def test_what_cannot_be_is_refused(api: Front, more: dict[str, str], said: str) -> None:
+async def test_what_cannot_be_is_refused(api: Front, more: dict[str, str], text: str) -> None:
     answer = await api("POST", "/migrations", {**told("committed"), **more})
-    assert (answer.status, said in answer.data) == (400, True)
+    assert (answer.status, text in answer.data) == (400, True)
 
 
 async def test_the_command_records_and_its_exit_code_is_the_databases(

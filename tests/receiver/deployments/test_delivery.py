@@ -68,23 +68,23 @@ def measured(deployments: Sequence[Deployment], incidents: Sequence[Incident] = 
 def test_the_lead_time_is_the_median_from_commit_to_deployed() -> None:
     hours = (1, 2, 3, 50, 100)
     rows = [deployed(n, n, committed_at=SINCE + n * DAY + 10 * MINUTE - hour * HOUR) for n, hour in enumerate(hours, 1)]
-    found = measured([*rows, deployed(6, 6), deployed(7, 7, committed_at=SINCE + 8 * DAY)])
-    assert (found.change_lead_time.value, found.change_lead_time.n) == (3 * 3600, 5)
-    assert "2 of 7 deployments have no usable commit time (--commit-time)" in found.notes
+    values = measured([*rows, deployed(6, 6), deployed(7, 7, committed_at=SINCE + 8 * DAY)])
+    assert (values.change_lead_time.value, values.change_lead_time.n) == (3 * 3600, 5)
+    assert "2 of 7 deployments have no usable commit time (--commit-time)" in values.notes
 
 
 def test_below_five_there_is_no_value_and_n_is_told() -> None:
-    found = measured([deployed(n, n, committed_at=SINCE) for n in range(1, 5)], [incident(1, SINCE + DAY)])
+    values = measured([deployed(n, n, committed_at=SINCE) for n in range(1, 5)], [incident(1, SINCE + DAY)])
     for one in (
-        found.change_lead_time,
-        found.deployment_frequency,
-        found.change_fail_rate,
-        found.deployment_rework_rate,
-        found.success_rate,
+        values.change_lead_time,
+        values.deployment_frequency,
+        values.change_fail_rate,
+        values.deployment_rework_rate,
+        values.success_rate,
     ):
         assert (one.value, one.n) == (None, 4)
-    assert (found.mean_time_to_recovery.value, found.mean_time_to_recovery.n) == (None, 1)
-    assert (found.failed_deployment_recovery_time.value, found.failed_deployment_recovery_time.n) == (None, 1)
+    assert (values.mean_time_to_recovery.value, values.mean_time_to_recovery.n) == (None, 1)
+    assert (values.failed_deployment_recovery_time.value, values.failed_deployment_recovery_time.n) == (None, 1)
     assert measured([deployed(n, n) for n in range(1, 6)]).change_fail_rate.value == 0
 
 
@@ -100,10 +100,10 @@ def test_the_frequency_counts_what_was_deployed_since_the_service_is_known() -> 
 def test_a_deployment_with_three_incidents_fails_once() -> None:
     rows = [deployed(n, n) for n in range(1, 11)]
     began = rows[4].started_at
-    found = measured(rows, [incident(n, began + n * HOUR) for n in (1, 2, 3)])
-    assert (found.change_fail_rate.value, found.change_fail_rate.n) == (0.1, 10)
-    assert found.success_rate.value == 0.9
-    (failed,) = found.failed
+    values = measured(rows, [incident(n, began + n * HOUR) for n in (1, 2, 3)])
+    assert (values.change_fail_rate.value, values.change_fail_rate.n) == (0.1, 10)
+    assert values.success_rate.value == 0.9
+    (failed,) = values.failed
     # From the first incident's opening until the last one's end.
     assert (failed.why, failed.since, failed.recovered) == ("incident 1", began + HOUR, began + 4 * HOUR)
 
@@ -126,17 +126,17 @@ def test_only_serious_incidents_of_no_other_cause_within_24_hours_are_a_deployme
     after: timedelta, more: dict[str, Any], *, counts: bool
 ) -> None:
     rows = [deployed(n, 3 * n) for n in range(1, 6)]
-    found = measured(rows, [incident(1, rows[2].started_at + after, **more)])
-    assert len(found.failed) == counts
-    assert ("1 of 1 incidents are not attributed to a deployment" in found.notes) is not counts
+    values = measured(rows, [incident(1, rows[2].started_at + after, **more)])
+    assert len(values.failed) == counts
+    assert ("1 of 1 incidents are not attributed to a deployment" in values.notes) is not counts
 
 
 def test_an_incident_belongs_to_the_newest_deployment_before_it_and_to_no_rollback() -> None:
     first, second = deployed(1, 1), deployed(2, 1.1, Status.ROLLED_BACK)
     back = deployed(3, 1.2, rollback_of=2)
-    found = measured([first, second, back], [incident(1, SINCE + 1.15 * DAY), incident(2, SINCE + 1.3 * DAY)])
-    assert [(one.deployment.id, one.why) for one in found.failed] == [(2, "incident 1")]
-    assert found.rollbacks == 1
+    values = measured([first, second, back], [incident(1, SINCE + 1.15 * DAY), incident(2, SINCE + 1.3 * DAY)])
+    assert [(one.deployment.id, one.why) for one in values.failed] == [(2, "incident 1")]
+    assert values.rollbacks == 1
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_a_deployment_that_failed_is_over_when_another_is_well(more: dict[str, A
     status = more.pop("status", Status.SUCCEEDED)
     bad, fix = deployed(2, 2, status, **more), deployed(4, 2.5)
     still_bad = deployed(3, 2.2, verdict=BAD, judged_at=SINCE + 2.3 * DAY)
-    found = measured([deployed(1, 1), bad, still_bad, fix])
-    assert [(one.deployment.id, one.recovered) for one in found.failed] == [
+    values = measured([deployed(1, 1), bad, still_bad, fix])
+    assert [(one.deployment.id, one.recovered) for one in values.failed] == [
         (2, fix.finished_at),
         (3, fix.finished_at),
     ]
-    assert found.failed[0].why == why
+    assert values.failed[0].why == why
     lasting = measured([deployed(1, 1), bad])
     assert lasting.failed[0].recovered is None
     assert "1 of 1 failed deployments are not over" in lasting.notes
@@ -165,9 +165,9 @@ def test_a_deployment_that_failed_is_over_when_another_is_well(more: dict[str, A
 
 def test_a_rollback_that_does_not_end_the_incident_is_no_recovery() -> None:
     bad, back = deployed(2, 2, Status.ROLLED_BACK), deployed(3, 2.1, rollback_of=2)
-    found = measured([bad, back], [incident(1, bad.started_at + MINUTE, None)])
-    assert found.failed[0].recovered is None
-    assert "1 of 1 incidents are not resolved" in found.notes
+    values = measured([bad, back], [incident(1, bad.started_at + MINUTE, None)])
+    assert values.failed[0].recovered is None
+    assert "1 of 1 incidents are not resolved" in values.notes
     ended = measured([bad, back], [incident(1, bad.started_at + MINUTE, MINUTE)])
     assert ended.failed[0].recovered == back.finished_at
 
@@ -179,31 +179,31 @@ def test_recovery_and_rework_of_a_worked_example() -> None:
         if n <= 5:
             rows.append(deployed(20 + n, n + 0.1, rollback_of=n))
             opened.append(incident(n, rows[-2].started_at + 10 * MINUTE, n * 10 * HOUR))
-    found = measured(rows, opened)
-    assert (found.change_fail_rate.value, found.rollbacks) == (0.5, 5)
+    values = measured(rows, opened)
+    assert (values.change_fail_rate.value, values.rollbacks) == (0.5, 5)
     # Five incidents of 10, 20, 30, 40 and 50 hours.
-    assert found.failed_deployment_recovery_time.value == 30 * 3600
-    assert found.mean_time_to_recovery.value == 30 * 3600
+    assert values.failed_deployment_recovery_time.value == 30 * 3600
+    assert values.mean_time_to_recovery.value == 30 * 3600
     # Five rollbacks and a hotfix, of fifteen.
-    assert (found.deployment_rework_rate.value, found.deployment_rework_rate.n) == (6 / 15, 15)
+    assert (values.deployment_rework_rate.value, values.deployment_rework_rate.n) == (6 / 15, 15)
 
 
 def test_what_runs_is_told_and_not_counted() -> None:
-    found = measured([*(deployed(n, n) for n in range(1, 6)), deployed(6, 89, Status.RUNNING)])
-    assert (found.deployments, found.running) == (5, 1)
+    values = measured([*(deployed(n, n) for n in range(1, 6)), deployed(6, 89, Status.RUNNING)])
+    assert (values.deployments, values.running) == (5, 1)
 
 
 def test_what_began_before_the_window_is_not_counted_yet_takes_its_incidents() -> None:
     before = deployed(1, -0.5)
-    found = measured([before, *(deployed(n, n) for n in range(2, 7))], [incident(1, SINCE + HOUR)])
-    assert (found.deployments, found.failed) == (5, [])
-    assert found.change_fail_rate.value == 0
+    values = measured([before, *(deployed(n, n) for n in range(2, 7))], [incident(1, SINCE + HOUR)])
+    assert (values.deployments, values.failed) == (5, [])
+    assert values.change_fail_rate.value == 0
 
 
 def test_ten_thousand_deployments_are_measured_alike() -> None:
     rows = [deployed(n, n / 200, Status.FAILED if n % 10 == 0 else Status.SUCCEEDED) for n in range(1, 10_001)]
     opened = [incident(n, rows[n * 10].started_at + MINUTE) for n in range(1, 900)]
-    found = measured(rows, opened)
+    values = measured(rows, opened)
     # Every tenth failed, and the one after it has an incident.
-    assert found.change_fail_rate.value == pytest.approx((1000 + 899) / 10_000)
-    assert found.failed_deployment_recovery_time.n == 1000 + 899 - 1
+    assert values.change_fail_rate.value == pytest.approx((1000 + 899) / 10_000)
+    assert values.failed_deployment_recovery_time.n == 1000 + 899 - 1

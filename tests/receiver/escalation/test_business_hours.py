@@ -49,20 +49,20 @@ def test_somebody_is_on_call_within_the_hours_of_summer_and_winter_only(month: i
 
 @pytest.mark.parametrize("changed", [date(2026, 3, 29), date(2026, 10, 25)])
 def test_hours_of_the_night_in_which_the_clock_is_changed_begin_and_end_by_the_wall(changed: date) -> None:
-    one = schedule({"days": ["saturday"], "from": "22:00", "until": "06:00"})
+    on_call = schedule({"days": ["saturday"], "from": "22:00", "until": "06:00"})
     begin = datetime(changed.year, changed.month, changed.day, 22, tzinfo=BERLIN) - DAY
     end = datetime(changed.year, changed.month, changed.day, 6, tzinfo=BERLIN)
-    found = turn(one, "shop", begin + 4 * HOUR)
+    found = turn(on_call, "shop", begin + 4 * HOUR)
     assert found
     assert (found.since, found.until) == (begin.astimezone(UTC), end.astimezone(UTC))
     assert (found.until - found.since) in (7 * HOUR, 9 * HOUR)
-    assert turn(one, "shop", end) is None
+    assert turn(on_call, "shop", end) is None
 
 
 def test_a_turn_ends_with_the_hours_or_with_the_turn_whichever_comes_first() -> None:
     always = {"days": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]}
-    one = schedule({**always, "from": "00:00", "until": "00:00"})
-    found = turn(one, "shop", datetime(2026, 1, 7, 12, tzinfo=BERLIN))
+    on_call = schedule({**always, "from": "00:00", "until": "00:00"})
+    found = turn(on_call, "shop", datetime(2026, 1, 7, 12, tzinfo=BERLIN))
     assert found
     assert (found.person, found.since, found.until) == (
         "ann",
@@ -76,11 +76,11 @@ def test_a_turn_ends_with_the_hours_or_with_the_turn_whichever_comes_first() -> 
 
 def test_who_stands_in_does_so_outside_the_hours_as_well() -> None:
     override = {"rotation": "shop", "who": "eve", "from": "2026-01-10T00:00Z", "until": "2026-01-11T00:00Z"}
-    one = schedule({}, overrides=[override])
-    found = turn(one, "shop", datetime(2026, 1, 10, 12, tzinfo=UTC))
+    on_call = schedule({}, overrides=[override])
+    found = turn(on_call, "shop", datetime(2026, 1, 10, 12, tzinfo=UTC))
     assert found
     assert (found.person, found.stands_in) == ("eve", True)
-    (gap,) = gaps(one, datetime(2026, 1, 9, 20, tzinfo=UTC))
+    (gap,) = gaps(on_call, datetime(2026, 1, 9, 20, tzinfo=UTC))
     assert gap.until == datetime(2026, 1, 10, tzinfo=UTC)
 
 
@@ -105,12 +105,12 @@ def test_of_several_rotations_the_first_counts_that_has_somebody() -> None:
 
 
 def test_the_lead_may_be_a_rotation_that_is_there_in_business_hours() -> None:
-    one = schedule(rotations={"leads": OFFICE}, teams={"shop": {"lead": "leads"}, "search": {"lead": "eve"}})
+    on_call = schedule(rotations={"leads": OFFICE}, teams={"shop": {"lead": "leads"}, "search": {"lead": "eve"}})
     at_noon, at_night = datetime(2026, 1, 7, 12, tzinfo=BERLIN), datetime(2026, 1, 7, 3, tzinfo=BERLIN)
-    assert leads(one, at_noon) == {"shop": "ann", "search": "eve"}
-    assert leads(one, at_night) == {"search": "eve"}
-    assert reach(one, ["team_lead"], "shop", at_noon).names == ("ann",)
-    assert reach(one, ["team_lead"], "shop", at_night).names == ()
+    assert leads(on_call, at_noon) == {"shop": "ann", "search": "eve"}
+    assert leads(on_call, at_night) == {"search": "eve"}
+    assert reach(on_call, ["team_lead"], "shop", at_noon).names == ("ann",)
+    assert reach(on_call, ["team_lead"], "shop", at_night).names == ()
 
 
 DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -131,16 +131,16 @@ def test_of_every_time_it_is_known_who_is_on_call_or_when_somebody_is_again(
     hours: list[dict[str, Any]], zone: str, at: datetime
 ) -> None:
     rotation = {"people": ["ann", "bob"], "zone": zone, "every": "1d", "hours": hours}
-    one = schedule(rotations={"shop": rotation})
-    match duty_of(one, "shop", "primary", at):
+    on_call = schedule(rotations={"shop": rotation})
+    match duty_of(on_call, "shop", "primary", at):
         case Duty(turn=found):
             assert found.since <= at < found.until
-            assert turn(one, "shop", found.until - SECOND) == found
-            assert turn(one, "shop", found.since) == found
+            assert turn(on_call, "shop", found.until - SECOND) == found
+            assert turn(on_call, "shop", found.since) == found
         case Gap(until=until):
             assert at < until <= at + 8 * DAY
-            assert turn(one, "shop", until)
-            assert not turn(one, "shop", until - SECOND)
+            assert turn(on_call, "shop", until)
+            assert not turn(on_call, "shop", until - SECOND)
         case None:
             pytest.fail("the team has a rotation")
 

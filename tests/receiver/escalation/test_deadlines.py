@@ -301,6 +301,6 @@ async def test_messages_say_where_people_meet_and_the_probable_cause(make_scene:
     await scene.deployed("1.2.3", ago=MINUTE)
     await scene.take(alert())
     await scene.after(30 * MINUTE)
-    told = next(one for one in scene.channels["ann"].messages if one.event is Event.REMINDER)
+    told = next(message for message in scene.channels["ann"].messages if message.event is Event.REMINDER)
     assert ("Bridge", "https://meet.example/1") in told.links
     assert "probable cause: deployment (1.2.3 was deployed 1m before the first alert)" in told.body

@@ -48,32 +48,32 @@ def test_people_take_turns_by_the_week() -> None:
 
 
 def test_the_first_turn_begins_on_the_handoff_day_after_the_start() -> None:
-    one = schedule({"handoff": {"day": "wednesday", "at": "17:30"}})
-    assert whole(one, datetime(2026, 1, 8, tzinfo=UTC)).since == datetime(2026, 1, 7, 16, 30, tzinfo=UTC)
+    on_call = schedule({"handoff": {"day": "wednesday", "at": "17:30"}})
+    assert whole(on_call, datetime(2026, 1, 8, tzinfo=UTC)).since == datetime(2026, 1, 7, 16, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("changed", [date(2026, 3, 29), date(2026, 10, 25)])
 def test_a_handoff_keeps_its_time_of_day_when_the_clock_is_changed(changed: date) -> None:
-    one = schedule({"every": "1d"})
+    on_call = schedule({"every": "1d"})
     nine = datetime(changed.year, changed.month, changed.day, 9, tzinfo=BERLIN)
-    before, after = whole(one, nine - MINUTE), whole(one, nine)
+    before, after = whole(on_call, nine - MINUTE), whole(on_call, nine)
     assert before.until == after.since == nine
     assert before.until - before.since in (23 * HOUR, 25 * HOUR)
 
 
 def test_a_handoff_at_a_time_that_does_not_exist_that_day_happens_all_the_same() -> None:
-    one = schedule({"every": "1d", "handoff": {"at": "02:30"}})
-    begun = whole(one, datetime(2026, 3, 29, 12, tzinfo=UTC)).since
+    on_call = schedule({"every": "1d", "handoff": {"at": "02:30"}})
+    begun = whole(on_call, datetime(2026, 3, 29, 12, tzinfo=UTC)).since
     assert begun == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 
 
 def test_who_stands_in_is_on_call_until_the_override_ends() -> None:
     override = {"rotation": "shop", "who": "cid", "from": "2026-01-06T00:00:00Z", "until": "2026-01-07T00:00:00Z"}
-    one = schedule(overrides=[override])
-    assert who(one, datetime(2026, 1, 5, 23, 59, tzinfo=UTC)) == "ann"
-    assert whole(one, datetime(2026, 1, 6, tzinfo=UTC)).stands_in
-    assert who(one, datetime(2026, 1, 6, 23, 59, tzinfo=UTC)) == "cid"
-    assert who(one, datetime(2026, 1, 7, tzinfo=UTC)) == "ann"
+    on_call = schedule(overrides=[override])
+    assert who(on_call, datetime(2026, 1, 5, 23, 59, tzinfo=UTC)) == "ann"
+    assert whole(on_call, datetime(2026, 1, 6, tzinfo=UTC)).stands_in
+    assert who(on_call, datetime(2026, 1, 6, 23, 59, tzinfo=UTC)) == "cid"
+    assert who(on_call, datetime(2026, 1, 7, tzinfo=UTC)) == "ann"
 
 
 @pytest.mark.parametrize("changed", [date(2026, 3, 29), date(2026, 10, 25)])
@@ -81,17 +81,17 @@ def test_who_stands_in_while_the_clock_is_changed_does_so_from_and_until_the_tim
     nine = datetime(changed.year, changed.month, changed.day, 9, tzinfo=BERLIN)
     day_before = nine - timedelta(days=1)  # on the wall: 23 or 25 hours
     override = {"rotation": "shop", "who": "cid", "from": day_before.isoformat(), "until": nine.isoformat()}
-    one = schedule({"every": "1d"}, overrides=[override])
+    on_call = schedule({"every": "1d"}, overrides=[override])
     inside = [day_before, day_before.astimezone(UTC) + 22 * HOUR, nine.astimezone(UTC) - SECOND]
-    assert {who(one, at) for at in inside} == {"cid"}
+    assert {who(on_call, at) for at in inside} == {"cid"}
     outside = [day_before.astimezone(UTC) - SECOND, nine.astimezone(UTC)]
-    assert not [at for at in outside if whole(one, at).stands_in]
+    assert not [at for at in outside if whole(on_call, at).stands_in]
 
 
 def test_of_several_overrides_the_last_one_written_counts() -> None:
     day = {"rotation": "shop", "from": "2026-01-06T00:00:00Z", "until": "2026-01-07T00:00:00Z"}
-    one = schedule(overrides=[{**day, "who": "bob"}, {**day, "who": "cid"}])
-    assert who(one, datetime(2026, 1, 6, 12, tzinfo=UTC)) == "cid"
+    on_call = schedule(overrides=[{**day, "who": "bob"}, {**day, "who": "cid"}])
+    assert who(on_call, datetime(2026, 1, 6, 12, tzinfo=UTC)) == "cid"
 
 
 TIMES = st.integers(631_152_000, 2_840_140_800).map(lambda second: datetime.fromtimestamp(second, UTC))  # 1990 to 2060
@@ -116,19 +116,19 @@ def test_there_is_always_exactly_one_turn_and_it_holds_the_time(rotation: dict[s
 
 @given(ROTATIONS, TIMES)
 def test_turns_follow_each_other_without_a_gap(rotation: dict[str, Any], at: datetime) -> None:
-    one = schedule(rotation)
-    turns = [whole(one, at)]
+    on_call = schedule(rotation)
+    turns = [whole(on_call, at)]
     for _ in range(4):
-        turns.append(whole(one, turns[-1].until))
+        turns.append(whole(on_call, turns[-1].until))
     assert all(earlier.until == later.since for earlier, later in pairwise(turns))
 
 
 @given(ROTATIONS, TIMES, st.integers(0, 10**6))
 def test_the_whole_turn_has_one_person(rotation: dict[str, Any], at: datetime, some: int) -> None:
-    one = schedule(rotation)
-    found = whole(one, at)
+    on_call = schedule(rotation)
+    found = whole(on_call, at)
     within = found.since + timedelta(seconds=some) % (found.until - found.since)
-    assert whole(one, within) == found
+    assert whole(on_call, within) == found
 
 
 @given(ROTATIONS.map(lambda one: {**one, "every": "7d", "handoff": {"day": "monday", "at": "09:00"}}), TIMES)

@@ -52,8 +52,8 @@ async def sent(settings: KafkaSettings, *events: StoredEvent) -> None:
     """Send events by a sink of their own."""
     sink = KafkaSink(settings)
     try:
-        for one in events:
-            await sink.send(one)
+        for event in events:
+            await sink.send(event)
     finally:
         await sink.close()
 
@@ -128,10 +128,10 @@ async def _away_for_a_minute(way: kafka.Wire, make_scene: MakeScene, *, idempote
     await scene.after(timedelta(hours=2))
     events = await written(scene)
     found = await asyncio.to_thread(kafka.read, brokers, TOPIC, len(events))
-    for key in {one.key for one in events}:
+    for key in {event.key for event in events}:
         arrived = [message.headers["ce_id"] for message in found if message.key == key]
         # What comes twice is dropped by its id: the first of each counts.
-        assert list(dict.fromkeys(arrived)) == [one.event_id for one in events if one.key == key]
+        assert list(dict.fromkeys(arrived)) == [event.event_id for event in events if event.key == key]
 
 
 async def test_the_brokers_certificate_is_checked_and_ours_is_shown(processes: Processes, tmp_path: Path) -> None:

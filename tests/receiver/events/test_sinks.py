@@ -128,8 +128,8 @@ async def test_while_the_sink_is_away_nothing_is_lost_and_nothing_reordered(scen
         await scene.after(timedelta(seconds=10))
     for _ in range(6):
         await scene.after(MINUTE)
-    assert [one for one in bus.heard if "shop" in one] == [f"shop {number}" for number in range(6)]
-    assert [one for one in bus.heard if "cart" in one] == [f"cart {number}" for number in range(6)]
+    assert [message for message in bus.heard if "shop" in message] == [f"shop {number}" for number in range(6)]
+    assert [message for message in bus.heard if "cart" in message] == [f"cart {number}" for number in range(6)]
 
 
 async def test_what_is_refused_holds_up_its_own_key_alone_until_it_is_given_up(scene: Scene, bus: Bus) -> None:

@@ -83,7 +83,7 @@ def test_no_value_that_passes_is_an_option_or_has_a_character_with_a_meaning(val
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "text"),
     [
         ("{version}", "unknown {version}; known: environment, from_version, service, to_version"),
         ("{}", "unknown {}"),
@@ -95,8 +95,8 @@ def test_no_value_that_passes_is_an_option_or_has_a_character_with_a_meaning(val
         ("{service:{environment}}", "only {service} itself"),
     ],
 )
-def test_a_placeholder_that_cannot_be_filled_in_is_refused_beforehand(argument: str, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_a_placeholder_that_cannot_be_filled_in_is_refused_beforehand(argument: str, text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
         check_template(["deploy", argument])
 
 

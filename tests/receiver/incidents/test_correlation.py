@@ -47,7 +47,7 @@ async def test_a_label_may_have_any_name_that_prometheus_takes(make_scene: MakeS
 
 async def test_each_value_has_an_incident_of_its_own(apart: Scene) -> None:
     reasons = await apart.take(EU, US, alert("HighLatency", region="eu"))
-    assert [one.correlation for one in await apart.incidents()] == [{"region": "eu"}, {"region": "us"}]
+    assert [incident.correlation for incident in await apart.incidents()] == [{"region": "eu"}, {"region": "us"}]
     assert reasons[Effect.OPEN, Reason.FIRST_ALERT] == 2
     assert reasons[Effect.JOIN, Reason.INCIDENT_IS_OPEN] == 1
     assert await apart.lines("joined", incident=1) == ["HighLatency (high) joined"]
@@ -63,7 +63,7 @@ async def test_one_ends_without_the_other(apart: Scene) -> None:
     await apart.take(EU, US)
     await apart.take(ended(EU))
     await apart.after(10 * MINUTE)
-    assert [one.status for one in await apart.incidents()] == [Status.RESOLVED, Status.OPEN]
+    assert [incident.status for incident in await apart.incidents()] == [Status.RESOLVED, Status.OPEN]
     await apart.take(alert("HighLatency", region="us"), alert("HighLatency", region="eu"))
     assert len(await apart.incidents()) == 3
 
@@ -90,8 +90,8 @@ async def test_long_values_of_many_labels_can_be_stored(make_scene: MakeScene) -
     # Text that no index can make smaller.
     values = {f"label_{number}": shake_256(bytes([number])).hexdigest(250) for number in range(20)}
     scene = make_scene(settings(correlate_by=["service", "environment", *values]))
-    one = alert()
-    await scene.take(msgspec.structs.replace(one, labels={**one.labels, **values}))
+    fired = alert()
+    await scene.take(msgspec.structs.replace(fired, labels={**fired.labels, **values}))
     assert (await scene.incident()).correlation == {name: value[:200] for name, value in values.items()}
 
 

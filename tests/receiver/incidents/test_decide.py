@@ -113,8 +113,8 @@ def test_other_annotations_refresh_what_fires() -> None:
 
 
 def test_severities_are_ordered_from_worst_to_least() -> None:
-    assert [one for one in SEVERITIES if worse(one, "medium")] == ["critical", "high"]
-    assert not any(worse(one, one) for one in SEVERITIES)
+    assert [severity for severity in SEVERITIES if worse(severity, "medium")] == ["critical", "high"]
+    assert not any(worse(severity, severity) for severity in SEVERITIES)
 
 
 def test_an_alert_without_a_name_is_called_by_its_fingerprint() -> None:

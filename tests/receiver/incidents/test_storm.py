@@ -92,10 +92,10 @@ async def test_500_alerts_of_a_service_are_one_incident_and_a_handful_of_message
         await _blow(scene, storm)
         await scene.after(5 * MINUTE)
         await _settle(scene)
-        heard = Counter(one.channel for one in inbox.received)
+        heard = Counter(message.channel for message in inbox.received)
         assert set(heard) == {"slack", "pagerduty", "email", "webhook"}
         assert max(heard.values()) <= HANDFUL, heard
-        updated = [one for one in inbox.of("slack") if one.updated_at]
+        updated = [message for message in inbox.of("slack") if message.updated_at]
         await _nothing_is_lost(scene, inbox, updated)
         await scene.take(*map(ended, storm))
         await scene.after(HOUR)
@@ -103,7 +103,7 @@ async def test_500_alerts_of_a_service_are_one_incident_and_a_handful_of_message
         assert (await scene.incident()).status is Status.RESOLVED
         for channel in scene.context.channels.values():
             await channel.close()
-    assert [one.raw["event"] for one in inbox.of("webhook")].count(Event.RESOLVED) == 1
+    assert [message.raw["event"] for message in inbox.of("webhook")].count(Event.RESOLVED) == 1
 
 
 async def _nothing_is_lost(scene: Scene, inbox: Inbox, updated: list[Received]) -> None:
@@ -115,7 +115,7 @@ async def _nothing_is_lost(scene: Scene, inbox: Inbox, updated: list[Received]) 
     assert f"Alerts ({ALERTS} of {ALERTS} firing):" in inbox.of("webhook")[-1].text
     assert f"Alerts ({ALERTS} of {ALERTS} firing):" in inbox.of("email")[-1].text
     assert [f"Alerts ({ALERTS} of {ALERTS} firing):" in one.text for one in updated] == [True]
-    assert len({one.thread for one in inbox.of("slack")}) == 1
+    assert len({message.thread for message in inbox.of("slack")}) == 1
     # Each time it became worse, the smaller trouble ended there and the bigger one paged anew.
     last = {received.thread: received.raw for received in inbox.of("pagerduty")}
     open_there = [raw["payload"]["severity"] for raw in last.values() if raw["event_action"] == "trigger"]

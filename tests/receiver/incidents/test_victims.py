@@ -48,10 +48,10 @@ async def test_a_victim_in_another_environment_has_its_own_incident(scene: Scene
 async def test_a_victim_tells_nobody_and_rolls_nothing_back(scene: Scene) -> None:
     await scene.take(alert(service="database", severity="critical"))
     await scene.drain()
-    told = len(scene.channels["team"].messages)
+    count = len(scene.channels["team"].messages)
     await scene.take(alert(service="shop", severity="critical", action="rollback"))
     await scene.drain()
-    assert len(scene.channels["team"].messages) == told
+    assert len(scene.channels["team"].messages) == count
     assert await scene.lines("rollback_asked") == []
 
 

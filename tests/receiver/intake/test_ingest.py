@@ -89,7 +89,7 @@ async def test_a_milder_alert_leaves_the_severity(scene: Scene) -> None:
 
 async def test_two_services_have_an_incident_each(scene: Scene) -> None:
     await scene.take(alert(), alert(service="search"), alert(environment="staging"))
-    assert [(one.service, one.environment) for one in await scene.incidents()] == [
+    assert [(incident.service, incident.environment) for incident in await scene.incidents()] == [
         ("shop", "production"),
         ("search", "production"),
         ("shop", "staging"),
@@ -164,7 +164,7 @@ async def test_an_alert_after_the_end_opens_a_new_incident(scene: Scene) -> None
     await scene.after(QUIET)
     await scene.take(alert(starts=QUIET))
     await scene.drain()
-    assert [one.status for one in await scene.incidents()] == [Status.RESOLVED, Status.OPEN]
+    assert [incident.status for incident in await scene.incidents()] == [Status.RESOLVED, Status.OPEN]
     assert scene.channels["team"].events == [Event.OPENED, Event.RESOLVED, Event.OPENED]
 
 

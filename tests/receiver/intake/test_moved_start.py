@@ -26,7 +26,7 @@ async def post(scene: Scene, *alerts: Any) -> dict[Any, int]:
 async def starts(scene: Scene) -> list[tuple[str, bool]]:
     """When each of the incident's alerts began, and whether it fires, as the API says."""
     whole: Any = await scene.read(lambda c: whole_json(c, scene.context.settings, 1, scene.clock))
-    return [(one["starts_at"][11:19], one["firing"]) for one in whole["alerts"]]
+    return [(alert["starts_at"][11:19], alert["firing"]) for alert in whole["alerts"]]
 
 
 async def test_a_lowered_start_is_kept_and_changes_nothing_from_then_on(scene: Scene) -> None:

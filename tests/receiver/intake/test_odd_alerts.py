@@ -82,7 +82,7 @@ async def test_two_sources_whose_clocks_differ_by_an_hour_tell_of_one_episode_ea
     over = json.dumps({"version": "4", "alerts": [raw(startsAt=early.isoformat(), status="resolved")]}).encode()
     await scene.take(*understand(over, NOON, {"cluster": "behind", "environment": "behind"}).alerts)
     await scene.after(2 * MINUTE)
-    status = {one.environment: one.status for one in await scene.incidents()}
+    status = {incident.environment: incident.status for incident in await scene.incidents()}
     assert status == {"ahead": Status.OPEN, "behind": Status.RESOLVED}
 
 
@@ -160,18 +160,21 @@ async def test_alerts_that_share_a_fingerprint_and_have_other_labels_are_alerts_
     search = raw(fingerprint="1", labels={"cluster": "b", "service": "search", "severity": "critical"})
     for alerts in [[shop, search]] if together else [[shop], [search]]:
         await post(scene, *alerts)
-    assert {one.service: one.severity for one in await scene.incidents()} == {"shop": "high", "search": "critical"}
+    assert {incident.service: incident.severity for incident in await scene.incidents()} == {
+        "shop": "high",
+        "search": "critical",
+    }
     reasons = await post(scene, search)
     assert reasons[Decision(Effect.RECORD, Reason.FINGERPRINT_SHARED)] == 1
     await post(scene, {**shop, "status": "resolved"})
     await scene.after(2 * MINUTE)
-    assert {one.service: one.status for one in await scene.incidents()} == {
+    assert {incident.service: incident.status for incident in await scene.incidents()} == {
         "shop": Status.RESOLVED,
         "search": Status.OPEN,
     }
     await post(scene, {**search, "status": "resolved"})
     await scene.after(2 * MINUTE)
-    assert {one.status for one in await scene.incidents()} == {Status.RESOLVED}
+    assert {incident.status for incident in await scene.incidents()} == {Status.RESOLVED}
 
 
 async def test_two_alerts_of_a_service_that_share_a_fingerprint_are_one_incident_which_says_so(scene: Scene) -> None:

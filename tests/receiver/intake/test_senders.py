@@ -44,7 +44,7 @@ async def test_each_senders_alerts_open_the_incidents_of_their_services(make_sce
     delivery = understand((PAYLOADS / f"{sender}.json").read_bytes(), NOON)
     assert delivery.rejected == ()
     await scene.take(*delivery.alerts)
-    found = [(one.service, one.environment, one.severity) for one in await scene.incidents()]
+    found = [(incident.service, incident.environment, incident.severity) for incident in await scene.incidents()]
     assert found == OPENED[sender]
 
 

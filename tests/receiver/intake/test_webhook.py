@@ -402,7 +402,7 @@ async def test_a_delivery_that_cannot_be_stored_does_not_take_its_neighbours_wit
     running.cancel()
     assert (good, good_too) == (None, None)
     assert isinstance(bad, UnfitError)
-    assert [one.service for one in await front.scene.incidents()] == ["shop", "search"]
+    assert [incident.service for incident in await front.scene.incidents()] == ["shop", "search"]
 
 
 @pytest.mark.sqlite_only

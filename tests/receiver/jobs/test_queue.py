@@ -182,7 +182,7 @@ async def test_what_was_cut_off_is_in_doubt_from_then_on_and_once_however_often_
     found = [(await claimed(store, after=number * 2 * LEASE))[0] for number in range(3)]
     assert [one.uncertain_attempts for one in found] == [0, 1, 1]
     await end(store, found[-1], retry("busy", SECOND), after=4 * LEASE)
-    assert [one.uncertain_attempts for one in await claimed(store, after=5 * LEASE)] == [1]
+    assert [job.uncertain_attempts for job in await claimed(store, after=5 * LEASE)] == [1]
 
 
 async def test_what_is_done_once_more_is_in_doubt_before_it_is_done(store: Store) -> None:
@@ -202,7 +202,7 @@ async def test_an_end_that_was_seen_says_what_is_in_doubt(store: Store) -> None:
     (second,) = await claimed(store, after=SECOND)
     assert second.uncertain_attempts == 1
     await end(store, second, retry("refused", SECOND, uncertain_attempts=0))
-    assert [one.uncertain_attempts for one in await claimed(store, after=MINUTE)] == [0]
+    assert [job.uncertain_attempts for job in await claimed(store, after=MINUTE)] == [0]
 
 
 async def test_only_the_leases_that_one_still_has_are_renewed(store: Store) -> None:

@@ -198,10 +198,10 @@ async def test_what_a_paused_worker_was_about_to_do_is_cut_off_once_its_lease_ma
 
     monkeypatch.setattr(worker_module, "LEASE", CLOCKS_APART)  # as if all of it had passed in a pause
     await queue(workshop.store, job("a"))
-    with capture_logs() as told:
+    with capture_logs() as logged:
         await workshop.worker(slow, fenced={"note"}).drain()
     assert did == []
-    assert [entry["event"] for entry in told] == ["a job was cut off, as its lease may be over"]
+    assert [entry["event"] for entry in logged] == ["a job was cut off, as its lease may be over"]
     assert await states(workshop.store) == {"a": State.RUNNING}
     (theirs,) = await workshop.store.write(lambda c: claim(c, NOON + MINUTE, "two", 9))
     assert theirs.uncertain_attempts == 1
@@ -255,9 +255,9 @@ async def test_what_was_done_is_not_done_again_because_the_store_was_in_trouble(
 
     await workshop.store.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=5"))
     await queue(workshop.store, job("a"))
-    with capture_logs() as told:
+    with capture_logs() as logged:
         draining = asyncio.create_task(workshop.worker(handle).drain())
-        await until(lambda: any(entry["event"] == "the outcome of a job waits for the store" for entry in told))
+        await until(lambda: any(entry["event"] == "the outcome of a job waits for the store" for entry in logged))
     other.close()
     await draining
     assert workshop.ran == ["a"]
@@ -399,8 +399,8 @@ async def test_trouble_with_the_store_is_waited_out(workshop: Workshop, tmp_path
     worker, other = workshop.worker(), sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     running = asyncio.create_task(worker.run())
-    with capture_logs() as told:
-        await until(lambda: any(entry["event"] == "jobs wait for the store" for entry in told))
+    with capture_logs() as logged:
+        await until(lambda: any(entry["event"] == "jobs wait for the store" for entry in logged))
     other.close()
     worker.wake()
     await until(lambda: workshop.ran == ["a"])

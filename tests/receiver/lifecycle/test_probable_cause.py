@@ -126,9 +126,9 @@ async def test_the_end_is_told_with_the_probable_cause(scene: Scene) -> None:
     await scene.drain()
     await scene.take(ended(fired))
     await scene.after(5 * MINUTE)
-    told = scene.channels["team"].messages[-1]
-    assert told.event is Event.RESOLVED
-    assert "probably deployment: 1.2.3 was deployed 5m before the first alert" in told.body
+    messages = scene.channels["team"].messages[-1]
+    assert messages.event is Event.RESOLVED
+    assert "probably deployment: 1.2.3 was deployed 5m before the first alert" in messages.body
 
 
 async def test_a_rollback_for_its_cause_goes_through_the_brakes(make_scene: MakeScene) -> None:

@@ -57,10 +57,10 @@ async def test_acknowledging_stops_deadline_and_escalation(front: Front) -> None
 async def test_an_update_is_told_to_those_who_heard_with_the_time_of_the_next(front: Front) -> None:
     await front("POST", "/incidents/1/update", {**ANN, "note": "half of it is back", "next_in": "10m"})
     await front.scene.drain()
-    told = front.scene.channels["team"].messages[-1]
-    assert told.event is Event.UPDATE
-    assert "half of it is back" in told.body
-    assert "12:10" in told.body
+    messages = front.scene.channels["team"].messages[-1]
+    assert messages.event is Event.UPDATE
+    assert "half of it is back" in messages.body
+    assert "12:10" in messages.body
     assert await front.scene.lines("update") == ["half of it is back"]
 
 
@@ -177,8 +177,8 @@ async def test_a_review_is_noted_once_and_only_when_the_incident_is_over(front: 
 
 async def test_incidents_are_narrowed_by_severity_and_service(front: Front) -> None:
     await front.scene.take(alert(service="search", severity="critical"), alert(service="mail", severity="low"))
-    found = (await front("GET", "/incidents?severity=critical,low")).data
-    assert [one["service"] for one in found] == ["mail", "search"]
+    data = (await front("GET", "/incidents?severity=critical,low")).data
+    assert [one["service"] for one in data] == ["mail", "search"]
     assert [one["id"] for one in (await front("GET", "/incidents?service=shop")).data] == [1]
 
 

@@ -149,9 +149,9 @@ async def test_it_is_counted_with_a_reason_and_told_once(make_scene: MakeScene) 
     await replicas.first.take(DOWN)
     await replicas.send_late(resolved)
     assert reasons.count(overtaken.TOLD_LATE) == 1
-    told = len(channel.messages)
+    count = len(channel.messages)
     await replicas.other.after(MINUTE)
-    assert len(channel.messages) == told
+    assert len(channel.messages) == count
 
 
 async def test_a_message_that_nothing_newer_has_overtaken_is_followed_by_nothing(make_scene: MakeScene) -> None:

@@ -40,9 +40,9 @@ TIMELINE = (
 )
 
 
-def _written(told: Message) -> str:
-    links = "".join(f"{name}: {url}\n" for name, url in told.links)
-    return f"{told.title}\n\n{told.body}\n\n{links}"
+def _written(message: Message) -> str:
+    links = "".join(f"{name}: {url}\n" for name, url in message.links)
+    return f"{message.title}\n\n{message.body}\n\n{links}"
 
 
 @pytest.mark.parametrize("event", Event)
@@ -57,14 +57,14 @@ def test_there_is_one_template_an_event_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_awkward_data_makes_one_line_of_title_and_a_bounded_body(name: str) -> None:
-    told = TEMPLATES.render(AWKWARD[name])
-    assert told.title
-    assert "\n" not in told.title
-    assert len(told.title) <= rendering.TITLE_LIMIT
-    assert 0 < len(told.body) <= rendering.BODY_LIMIT
-    assert len(told.dedup_key) <= DEDUP_KEY_LIMIT
-    assert "plain because its template" not in told.body
-    (told.title + told.body + told.dedup_key).encode()
+    message = TEMPLATES.render(AWKWARD[name])
+    assert message.title
+    assert "\n" not in message.title
+    assert len(message.title) <= rendering.TITLE_LIMIT
+    assert 0 < len(message.body) <= rendering.BODY_LIMIT
+    assert len(message.dedup_key) <= DEDUP_KEY_LIMIT
+    assert "plain because its template" not in message.body
+    (message.title + message.body + message.dedup_key).encode()
 
 
 def test_many_alerts_are_counted_and_the_worst_are_shown() -> None:
@@ -74,22 +74,22 @@ def test_many_alerts_are_counted_and_the_worst_are_shown() -> None:
 
 
 def test_text_of_alerts_is_never_a_template() -> None:
-    told = TEMPLATES.render(AWKWARD["hostile text everywhere"])
-    assert "{{ 7*7 }}" in told.title
-    assert "{% for x in y %}" in told.body
-    assert "\x1b" not in told.body
-    assert "\u202e" not in told.body
+    message = TEMPLATES.render(AWKWARD["hostile text everywhere"])
+    assert "{{ 7*7 }}" in message.title
+    assert "{% for x in y %}" in message.body
+    assert "\x1b" not in message.body
+    assert "\u202e" not in message.body
 
 
 def test_links_are_web_links_that_break_out_of_nothing() -> None:
-    told = TEMPLATES.render(AWKWARD["hostile text everywhere"])
-    assert [name for name, _ in told.links] == ["Runbook", "Prometheus"]
-    assert not set('|<>" \r\n') & set(told.links[0][1])
+    message = TEMPLATES.render(AWKWARD["hostile text everywhere"])
+    assert [name for name, _ in message.links] == ["Runbook", "Prometheus"]
+    assert not set('|<>" \r\n') & set(message.links[0][1])
 
 
 def test_the_same_link_of_many_alerts_stands_once() -> None:
-    told = TEMPLATES.render(Story(Event.OPENED, NOW, INCIDENT, (ALERT, replace(ALERT, name="Other"))))
-    assert [name for name, _ in told.links] == ["Incident", "Runbook", "Dashboard", "Prometheus"]
+    message = TEMPLATES.render(Story(Event.OPENED, NOW, INCIDENT, (ALERT, replace(ALERT, name="Other"))))
+    assert [name for name, _ in message.links] == ["Incident", "Runbook", "Dashboard", "Prometheus"]
 
 
 def test_a_users_template_replaces_ours_and_can_extend_it(tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ def test_endless_output_of_a_template_is_cut(tmp_path: Path) -> None:
         "{% block title %}{% for i in range(90000) %}title\n{% endfor %}{% endblock %}"
         "{% block body %}{% for i in range(90000) %}body{% endfor %}{% endblock %}"
     )
-    told = Templates(tmp_path).render(story(Event.OPENED))
-    assert len(told.title) == rendering.TITLE_LIMIT
-    assert len(told.body) == rendering.BODY_LIMIT
-    assert told.title.endswith("…")
-    assert told.body.endswith("…")
+    message = Templates(tmp_path).render(story(Event.OPENED))
+    assert len(message.title) == rendering.TITLE_LIMIT
+    assert len(message.body) == rendering.BODY_LIMIT
+    assert message.title.endswith("…")
+    assert message.body.endswith("…")
 
 
 def test_an_empty_title_is_filled(tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_titles_name_service_and_environment_exactly_once(title: str, subject: s
 def test_titles_and_places_name_what_else_tells_incidents_apart(title: str, subject: str) -> None:
     apart = {"region": "eu", "cluster": "c1"}
     incident = replace(story(Event.OPENED).incident, title=title, correlation=apart)
-    told = TEMPLATES.render(replace(story(Event.OPENED), incident=incident))
-    assert told.title == subject
-    assert "Where: shop in production, region=eu, cluster=c1\n" in told.body
+    message = TEMPLATES.render(replace(story(Event.OPENED), incident=incident))
+    assert message.title == subject
+    assert "Where: shop in production, region=eu, cluster=c1\n" in message.body
 
 
 def test_without_an_environment_the_service_alone_is_named() -> None:
@@ -253,9 +253,9 @@ def test_every_message_says_where_people_meet_until_it_is_over(event: Event) -> 
 
 def test_only_an_approval_bears_links_to_decide_and_its_time() -> None:
     asked = story(Event.APPROVAL_WANTED)
-    told = TEMPLATES.render(asked)
-    assert [name for name, _ in told.links][:2] == [APPROVE, REJECT]
-    assert told.expires == asked.expires
+    message = TEMPLATES.render(asked)
+    assert [name for name, _ in message.links][:2] == [APPROVE, REJECT]
+    assert message.expires == asked.expires
     other = TEMPLATES.render(replace(asked, event=Event.ROLLBACK_STARTED))
     assert APPROVE not in dict(other.links)
     assert other.expires is None
@@ -264,15 +264,15 @@ def test_only_an_approval_bears_links_to_decide_and_its_time() -> None:
 @pytest.mark.parametrize("event", Event)
 def test_a_story_without_any_of_the_optional_parts_is_told_by_its_own_template(event: Event) -> None:
     for alerts in ((), (ALERT,)):
-        told = TEMPLATES.render(Story(event, NOW, INCIDENT, alerts))
-        assert "plain because its template" not in told.body
-        assert "None" not in told.title + told.body
+        message = TEMPLATES.render(Story(event, NOW, INCIDENT, alerts))
+        assert "plain because its template" not in message.body
+        assert "None" not in message.title + message.body
 
 
 def test_a_note_that_says_what_happened_once_more_is_left_out() -> None:
-    told = TEMPLATES.render(replace(story(Event.OPENED), note=ALERT.summary))
-    assert told.body.count(ALERT.summary) == 1
-    assert "Now:" not in told.body
+    message = TEMPLATES.render(replace(story(Event.OPENED), note=ALERT.summary))
+    assert message.body.count(ALERT.summary) == 1
+    assert "Now:" not in message.body
 
 
 def test_every_event_and_every_variable_is_on_the_page() -> None:
@@ -289,9 +289,9 @@ def test_a_status_update_without_a_time_promises_none() -> None:
 
 def test_a_reminder_asks_whoever_has_it_for_an_update() -> None:
     taken = replace(INCIDENT, acknowledged_by="ann", acknowledged_at=NOW)
-    told = TEMPLATES.render(replace(story(Event.REMINDER), incident=taken, next_update=NOW))
-    assert told.title == "Status update due: HighErrorRate (shop in production)"
-    assert "ann, people wait for a status update since 2026-05-01 14:05:10 UTC." in told.body
+    message = TEMPLATES.render(replace(story(Event.REMINDER), incident=taken, next_update=NOW))
+    assert message.title == "Status update due: HighErrorRate (shop in production)"
+    assert "ann, people wait for a status update since 2026-05-01 14:05:10 UTC." in message.body
 
 
 def test_a_degradation_tells_what_the_alert_says_when_nothing_else_does() -> None:
@@ -339,11 +339,11 @@ def test_data_cannot_break_the_post_mortem() -> None:
     rollback = RollbackView(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     hostile = AWKWARD["hostile text everywhere"]
     text = render_postmortem(hostile.incident, hostile.alerts, [entry], rollback, replace(DEPLOYMENT, version=HOSTILE))
-    headings = [one for one in text.splitlines() if one.startswith("#")]
-    calm = [one for one in render_postmortem(INCIDENT, (), (), None, None).splitlines() if one.startswith("#")]
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    calm = [line for line in render_postmortem(INCIDENT, (), (), None, None).splitlines() if line.startswith("#")]
     assert headings[1:] == calm[1:]
     assert "<script" not in text.replace("\\<script", "")
-    row = next(one for one in text.splitlines() if one.startswith("| 2026-05-01 14:05:10"))
+    row = next(line for line in text.splitlines() if line.startswith("| 2026-05-01 14:05:10"))
     assert row.replace("\\|", "").count("|") == 5
 
 

@@ -37,16 +37,16 @@ def checked(answer: object, name: str) -> None:
 
 
 async def test_each_form_is_answered_and_json_is_as_documented(scene: Scene) -> None:
-    found = await bad_canary(scene)
-    path = f"/deployments/{found['deployment']['id']}"
+    canary = await bad_canary(scene)
+    path = f"/deployments/{canary['deployment']['id']}"
     async with front_of(scene) as front:
         given = await front("GET", f"{path}/report")
-        assert (given.status, given.data) == (200, found)
+        assert (given.status, given.data) == (200, canary)
         checked(given.data, "Report")
         text = await front("GET", f"{path}/report?format=markdown")
-        assert text.data == rendering.as_markdown(found)
+        assert text.data == rendering.as_markdown(canary)
         page = await front("GET", f"{path}/report?format=html")
-        assert page.data == rendering.as_html(found)
+        assert page.data == rendering.as_html(canary)
         listed = await front("GET", f"{path}/assessments?limit=2")
         assert [one["number"] for one in listed.data] == [6, 5]
         checked(listed.data[0], "AssessmentAnswer")
@@ -82,12 +82,12 @@ async def test_the_command_writes_what_the_api_gives(scene: Scene) -> None:
 
 
 async def test_the_page_fits_a_phone_of_360_pixels_and_its_policy_lets_its_own_style_in(scene: Scene) -> None:
-    found = await bad_canary(scene)
+    canary = await bad_canary(scene)
     async with front_of(scene) as front, new_page() as page:
         await page.set_viewport_size({"width": 360, "height": 800})
         problems: list[str] = []
         page.on("console", lambda message: problems.append(message.text))
-        url = front.http.make_url(f"/api/v1/deployments/{found['deployment']['id']}/report?format=html")
+        url = front.http.make_url(f"/api/v1/deployments/{canary['deployment']['id']}/report?format=html")
         await page.goto(str(url))
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= 360

@@ -143,9 +143,9 @@ async def asked(front: Front, query: str) -> Answered:
 
 async def test_it_is_compared_over_days_and_what_a_reader_must_know_is_said(shop: Scene) -> None:
     async with front_of(shop) as front:
-        found = (await asked(front, "?days=3")).data
+        data = (await asked(front, "?days=3")).data
         text = (await asked(front, "?days=3&format=markdown")).data
-    told = {signal["signal"]: signal for signal in found["signals"]}
+    told = {signal["signal"]: signal for signal in data["signals"]}
     assert (told["latency_p99"]["told"], told["latency_p99"]["change"], told["latency_p99"]["higher"]) == (
         "worse",
         1,
@@ -153,15 +153,15 @@ async def test_it_is_compared_over_days_and_what_a_reader_must_know_is_said(shop
     )
     assert (told["error_ratio"]["told"], told["error_ratio"]["hours"]) == ("about the same", 72)
     assert told["cpu"]["told"] == "not measured"
-    assert any("1.2.2 was deployed" in note for note in found["notes"])
-    assert any("other days of the week" in note for note in found["notes"])
+    assert any("1.2.2 was deployed" in note for note in data["notes"])
+    assert any("other days of the week" in note for note in data["notes"])
     assert "400 ms (p95 400 ms) | 800 ms (p95 800 ms) | +100% | 100% of 72 h | worse |" in text
 
 
 async def test_fewer_days_than_asked_for_are_said(shop: Scene) -> None:
     async with front_of(shop) as front:
-        found = (await asked(front, "")).data
-    assert any("72 hours and not 7 days" in note for note in found["notes"])
+        data = (await asked(front, "")).data
+    assert any("72 hours and not 7 days" in note for note in data["notes"])
 
 
 async def test_what_cannot_be_asked_says_why(shop: Scene, make_scene: MakeScene) -> None:

@@ -96,17 +96,17 @@ async def test_a_hold_that_a_person_accepted_says_who_and_why(scene: Scene) -> N
     await scene.context.store.write(
         lambda c: stages.accept(c, stage.id, scene.clock.now, by="ann", why="a small customer")
     )
-    found = await report_of(scene, deployment)
-    assert "goes on by the word of ann (a small customer), although: " in found["sentence"]
-    assert found["stages"][0]["accepted_by"] == "ann"
+    report = await report_of(scene, deployment)
+    assert "goes on by the word of ann (a small customer), although: " in report["sentence"]
+    assert report["stages"][0]["accepted_by"] == "ann"
 
 
 async def test_what_was_not_measured_is_told_of_stages_conditions_and_health(scene: Scene) -> None:
     deployment = await began(scene)
     counted = [Look(600, 1, 5400, 9), Look(None, None, 5400, 9), Look(600, 1, None, None), Look(600, 0, 5400, 9)]
     await judged(scene, deployment, counted, stage=plan("canary-10", 0.1, last=False), cpu=None)
-    found = await report_of(scene, deployment)
-    assert found["unmeasured"] == [
+    report = await report_of(scene, deployment)
+    assert report["unmeasured"] == [
         "stage canary-10, error_ratio > 0.5%: 2 of 4 looks have no good count",
         "stage canary-10, latency_p95 > 1s: 2 of 4 looks have no good count",
         "stage canary-10, cpu > 90%: not measured in 4 of 4 looks",
@@ -118,8 +118,8 @@ async def test_what_people_and_series_say_is_text_in_every_form(scene: Scene) ->
     awkward = "<script>alert(1)</script>|*_`[x](javascript:alert(1))\x1b[31m\u202e"
     deployment = await began(scene, awkward, deployer=awkward, artifact=awkward)
     await judged(scene, deployment, BAD, stage=plan(awkward, 0.1, last=False))
-    found = await report_of(scene, deployment)
-    page, text = rendering.as_html(found), rendering.as_markdown(found)
+    report = await report_of(scene, deployment)
+    page, text = rendering.as_html(report), rendering.as_markdown(report)
     assert "<script" not in page
     assert "\x1b" not in page + text
     assert "\u202e" not in page + text
@@ -174,15 +174,15 @@ async def test_the_deployments_before_are_the_last_five_and_none_that_came_later
 async def test_silence_is_no_health_one_that_nobody_judged_says_so(scene: Scene) -> None:
     found = await unwatched(scene)
     assert found["sentence"] == "shop 1.0.0 in production has no verdict: none of its stages was begun"
-    assert [one["text"] for one in found["recommendations"]] == [
+    assert [recommendation["text"] for recommendation in found["recommendations"]] == [
         "nobody judges it: begin its stages (deploywatch deployments stage 1 NAME)"
     ]
 
 
 async def test_a_version_that_is_gone_has_no_advice(scene: Scene) -> None:
-    found = await bad_canary(scene)
-    assert found["recommendations"][0]["signal"] == "verdict"
-    number = found["deployment"]["id"]
+    canary = await bad_canary(scene)
+    assert canary["recommendations"][0]["signal"] == "verdict"
+    number = canary["deployment"]["id"]
     await scene.context.store.write(lambda c: ledger.undone(c, number, "1.2.2", scene.clock.now, scene.clock.now))
     gone = await scene.read(lambda c: gather.report(c, scene.context.settings, number, scene.clock.now))
     assert gone["recommendations"] == []

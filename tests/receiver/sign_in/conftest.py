@@ -103,9 +103,9 @@ class Console:
     async def refused(self, reason: str) -> float:
         """How many credentials were refused for this reason."""
         text = (await self.ask("GET", "/metrics", Authorization="Bearer all-0123456789")).text
-        found = re.search(rf'refused_credentials_total{{reason="{reason}"}} (\S+)', text)
-        assert found
-        return float(found[1])
+        match = re.search(rf'refused_credentials_total{{reason="{reason}"}} (\S+)', text)
+        assert match
+        return float(match[1])
 
 
 Start = Callable[..., Any]

@@ -135,5 +135,5 @@ async def test_a_hostile_name_signs_nobody_in_and_is_text_wherever_it_is_told(
     for path in ("/audit", "/sessions"):
         await console.sign_in(name="ann", password="lovelace")
         assert_page((await console.page(path)).text)
-    said = capsys.readouterr()
-    assert_text(said.err)
+    printed = capsys.readouterr()
+    assert_text(printed.err)

@@ -28,8 +28,8 @@ class StandIn:
         """Silence these alerts."""
         number = f"silence-{len(self.silences) + 1}"
         self.silences.append({"id": number, "endsAt": until.isoformat(), "createdBy": by, "comment": comment})
-        for one in alerts:
-            self.alerts.setdefault(one.fingerprint, []).append(number)
+        for alert in alerts:
+            self.alerts.setdefault(alert.fingerprint, []).append(number)
 
     def expire(self) -> None:
         """End every silence."""

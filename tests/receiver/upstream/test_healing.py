@@ -94,8 +94,8 @@ class Ground:
         """Wait until the only incident is so."""
 
         def look() -> bool | None:
-            found = self.receiver.json("/api/v1/incidents?status=all")
-            return True if [one["status"] for one in found] == [status] else None
+            data = self.receiver.json("/api/v1/incidents?status=all")
+            return True if [one["status"] for one in data] == [status] else None
 
         poll(look, within=90, what=f"the incident is {status}")
 
@@ -104,9 +104,9 @@ class Ground:
         families = text_string_to_metric_families(self.receiver.get("/metrics")[1])
         samples = [sample for family in families for sample in family.samples]
         (value,) = [
-            one.value
-            for one in samples
-            if one.name == "deploywatch_alerts_healed_total" and one.labels["reason"] == reason
+            sample.value
+            for sample in samples
+            if sample.name == "deploywatch_alerts_healed_total" and sample.labels["reason"] == reason
         ]
         return value
 

@@ -74,8 +74,8 @@ class Ground:
         """Wait until there is an incident for each of these environments, and it has this status."""
 
         def look() -> bool | None:
-            found = self.receiver.json("/api/v1/incidents?status=all")
-            return True if {one["environment"]: one["status"] for one in found} == wanted else None
+            data = self.receiver.json("/api/v1/incidents?status=all")
+            return True if {one["environment"]: one["status"] for one in data} == wanted else None
 
         poll(look, within=120, what=f"the incidents are {wanted}")
 

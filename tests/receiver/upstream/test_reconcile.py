@@ -95,7 +95,7 @@ async def test_an_alertmanager_is_told_who_asks_and_its_labels_are_the_webhooks(
         known = Alertmanager.model_validate(config)
         seen = await look(http, known, ".*")
     body = json.dumps({"version": "4", "alerts": [{**listed, "status": "firing"}]}).encode()
-    assert [(one.fingerprint, one.labels) for one in seen.alerts] == [
+    assert [(alert.fingerprint, alert.labels) for alert in seen.alerts] == [
         (one.fingerprint, one.labels) for one in understand(body, NOON, labels).alerts
     ]
     assert set(asked) == {(header, "shop")}
@@ -184,8 +184,8 @@ async def test_only_the_alerts_of_our_routes_are_looked_at(alertmanager: Running
     _send(alertmanager, "Theirs")
     async with aiohttp.ClientSession() as http:
         seen = await look(http, Alertmanager(url=alertmanager.url), "deploywatch.*")
-    assert "Ours" in {one.name for one in seen.alerts}
-    assert "Theirs" not in {one.name for one in seen.alerts}
+    assert "Ours" in {alert.name for alert in seen.alerts}
+    assert "Theirs" not in {alert.name for alert in seen.alerts}
     assert seen.up_since < datetime.now(UTC)
 
 
@@ -204,7 +204,7 @@ async def test_a_round_opens_the_incident_of_a_webhook_that_was_lost(
     delivery = await Reconciler(scene.context).round()
     assert delivery is not None
     await scene.take(*delivery.alerts)
-    assert "lost" in {one.service for one in await scene.incidents() if one.status is Status.OPEN}
+    assert "lost" in {incident.service for incident in await scene.incidents() if incident.status is Status.OPEN}
 
 
 async def test_what_is_silenced_or_inhibited_from_its_start_is_not_lost_and_what_was_told_before_is_not_over(
@@ -220,7 +220,7 @@ async def test_what_is_silenced_or_inhibited_from_its_start_is_not_lost_and_what
     taken_in = await reconciler.round()
     assert taken_in is not None
     assert {"Worse"} == {one.name for one in taken_in.firing} & {"Silenced", "Inhibited", "Worse"}
-    (silenced,) = (one for one in (await _listed(alertmanager)).alerts if one.name == "Silenced")
+    (silenced,) = (alert for alert in (await _listed(alertmanager)).alerts if alert.name == "Silenced")
     await scene.take(silenced)  # it came before the silence was set
     await reconciler.round()
     assert silenced.fingerprint not in reconciler._missing

@@ -207,7 +207,9 @@ async def test_a_dead_alertmanager_holds_nothing_and_the_log_says_so(ground: Gro
     with capture_logs() as logged:
         await _taken(ground, "rollback")
     assert ground.done == ["rollback"]
-    assert "nothing is held back, as no Alertmanager says whether it is silenced" in {one["event"] for one in logged}
+    assert "nothing is held back, as no Alertmanager says whether it is silenced" in {
+        entry["event"] for entry in logged
+    }
 
 
 async def test_a_known_silence_counts_until_its_end_when_alertmanager_dies(ground: Ground) -> None:

@@ -117,7 +117,7 @@ async def test_that_alertmanager_lists_it_is_no_sign_that_alerts_arrive(
     scene.clock.advance(20 * MINUTE)
     healing = await Reconciler(scene.context).round()
     assert healing
-    assert [one.name for one in healing.alerts] == ["ServiceDown"]
+    assert [alert.name for alert in healing.alerts] == ["ServiceDown"]
 
 
 async def test_nothing_resolves_by_itself_while_the_watchdog_is_silent(scene: Scene) -> None:

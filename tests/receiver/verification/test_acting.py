@@ -41,8 +41,8 @@ async def test_the_brakes_hold_for_a_verdict_as_for_an_alert(watch: Watch) -> No
     watched = await watch("bad", rollback={"targets": [TARGET]})
     await watched.on(2)
     assert await watched.scene.rollbacks() == []
-    (said,) = await watched.scene.lines("rollback_dry_run")
-    assert "would roll back bad in production from 1.2.4 to 1.2.3" in said
+    (line,) = await watched.scene.lines("rollback_dry_run")
+    assert "would roll back bad in production from 1.2.4 to 1.2.3" in line
 
 
 async def test_a_verdict_needs_no_second_issue_because_it_is_proven(watch: Watch) -> None:

@@ -160,7 +160,7 @@ async def test_where_only_approvals_lack_it_waits(ready: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lead", "manager", "said"),
+    ("lead", "manager", "text"),
     [
         ({"by": "ann"}, {"by": "ann"}, "product-manager has not approved it"),
         ({"by": "Ann"}, {"by": "ann"}, "product-manager has not approved it"),
@@ -180,7 +180,7 @@ async def test_where_only_approvals_lack_it_waits(ready: Scene) -> None:
         "another artifact",
     ],
 )
-async def test_whose_approval_counts(ready: Scene, lead: dict[str, Any], manager: dict[str, Any], said: str) -> None:
+async def test_whose_approval_counts(ready: Scene, lead: dict[str, Any], manager: dict[str, Any], text: str) -> None:
     for role, given in (("tech-lead", lead), ("product-manager", manager)):
         changes = dict(given)
         if "expires_at" in changes:
@@ -189,7 +189,7 @@ async def test_whose_approval_counts(ready: Scene, lead: dict[str, Any], manager
     found = await gate.look(ready.context, ASKED)
     (approval,) = [check for check in found.checks if check.require.startswith("approval")]
     assert approval.standing is Standing.WAITING
-    assert said in approval.detail
+    assert text in approval.detail
 
 
 @pytest.mark.parametrize("nobody", ["", "  ", "\u3000"])

@@ -128,7 +128,7 @@ async def test_a_hold_is_accepted_by_a_person_with_a_reason_and_the_deployment_g
 
 
 @pytest.mark.parametrize(
-    ("service", "name", "strategy", "status", "said"),
+    ("service", "name", "strategy", "status", "text"),
     [
         ("well", "canary-1", "", 400, "has no stage 'canary-1'; did you mean 'canary-10'?"),
         ("well", "", "", 400, "stage"),
@@ -136,13 +136,13 @@ async def test_a_hold_is_accepted_by_a_person_with_a_reason_and_the_deployment_g
     ],
 )
 async def test_what_cannot_begin_says_why(
-    scene: Scene, service: str, name: str, strategy: str, status: int, said: str
+    scene: Scene, service: str, name: str, strategy: str, status: int, text: str
 ) -> None:
     deployment = await started(scene, service, strategy=strategy)
     async with front_of(scene) as front:
         answer = await begun(front, deployment, name)
     assert answer.status == status
-    assert said in str(answer.data)
+    assert text in str(answer.data)
 
 
 async def test_what_no_plan_covers_is_not_judged_and_says_so(make_scene: MakeScene, past: Past) -> None:
@@ -165,7 +165,7 @@ def _told(state: str, answer: str | None, reason: str = "", status: str = "runni
 
 
 @pytest.mark.parametrize(
-    ("told", "ended"),
+    ("data", "ended"),
     [
         (_told("running", None), None),
         (_told("running", "hold", "low_traffic"), None),
@@ -180,8 +180,8 @@ def _told(state: str, answer: str | None, reason: str = "", status: str = "runni
         (_told("running", "hold", "needs_person"), Exit.HOLD),
     ],
 )
-def test_the_exit_code_is_the_verdict(told: dict[str, Any], ended: Exit | None) -> None:
-    assert decided_by(told) is ended
+def test_the_exit_code_is_the_verdict(data: dict[str, Any], ended: Exit | None) -> None:
+    assert decided_by(data) is ended
 
 
 class _Client:

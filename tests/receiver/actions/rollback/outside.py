@@ -92,7 +92,7 @@ class Outside:
 
     def running(self) -> list[Deployed]:
         """What is being deployed."""
-        return [one for one in self.deployed if one.status == "running"]
+        return [deployment for deployment in self.deployed if deployment.status == "running"]
 
     def carry_out(self, service: str, version: str, to_version: str) -> Result:
         """A rollback is really carried out: note it, and everything that speaks against it."""
@@ -106,7 +106,7 @@ class Outside:
         return self.result
 
     def _against(self, service: str, version: str, to_version: str) -> list[str]:
-        mine = [one for one in self.deployed if one.service == service]
+        mine = [deployment for deployment in self.deployed if deployment.service == service]
         newest = max(mine, key=lambda one: (one.started_at, one.id))
         bad = next(one for one in mine if one.version == version)
         went_well = {one.version for one in mine if one.status == "succeeded"} - {version}

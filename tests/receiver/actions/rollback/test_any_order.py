@@ -268,7 +268,7 @@ class Receiver(RuleBasedStateMachine):
         """A person says yes or no to what was asked last, perhaps too late, while the receiver does nothing."""
         self.clock.advance(after)
         now = self.clock.now
-        versions = {one.id: one.version for one in self.outside.deployed}
+        versions = {deployment.id: deployment.version for deployment in self.outside.deployed}
 
         def write(connection: Connection) -> None:
             for number in connection.execute(select(incidents.c.id)).scalars().all():
@@ -352,9 +352,9 @@ class Receiver(RuleBasedStateMachine):
         for number, kind, text in self.read(select(timeline.c.incident_id, timeline.c.kind, timeline.c.text)):
             told[number] += kind in ANSWERS
             if kind == "rollback_refused":
-                found = REFUSED.fullmatch(text)
-                assert found, text
-                assert ADVICE[Refusal(found[1])] in text
+                match = REFUSED.fullmatch(text)
+                assert match, text
+                assert ADVICE[Refusal(match[1])] in text
         assert not [number for number, count in finished.items() if told[number] < count]
 
     def nothing_is_left_in_between(self) -> None:

@@ -59,7 +59,7 @@ async def asking(ground: Ground, **more: Any) -> Scene:
 
 def wanted(scene: Scene) -> Message:
     """The message that asks."""
-    (message,) = (one for one in scene.channels["team"].messages if one.event is Event.APPROVAL_WANTED)
+    (message,) = (message for message in scene.channels["team"].messages if message.event is Event.APPROVAL_WANTED)
     return message
 
 
@@ -180,7 +180,7 @@ async def test_a_signed_link_answers_once(ground: Ground, serve: Serve) -> None:
     await scene.drain()
     assert ground.ran == ["1.2.2 shop"]
     timeline = (await (await api.get("/api/v1/incidents/1")).json())["timeline"]
-    assert [one["actor"] for one in timeline if one["kind"] == "rollback_approved"] == ["ann (signed link)"]
+    assert [entry["actor"] for entry in timeline if entry["kind"] == "rollback_approved"] == ["ann (signed link)"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ async def test_a_link_that_was_changed_is_not_valid(ground: Ground, serve: Serve
     url = urlsplit(path(scene, "Approve"))
     forged = f"{url.path}?{urlencode({**dict(parse_qsl(url.query)), **change})}"
     answers = [await api.get(forged), await api.post(forged, data={"by": "mallory"})]
-    assert [one.status for one in answers] == [403, 403]
+    assert [answer.status for answer in answers] == [403, 403]
     assert await scene.lines("rollback_approved") == []
 
 

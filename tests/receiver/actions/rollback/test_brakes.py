@@ -198,16 +198,16 @@ def test_unless_told_otherwise_it_is_a_dry_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("issues", "mode", "said"),
+    ("issues", "mode", "text"),
     [
         ("A B", "auto", "2 of 2 issues needed (A, B), confidence 60% of 60%: immediate"),
         ("A B C", "auto", "3 of 2 issues needed (A, B, C), confidence 90% of 60%: immediate"),
     ],
 )
-def test_enough_issues_let_it_go_and_say_why(issues: str, mode: str, said: str) -> None:
+def test_enough_issues_let_it_go_and_say_why(issues: str, mode: str, text: str) -> None:
     decision = decide(replace(READY, issues=tuple(issues.split())), brakes(decide={}))
     assert isinstance(decision, Go)
-    assert (decision.mode, decision.why) == (mode, said)
+    assert (decision.mode, decision.why) == (mode, text)
 
 
 def test_enough_issues_without_confidence_are_for_a_person_to_decide() -> None:

@@ -180,7 +180,7 @@ async def test_a_refusal_reaches_timeline_api_and_message(ground: Ground, reason
     assert line.startswith(f"rollback refused ({reason}): ")
     assert line.endswith(f"; {ADVICE[reason]}; asked for by HighErrorRate")
     assert line in [entry["text"] for entry in await _timeline(scene)]
-    told = [one for one in scene.channels["team"].messages if one.event is Event.ROLLBACK_REFUSED]
+    told = [message for message in scene.channels["team"].messages if message.event is Event.ROLLBACK_REFUSED]
     assert len(told) == (1 if held.told else 0)
     sentence = line.removeprefix(f"rollback refused ({reason}): ").removesuffix("; asked for by HighErrorRate")
     assert all(sentence in one.body for one in told)

@@ -78,7 +78,7 @@ async def test_two_incidents_of_one_service_do_not_roll_it_back_twice(ground: Gr
     scene = await ground.scene(beside={"correlate_by": ["service", "environment", "region"]})
     await scene.take(*(alert(severity="critical", region=region) for region in ("eu", "us")))
     await scene.after(HOUR)
-    assert [one.correlation for one in await scene.incidents()] == [{"region": "eu"}, {"region": "us"}]
+    assert [incident.correlation for incident in await scene.incidents()] == [{"region": "eu"}, {"region": "us"}]
     assert ground.ran == ["1.2.2 shop"]
     assert len(await scene.rollbacks()) == 1
     (refused,) = await scene.lines("rollback_refused", incident=2)
@@ -328,7 +328,7 @@ async def test_slacks_first_message_says_how_the_rollback_went(ground: Ground) -
     scene = await ground.scene("false")
     await scene.take(critical())
     await scene.drain()
-    by_event = {one.event: one.standing for one in scene.channels["team"].messages}
+    by_event = {message.event: message.standing for message in scene.channels["team"].messages}
     started, failed = by_event[Event.ROLLBACK_STARTED], by_event[Event.ROLLBACK_FAILED]
     assert started
     assert failed
@@ -344,7 +344,7 @@ async def test_slacks_first_message_says_why_there_was_no_rollback(ground: Groun
     scene = await ground.scene(recent="30s")
     await scene.take(alert(action="rollback"))
     await scene.drain()
-    (refused,) = (one for one in scene.channels["team"].messages if one.event is Event.ROLLBACK_REFUSED)
+    (refused,) = (message for message in scene.channels["team"].messages if message.event is Event.ROLLBACK_REFUSED)
     assert refused.standing
     assert "Now: rollback refused (" in refused.standing.body
 

@@ -38,7 +38,7 @@ async def _press(scene: Scene, action: str, value: str, *, user: dict[str, Any] 
 
 
 def _value(scene: Scene) -> str:
-    (message,) = (one for one in scene.channels["team"].messages if one.event is Event.APPROVAL_WANTED)
+    (message,) = (message for message in scene.channels["team"].messages if message.event is Event.APPROVAL_WANTED)
     assert message.expires is not None
     return f"1/{int(message.expires.timestamp())}"
 

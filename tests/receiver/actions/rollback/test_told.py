@@ -10,7 +10,7 @@ from tests.receiver.scene import HOUR, MINUTE, Scene, alert, ended
 
 def told(scene: Scene, event: Event) -> Message:
     """The last message about this event."""
-    return [one for one in scene.channels["team"].messages if one.event is event][-1]
+    return [message for message in scene.channels["team"].messages if message.event is event][-1]
 
 
 async def test_the_start_says_where_from_what_to_what_why_and_how(ground: Ground) -> None:
