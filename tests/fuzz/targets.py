@@ -59,8 +59,8 @@ def _webhook(data: bytes) -> None:
     for taken in delivery.alerts:
         assert taken.labels["environment"] == "staging"
         json.dumps([dict(taken.labels), dict(taken.annotations), taken.fingerprint]).encode()
-        assert alert.starts_at.tzinfo is not None
-        assert alert.ends_at is None or alert.ends_at.tzinfo is not None
+        assert taken.starts_at.tzinfo is not None
+        assert taken.ends_at is None or taken.ends_at.tzinfo is not None
 
 
 def _webhooks() -> Iterator[bytes]:

@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 
 from deploywatch.receiver.alert import Alert
 from deploywatch.receiver.settings.upstream import Alertmanager
+from deploywatch.receiver.suppression import gate
 from deploywatch.receiver.suppression.silences import hold
+from deploywatch.receiver.suppression.windows import Hold
 from deploywatch.receiver.upstream.alertmanager import Silence, Silenced
 from tests.receiver.conftest import MakeScene
 from tests.receiver.front import front_of
@@ -107,6 +109,19 @@ class Ground:
 @pytest.fixture
 def ground(make_scene: MakeScene, alertmanager: StandIn, tmp_path: Path) -> Ground:
     return Ground(make_scene, alertmanager, tmp_path / "noted")
+
+
+async def test_while_no_alertmanager_answers_a_silence_counts_to_its_known_end_and_none_is_invented(
+    make_scene: MakeScene,
+) -> None:
+    scene = make_scene(settings(upstream={"alertmanagers": ["http://127.0.0.1:1"]}))
+    await scene.take(alert())
+    for known in (None, NOON - MINUTE):
+        _, ruling = await gate.ask(scene.context, 1, asker=gate.Asker.ACTS, silenced_until=known)
+        assert ruling == gate.GO
+    _, ruling = await gate.ask(scene.context, 1, asker=gate.Asker.ACTS, silenced_until=NOON + HOUR)
+    held = Hold(NOON + HOUR, tell=False, reason="silenced")
+    assert ruling == gate.Ruling(gate.Reason.SILENCED, gate.LOOK, held)
 
 
 async def _deployed(scene: Scene) -> Scene:
