@@ -117,21 +117,29 @@ class FlowProbe:
         """Send each request; Failed with the step that failed, and the names of those that were not reached."""
         values = {name: value.get_secret_value() for name, value in self.settings.values.items()}
         cookies = Cookies()
-        failures: list[tuple[str, Failed]] = []
+        failures: list[tuple[Step, Failed]] = []
         try:
             for step in self.settings.steps:
                 failed = await self._take(step, values, cookies, measurement)
                 if failed:
-                    failures.append((step.name, failed))
+                    failures.append((step, failed))
                     if self.settings.on_failure == "stop":
                         break
         finally:
             self._note_those_not_reached(measurement)
             note_state(measurement.application, measurement)
         if failures:
-            (name, first), *others = failures
-            also = f"; also failed: {', '.join(other for other, _ in others)}" if others else ""
-            raise Failed(first.reason, f"step {name}: {first.detail}{also}")
+            (step, first), *others = failures
+            also = f"; also failed: {', '.join(other.name for other, _ in others)}" if others else ""
+            # The flow's target is where it begins, and not where somebody has to look now.
+            raise Failed(first.reason, f"step {step.name}: {first.detail} ({self._shown(step)}){also}")
+
+    def _shown(self, step: Step) -> str:
+        """What a step asks for, as the config says it: the values of the flow are not filled in."""
+        url = step.url.get_secret_value()
+        # A URL may be a value as a whole, which no step has given yet.
+        url = self.settings.place(url) if url.startswith("/") else url
+        return f"{step.method} {redact_url(url) if '://' in url else url}"
 
     def _note_those_not_reached(self, measurement: Measurement) -> None:
         taken = {step.name for step in measurement.steps}

@@ -63,7 +63,7 @@ async def test_each_step_is_a_result_of_its_own(web: Web) -> None:
     web.say("/a")
     web.say("/b", status=503)
     result = await flow(web, {"name": "a", "url": "/a"}, {"name": "b", "url": "/b"}, {"name": "c", "url": "/c"})
-    assert (result.reason, result.detail) == (Reason.STATUS, "step b: status 503, not 2xx")
+    assert (result.reason, result.detail) == (Reason.STATUS, f"step b: status 503, not 2xx (GET {web.url}/b)")
     values = measured(result)
     assert values["probe_step_success{step=a}"] == 1
     assert values["probe_step_success{step=b}"] == 0
@@ -83,7 +83,8 @@ async def test_a_flow_that_goes_on_skips_only_what_needs_the_failed_step(web: We
         {"name": "open", "url": "/open"},
         on_failure="continue",
     )
-    assert (result.reason, result.detail) == (Reason.STATUS, "step login: status 401, not 2xx; also failed: me")
+    detail = f"step login: status 401, not 2xx (GET {web.url}/login); also failed: me"
+    assert (result.reason, result.detail) == (Reason.STATUS, detail)
     values = measured(result)
     assert values["probe_step_failure_info{step=me,reason=skipped}"] == 1
     assert values["probe_step_success{step=open}"] == 1
@@ -171,7 +172,7 @@ async def test_a_step_has_a_time_of_its_own(web: Web, tcp: Callable[[Talk], Awai
         own *= 10
     assert (result.reason, result.detail) == (
         Reason.DEADLINE,
-        f"step slow: not done within its {own:g} s; it was at: processing",
+        f"step slow: not done within its {own:g} s; it was at: processing (GET {hanging['url']})",
     )
     values = measured(result)
     assert own <= values["probe_step_duration_seconds{step=slow}"] < own + 30
@@ -196,7 +197,8 @@ async def test_the_deadline_of_the_flow_cuts_a_step_and_says_which(
 
 async def test_a_step_that_is_refused_is_the_reason(web: Web) -> None:
     result = await flow(web, {"name": "gone", "url": "http://127.0.0.1:1/"})
-    assert (result.reason, result.detail) == (Reason.CONNECT_REFUSED, "step gone: the connection was refused")
+    detail = "step gone: the connection was refused (GET http://127.0.0.1:1/)"
+    assert (result.reason, result.detail) == (Reason.CONNECT_REFUSED, detail)
 
 
 async def test_a_flow_can_be_given_another_target(web: Web) -> None:
