@@ -71,7 +71,10 @@ def _reach_somebody(connection: Connection, settings: ReceiverConfig, incident: 
     kept = tuple(name for name in incident.channels if name in settings.channels)
     leading = alert_store.leading(connection, incident.id)
     known, by_severity = settings.channels, settings.notify.by_severity
-    named = strategy.channels(leading, by_severity, incident.severity, known) if leading else tuple(known)
+    if leading:
+        named = strategy.channels(leading, by_severity, incident.severity, known)
+    else:
+        named = tuple(by_severity.get(incident.severity, known))
     new = tuple(name for name in named if name not in kept)
     changed = replace(incident, channels=(*kept, *new))
     store.save(connection, changed)

@@ -12,7 +12,7 @@ from deploywatch.receiver.lifecycle import reconfigured
 from deploywatch.receiver.settings.config import ReceiverConfig
 from deploywatch.receiver.story import Event
 from tests.receiver.conftest import MakeScene
-from tests.receiver.scene import HOUR, MINUTE, NOON, RecordedChannel, Scene, alert, settings
+from tests.receiver.scene import HOUR, MINUTE, NOON, RecordedChannel, Scene, alert, ended, settings
 
 STEPS = {"high": [{"after": "10m", "channels": ["boss"]}, {"after": "1h", "channels": ["boss"]}]}
 
@@ -50,6 +50,16 @@ async def test_where_a_channel_is_gone_those_that_are_named_now_hear_how_it_bega
         f"old is no longer configured: from here on the incident is told to {names} instead"
     ]
     assert set((await scene.incident()).channels) == {"new", *kept}
+
+
+async def test_of_what_is_quiet_those_hear_who_are_named_for_its_severity(make_scene: MakeScene) -> None:
+    scene = make_scene(settings("old"))
+    await opened(scene)
+    await scene.take(ended(alert()))
+    await take_over(scene, settings("new", "boss", notify={"by_severity": {"high": ["new"]}}))
+    await scene.after(HOUR)
+    assert told(scene, "new") == [Event.OPENED, Event.RESOLVED]
+    assert told(scene, "boss") == []
 
 
 async def test_steps_that_are_added_are_taken_and_those_that_are_over_at_once(make_scene: MakeScene) -> None:
