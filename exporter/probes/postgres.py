@@ -118,6 +118,9 @@ class PostgresProbe(Settling):
         except ConnectionError as error:
             # asyncpg says by a plain ConnectionError that the server answered N to the request for TLS.
             if "SSL upgrade" not in str(error):
+                if "connection_lost" in str(error):
+                    # And so, that the server hung up when it was asked for TLS.
+                    raise Failed(Reason.RESET, f"the connection was lost at: {measurement.stage}") from error
                 raise
             raise Failed(Reason.TLS, "the server offers no TLS") from error
         finally:

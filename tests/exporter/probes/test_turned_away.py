@@ -88,6 +88,16 @@ async def test_a_refusal_of_postgresql_or_a_pooler_has_its_reason(
     assert (result.reason, message in result.detail) == (reason, True), result.detail
 
 
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require"])
+async def test_a_server_that_hangs_up_when_it_is_spoken_to_has_lost_the_connection(tcp: Start, mode: str) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4)
+        writer.close()
+
+    result = await probe(kind="postgres", dsn=f"postgresql://probe@127.0.0.1:{await tcp(talk)}/shop?sslmode={mode}")
+    assert (result.reason, "the connection was lost" in result.detail) == (Reason.RESET, True), result.detail
+
+
 async def test_a_database_that_may_not_be_connected_to_says_why(postgres_server: Running) -> None:
     admin = await asyncpg.connect(postgres_server.url)
     elsewhere = postgres_server.url.rpartition("/")[0]
