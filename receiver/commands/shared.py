@@ -123,9 +123,9 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], consol
         console.print(table)
         return
     for row in texts:
-        said = [Text.assemble(f"{name} ", value) for name, value in zip(names, row, strict=True) if value]
+        cells = [Text.assemble(f"{name} ", value) for name, value in zip(names, row, strict=True) if value]
         # What goes on below is indented: a line that begins at the margin was begun by us.
-        console.print(Text("\n  ").join(Text(", ").join(said).wrap(console, max(1, console.width - 2))))
+        console.print(Text("\n  ").join(Text(", ").join(cells).wrap(console, max(1, console.width - 2))))
 
 
 def _cell(column: str, value: Any) -> str:

@@ -34,9 +34,9 @@ async def apply(context: Context) -> None:
 
     StoreError when the store fails; once more then does the rest, and nothing twice.
     """
-    open_ones = await context.store.read(lambda connection: [one.id for one in store.unresolved(connection)])
-    for start in range(0, len(open_ones), _AT_ONCE):
-        chunk = open_ones[start : start + _AT_ONCE]
+    unresolved = await context.store.read(lambda connection: [open_.id for open_ in store.unresolved(connection)])
+    for start in range(0, len(unresolved), _AT_ONCE):
+        chunk = unresolved[start : start + _AT_ONCE]
 
         def write(connection: Connection, numbers: list[int] = chunk) -> None:
             for number in numbers:

@@ -76,19 +76,19 @@ async def _send(context: Context, job: Job, channel: Channel, message: Message, 
 
 async def _once_more(context: Context, job: Job, channel: Channel) -> Outcome:
     """Say how it stands now, where a message was sent late, after newer ones."""
-    found = await context.store.read(lambda connection: overtaken.find(connection, job, context.clock()))
-    if found is None:
+    newer = await context.store.read(lambda connection: overtaken.find(connection, job, context.clock()))
+    if newer is None:
         return nothing_sent(job.payload["channel"], Unsent.IN_ORDER)
-    composed = await compose.of(context, found.job)
-    message = found.of(_named(composed.message, job))
-    outcome = await _send(context, found.job, channel, message, composed.references.get(job.payload["channel"]))
+    composed = await compose.of(context, newer.job)
+    message = newer.of(_named(composed.message, job))
+    outcome = await _send(context, newer.job, channel, message, composed.references.get(job.payload["channel"]))
     if outcome.state is not State.DONE or outcome.record is None:
         return outcome
-    told = outcome.record
+    record_sent = outcome.record
 
     def record(connection: Connection) -> None:
-        timeline.write(connection, job.incident_id, context.clock(), Kind.TOLD_LATE, found.text)
-        told(connection)
+        timeline.write(connection, job.incident_id, context.clock(), Kind.TOLD_LATE, newer.text)
+        record_sent(connection)
 
     return replace(outcome, record=record, reason=overtaken.TOLD_LATE)
 

@@ -101,8 +101,8 @@ def find(connection: Connection, job: Job, now: datetime) -> Overtaken | None:
     if not any(row["id"] > late["id"] and row["id"] != job.id and _has_told(row) for row in others):
         return None
     began = tuple(_name(row) for row in others if row["payload"]["event"] == Event.WORSENED)
-    told = replace(job, payload=_now(connection, job, now))
-    return Overtaken(told, Late(Event(job.payload[LATE]), began))
+    current = replace(job, payload=_now(connection, job, now))
+    return Overtaken(current, Late(Event(job.payload[LATE]), began))
 
 
 def _is_of_channel(row: RowMapping, job: Job) -> bool:

@@ -183,8 +183,8 @@ def asked(alert: Alert) -> tuple[str, ...]:
 
 def incident_type(alert: Alert) -> str:
     """What kind of trouble the alert is about; one that is known, in whatever spelling, by its own name."""
-    said = alert.labels.get(AlertLabel.INCIDENT_TYPE, "").strip()
-    return _TYPES_BY_PLAIN_NAME.get(_plain(said), said) if said else alert.name
+    label = alert.labels.get(AlertLabel.INCIDENT_TYPE, "").strip()
+    return _TYPES_BY_PLAIN_NAME.get(_plain(label), label) if label else alert.name
 
 
 def unknown_channels(alert: Alert, known: Iterable[str]) -> tuple[str, ...]:

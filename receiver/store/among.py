@@ -22,8 +22,8 @@ def among(query: Select[Any], column: Column[str]) -> ByDialect:
     """
     each = func.json_each(bindparam(_VALUES, type_=Text)).table_valued("value")
     # `= ANY(…)` of many values is planned as a look at every row, which compares each value.
-    one = select(func.unnest(bindparam(_VALUES, type_=ARRAY(Text))))
-    return {"sqlite": query.where(column.in_(select(each.c.value))), "postgresql": query.where(column.in_(one))}
+    listed = select(func.unnest(bindparam(_VALUES, type_=ARRAY(Text))))
+    return {"sqlite": query.where(column.in_(select(each.c.value))), "postgresql": query.where(column.in_(listed))}
 
 
 def rows(connection: Connection, queries: ByDialect, values: Iterable[str]) -> Any:

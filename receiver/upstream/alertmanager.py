@@ -102,7 +102,7 @@ async def look(http: aiohttp.ClientSession, server: Alertmanager, receiver: str)
     alerts = await _get(http, server, "/api/v2/alerts", list[_Listed], {"receiver": receiver})
     status = await _get(http, server, "/api/v2/status", _Status, {})
     seen = tuple(labelled(_alert(alert), server.labels) for alert in alerts)
-    withheld = (one.fingerprint for one, alert in zip(seen, alerts, strict=True) if alert.status.state == _SUPPRESSED)
+    withheld = (ours.fingerprint for ours, alert in zip(seen, alerts, strict=True) if alert.status.state == _SUPPRESSED)
     return Seen(seen, in_utc(status.uptime), source(server.labels), frozenset(withheld))
 
 

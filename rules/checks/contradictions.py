@@ -45,13 +45,13 @@ def conditions_can_be_true_and_false(draft: Draft) -> Iterator[Fault]:
 
 def _known(draft: Draft, condition: Condition) -> dict[str, Signal]:
     """The signals that can be resolved, by how the condition writes them."""
-    found = {}
+    signals = {}
     for comparison in comparisons(condition):
         try:
-            found[comparison.signal] = resolve(draft.signals, comparison)
+            signals[comparison.signal] = resolve(draft.signals, comparison)
         except ExpressionError:
             continue  # which its own fault says
-    return found
+    return signals
 
 
 def _at_odds(way: Sequence[Comparison], known: dict[str, Signal]) -> tuple[Comparison, Comparison] | None:

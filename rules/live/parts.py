@@ -32,13 +32,13 @@ class _Part:
 
 async def check(prometheus: Prometheus, policy: ResolvedPolicy) -> AsyncIterator[Finding]:
     """Each part once; of a metric that is not there, nothing is said here."""
-    said = set[Finding]()
+    reported = set[Finding]()
     for part in (*_of_series(policy), *_of_alerts(policy)):
         if not await counted(prometheus, f"count({promql.selector(part.metric, [])})"):
             continue
         async for finding in _missing(prometheus, part):
-            if finding not in said:
-                said.add(finding)
+            if finding not in reported:
+                reported.add(finding)
                 yield finding
 
 

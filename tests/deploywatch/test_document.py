@@ -10,9 +10,9 @@ from deploywatch.files import yaml_reader
 
 
 def data(text: str, **variables: str) -> object:
-    found = yaml_reader.read(text, "f.yml", variables)
-    assert not found.problems
-    return found.data
+    answer = yaml_reader.read(text, "f.yml", variables)
+    assert not answer.problems
+    return answer.data
 
 
 def problems(text: str, **variables: str) -> list[str]:
@@ -56,8 +56,8 @@ def test_the_booleans_of_yaml_1_1_are_read_where_the_file_says_so() -> None:
 
 
 def test_every_key_and_item_has_its_place() -> None:
-    found = yaml_reader.read("# first\na:\n  - b\n  - c: 1\n    d: {e: f}\n", "f.yml")
-    assert found.places == {
+    answer = yaml_reader.read("# first\na:\n  - b\n  - c: 1\n    d: {e: f}\n", "f.yml")
+    assert answer.places == {
         (): (2, 1),
         ("a",): (2, 1),
         ("a", 0): (3, 5),
@@ -69,16 +69,16 @@ def test_every_key_and_item_has_its_place() -> None:
 
 
 def test_a_fault_can_point_into_a_text() -> None:
-    found = yaml_reader.read("a: 'x > y'\nb: x > y\nc: |\n  x\n", "f.yml")
+    answer = yaml_reader.read("a: 'x > y'\nb: x > y\nc: |\n  x\n", "f.yml")
     for key in "abc":
-        found.report((key,), "bad", offset=4)
-    assert [(p.line, p.column) for p in found.problems] == [(1, 9), (2, 8), (3, 1)]
+        answer.report((key,), "bad", offset=4)
+    assert [(p.line, p.column) for p in answer.problems] == [(1, 9), (2, 8), (3, 1)]
 
 
 def test_a_fault_at_what_is_not_there_points_to_its_parent() -> None:
-    found = yaml_reader.read("a:\n  b: 1\n", "f.yml")
-    found.report(("a", "c", 3), "bad")
-    assert [str(problem) for problem in found.problems] == ["f.yml:1:1: a.c[3]: bad"]
+    answer = yaml_reader.read("a:\n  b: 1\n", "f.yml")
+    answer.report(("a", "c", 3), "bad")
+    assert [str(problem) for problem in answer.problems] == ["f.yml:1:1: a.c[3]: bad"]
 
 
 def test_aliases_and_merged_keys_are_filled_in() -> None:
@@ -92,8 +92,8 @@ def test_aliases_and_merged_keys_are_filled_in() -> None:
 
 
 def test_a_key_that_overrides_a_merged_one_keeps_its_own_place() -> None:
-    found = yaml_reader.read("base: &base {y: 2}\ntwo:\n  y: 4\n  <<: *base\n", "f.yml")
-    assert found.places["two", "y"] == (3, 3)
+    answer = yaml_reader.read("base: &base {y: 2}\ntwo:\n  y: 4\n  <<: *base\n", "f.yml")
+    assert answer.places["two", "y"] == (3, 3)
 
 
 @pytest.mark.parametrize(

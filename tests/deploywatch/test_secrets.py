@@ -34,8 +34,8 @@ class Deep(Settings):
 def test_a_text_is_told_without_the_secrets_of_the_settings_and_of_their_urls() -> None:
     example = {"token": "hunter2", "tokens": ["hunter2-longer"], "url": "redis://u:p%40ssword@cache/0", "other": "ab"}
     deep = Deep.model_validate({"examples": {"one": [example]}, "plain": "http://u:plain-one@host/"})
-    said = "hunter2-longer hunter2 redis://u:p%40ssword@cache/0 p@ssword p%40ssword plain-one host ab"
-    assert conceal(said, deep) == "*** *** *** *** *** *** host ab"
+    text = "hunter2-longer hunter2 redis://u:p%40ssword@cache/0 p@ssword p%40ssword plain-one host ab"
+    assert conceal(text, deep) == "*** *** *** *** *** *** host ab"
 
 
 def test_a_url_that_is_no_secret_is_shown_without_credentials() -> None:

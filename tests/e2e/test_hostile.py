@@ -123,7 +123,7 @@ async def test_a_label_of_10_mb_is_an_incident_like_any_other(receiver: RealRece
     huge = alert(service="huge", note="x" * 10 * MEGABYTE)
     async with served_meanwhile(receiver):
         assert (await asyncio.to_thread(_post, receiver, body(huge)))[0] == 200
-    assert "huge" in {one["service"] for one in receiver.json("/api/v1/incidents")}
+    assert "huge" in {row["service"] for row in receiver.json("/api/v1/incidents")}
     assert peak(receiver) < CALM
 
 

@@ -53,8 +53,10 @@ def test_nothing_known_is_unknown_and_not_healthy() -> None:
 
 
 def test_a_failing_dependency_degrades_and_is_named() -> None:
-    found = services([*probes("shop", GOOD, GOOD), *probes("billing", BAD)], {ServiceKey("shop", "test"): ("billing",)})
-    shop = found[ServiceKey("shop", "test")]
+    listed = services(
+        [*probes("shop", GOOD, GOOD), *probes("billing", BAD)], {ServiceKey("shop", "test"): ("billing",)}
+    )
+    shop = listed[ServiceKey("shop", "test")]
     assert shop.status is D
     assert shop.body()["dependencies"] == {
         "billing": {
@@ -67,8 +69,8 @@ def test_a_failing_dependency_degrades_and_is_named() -> None:
 
 
 def test_a_dependency_that_nothing_is_known_of_is_unknown() -> None:
-    found = services(probes("shop", GOOD), {ServiceKey("shop", "test"): ("billing",)})
-    assert found[ServiceKey("shop", "test")].dependencies["billing"].body() == {
+    listed = services(probes("shop", GOOD), {ServiceKey("shop", "test"): ("billing",)})
+    assert listed[ServiceKey("shop", "test")].dependencies["billing"].body() == {
         "status": "unknown",
         "response_time_seconds": None,
         "last_checked": None,
@@ -81,14 +83,14 @@ def test_what_a_service_says_of_its_resources_is_told() -> None:
         Sample(Family(f"probe_application_{name}", "gauge", "Help."), value)
         for name, value in (("memory_bytes", 5e8), ("cpu_ratio", 0.4), ("uptime_seconds", 7))
     )
-    told = services(probes("shop", Result(1.0, 0.5, samples=said)), {})[ServiceKey("shop", "test")]
-    assert told.body()["resources"] == {"memory_bytes": 5e8, "cpu_ratio": 0.4}
+    listed = services(probes("shop", Result(1.0, 0.5, samples=said)), {})[ServiceKey("shop", "test")]
+    assert listed.body()["resources"] == {"memory_bytes": 5e8, "cpu_ratio": 0.4}
 
 
 def test_services_that_depend_on_each_other_are_judged_all_the_same() -> None:
     circle = {ServiceKey("a", "test"): ("b",), ServiceKey("b", "test"): ("a",)}
-    found = services([*probes("a", GOOD), *probes("b", GOOD)], circle)
-    assert {one.status for one in found.values()} == {H}
+    listed = services([*probes("a", GOOD), *probes("b", GOOD)], circle)
+    assert {one.status for one in listed.values()} == {H}
 
 
 def test_the_body_says_what_failed_and_when_it_was_looked_at() -> None:
@@ -151,11 +153,11 @@ def test_a_service_cannot_do_without_what_is_required(
 
 def test_a_probe_that_was_only_now_added_is_unknown_alone() -> None:
     new = [replace(probe, new=True) for probe in probes("shop", None)]
-    found = services([*probes("shop", GOOD), *new, *(replace(p, new=True) for p in probes("added", None))], {})
-    assert found[ServiceKey("shop", "test")].status is H
-    assert found[ServiceKey("added", "test")].status is U
+    listed = services([*probes("shop", GOOD), *new, *(replace(p, new=True) for p in probes("added", None))], {})
+    assert listed[ServiceKey("shop", "test")].status is H
+    assert listed[ServiceKey("added", "test")].status is U
     assert new[0].status is U
-    assert whole(found.values()) is H
+    assert whole(listed.values()) is H
 
 
 def test_a_service_that_says_it_is_degraded_is() -> None:
@@ -172,8 +174,8 @@ def test_what_depends_on_a_service_is_told_however_far_away() -> None:
         ServiceKey("shop", "test"): ("db",),
         ServiceKey("db", "test"): ("web",),
     }
-    found = services([*probes("db", BAD), *probes("shop", GOOD), *probes("web", GOOD)], needs)
-    assert found[ServiceKey("db", "test")].body()["dependents"] == ["shop", "web"]
+    listed = services([*probes("db", BAD), *probes("shop", GOOD), *probes("web", GOOD)], needs)
+    assert listed[ServiceKey("db", "test")].body()["dependents"] == ["shop", "web"]
 
 
 def test_the_facts_are_in_the_body() -> None:

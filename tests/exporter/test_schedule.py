@@ -31,7 +31,7 @@ class Told:
     at_once: int = 0
     most: int = 0
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         self.begun.append(self.clock.monotonic())
         self.at_once += 1
         self.most = max(self.most, self.at_once)
@@ -129,7 +129,7 @@ async def test_no_more_run_at_once_than_the_config_allows(stage: Stage) -> None:
 class Slow(Told):
     """A probe that takes all its time, until it is let go."""
 
-    async def measure(self, found: Measurement) -> None:
+    async def measure(self, measurement: Measurement) -> None:
         self.begun.append(self.clock.monotonic())
         self.at_once += 1
         self.most = max(self.most, self.at_once)
@@ -203,7 +203,7 @@ async def test_a_start_that_waits_for_room_is_measured(stage: Stage) -> None:
 
 async def test_a_schedule_that_is_stuck_shows(stage: Stage) -> None:
     class Stubborn(Told):
-        async def measure(self, found: Measurement) -> None:
+        async def measure(self, measurement: Measurement) -> None:
             while not self.free.is_set():
                 with contextlib.suppress(asyncio.CancelledError):
                     await self.free.wait()
@@ -231,7 +231,7 @@ async def test_jitter_moves_each_run_by_another_part_of_it_and_always_the_same(s
 
 async def test_a_probe_that_breaks_is_a_failed_result_and_runs_again(stage: Stage) -> None:
     class Broken(Told):
-        async def measure(self, found: Measurement) -> None:
+        async def measure(self, measurement: Measurement) -> None:
             self.begun.append(0)
             raise ZeroDivisionError
 
@@ -257,8 +257,8 @@ async def test_a_result_that_cannot_be_noted_ends_no_targets_runs(stage: Stage) 
 
 async def test_what_was_measured_before_a_failure_is_kept(stage: Stage) -> None:
     class Half(Told):
-        async def measure(self, found: Measurement) -> None:
-            found.stage = "second half"
+        async def measure(self, measurement: Measurement) -> None:
+            measurement.stage = "second half"
             raise Failed(Reason.VALUE, "only half of it")
 
     stage.scheduler.apply([target("half", Half(stage.clock))], concurrency=1)

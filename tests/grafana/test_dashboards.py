@@ -38,14 +38,14 @@ def test_the_line_across_the_error_ratio_is_the_rules_own_number() -> None:
 
 
 def test_two_limits_of_a_signal_are_two_lines_in_the_colors_of_their_severities(tmp_path: Path) -> None:
-    found = of_policy(resolve(good(tmp_path, when="error_ratio > 1% or error_ratio > 2%")))["mine"].model()
-    assert _steps(found, "Error ratio") == [(None, "green"), (0.01, "red"), (0.02, "red")]
+    model = of_policy(resolve(good(tmp_path, when="error_ratio > 1% or error_ratio > 2%")))["mine"].model()
+    assert _steps(model, "Error ratio") == [(None, "green"), (0.01, "red"), (0.02, "red")]
     assert [color for _, color in _steps(MODELS["judging"], "Error ratio")] == ["green", "yellow", "red"]
 
 
 def test_a_limit_from_below_colors_what_is_under_it(tmp_path: Path) -> None:
-    found = of_policy(resolve(good(tmp_path, when="availability < 99%")))["mine"].model()
-    assert _steps(found, "Availability") == [(None, "red"), (0.99, "green")]
+    model = of_policy(resolve(good(tmp_path, when="availability < 99%")))["mine"].model()
+    assert _steps(model, "Availability") == [(None, "red"), (0.99, "green")]
 
 
 def test_latency_is_shown_in_seconds_with_its_limit_in_seconds() -> None:

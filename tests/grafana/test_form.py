@@ -124,7 +124,7 @@ def test_service_and_environment_can_be_chosen(name: str) -> None:
 def test_choices_follow_the_shown_time(name: str) -> None:
     """template-on-time-change-reload-rule."""
     asked = [part for part in MODELS[name]["templating"]["list"] if part["type"] == "query"]
-    assert {one["refresh"] for one in asked} == {2}
+    assert {request["refresh"] for request in asked} == {2}
 
 
 @each_dashboard

@@ -102,7 +102,9 @@ def _answers(name: str, queries: Iterator[str]) -> str:
     tracks = _world(name).tracks(length=_end(name), step=every)
     asked = sorted(set(queries))
     assert asked
-    return play(policy, [Run("all is well", tracks, every, [Nothing(_end(name), one) for one in asked])], every=every)
+    return play(
+        policy, [Run("all is well", tracks, every, [Nothing(_end(name), request) for request in asked])], every=every
+    )
 
 
 @pytest.mark.timeout(900)

@@ -115,14 +115,14 @@ def test_a_full_disk_loses_nothing_and_everything_is_told_once_there_is_room(
     status, text = receiver.post("/webhook/alertmanager", body(long))
     assert status == 503
     assert "not stored, send it again: the database failed: " in text
-    assert [one["service"] for one in receiver.json("/api/v1/incidents")] == ["before"]
+    assert [row["service"] for row in receiver.json("/api/v1/incidents")] == ["before"]
     assert receiver.get("/-/healthy")[0] == 200
     metrics = receiver.get("/metrics")[1]
     assert 'deploywatch_webhooks_total{outcome="unavailable"} 1.0' in metrics
     assert re.search(r'^deploywatch_store_failures_total\{operation="write"\} [1-9]', metrics, re.MULTILINE)
     resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     eventually(lambda: receiver.post("/webhook/alertmanager", body(long))[0] == 200, "take in what it refused", child)
-    assert {one["service"] for one in receiver.json("/api/v1/incidents")} == {"before", "during"}
+    assert {row["service"] for row in receiver.json("/api/v1/incidents")} == {"before", "during"}
     eventually(lambda: len(inbox.titles()) >= 2, "tell the team of both", child)
     eventually(lambda: 'deploywatch_jobs_queued{kind="deliver"' not in receiver.get("/metrics")[1], "drain", child)
     assert len(receiver.timeline("told", 1)) == len(receiver.timeline("told", 2)) == 1

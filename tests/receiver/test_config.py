@@ -51,8 +51,8 @@ def test_a_sqlite_file_is_taken_from_the_config_files_folder(tmp_path: Path, wri
 
 
 def test_state_stands_in_the_storage_folder_where_one_is_given(tmp_path: Path) -> None:
-    said = "postmortems: reviews\ntemplates: messages\n"
-    settings = load(_written(tmp_path, said), storage=tmp_path / "state")
+    text = "postmortems: reviews\ntemplates: messages\n"
+    settings = load(_written(tmp_path, text), storage=tmp_path / "state")
     assert settings.database.get_secret_value() == f"sqlite:///{tmp_path}/state/deploywatch.db"
     assert (settings.postmortems, settings.templates) == (tmp_path / "state/reviews", tmp_path / "messages")
     absolute = "database: sqlite:////var/lib/x.db\npostmortems: /srv/reviews\n"

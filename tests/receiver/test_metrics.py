@@ -44,25 +44,25 @@ async def _read(scene: Scene) -> Samples:
 async def test_the_ledger_says_what_runs_since_when_and_how_it_went(scene: Scene) -> None:
     await scene.deployed("1.2.2", ago=HOUR)
     await scene.deployed("1.2.3", ago=MINUTE, good=False)
-    found = await _read(scene)
-    assert found[_key("deployment_info", **SHOP, version="1.2.3")] == 1
-    assert _key("deployment_info", **SHOP, version="1.2.2") not in found
+    loaded = await _read(scene)
+    assert loaded[_key("deployment_info", **SHOP, version="1.2.3")] == 1
+    assert _key("deployment_info", **SHOP, version="1.2.2") not in loaded
     began = (NOON - MINUTE).timestamp()
-    assert found[_key("deployment_started_timestamp_seconds", **SHOP, version="1.2.3")] == began
-    assert found[_key("deployment_finished_timestamp_seconds", **SHOP, version="1.2.3")] == began
-    assert found[_key("deployment_status", **SHOP, version="1.2.3", status="failed")] == 1
-    assert found[_key("deployment_status", **SHOP, version="1.2.3", status="succeeded")] == 0
-    assert found[_key("deployment_status", **SHOP, version="1.2.2", status="succeeded")] == 1
+    assert loaded[_key("deployment_started_timestamp_seconds", **SHOP, version="1.2.3")] == began
+    assert loaded[_key("deployment_finished_timestamp_seconds", **SHOP, version="1.2.3")] == began
+    assert loaded[_key("deployment_status", **SHOP, version="1.2.3", status="failed")] == 1
+    assert loaded[_key("deployment_status", **SHOP, version="1.2.3", status="succeeded")] == 0
+    assert loaded[_key("deployment_status", **SHOP, version="1.2.2", status="succeeded")] == 1
 
 
 async def test_after_a_rollback_the_old_version_runs_again(scene: Scene) -> None:
     await scene.deployed("1.2.2", ago=HOUR)
     bad = await scene.deployed("1.2.3", ago=MINUTE)
     await scene.context.store.write(lambda c: ledger.undone(c, bad.id, "1.2.2", NOON, NOON))
-    found = await _read(scene)
-    assert found[_key("deployment_info", **SHOP, version="1.2.2")] == 1
-    assert found[_key("deployment_started_timestamp_seconds", **SHOP, version="1.2.2")] == NOON.timestamp()
-    assert found[_key("deployment_status", **SHOP, version="1.2.3", status="rolled_back")] == 1
+    loaded = await _read(scene)
+    assert loaded[_key("deployment_info", **SHOP, version="1.2.2")] == 1
+    assert loaded[_key("deployment_started_timestamp_seconds", **SHOP, version="1.2.2")] == NOON.timestamp()
+    assert loaded[_key("deployment_status", **SHOP, version="1.2.3", status="rolled_back")] == 1
 
 
 async def test_old_versions_leave_the_exposition(scene: Scene) -> None:
@@ -74,11 +74,11 @@ async def test_old_versions_leave_the_exposition(scene: Scene) -> None:
 
 async def test_open_incidents_are_counted_by_severity_with_zeros(scene: Scene) -> None:
     await scene.take(alert(), alert(service="search", severity="critical"))
-    found = await _read(scene)
-    assert found[_key("deploywatch_incidents_open", **SHOP, severity="high")] == 1
-    assert found[_key("deploywatch_incidents_open", **SHOP, severity="critical")] == 0
+    loaded = await _read(scene)
+    assert loaded[_key("deploywatch_incidents_open", **SHOP, severity="high")] == 1
+    assert loaded[_key("deploywatch_incidents_open", **SHOP, severity="critical")] == 0
     search = {"service": "search", "environment": "production"}
-    assert found[_key("deploywatch_incidents_open", **search, severity="critical")] == 1
+    assert loaded[_key("deploywatch_incidents_open", **search, severity="critical")] == 1
 
 
 async def test_incidents_are_counted_for_good(scene: Scene) -> None:
@@ -98,8 +98,8 @@ async def test_waiting_jobs_are_counted_by_kind(make_scene: MakeScene) -> None:
 async def test_names_with_any_character_are_escaped(scene: Scene) -> None:
     name = 'sh"op\\with\nlines'
     await scene.take(alert(service=name))
-    found = await _read(scene)
-    assert found[_key("deploywatch_incidents_open", service=name, environment="production", severity="high")] == 1
+    loaded = await _read(scene)
+    assert loaded[_key("deploywatch_incidents_open", service=name, environment="production", severity="high")] == 1
 
 
 def test_answers_decisions_and_runs_are_counted() -> None:
@@ -152,9 +152,9 @@ async def test_the_age_of_the_queue_is_how_long_the_oldest_job_has_been_due(scen
     await scene.take(ended(alert()))  # looks again in five minutes, which is not late yet
     scene.clock.advance(2 * MINUTE)
     await scene.take(alert(service="search"))
-    found = await _read(scene)
-    assert found[_key("deploywatch_jobs_oldest_due_seconds", kind="deliver")] == 120
-    assert found[_key("deploywatch_jobs_oldest_due_seconds", kind="settle")] == 0
+    loaded = await _read(scene)
+    assert loaded[_key("deploywatch_jobs_oldest_due_seconds", kind="deliver")] == 120
+    assert loaded[_key("deploywatch_jobs_oldest_due_seconds", kind="settle")] == 0
     scene.clock.advance(-HOUR)
     assert (await _read(scene))[_key("deploywatch_jobs_oldest_due_seconds", kind="deliver")] == 0
 
@@ -166,10 +166,10 @@ async def test_a_channel_that_fails_shows_how_long_its_oldest_message_waits(make
     for _ in range(5):
         await scene.drain()
         scene.clock.advance(MINUTE)
-    found = await _read(scene)
-    assert found[_key("deploywatch_deliveries_waiting", channel="slack")] == 1
-    assert found[_key("deploywatch_deliveries_oldest_seconds", channel="slack")] == 300
-    assert _key("deploywatch_deliveries_waiting", channel="mail") not in found
+    loaded = await _read(scene)
+    assert loaded[_key("deploywatch_deliveries_waiting", channel="slack")] == 1
+    assert loaded[_key("deploywatch_deliveries_oldest_seconds", channel="slack")] == 300
+    assert _key("deploywatch_deliveries_waiting", channel="mail") not in loaded
 
 
 async def test_actions_are_counted_by_their_outcome(make_scene: MakeScene) -> None:

@@ -80,13 +80,13 @@ def test_diff_says_what_changes_for_people(tmp_path: Path, capsys: pytest.Captur
     old, new = tmp_path / "old.yml", tmp_path / "new.yml"
     old.write_text(GOOD)
     new.write_text(GOOD.replace("error_ratio > 1%", "error_ratio > 2%"))
-    said = "Sample pages at 2% instead of 1% (error_ratio, later)\n"
-    assert _run(capsys, "diff", old, new) == (0, said, "")
-    assert _run(capsys, "diff", old, new, "--exit-code") == (1, said, "")
+    text = "Sample pages at 2% instead of 1% (error_ratio, later)\n"
+    assert _run(capsys, "diff", old, new) == (0, text, "")
+    assert _run(capsys, "diff", old, new, "--exit-code") == (1, text, "")
     assert _run(capsys, "diff", old, old, "--exit-code") == (0, "nothing changes for anybody\n", "")
     code, out, _ = _run(capsys, "diff", old, new, "--format", "json")
-    (one,) = json.loads(out)
-    assert (code, one["path"], one["now"]) == (0, "alerts.Sample.when", "error_ratio > 2%")
+    (row,) = json.loads(out)
+    assert (code, row["path"], row["now"]) == (0, "alerts.Sample.when", "error_ratio > 2%")
 
 
 def test_test_tries_what_is_built_with_prometheus_own_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,10 +101,10 @@ def test_services_that_come_and_go_are_named(tmp_path: Path) -> None:
     old = policy_from(GOOD.replace("interval: 30s", "interval: 30s\nselectors: {service: [api, web]}"), tmp_path)
     new = policy_from(GOOD.replace("interval: 30s", "interval: 30s\nselectors: {service: [api, pay]}"), tmp_path)
     (one,) = changes(old, new)
-    said = (
+    text = (
         "the policy holds for service pay too and no longer holds for service web, for which all alerts are silent now"
     )
-    assert one.said == said
+    assert one.said == text
 
 
 def test_a_limit_within_a_stage_is_said_with_the_stage(tmp_path: Path) -> None:

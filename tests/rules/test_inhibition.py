@@ -125,7 +125,7 @@ def _amlint(folder: Path) -> list[str]:
     arguments = [str(program), "check", str(folder / "alertmanager.yml"), *rules, "--format", "json", "--strict"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     data = json.loads(done.stdout)
-    codes = [f"{one['code']}: {one['message']}" for one in data if one["level"] != "info"]
+    codes = [f"{row['code']}: {row['message']}" for row in data if row["level"] != "info"]
     assert bool(codes) == bool(done.returncode), done.stdout + done.stderr
     return codes
 

@@ -116,13 +116,13 @@ def lost(books: Books, sent: Iterable[Sent]) -> list[str]:
         if row["current"]:
             current[row["labels"]["service"], row["labels"]["alertname"]].append(row)
     found = []
-    for one in sent:
-        rows, where = current[one.service, one.name], f"{one.name} of {one.service}"
-        wanted = "resolved" if one.ends_at else "firing"
+    for each in sent:
+        rows, where = current[each.service, each.name], f"{each.name} of {each.service}"
+        wanted = "resolved" if each.ends_at else "firing"
         if len(rows) != 1:
             found.append(f"{where} has {len(rows)} current episodes")
-        elif rows[0]["status"] != wanted or (wanted == "firing" and rows[0]["starts_at"] != one.starts_at):
-            found.append(f"{where} is {rows[0]['status']} since {rows[0]['starts_at']}, not {wanted} as {one}")
+        elif rows[0]["status"] != wanted or (wanted == "firing" and rows[0]["starts_at"] != each.starts_at):
+            found.append(f"{where} is {rows[0]['status']} since {rows[0]['starts_at']}, not {wanted} as {each}")
     return found
 
 

@@ -107,9 +107,9 @@ def ground(
         webhooks = [f"{receiver.url}{_PATH}" for receiver in receivers]
         running = cluster(processes, folder / "alertmanagers", webhooks)
         for receiver in receivers:
-            receiver.configure(upstream={"alertmanagers": [one.url for one in running], "reconcile": _HEALING})
+            receiver.configure(upstream={"alertmanagers": [task.url for task in running], "reconcile": _HEALING})
         names = [f"service-{number:02}" for number in range(services)]
-        storm = Storm([one.url for one in running], names, dice)
+        storm = Storm([task.url for task in running], names, dice)
         yield Ground(folder, database, receivers, inbox, dice, storm)
 
 

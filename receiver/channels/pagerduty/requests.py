@@ -137,7 +137,8 @@ def parse(body: bytes) -> PersonDid | Unused:
 def _names(given: Any) -> str:
     """What references of PagerDuty's are called, in one bounded line; empty where they do not say."""
     references = given if isinstance(given, list) else [given]
-    names = [str(one.get("summary") or one.get("id") or "") for one in references if isinstance(one, dict)]
+    objects = [reference for reference in references if isinstance(reference, dict)]
+    names = [str(reference.get("summary") or reference.get("id") or "") for reference in objects]
     return line(", ".join(filter(None, names)), NAME_LIMIT)
 
 

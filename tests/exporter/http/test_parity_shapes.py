@@ -66,8 +66,8 @@ async def serve(web: Web) -> None:
         return response
 
     async def echo(request: aiohttp_web.BaseRequest) -> aiohttp_web.StreamResponse:
-        told = f"{request.method} {request.headers.get('Authorization', '')} {request.headers.get('Host')} "
-        return aiohttp_web.Response(text=told + web.bodies[-1].decode() + str(request.headers.get("X-A")))
+        text = f"{request.method} {request.headers.get('Authorization', '')} {request.headers.get('Host')} "
+        return aiohttp_web.Response(text=text + web.bodies[-1].decode() + str(request.headers.get("X-A")))
 
     web.on("/cookies", two_cookies)
     web.on("/echo", echo)

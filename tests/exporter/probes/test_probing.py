@@ -48,9 +48,9 @@ class Doing:
     def __init__(self, error: Exception | None = None, *, overdue: Reason = Reason.DEADLINE) -> None:
         self.error, self.overdue = error, overdue
 
-    async def measure(self, found: Measurement) -> None:
-        found.add(families.REDIS_PING, 0.5)
-        with found.timed("thinking", overdue=self.overdue):
+    async def measure(self, measurement: Measurement) -> None:
+        measurement.add(families.REDIS_PING, 0.5)
+        with measurement.timed("thinking", overdue=self.overdue):
             if self.error:
                 raise self.error
             await asyncio.sleep(60)

@@ -261,8 +261,8 @@ async def test_a_server_that_turns_us_away_is_unavailable_in_its_own_words(
         writer.write(greeting.encode() + b"\r\n")
 
     result = await probe(kind=kind, address=f"127.0.0.1:{await tcp(talk)}", starttls=protocol)
-    told = f"the server takes no connection now: {greeting}"
-    assert (result.reason, result.detail) == (Reason.UNAVAILABLE, told)
+    text = f"the server takes no connection now: {greeting}"
+    assert (result.reason, result.detail) == (Reason.UNAVAILABLE, text)
 
 
 async def test_what_is_said_before_tls_is_not_believed(tcp: Start) -> None:

@@ -36,8 +36,8 @@ async def test_alerts_and_deployments_are_kept_and_named(scene: Scene) -> None:
     await scene.take(alert(action="investigate"))
     await scene.drain()
     found = await read(scene)
-    assert [one["name"] for one in json.loads(found["alerts"]["text"])] == ["HighErrorRate"]
-    assert [one["version"] for one in json.loads(found["deployments"]["text"])] == ["1.2.3"]
+    assert [row["name"] for row in json.loads(found["alerts"]["text"])] == ["HighErrorRate"]
+    assert [row["version"] for row in json.loads(found["deployments"]["text"])] == ["1.2.3"]
     (line,) = await scene.lines("investigated")
     assert line == (
         "firing: HighErrorRate; last deployments: 1.2.3 (succeeded, began 2026-05-01 11:00:00 UTC); "

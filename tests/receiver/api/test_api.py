@@ -21,14 +21,14 @@ NEW: dict[str, Any] = {"service": "shop", "environment": "production", "version"
 async def test_incidents_are_listed_the_newest_first(api: Front) -> None:
     await api.scene.take(alert(), alert(service="search"))
     data = (await api("GET", "/incidents")).data
-    assert [(one["id"], one["service"], one["status"]) for one in data] == [(2, "search", "open"), (1, "shop", "open")]
-    assert [one["id"] for one in (await api("GET", "/incidents?limit=1")).data] == [2]
+    assert [(row["id"], row["service"], row["status"]) for row in data] == [(2, "search", "open"), (1, "shop", "open")]
+    assert [row["id"] for row in (await api("GET", "/incidents?limit=1")).data] == [2]
 
 
 async def test_the_resolved_are_left_out_on_request(api: Front) -> None:
     await api.scene.take(alert(), alert(service="search"))
     await api("POST", "/incidents/1/resolve", {**ANN, "force": True})
-    assert [one["id"] for one in (await api("GET", "/incidents?status=open")).data] == [2]
+    assert [row["id"] for row in (await api("GET", "/incidents?status=open")).data] == [2]
 
 
 async def test_one_incident_is_shown_whole(api: Front) -> None:
@@ -106,9 +106,9 @@ async def test_a_record_of_one_that_is_over_is_taken_in(api: Front) -> None:
 async def test_deployments_are_listed_and_narrowed(api: Front) -> None:
     for service, environment in (("shop", "production"), ("shop", "staging"), ("search", "production")):
         await api("POST", "/deployments", {**NEW, "service": service, "environment": environment})
-    assert [one["id"] for one in (await api("GET", "/deployments")).data] == [3, 2, 1]
-    assert [one["id"] for one in (await api("GET", "/deployments?service=shop&limit=1")).data] == [2]
-    assert [one["id"] for one in (await api("GET", "/deployments?environment=production")).data] == [3, 1]
+    assert [row["id"] for row in (await api("GET", "/deployments")).data] == [3, 2, 1]
+    assert [row["id"] for row in (await api("GET", "/deployments?service=shop&limit=1")).data] == [2]
+    assert [row["id"] for row in (await api("GET", "/deployments?environment=production")).data] == [3, 1]
 
 
 UNKNOWN = [

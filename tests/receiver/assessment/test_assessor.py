@@ -44,13 +44,13 @@ def away(context: Context) -> Callable[[], None]:
 async def test_a_healthy_deployment_is_assessed_every_30_s_with_its_score_impact_and_confidence(scene: Scene) -> None:
     deployment = await begun(scene, "well")
     await on(scene, 6)
-    found = await every(scene, deployment)
-    assert [one.number for one in found] == list(range(1, 13))
-    assert {(one.phase, one.status, one.next_seconds) for one in found} == {("pre_deployment", "healthy", 30)}
-    last = found[-1]
+    everything = await every(scene, deployment)
+    assert [one.number for one in everything] == list(range(1, 13))
+    assert {(one.phase, one.status, one.next_seconds) for one in everything} == {("pre_deployment", "healthy", 30)}
+    last = everything[-1]
     assert (last.score, last.coverage, last.impact, last.impact_estimated) == (1, 1, 0.5, False)
     assert last.confidence == 1
-    assert found[0].confidence < 0.3
+    assert everything[0].confidence < 0.3
     signals = {signal["name"]: signal for signal in last.details["signals"]}
     assert signals["error_ratio"]["value"] == 0.001
     assert signals["error_ratio"]["samples"] >= 11
@@ -225,8 +225,8 @@ async def test_a_promoted_deployment_that_stayed_well_is_validated_after_it_was_
     await scene.context.store.write(lambda c: ledger.judge(c, deployment.id, "promote", scene.clock.now))
     await scene.context.store.write(lambda c: ledger.finish(c, deployment.id, Status.SUCCEEDED, scene.clock.now))
     await on(scene, 70, step=1)
-    found = await every(scene, deployment)
-    waits = [(one.phase, one.next_seconds) for one in found]
+    everything = await every(scene, deployment)
+    waits = [(one.phase, one.next_seconds) for one in everything]
     assert waits.count(("post_deployment", 60)) == pytest.approx(60, abs=3)
     assert waits[-1] == ("validation", 300)
     await begun(scene, "well", "1.2.5")
@@ -243,9 +243,9 @@ async def test_a_second_replica_and_a_kill_change_nothing(make_scene: MakeScene,
     for _ in range(6):
         one.clock.advance(timedelta(seconds=30))
         await asyncio.gather(one.drain(), other.drain())
-    found = await every(one, deployment)
-    assert [assessment.number for assessment in found] == list(range(1, len(found) + 1))
-    assert len(found) >= 6
+    everything = await every(one, deployment)
+    assert [assessment.number for assessment in everything] == list(range(1, len(everything) + 1))
+    assert len(everything) >= 6
     # A replica takes the job and is killed: another takes over when the lease is over, with the next number.
     one.clock.advance(timedelta(seconds=30))
     taken: list[Job] = await one.context.store.write(lambda c: claim(c, one.clock.now, "killed", 1))
@@ -253,7 +253,7 @@ async def test_a_second_replica_and_a_kill_change_nothing(make_scene: MakeScene,
     await on(other, 1)
     after = await every(other, deployment)
     assert [assessment.number for assessment in after] == list(range(1, len(after) + 1))
-    assert len(after) > len(found)
+    assert len(after) > len(everything)
 
 
 async def test_an_assessment_that_another_replica_has_stored_stays_as_it_is(scene: Scene) -> None:

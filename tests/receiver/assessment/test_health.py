@@ -47,10 +47,10 @@ def test_the_plan_has_the_documents_weights_by_kind() -> None:
 def test_the_health_is_the_weighted_score_and_any_critical_signal_is_critical(
     statuses: str, status: Status, score: float | None, coverage: float
 ) -> None:
-    found = health.overall(readings(statuses), HEALTH)
-    assert found.status is status
-    assert found.coverage == pytest.approx(coverage)
-    assert found.score == (pytest.approx(score) if score is not None else None)
+    overall = health.overall(readings(statuses), HEALTH)
+    assert overall.status is status
+    assert overall.coverage == pytest.approx(coverage)
+    assert overall.score == (pytest.approx(score) if score is not None else None)
 
 
 def test_a_kind_has_a_status_of_its_own_and_one_without_a_signal_is_unknown() -> None:

@@ -112,10 +112,10 @@ async def test_score_coverage_and_status_are_those_that_the_rules_record(judging
             Source(judging, 30), ENTERPRISE, deployment(service=service, started_at=at - timedelta(minutes=1))
         )
         measured = await measuring.measure(asked, at)
-        found = health.overall(measured.readings, HEALTH)
+        overall = health.overall(measured.readings, HEALTH)
         told = COMBINATIONS[number]
-        assert found.status == statuses[service], told
-        assert found.coverage == pytest.approx(coverages.get((service, ""), 0.0)), told
-        assert found.score == (pytest.approx(scores[service, ""]) if (service, "") in scores else None), told
-        seen.add(found.status)
+        assert overall.status == statuses[service], told
+        assert overall.coverage == pytest.approx(coverages.get((service, ""), 0.0)), told
+        assert overall.score == (pytest.approx(scores[service, ""]) if (service, "") in scores else None), told
+        seen.add(overall.status)
     assert len(seen) == 4

@@ -45,13 +45,13 @@ def test_what_is_said_of_a_deployments_success(
 
 
 def test_where_the_policy_weighs_no_health_the_verdict_alone_speaks_and_that_is_said() -> None:
-    found = validate(deployment(**PROMOTED), [], NOON, NOON + 24 * HOUR, weighed=False)
-    assert (found.success, found.why) == (
+    success = validate(deployment(**PROMOTED), [], NOON, NOON + 24 * HOUR, weighed=False)
+    assert (success.success, success.why) == (
         Success.VALIDATED,
         "promoted, watched for 1d, its health not weighed by its policy",
     )
 
 
 def test_one_that_nobody_finished_is_unproven() -> None:
-    found = validate(deployment(), [Status.HEALTHY] * 9, None, NOON + 24 * HOUR, weighed=True)
-    assert found.why == "no verdict let it pass; nobody has finished it"
+    success = validate(deployment(), [Status.HEALTHY] * 9, None, NOON + 24 * HOUR, weighed=True)
+    assert success.why == "no verdict let it pass; nobody has finished it"

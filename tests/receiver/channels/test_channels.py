@@ -268,18 +268,18 @@ async def test_what_an_alert_says_calls_nobody_through_apprise() -> None:
 
     app = web.Application()
     app.router.add_post("/{tail:.*}", take)
-    said = "@everyone @here <@123> <@&456> <!channel> #all /start, ann@example.com, https://r.example/@a"
+    text = "@everyone @here <@123> <@&456> <!channel> #all /start, ann@example.com, https://r.example/@a"
     async with TestServer(app) as server:
         url = f"mmost://127.0.0.1:{server.port}/{'a' * 26}"  # Mattermost calls whom a webhook's text names
         channel = connect("elsewhere", AppriseSettings.model_validate({"kind": "apprise", "url": url}))
-        await channel.send(replace(message(), title=said, body=f"What: {said}", links=()), None)
+        await channel.send(replace(message(), title=text, body=f"What: {text}", links=()), None)
         await channel.close()
     (sent,) = [json.loads(body)["text"] for body in bodies]
     assert not re.findall(
         r"(?<!\w)@[\w&](?!xample)|<!\w|(?<![\w/])/[a-z]|#\w", sent.replace("https://r.example/@a", "")
     )
     assert sent.count("ann@example.com") == 2
-    assert sent.replace("\u2060", "").count(said) == 2
+    assert sent.replace("\u2060", "").count(text) == 2
 
 
 def test_a_url_that_apprise_does_not_know_is_told_without_it() -> None:

@@ -179,11 +179,11 @@ async def test_a_page_for_a_browser_is_no_success(channel: WebhookChannel, inbox
     assert (raised.value.reason, raised.value.again, raised.value.unsure) == ("server", True, True)
 
 
-@pytest.mark.parametrize(("said", "more"), [("ok", {}), ("", {}), (SIGN_IN, {"answers_pages": True})])
+@pytest.mark.parametrize(("text", "more"), [("ok", {}), ("", {}), (SIGN_IN, {"answers_pages": True})])
 async def test_a_word_that_is_called_html_is_good_and_so_is_a_page_where_it_is_expected(
-    served: Serving, inbox: Inbox, said: str, more: dict[str, bool]
+    served: Serving, inbox: Inbox, text: str, more: dict[str, bool]
 ) -> None:
-    inbox.script("webhook", Answer(200, said, HTML))
+    inbox.script("webhook", Answer(200, text, HTML))
     settings = {"kind": "webhook", "url": served.webhook_url, "secret": WEBHOOK_SECRET, **more}
     channel = WebhookChannel("tools", WebhookSettings.model_validate(settings))
     assert await channel.send(message(), "kept") == "kept"

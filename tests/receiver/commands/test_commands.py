@@ -86,7 +86,7 @@ def test_who_deploys_is_the_user_when_nobody_says(run: Run, monkeypatch: pytest.
     monkeypatch.setenv("LOGNAME", "ann")
     number = run("deployments", "start", *SHOP, "--version", "2").out.strip()
     listed = json.loads(run("deployments", "list", "--format", "json").out)
-    assert next(one["deployer"] for one in listed if one["id"] == int(number)) == "ann"
+    assert next(row["deployer"] for row in listed if row["id"] == int(number)) == "ann"
 
 
 def test_an_empty_list_says_so(run: Run) -> None:
@@ -103,7 +103,7 @@ def test_records_are_taken_in_a_line_each(run: Run, tmp_path: Path) -> None:
     for _ in range(2):  # a second time changes nothing
         assert run("deployments", "import", str(tmp_path / "records")) == Ran(0, "2 records taken in\n", "")
     listed = json.loads(run("deployments", "list", "--service", "imported", "--format", "json").out)
-    assert [(one["version"], one["previous_version"]) for one in listed] == [("2", "1"), ("1", None)]
+    assert [(row["version"], row["previous_version"]) for row in listed] == [("2", "1"), ("1", None)]
 
 
 def test_a_file_with_a_broken_line_is_not_taken_in_at_all(run: Run, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_incidents_are_listed(run: Run, incident: int) -> None:
     listed = run("incidents", "list", "--open")
     assert listed.code == 0
     assert re.search(rf"^{incident} +open +high +\S+ +production +5% of requests fail", listed.out, re.MULTILINE)
-    assert incident in [one["id"] for one in json.loads(run("incidents", "list", "--format", "json").out)]
+    assert incident in [row["id"] for row in json.loads(run("incidents", "list", "--format", "json").out)]
 
 
 def test_an_incident_is_shown_with_its_timeline(run: Run, incident: int) -> None:
@@ -191,7 +191,7 @@ def test_who_changed_what_is_listed(run: Run, incident: int) -> None:
     run("incidents", "acknowledge", str(incident), "--by", "ann")
     run("incidents", "comment", str(incident), "words", "--by", "bob")
     listed = json.loads(run("audit", "--incident", str(incident), "--format", "json").out)
-    assert [(one["who"], one["verified"]) for one in listed] == [("bob", False), ("ann", False)]
+    assert [(row["who"], row["verified"]) for row in listed] == [("bob", False), ("ann", False)]
     narrowed = run("audit", "--incident", str(incident), "--who", "ann")
     assert len(narrowed.out.splitlines()) == 2
     assert run("audit", "--incident", "one").code == 2
@@ -209,7 +209,7 @@ def test_a_review_waits_for_the_end(run: Run, incident: int) -> None:
 def test_incidents_are_narrowed(run: Run, incident: int) -> None:
     service = json.loads(run("incidents", "show", str(incident), "--format", "json").out)["service"]
     narrowed = run("incidents", "list", "--severity", "high,critical", "--service", service, "--format", "json")
-    assert [one["id"] for one in json.loads(narrowed.out)] == [incident]
+    assert [row["id"] for row in json.loads(narrowed.out)] == [incident]
     assert run("incidents", "list", "--severity", "low", "--service", service).out == "no incidents\n"
     assert run("incidents", "list", "--severity", "dire").code == 2
 

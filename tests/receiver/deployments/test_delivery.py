@@ -135,7 +135,7 @@ def test_an_incident_belongs_to_the_newest_deployment_before_it_and_to_no_rollba
     first, second = deployed(1, 1), deployed(2, 1.1, Status.ROLLED_BACK)
     back = deployed(3, 1.2, rollback_of=2)
     values = measured([first, second, back], [incident(1, SINCE + 1.15 * DAY), incident(2, SINCE + 1.3 * DAY)])
-    assert [(one.deployment.id, one.why) for one in values.failed] == [(2, "incident 1")]
+    assert [(failed.deployment.id, failed.why) for failed in values.failed] == [(2, "incident 1")]
     assert values.rollbacks == 1
 
 
@@ -153,7 +153,7 @@ def test_a_deployment_that_failed_is_over_when_another_is_well(more: dict[str, A
     bad, fix = deployed(2, 2, status, **more), deployed(4, 2.5)
     still_bad = deployed(3, 2.2, verdict=BAD, judged_at=SINCE + 2.3 * DAY)
     values = measured([deployed(1, 1), bad, still_bad, fix])
-    assert [(one.deployment.id, one.recovered) for one in values.failed] == [
+    assert [(failed.deployment.id, failed.recovered) for failed in values.failed] == [
         (2, fix.finished_at),
         (3, fix.finished_at),
     ]

@@ -108,8 +108,8 @@ async def test_the_newest_come_first_and_can_be_narrowed(store: Store) -> None:
         for number in range(5):
             good(connection, str(number), NOON + timedelta(minutes=number))
         good(connection, "x", service="search")
-        assert [one.version for one in ledger.recent(connection, limit=2)] == ["4", "3"]
-        assert [one.version for one in ledger.recent(connection, limit=9, service="search")] == ["x"]
+        assert [row.version for row in ledger.recent(connection, limit=2)] == ["4", "3"]
+        assert [row.version for row in ledger.recent(connection, limit=9, service="search")] == ["x"]
         newest = ledger.newest_of_each(connection, 2)
         assert {(one.service, one.version) for one in newest} == {("shop", "4"), ("shop", "3"), ("search", "x")}
 

@@ -52,19 +52,19 @@ def test_hours_of_the_night_in_which_the_clock_is_changed_begin_and_end_by_the_w
     on_call = schedule({"days": ["saturday"], "from": "22:00", "until": "06:00"})
     begin = datetime(changed.year, changed.month, changed.day, 22, tzinfo=BERLIN) - DAY
     end = datetime(changed.year, changed.month, changed.day, 6, tzinfo=BERLIN)
-    found = turn(on_call, "shop", begin + 4 * HOUR)
-    assert found
-    assert (found.since, found.until) == (begin.astimezone(UTC), end.astimezone(UTC))
-    assert (found.until - found.since) in (7 * HOUR, 9 * HOUR)
+    answer = turn(on_call, "shop", begin + 4 * HOUR)
+    assert answer
+    assert (answer.since, answer.until) == (begin.astimezone(UTC), end.astimezone(UTC))
+    assert (answer.until - answer.since) in (7 * HOUR, 9 * HOUR)
     assert turn(on_call, "shop", end) is None
 
 
 def test_a_turn_ends_with_the_hours_or_with_the_turn_whichever_comes_first() -> None:
     always = {"days": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]}
     on_call = schedule({**always, "from": "00:00", "until": "00:00"})
-    found = turn(on_call, "shop", datetime(2026, 1, 7, 12, tzinfo=BERLIN))
-    assert found
-    assert (found.person, found.since, found.until) == (
+    answer = turn(on_call, "shop", datetime(2026, 1, 7, 12, tzinfo=BERLIN))
+    assert answer
+    assert (answer.person, answer.since, answer.until) == (
         "ann",
         datetime(2026, 1, 5, 9, tzinfo=BERLIN),
         datetime(2026, 1, 12, 9, tzinfo=BERLIN),
@@ -77,9 +77,9 @@ def test_a_turn_ends_with_the_hours_or_with_the_turn_whichever_comes_first() -> 
 def test_who_stands_in_does_so_outside_the_hours_as_well() -> None:
     override = {"rotation": "shop", "who": "eve", "from": "2026-01-10T00:00Z", "until": "2026-01-11T00:00Z"}
     on_call = schedule({}, overrides=[override])
-    found = turn(on_call, "shop", datetime(2026, 1, 10, 12, tzinfo=UTC))
-    assert found
-    assert (found.person, found.stands_in) == ("eve", True)
+    answer = turn(on_call, "shop", datetime(2026, 1, 10, 12, tzinfo=UTC))
+    assert answer
+    assert (answer.person, answer.stands_in) == ("eve", True)
     (gap,) = gaps(on_call, datetime(2026, 1, 9, 20, tzinfo=UTC))
     assert gap.until == datetime(2026, 1, 10, tzinfo=UTC)
 

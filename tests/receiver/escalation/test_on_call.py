@@ -32,9 +32,9 @@ def schedule(rotation: dict[str, Any] | None = None, **more: Any) -> Schedule:
 
 def whole(one: Schedule, at: datetime) -> Turn:
     """The turn that there must be."""
-    found = turn(one, "shop", at)
-    assert found
-    return found
+    answer = turn(one, "shop", at)
+    assert answer
+    return answer
 
 
 def who(one: Schedule, at: datetime) -> str:

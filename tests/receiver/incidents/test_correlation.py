@@ -82,7 +82,7 @@ async def test_the_api_tells_which_it_is(apart: Scene) -> None:
     await apart.take(EU, alert(service="search"))
     async with front_of(apart) as front:
         listed, shown = await front("GET", "/incidents"), await front("GET", "/incidents/1")
-    assert [one["correlation"] for one in listed.data] == [{}, {"region": "eu"}]
+    assert [row["correlation"] for row in listed.data] == [{}, {"region": "eu"}]
     assert shown.data["correlation"] == {"region": "eu"}
 
 

@@ -134,9 +134,9 @@ def _follow(sent: list[Alert]) -> list[Episode]:
     """The stored episode after each delivery."""
     known: Episode | None = None
     passed = []
-    for one in sent:
-        if decide(one, known, "high", None, now=NOON).effect in CHANGES:
-            known = Episode(one.starts_at, one.firing, one.annotations)
+    for each in sent:
+        if decide(each, known, "high", None, now=NOON).effect in CHANGES:
+            known = Episode(each.starts_at, each.firing, each.annotations)
         assert known is not None
         passed.append(known)
     return passed
@@ -171,7 +171,7 @@ def test_within_an_episode_resolved_is_final(sent: list[Alert]) -> None:
 @given(deliveries, st.sampled_from([None, *SEVERITIES]), st.sampled_from(SEVERITIES))
 def test_a_repetition_decides_nothing_new(sent: list[Alert], open_severity: str | None, severity: str) -> None:
     known = _follow(sent)[-1]
-    same = next(one for one in sent if (one.starts_at, one.firing) == (known.starts_at, known.firing))
+    same = next(each for each in sent if (each.starts_at, each.firing) == (known.starts_at, known.firing))
     assert decide(same, known, severity, open_severity, now=NOON).effect is Effect.IGNORE
 
 

@@ -38,8 +38,8 @@ async def test_a_body_that_comes_again_within_a_day_is_stored_once(scene: Scene)
     assert await _bodies(scene, alert_cache, same) == [b""]
     scene.clock.advance(MINUTE)
     assert await _bodies(scene, alert_cache, same, same) == [same, b""]
-    found = await scene.read(lambda c: c.execute(select(deliveries.c.digest).distinct()).scalars().all())
-    assert set(found) == {hashlib.sha256(one).digest() for one in (same, other)}
+    answer = await scene.read(lambda c: c.execute(select(deliveries.c.digest).distinct()).scalars().all())
+    assert set(answer) == {hashlib.sha256(one).digest() for one in (same, other)}
 
 
 async def test_a_body_that_comes_again_is_a_sign_of_life_once_its_alert_is_the_watchdog(make_scene: MakeScene) -> None:
@@ -63,7 +63,7 @@ async def test_a_body_whose_transaction_failed_is_stored_when_it_comes_again(sce
     poison = msgspec.structs.replace(alert(service="poison"), starts_at=before_time)
     sent = [understand(body(alert()), NOON), Delivery(NOON, b"", (poison,))]
     intake = Intake(scene.context, committed=lambda _: None, leasing=scene.worker.leasing)
-    accepting = [asyncio.create_task(intake.accept(one)) for one in sent]
+    accepting = [asyncio.create_task(intake.accept(each)) for each in sent]
     running = asyncio.create_task(intake.run())
     good, bad = await asyncio.gather(*accepting, return_exceptions=True)
     running.cancel()

@@ -94,14 +94,14 @@ def _end(
 def test_any_order_and_repetition_of_the_same_deliveries_ends_the_same(sent: list[Alert], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(sent), max_size=6))
     shuffled = data.draw(st.permutations([*sent, *again]))
-    assert _end([[one] for one in shuffled]) == _end([[one] for one in sent])
+    assert _end([[each] for each in shuffled]) == _end([[one] for one in sent])
 
 
 @settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.data())
 def test_one_webhook_ends_as_many_do(sent: list[Alert], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(sent)))
-    assert _end([sent[:cut], sent[cut:]]) == _end([[one] for one in sent])
+    assert _end([sent[:cut], sent[cut:]]) == _end([[each] for each in sent])
 
 
 @settings(max_examples=examples(40), deadline=None)
@@ -110,13 +110,13 @@ def test_a_webhook_that_is_written_piece_by_piece_ends_as_one_that_is_not(sent: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("deploywatch.receiver.intake.ingest._HELD", held)
         in_pieces = _end([sent])
-    assert in_pieces == _end([[one] for one in sent])
+    assert in_pieces == _end([[each] for each in sent])
 
 
 @settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, min_size=1, max_size=10), st.integers(0, 3))
 def test_what_is_remembered_between_commits_changes_nothing(sent: list[Alert], kept: int) -> None:
-    alert_cache, batches = AlertCache(shared=False), [[one] for one in sent]
+    alert_cache, batches = AlertCache(shared=False), [[each] for each in sent]
     assert _end(batches, alert_cache) == _end(batches)
     alert_cache.forget(beyond=kept)
     assert len(alert_cache.episodes) <= kept
@@ -128,8 +128,8 @@ def test_bodies_that_were_read_before_lead_to_the_same_as_those_that_were_not(
     sent: list[list[Alert]], recalling: bool
 ) -> None:
     posted = [body(*batch) for batch in (*sent, *sent[::-1])]
-    warm = [understand(one, NOON).alerts for one in posted]
-    cold = [_read_anew(one) for one in posted]
+    warm = [understand(post, NOON).alerts for post in posted]
+    cold = [_read_anew(post) for post in posted]
     assert warm == cold
     assert _end(warm, AlertCache() if recalling else None) == _end(cold)
 
@@ -181,8 +181,8 @@ def _read_anew(posted: bytes) -> tuple[Alert, ...]:
 @settings(max_examples=examples(40), deadline=None)
 @given(st.lists(anything, max_size=12))
 def test_an_incident_fires_exactly_while_one_of_its_alerts_does(sent: list[Alert]) -> None:
-    open_now, episodes = _end([[one] for one in sent])
-    targets = {one.fingerprint: (one.labels["service"],) for one in sent}
+    open_now, episodes = _end([[each] for each in sent])
+    targets = {each.fingerprint: (each.labels["service"],) for each in sent}
     assert open_now == {targets[fingerprint] for fingerprint, _, status in episodes if status == "firing"}
 
 
@@ -192,10 +192,10 @@ def test_incidents_that_are_told_apart_by_more_end_the_same_in_any_order(
     sent: list[Alert], data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations([*sent, *data.draw(st.lists(st.sampled_from(sent), max_size=6))]))
-    open_now, episodes = end = _end([[one] for one in sent], config=APART)
-    assert _end([[one] for one in shuffled], config=APART) == end
+    open_now, episodes = end = _end([[each] for each in sent], config=APART)
+    assert _end([[each] for each in shuffled], config=APART) == end
     assert _end([shuffled], config=APART) == end
-    targets = {one.fingerprint: (one.labels["service"], one.name) for one in sent}
+    targets = {each.fingerprint: (each.labels["service"], each.name) for each in sent}
     assert open_now == {targets[fingerprint] for fingerprint, _, status in episodes if status == "firing"}
 
 
@@ -203,8 +203,8 @@ def test_incidents_that_are_told_apart_by_more_end_the_same_in_any_order(
 @given(st.lists(anything, max_size=12))
 def test_no_service_ever_has_two_open_incidents(sent: list[Alert]) -> None:
     with _empty() as connection:
-        for one in sent:
-            ingest(connection, CONFIG, [Delivery(NOON, b"", (one,))], NOON)
+        for each in sent:
+            ingest(connection, CONFIG, [Delivery(NOON, b"", (each,))], NOON)
         open_now = connection.execute(
             select(incidents.c.service, incidents.c.environment).where(incidents.c.resolved_at.is_(None))
         ).all()

@@ -395,7 +395,7 @@ async def test_a_delivery_that_cannot_be_stored_does_not_take_its_neighbours_wit
     before_time = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
     poison = msgspec.structs.replace(alert(service="poison"), starts_at=before_time)
     sent = [Delivery(NOON, b"", (one,)) for one in (alert(), poison, alert(service="search"))]
-    accepting = [asyncio.create_task(front.intake.accept(one)) for one in sent]
+    accepting = [asyncio.create_task(front.intake.accept(each)) for each in sent]
     await until(lambda: front.intake.backlog == 3)
     running = asyncio.create_task(front.intake.run())
     good, bad, good_too = await asyncio.gather(*accepting, return_exceptions=True)

@@ -140,7 +140,7 @@ async def test_what_waits_for_room_in_its_queue_makes_no_next_time(store: Store)
     hanging = [NewJob("deliver", f"hanging {n}", f"lane {n}", NOON, queue="deliver:team") for n in range(30)]
     await store.write(lambda c: enqueue(c, NOON, *hanging))
     running = await store.write(lambda c: claim(c, NOON, "one", 64))
-    held = {one.id: one for one in running}
+    held = {task.id: task for task in running}
     assert await store.write(lambda c: look(c, NOON, "one", 64, running=held)) == Look([], None)
     held.pop(running[0].id)
     found = await store.write(lambda c: look(c, NOON, "one", 64, running=held))

@@ -106,8 +106,8 @@ async def test_it_is_on_the_timeline_once_and_suggests_only(scene: Scene) -> Non
     await scene.drain()
     await scene.take(alert("ServiceDown", severity="critical"))
     await scene.drain()
-    said = "probable cause: deployment: 1.2.3 was deployed 5m before the first alert; that suggests: rollback"
-    assert await scene.lines("cause") == [said]
+    text = "probable cause: deployment: 1.2.3 was deployed 5m before the first alert; that suggests: rollback"
+    assert await scene.lines("cause") == [text]
     found = await scene.incident()
     assert (found.cause, found.cause_why) == ("deployment", "1.2.3 was deployed 5m before the first alert")
 

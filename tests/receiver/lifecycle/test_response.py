@@ -178,8 +178,8 @@ async def test_a_review_is_noted_once_and_only_when_the_incident_is_over(front: 
 async def test_incidents_are_narrowed_by_severity_and_service(front: Front) -> None:
     await front.scene.take(alert(service="search", severity="critical"), alert(service="mail", severity="low"))
     data = (await front("GET", "/incidents?severity=critical,low")).data
-    assert [one["service"] for one in data] == ["mail", "search"]
-    assert [one["id"] for one in (await front("GET", "/incidents?service=shop")).data] == [1]
+    assert [row["service"] for row in data] == ["mail", "search"]
+    assert [row["id"] for row in (await front("GET", "/incidents?service=shop")).data] == [1]
 
 
 async def test_every_change_is_in_the_audit_with_who_and_from_where(front: Front) -> None:

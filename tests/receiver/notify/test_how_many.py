@@ -70,7 +70,7 @@ async def _heard(ground: Ground, served: Serving, inbox: Inbox, *webhooks: tuple
         await _settled(scene)
         scene.clock.advance(SECOND)
     assert ground.ran == ["1.2.2 shop"]
-    last = {one.fingerprint: one for alerts in webhooks for one in alerts}
+    last = {alert.fingerprint: alert for alerts in webhooks for alert in alerts}
     await scene.take(*(ended(one) for one in last.values()))
     await _settled(scene)
     await scene.after(HOUR)

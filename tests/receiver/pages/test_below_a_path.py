@@ -73,5 +73,5 @@ async def test_below_a_path_one_signs_in_acknowledges_approves_and_resolves(
         over = await below.read(lambda c: store.get(c, number))
         assert (over.acknowledged_by, over.resolved_by) == ("ann", "ann")
         await page.context.close()
-    assert {one for one in asked if not one.startswith(f"{url}/")} == set()
+    assert {request for request in asked if not request.startswith(f"{url}/")} == set()
     assert f"{url}/live" in asked

@@ -48,7 +48,7 @@ async def test_each_form_is_answered_and_json_is_as_documented(scene: Scene) -> 
         page = await front("GET", f"{path}/report?format=html")
         assert page.data == rendering.as_html(canary)
         listed = await front("GET", f"{path}/assessments?limit=2")
-        assert [one["number"] for one in listed.data] == [6, 5]
+        assert [row["number"] for row in listed.data] == [6, 5]
         checked(listed.data[0], "AssessmentAnswer")
 
 

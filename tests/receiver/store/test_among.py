@@ -38,8 +38,8 @@ def _stored(connection: Connection, *fingerprints: str) -> None:
 
 async def test_what_is_found_is_what_is_there_whatever_its_letters(store: Store) -> None:
     await store.write(lambda connection: _stored(connection, *ODD, "other"))
-    found = await store.read(lambda connection: [row[0] for row in rows(connection, QUERY, (*ODD, "absent"))])
-    assert sorted(found) == sorted(ODD)
+    answer = await store.read(lambda connection: [row[0] for row in rows(connection, QUERY, (*ODD, "absent"))])
+    assert sorted(answer) == sorted(ODD)
     assert await store.read(lambda connection: list(rows(connection, QUERY, ()))) == []
 
 

@@ -112,8 +112,8 @@ async def test_incidents_of_before_are_told_apart_as_they_were(store: Store) -> 
     # A replica of the version before, which knows nothing of it, may still write.
     other = "shop\x1fproduction"
     await store.write(lambda c: c.execute(insert(incidents).values(**_incident(2, "shop", open_key=other))))
-    found = await store.read(lambda c: incident_store.open_by_key(c, [key, other]))
-    assert [found[one].correlation for one in (key, other)] == [{}, {}]
+    answer = await store.read(lambda c: incident_store.open_by_key(c, [key, other]))
+    assert [answer[one].correlation for one in (key, other)] == [{}, {}]
 
 
 async def test_a_schema_of_old_is_migrated_at_start_on_sqlite_and_refused_on_postgresql(store: Store) -> None:

@@ -87,9 +87,9 @@ async def test_what_was_written_is_read_as_it_was(either: Store) -> None:
 async def test_times_come_back_in_utc(either: Store) -> None:
     elsewhere = NOON.astimezone(timezone(timedelta(hours=9))).replace(microsecond=123456)
     await either.write(lambda c: c.execute(insert(quarantine), [_row(received_at=elsewhere)]))
-    found = await either.read(lambda c: c.execute(select(quarantine.c.received_at)).scalar_one())
-    assert found == elsewhere
-    assert found.utcoffset() == timedelta()
+    answer = await either.read(lambda c: c.execute(select(quarantine.c.received_at)).scalar_one())
+    assert answer == elsewhere
+    assert answer.utcoffset() == timedelta()
 
 
 async def test_work_that_fails_leaves_nothing_behind(either: Store) -> None:

@@ -50,9 +50,9 @@ def test_a_window_of_several_days_is_found_on_each_of_them() -> None:
     days = RecurringWindow.model_validate({"name": "move", "days": ["friday"], "at": "12:00", "lasts": "7d"})
     # NOON is a Friday: the window of the week before ends as the next begins.
     for after in range(7):
-        found = occurrence(days, NOON + timedelta(days=after))
-        assert found is not None
-        assert found.starts_at == NOON
+        window = occurrence(days, NOON + timedelta(days=after))
+        assert window is not None
+        assert window.starts_at == NOON
     before = occurrence(days, NOON - SECOND)
     assert before is not None
     assert before.starts_at == NOON - timedelta(days=7)
@@ -61,9 +61,9 @@ def test_a_window_of_several_days_is_found_on_each_of_them() -> None:
 def test_of_occurrences_that_overlap_the_one_that_ends_last_is_taken() -> None:
     daily = RecurringWindow.model_validate({"name": "x", "at": "12:00", "lasts": "30h"})
     for at, starts in ((NOON, NOON), (NOON - SECOND, NOON - timedelta(days=1))):
-        found = occurrence(daily, at)
-        assert found is not None
-        assert found.starts_at == starts
+        window = occurrence(daily, at)
+        assert window is not None
+        assert window.starts_at == starts
 
 
 def test_by_the_last_end_of_several_windows_the_hold_is_what_that_one_says() -> None:
@@ -110,9 +110,9 @@ def test_an_occurrence_holds_the_time_and_begins_by_the_clock_on_the_wall(at: da
 def test_of_several_windows_the_last_end_counts_and_silence_wins() -> None:
     short = Window("*", "*", NOON, NOON + MINUTE, tell=False, reason="short")
     long = Window("shop", "*", NOON, NOON + HOUR, tell=True, reason="long")
-    found = hold([short, long], "shop", "production", NOON)
-    assert found is not None
-    assert (found.until, found.tell, found.reason) == (NOON + HOUR, False, "long")
+    held = hold([short, long], "shop", "production", NOON)
+    assert held is not None
+    assert (held.until, held.tell, held.reason) == (NOON + HOUR, False, "long")
     assert hold([long], "search", "production", NOON) is None
     assert hold([short], "shop", "production", NOON + MINUTE) is None
 

@@ -95,7 +95,7 @@ class Ground:
 
         def look() -> bool | None:
             data = self.receiver.json("/api/v1/incidents?status=all")
-            return True if [one["status"] for one in data] == [status] else None
+            return True if [row["status"] for row in data] == [status] else None
 
         poll(look, within=90, what=f"the incident is {status}")
 

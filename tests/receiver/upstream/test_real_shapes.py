@@ -75,7 +75,7 @@ class Ground:
 
         def look() -> bool | None:
             data = self.receiver.json("/api/v1/incidents?status=all")
-            return True if {one["environment"]: one["status"] for one in data} == wanted else None
+            return True if {row["environment"]: row["status"] for row in data} == wanted else None
 
         poll(look, within=120, what=f"the incidents are {wanted}")
 

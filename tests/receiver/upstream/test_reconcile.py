@@ -96,7 +96,7 @@ async def test_an_alertmanager_is_told_who_asks_and_its_labels_are_the_webhooks(
         seen = await look(http, known, ".*")
     body = json.dumps({"version": "4", "alerts": [{**listed, "status": "firing"}]}).encode()
     assert [(alert.fingerprint, alert.labels) for alert in seen.alerts] == [
-        (one.fingerprint, one.labels) for one in understand(body, NOON, labels).alerts
+        (alert.fingerprint, alert.labels) for alert in understand(body, NOON, labels).alerts
     ]
     assert set(asked) == {(header, "shop")}
 

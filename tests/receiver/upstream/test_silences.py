@@ -42,9 +42,9 @@ def test_only_an_incident_whose_every_alert_is_silenced_is_held() -> None:
 
 
 def test_an_alert_is_silenced_until_its_last_silence_ends_and_an_incident_until_its_first_alert_is_not() -> None:
-    found = hold({"a", "b"}, [seen(SHORT, LONG, a="short long", b="short")], NOON)
-    assert found is not None
-    assert (found.until, found.tell) == (NOON + MINUTE, False)
+    held = hold({"a", "b"}, [seen(SHORT, LONG, a="short long", b="short")], NOON)
+    assert held is not None
+    assert (held.until, held.tell) == (NOON + MINUTE, False)
     longer = hold({"a"}, [seen(SHORT, LONG, a="short long")], NOON)
     assert longer is not None
     assert (longer.until, longer.reason) == (NOON + HOUR, "silenced in Alertmanager by bob")
@@ -61,9 +61,9 @@ def test_what_either_of_two_alertmanagers_silences_is_silenced() -> None:
 
 def test_a_long_comment_is_cut_and_put_into_one_line() -> None:
     wordy = Silence("x", NOON + HOUR, "", "one\n two " + "x" * 300)
-    found = hold({"a"}, [seen(wordy, a="x")], NOON)
-    assert found is not None
-    assert found.reason == f"silenced in Alertmanager by nobody named: one two {'x' * 192}…"
+    held = hold({"a"}, [seen(wordy, a="x")], NOON)
+    assert held is not None
+    assert held.reason == f"silenced in Alertmanager by nobody named: one two {'x' * 192}…"
 
 
 @pytest.fixture

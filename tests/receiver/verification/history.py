@@ -101,33 +101,33 @@ def _of(family: Family, begins: datetime) -> Iterator[str]:
 
 def _counters(traffic: Sequence[Traffic]) -> Family:
     series = []
-    for one in traffic:
+    for request in traffic:
         for role, status, counter in (
-            ("canary", "200", one.canary),
-            ("canary", "500", one.canary_bad),
-            ("stable", "200", one.stable),
-            ("stable", "500", one.stable_bad),
+            ("canary", "200", request.canary),
+            ("canary", "500", request.canary_bad),
+            ("stable", "200", request.stable),
+            ("stable", "500", request.stable_bad),
         ):
             if counter is not None:
-                series.append((_labels(one.service, role, status=status), counter.samples()))
+                series.append((_labels(request.service, role, status=status), counter.samples()))
     return "http_requests_total", "counter", series
 
 
 def _up(traffic: Sequence[Traffic]) -> Family:
     series = []
-    for one in traffic:
-        for role, counter in (("canary", one.canary), ("stable", one.stable)):
+    for request in traffic:
+        for role, counter in (("canary", request.canary), ("stable", request.stable)):
             if counter is not None:
-                series.append((f'job="app",instance="{one.service}-{role}"', _ones(counter)))
+                series.append((f'job="app",instance="{request.service}-{role}"', _ones(counter)))
     return "up", "gauge", series
 
 
 def _recorded(traffic: Sequence[Traffic], record: str) -> Family:
     series = []
-    for one in traffic:
-        if one.cpu is not None:
-            labels = f'service="{one.service}",environment="production",policy="shop"'
-            series.append((labels, _percent(one.cpu)))
+    for request in traffic:
+        if request.cpu is not None:
+            labels = f'service="{request.service}",environment="production",policy="shop"'
+            series.append((labels, _percent(request.cpu)))
     return record, "gauge", series
 
 

@@ -60,7 +60,7 @@ async def test_a_stage_is_begun_watched_and_judged(scene: Scene) -> None:
         before = await front("GET", f"/deployments/{deployment.id}/verdict")
         assert (before.data["verdict"], before.data["over"]) == (None, False)
         stage = await front("GET", f"/deployments/{deployment.id}/stages")
-        assert [one["stage"] for one in stage.data] == ["canary-10"]
+        assert [row["stage"] for row in stage.data] == ["canary-10"]
         await Watched(scene, deployment, None).on(2)  # type: ignore[arg-type] # only its time is needed
         judged = await front("GET", f"/deployments/{deployment.id}/verdict?stage=canary-10")
     document = json.loads(rooms.described())

@@ -42,8 +42,8 @@ async def asking(ground: Ground, **approval: Any) -> Scene:
 
 async def rows(scene: Scene) -> list[tuple[str, bool, str]]:
     """The audit, as who, verified and what."""
-    found = await scene.read(lambda c: c.execute(select(audit.c.who, audit.c.verified, audit.c.what)).all())
-    return [(row.who, row.verified, row.what) for row in found]
+    answer = await scene.read(lambda c: c.execute(select(audit.c.who, audit.c.verified, audit.c.what)).all())
+    return [(row.who, row.verified, row.what) for row in answer]
 
 
 async def test_only_an_approver_s_yes_counts_and_no_claim_makes_one(ground: Ground) -> None:
